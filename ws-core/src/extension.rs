@@ -1,0 +1,290 @@
+//! Extensions (RFC 6455 §9) and the contract that the engine keeps about the RSV bits.
+//!
+//! Two traits: an immutable [`ExtensionFactory`] negotiates in the opening handshake, the
+//! [`Extension`] that it makes transforms the messages of one connection. A [`Extensions`] stack
+//! holds what was agreed, in the order of the response header:
+//!
+//! ```text
+//!                sending: left to right            one connection's stack
+//!   application ─────────────────────────▶  [ first │ second │ … │ last ] ────▶ frames, wire
+//!               ◀─────────────────────────                                ◀────
+//!                receiving: right to left
+//! ```
+//!
+//! What an extension may count on, and what it cannot do, is written at the items below; in short:
+//!
+//! 1. Two extensions never share an RSV bit: such a stack cannot be built.
+//! 2. The engine sets, checks and clears the bits. An extension says [`Mark::Marked`] or
+//!    [`Mark::Unmarked`] before its first output; an unmarked message is never shown to an
+//!    extension that claims a bit.
+//! 3. A bit that nobody claimed, a claimed bit on the wrong frame, or a bit on a control frame
+//!    fails the connection with 1002. Extensions never see control frames.
+//! 4. Outgoing data passes the stack in the order of the response header, incoming data in reverse.
+//! 5. For [`Scope::Message`] the cuts mean nothing: the same message gives the same output however
+//!    it was fragmented. [`Scope::Frame`] stands nearer the wire than the other two.
+//! 6. What is emitted or gathered is bounded by the message limit; a full [`Sink`] suspends the work.
+//! 7. One message maps to one message, and an [`ExtensionError`] carries its close code.
+//! 8. An empty stack costs nothing: no box, no virtual call, no copy.
+
+mod chain;
+mod params;
+mod rsv;
+mod stack;
+mod transfer;
+
+use alloc::{borrow::Cow, boxed::Box, vec::Vec};
+use core::fmt;
+
+use crate::{CloseCode, MessageKind};
+
+pub(crate) use chain::{Chain, ChainError, ChainStatus, Direction};
+pub use params::{Param, Params};
+pub use rsv::{Rsv, RsvClaim};
+pub use stack::{Extensions, StackError};
+pub use transfer::{Chunk, Progress, Sink};
+
+/// Negotiates one extension and makes an [`Extension`] for every connection that agreed on it.
+///
+/// One factory serves all connections of a server or client, so it is immutable.
+pub trait ExtensionFactory: Send + Sync {
+    /// The extension token that stands in `Sec-WebSocket-Extensions`, compared exactly.
+    fn name(&self) -> &str;
+
+    /// The scope of every extension this factory makes.
+    ///
+    /// Known before any connection is, so that a configuration in which a frame-scoped extension
+    /// would stand behind a message-scoped one is refused when it is made.
+    fn scope(&self) -> Scope;
+
+    /// Server: answers all offers of this name in one request, in the client's order of preference.
+    ///
+    /// `free` are the RSV bits that no extension accepted so far has claimed. Accepting with a claim
+    /// outside of `free` is not fatal: the clashing offer is recorded as declined, and `accept` is
+    /// called again with the offers that remain.
+    fn accept(&self, offers: &[Params], free: Rsv) -> Decision;
+
+    /// Client: the offers to send, in order of preference. Several offers of one extension are
+    /// alternatives, of which the server takes one at most.
+    fn offers(&self) -> Vec<Params>;
+
+    /// Client: checks the parameters that the server agreed to.
+    ///
+    /// # Errors
+    /// A response that answers none of our offers fails the handshake.
+    fn confirm(&self, response: &Params) -> Result<Box<dyn Extension>, NegotiationError>;
+}
+
+/// A server's answer to the offers of one extension.
+pub enum Decision {
+    /// Take one offer.
+    Accept {
+        /// Index into the offers that were passed to [`ExtensionFactory::accept`].
+        offer: usize,
+        /// The parameters to answer with.
+        response: Params,
+        /// The extension for this connection.
+        extension: Box<dyn Extension>,
+    },
+    /// Take none. The handshake goes on without the extension.
+    Decline(NegotiationError),
+}
+
+impl fmt::Debug for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accept {
+                offer, response, ..
+            } => f
+                .debug_struct("Accept")
+                .field("offer", offer)
+                .field("response", response)
+                .finish_non_exhaustive(),
+            Self::Decline(reason) => f.debug_tuple("Decline").field(reason).finish(),
+        }
+    }
+}
+
+/// Why an offer was declined, or why a response cannot be accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NegotiationError {
+    parameter: Option<Box<str>>,
+    reason: Cow<'static, str>,
+}
+
+impl NegotiationError {
+    /// A reason that concerns the extension as a whole.
+    pub fn new(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            parameter: None,
+            reason: reason.into(),
+        }
+    }
+
+    /// A reason that concerns one parameter.
+    pub fn parameter(name: &str, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            parameter: Some(name.into()),
+            reason: reason.into(),
+        }
+    }
+
+    /// The parameter that was at fault, if it was one.
+    pub fn parameter_name(&self) -> Option<&str> {
+        self.parameter.as_deref()
+    }
+}
+
+impl fmt::Display for NegotiationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.parameter {
+            Some(name) => write!(f, "parameter {name}: {}", self.reason),
+            None => f.write_str(&self.reason),
+        }
+    }
+}
+
+impl core::error::Error for NegotiationError {}
+
+/// Transforms the data messages of one connection, in both directions.
+///
+/// The engine calls, for every unit (a message, or a frame for [`Scope::Frame`]):
+/// `begin_encode`, then `encode` until it returns [`Progress::Done`] for the chunk that
+/// [ends the unit](Chunk::is_last); likewise `begin_decode` and `decode`. Encoding and decoding of
+/// one connection may interleave.
+pub trait Extension: Send {
+    /// The RSV bits of this accepted configuration. Asked once, when the stack is built.
+    fn claim(&self) -> RsvClaim;
+
+    /// What a unit is. Asked once, when the stack is built.
+    fn scope(&self) -> Scope;
+
+    /// An outgoing unit begins: whether this extension will transform and mark it.
+    ///
+    /// The answer [`Mark::Unmarked`] of an extension that claims a bit means that `encode` is not
+    /// called for this unit. An extension that claims no bit always sees the data.
+    /// With [`Scope::Frame`] and [`RsvClaim::FirstFrame`], asked for a message's first frame only.
+    ///
+    /// # Errors
+    /// Fail the connection with the code of the error.
+    fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError>;
+
+    /// An incoming unit begins that this extension will decode.
+    ///
+    /// # Errors
+    /// Fail the connection with the code of the error.
+    fn begin_decode(&mut self, unit: &MessageInfo) -> Result<(), ExtensionError> {
+        let _ = unit;
+        Ok(())
+    }
+
+    /// Transforms outgoing data from `input` into `out`.
+    ///
+    /// [`Progress::Done`] says that `input` was consumed and all that can be given for it was
+    /// written; [`Progress::Full`] asks to be called again with what is left and new room.
+    ///
+    /// # Errors
+    /// Fail the connection with the code of the error.
+    fn encode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError>;
+
+    /// Transforms incoming data from `input` into `out`, on the terms of [`encode`](Self::encode).
+    ///
+    /// # Errors
+    /// Fail the connection with the code of the error.
+    fn decode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError>;
+
+    /// The connection rests: give back what can be rebuilt or forgotten. Called between messages only.
+    fn park(&mut self) {}
+
+    /// Heap bytes that this extension holds now.
+    fn memory_usage(&self) -> usize {
+        0
+    }
+}
+
+/// What an extension transforms at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// A message as a stream of chunks, cut anywhere.
+    Message,
+    /// A message gathered into one chunk, bounded by the message limit.
+    WholeMessage,
+    /// The payload of one data frame, gathered into one chunk, bounded by the frame limit.
+    Frame,
+}
+
+/// Whether the unit that begins carries the claimed RSV bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// The claimed bits are set.
+    Marked,
+    /// The claimed bits are clear.
+    Unmarked,
+}
+
+/// What is known of a unit when it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MessageInfo {
+    /// Text or binary.
+    pub kind: MessageKind,
+    /// Bytes that will enter this extension, if known.
+    pub len: Option<u64>,
+    /// The sender's hint, for outgoing messages; [`Compression::Auto`] for incoming ones.
+    pub compression: Compression,
+}
+
+/// The sender's hint whether compressing a message is worth it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Compression {
+    /// The extension decides.
+    #[default]
+    Auto,
+    /// Do not compress, for example because a secret stands next to a peer's text (RFC 7692 §8).
+    Never,
+    /// Compress, however small.
+    Always,
+}
+
+/// An extension gave up on the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExtensionError {
+    code: CloseCode,
+    reason: Cow<'static, str>,
+}
+
+impl ExtensionError {
+    /// Fails the connection with `code`, for example [`CloseCode::INVALID_PAYLOAD`] for corrupt
+    /// data. A code that may not be sent becomes [`CloseCode::INTERNAL_ERROR`].
+    pub fn new(code: CloseCode, reason: impl Into<Cow<'static, str>>) -> Self {
+        let code = if code.is_sendable() {
+            code
+        } else {
+            CloseCode::INTERNAL_ERROR
+        };
+        Self {
+            code,
+            reason: reason.into(),
+        }
+    }
+
+    /// The code that the connection fails with.
+    pub fn code(&self) -> CloseCode {
+        self.code
+    }
+}
+
+impl fmt::Display for ExtensionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl core::error::Error for ExtensionError {}

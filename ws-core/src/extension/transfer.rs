@@ -1,0 +1,99 @@
+//! What passes through an extension: a [`Chunk`] in, a [`Sink`] out, [`Progress`] back.
+
+use alloc::vec::Vec;
+
+/// Input of one call.
+#[derive(Debug)]
+pub struct Chunk<'a> {
+    data: &'a [u8],
+    last: bool,
+}
+
+impl<'a> Chunk<'a> {
+    pub(crate) fn new(data: &'a [u8], last: bool) -> Self {
+        Self { data, last }
+    }
+
+    /// What has not been consumed yet.
+    pub fn data(&self) -> &'a [u8] {
+        self.data
+    }
+
+    /// Bytes that have not been consumed yet.
+    pub fn len(&self) -> usize {
+        self.data.len()
+    }
+
+    /// Whether everything was consumed.
+    pub fn is_empty(&self) -> bool {
+        self.data.is_empty()
+    }
+
+    /// Whether the unit ends behind this data. The last chunk may be empty.
+    pub fn is_last(&self) -> bool {
+        self.last
+    }
+
+    /// Takes `n` bytes off the front, at most as many as there are.
+    pub fn consume(&mut self, n: usize) {
+        self.data = self.data.get(n..).unwrap_or_default();
+    }
+}
+
+/// Bounded room for the output of one call.
+#[derive(Debug)]
+pub struct Sink<'a> {
+    buffer: &'a mut Vec<u8>,
+    room: usize,
+}
+
+impl<'a> Sink<'a> {
+    pub(crate) fn new(buffer: &'a mut Vec<u8>, room: usize) -> Self {
+        Self { buffer, room }
+    }
+
+    /// Bytes that may still be written in this call.
+    pub fn room(&self) -> usize {
+        self.room
+    }
+
+    /// Whether there is no room left.
+    pub fn is_full(&self) -> bool {
+        self.room == 0
+    }
+
+    /// Writes as much of `data` as there is room for, and says how much that was.
+    pub fn write(&mut self, data: &[u8]) -> usize {
+        let n = data.len().min(self.room);
+        self.buffer
+            .extend_from_slice(data.get(..n).unwrap_or_default());
+        self.room -= n;
+        n
+    }
+
+    /// Moves as much from `input` as there is room for.
+    pub fn write_from(&mut self, input: &mut Chunk<'_>) {
+        let n = self.write(input.data());
+        input.consume(n);
+    }
+
+    /// Lends at most `len` zeroed bytes to `fill`, which says how many it wrote. Returns that.
+    pub fn fill(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> usize) -> usize {
+        let start = self.buffer.len();
+        let len = len.min(self.room);
+        self.buffer.resize(start + len, 0);
+        let written = fill(self.buffer.get_mut(start..).unwrap_or_default()).min(len);
+        self.buffer.truncate(start + written);
+        self.room -= written;
+        written
+    }
+}
+
+/// What an extension says of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The input was consumed and its output written.
+    Done,
+    /// There is more to write, or input is left: call again with new room.
+    Full,
+}

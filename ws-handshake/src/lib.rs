@@ -1,0 +1,2 @@
+//! The WebSocket opening handshake.
+#![forbid(unsafe_code)]

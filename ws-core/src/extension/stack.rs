@@ -99,6 +99,23 @@ impl Extensions {
             .sum()
     }
 
+    /// Whether an extension has to see whole frames.
+    pub(crate) fn gathers_frames(&self) -> bool {
+        self.layers
+            .last()
+            .is_some_and(|layer| layer.scope == Scope::Frame)
+    }
+
+    /// The layers of message scope, and behind them those of frame scope.
+    pub(crate) fn split(&mut self) -> (&mut [Layer], &mut [Layer]) {
+        let messages = self
+            .layers
+            .iter()
+            .take_while(|layer| layer.scope != Scope::Frame)
+            .count();
+        self.layers.split_at_mut(messages)
+    }
+
     pub(crate) fn park(&mut self) {
         for layer in &mut self.layers {
             layer.extension.park();

@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use crate::buffer::grow;
+
 /// Input of one call.
 #[derive(Debug)]
 pub struct Chunk<'a> {
@@ -45,11 +47,17 @@ impl<'a> Chunk<'a> {
 pub struct Sink<'a> {
     buffer: &'a mut Vec<u8>,
     room: usize,
+    /// The buffer's capacity does not grow beyond.
+    ceiling: usize,
 }
 
 impl<'a> Sink<'a> {
-    pub(crate) fn new(buffer: &'a mut Vec<u8>, room: usize) -> Self {
-        Self { buffer, room }
+    pub(crate) fn new(buffer: &'a mut Vec<u8>, room: usize, ceiling: usize) -> Self {
+        Self {
+            buffer,
+            room,
+            ceiling,
+        }
     }
 
     /// Bytes that may still be written in this call.
@@ -65,6 +73,7 @@ impl<'a> Sink<'a> {
     /// Writes as much of `data` as there is room for, and says how much that was.
     pub fn write(&mut self, data: &[u8]) -> usize {
         let n = data.len().min(self.room);
+        grow(self.buffer, n, self.ceiling);
         self.buffer
             .extend_from_slice(data.get(..n).unwrap_or_default());
         self.room -= n;
@@ -81,6 +90,7 @@ impl<'a> Sink<'a> {
     pub fn fill(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> usize) -> usize {
         let start = self.buffer.len();
         let len = len.min(self.room);
+        grow(self.buffer, len, self.ceiling);
         self.buffer.resize(start + len, 0);
         let written = fill(self.buffer.get_mut(start..).unwrap_or_default()).min(len);
         self.buffer.truncate(start + written);

@@ -1,0 +1,65 @@
+//! What a connection accepts, and how it sends.
+
+/// Spelled out where a limit is to be none at all.
+pub const UNLIMITED: usize = usize::MAX;
+
+/// Limits and modes of one connection.
+///
+/// Every limit is finite by default; zero means zero, and [`UNLIMITED`] has to be spelled out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// Bytes of payload in one received frame, as on the wire. Default 1 MiB.
+    ///
+    /// A frame that announces more fails the connection with 1009 on its header. Does not apply to
+    /// [`Receive::Streaming`], except to frames that an extension has to see whole.
+    pub max_frame: usize,
+    /// Bytes of one received message, after the extensions. Default 1 MiB.
+    ///
+    /// A message that grows beyond fails the connection with 1009, as soon as a header or a piece
+    /// of output proves it. Does not apply to [`Receive::Streaming`], except to messages that an
+    /// extension has to see whole.
+    pub max_message: usize,
+    /// Frames of one received message, empty ones included. Default 4096.
+    ///
+    /// More fail the connection with 1008. Does not apply to [`Receive::Streaming`].
+    pub max_fragments: usize,
+    /// Empty frames of one message in a row. Default 64. More fail the connection with 1008.
+    pub max_empty_fragments: usize,
+    /// How messages are received. Default [`Receive::Messages`].
+    pub receive: Receive,
+    /// Bytes of payload in one sent data frame. Default [`UNLIMITED`]: a message of any size is
+    /// one frame, where no extension makes it longer than is known in advance. Zero counts as one.
+    pub max_sent_frame: usize,
+}
+
+/// Whole messages, or pieces of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Receive {
+    /// [`Event::Message`](crate::Event::Message): messages are gathered, within the limits.
+    #[default]
+    Messages,
+    /// [`Event::Start`](crate::Event::Start), [`Chunk`](crate::Event::Chunk) and
+    /// [`End`](crate::Event::End), for messages larger than memory. A chunk is at most 64 KiB.
+    Streaming,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_frame: 1 << 20,
+            max_message: 1 << 20,
+            max_fragments: 4096,
+            max_empty_fragments: 64,
+            receive: Receive::Messages,
+            max_sent_frame: UNLIMITED,
+        }
+    }
+}
+
+impl Config {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}

@@ -1,0 +1,587 @@
+//! The protocol and nothing else: bytes in, events out; messages in, bytes out.
+
+use core::mem;
+
+use bytes::{Buf, BytesMut};
+
+use crate::{
+    CloseCode, Closed, ClosedBy, Config, Event, FrameObserver, Message, MessageKind, Opcode,
+    Output, Payload, Role, SendError, Text, Unfinished,
+    extension::{ChainError, Compression, Extensions},
+    fault::Fault,
+    frame::MAX_CONTROL_PAYLOAD,
+    observer::Observer,
+    receive::{self, Received, Receiver},
+    send::{self, Last, MAX_REASON, Sender, fitting_reason},
+};
+
+/// A Pong joins the output while less than this is unwritten; beyond, one Pong at most is owed.
+const PONG_UNTIL: usize = 64 * 1024;
+
+/// One end of a WebSocket connection, after the opening handshake.
+///
+/// It has no socket, no clock and no randomness. The caller reads into a buffer of its own and
+/// passes it, and writes out what is queued:
+///
+/// ```
+/// # use ws_core::{Connection, Config, Event, Extensions, Role};
+/// # fn echo(mut stream: impl std::io::Read + std::io::Write) -> Result<(), Box<dyn std::error::Error>> {
+/// let mut ws = Connection::new(Role::Server, Config::default(), Extensions::none());
+/// let mut input = bytes::BytesMut::new();
+/// while !ws.is_closed() {
+///     let mut chunk = [0; 4096];
+///     match stream.read(&mut chunk)? {
+///         0 => ws.input_ended(),
+///         n => input.extend_from_slice(&chunk[..n]),
+///     }
+///     while let Some(event) = ws.poll_event(&mut input) {
+///         match event {
+///             Event::Message(message) => ws.send(message)?,
+///             Event::Closed(closed) => println!("closed with {}", closed.code),
+///             _ => {} // the Pong owed for a Ping is already queued
+///         }
+///     }
+///     ws.write_to(&mut stream)?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # In, out, commands, looks
+/// - in: [`poll_event`](Self::poll_event) until it returns `None`, [`input_ended`](Self::input_ended)
+/// - out: [`poll_output`](Self::poll_output) until it returns `None`, or `write_to`
+/// - commands: [`send`](Self::send), [`ping`](Self::ping), [`close`](Self::close), …
+/// - looks: `is_…`, [`unfinished`](Self::unfinished), [`memory_usage`](Self::memory_usage)
+///
+/// # Order
+/// A Close or a fault of the peer acts in stream order: messages before it are delivered, replies
+/// made to them go out, then our Close. Only Pongs overtake data, and a Pong waits at most for the
+/// frame that is being written.
+pub struct Connection {
+    role: Role,
+    config: Config,
+    stack: Extensions,
+    receiver: Receiver,
+    sender: Sender,
+    output: Output,
+    life: Life,
+    /// The Pong for the newest Ping that came while too much was unwritten.
+    owed: Option<Payload>,
+    observer: Option<Observer>,
+    input_ended: bool,
+}
+
+/// How far the connection has come.
+#[derive(Debug)]
+enum Life {
+    Open,
+    /// The peer's Close or fault was read. Our Close goes out with the next poll.
+    Closing(Closed, Option<CloseCode>, Text),
+    /// Our Close is queued; the peer's is awaited.
+    CloseSent,
+    /// All is over but for telling it.
+    Ending(Closed),
+    Closed,
+}
+
+impl Connection {
+    /// A connection whose opening handshake agreed on `extensions`.
+    pub fn new(role: Role, config: Config, extensions: Extensions) -> Self {
+        Self {
+            role,
+            config,
+            stack: extensions,
+            receiver: Receiver::default(),
+            sender: Sender::default(),
+            output: Output::default(),
+            life: Life::Open,
+            owed: None,
+            observer: None,
+            input_ended: false,
+        }
+    }
+
+    // In
+
+    /// Takes from the front of `input`, and tells at most one thing.
+    ///
+    /// Pass the same buffer every time, with what was read appended. Only an unfinished header stays
+    /// in it when the call returns `None`, which means that more input is needed. After
+    /// [`Event::Closed`] all input is discarded.
+    pub fn poll_event(&mut self, input: &mut BytesMut) -> Option<Event> {
+        match &self.life {
+            Life::Open | Life::CloseSent => {}
+            Life::Closed => {
+                // RFC 6455 §7.1.7: "An endpoint MUST NOT continue to attempt to process data
+                // (including a responding Close frame) from the remote endpoint after being
+                // instructed to _Fail the WebSocket Connection_."
+                input.clear();
+                return None;
+            }
+            Life::Closing(..) | Life::Ending(_) => return Some(self.end()),
+        }
+        let mut cx = receive::Context {
+            server: self.role.is_server(),
+            config: &self.config,
+            stack: &mut self.stack,
+            observer: &mut self.observer,
+        };
+        match self.receiver.poll(input, &mut cx) {
+            Ok(Received::Event(event)) => Some(event),
+            Ok(Received::Yield) => Some(Event::Yield),
+            Ok(Received::Ping(payload)) => {
+                self.answer_ping(&payload);
+                Some(Event::Ping(payload))
+            }
+            Ok(Received::Close { code, reason }) => Some(self.close_received(code, reason)),
+            Ok(Received::Starved) if self.input_ended => Some(self.lost()),
+            Ok(Received::Starved) => None,
+            Err(fault) => Some(self.faulted(fault)),
+        }
+    }
+
+    /// The transport will deliver nothing more.
+    ///
+    /// Events of what was read before are still to be polled; the last of them is
+    /// [`Event::Closed`], with [1006](CloseCode::ABNORMAL) if no Close came.
+    pub fn input_ended(&mut self) {
+        self.input_ended = true;
+    }
+
+    // Out
+
+    /// What is to be written, or `None` if there is nothing now.
+    ///
+    /// Also encodes what was queued and left to do, at most 64 KiB of work and no more than 64 KiB
+    /// ahead of the writer; where [`has_more_to_encode`](Self::has_more_to_encode), call again after
+    /// `None`, too.
+    pub fn poll_output(&mut self) -> Option<&mut Output> {
+        if self.sender.has_work()
+            && let Err(error) = self.with_sender(Sender::advance)
+        {
+            self.fail_encoding(error);
+        }
+        if self.owed.is_some()
+            && self.output.len() < PONG_UNTIL
+            && let Some(payload) = self.owed.take()
+        {
+            self.answer_ping(&payload);
+        }
+        if self.output.is_empty() {
+            None
+        } else {
+            Some(&mut self.output)
+        }
+    }
+
+    /// Writes out everything to a blocking writer.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    #[cfg(feature = "std")]
+    pub fn write_to(&mut self, writer: &mut impl std::io::Write) -> std::io::Result<()> {
+        loop {
+            if let Some(output) = self.poll_output() {
+                output.write_to(writer)?;
+            } else if !self.has_more_to_encode() {
+                return writer.flush();
+            }
+        }
+    }
+
+    // Commands
+
+    /// Queues a message.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] after our Close was queued, [`SendError::MessageInProgress`] between
+    /// [`start_message`](Self::start_message) and [`finish_message`](Self::finish_message),
+    /// [`SendError::Extension`] if an extension fails, and with it the connection.
+    pub fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
+        self.send_with(message, Compression::Auto)
+    }
+
+    /// Queues a message with a hint for the extensions.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_with(
+        &mut self,
+        message: impl Into<Message>,
+        compression: Compression,
+    ) -> Result<(), SendError> {
+        self.check_can_send()?;
+        if self.sender.is_streaming() {
+            return Err(SendError::MessageInProgress);
+        }
+        let message = message.into();
+        self.encoded(|sender, cx| sender.message(message, compression, cx))
+    }
+
+    /// Begins a message whose pieces follow by [`send_chunk`](Self::send_chunk).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn start_message(
+        &mut self,
+        kind: MessageKind,
+        compression: Compression,
+    ) -> Result<(), SendError> {
+        self.check_can_send()?;
+        if self.sender.is_streaming() {
+            return Err(SendError::MessageInProgress);
+        }
+        self.encoded(|sender, cx| sender.start(kind, compression, cx))
+    }
+
+    /// Queues a piece of the message in progress as a fragment. An empty one is not sent.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); [`SendError::NoMessageInProgress`] if none was started;
+    /// [`SendError::InvalidUtf8`] if the text so far cannot be valid.
+    pub fn send_chunk(&mut self, data: impl Into<Payload>) -> Result<(), SendError> {
+        self.chunk(data.into(), Last::No)
+    }
+
+    /// Queues the last piece of the message in progress, which may be empty.
+    ///
+    /// # Errors
+    /// As [`send_chunk`](Self::send_chunk).
+    pub fn finish_message(&mut self, data: impl Into<Payload>) -> Result<(), SendError> {
+        self.chunk(data.into(), Last::Yes)
+    }
+
+    /// Queues a Ping of at most 125 bytes, behind the data that is queued.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`], [`SendError::ControlTooLong`].
+    pub fn ping(&mut self, payload: impl Into<Payload>) -> Result<(), SendError> {
+        self.control(Opcode::Ping, payload.into())
+    }
+
+    /// Queues a Pong that answers no Ping, a one-way heartbeat of at most 125 bytes (RFC 6455
+    /// §5.5.3). Pings are answered without it.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`], [`SendError::ControlTooLong`].
+    pub fn unsolicited_pong(&mut self, payload: impl Into<Payload>) -> Result<(), SendError> {
+        self.control(Opcode::Pong, payload.into())
+    }
+
+    /// Starts the closing handshake, behind the messages that are queued.
+    ///
+    /// Messages that the peer sends before its own Close are still delivered. The caller bounds the
+    /// wait; see [`is_close_awaited`](Self::is_close_awaited).
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] if a Close was queued before, [`SendError::InvalidCloseCode`],
+    /// [`SendError::ReasonTooLong`] over 123 bytes, [`SendError::MessageInProgress`] inside of a
+    /// streamed message: finish it, or [`fail`](Self::fail).
+    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.check_close(code, reason)?;
+        if self.sender.is_streaming() {
+            return Err(SendError::MessageInProgress);
+        }
+        self.queue_close(Some(code), reason);
+        Ok(())
+    }
+
+    /// Gives the connection up: queues a Close behind what is queued, and takes no more input.
+    ///
+    /// For limits that the caller keeps, such as deadlines and rates. A message that was sent in
+    /// part ends there.
+    ///
+    /// # Errors
+    /// As [`close`](Self::close), but allowed inside of a streamed message.
+    pub fn fail(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.check_close(code, reason)?;
+        self.queue_close(Some(code), reason);
+        self.life = Life::Ending(Closed::local(code, reason.into(), None));
+        Ok(())
+    }
+
+    /// Tells the extensions that the connection rests. Does nothing inside of a message.
+    pub fn park(&mut self) {
+        if self.sender.is_between_messages()
+            && self
+                .unfinished()
+                .is_none_or(|unfinished| !unfinished.in_message)
+        {
+            self.stack.park();
+        }
+    }
+
+    /// Shows every frame to `observer`: received ones when they are complete, sent ones when they
+    /// are queued. Costs nothing while there is none.
+    pub fn observe_frames(&mut self, observer: impl FrameObserver + 'static) {
+        self.observer = Some(alloc::boxed::Box::new(observer));
+    }
+
+    // Looks
+
+    /// Whether nothing more will be received and, once the output is written, the transport is to
+    /// be closed.
+    ///
+    /// A server closes it right after [`Event::Closed`]. A client first waits for the server to do
+    /// so (RFC 6455 §7.1.1), for as long as it likes, and is closed after
+    /// [`input_ended`](Self::input_ended).
+    pub fn is_closed(&self) -> bool {
+        matches!(self.life, Life::Closed) && (self.role.is_server() || self.input_ended)
+    }
+
+    /// Whether our Close is queued or sent and the peer's has not come.
+    pub fn is_close_awaited(&self) -> bool {
+        matches!(self.life, Life::CloseSent)
+    }
+
+    /// Whether messages can be sent: neither closed nor about to be.
+    pub fn is_open(&self) -> bool {
+        matches!(self.life, Life::Open)
+    }
+
+    /// Whether a Pong waits until less than 64 KiB of output is unwritten. A newer Ping replaces it.
+    pub fn is_pong_owed(&self) -> bool {
+        self.owed.is_some()
+    }
+
+    /// Whether queued messages are not encoded yet: call [`poll_output`](Self::poll_output).
+    pub fn has_more_to_encode(&self) -> bool {
+        self.sender.has_work()
+    }
+
+    /// Bytes that are encoded and not written.
+    pub fn unwritten(&self) -> usize {
+        self.output.len()
+    }
+
+    /// The frame and message that are incomplete, if any, for deadlines. A header that is still in
+    /// the caller's input is not counted.
+    pub fn unfinished(&self) -> Option<Unfinished> {
+        self.receiver.unfinished()
+    }
+
+    /// The extensions that were agreed.
+    pub fn extensions(&self) -> &Extensions {
+        &self.stack
+    }
+
+    /// The limits and modes in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Heap bytes held now: messages being received or encoded, unwritten output, extensions.
+    pub fn memory_usage(&self) -> usize {
+        self.receiver.memory_usage()
+            + self.sender.memory_usage()
+            + self.output.memory_usage()
+            + self.stack.memory_usage()
+    }
+
+    // Inside
+
+    fn check_can_send(&self) -> Result<(), SendError> {
+        // RFC 6455 §5.5.1: "The application MUST NOT send any more data frames after sending a
+        // Close frame."
+        match self.life {
+            Life::Open | Life::Closing(..) => Ok(()),
+            Life::CloseSent | Life::Ending(_) | Life::Closed => Err(SendError::Closed),
+        }
+    }
+
+    fn check_close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.check_can_send()?;
+        // RFC 6455 §7.4.1: 1010 "is not used by the server, because it can fail the WebSocket
+        // handshake instead."
+        let servers = code == CloseCode::MANDATORY_EXTENSION && self.role.is_server();
+        if !code.is_sendable() || servers {
+            return Err(SendError::InvalidCloseCode(code));
+        }
+        if reason.len() > MAX_REASON {
+            return Err(SendError::ReasonTooLong { len: reason.len() });
+        }
+        Ok(())
+    }
+
+    fn control(&mut self, opcode: Opcode, payload: Payload) -> Result<(), SendError> {
+        self.check_can_send()?;
+        if payload.len() > MAX_CONTROL_PAYLOAD {
+            return Err(SendError::ControlTooLong { len: payload.len() });
+        }
+        self.with_sender(|_, cx| cx.push_control(opcode, payload));
+        Ok(())
+    }
+
+    fn chunk(&mut self, data: Payload, last: Last) -> Result<(), SendError> {
+        self.check_can_send()?;
+        self.sender.check_chunk(&data, last)?;
+        self.encoded(|sender, cx| sender.chunk(data, last, cx))
+    }
+
+    #[inline]
+    fn with_sender<T>(&mut self, act: impl FnOnce(&mut Sender, &mut send::Context<'_>) -> T) -> T {
+        let mut cx = send::Context {
+            role: &mut self.role,
+            config: &self.config,
+            stack: &mut self.stack,
+            output: &mut self.output,
+            observer: &mut self.observer,
+        };
+        act(&mut self.sender, &mut cx)
+    }
+
+    /// Runs a command that may meet a failing extension.
+    #[inline]
+    fn encoded(
+        &mut self,
+        act: impl FnOnce(&mut Sender, &mut send::Context<'_>) -> Result<(), ChainError>,
+    ) -> Result<(), SendError> {
+        match self.with_sender(act) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.fail_encoding(error)),
+        }
+    }
+
+    /// An extension could not encode: what it began cannot be completed.
+    fn fail_encoding(&mut self, error: ChainError) -> SendError {
+        let (name, code, reason) = match error {
+            ChainError::Extension { name, code, reason } => (name, code, reason),
+            ChainError::TooBig => (
+                "".into(),
+                CloseCode::INTERNAL_ERROR,
+                "more than can be gathered".into(),
+            ),
+        };
+        self.sender.abandon();
+        let fault = Fault::Extension {
+            name: name.clone(),
+            code,
+            reason: reason.clone(),
+        };
+        let text = fitting_reason(&alloc::string::ToString::to_string(&fault));
+        self.queue_close(Some(code), text.as_str());
+        self.life = Life::Ending(Closed::local(code, text, Some(fault)));
+        SendError::Extension { name, reason }
+    }
+
+    /// Queues our Close; its code and reason were checked.
+    fn queue_close(&mut self, code: Option<CloseCode>, reason: &str) {
+        self.owed = None;
+        self.life = Life::CloseSent;
+        if let Err(error) = self.with_sender(|sender, cx| sender.close(code, reason, cx)) {
+            self.fail_encoding(error);
+        }
+    }
+
+    fn answer_ping(&mut self, payload: &Payload) {
+        // RFC 6455 §5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in
+        // response, unless it already received a Close frame." Nothing follows our own Close.
+        if !matches!(self.life, Life::Open) {
+            return;
+        }
+        if self.output.len() < PONG_UNTIL {
+            self.with_sender(|_, cx| cx.push_pong(payload));
+        } else {
+            // RFC 6455 §5.5.3: "If an endpoint receives a Ping frame and has not yet sent Pong
+            // frame(s) in response to previous Ping frame(s), the endpoint MAY elect to send a Pong
+            // frame for only the most recently processed Ping frame."
+            self.owed = Some(payload.clone());
+        }
+    }
+
+    fn close_received(&mut self, code: Option<CloseCode>, reason: Text) -> Event {
+        // RFC 6455 §7.1.5: 1005 if the Close "contained no status code".
+        let told = code.unwrap_or(CloseCode::NO_STATUS);
+        let awaited = self.is_close_awaited();
+        let by = if awaited {
+            ClosedBy::Local
+        } else {
+            ClosedBy::Peer
+        };
+        let closed = Closed {
+            by,
+            code: told,
+            reason,
+            clean: true,
+            fault: None,
+        };
+        if awaited {
+            self.life = Life::Closed;
+            return Event::Closed(closed);
+        }
+        // RFC 6455 §5.5.1: "When sending a Close frame in response, the endpoint typically echos
+        // the status code it received." The reason is not repeated.
+        self.life = Life::Closing(closed, code, Text::default());
+        Event::Closing
+    }
+
+    fn faulted(&mut self, fault: Fault) -> Event {
+        let code = fault.close_code();
+        let reason = fitting_reason(&alloc::string::ToString::to_string(&fault));
+        let closed = Closed::local(code, reason.clone(), Some(fault));
+        if self.is_close_awaited() {
+            self.life = Life::Closed;
+            return Event::Closed(closed);
+        }
+        self.life = Life::Closing(closed, Some(code), reason);
+        Event::Closing
+    }
+
+    /// The transport ended without a Close.
+    fn lost(&mut self) -> Event {
+        let by = if self.is_close_awaited() {
+            ClosedBy::Local
+        } else {
+            ClosedBy::Peer
+        };
+        self.life = Life::Closed;
+        Event::Closed(Closed {
+            by,
+            code: CloseCode::ABNORMAL,
+            reason: Text::default(),
+            clean: false,
+            fault: None,
+        })
+    }
+
+    /// Answers what ended the connection, and tells it.
+    fn end(&mut self) -> Event {
+        match mem::replace(&mut self.life, Life::Closed) {
+            Life::Closing(closed, code, reason) => {
+                // RFC 6455 §5.5.1: "If an endpoint receives a Close frame and did not previously
+                // send a Close frame, the endpoint MUST send a Close frame in response."
+                self.queue_close(code, reason.as_str());
+                self.life = Life::Closed;
+                Event::Closed(closed)
+            }
+            Life::Ending(closed) => Event::Closed(closed),
+            life @ (Life::Open | Life::CloseSent | Life::Closed) => {
+                self.life = life;
+                Event::Yield
+            }
+        }
+    }
+}
+
+impl Closed {
+    fn local(code: CloseCode, reason: Text, fault: Option<Fault>) -> Self {
+        Self {
+            by: ClosedBy::Local,
+            code,
+            reason,
+            clean: false,
+            fault,
+        }
+    }
+}
+
+impl core::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Connection")
+            .field("role", &self.role)
+            .field("extensions", &self.stack)
+            .field("life", &self.life)
+            .field("unwritten", &self.output.remaining())
+            .finish_non_exhaustive()
+    }
+}

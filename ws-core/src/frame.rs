@@ -1,0 +1,267 @@
+//! The frame header codec (RFC 6455 §5.2).
+//!
+//! ```text
+//!   0               1               2 … 9                  4 octets
+//!  ┌─┬─┬─┬─┬───────┬─┬─────────────┬──────────────────────┬─────────────┬─────────
+//!  │F│R│R│R│opcode │M│ length 0-125│ 16 bits if it is 126 │ masking key │ payload
+//!  │I│S│S│S│       │A│ or 126, 127 │ 64 bits if it is 127 │ if MASK     │
+//!  │N│V│V│V│       │S│             │                      │             │
+//!  │ │1│2│3│       │K│             │                      │             │
+//!  └─┴─┴─┴─┴───────┴─┴─────────────┴──────────────────────┴─────────────┴─────────
+//! ```
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+use alloc::vec::Vec;
+
+use crate::{Opcode, extension::Rsv, fault::Fault};
+
+const FIN: u8 = 0x80;
+const MASK: u8 = 0x80;
+
+/// RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less".
+pub const MAX_CONTROL_PAYLOAD: usize = 125;
+
+/// The header of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameHeader {
+    /// Whether this is the last frame of its message.
+    pub fin: bool,
+    /// The reserved bits.
+    pub rsv: Rsv,
+    /// What the frame is.
+    pub opcode: Opcode,
+    /// The masking key, if the frame is masked.
+    pub mask: Option<[u8; 4]>,
+    /// Bytes of payload that follow.
+    pub len: u64,
+}
+
+impl FrameHeader {
+    /// Reads a header from the front of `input`, and how many bytes it took.
+    ///
+    /// `None` means that more input is needed. Checks what holds for every frame of either role:
+    /// known opcode, shortest form of the length, and the rules for control frames. Masking, the
+    /// reserved bits and the order of fragments are the connection's to judge.
+    ///
+    /// # Errors
+    /// The rule that was broken, as soon as the bytes that are there prove it.
+    pub fn decode(input: &[u8]) -> Result<Option<(Self, usize)>, Fault> {
+        let Some(&first) = input.first() else {
+            return Ok(None);
+        };
+        let (fin, rsv, opcode) = first_octet(first)?;
+        let Some(&second) = input.get(1) else {
+            return Ok(None);
+        };
+        check_control_length(opcode, second)?;
+        let Some((len, at)) = length(input)? else {
+            return Ok(None);
+        };
+        let Some((mask, at)) = masking_key(input, second, at) else {
+            return Ok(None);
+        };
+        Ok(Some((
+            Self {
+                fin,
+                rsv,
+                opcode,
+                mask,
+                len,
+            },
+            at,
+        )))
+    }
+
+    /// Appends the header to `output`, its length in the shortest form.
+    pub fn encode(&self, output: &mut Vec<u8>) {
+        let first = if self.fin { FIN } else { 0 } | self.rsv.octet() | self.opcode.number();
+        let mask = if self.mask.is_some() { MASK } else { 0 };
+        // RFC 6455 §5.2: "in all cases, the minimal number of bytes MUST be used to encode the length"
+        match self.len {
+            len @ 0..=125 => output.extend_from_slice(&[first, mask | len as u8]),
+            len @ 126..=0xffff => {
+                let [a, b] = (len as u16).to_be_bytes();
+                output.extend_from_slice(&[first, mask | 126, a, b]);
+            }
+            len => {
+                output.extend_from_slice(&[first, mask | 127]);
+                output.extend_from_slice(&len.to_be_bytes());
+            }
+        }
+        if let Some(key) = self.mask {
+            output.extend_from_slice(&key);
+        }
+    }
+
+    /// Length of the header itself, from 2 to 14 bytes.
+    #[expect(clippy::arithmetic_side_effects, reason = "14 at most")]
+    pub fn encoded_len(&self) -> usize {
+        let length = match self.len {
+            0..=125 => 2,
+            126..=0xffff => 4,
+            _ => 10,
+        };
+        if self.mask.is_some() {
+            length | 4
+        } else {
+            length
+        }
+    }
+}
+
+/// FIN, the reserved bits and the opcode.
+pub(crate) fn first_octet(octet: u8) -> Result<(bool, Rsv, Opcode), Fault> {
+    // RFC 6455 §5.2: "If an unknown opcode is received, the receiving endpoint MUST _Fail the
+    // WebSocket Connection_."
+    let number = octet & 0x0f;
+    let opcode = Opcode::from_number(number).ok_or(Fault::ReservedOpcode(number))?;
+    let fin = octet & FIN != 0;
+    // RFC 6455 §5.5: control frames "MUST NOT be fragmented".
+    if opcode.is_control() && !fin {
+        return Err(Fault::FragmentedControl);
+    }
+    Ok((fin, Rsv::from_octet(octet), opcode))
+}
+
+pub(crate) fn is_masked(second: u8) -> bool {
+    second & MASK != 0
+}
+
+pub(crate) fn check_control_length(opcode: Opcode, second: u8) -> Result<(), Fault> {
+    if opcode.is_control() && usize::from(second & !MASK) > MAX_CONTROL_PAYLOAD {
+        return Err(Fault::ControlTooLong);
+    }
+    Ok(())
+}
+
+/// The payload length, and where the masking key or the payload starts.
+pub(crate) fn length(input: &[u8]) -> Result<Option<(u64, usize)>, Fault> {
+    let Some(&second) = input.get(1) else {
+        return Ok(None);
+    };
+    match second & !MASK {
+        126 => {
+            let Some(octets) = input.get(2..).and_then(<[u8]>::first_chunk) else {
+                return Ok(None);
+            };
+            let len = u64::from(u16::from_be_bytes(*octets));
+            if len < 126 {
+                Err(Fault::LengthNotMinimal)
+            } else {
+                Ok(Some((len, 4)))
+            }
+        }
+        127 => {
+            // RFC 6455 §5.2: "the most significant bit MUST be 0"
+            if input.get(2).is_some_and(|octet| octet & 0x80 != 0) {
+                return Err(Fault::LengthTopBit);
+            }
+            let Some(octets) = input.get(2..).and_then(<[u8]>::first_chunk) else {
+                return Ok(None);
+            };
+            let len = u64::from_be_bytes(*octets);
+            if len <= 0xffff {
+                Err(Fault::LengthNotMinimal)
+            } else {
+                Ok(Some((len, 10)))
+            }
+        }
+        len => Ok(Some((u64::from(len), 2))),
+    }
+}
+
+/// The masking key if there is one, and where the payload starts.
+pub(crate) fn masking_key(input: &[u8], second: u8, at: usize) -> Option<(Option<[u8; 4]>, usize)> {
+    if !is_masked(second) {
+        return Some((None, at));
+    }
+    let key = input.get(at..).and_then(<[u8]>::first_chunk)?;
+    Some((Some(*key), at.saturating_add(4)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FrameHeader;
+    use crate::{Opcode, extension::Rsv, fault::Fault};
+    use alloc::vec::Vec;
+
+    fn header(len: u64) -> FrameHeader {
+        FrameHeader {
+            fin: true,
+            rsv: Rsv::NONE,
+            opcode: Opcode::Binary,
+            mask: None,
+            len,
+        }
+    }
+
+    fn encoded(header: FrameHeader) -> Vec<u8> {
+        let mut output = Vec::new();
+        header.encode(&mut output);
+        assert_eq!(output.len(), header.encoded_len());
+        output
+    }
+
+    // R6455-5.2-e, R6455-5.2-g
+    #[test]
+    fn lengths_take_their_shortest_form() {
+        assert_eq!(encoded(header(0)), b"\x82\x00");
+        assert_eq!(encoded(header(125)), b"\x82\x7d");
+        assert_eq!(encoded(header(126)), b"\x82\x7e\x00\x7e");
+        assert_eq!(encoded(header(127)), b"\x82\x7e\x00\x7f");
+        assert_eq!(encoded(header(65_535)), b"\x82\x7e\xff\xff");
+        assert_eq!(encoded(header(65_536)), b"\x82\x7f\0\0\0\0\0\x01\0\0");
+        let masked = FrameHeader {
+            mask: Some([1, 2, 3, 4]),
+            ..header(126)
+        };
+        assert_eq!(encoded(masked), b"\x82\xfe\x00\x7e\x01\x02\x03\x04");
+    }
+
+    // R6455-5.2-d, R6455-5.2-e
+    #[test]
+    fn every_header_is_read_back_once_it_is_complete_and_not_before() {
+        for len in [0, 1, 125, 126, 127, 65_535, 65_536, u64::MAX >> 1] {
+            for mask in [None, Some([0xde, 0xad, 0xbe, 0xef])] {
+                let header = FrameHeader {
+                    mask,
+                    ..header(len)
+                };
+                let bytes = encoded(header);
+                for cut in 0..bytes.len() {
+                    assert_eq!(FrameHeader::decode(&bytes[..cut]), Ok(None));
+                }
+                assert_eq!(FrameHeader::decode(&bytes), Ok(Some((header, bytes.len()))));
+            }
+        }
+    }
+
+    // R6455-5.2-f, R6455-5.2-h
+    #[test]
+    fn bad_lengths_are_refused_by_the_octet_that_proves_it() {
+        assert_eq!(
+            FrameHeader::decode(b"\x82\xff\x80"),
+            Err(Fault::LengthTopBit)
+        );
+        assert_eq!(
+            FrameHeader::decode(b"\x82\xfe\x00\x7d"),
+            Err(Fault::LengthNotMinimal)
+        );
+        assert_eq!(
+            FrameHeader::decode(b"\x82\xff\0\0\0\0\0\0\xff\xff"),
+            Err(Fault::LengthNotMinimal)
+        );
+        assert_eq!(FrameHeader::decode(b"\x83"), Err(Fault::ReservedOpcode(3)));
+        assert_eq!(FrameHeader::decode(b"\x09"), Err(Fault::FragmentedControl));
+        assert_eq!(FrameHeader::decode(b"\x89\xfe"), Err(Fault::ControlTooLong));
+    }
+}

@@ -1,0 +1,82 @@
+//! Masking (RFC 6455 §5.3).
+
+/// XORs `data` with a masking key; the same call masks and unmasks.
+///
+/// `offset` is how many bytes of the payload came before `data`, so that a payload can be treated
+/// in pieces.
+pub fn apply_mask(data: &mut [u8], key: [u8; 4], offset: u64) {
+    // RFC 6455 §5.3: "Octet i of the transformed data ("transformed-octet-i") is the XOR of octet
+    // i of the original data ("original-octet-i") with octet at index i modulo 4 of the masking key".
+    let mut wide = [0; 32];
+    for (octet, &key) in wide
+        .iter_mut()
+        .zip(key.iter().cycle().skip((offset & 3) as usize))
+    {
+        *octet = key;
+    }
+    // Blocks of constant length become vector instructions.
+    let (blocks, rest) = data.as_chunks_mut::<32>();
+    for block in blocks {
+        for (octet, key) in block.iter_mut().zip(wide) {
+            *octet ^= key;
+        }
+    }
+    let (blocks, rest) = rest.as_chunks_mut::<4>();
+    for block in blocks {
+        for (octet, key) in block.iter_mut().zip(wide) {
+            *octet ^= key;
+        }
+    }
+    for (octet, key) in rest.iter_mut().zip(wide) {
+        *octet ^= key;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::apply_mask;
+    use alloc::vec::Vec;
+
+    // R6455-5.3-a, RT-59
+    #[test]
+    fn rt_59_fast_path_equals_the_rfc_formula_at_every_alignment_length_and_cut() {
+        let key = [0x37, 0xfa, 0x21, 0x3d];
+        let source: Vec<u8> = (0..400u32).map(|i| (i * 7 + 3) as u8).collect();
+        for start in 0..64 {
+            for len in 0..300 {
+                let original = &source[start..start + len];
+                let expected: Vec<u8> = original
+                    .iter()
+                    .enumerate()
+                    .map(|(i, octet)| octet ^ key[i % 4])
+                    .collect();
+                let mut whole = source.clone();
+                apply_mask(&mut whole[start..start + len], key, 0);
+                assert_eq!(
+                    &whole[start..start + len],
+                    expected,
+                    "start {start} len {len}"
+                );
+                assert_eq!(
+                    &whole[..start],
+                    &source[..start],
+                    "nothing before is touched"
+                );
+                assert_eq!(&whole[start + len..], &source[start + len..], "nor behind");
+                let cut = (start * 5 + len / 3) % (len + 1);
+                let mut pieces = original.to_vec();
+                apply_mask(&mut pieces[..cut], key, 0);
+                apply_mask(&mut pieces[cut..], key, cut as u64);
+                assert_eq!(pieces, expected, "start {start} len {len} cut {cut}");
+            }
+        }
+    }
+
+    // R6455-5.3-b
+    #[test]
+    fn zero_key_changes_nothing() {
+        let mut data = *b"payload";
+        apply_mask(&mut data, [0; 4], 0);
+        assert_eq!(&data, b"payload");
+    }
+}

@@ -1,0 +1,38 @@
+//! A view of every frame, for debugging.
+
+use crate::frame::FrameHeader;
+
+/// A frame that was received or queued for sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ObservedFrame {
+    /// Received or sent.
+    pub direction: FrameDirection,
+    /// Its header; [`len`](FrameHeader::len) is the length on the wire.
+    pub header: FrameHeader,
+    /// Bytes of message data that it stands for: decoded from it, or encoded into it.
+    pub data_len: u64,
+}
+
+/// Which way a frame goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FrameDirection {
+    /// From the peer.
+    Received,
+    /// To the peer.
+    Sent,
+}
+
+/// Is shown every frame: a closure, or a type of the caller's.
+pub trait FrameObserver: Send {
+    /// A frame was received, or queued for sending.
+    fn frame(&mut self, frame: &ObservedFrame);
+}
+
+impl<F: FnMut(&ObservedFrame) + Send> FrameObserver for F {
+    fn frame(&mut self, frame: &ObservedFrame) {
+        self(frame);
+    }
+}
+
+pub(crate) type Observer = alloc::boxed::Box<dyn FrameObserver>;

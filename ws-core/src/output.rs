@@ -1,0 +1,325 @@
+//! What is to be written: encoded frames, made for one vectored write.
+//!
+//! Small frames are copied together. A large payload keeps its own buffer and is passed through, so
+//! the queue is a list of segments:
+//!
+//! ```text
+//!   queue: [ Frames "h p h p h" ][ Payload ][ Frames "h p h" ][ Payload ]    tail: "h p h p"
+//! ```
+//!
+//! Where a frame ends is found by walking the headers of a segment: only a Pong that overtakes data
+//! has to know.
+
+use alloc::{collections::VecDeque, vec::Vec};
+
+use bytes::{Buf, Bytes};
+
+use crate::{Payload, Role, frame::FrameHeader, mask::apply_mask};
+
+/// From so many bytes on, a server's payload keeps its own buffer.
+const PASS_THROUGH_FROM: usize = 4096;
+/// The first buffer of a burst, which lasts until everything is written.
+const FIRST_BUFFER: usize = 4096;
+/// A buffer of copied frames does not grow beyond this, so that a walk over it stays short.
+const MAX_BUFFER: usize = 16 * 1024;
+
+/// Bytes to be written to the peer, in order.
+///
+/// Read it as a [`Buf`]: `chunk` or `chunks_vectored`, then `advance` by what was written. Holds no
+/// buffer when it is empty.
+#[derive(Debug, Default)]
+pub struct Output {
+    queue: VecDeque<Segment>,
+    /// What is copied together now, behind the queue.
+    tail: Frames,
+    /// Bytes in all that are not written yet.
+    len: usize,
+}
+
+#[derive(Debug)]
+enum Segment {
+    /// Whole frames, the last of which may lack its payload.
+    Frames(Frames),
+    /// The payload that the segment before lacks.
+    Payload(Bytes),
+    /// Control frames that overtake the data behind them.
+    Control(Frames),
+}
+
+#[derive(Debug, Default)]
+struct Frames {
+    bytes: Vec<u8>,
+    written: usize,
+    /// A place, not behind `written`, that is known to be between two frames.
+    boundary: usize,
+}
+
+impl Frames {
+    fn new(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes,
+            written: 0,
+            boundary: 0,
+        }
+    }
+
+    fn unwritten(&self) -> &[u8] {
+        self.bytes.get(self.written..).unwrap_or_default()
+    }
+
+    /// Walks to the first frame boundary at or behind what was written. `None`: it lies behind the
+    /// payload that follows this segment.
+    fn next_boundary(&mut self) -> Option<usize> {
+        while self.boundary < self.written {
+            let rest = self.bytes.get(self.boundary..).unwrap_or_default();
+            let Ok(Some((header, len))) = FrameHeader::decode(rest) else {
+                return None;
+            };
+            let end = usize::try_from(header.len)
+                .ok()?
+                .checked_add(self.boundary + len)?;
+            if end > self.bytes.len() {
+                return None;
+            }
+            if end > self.written {
+                return Some(end);
+            }
+            self.boundary = end;
+        }
+        Some(self.boundary)
+    }
+}
+
+impl Output {
+    /// Bytes that are not written yet.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether everything was written.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Writes everything to a blocking writer, many frames with one call.
+    ///
+    /// # Errors
+    /// Those of the writer; [`WriteZero`](std::io::ErrorKind::WriteZero) if it takes nothing.
+    /// What was written before is gone from the output, so the call can be repeated.
+    #[cfg(feature = "std")]
+    pub fn write_to(&mut self, writer: &mut impl std::io::Write) -> std::io::Result<()> {
+        while !self.is_empty() {
+            let mut slices = [std::io::IoSlice::new(&[]); 64];
+            let n = self.chunks_vectored(&mut slices);
+            match writer.write_vectored(slices.get(..n).unwrap_or_default()) {
+                Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
+                Ok(n) => self.advance(n),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends a frame, masked if the role asks for it. Returns its header.
+    pub(crate) fn push(
+        &mut self,
+        mut header: FrameHeader,
+        payload: Payload,
+        role: &mut Role,
+    ) -> FrameHeader {
+        header.mask = role.next_key();
+        self.len += header.encoded_len() + payload.len();
+        if header.mask.is_none() && payload.len() >= PASS_THROUGH_FROM {
+            self.reserve_tail(header.encoded_len());
+            header.encode(&mut self.tail.bytes);
+            let tail = core::mem::take(&mut self.tail);
+            self.queue.push_back(Segment::Frames(tail));
+            self.queue.push_back(Segment::Payload(payload.into()));
+        } else {
+            self.reserve_tail(header.encoded_len() + payload.len());
+            encode_frame(header, &payload, &mut self.tail.bytes);
+        }
+        header
+    }
+
+    /// Inserts a control frame in front of all data but the frame that is being written.
+    pub(crate) fn push_ahead(
+        &mut self,
+        mut header: FrameHeader,
+        payload: &[u8],
+        role: &mut Role,
+    ) -> FrameHeader {
+        header.mask = role.next_key();
+        self.len += header.encoded_len() + payload.len();
+        // Control frames stay in order: behind earlier ones that are still there.
+        let earlier = self
+            .queue
+            .iter_mut()
+            .take(3)
+            .find_map(|segment| match segment {
+                Segment::Control(frames) => Some(frames),
+                _ => None,
+            });
+        if let Some(frames) = earlier {
+            encode_frame(header, payload, &mut frames.bytes);
+            return header;
+        }
+        let (at, boundary) = match self.queue.front_mut() {
+            None => (0, self.tail.next_boundary()),
+            Some(Segment::Frames(frames)) => (0, frames.next_boundary()),
+            // Its header was written.
+            Some(_) => (1, Some(0)),
+        };
+        match boundary {
+            // Behind the payload that belongs to the header in the first segment.
+            None => self.insert_control(2, header, payload),
+            Some(boundary) if self.queue.is_empty() && boundary == self.tail.bytes.len() => {
+                self.reserve_tail(header.encoded_len() + payload.len());
+                encode_frame(header, payload, &mut self.tail.bytes);
+            }
+            Some(0) => self.insert_control(at, header, payload),
+            Some(boundary) => {
+                let first = match self.queue.front_mut() {
+                    Some(Segment::Frames(frames)) => frames,
+                    _ => &mut self.tail,
+                };
+                let behind = Frames::new(first.bytes.split_off(boundary));
+                if self.queue.is_empty() {
+                    let first = core::mem::replace(&mut self.tail, behind);
+                    self.queue.push_back(Segment::Frames(first));
+                } else if !behind.bytes.is_empty() {
+                    self.queue.insert(1, Segment::Frames(behind));
+                }
+                self.insert_control(1, header, payload);
+            }
+        }
+        self.drop_written();
+        header
+    }
+
+    fn insert_control(&mut self, at: usize, header: FrameHeader, payload: &[u8]) {
+        let mut frames = Frames::default();
+        encode_frame(header, payload, &mut frames.bytes);
+        self.queue
+            .insert(at.min(self.queue.len()), Segment::Control(frames));
+    }
+
+    /// Makes room for `additional` bytes in the tail, or starts a new one.
+    fn reserve_tail(&mut self, additional: usize) {
+        let tail = &mut self.tail.bytes;
+        let needed = tail.len() + additional;
+        if needed <= tail.capacity() {
+            return;
+        }
+        if tail.is_empty() {
+            tail.reserve_exact(additional.max(FIRST_BUFFER));
+        } else if needed <= MAX_BUFFER {
+            tail.reserve_exact(needed.max(2 * tail.capacity()).min(MAX_BUFFER) - tail.len());
+        } else {
+            let full = core::mem::take(&mut self.tail);
+            self.queue.push_back(Segment::Frames(full));
+            self.tail.bytes.reserve_exact(additional.max(MAX_BUFFER));
+        }
+    }
+
+    /// Drops segments that were written, and all buffers when nothing is left.
+    fn drop_written(&mut self) {
+        while let Some(segment) = self.queue.front() {
+            let done = match segment {
+                Segment::Frames(frames) | Segment::Control(frames) => frames.unwritten().is_empty(),
+                Segment::Payload(payload) => payload.is_empty(),
+            };
+            if !done {
+                return;
+            }
+            self.queue.pop_front();
+        }
+        if self.len == 0 {
+            *self = Self::default();
+        }
+    }
+
+    pub(crate) fn memory_usage(&self) -> usize {
+        let queued: usize = self
+            .queue
+            .iter()
+            .map(|segment| match segment {
+                Segment::Frames(frames) | Segment::Control(frames) => frames.bytes.capacity(),
+                Segment::Payload(payload) => payload.len(),
+            })
+            .sum();
+        queued + self.tail.bytes.capacity() + self.queue.capacity() * size_of::<Segment>()
+    }
+}
+
+fn encode_frame(header: FrameHeader, payload: &[u8], output: &mut Vec<u8>) {
+    header.encode(output);
+    let start = output.len();
+    output.extend_from_slice(payload);
+    if let Some(key) = header.mask {
+        apply_mask(output.get_mut(start..).unwrap_or_default(), key, 0);
+    }
+}
+
+impl Segment {
+    fn unwritten(&self) -> &[u8] {
+        match self {
+            Self::Frames(frames) | Self::Control(frames) => frames.unwritten(),
+            Self::Payload(payload) => payload,
+        }
+    }
+}
+
+impl Buf for Output {
+    fn remaining(&self) -> usize {
+        self.len
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.queue
+            .front()
+            .map_or_else(|| self.tail.unwritten(), Segment::unwritten)
+    }
+
+    #[cfg(feature = "std")]
+    fn chunks_vectored<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
+        let chunks = self
+            .queue
+            .iter()
+            .map(Segment::unwritten)
+            .chain([self.tail.unwritten()]);
+        let mut n = 0;
+        for (slot, chunk) in slices
+            .iter_mut()
+            .zip(chunks.filter(|chunk| !chunk.is_empty()))
+        {
+            *slot = std::io::IoSlice::new(chunk);
+            n += 1;
+        }
+        n
+    }
+
+    /// # Panics
+    /// If `n` is more than is left, as [`Buf`] demands.
+    fn advance(&mut self, mut n: usize) {
+        assert!(n <= self.len, "advanced by {n} of {} bytes", self.len);
+        self.len -= n;
+        while n > 0 {
+            let Some(segment) = self.queue.front_mut() else {
+                self.tail.written += n;
+                break;
+            };
+            let step = n.min(segment.unwritten().len());
+            n -= step;
+            match segment {
+                Segment::Frames(frames) | Segment::Control(frames) => frames.written += step,
+                Segment::Payload(payload) => payload.advance(step),
+            }
+            if segment.unwritten().is_empty() {
+                self.queue.pop_front();
+            }
+        }
+        self.drop_written();
+    }
+}

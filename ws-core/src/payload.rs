@@ -1,0 +1,315 @@
+//! Payload bytes: small ones inline, large ones shared.
+
+use alloc::{string::String, vec::Vec};
+use core::{fmt, ops::Deref};
+
+use bytes::Bytes;
+
+use crate::utf8;
+
+/// Up to so many bytes live in the value itself, without an allocation.
+const INLINE: usize = 38;
+
+/// Immutable bytes, cheap to clone and to move.
+///
+/// Opaque on purpose: small payloads are stored inline, large ones share a buffer.
+#[derive(Clone)]
+pub struct Payload(Repr);
+
+#[derive(Clone)]
+enum Repr {
+    Inline { len: u8, bytes: [u8; INLINE] },
+    Shared(Bytes),
+}
+
+impl Payload {
+    /// No bytes.
+    pub const fn new() -> Self {
+        Self(Repr::Inline {
+            len: 0,
+            bytes: [0; INLINE],
+        })
+    }
+
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        match &self.0 {
+            Repr::Inline { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
+            Repr::Shared(bytes) => bytes,
+        }
+    }
+
+    /// Makes an inline payload by letting `edit` work on a copy of `data`, if it is small enough.
+    pub(crate) fn inline(data: &[u8], edit: impl FnOnce(&mut [u8])) -> Option<Self> {
+        let mut bytes = [0; INLINE];
+        let target = bytes.get_mut(..data.len())?;
+        target.copy_from_slice(data);
+        edit(target);
+        Some(Self(Repr::Inline {
+            len: data.len() as u8,
+            bytes,
+        }))
+    }
+
+    /// The bytes from `at` on, and those before it.
+    pub(crate) fn split_at(self, at: usize) -> (Self, Self) {
+        let mut head: Bytes = self.into();
+        let tail = head.split_off(at.min(head.len()));
+        (head.into(), tail.into())
+    }
+}
+
+impl Default for Payload {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl AsRef<[u8]> for Payload {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+impl Deref for Payload {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for Payload {}
+
+impl PartialEq<[u8]> for Payload {
+    fn eq(&self, other: &[u8]) -> bool {
+        self.as_slice() == other
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&Bytes::copy_from_slice(self), f)
+    }
+}
+
+impl From<Bytes> for Payload {
+    /// Keeps the buffer, unless the bytes fit into the value itself.
+    fn from(bytes: Bytes) -> Self {
+        Self::inline(&bytes, |_| {}).unwrap_or(Self(Repr::Shared(bytes)))
+    }
+}
+
+impl From<Vec<u8>> for Payload {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::inline(&bytes, |_| {}).unwrap_or_else(|| Self(Repr::Shared(bytes.into())))
+    }
+}
+
+impl From<&[u8]> for Payload {
+    /// Copies.
+    fn from(bytes: &[u8]) -> Self {
+        Self::inline(bytes, |_| {})
+            .unwrap_or_else(|| Self(Repr::Shared(Bytes::copy_from_slice(bytes))))
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Payload {
+    /// Copies.
+    fn from(bytes: &[u8; N]) -> Self {
+        bytes.as_slice().into()
+    }
+}
+
+impl From<Payload> for Bytes {
+    fn from(payload: Payload) -> Self {
+        match payload.0 {
+            Repr::Inline { .. } => Self::copy_from_slice(&payload),
+            Repr::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl From<Payload> for Vec<u8> {
+    fn from(payload: Payload) -> Self {
+        match payload.0 {
+            Repr::Inline { .. } => payload.to_vec(),
+            Repr::Shared(bytes) => bytes.into(),
+        }
+    }
+}
+
+/// A payload that is valid UTF-8 by construction.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Text(Payload);
+
+impl Text {
+    /// For payloads that were checked while they arrived.
+    pub(crate) fn checked(payload: Payload) -> Self {
+        Self(payload)
+    }
+
+    /// The text.
+    ///
+    /// The library has no unsafe code, so the bytes are looked at once more: some ten gigabytes a
+    /// second. Code that passes text on without reading it pays nothing.
+    pub fn as_str(&self) -> &str {
+        // Always valid; the empty default stands where unsafe code would otherwise be.
+        if self.0.len() < 128 {
+            core::str::from_utf8(&self.0).unwrap_or_default()
+        } else {
+            simdutf8::basic::from_utf8(&self.0).unwrap_or_default()
+        }
+    }
+
+    /// The bytes of the text.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl AsRef<str> for Text {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl PartialEq<str> for Text {
+    fn eq(&self, other: &str) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl PartialEq<&str> for Text {
+    fn eq(&self, other: &&str) -> bool {
+        self == *other
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self(text.into_bytes().into())
+    }
+}
+
+impl From<&str> for Text {
+    /// Copies.
+    fn from(text: &str) -> Self {
+        Self(text.as_bytes().into())
+    }
+}
+
+impl From<Text> for Payload {
+    fn from(text: Text) -> Self {
+        text.0
+    }
+}
+
+impl From<Text> for Bytes {
+    fn from(text: Text) -> Self {
+        text.0.into()
+    }
+}
+
+impl From<Text> for String {
+    fn from(text: Text) -> Self {
+        text.as_str().into()
+    }
+}
+
+/// The bytes were not UTF-8. They are given back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidUtf8(pub Payload);
+
+impl fmt::Display for InvalidUtf8 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text message has to be valid UTF-8 (RFC 6455 §5.6)")
+    }
+}
+
+impl core::error::Error for InvalidUtf8 {}
+
+impl TryFrom<Payload> for Text {
+    type Error = InvalidUtf8;
+    fn try_from(payload: Payload) -> Result<Self, InvalidUtf8> {
+        if utf8::is_valid(&payload) {
+            Ok(Self(payload))
+        } else {
+            Err(InvalidUtf8(payload))
+        }
+    }
+}
+
+impl TryFrom<Bytes> for Text {
+    type Error = InvalidUtf8;
+    fn try_from(bytes: Bytes) -> Result<Self, InvalidUtf8> {
+        Payload::from(bytes).try_into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{INLINE, Payload, Text};
+    use alloc::{string::String, vec, vec::Vec};
+    use bytes::Bytes;
+
+    #[test]
+    fn payloads_of_all_sizes_around_the_inline_bound_keep_their_bytes() {
+        for len in 0..3 * INLINE {
+            let data: Vec<u8> = (0..len).map(|i| i as u8).collect();
+            assert_eq!(Payload::from(data.clone()).as_slice(), data);
+            assert_eq!(Payload::from(data.as_slice()).as_slice(), data);
+            assert_eq!(Bytes::from(Payload::from(Bytes::from(data.clone()))), data);
+            assert_eq!(Vec::from(Payload::from(data.clone())), data);
+            let (head, tail) = Payload::from(data.clone()).split_at(len / 2);
+            assert_eq!([head.as_slice(), tail.as_slice()].concat(), data);
+        }
+    }
+
+    #[test]
+    fn large_payload_is_shared_not_copied() {
+        let bytes = Bytes::from(vec![7; 1000]);
+        let at = bytes.as_ptr();
+        let back: Bytes = Payload::from(bytes).into();
+        assert_eq!(back.as_ptr(), at);
+    }
+
+    // R6455-6.1-c
+    #[test]
+    fn text_is_utf8_by_construction() {
+        assert_eq!(
+            Text::try_from(Bytes::from_static(b"\xe2\x82"))
+                .unwrap_err()
+                .0
+                .len(),
+            2
+        );
+        let long: String = "grüße ".repeat(100);
+        assert_eq!(Text::from(long.clone()).as_str(), long);
+        assert_eq!(Text::try_from(Bytes::from(long.clone())).unwrap(), *long);
+    }
+}

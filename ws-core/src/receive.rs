@@ -1,0 +1,554 @@
+//! From bytes to messages: the receiving half of a connection.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+mod close_body;
+mod incoming;
+mod transformed;
+
+use alloc::vec::Vec;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::{
+    CloseCode, Config, Event, Opcode, Payload, Receive, Text, WORK_PER_CALL,
+    buffer::grow,
+    extension::{Extensions, Rsv},
+    fault::Fault,
+    frame::{self, FrameHeader},
+    mask::apply_mask,
+    observer::{FrameDirection, ObservedFrame, Observer},
+};
+use incoming::Incoming;
+
+/// A payload is copied where a slice of the input would keep a buffer this many times larger alive.
+const PINNED_AT_MOST: usize = 128;
+
+/// The receiving half.
+#[derive(Debug, Default)]
+pub(crate) struct Receiver {
+    state: State,
+    message: Option<Incoming>,
+}
+
+/// What is expected next.
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Header,
+    Control {
+        header: FrameHeader,
+        payload: Vec<u8>,
+    },
+    Data(DataFrame),
+}
+
+/// A data frame in progress.
+#[derive(Debug)]
+struct DataFrame {
+    header: FrameHeader,
+    /// Payload bytes taken from the input.
+    received: u64,
+    /// Whether extensions decode it.
+    transformed: bool,
+    /// Taken from the input and not handed on yet.
+    piece: BytesMut,
+    /// How much of `piece` is unmasked and checked, where it is the whole payload.
+    checked: usize,
+    /// Bytes of message data that came of it.
+    data_len: u64,
+    /// Output of the extensions of frame scope on its way to those of message scope.
+    between: Vec<u8>,
+    between_done: bool,
+    /// Whether the extensions are done with it.
+    decoded: bool,
+}
+
+impl DataFrame {
+    fn new(header: FrameHeader, transformed: bool) -> Self {
+        Self {
+            header,
+            received: 0,
+            transformed,
+            piece: BytesMut::new(),
+            checked: 0,
+            data_len: 0,
+            between: Vec::new(),
+            between_done: false,
+            decoded: false,
+        }
+    }
+
+    fn remaining(&self) -> u64 {
+        self.header.len.saturating_sub(self.received)
+    }
+}
+
+/// What the receiver needs of its connection.
+pub(crate) struct Context<'a> {
+    pub(crate) server: bool,
+    pub(crate) config: &'a Config,
+    pub(crate) stack: &'a mut Extensions,
+    pub(crate) observer: &'a mut Option<Observer>,
+}
+
+impl Context<'_> {
+    fn observe(&mut self, header: FrameHeader, data_len: u64) {
+        if let Some(observer) = self.observer {
+            observer.frame(&ObservedFrame {
+                direction: FrameDirection::Received,
+                header,
+                data_len,
+            });
+        }
+    }
+
+    fn streams(&self) -> bool {
+        self.config.receive == Receive::Streaming
+    }
+}
+
+/// What was received.
+#[derive(Debug)]
+pub(crate) enum Received {
+    Event(Event),
+    Ping(Payload),
+    Close {
+        code: Option<CloseCode>,
+        reason: Text,
+    },
+    /// More input is needed.
+    Starved,
+    /// The work of one call is done.
+    Yield,
+}
+
+/// The size of the unfinished frame and message, for deadlines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unfinished {
+    /// Payload bytes received of the frame in progress, zero between frames.
+    pub frame_received: u64,
+    /// Payload bytes that the frame in progress announced, zero between frames.
+    pub frame_len: u64,
+    /// Payload bytes received of the message in progress, as on the wire.
+    pub message_received: u64,
+    /// Whether a data message is in progress, and not a control frame alone.
+    pub in_message: bool,
+}
+
+impl Receiver {
+    /// Takes from `input` until there is something to tell.
+    pub(crate) fn poll(
+        &mut self,
+        input: &mut BytesMut,
+        cx: &mut Context<'_>,
+    ) -> Result<Received, Fault> {
+        let mut work = WORK_PER_CALL;
+        loop {
+            let step = match &mut self.state {
+                State::Header => self.read_header(input, &mut work, cx)?,
+                State::Control { header, payload } => match read_control(*header, payload, input) {
+                    None => return Ok(Received::Starved),
+                    Some((header, payload)) => {
+                        self.state = State::Header;
+                        cx.observe(header, payload.len() as u64);
+                        Some(control(header.opcode, payload)?)
+                    }
+                },
+                State::Data(frame) => {
+                    let message = self.message.get_or_insert_default();
+                    let step = if frame.transformed {
+                        transformed::read(frame, message, input, &mut work, cx)?
+                    } else if cx.streams() {
+                        stream(frame, message, input, &mut work)?
+                    } else {
+                        gather(frame, message, input, &mut work, cx.config)?
+                    };
+                    match step {
+                        DataStep::Complete(payload) => self.finish_frame(payload, cx),
+                        DataStep::Event(event) => Some(Received::Event(event)),
+                        DataStep::Starved => return Ok(Received::Starved),
+                        DataStep::Yield => return Ok(Received::Yield),
+                    }
+                }
+            };
+            if let Some(received) = step {
+                return Ok(received);
+            }
+            if work == 0 {
+                return Ok(Received::Yield);
+            }
+        }
+    }
+
+    /// What is incomplete.
+    pub(crate) fn unfinished(&self) -> Option<Unfinished> {
+        let (frame_received, frame_len) = match &self.state {
+            State::Header => (0, 0),
+            State::Control { header, payload } => (payload.len() as u64, header.len),
+            State::Data(frame) => (frame.received, frame.header.len),
+        };
+        let between_frames = matches!(self.state, State::Header);
+        if between_frames && self.message.is_none() {
+            return None;
+        }
+        Some(Unfinished {
+            frame_received,
+            frame_len,
+            message_received: self.message.as_ref().map_or(0, |message| message.received),
+            in_message: self.message.is_some(),
+        })
+    }
+
+    pub(crate) fn memory_usage(&self) -> usize {
+        let frame = match &self.state {
+            State::Header => 0,
+            State::Control { payload, .. } => payload.capacity(),
+            State::Data(frame) => frame
+                .piece
+                .capacity()
+                .saturating_add(frame.between.capacity()),
+        };
+        frame.saturating_add(
+            self.message
+                .as_ref()
+                .map_or(0, |message| message.buffer.capacity()),
+        )
+    }
+
+    /// Judges as much of the header as is there, and takes it when it is complete.
+    fn read_header(
+        &mut self,
+        input: &mut BytesMut,
+        work: &mut usize,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<Received>, Fault> {
+        let Some(&first) = input.first() else {
+            return Ok(Some(Received::Starved));
+        };
+        let (fin, rsv, opcode) = frame::first_octet(first)?;
+        self.check_place(opcode, rsv, cx)?;
+        let Some(&second) = input.get(1) else {
+            return Ok(Some(Received::Starved));
+        };
+        // RFC 6455 §5.1: "The server MUST close the connection upon receiving a frame that is not
+        // masked." and "A client MUST close a connection if it detects a masked frame."
+        match (cx.server, frame::is_masked(second)) {
+            (true, false) => return Err(Fault::Unmasked),
+            (false, true) => return Err(Fault::Masked),
+            _ => {}
+        }
+        frame::check_control_length(opcode, second)?;
+        let Some((len, at)) = frame::length(input)? else {
+            return Ok(Some(Received::Starved));
+        };
+        if !opcode.is_control() {
+            self.check_size(len, cx)?;
+        }
+        let Some((mask, header_len)) = frame::masking_key(input, second, at) else {
+            return Ok(Some(Received::Starved));
+        };
+        let header = FrameHeader {
+            fin,
+            rsv,
+            opcode,
+            mask,
+            len,
+        };
+        input.advance(header_len);
+        *work = work.saturating_sub(header_len);
+        if opcode.is_control() {
+            self.state = State::Control {
+                header,
+                payload: Vec::new(),
+            };
+            return Ok(None);
+        }
+        let first = self.message.is_none();
+        let message = self.message.get_or_insert_with(|| Incoming::new(opcode));
+        message.count_frame(len, cx.config)?;
+        let transformed =
+            !cx.stack.is_empty() && transformed::begin(message, header, first, cx.stack)?;
+        if first && cx.streams() {
+            let kind = message.kind;
+            self.state = State::Data(DataFrame::new(header, transformed));
+            return Ok(Some(Received::Event(Event::Start(kind))));
+        }
+        if first
+            && fin
+            && !transformed
+            && let Ok(len) = usize::try_from(len)
+            && len <= input.len().min(*work)
+        {
+            *work = work.saturating_sub(len);
+            return self.whole_frame(header, len, input, cx).map(Some);
+        }
+        self.state = State::Data(DataFrame::new(header, transformed));
+        Ok(None)
+    }
+
+    /// The common case: a message in one frame that lies in the input.
+    fn whole_frame(
+        &mut self,
+        header: FrameHeader,
+        len: usize,
+        input: &mut BytesMut,
+        cx: &mut Context<'_>,
+    ) -> Result<Received, Fault> {
+        let payload = take_payload(input, len, header.mask);
+        cx.observe(header, header.len);
+        let message = self.message.take();
+        let text = message.is_some_and(|message| message.is_text());
+        Ok(Received::Event(Event::Message(incoming::checked_message(
+            text, payload,
+        )?)))
+    }
+
+    /// RSV bits, and the order of fragments.
+    fn check_place(&self, opcode: Opcode, rsv: Rsv, cx: &Context<'_>) -> Result<(), Fault> {
+        // RFC 6455 §5.2: RSV1, RSV2, RSV3 "MUST be 0 unless an extension is negotiated that defines
+        // meanings for non-zero values." RFC 7692 §6.1: not on control frames.
+        let unclaimed = if opcode.is_control() {
+            rsv
+        } else {
+            rsv.without(cx.stack.claimed())
+        };
+        if !unclaimed.is_empty() {
+            return Err(Fault::ReservedBits(unclaimed));
+        }
+        if opcode.is_control() {
+            return Ok(());
+        }
+        // RFC 6455 §5.4: "The fragments of one message MUST NOT be interleaved between the
+        // fragments of another message unless an extension has been negotiated that can interpret
+        // the interleaving."
+        match (opcode == Opcode::Continuation, self.message.is_some()) {
+            (true, false) => Err(Fault::UnexpectedContinuation),
+            (false, true) => Err(Fault::UnfinishedMessage),
+            (_, in_message) => transformed::check_marks(rsv, !in_message, cx.stack),
+        }
+    }
+
+    /// RFC 6455 §10.4: implementations that have "limitations regarding the frame size or total
+    /// message size after reassembly from multiple frames MUST protect themselves against exceeding
+    /// those limits."
+    fn check_size(&self, len: u64, cx: &Context<'_>) -> Result<(), Fault> {
+        if cx.streams() && !cx.stack.gathers_frames() {
+            return Ok(());
+        }
+        let limit = cx.config.max_frame;
+        if usize::try_from(len).map_or(true, |len| len > limit) {
+            return Err(Fault::FrameTooBig { limit });
+        }
+        // Behind an extension the size of a message is known only when it was decoded.
+        let limit = cx.config.max_message;
+        let before = self
+            .message
+            .as_ref()
+            .map_or(0, |message| message.buffer.len());
+        if cx.stack.is_empty() && len.saturating_add(before as u64) > limit as u64 {
+            return Err(Fault::MessageTooBig { limit });
+        }
+        Ok(())
+    }
+
+    /// A data frame is complete: so is the message, or the next frame is awaited.
+    fn finish_frame(&mut self, payload: Option<Payload>, cx: &mut Context<'_>) -> Option<Received> {
+        let State::Data(frame) = core::mem::take(&mut self.state) else {
+            return None;
+        };
+        cx.observe(frame.header, frame.data_len);
+        if !frame.header.fin {
+            return None;
+        }
+        let message = self.message.take()?;
+        let event = if cx.streams() {
+            Event::End
+        } else {
+            Event::Message(message.finish(payload))
+        };
+        Some(Received::Event(event))
+    }
+}
+
+/// How far the payload of a data frame came.
+enum DataStep {
+    /// The frame is complete, and its payload is the message if it is given here.
+    Complete(Option<Payload>),
+    Event(Event),
+    Starved,
+    Yield,
+}
+
+/// Takes the payload of a whole frame off the input, unmasked.
+fn take_payload(input: &mut BytesMut, len: usize, mask: Option<[u8; 4]>) -> Payload {
+    let unmask = |data: &mut [u8]| {
+        if let Some(key) = mask {
+            apply_mask(data, key, 0);
+        }
+    };
+    let lying = input.get_mut(..len).unwrap_or_default();
+    if let Some(payload) = Payload::inline(lying, unmask) {
+        input.advance(len);
+        return payload;
+    }
+    unmask(lying);
+    if len.saturating_mul(PINNED_AT_MOST) < input.capacity() {
+        let payload = Bytes::copy_from_slice(input.get(..len).unwrap_or_default());
+        input.advance(len);
+        payload.into()
+    } else {
+        input.split_to(len).freeze().into()
+    }
+}
+
+/// How much of the frame's payload may be taken now, unmasked in place.
+fn unmask_piece(frame: &mut DataFrame, input: &mut BytesMut, work: usize) -> usize {
+    let n = usize::try_from(frame.remaining())
+        .unwrap_or(usize::MAX)
+        .min(input.len())
+        .min(work);
+    if let Some(key) = frame.header.mask {
+        apply_mask(input.get_mut(..n).unwrap_or_default(), key, frame.received);
+    }
+    frame.received = frame.received.saturating_add(n as u64);
+    n
+}
+
+/// Gathers the message, checking it as it comes.
+fn gather(
+    frame: &mut DataFrame,
+    message: &mut Incoming,
+    input: &mut BytesMut,
+    work: &mut usize,
+    config: &Config,
+) -> Result<DataStep, Fault> {
+    let remaining = usize::try_from(frame.remaining()).unwrap_or(usize::MAX);
+    let alone = frame.header.fin && frame.received == 0 && message.frames == 1;
+    if alone && remaining > 0 && input.len() >= remaining {
+        // All of the message lies in the input: it is kept there, and only looked at in steps.
+        frame.piece = input.split_to(remaining);
+        frame.received = frame.header.len;
+        message.received = frame.header.len;
+    }
+    if !frame.piece.is_empty() {
+        return check_whole(frame, message, work);
+    }
+    let n = unmask_piece(frame, input, *work);
+    *work = work.saturating_sub(n);
+    let piece = input.get(..n).unwrap_or_default();
+    message.check_text(piece)?;
+    // The announced length bounds the buffer only where the message ends with this frame.
+    let announced = message.buffer.len().saturating_add(remaining);
+    let limit = message
+        .buffer
+        .len()
+        .saturating_add(n)
+        .max(config.max_message);
+    grow(
+        &mut message.buffer,
+        n,
+        if frame.header.fin { announced } else { limit },
+    );
+    message.buffer.extend_from_slice(piece);
+    message.received = message.received.saturating_add(n as u64);
+    frame.data_len = frame.data_len.saturating_add(n as u64);
+    input.advance(n);
+    if frame.remaining() == 0 {
+        message.check_end(frame.header.fin)?;
+        Ok(DataStep::Complete(None))
+    } else if input.is_empty() {
+        Ok(DataStep::Starved)
+    } else {
+        Ok(DataStep::Yield)
+    }
+}
+
+/// Unmasks and checks a message that lies in one buffer, in steps.
+fn check_whole(
+    frame: &mut DataFrame,
+    message: &mut Incoming,
+    work: &mut usize,
+) -> Result<DataStep, Fault> {
+    let end = frame.checked.saturating_add(*work).min(frame.piece.len());
+    let step = frame.piece.get_mut(frame.checked..end).unwrap_or_default();
+    if let Some(key) = frame.header.mask {
+        apply_mask(step, key, frame.checked as u64);
+    }
+    message.check_text(step)?;
+    *work = work.saturating_sub(step.len());
+    frame.checked = end;
+    if end < frame.piece.len() {
+        return Ok(DataStep::Yield);
+    }
+    message.check_end(true)?;
+    frame.data_len = frame.header.len;
+    let payload = core::mem::take(&mut frame.piece).freeze();
+    Ok(DataStep::Complete(Some(payload.into())))
+}
+
+/// Hands the payload on as it comes.
+fn stream(
+    frame: &mut DataFrame,
+    message: &mut Incoming,
+    input: &mut BytesMut,
+    work: &mut usize,
+) -> Result<DataStep, Fault> {
+    if frame.remaining() == 0 {
+        message.check_end(frame.header.fin)?;
+        return Ok(DataStep::Complete(None));
+    }
+    let n = unmask_piece(frame, input, *work);
+    if n == 0 {
+        return Ok(if input.is_empty() {
+            DataStep::Starved
+        } else {
+            DataStep::Yield
+        });
+    }
+    *work = work.saturating_sub(n);
+    message.received = message.received.saturating_add(n as u64);
+    frame.data_len = frame.data_len.saturating_add(n as u64);
+    let chunk = input.split_to(n).freeze();
+    message.check_text(&chunk)?;
+    Ok(DataStep::Event(Event::Chunk(chunk)))
+}
+
+/// Gathers the payload of a control frame, at most 125 bytes. `None`: more input is needed.
+fn read_control(
+    header: FrameHeader,
+    gathered: &mut Vec<u8>,
+    input: &mut BytesMut,
+) -> Option<(FrameHeader, Payload)> {
+    let len = usize::try_from(header.len).ok()?;
+    let n = len.saturating_sub(gathered.len()).min(input.len());
+    if gathered.is_empty() && n == len {
+        return Some((header, take_payload(input, len, header.mask)));
+    }
+    let offset = gathered.len();
+    let piece = input.get_mut(..n).unwrap_or_default();
+    if let Some(key) = header.mask {
+        apply_mask(piece, key, offset as u64);
+    }
+    gathered.extend_from_slice(piece);
+    input.advance(n);
+    (gathered.len() == len).then(|| (header, core::mem::take(gathered).into()))
+}
+
+/// A control frame is complete.
+fn control(opcode: Opcode, payload: Payload) -> Result<Received, Fault> {
+    Ok(match opcode {
+        Opcode::Ping => Received::Ping(payload),
+        Opcode::Close => close_body::parse(&payload)?,
+        _ => Received::Event(Event::Pong(payload)),
+    })
+}

@@ -1,0 +1,130 @@
+//! A message that is being received.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+use alloc::vec::Vec;
+
+use crate::{
+    Config, Message, MessageKind, Opcode, Payload, Receive, Text,
+    fault::Fault,
+    utf8::{self, Utf8Validator},
+};
+
+/// The message in progress. One contiguous buffer, whatever the number of fragments.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) kind: MessageKind,
+    /// What was gathered, decoded.
+    pub(super) buffer: Vec<u8>,
+    /// Payload bytes on the wire.
+    pub(super) received: u64,
+    /// Frames that began.
+    pub(super) frames: usize,
+    /// Empty frames at the end of them.
+    empty_run: usize,
+    utf8: Utf8Validator,
+}
+
+impl Default for Incoming {
+    fn default() -> Self {
+        Self::new(Opcode::Binary)
+    }
+}
+
+impl Incoming {
+    /// RFC 6455 §5.4: "all fragments MUST be of the same type", that of the first one's opcode.
+    pub(super) fn new(opcode: Opcode) -> Self {
+        Self {
+            kind: if opcode == Opcode::Text {
+                MessageKind::Text
+            } else {
+                MessageKind::Binary
+            },
+            buffer: Vec::new(),
+            received: 0,
+            frames: 0,
+            empty_run: 0,
+            utf8: Utf8Validator::default(),
+        }
+    }
+
+    pub(super) fn is_text(&self) -> bool {
+        self.kind == MessageKind::Text
+    }
+
+    /// Counts a frame that begins.
+    pub(super) fn count_frame(&mut self, len: u64, config: &Config) -> Result<(), Fault> {
+        self.frames = self.frames.saturating_add(1);
+        self.empty_run = if len == 0 {
+            self.empty_run.saturating_add(1)
+        } else {
+            0
+        };
+        let limit = config.max_fragments;
+        if self.frames > limit && config.receive == Receive::Messages {
+            return Err(Fault::TooManyFragments { limit });
+        }
+        let limit = config.max_empty_fragments;
+        if self.empty_run > limit {
+            return Err(Fault::TooManyEmptyFragments { limit });
+        }
+        Ok(())
+    }
+
+    /// RFC 6455 §8.1: invalid text fails the connection, here at the first octet that proves it.
+    pub(super) fn check_text(&mut self, data: &[u8]) -> Result<(), Fault> {
+        if self.is_text() && !self.utf8.feed(data) {
+            Err(Fault::InvalidUtf8)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The same for what extensions added behind `from`, and for a `chunk` that is passed on.
+    pub(super) fn check_decoded(&mut self, from: usize, chunk: &[u8]) -> Result<(), Fault> {
+        let new = self.buffer.get(from..).unwrap_or_default();
+        if self.kind == MessageKind::Text && !(self.utf8.feed(new) && self.utf8.feed(chunk)) {
+            return Err(Fault::InvalidUtf8);
+        }
+        Ok(())
+    }
+
+    /// A fragment may end inside a code point, the message may not.
+    pub(super) fn check_end(&self, fin: bool) -> Result<(), Fault> {
+        if fin && !self.utf8.is_complete() {
+            Err(Fault::InvalidUtf8)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The whole message, checked before.
+    pub(super) fn finish(self, payload: Option<Payload>) -> Message {
+        let text = self.is_text();
+        let payload = payload.unwrap_or_else(|| self.buffer.into());
+        if text {
+            Message::Text(Text::checked(payload))
+        } else {
+            Message::Binary(payload)
+        }
+    }
+}
+
+/// A message that came in one piece.
+pub(super) fn checked_message(text: bool, payload: Payload) -> Result<Message, Fault> {
+    if !text {
+        return Ok(Message::Binary(payload));
+    }
+    if !utf8::is_valid(&payload) {
+        return Err(Fault::InvalidUtf8);
+    }
+    Ok(Message::Text(Text::checked(payload)))
+}

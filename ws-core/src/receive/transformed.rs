@@ -1,0 +1,270 @@
+//! Frames that extensions decode.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+use alloc::vec::Vec;
+
+use bytes::{Buf, BytesMut};
+
+use super::{Context, DataFrame, DataStep, Incoming, unmask_piece};
+use crate::{
+    Event, WORK_PER_CALL,
+    extension::{
+        Chain, ChainError, ChainStatus, Compression, Direction, Extensions, Mark, MessageInfo, Rsv,
+        RsvClaim, Scope,
+    },
+    fault::Fault,
+    frame::FrameHeader,
+};
+
+/// Output of frame-scoped extensions that may wait for those of message scope.
+const STEP: usize = 16 * 1024;
+
+/// Whether the bits of a frame are such as its extensions may have set.
+///
+/// Bits that nobody claimed were refused before.
+pub(super) fn check_marks(rsv: Rsv, first: bool, stack: &Extensions) -> Result<(), Fault> {
+    for layer in &stack.layers {
+        let bits = layer.claim.bits();
+        let set = rsv.intersection(bits);
+        let allowed = match layer.claim {
+            RsvClaim::None => true,
+            RsvClaim::FirstFrame(_) if !first => set.is_empty(),
+            RsvClaim::EveryFrame(_) if !first && layer.scope != Scope::Frame => {
+                set == if layer.decode.is_active() {
+                    bits
+                } else {
+                    Rsv::NONE
+                }
+            }
+            _ => set.is_empty() || set == bits,
+        };
+        if !allowed {
+            return Err(Fault::ReservedBits(if set.is_empty() { bits } else { set }));
+        }
+    }
+    Ok(())
+}
+
+/// Tells the extensions that a frame, and perhaps a message, begins. Whether any will decode it.
+pub(super) fn begin(
+    message: &Incoming,
+    header: FrameHeader,
+    first: bool,
+    stack: &mut Extensions,
+) -> Result<bool, Fault> {
+    let mut len = Some(header.len);
+    let mut any = false;
+    for layer in stack.layers.iter_mut().rev() {
+        let frames = layer.scope == Scope::Frame;
+        let begins = first || (frames && !matches!(layer.claim, RsvClaim::FirstFrame(_)));
+        if begins {
+            let bits = layer.claim.bits();
+            let marked = !bits.is_empty() && header.rsv.contains(bits);
+            let unit = MessageInfo {
+                kind: message.kind,
+                len: len.filter(|_| frames || header.fin),
+                compression: Compression::Auto,
+            };
+            let mark = if marked { Mark::Marked } else { Mark::Unmarked };
+            layer
+                .begin_decode(&unit, mark)
+                .map_err(|error| fault(error, usize::MAX))?;
+        }
+        if layer.decode.is_active() {
+            any = true;
+            len = None;
+        }
+    }
+    Ok(any)
+}
+
+/// Decodes what is there of a frame, within the work of one call.
+pub(super) fn read(
+    frame: &mut DataFrame,
+    message: &mut Incoming,
+    input: &mut BytesMut,
+    work: &mut usize,
+    cx: &mut Context<'_>,
+) -> Result<DataStep, Fault> {
+    if frame.decoded {
+        message.check_end(frame.header.fin)?;
+        return Ok(DataStep::Complete(None));
+    }
+    let mut taken = 0;
+    if frame.piece.is_empty() {
+        taken = unmask_piece(frame, input, *work);
+        message.received = message.received.saturating_add(taken as u64);
+    }
+    let mut feed = if frame.piece.is_empty() {
+        input.get(..taken).unwrap_or_default()
+    } else {
+        &frame.piece
+    };
+    let offered = feed.len();
+    let last = frame.header.len == frame.received;
+
+    let streams = cx.streams();
+    let limit = cx.config.max_message;
+    let mut chunk = Vec::new();
+    let (out, room) = if streams {
+        (&mut chunk, WORK_PER_CALL)
+    } else {
+        let room = limit.saturating_add(1).saturating_sub(message.buffer.len());
+        (&mut message.buffer, room)
+    };
+    let before = out.len();
+    let (messages, frames) = cx.stack.split();
+    let mut run = Run {
+        frames: Chain::new(frames, Direction::Decode),
+        messages: Chain::new(messages, Direction::Decode),
+        between: &mut frame.between,
+        between_done: &mut frame.between_done,
+        fin: frame.header.fin,
+        max_frame: cx.config.max_frame,
+        max_message: limit,
+    };
+    let complete = run.decode(&mut feed, last, out, room, work)?;
+
+    // What was not consumed waits in the frame.
+    let consumed = offered.saturating_sub(feed.len());
+    if frame.piece.is_empty() {
+        input.advance(consumed);
+        let left = taken.saturating_sub(consumed);
+        if left > 0 {
+            frame.piece = input.split_to(left);
+        }
+    } else {
+        frame.piece.advance(consumed);
+    }
+    let new = if streams { &chunk } else { &message.buffer }
+        .len()
+        .saturating_sub(before);
+    frame.data_len = frame.data_len.saturating_add(new as u64);
+    if !streams && message.buffer.len() > limit {
+        return Err(Fault::MessageTooBig { limit });
+    }
+    message.check_decoded(
+        if streams {
+            message.buffer.len()
+        } else {
+            before
+        },
+        &chunk,
+    )?;
+    frame.decoded = matches!(complete, Decoded::Frame);
+    if !chunk.is_empty() {
+        return Ok(DataStep::Event(Event::Chunk(chunk.into())));
+    }
+    Ok(match complete {
+        Decoded::Frame => {
+            message.check_end(frame.header.fin)?;
+            DataStep::Complete(None)
+        }
+        Decoded::Starved => DataStep::Starved,
+        Decoded::Suspended => DataStep::Yield,
+    })
+}
+
+enum Decoded {
+    /// All of the frame was decoded.
+    Frame,
+    /// More input is needed.
+    Starved,
+    /// The work or the room is used up.
+    Suspended,
+}
+
+struct Run<'a> {
+    frames: Chain<'a>,
+    messages: Chain<'a>,
+    between: &'a mut Vec<u8>,
+    between_done: &'a mut bool,
+    fin: bool,
+    max_frame: usize,
+    max_message: usize,
+}
+
+impl Run<'_> {
+    fn decode(
+        &mut self,
+        feed: &mut &[u8],
+        last: bool,
+        out: &mut Vec<u8>,
+        room: usize,
+        work: &mut usize,
+    ) -> Result<Decoded, Fault> {
+        let (max_frame, max_message) = (self.max_frame, self.max_message);
+        let full_at = out.len().saturating_add(room);
+        if !self.frames.is_active() {
+            let status = self
+                .messages
+                .run(feed, last && self.fin, out, room, work, max_message)
+                .map_err(|error| fault(error, max_message))?;
+            return Ok(match status {
+                ChainStatus::Full => Decoded::Suspended,
+                ChainStatus::Starved if !last => Decoded::Starved,
+                _ => Decoded::Frame,
+            });
+        }
+        if !self.messages.is_active() {
+            let status = self
+                .frames
+                .run(feed, last, out, room, work, max_frame)
+                .map_err(|error| fault(error, max_frame))?;
+            return Ok(match status {
+                ChainStatus::Full => Decoded::Suspended,
+                ChainStatus::Starved => Decoded::Starved,
+                ChainStatus::Finished => Decoded::Frame,
+            });
+        }
+        loop {
+            let mut starved = false;
+            if !*self.between_done && self.between.is_empty() {
+                let status = self
+                    .frames
+                    .run(feed, last, self.between, STEP, work, max_frame)
+                    .map_err(|error| fault(error, max_frame))?;
+                *self.between_done = status == ChainStatus::Finished;
+                starved = status == ChainStatus::Starved;
+            }
+            let mut unit = self.between.as_slice();
+            let ends = *self.between_done && self.fin;
+            let status = self
+                .messages
+                .run(
+                    &mut unit,
+                    ends,
+                    out,
+                    full_at.saturating_sub(out.len()),
+                    work,
+                    max_message,
+                )
+                .map_err(|error| fault(error, max_message))?;
+            let taken = self.between.len().saturating_sub(unit.len());
+            self.between.drain(..taken);
+            match status {
+                ChainStatus::Full => return Ok(Decoded::Suspended),
+                ChainStatus::Finished => return Ok(Decoded::Frame),
+                ChainStatus::Starved if *self.between_done => return Ok(Decoded::Frame),
+                ChainStatus::Starved if starved => return Ok(Decoded::Starved),
+                ChainStatus::Starved => {}
+            }
+        }
+    }
+}
+
+fn fault(error: ChainError, limit: usize) -> Fault {
+    match error {
+        ChainError::Extension { name, code, reason } => Fault::Extension { name, code, reason },
+        ChainError::TooBig => Fault::MessageTooBig { limit },
+    }
+}

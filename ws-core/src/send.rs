@@ -1,0 +1,323 @@
+//! From messages to frames: the sending half of a connection.
+
+mod encoding;
+
+use alloc::{boxed::Box, collections::VecDeque};
+
+use crate::{
+    CloseCode, Config, Message, MessageKind, Opcode, Payload, Role, SendError, Text, WORK_PER_CALL,
+    extension::{ChainError, Compression, Extensions, Rsv},
+    frame::{FrameHeader, MAX_CONTROL_PAYLOAD},
+    observer::{FrameDirection, ObservedFrame, Observer},
+    output::Output,
+    utf8::Utf8Validator,
+};
+use encoding::{Encoding, Step};
+
+/// Encoding pauses while so much is waiting to be written.
+const AHEAD: usize = 64 * 1024;
+
+/// The sending half.
+#[derive(Debug, Default)]
+pub(crate) struct Sender {
+    /// A message that is sent in pieces by the caller.
+    streamed: Option<Streamed>,
+    /// A message that extensions are encoding. Boxed: most connections have none.
+    encoding: Option<Box<Encoding>>,
+    /// What comes behind it.
+    queue: VecDeque<Queued>,
+}
+
+#[derive(Debug)]
+struct Streamed {
+    kind: MessageKind,
+    first: bool,
+    utf8: Utf8Validator,
+}
+
+#[derive(Debug)]
+enum Queued {
+    Message(Message, Compression),
+    Start(MessageKind, Compression),
+    Chunk(Payload, Last),
+    Close(Payload),
+}
+
+/// Whether a piece is the last of its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Last {
+    Yes,
+    No,
+}
+
+/// What the sender needs of its connection.
+pub(crate) struct Context<'a> {
+    pub(crate) role: &'a mut Role,
+    pub(crate) config: &'a Config,
+    pub(crate) stack: &'a mut Extensions,
+    pub(crate) output: &'a mut Output,
+    pub(crate) observer: &'a mut Option<Observer>,
+}
+
+impl Context<'_> {
+    /// Queues a frame for writing; `data_len` bytes of message data went into it.
+    fn push(&mut self, fin: bool, rsv: Rsv, opcode: Opcode, payload: Payload, data_len: u64) {
+        let header = FrameHeader {
+            fin,
+            rsv,
+            opcode,
+            mask: None,
+            len: payload.len() as u64,
+        };
+        let header = self.output.push(header, payload, self.role);
+        self.observe(header, data_len);
+    }
+
+    fn observe(&mut self, header: FrameHeader, data_len: u64) {
+        if let Some(observer) = self.observer {
+            observer.frame(&ObservedFrame {
+                direction: FrameDirection::Sent,
+                header,
+                data_len,
+            });
+        }
+    }
+
+    pub(crate) fn push_control(&mut self, opcode: Opcode, payload: Payload) {
+        let len = payload.len() as u64;
+        self.push(true, Rsv::NONE, opcode, payload, len);
+    }
+
+    /// Queues a Pong in front of the data that is not being written yet.
+    pub(crate) fn push_pong(&mut self, payload: &[u8]) {
+        let len = payload.len() as u64;
+        let header = FrameHeader {
+            fin: true,
+            rsv: Rsv::NONE,
+            opcode: Opcode::Pong,
+            mask: None,
+            len,
+        };
+        let header = self.output.push_ahead(header, payload, self.role);
+        self.observe(header, len);
+    }
+
+    fn max_frame(&self) -> usize {
+        self.config.max_sent_frame.max(1)
+    }
+
+    /// Queues plain data as one frame, or as several where the configuration asks for it.
+    fn push_plain(&mut self, opcode: Opcode, mut payload: Payload, last: Last) {
+        let mut opcode = opcode;
+        while payload.len() > self.max_frame() {
+            let (head, tail) = payload.split_at(self.max_frame());
+            let len = head.len() as u64;
+            self.push(false, Rsv::NONE, opcode, head, len);
+            (payload, opcode) = (tail, Opcode::Continuation);
+        }
+        let len = payload.len() as u64;
+        self.push(last == Last::Yes, Rsv::NONE, opcode, payload, len);
+    }
+}
+
+impl Sender {
+    /// Queues a whole message.
+    #[inline]
+    pub(crate) fn message(
+        &mut self,
+        message: Message,
+        compression: Compression,
+        cx: &mut Context<'_>,
+    ) -> Result<(), ChainError> {
+        if cx.stack.is_empty() {
+            // RFC 6455 §5.4: "An unfragmented message consists of a single frame with the FIN bit
+            // set and an opcode other than 0."
+            cx.push_plain(message.kind().into(), message.into_payload(), Last::Yes);
+            return Ok(());
+        }
+        self.queue.push_back(Queued::Message(message, compression));
+        self.advance(cx)
+    }
+
+    /// Begins a message in pieces.
+    pub(crate) fn start(
+        &mut self,
+        kind: MessageKind,
+        compression: Compression,
+        cx: &mut Context<'_>,
+    ) -> Result<(), ChainError> {
+        self.streamed = Some(Streamed {
+            kind,
+            first: true,
+            utf8: Utf8Validator::default(),
+        });
+        if cx.stack.is_empty() {
+            return Ok(());
+        }
+        self.queue.push_back(Queued::Start(kind, compression));
+        self.advance(cx)
+    }
+
+    /// Checks a piece of the message in progress.
+    pub(crate) fn check_chunk(&mut self, data: &[u8], last: Last) -> Result<(), SendError> {
+        let streamed = self
+            .streamed
+            .as_mut()
+            .ok_or(SendError::NoMessageInProgress)?;
+        if streamed.kind == MessageKind::Text {
+            let mut utf8 = streamed.utf8.clone();
+            if !utf8.feed(data) || (last == Last::Yes && !utf8.is_complete()) {
+                return Err(SendError::InvalidUtf8);
+            }
+            streamed.utf8 = utf8;
+        }
+        Ok(())
+    }
+
+    /// Queues a piece that was checked.
+    pub(crate) fn chunk(
+        &mut self,
+        data: Payload,
+        last: Last,
+        cx: &mut Context<'_>,
+    ) -> Result<(), ChainError> {
+        let Some(streamed) = &mut self.streamed else {
+            return Ok(());
+        };
+        let opcode = if streamed.first {
+            streamed.kind.into()
+        } else {
+            Opcode::Continuation
+        };
+        if data.is_empty() && last == Last::No {
+            return Ok(());
+        }
+        streamed.first = false;
+        if last == Last::Yes {
+            self.streamed = None;
+        }
+        if cx.stack.is_empty() {
+            cx.push_plain(opcode, data, last);
+            return Ok(());
+        }
+        self.queue.push_back(Queued::Chunk(data, last));
+        self.advance(cx)
+    }
+
+    /// Queues a Close behind everything else. A message that was sent in part ends there.
+    pub(crate) fn close(
+        &mut self,
+        code: Option<CloseCode>,
+        reason: &str,
+        cx: &mut Context<'_>,
+    ) -> Result<(), ChainError> {
+        self.streamed = None;
+        self.queue
+            .push_back(Queued::Close(close_body(code, reason)));
+        self.advance(cx)
+    }
+
+    /// Drops what was not encoded: the stack can no longer be used.
+    pub(crate) fn abandon(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Whether the caller is sending a message in pieces.
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.streamed.is_some()
+    }
+
+    /// Whether there is something left to encode.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.queue.is_empty()
+            || self
+                .encoding
+                .as_ref()
+                .is_some_and(|encoding| encoding.has_input())
+    }
+
+    /// Whether a message is only partly encoded.
+    pub(crate) fn is_between_messages(&self) -> bool {
+        self.encoding.is_none() && self.streamed.is_none()
+    }
+
+    /// Encodes what is queued, at most so far ahead of the writer and so much at a time.
+    pub(crate) fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), ChainError> {
+        let mut work = WORK_PER_CALL;
+        while work > 0 && cx.output.len() < AHEAD {
+            let Some(encoding) = &mut self.encoding else {
+                match self.queue.pop_front() {
+                    None => break,
+                    Some(Queued::Message(message, compression)) => {
+                        self.encoding = Some(Box::new(Encoding::whole(message, compression, cx)?));
+                    }
+                    Some(Queued::Start(kind, compression)) => {
+                        self.encoding = Some(Box::new(Encoding::streamed(kind, compression, cx)?));
+                    }
+                    Some(Queued::Close(body)) => cx.push_control(Opcode::Close, body),
+                    // The message it belongs to was given up.
+                    Some(Queued::Chunk(..)) => {}
+                }
+                continue;
+            };
+            match encoding.step(&mut work, cx)? {
+                Step::Complete => self.encoding = None,
+                Step::Frame => {}
+                Step::Suspended => break,
+                Step::Starved => match self.queue.pop_front() {
+                    None => break,
+                    Some(Queued::Chunk(data, last)) => encoding.feed(data, last),
+                    Some(other) => {
+                        // RFC 6455 §5.5.1 allows a Close in the middle of a fragmented message.
+                        self.encoding = None;
+                        self.queue.push_front(other);
+                    }
+                },
+            }
+        }
+        if self.queue.is_empty() {
+            self.queue = VecDeque::new();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn memory_usage(&self) -> usize {
+        let queued: usize = self
+            .queue
+            .iter()
+            .map(|queued| match queued {
+                Queued::Message(message, _) => message.len(),
+                Queued::Chunk(data, _) | Queued::Close(data) => data.len(),
+                Queued::Start(..) => 0,
+            })
+            .sum();
+        queued
+            + self.queue.capacity() * size_of::<Queued>()
+            + self
+                .encoding
+                .as_ref()
+                .map_or(0, |encoding| encoding.memory_usage())
+    }
+}
+
+/// The body of a Close frame; empty without a code.
+fn close_body(code: Option<CloseCode>, reason: &str) -> Payload {
+    let Some(code) = code else {
+        return Payload::new();
+    };
+    let mut body = alloc::vec::Vec::with_capacity(2 + reason.len());
+    body.extend_from_slice(&code.get().to_be_bytes());
+    body.extend_from_slice(reason.as_bytes());
+    body.into()
+}
+
+/// The most that fits into a Close frame beside the code.
+pub(crate) const MAX_REASON: usize = MAX_CONTROL_PAYLOAD - 2;
+
+/// As much of a text as fits into a Close frame.
+pub(crate) fn fitting_reason(text: &str) -> Text {
+    let end = (0..=MAX_REASON.min(text.len()))
+        .rev()
+        .find(|&end| text.is_char_boundary(end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default().into()
+}

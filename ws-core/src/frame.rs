@@ -103,18 +103,14 @@ impl FrameHeader {
     }
 
     /// Length of the header itself, from 2 to 14 bytes.
-    #[expect(clippy::arithmetic_side_effects, reason = "14 at most")]
     pub fn encoded_len(&self) -> usize {
         let length = match self.len {
             0..=125 => 2,
             126..=0xffff => 4,
             _ => 10,
         };
-        if self.mask.is_some() {
-            length | 4
-        } else {
-            length
-        }
+        let key = if self.mask.is_some() { 4_usize } else { 0 };
+        key.saturating_add(length)
     }
 }
 

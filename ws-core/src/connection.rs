@@ -1,5 +1,6 @@
 //! The protocol and nothing else: bytes in, events out; messages in, bytes out.
 
+use alloc::boxed::Box;
 use core::mem;
 
 use bytes::{Buf, BytesMut};
@@ -314,7 +315,7 @@ impl Connection {
     /// Shows every frame to `observer`: received ones when they are complete, sent ones when they
     /// are queued. Costs nothing while there is none.
     pub fn observe_frames(&mut self, observer: impl FrameObserver + 'static) {
-        self.observer = Some(alloc::boxed::Box::new(observer));
+        self.observer = Some(Box::new(observer));
     }
 
     // Looks
@@ -460,7 +461,7 @@ impl Connection {
         };
         let text = fitting_reason(&alloc::string::ToString::to_string(&fault));
         self.queue_close(Some(code), text.as_str());
-        self.life = Life::Ending(Closed::local(code, text, Some(fault)));
+        self.life = Life::Ending(Closed::local(code, text, Some(Box::new(fault))));
         SendError::Extension { name, reason }
     }
 
@@ -518,7 +519,7 @@ impl Connection {
     fn faulted(&mut self, fault: Fault) -> Event {
         let code = fault.close_code();
         let reason = fitting_reason(&alloc::string::ToString::to_string(&fault));
-        let closed = Closed::local(code, reason.clone(), Some(fault));
+        let closed = Closed::local(code, reason.clone(), Some(Box::new(fault)));
         if self.is_close_awaited() {
             self.life = Life::Closed;
             return Event::Closed(closed);
@@ -564,7 +565,7 @@ impl Connection {
 }
 
 impl Closed {
-    fn local(code: CloseCode, reason: Text, fault: Option<Fault>) -> Self {
+    fn local(code: CloseCode, reason: Text, fault: Option<Box<Fault>>) -> Self {
         Self {
             by: ClosedBy::Local,
             code,

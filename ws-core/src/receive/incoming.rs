@@ -13,9 +13,7 @@
 use alloc::vec::Vec;
 
 use crate::{
-    Config, Message, MessageKind, Opcode, Payload, Receive, Text,
-    fault::Fault,
-    utf8::{self, Utf8Validator},
+    Config, Message, MessageKind, Opcode, Payload, Receive, Text, fault::Fault, utf8::Utf8Validator,
 };
 
 /// The message in progress. One contiguous buffer, whatever the number of fragments.
@@ -116,15 +114,4 @@ impl Incoming {
             Message::Binary(payload)
         }
     }
-}
-
-/// A message that came in one piece.
-pub(super) fn checked_message(text: bool, payload: Payload) -> Result<Message, Fault> {
-    if !text {
-        return Ok(Message::Binary(payload));
-    }
-    if !utf8::is_valid(&payload) {
-        return Err(Fault::InvalidUtf8);
-    }
-    Ok(Message::Text(Text::checked(payload)))
 }

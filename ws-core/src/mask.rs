@@ -4,6 +4,7 @@
 ///
 /// `offset` is how many bytes of the payload came before `data`, so that a payload can be treated
 /// in pieces.
+#[inline]
 pub fn apply_mask(data: &mut [u8], key: [u8; 4], offset: u64) {
     // RFC 6455 §5.3: "Octet i of the transformed data ("transformed-octet-i") is the XOR of octet
     // i of the original data ("original-octet-i") with octet at index i modulo 4 of the masking key".

@@ -33,6 +33,9 @@ use incoming::Incoming;
 /// A payload is copied where a slice of the input would keep a buffer this many times larger alive.
 const PINNED_AT_MOST: usize = 128;
 
+/// Bytes that are copied, unmasked and checked at a time.
+const BLOCK: usize = 4096;
+
 /// The receiving half.
 #[derive(Debug, Default)]
 pub(crate) struct Receiver {
@@ -431,18 +434,16 @@ enum DataStep {
 /// Takes a whole payload that begins at `start` off the input, unmasked.
 fn take_payload(input: &mut BytesMut, start: usize, len: usize, mask: Option<[u8; 4]>) -> Payload {
     let end = start.saturating_add(len);
-    let capacity = input.capacity();
-    let unmask = |data: &mut [u8]| {
-        if let Some(key) = mask {
-            apply_mask(data, key, 0);
-        }
-    };
-    let lying = input.get_mut(start..end).unwrap_or_default();
-    if let Some(payload) = Payload::inline(lying, unmask) {
+    let rest = input.get(start..).unwrap_or_default();
+    if let Some(payload) = Payload::inline(rest, len, mask) {
         input.advance(end);
         return payload;
     }
-    unmask(lying);
+    let capacity = input.capacity();
+    let lying = input.get_mut(start..end).unwrap_or_default();
+    if let Some(key) = mask {
+        apply_mask(lying, key, 0);
+    }
     if len.saturating_mul(PINNED_AT_MOST) < capacity {
         let payload = Bytes::copy_from_slice(lying);
         input.advance(end);
@@ -485,10 +486,8 @@ fn gather(
     if !frame.piece.is_empty() {
         return check_whole(frame, message, work);
     }
-    let n = unmask_piece(frame, input, *work);
+    let n = remaining.min(input.len()).min(*work);
     *work = work.saturating_sub(n);
-    let piece = input.get(..n).unwrap_or_default();
-    message.check_text(piece)?;
     // The announced length bounds the buffer only where the message ends with this frame.
     let announced = message.buffer.len().saturating_add(remaining);
     let limit = message
@@ -501,7 +500,11 @@ fn gather(
         n,
         if frame.header.fin { announced } else { limit },
     );
-    message.buffer.extend_from_slice(piece);
+    // In blocks that stay in the cache between the copy, the unmasking and the check.
+    for block in input.get(..n).unwrap_or_default().chunks(BLOCK) {
+        message.append(block, frame.header.mask, frame.received)?;
+        frame.received = frame.received.saturating_add(block.len() as u64);
+    }
     message.received = message.received.saturating_add(n as u64);
     frame.data_len = frame.data_len.saturating_add(n as u64);
     input.advance(n);

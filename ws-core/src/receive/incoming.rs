@@ -13,7 +13,8 @@
 use alloc::vec::Vec;
 
 use crate::{
-    Config, Message, MessageKind, Opcode, Payload, Receive, Text, fault::Fault, utf8::Utf8Validator,
+    Config, Message, MessageKind, Opcode, Payload, Receive, Text, fault::Fault, mask::apply_mask,
+    utf8::Utf8Validator,
 };
 
 /// The message in progress. One contiguous buffer, whatever the number of fragments.
@@ -73,6 +74,25 @@ impl Incoming {
         let limit = config.max_empty_fragments;
         if self.empty_run > limit {
             return Err(Fault::TooManyEmptyFragments { limit });
+        }
+        Ok(())
+    }
+
+    /// Gathers a piece of payload that lies `offset` bytes behind the start of its frame.
+    pub(super) fn append(
+        &mut self,
+        masked: &[u8],
+        mask: Option<[u8; 4]>,
+        offset: u64,
+    ) -> Result<(), Fault> {
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(masked);
+        let new = self.buffer.get_mut(start..).unwrap_or_default();
+        if let Some(key) = mask {
+            apply_mask(new, key, offset);
+        }
+        if self.kind == MessageKind::Text && !self.utf8.feed(new) {
+            return Err(Fault::InvalidUtf8);
         }
         Ok(())
     }

@@ -34,7 +34,7 @@ use incoming::Incoming;
 const PINNED_AT_MOST: usize = 128;
 
 /// Bytes that are copied, unmasked and checked at a time.
-const BLOCK: usize = 4096;
+const BLOCK: usize = 16 * 1024;
 
 /// The receiving half.
 #[derive(Debug, Default)]

@@ -16,7 +16,6 @@ pub(crate) struct Workspace {
 /// A member of the workspace, as `cargo metadata` describes it.
 pub(crate) struct Package {
     pub(crate) name: String,
-    pub(crate) manifest: PathBuf,
     pub(crate) published: bool,
     pub(crate) features: Vec<String>,
     pub(crate) dependencies: Vec<Dependency>,
@@ -107,7 +106,6 @@ impl Package {
         let library = package["targets"].as_array()?.iter().find(is_library);
         Some(Package {
             name: package["name"].as_str()?.to_owned(),
-            manifest: package["manifest_path"].as_str()?.into(),
             published: package["publish"]
                 .as_array()
                 .is_none_or(|to| !to.is_empty()),

@@ -272,7 +272,8 @@ impl Connection {
     /// Starts the closing handshake, behind the messages that are queued.
     ///
     /// Messages that the peer sends before its own Close are still delivered. The caller bounds the
-    /// wait; see [`is_close_awaited`](Self::is_close_awaited).
+    /// wait; see [`is_close_awaited`](Self::is_close_awaited). After [`Event::Closing`] this is the
+    /// answer, in place of the one that the engine would give.
     ///
     /// # Errors
     /// [`SendError::Closed`] if a Close was queued before, [`SendError::InvalidCloseCode`],
@@ -283,7 +284,11 @@ impl Connection {
         if self.sender.is_streaming() {
             return Err(SendError::MessageInProgress);
         }
+        let read = self.read_before(code, reason);
         self.queue_close(Some(code), reason);
+        if let Some(closed) = read {
+            self.life = Life::Ending(closed);
+        }
         Ok(())
     }
 
@@ -296,8 +301,9 @@ impl Connection {
     /// As [`close`](Self::close), but allowed inside of a streamed message.
     pub fn fail(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         self.check_close(code, reason)?;
+        let read = self.read_before(code, reason);
         self.queue_close(Some(code), reason);
-        self.life = Life::Ending(Closed::local(code, reason.into(), None));
+        self.life = Life::Ending(read.unwrap_or_else(|| Closed::local(code, reason.into(), None)));
         Ok(())
     }
 
@@ -460,9 +466,31 @@ impl Connection {
             reason: reason.clone(),
         };
         let text = fitting_reason(&alloc::string::ToString::to_string(&fault));
+        let read = self.read_before(code, text.as_str());
+        let life = match mem::replace(&mut self.life, Life::CloseSent) {
+            // What was told is not told twice.
+            ended @ (Life::Ending(_) | Life::Closed) => ended,
+            Life::Open | Life::CloseSent | Life::Closing(_) => Life::Ending(
+                read.unwrap_or_else(|| Closed::local(code, text.clone(), Some(Box::new(fault)))),
+            ),
+        };
         self.queue_close(Some(code), text.as_str());
-        self.life = Life::Ending(Closed::local(code, text, Some(Box::new(fault))));
+        self.life = life;
         SendError::Extension { name, reason }
+    }
+
+    /// How the connection ends, if the peer's Close or fault was read before our Close is queued.
+    fn read_before(&self, code: CloseCode, reason: &str) -> Option<Closed> {
+        let Life::Closing(closed) = &self.life else {
+            return None;
+        };
+        let mut closed = closed.clone();
+        // RFC 6455 §7.1.5: the code is that of "the first Close control frame received". Where we
+        // fail the connection, it is the one that we send.
+        if closed.fault.is_some() {
+            (closed.code, closed.reason) = (code, reason.into());
+        }
+        Some(closed)
     }
 
     /// Queues our Close; its code and reason were checked.

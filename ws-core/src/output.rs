@@ -162,6 +162,11 @@ impl Output {
                 _ => None,
             });
         if let Some(frames) = earlier {
+            // A writer that never quite empties the segment must not make it grow.
+            if frames.written >= frames.unwritten().len() {
+                frames.bytes.drain(..frames.written);
+                frames.written = 0;
+            }
             encode_frame(header, payload, &mut frames.bytes);
             return header;
         }
@@ -174,10 +179,6 @@ impl Output {
         match boundary {
             // Behind the payload that belongs to the header in the first segment.
             None => self.insert_control(2, header, payload),
-            Some(boundary) if self.queue.is_empty() && boundary == self.tail.bytes.len() => {
-                self.reserve_tail(header.encoded_len() + payload.len());
-                encode_frame(header, payload, &mut self.tail.bytes);
-            }
             Some(0) => self.insert_control(at, header, payload),
             Some(boundary) => {
                 let first = match self.queue.front_mut() {

@@ -1,0 +1,378 @@
+//! Small extensions to test the engine with.
+
+use std::sync::{Arc, Mutex};
+
+use ws_core::{
+    CloseCode, Config, Connection, Extension, Extensions, Role,
+    extension::{
+        Chunk, Compression, ExtensionError, Mark, MessageInfo, Progress, Rsv, RsvClaim, Scope, Sink,
+    },
+};
+
+pub(crate) const RSV1: RsvClaim = RsvClaim::FirstFrame(Rsv::RSV1);
+pub(crate) const RSV2: RsvClaim = RsvClaim::FirstFrame(Rsv::RSV2);
+pub(crate) const RSV3_EVERY: RsvClaim = RsvClaim::EveryFrame(Rsv::RSV3);
+
+/// Extensions in the order of the response header.
+pub(crate) fn stack(extensions: Vec<Box<dyn Extension>>) -> Extensions {
+    let mut stack = Extensions::none();
+    for (i, extension) in extensions.into_iter().enumerate() {
+        stack.push(&format!("x-{i}"), extension).unwrap();
+    }
+    stack
+}
+
+pub(crate) fn server_of(extensions: Vec<Box<dyn Extension>>) -> Connection {
+    server_of_with(Config::default(), extensions)
+}
+
+pub(crate) fn server_of_with(config: Config, extensions: Vec<Box<dyn Extension>>) -> Connection {
+    Connection::new(Role::Server, config, stack(extensions))
+}
+
+pub(crate) fn client_of_with(config: Config, extensions: Vec<Box<dyn Extension>>) -> Connection {
+    Connection::new(
+        Role::client(super::counting_keys()),
+        config,
+        stack(extensions),
+    )
+}
+
+/// Replaces every byte by another.
+pub(crate) struct Bytewise {
+    pub(crate) claim: RsvClaim,
+    pub(crate) scope: Scope,
+    pub(crate) mark: fn(&MessageInfo) -> Mark,
+    pub(crate) to_wire: fn(u8) -> u8,
+    pub(crate) from_wire: fn(u8) -> u8,
+    /// Bytes that one call takes.
+    pub(crate) step: usize,
+}
+
+/// Adds one to every byte.
+pub(crate) fn add_one(claim: RsvClaim, scope: Scope) -> Bytewise {
+    Bytewise {
+        claim,
+        scope,
+        mark: unless_never,
+        to_wire: |octet| octet.wrapping_add(1),
+        from_wire: |octet| octet.wrapping_sub(1),
+        step: usize::MAX,
+    }
+}
+
+/// XORs every byte with 0x55, which does not commute with adding one.
+pub(crate) fn xor_55(claim: RsvClaim, scope: Scope) -> Bytewise {
+    Bytewise {
+        to_wire: |octet| octet ^ 0x55,
+        from_wire: |octet| octet ^ 0x55,
+        ..add_one(claim, scope)
+    }
+}
+
+/// Changes nothing but the bits.
+pub(crate) fn marker(claim: RsvClaim, scope: Scope) -> Bytewise {
+    Bytewise {
+        to_wire: |octet| octet,
+        from_wire: |octet| octet,
+        ..add_one(claim, scope)
+    }
+}
+
+/// Marks all but what is not to be compressed.
+pub(crate) fn unless_never(unit: &MessageInfo) -> Mark {
+    if unit.compression == Compression::Never {
+        Mark::Unmarked
+    } else {
+        Mark::Marked
+    }
+}
+
+impl Bytewise {
+    pub(crate) fn boxed(self) -> Box<dyn Extension> {
+        Box::new(self)
+    }
+
+    fn run(&self, map: fn(u8) -> u8, input: &mut Chunk<'_>, out: &mut Sink<'_>) -> Progress {
+        let n = input.len().min(self.step);
+        let mapped: Vec<u8> = input.data()[..n].iter().map(|&octet| map(octet)).collect();
+        input.consume(out.write(&mapped));
+        if input.is_empty() {
+            Progress::Done
+        } else {
+            Progress::Full
+        }
+    }
+}
+
+impl Extension for Bytewise {
+    fn claim(&self) -> RsvClaim {
+        self.claim
+    }
+
+    fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
+        Ok((self.mark)(unit))
+    }
+
+    fn encode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        Ok(self.run(self.to_wire, input, out))
+    }
+
+    fn decode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        Ok(self.run(self.from_wire, input, out))
+    }
+}
+
+/// Reverses a unit, of which it has to see the whole.
+pub(crate) struct Reverse {
+    pub(crate) claim: RsvClaim,
+    pub(crate) scope: Scope,
+    rest: [Option<Vec<u8>>; 2],
+}
+
+impl Reverse {
+    pub(crate) fn boxed(claim: RsvClaim, scope: Scope) -> Box<dyn Extension> {
+        Box::new(Self {
+            claim,
+            scope,
+            rest: [None, None],
+        })
+    }
+
+    fn run(
+        rest: &mut Option<Vec<u8>>,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        if !input.is_last() {
+            return Err(ExtensionError::new(
+                CloseCode::INTERNAL_ERROR,
+                "shown a part of a unit",
+            ));
+        }
+        let left = rest.get_or_insert_with(|| {
+            let reversed = input.data().iter().rev().copied().collect();
+            input.consume(input.len());
+            reversed
+        });
+        left.drain(..out.write(left));
+        if left.is_empty() {
+            *rest = None;
+            Ok(Progress::Done)
+        } else {
+            Ok(Progress::Full)
+        }
+    }
+}
+
+impl Extension for Reverse {
+    fn claim(&self) -> RsvClaim {
+        self.claim
+    }
+
+    fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
+        Ok(unless_never(unit))
+    }
+
+    fn encode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        Self::run(&mut self.rest[0], input, out)
+    }
+
+    fn decode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        Self::run(&mut self.rest[1], input, out)
+    }
+}
+
+/// Sends every byte `times` times over, and a full stop behind every message.
+pub(crate) struct Stutter {
+    pub(crate) claim: RsvClaim,
+    pub(crate) times: usize,
+    /// Encoding: how often the first byte of the input was written. Decoding: the byte that came
+    /// last, and how often.
+    written: usize,
+    run: Option<(u8, usize)>,
+    stopped: bool,
+}
+
+impl Stutter {
+    pub(crate) fn boxed(claim: RsvClaim, times: usize) -> Box<dyn Extension> {
+        Box::new(Self {
+            claim,
+            times,
+            written: 0,
+            run: None,
+            stopped: false,
+        })
+    }
+}
+
+impl Extension for Stutter {
+    fn claim(&self) -> RsvClaim {
+        self.claim
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Message
+    }
+
+    fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
+        Ok(unless_never(unit))
+    }
+
+    fn begin_decode(&mut self, _: &MessageInfo) -> Result<(), ExtensionError> {
+        self.stopped = false;
+        Ok(())
+    }
+
+    fn encode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        while let Some(&octet) = input.data().first() {
+            if out.is_full() {
+                return Ok(Progress::Full);
+            }
+            self.written += out.write(&vec![octet; self.times - self.written]);
+            if self.written == self.times {
+                self.written = 0;
+                input.consume(1);
+            }
+        }
+        if input.is_last() && out.write(b".") == 0 {
+            return Ok(Progress::Full);
+        }
+        Ok(Progress::Done)
+    }
+
+    fn decode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        let corrupt = |what| Err(ExtensionError::new(CloseCode::INVALID_PAYLOAD, what));
+        while let Some(&octet) = input.data().first() {
+            if self.stopped {
+                return corrupt("data behind the full stop");
+            }
+            match self.run {
+                None if octet == b'.' => self.stopped = true,
+                None => self.run = Some((octet, 1)),
+                Some((before, _)) if before != octet => return corrupt("it does not stutter"),
+                Some((before, n)) => self.run = Some((before, n + 1)),
+            }
+            if let Some((octet, n)) = self.run
+                && n == self.times
+            {
+                if out.write(&[octet]) == 0 {
+                    self.run = Some((octet, n - 1));
+                    return Ok(Progress::Full);
+                }
+                self.run = None;
+            }
+            input.consume(1);
+        }
+        if input.is_last() && !self.stopped {
+            return corrupt("no full stop");
+        }
+        Ok(Progress::Done)
+    }
+}
+
+/// What a [`Spy`] saw.
+pub(crate) type Log = Arc<Mutex<Vec<String>>>;
+
+/// Claims no bit or some, changes nothing, and writes down what it is shown.
+pub(crate) struct Spy {
+    pub(crate) claim: RsvClaim,
+    pub(crate) scope: Scope,
+    pub(crate) log: Log,
+}
+
+impl Spy {
+    fn note(&self, what: String) {
+        self.log.lock().unwrap().push(what);
+    }
+
+    fn pass(&self, verb: &str, input: &mut Chunk<'_>, out: &mut Sink<'_>) -> Progress {
+        let end = if input.is_last() { " end" } else { "" };
+        let shown = String::from_utf8_lossy(input.data()).into_owned();
+        self.note(format!("{verb} {shown:?}{end}"));
+        out.write_from(input);
+        if input.is_empty() {
+            Progress::Done
+        } else {
+            Progress::Full
+        }
+    }
+}
+
+impl Extension for Spy {
+    fn claim(&self) -> RsvClaim {
+        self.claim
+    }
+
+    fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
+        let MessageInfo {
+            kind,
+            len,
+            compression,
+            ..
+        } = unit;
+        self.note(format!("send {kind:?} {len:?} {compression:?}"));
+        Ok(unless_never(unit))
+    }
+
+    fn begin_decode(&mut self, unit: &MessageInfo) -> Result<(), ExtensionError> {
+        self.note(format!("receive {:?} {:?}", unit.kind, unit.len));
+        Ok(())
+    }
+
+    fn encode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        Ok(self.pass("encode", input, out))
+    }
+
+    fn decode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        Ok(self.pass("decode", input, out))
+    }
+
+    fn park(&mut self) {
+        self.note("park".into());
+    }
+}

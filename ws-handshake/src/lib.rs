@@ -1,2 +1,22 @@
-//! The WebSocket opening handshake.
+//! The WebSocket opening handshake (RFC 6455 §4), both sides.
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod accept_key;
+mod authority;
+mod extension_header;
+mod limits;
+mod list;
+mod origin;
+#[doc(hidden)]
+pub mod steps;
+mod subprotocol;
+mod uri;
+
+pub use accept_key::{accept_key, is_valid_key};
+pub use authority::Authority;
+pub use extension_header::{ExtensionHeaderError, Offer, parse_extensions};
+pub use limits::Limits;
+pub use origin::{OriginError, OriginPolicy, OriginRefusal};
+pub use subprotocol::{SubprotocolError, Subprotocols};
+pub use uri::{UriError, WebSocketUri};

@@ -1,0 +1,254 @@
+//! The server answers a request with a 101 (RFC 6455 §4.2.2).
+
+use std::fmt;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use ws_core::Extensions;
+
+use crate::{
+    Cause, ExtensionSet, InvalidHeader, OriginPolicy, Rejection, Report, Subprotocols, Upgrade,
+    extra_headers::{self, IN_101, checked_value},
+};
+
+/// What a server agrees to.
+///
+/// By default: no extension, no subprotocol, and [`OriginPolicy::same_origin`].
+#[derive(Default)]
+pub struct AcceptOptions<'a> {
+    extensions: Option<&'a ExtensionSet>,
+    origin: Option<&'a OriginPolicy>,
+    subprotocol: Choice<'a>,
+    headers: HeaderMap,
+}
+
+type Select<'a> = dyn Fn(&Upgrade) -> Option<String> + 'a;
+
+#[derive(Default)]
+enum Choice<'a> {
+    #[default]
+    None,
+    Spoken {
+        all: &'a Subprotocols,
+        required: bool,
+    },
+    Select(&'a Select<'a>),
+}
+
+impl<'a> AcceptOptions<'a> {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The extensions to negotiate.
+    #[must_use]
+    pub fn extensions(mut self, set: &'a ExtensionSet) -> Self {
+        self.extensions = Some(set);
+        self
+    }
+
+    /// Which pages may connect.
+    #[must_use]
+    pub fn origin(mut self, policy: &'a OriginPolicy) -> Self {
+        self.origin = Some(policy);
+        self
+    }
+
+    /// The subprotocols that the server speaks: the first that the client offered is taken.
+    ///
+    /// Without one in common the connection opens without a subprotocol, and the client decides.
+    #[must_use]
+    pub fn subprotocols(mut self, spoken: &'a Subprotocols) -> Self {
+        self.subprotocol = Choice::Spoken {
+            all: spoken,
+            required: false,
+        };
+        self
+    }
+
+    /// As [`subprotocols`](Self::subprotocols), and 400 where there is none in common.
+    #[must_use]
+    pub fn require_subprotocol(mut self, spoken: &'a Subprotocols) -> Self {
+        self.subprotocol = Choice::Spoken {
+            all: spoken,
+            required: true,
+        };
+        self
+    }
+
+    /// Lets `select` choose one of the subprotocols offered, or none.
+    ///
+    /// In place of [`subprotocols`](Self::subprotocols): what is called last counts.
+    #[must_use]
+    pub fn select_subprotocol(mut self, select: &'a Select<'a>) -> Self {
+        self.subprotocol = Choice::Select(select);
+        self
+    }
+
+    /// Adds a header line to the 101, `Set-Cookie` for example.
+    ///
+    /// # Errors
+    /// [`InvalidHeader`] for a value that would break out of its line, and for the headers that the
+    /// handshake writes itself.
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, InvalidHeader> {
+        extra_headers::append(&mut self.headers, name, value, &IN_101)?;
+        Ok(self)
+    }
+}
+
+impl fmt::Debug for AcceptOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AcceptOptions")
+            .field("extensions", &self.extensions)
+            .field("origin", &self.origin)
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An accepted handshake: send the response, and the connection is open.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Accepted {
+    /// The 101.
+    pub response: Response<()>,
+    /// The extensions agreed on, for `ws_core`.
+    pub extensions: Extensions,
+    /// The subprotocol agreed on.
+    pub subprotocol: Option<Box<str>>,
+    /// What became of each extension that the client offered.
+    pub report: Report,
+}
+
+impl Upgrade {
+    /// Accepts the handshake.
+    ///
+    /// ```
+    /// use ws_handshake::{AcceptOptions, Subprotocols, Upgrade};
+    ///
+    /// # fn answer(request: &http::Request<()>) -> Result<(), Box<dyn std::error::Error>> {
+    /// let spoken = Subprotocols::new(["chat.v2", "chat.v1"])?;
+    /// let upgrade = Upgrade::inspect(request)?;
+    /// let options = AcceptOptions::new()
+    ///     .subprotocols(&spoken)
+    ///     .header("Set-Cookie", "seen=1")?;
+    /// let accepted = upgrade.accept(&options)?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`AcceptError::Rejected`] with 403 for an origin that may not connect, with 400 for a missing
+    /// subprotocol; the other variants if [`select_subprotocol`](AcceptOptions::select_subprotocol)
+    /// chose what was not offered. [`AcceptError::into_rejection`] is what the client gets.
+    pub fn accept(&self, options: &AcceptOptions<'_>) -> Result<Accepted, AcceptError> {
+        let same_origin = OriginPolicy::default();
+        self.check_origin(options.origin.unwrap_or(&same_origin))?;
+        let subprotocol = self.choose(&options.subprotocol)?;
+        let negotiated = match options.extensions {
+            Some(set) => set.negotiate(self.offers()),
+            None => ExtensionSet::default().negotiate(self.offers()),
+        };
+
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        // RFC 6455 §4.2.2: "An |Upgrade| header field with value "websocket" as per RFC 2616" and
+        // "A |Connection| header field with value "Upgrade"."
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        let mut insert = |name: HeaderName, value: &str| {
+            headers.insert(name, checked_value(value)?);
+            Ok::<_, InvalidHeader>(())
+        };
+        insert(header::SEC_WEBSOCKET_ACCEPT, self.accept_value())?;
+        if let Some(name) = &subprotocol {
+            // RFC 6455 §11.3.4: "The |Sec-WebSocket-Protocol| header field MUST NOT appear more
+            // than once in an HTTP response."
+            insert(header::SEC_WEBSOCKET_PROTOCOL, name)?;
+        }
+        if let Some(value) = negotiated.header() {
+            // RFC 6455 §11.3.2: "However, the |Sec-WebSocket-Extensions| header field MUST NOT
+            // appear more than once in an HTTP response."
+            insert(header::SEC_WEBSOCKET_EXTENSIONS, &value)?;
+        }
+        headers.extend(options.headers.clone());
+        Ok(Accepted {
+            response,
+            extensions: negotiated.extensions,
+            subprotocol,
+            report: negotiated.report,
+        })
+    }
+
+    fn choose(&self, choice: &Choice<'_>) -> Result<Option<Box<str>>, AcceptError> {
+        match choice {
+            Choice::None => Ok(None),
+            Choice::Spoken { all, required } => {
+                let first = self.subprotocols().iter().find(|name| all.contains(name));
+                if *required && first.is_none() {
+                    return Err(Rejection::from(Cause::NoSubprotocol).into());
+                }
+                Ok(first.map(Into::into))
+            }
+            Choice::Select(select) => match select(self) {
+                None => Ok(None),
+                // RFC 6455 §4.2.2: "The value chosen MUST be derived from the client's handshake,
+                // specifically by selecting one of the values from the |Sec-WebSocket-Protocol|
+                // field"
+                Some(name) if self.subprotocols().contains(&name) => Ok(Some(name.into())),
+                Some(name) => Err(AcceptError::SubprotocolNotOffered(name.into())),
+            },
+        }
+    }
+}
+
+/// Why a handshake was not accepted.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// The request is at fault.
+    Rejected(Rejection),
+    /// The application is: it chose a subprotocol that the client did not offer.
+    SubprotocolNotOffered(Box<str>),
+    /// A header could not be added.
+    Header(InvalidHeader),
+}
+
+impl AcceptError {
+    /// The answer for the client: the rejection, or 500 where the application is at fault.
+    pub fn into_rejection(self) -> Rejection {
+        match self {
+            Self::Rejected(rejection) => rejection,
+            Self::SubprotocolNotOffered(_) | Self::Header(_) => {
+                Rejection::new(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+        }
+    }
+}
+
+impl fmt::Display for AcceptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rejected(rejection) => rejection.fmt(f),
+            Self::SubprotocolNotOffered(name) => write!(
+                f,
+                "the application chose subprotocol {name:?}, which the client did not offer: choose one of Upgrade::subprotocols, or none"
+            ),
+            Self::Header(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for AcceptError {}
+
+impl From<Rejection> for AcceptError {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl From<InvalidHeader> for AcceptError {
+    fn from(error: InvalidHeader) -> Self {
+        Self::Header(error)
+    }
+}

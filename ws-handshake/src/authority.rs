@@ -1,0 +1,139 @@
+//! Host and port, as in `Host`, in `Origin` and in a URI.
+#![deny(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects
+)]
+
+use std::{fmt, net::Ipv6Addr};
+
+/// A host and, where one was given, a port.
+///
+/// Letters of the host are lower case, IPv6 addresses are in their canonical form, so that equal
+/// hosts compare equal. Nothing else is normalised: `a.example.` is not `a.example`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Authority {
+    host: Box<str>,
+    port: Option<u16>,
+}
+
+impl Authority {
+    /// Reads `host[:port]` (RFC 3986 §3.2 without userinfo); `None` where it is none.
+    ///
+    /// ```
+    /// use ws_handshake::Authority;
+    ///
+    /// let authority = Authority::parse(b"[0:0::1]:8080").unwrap();
+    /// assert_eq!((authority.host(), authority.port()), ("::1", Some(8080)));
+    /// assert_eq!(Authority::parse(b"user@a.example"), None);
+    /// ```
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(text).ok()?;
+        let (host, port) = match text.strip_prefix('[') {
+            Some(rest) => {
+                let (address, port) = rest.split_once(']')?;
+                let address: Ipv6Addr = address.parse().ok()?;
+                (address.to_string(), port)
+            }
+            None => {
+                let end = text.find(':').unwrap_or(text.len());
+                let (host, port) = text.split_at_checked(end)?;
+                if !is_reg_name(host.as_bytes()) {
+                    return None;
+                }
+                (host.to_ascii_lowercase(), port)
+            }
+        };
+        Some(Self {
+            host: host.into(),
+            port: parse_port(port)?,
+        })
+    }
+
+    /// The host, an IPv6 address without its brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, if one was given.
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    pub(crate) fn without_port(mut self) -> Self {
+        self.port = None;
+        self
+    }
+}
+
+/// As in `Host`: `a.example:8080`, `[::1]`.
+impl fmt::Display for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]", self.host)?;
+        } else {
+            f.write_str(&self.host)?;
+        }
+        match self.port {
+            Some(port) => write!(f, ":{port}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Nothing, or a colon and digits, of which there may be none.
+fn parse_port(text: &str) -> Option<Option<u16>> {
+    let Some(digits) = text.strip_prefix(':') else {
+        return text.is_empty().then_some(None);
+    };
+    if digits.is_empty() {
+        return Some(None);
+    }
+    if !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    match digits.parse() {
+        Ok(0) | Err(_) => None,
+        Ok(port) => Some(Some(port)),
+    }
+}
+
+// RFC 3986 §3.2.2: "reg-name = *( unreserved / pct-encoded / sub-delims )"
+fn is_reg_name(host: &[u8]) -> bool {
+    !host.is_empty() && is_escaped(host, is_unreserved_or_sub_delim)
+}
+
+/// Whether each octet is `allowed` or part of a percent escape.
+pub(crate) fn is_escaped(mut text: &[u8], allowed: impl Fn(u8) -> bool) -> bool {
+    loop {
+        text = match text {
+            [] => return true,
+            [b'%', a, b, rest @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => rest,
+            [octet, rest @ ..] if allowed(*octet) => rest,
+            _ => return false,
+        }
+    }
+}
+
+pub(crate) fn is_unreserved_or_sub_delim(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric()
+        || matches!(
+            octet,
+            b'-' | b'.'
+                | b'_'
+                | b'~'
+                | b'!'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b';'
+                | b'='
+        )
+}

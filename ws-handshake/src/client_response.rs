@@ -1,0 +1,200 @@
+//! The client verifies the server's answer (RFC 6455 §4.1).
+#![deny(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects
+)]
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version,
+    header::{
+        CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+        SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING, UPGRADE,
+    },
+};
+use ws_core::{CloseCode, Extensions};
+
+use crate::{
+    ClientHandshake, Limits, Offer, Refusal, ResponseError,
+    extension_header::parse_extensions,
+    list::{self, trim_ows},
+};
+
+/// A verified answer: the connection is open.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Connected {
+    /// The extensions agreed on, for `ws_core`.
+    pub extensions: Extensions,
+    /// The subprotocol agreed on.
+    pub subprotocol: Option<Box<str>>,
+    /// The elements of the server's `Sec-WebSocket-Extensions`, in order.
+    pub responses: Vec<Offer>,
+    /// Extensions that were [required](crate::ClientOptions::require) and not agreed on.
+    ///
+    /// Close the connection at once if there are any, see [`close_if_missing`](Self::close_if_missing).
+    pub missing: Vec<Box<str>>,
+}
+
+impl Connected {
+    /// Code and reason of the Close to send if a required extension is missing: 1010 and its name.
+    ///
+    /// The reason names as many extensions as a Close has room for
+    /// ([RFC 6455 §7.4.1](https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1)).
+    pub fn close_if_missing(&self) -> Option<(CloseCode, String)> {
+        // RFC 6455 §7.4.1: "The list of extensions that are needed SHOULD appear in the /reason/
+        // part of the Close frame."
+        let mut reason = self.missing.first()?.to_string();
+        for name in self.missing.iter().skip(1) {
+            reason.push_str(", ");
+            reason.push_str(name);
+        }
+        // The names are ASCII, so that any cut is UTF-8.
+        reason.truncate(MAX_REASON);
+        Some((CloseCode::MANDATORY_EXTENSION, reason))
+    }
+}
+
+// RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less", of which the
+// code takes two.
+const MAX_REASON: usize = 123;
+
+impl ClientHandshake {
+    /// Verifies the server's answer to this request, within the default [`Limits`].
+    ///
+    /// # Errors
+    /// [`ResponseError`]. Whatever it is, there is no WebSocket: close the connection.
+    /// [`ResponseError::Refused`] is an answer in good order, a redirect or a 401 for example, whose
+    /// body the caller may read.
+    pub fn verify<T>(&self, response: &Response<T>) -> Result<Connected, ResponseError> {
+        self.verify_within(response, &Limits::default())
+    }
+
+    /// Verifies the server's answer to this request, within `limits`.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify).
+    pub fn verify_within<T>(
+        &self,
+        response: &Response<T>,
+        limits: &Limits,
+    ) -> Result<Connected, ResponseError> {
+        let headers = response.headers();
+        // RFC 6455 §4.1: "If the status code received from the server is not 101, the client
+        // handles the response per HTTP [RFC2616] procedures."
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(ResponseError::Refused(Box::new(Refusal {
+                status: response.status(),
+                headers: headers.clone(),
+            })));
+        }
+        if response.version() != Version::HTTP_11 {
+            return Err(ResponseError::HttpVersion);
+        }
+        // RFC 6455 §4.1: "If the response lacks an |Upgrade| header field or the |Upgrade| header
+        // field contains a value that is not an ASCII case-insensitive match for the value
+        // "websocket", the client MUST _Fail the WebSocket Connection_."
+        if !only(headers, &UPGRADE).is_some_and(|value| value.eq_ignore_ascii_case(b"websocket")) {
+            return Err(ResponseError::Upgrade);
+        }
+        // RFC 6455 §4.1: "If the response lacks a |Connection| header field or the |Connection|
+        // header field doesn't contain a token that is an ASCII case-insensitive match for the
+        // value "Upgrade""
+        if !list::contains(headers, &CONNECTION, b"upgrade") {
+            return Err(ResponseError::Connection);
+        }
+        // RFC 6455 §4.1: "but ignoring any leading and trailing whitespace"
+        match only(headers, &SEC_WEBSOCKET_ACCEPT) {
+            Some(value) if value == self.accept.as_bytes() => {}
+            _ => return Err(ResponseError::Accept),
+        }
+        // RFC 9112 §6.1: "A server MUST NOT send a Transfer-Encoding header field in any response
+        // with a status code of 1xx (Informational)". `Content-Length: 0` does no harm.
+        if headers.contains_key(TRANSFER_ENCODING)
+            || (headers.contains_key(CONTENT_LENGTH)
+                && only(headers, &CONTENT_LENGTH) != Some(b"0"))
+        {
+            return Err(ResponseError::Body);
+        }
+        let subprotocol = self.verify_subprotocol(headers)?;
+        let responses = parse_extensions(lines(headers, SEC_WEBSOCKET_EXTENSIONS), limits)
+            .map_err(ResponseError::ExtensionHeader)?;
+        let extensions = self.verify_extensions(&responses)?;
+        let is_there = |name: &str| responses.iter().any(|response| response.name() == name);
+        Ok(Connected {
+            missing: self
+                .required
+                .iter()
+                .filter(|name| !is_there(name))
+                .cloned()
+                .collect(),
+            extensions,
+            subprotocol,
+            responses,
+        })
+    }
+
+    fn verify_subprotocol(&self, headers: &HeaderMap) -> Result<Option<Box<str>>, ResponseError> {
+        if !headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
+            return Ok(None);
+        }
+        // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Protocol| header field and this
+        // header field indicates the use of a subprotocol that was not present in the client's
+        // handshake […], the client MUST _Fail the WebSocket Connection_."
+        let offered = only(headers, &SEC_WEBSOCKET_PROTOCOL).and_then(|value| {
+            self.subprotocols
+                .iter()
+                .find(|name| name.as_bytes() == value)
+        });
+        match offered {
+            Some(name) => Ok(Some(name.into())),
+            None => Err(ResponseError::Subprotocol),
+        }
+    }
+
+    fn verify_extensions(&self, responses: &[Offer]) -> Result<Extensions, ResponseError> {
+        let mut extensions = Extensions::none();
+        for response in responses {
+            let name = response.name();
+            // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Extensions| header field and
+            // this header field indicates the use of an extension that was not present in the
+            // client's handshake […], the client MUST _Fail the WebSocket Connection_."
+            let factory = self
+                .extensions
+                .get(name)
+                .filter(|_| self.offers.iter().any(|offer| offer.name() == name))
+                .ok_or_else(|| ResponseError::UnsolicitedExtension { name: name.into() })?;
+            if extensions.names().any(|other| other == name) {
+                return Err(ResponseError::DuplicateExtension { name: name.into() });
+            }
+            let extension = factory.confirm(response.params()).map_err(|reason| {
+                ResponseError::ExtensionParameters {
+                    name: name.into(),
+                    reason,
+                }
+            })?;
+            if extension.scope() != factory.scope() {
+                return Err(ResponseError::ExtensionScope { name: name.into() });
+            }
+            // RFC 6455 §9.1: "the order of extensions is significant. Any interactions between
+            // multiple extensions MAY be defined in the documents defining the extensions."
+            extensions
+                .push(name, extension)
+                .map_err(ResponseError::Stack)?;
+        }
+        Ok(extensions)
+    }
+}
+
+fn lines(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(name).into_iter().map(HeaderValue::as_bytes)
+}
+
+/// The value of a header that has to stand exactly once.
+fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h [u8]> {
+    let mut lines = headers.get_all(name).iter();
+    let value = lines.next()?;
+    lines.next().is_none().then(|| trim_ows(value.as_bytes()))
+}

@@ -1,0 +1,148 @@
+//! The extensions that a server or client was configured with.
+
+use std::{fmt, sync::Arc};
+
+use ws_core::{
+    ExtensionFactory,
+    extension::{Params, Scope},
+};
+
+use crate::list::is_token;
+
+/// Extension factories, in the order of their operations: the first is nearest to the application.
+///
+/// A server answers in this order, whatever order the client has, and an earlier one has the first
+/// choice of the RSV bits. Cloning shares the factories.
+///
+/// ```
+/// # use ws_core::ExtensionFactory;
+/// use ws_handshake::ExtensionSet;
+///
+/// # fn build(counting: impl ExtensionFactory + 'static, deflate: impl ExtensionFactory + 'static)
+/// #     -> Result<(), ws_handshake::ExtensionSetError> {
+/// let set = ExtensionSet::new().with(counting)?.with(deflate)?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Default)]
+pub struct ExtensionSet {
+    factories: Vec<Arc<dyn ExtensionFactory>>,
+}
+
+impl ExtensionSet {
+    /// None.
+    pub const fn new() -> Self {
+        Self {
+            factories: Vec::new(),
+        }
+    }
+
+    /// Adds a factory behind the others, nearer to the wire.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub fn with(
+        mut self,
+        factory: impl ExtensionFactory + 'static,
+    ) -> Result<Self, ExtensionSetError> {
+        self.push(Arc::new(factory))?;
+        Ok(self)
+    }
+
+    /// Adds a factory behind the others, nearer to the wire.
+    ///
+    /// # Errors
+    /// [`ExtensionSetError::Name`] for a name that is no token, [`ExtensionSetError::Duplicate`]
+    /// for one that is there, [`ExtensionSetError::FrameScope`] for an extension that works on
+    /// messages behind one that works on frames. The set is unchanged then.
+    pub fn push(&mut self, factory: Arc<dyn ExtensionFactory>) -> Result<(), ExtensionSetError> {
+        let name = factory.name();
+        if !is_token(name.as_bytes()) {
+            return Err(ExtensionSetError::Name { name: name.into() });
+        }
+        if self.get(name).is_some() {
+            return Err(ExtensionSetError::Duplicate { name: name.into() });
+        }
+        if factory.scope() != Scope::Frame
+            && let Some(frame) = self.iter().find(|other| other.scope() == Scope::Frame)
+        {
+            return Err(ExtensionSetError::FrameScope {
+                frame: frame.name().into(),
+                message: name.into(),
+            });
+        }
+        self.factories.push(factory);
+        Ok(())
+    }
+
+    /// The factory of this name, compared whole and in exactly this case.
+    pub fn get(&self, name: &str) -> Option<&dyn ExtensionFactory> {
+        self.iter().find(|factory| factory.name() == name)
+    }
+
+    /// The factories, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn ExtensionFactory> {
+        self.factories.iter().map(|factory| &**factory)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.factories.is_empty()
+    }
+}
+
+/// The names.
+impl fmt::Debug for ExtensionSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.iter().map(ExtensionFactory::name))
+            .finish()
+    }
+}
+
+/// Whether `params` can be written into a header.
+// RFC 6455 §9.1: "extension-param = token [ "=" (token | quoted-string) ]", and what is in quotes is
+// a token as well.
+pub(crate) fn are_tokens(params: &Params) -> bool {
+    params.iter().all(|param| {
+        is_token(param.name().as_bytes())
+            && param.value().is_none_or(|value| is_token(value.as_bytes()))
+    })
+}
+
+/// Why an extension cannot be added to a set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExtensionSetError {
+    /// The name is no token.
+    Name {
+        /// The name.
+        name: Box<str>,
+    },
+    /// There is an extension of this name.
+    Duplicate {
+        /// The name.
+        name: Box<str>,
+    },
+    /// An extension of frame scope has to come behind all those of message scope.
+    FrameScope {
+        /// The extension of frame scope, which is there.
+        frame: Box<str>,
+        /// The extension of message scope, which was to be added.
+        message: Box<str>,
+    },
+}
+
+impl fmt::Display for ExtensionSetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name { name } => write!(f, "extension name {name:?} is not a token"),
+            Self::Duplicate { name } => write!(f, "extension {name} was added before"),
+            Self::FrameScope { frame, message } => write!(
+                f,
+                "extension {frame} works on frames: add it behind {message}, which works on messages"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ExtensionSetError {}

@@ -1,0 +1,104 @@
+//! Headers that an application adds to a handshake.
+
+use std::fmt;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// Why a header cannot be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum InvalidHeader {
+    /// The name is not a token.
+    Name,
+    /// The value has a character other than visible ASCII, space and tab.
+    ///
+    /// CR and LF would let whoever chose the value write headers of their own.
+    Value,
+    /// The handshake writes this header itself.
+    Reserved,
+    /// There are more headers than a header map takes.
+    TooMany,
+}
+
+impl fmt::Display for InvalidHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Name => "a header name has to be a token",
+            Self::Value => {
+                "a header value has to be visible ASCII, spaces and tabs: encode the rest, and let no CR or LF through"
+            }
+            Self::Reserved => "the handshake writes this header itself",
+            Self::TooMany => "there are too many headers",
+        })
+    }
+}
+
+impl std::error::Error for InvalidHeader {}
+
+/// Adds a line to `headers`, after checking it.
+pub(crate) fn append(
+    headers: &mut HeaderMap,
+    name: &str,
+    value: &str,
+    reserved: &[HeaderName],
+) -> Result<(), InvalidHeader> {
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| InvalidHeader::Name)?;
+    if reserved.contains(&name) {
+        return Err(InvalidHeader::Reserved);
+    }
+    let value = checked_value(value)?;
+    headers
+        .try_append(name, value)
+        .map_err(|_| InvalidHeader::TooMany)?;
+    Ok(())
+}
+
+/// `value` if it is visible ASCII, spaces and tabs.
+pub(crate) fn checked_value(value: &str) -> Result<HeaderValue, InvalidHeader> {
+    // HeaderValue::from_str refuses NUL, CR, LF and the other controls of ASCII, and takes what is
+    // not ASCII: NEL for one.
+    if !value.is_ascii() {
+        return Err(InvalidHeader::Value);
+    }
+    HeaderValue::from_str(value).map_err(|_| InvalidHeader::Value)
+}
+
+/// What frames a message or belongs to one connection, and no application writes.
+pub(crate) const FRAMING: [HeaderName; 5] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::TRAILER,
+    header::SEC_WEBSOCKET_ACCEPT,
+];
+
+/// [`FRAMING`], and what the 101 is made of.
+pub(crate) const IN_101: [HeaderName; 10] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::TRAILER,
+    header::SEC_WEBSOCKET_ACCEPT,
+    header::UPGRADE,
+    header::SEC_WEBSOCKET_EXTENSIONS,
+    header::SEC_WEBSOCKET_PROTOCOL,
+    header::SEC_WEBSOCKET_KEY,
+    header::SEC_WEBSOCKET_VERSION,
+];
+
+/// What the client's request is made of.
+pub(crate) const IN_REQUEST: [HeaderName; 13] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::TRAILER,
+    header::SEC_WEBSOCKET_ACCEPT,
+    header::UPGRADE,
+    header::SEC_WEBSOCKET_EXTENSIONS,
+    header::SEC_WEBSOCKET_PROTOCOL,
+    header::SEC_WEBSOCKET_KEY,
+    header::SEC_WEBSOCKET_VERSION,
+    header::HOST,
+    header::ORIGIN,
+    header::EXPECT,
+];

@@ -1,0 +1,282 @@
+//! Finds the end of an HTTP/1.1 head, each octet looked at once, and makes its header map.
+#![deny(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects
+)]
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::Limits;
+
+/// Empty lines in front of a start-line that are skipped; one more is an error.
+const MAX_EMPTY_LINES: usize = 8;
+
+/// Why a request or response head cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HeadError {
+    /// No end of the head within [`Limits::max_head`].
+    TooLarge,
+    /// More header lines than [`Limits::max_headers`].
+    TooManyHeaders,
+    /// A request-target longer than [`Limits::max_target`].
+    TargetTooLong,
+    /// A line that ends in LF alone.
+    BareLf,
+    /// A CR without its LF.
+    BareCr,
+    /// A control character, NUL for example.
+    Control,
+    /// A line that begins with white space.
+    Folded,
+    /// Too many empty lines in front of the start-line.
+    EmptyLines,
+    /// A malformed request-line or status-line.
+    StartLine,
+    /// A version of HTTP other than 1.0 and 1.1.
+    Version,
+    /// A malformed header line.
+    Header,
+    /// The head was read before: what follows is not HTTP.
+    Done,
+}
+
+impl fmt::Display for HeadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLarge => "the head is too large",
+            Self::TooManyHeaders => "there are too many header lines",
+            Self::TargetTooLong => "the request-target is too long",
+            Self::BareLf => "a line of the head does not end in CRLF",
+            Self::BareCr => "the head has a CR without LF",
+            Self::Control => "the head has a control character",
+            Self::Folded => "a line of the head begins with white space",
+            Self::EmptyLines => "there are too many empty lines in front of the head",
+            Self::StartLine => "the first line is not HTTP",
+            Self::Version => "this version of HTTP is not spoken here",
+            Self::Header => "a header line is malformed",
+            Self::Done => "another head follows the first",
+        })
+    }
+}
+
+impl std::error::Error for HeadError {}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// In front of the start-line.
+    Front,
+    /// Behind the CR of an empty line there.
+    FrontCr,
+    /// In a line.
+    Line,
+    /// Behind the CR of a line.
+    LineCr,
+    /// In front of a header line, or of the empty one.
+    Start,
+    /// Behind the CR of the empty line.
+    StartCr,
+}
+
+/// Where the head lies in the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// Where the start-line begins, behind empty lines.
+    pub(crate) start: usize,
+    /// Where what follows the head begins.
+    pub(crate) end: usize,
+    /// Header lines in it.
+    pub(crate) headers: usize,
+}
+
+/// Goes through the input as it grows and stops at the end of the head.
+#[derive(Debug)]
+pub(crate) struct HeadScanner {
+    state: State,
+    position: usize,
+    start: usize,
+    empty_lines: usize,
+    lines: usize,
+    spaces: usize,
+    target: usize,
+    max_target: usize,
+}
+
+impl HeadScanner {
+    /// For a request, whose target is bounded.
+    pub(crate) fn request(limits: &Limits) -> Self {
+        Self::new(limits.max_target)
+    }
+
+    /// For a response.
+    pub(crate) fn response() -> Self {
+        Self::new(usize::MAX)
+    }
+
+    fn new(max_target: usize) -> Self {
+        Self {
+            state: State::Front,
+            position: 0,
+            start: 0,
+            empty_lines: 0,
+            lines: 0,
+            spaces: 0,
+            target: 0,
+            max_target,
+        }
+    }
+
+    /// Octets looked at so far.
+    pub(crate) fn position(&self) -> usize {
+        self.position
+    }
+
+    /// Looks at what `input` has beyond the last call; it may only have grown.
+    pub(crate) fn scan(
+        &mut self,
+        input: &[u8],
+        limits: &Limits,
+    ) -> Result<Option<Extent>, HeadError> {
+        for &octet in input.get(self.position..).unwrap_or_default() {
+            if self.position >= limits.max_head {
+                return Err(HeadError::TooLarge);
+            }
+            self.position = self.position.saturating_add(1);
+            if self.octet(octet, limits)? {
+                return Ok(Some(Extent {
+                    start: self.start,
+                    end: self.position,
+                    headers: self.lines.saturating_sub(1),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the head ends with `octet`.
+    fn octet(&mut self, octet: u8, limits: &Limits) -> Result<bool, HeadError> {
+        self.state = match (self.state, octet) {
+            (State::Front, b'\r') => State::FrontCr,
+            (State::Line, b'\r') => State::LineCr,
+            (State::Start, b'\r') => State::StartCr,
+            (State::StartCr, b'\n') => return Ok(true),
+            (State::LineCr, b'\n') => {
+                self.lines = self.lines.saturating_add(1);
+                State::Start
+            }
+            // RFC 9112 §2.2: "a server that is expecting to receive and parse a request-line
+            // SHOULD ignore at least one empty line (CRLF) received prior to the request-line."
+            (State::FrontCr, b'\n') => {
+                self.empty_lines = self.empty_lines.saturating_add(1);
+                if self.empty_lines > MAX_EMPTY_LINES {
+                    return Err(HeadError::EmptyLines);
+                }
+                self.start = self.position;
+                State::Front
+            }
+            // RFC 9112 §2.2: "A recipient of such a bare CR MUST consider that element to be
+            // invalid"
+            (State::FrontCr | State::LineCr | State::StartCr, _) => return Err(HeadError::BareCr),
+            // RFC 9112 §2.2 only permits to take it, and intermediaries differ.
+            (_, b'\n') => return Err(HeadError::BareLf),
+            // RFC 9112 §5.2: "A server that receives an obs-fold in a request message […] MUST
+            // either reject the message by sending a 400 (Bad Request) […]"
+            (State::Front | State::Start, b' ' | b'\t') => return Err(HeadError::Folded),
+            // RFC 9110 §5.5: "Field values containing CR, LF, or NUL characters are invalid and
+            // dangerous"
+            (_, 0..=8 | 11..=31 | 127) => return Err(HeadError::Control),
+            (State::Start, _) => {
+                if self.lines > limits.max_headers {
+                    return Err(HeadError::TooManyHeaders);
+                }
+                State::Line
+            }
+            (State::Front | State::Line, _) => {
+                self.count_target(octet)?;
+                State::Line
+            }
+        };
+        Ok(false)
+    }
+
+    /// The request-target stands between the first two spaces of the first line.
+    fn count_target(&mut self, octet: u8) -> Result<(), HeadError> {
+        if self.lines > 0 {
+            return Ok(());
+        }
+        if octet == b' ' {
+            self.spaces = self.spaces.saturating_add(1);
+        } else if self.spaces == 1 {
+            self.target = self.target.saturating_add(1);
+            if self.target > self.max_target {
+                return Err(HeadError::TargetTooLong);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Header lines that httparse found in `head`, as slices of it.
+pub(crate) fn header_map(
+    head: &Bytes,
+    lines: &[httparse::Header<'_>],
+) -> Result<HeaderMap, HeadError> {
+    let mut headers = HeaderMap::with_capacity(lines.len());
+    for line in lines {
+        let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| HeadError::Header)?;
+        let value = HeaderValue::from_maybe_shared(slice_ref(head, line.value))
+            .map_err(|_| HeadError::Header)?;
+        headers
+            .try_append(name, value)
+            .map_err(|_| HeadError::TooManyHeaders)?;
+    }
+    Ok(headers)
+}
+
+/// `Bytes::slice_ref`, which would panic on a slice of something else.
+pub(crate) fn slice_ref(head: &Bytes, part: &[u8]) -> Bytes {
+    let (base, start) = (head.as_ptr().addr(), part.as_ptr().addr());
+    match start.checked_sub(base) {
+        Some(at)
+            if at
+                .checked_add(part.len())
+                .is_some_and(|end| end <= head.len()) =>
+        {
+            head.slice(at..at.saturating_add(part.len()))
+        }
+        _ => Bytes::copy_from_slice(part),
+    }
+}
+
+/// What httparse says, in our words.
+pub(crate) fn from_httparse(error: httparse::Error, head: &[u8]) -> HeadError {
+    use httparse::Error;
+    match error {
+        Error::TooManyHeaders => HeadError::TooManyHeaders,
+        Error::HeaderName | Error::HeaderValue => HeadError::Header,
+        Error::Version if has_version(head) => HeadError::Version,
+        Error::Version | Error::Token | Error::NewLine | Error::Status => HeadError::StartLine,
+    }
+}
+
+/// Whether the first line is in order but for its version: the third word of three in a request,
+/// the first of a response.
+fn has_version(head: &[u8]) -> bool {
+    let line = head
+        .split(|&octet| octet == b'\r')
+        .next()
+        .unwrap_or_default();
+    let is_version = |text: &[u8]| {
+        matches!(text, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit())
+    };
+    let mut words = line.split(|&octet| octet == b' ');
+    let (first, _, third) = (words.next(), words.next(), words.next());
+    first.is_some_and(is_version) || (third.is_some_and(is_version) && words.next().is_none())
+}

@@ -1,0 +1,62 @@
+//! Writes heads as HTTP/1.1.
+
+use bytes::{BufMut, BytesMut};
+use http::{HeaderMap, HeaderName, Request, Response, Uri};
+
+/// Writes `HTTP/1.1 101 Switching Protocols`, the headers and the empty line behind them.
+///
+/// Names are written the way the RFC spells them (`Sec-WebSocket-Accept`), for peers that compare
+/// their case although they must not.
+pub fn write_response_head<T>(response: &Response<T>, out: &mut BytesMut) {
+    let status = response.status();
+    out.put_slice(b"HTTP/1.1 ");
+    out.put_slice(status.as_str().as_bytes());
+    out.put_u8(b' ');
+    out.put_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.put_slice(b"\r\n");
+    write_headers(response.headers(), out);
+}
+
+/// Writes a response with its body, a [`Rejection`](crate::Rejection)'s for example.
+pub fn write_response<T: AsRef<[u8]>>(response: &Response<T>, out: &mut BytesMut) {
+    write_response_head(response, out);
+    out.put_slice(response.body().as_ref());
+}
+
+/// Writes `GET /target HTTP/1.1`, the headers and the empty line behind them.
+pub(crate) fn write_request_head<T>(request: &Request<T>, out: &mut BytesMut) {
+    out.put_slice(request.method().as_str().as_bytes());
+    out.put_u8(b' ');
+    out.put_slice(resource(request.uri()).as_bytes());
+    out.put_slice(b" HTTP/1.1\r\n");
+    write_headers(request.headers(), out);
+}
+
+/// Path and query of `uri`.
+pub(crate) fn resource(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("/", |target| target.as_str())
+}
+
+fn write_headers(headers: &HeaderMap, out: &mut BytesMut) {
+    for (name, value) in headers {
+        write_name(name, out);
+        out.put_slice(b": ");
+        out.put_slice(value.as_bytes());
+        out.put_slice(b"\r\n");
+    }
+    out.put_slice(b"\r\n");
+}
+
+fn write_name(name: &HeaderName, out: &mut BytesMut) {
+    for (i, part) in name.as_str().split('-').enumerate() {
+        if i > 0 {
+            out.put_u8(b'-');
+        }
+        if part == "websocket" {
+            out.put_slice(b"WebSocket");
+        } else if let Some((first, rest)) = part.as_bytes().split_first() {
+            out.put_u8(first.to_ascii_uppercase());
+            out.put_slice(rest);
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! How much of a peer's handshake is looked at.
+
+/// Bounds on what a peer may send in its half of the handshake.
+///
+/// Every bound has a finite default; `usize::MAX` lifts one. Fields may be added, so start from the
+/// default:
+///
+/// ```
+/// let mut limits = ws_handshake::Limits::default();
+/// limits.max_head = 8 * 1024;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Octets of a request or response head, its last empty line included. Default 16 KiB.
+    ///
+    /// Beyond it a server answers 431, a client fails with [`HeadError::TooLarge`](crate::HeadError).
+    /// Kept by the readers; with another HTTP implementation it is that one's to set.
+    pub max_head: usize,
+    /// Header lines in a head. Default 64.
+    ///
+    /// Beyond it a server answers 431, a client fails with
+    /// [`HeadError::TooManyHeaders`](crate::HeadError).
+    pub max_headers: usize,
+    /// Octets of the request-target. Default 8 KiB. Beyond it a server answers 414.
+    ///
+    /// `http::Uri` ends at 65,534 octets, so that more than that is 414 whatever stands here.
+    pub max_target: usize,
+    /// Extensions in all `Sec-WebSocket-Extensions` lines together. Default 16.
+    ///
+    /// Beyond it a server answers 400, a client fails.
+    pub max_offers: usize,
+    /// Parameters of one extension. Default 16. Beyond it a server answers 400, a client fails.
+    pub max_parameters: usize,
+    /// Elements in all `Sec-WebSocket-Protocol` lines together. Default 32.
+    ///
+    /// Beyond it a server answers 400.
+    pub max_subprotocols: usize,
+    /// Empty elements (`a,,b`) that one list of extensions or subprotocols may hold. Default 8.
+    ///
+    /// Beyond it a server answers 400, a client fails.
+    // RFC 9110 §5.6.1.2: "A recipient MUST parse and ignore a reasonable number of empty list
+    // elements"
+    pub max_empty_elements: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_head: 16 * 1024,
+            max_headers: 64,
+            max_target: 8 * 1024,
+            max_offers: 16,
+            max_parameters: 16,
+            max_subprotocols: 32,
+            max_empty_elements: 8,
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Tokens and comma-separated lists, read in one pass.
+#![deny(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects
+)]
+
+use http::{HeaderMap, HeaderName};
+
+/// Whether `octet` may stand in a token: visible ASCII without the separators of RFC 2616 §2.2.
+pub(crate) fn is_token_octet(octet: u8) -> bool {
+    matches!(
+        octet,
+        b'!' | b'#'
+            | b'$'
+            | b'%'
+            | b'&'
+            | b'\''
+            | b'*'
+            | b'+'
+            | b'-'
+            | b'.'
+            | b'^'
+            | b'_'
+            | b'`'
+            | b'|'
+            | b'~'
+    ) || octet.is_ascii_alphanumeric()
+}
+
+/// Whether `text` is a token: not empty, and nothing but [`is_token_octet`].
+pub(crate) fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().copied().all(is_token_octet)
+}
+
+fn is_ows(octet: u8) -> bool {
+    octet == b' ' || octet == b'\t'
+}
+
+/// `text` without the white space around it.
+pub(crate) fn trim_ows(mut text: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = text
+        && is_ows(*first)
+    {
+        text = rest;
+    }
+    while let [rest @ .., last] = text
+        && is_ows(*last)
+    {
+        text = rest;
+    }
+    text
+}
+
+/// Goes through octets from left to right, never back, and counts every look.
+#[derive(Debug)]
+pub(crate) struct Cursor<'a> {
+    rest: &'a [u8],
+    position: usize,
+    steps: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub(crate) fn new(text: &'a [u8]) -> Self {
+        Self {
+            rest: text,
+            position: 0,
+            steps: 0,
+        }
+    }
+
+    /// Octets passed so far.
+    pub(crate) fn position(&self) -> usize {
+        self.position
+    }
+
+    /// Looks so far.
+    pub(crate) fn steps(&self) -> usize {
+        self.steps
+    }
+
+    pub(crate) fn peek(&mut self) -> Option<u8> {
+        self.steps = self.steps.saturating_add(1);
+        self.rest.first().copied()
+    }
+
+    pub(crate) fn advance(&mut self) {
+        if let [_, rest @ ..] = self.rest {
+            self.rest = rest;
+            self.position = self.position.saturating_add(1);
+        }
+    }
+
+    pub(crate) fn skip_ows(&mut self) {
+        while self.peek().is_some_and(is_ows) {
+            self.advance();
+        }
+    }
+
+    /// The token that begins here, or `None`.
+    pub(crate) fn token(&mut self) -> Option<&'a str> {
+        let (start, from) = (self.rest, self.position);
+        while self.peek().is_some_and(is_token_octet) {
+            self.advance();
+        }
+        let token = start.get(..self.position.saturating_sub(from))?;
+        std::str::from_utf8(token).ok().filter(|t| !t.is_empty())
+    }
+}
+
+/// The elements of one line of a list, without the white space around them, empty ones included.
+pub(crate) struct Elements<'a> {
+    cursor: Cursor<'a>,
+    ended: bool,
+}
+
+impl<'a> Elements<'a> {
+    pub(crate) fn new(line: &'a [u8]) -> Self {
+        Self {
+            cursor: Cursor::new(line),
+            ended: false,
+        }
+    }
+
+    pub(crate) fn steps(&self) -> usize {
+        self.cursor.steps()
+    }
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if self.ended {
+            return None;
+        }
+        self.cursor.skip_ows();
+        let (start, from) = (self.cursor.rest, self.cursor.position());
+        let mut end = from;
+        loop {
+            match self.cursor.peek() {
+                None => {
+                    self.ended = true;
+                    break;
+                }
+                Some(b',') => {
+                    self.cursor.advance();
+                    break;
+                }
+                Some(octet) => {
+                    self.cursor.advance();
+                    if !is_ows(octet) {
+                        end = self.cursor.position();
+                    }
+                }
+            }
+        }
+        start.get(..end.saturating_sub(from))
+    }
+}
+
+/// Whether the list in all lines of `name` has `token` as an element, in any case of its letters.
+///
+/// A part of a longer element is no match.
+pub(crate) fn contains(headers: &HeaderMap, name: &HeaderName, token: &[u8]) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .flat_map(|line| Elements::new(line.as_bytes()))
+        .any(|element| element.eq_ignore_ascii_case(token))
+}

@@ -1,0 +1,173 @@
+//! The answer to a request that gets no 101.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+use crate::{
+    Cause, HeadError, InvalidHeader, OriginRefusal,
+    extra_headers::{self, FRAMING},
+};
+
+/// An HTTP response in place of the 101, after which the connection closes.
+///
+/// A [`Cause`] makes one, with the headers that its status asks for and a line of plain text; an
+/// application makes its own with [`new`](Self::new):
+///
+/// ```
+/// use http::StatusCode;
+/// use ws_handshake::Rejection;
+///
+/// let elsewhere = Rejection::new(StatusCode::TEMPORARY_REDIRECT)
+///     .header("Location", "https://b.example/chat")?;
+/// let busy = Rejection::new(StatusCode::SERVICE_UNAVAILABLE)
+///     .header("Retry-After", "30")?
+///     .body("try again in half a minute\n");
+/// # Ok::<(), ws_handshake::InvalidHeader>(())
+/// ```
+///
+/// Whoever writes it closes in stages (write all, shut down the sending half, read and drop what
+/// still comes for a while, close), or a reset may reach the peer before the answer does
+/// ([RFC 9112 §9.6](https://www.rfc-editor.org/rfc/rfc9112#section-9.6)).
+#[derive(Clone, Debug)]
+pub struct Rejection {
+    cause: Cause,
+    status: StatusCode,
+    headers: Box<HeaderMap>,
+    body: Bytes,
+}
+
+impl Rejection {
+    /// An answer of the application, with an empty body.
+    ///
+    /// A 1xx, which is no final answer, becomes 500. 405 and 426 bring the headers that they need.
+    pub fn new(status: StatusCode) -> Self {
+        let status = if status.is_informational() {
+            StatusCode::INTERNAL_SERVER_ERROR
+        } else {
+            status
+        };
+        let mut rejection = Self {
+            cause: Cause::Application,
+            status,
+            headers: Box::default(),
+            body: Bytes::new(),
+        };
+        match status {
+            // RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field in a 405
+            // response"
+            StatusCode::METHOD_NOT_ALLOWED => rejection.insert(header::ALLOW, "GET"),
+            StatusCode::UPGRADE_REQUIRED => {
+                // RFC 9110 §15.5.22: "The server MUST send an Upgrade header field in a 426
+                // response to indicate the required protocol(s)"
+                rejection.insert(header::UPGRADE, "websocket");
+                // RFC 6455 §4.4: "the server MUST respond with one or more |Sec-WebSocket-Version|
+                // header fields indicating all versions it is capable of understanding."
+                rejection.insert(header::SEC_WEBSOCKET_VERSION, "13");
+            }
+            _ => {}
+        }
+        rejection
+    }
+
+    fn insert(&mut self, name: header::HeaderName, value: &'static str) {
+        self.headers.insert(name, HeaderValue::from_static(value));
+    }
+
+    /// Adds a header line.
+    ///
+    /// # Errors
+    /// [`InvalidHeader`] for a value that would break out of its line, and for headers that frame
+    /// the response.
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, InvalidHeader> {
+        extra_headers::append(&mut self.headers, name, value, &FRAMING)?;
+        Ok(self)
+    }
+
+    /// Replaces the body. Its type is `text/plain` unless [`header`](Self::header) gave another.
+    ///
+    /// Statuses that have no body (204, 205, 304) are sent without.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Why.
+    pub fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The answer, with `Connection: close` and `Content-Length`.
+    pub fn into_response(mut self) -> Response<Bytes> {
+        let without_body = matches!(
+            self.status,
+            StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+        );
+        if without_body {
+            self.body = Bytes::new();
+        }
+        // RFC 9112 §9.6: "A server that sends a "close" connection option MUST initiate closure of
+        // the connection" and RFC 9110 §7.8: "A sender of Upgrade MUST also send an "Upgrade"
+        // connection option"
+        let connection = if self.headers.contains_key(header::UPGRADE) {
+            "Upgrade, close"
+        } else {
+            "close"
+        };
+        self.insert(header::CONNECTION, connection);
+        if !without_body {
+            self.headers
+                .insert(header::CONTENT_LENGTH, HeaderValue::from(self.body.len()));
+        }
+        if !self.body.is_empty() && !self.headers.contains_key(header::CONTENT_TYPE) {
+            self.insert(header::CONTENT_TYPE, "text/plain; charset=utf-8");
+        }
+        let mut response = Response::new(self.body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = *self.headers;
+        response
+    }
+}
+
+impl From<Cause> for Rejection {
+    fn from(cause: Cause) -> Self {
+        let mut rejection = Self::new(cause.status()).body(format!("{cause}\n"));
+        rejection.cause = cause;
+        if cause == Cause::Version {
+            rejection.insert(header::SEC_WEBSOCKET_VERSION, "13");
+        }
+        rejection
+    }
+}
+
+impl From<HeadError> for Rejection {
+    fn from(error: HeadError) -> Self {
+        Cause::from(error).into()
+    }
+}
+
+impl From<OriginRefusal> for Rejection {
+    fn from(refusal: OriginRefusal) -> Self {
+        Cause::from(refusal).into()
+    }
+}
+
+/// The status and the cause, for a log.
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.status.as_u16())?;
+        match self.cause {
+            Cause::Origin(refusal) => refusal.fmt(f),
+            cause => cause.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Rejection {}

@@ -1,0 +1,170 @@
+//! Reads a request head from a raw byte stream.
+#![deny(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects
+)]
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::{Method, Request, Uri, Version};
+
+use crate::{
+    Cause, HeadError, Limits, Rejection, Upgrade,
+    head::{Extent, HeadScanner, from_httparse, header_map, slice_ref},
+};
+
+/// What `http::Uri` takes.
+const MAX_URI: usize = 65_534;
+
+/// Reads one request head out of a buffer that the caller fills.
+///
+/// Give the same buffer to [`read`](Self::read) whenever it has grown, and take nothing off its
+/// front in between. What comes behind the head stays in the buffer. One reader reads one head.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use ws_handshake::RequestReader;
+///
+/// let mut reader = RequestReader::default();
+/// let mut input = BytesMut::from("GET /chat HTTP/1.1\r\nHost: a.exa");
+/// assert!(reader.read(&mut input)?.is_none());
+/// input.extend_from_slice(b"mple\r\n\r\n");
+/// let request = reader.read(&mut input)?.expect("a whole head");
+/// assert_eq!(request.uri().path(), "/chat");
+/// # Ok::<(), ws_handshake::Rejection>(())
+/// ```
+///
+/// It is stricter than HTTP/1.1 has to be: every line ends in CRLF, and eight empty lines in front
+/// are all that is skipped.
+#[derive(Debug)]
+pub struct RequestReader {
+    limits: Limits,
+    allow_early_data: bool,
+    scanner: HeadScanner,
+    parsed: usize,
+    failed: Option<HeadError>,
+}
+
+impl Default for RequestReader {
+    fn default() -> Self {
+        Self::new(Limits::default())
+    }
+}
+
+impl RequestReader {
+    /// A reader within `limits`.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            scanner: HeadScanner::request(&limits),
+            limits,
+            allow_early_data: false,
+            parsed: 0,
+            failed: None,
+        }
+    }
+
+    /// Whether a client may send before it has our 101. Default `false`: the answer is 400.
+    ///
+    /// No conforming client does. With `true` the octets stay in the buffer, for the frame parser.
+    #[must_use]
+    pub fn allow_early_data(mut self, allow: bool) -> Self {
+        self.allow_early_data = allow;
+        self
+    }
+
+    /// Looks at what `input` has gained; `None` asks for more.
+    ///
+    /// A whole head is taken off the front of `input`. The request is HTTP; whether it is a
+    /// WebSocket handshake is for [`Upgrade::inspect`] to say.
+    ///
+    /// # Errors
+    /// 400, 414, 431 or 505 for a head that cannot be read; 400 where a request for an upgrade has
+    /// octets behind it, see [`allow_early_data`](Self::allow_early_data). Write the
+    /// [response](Rejection::into_response) and close. Failed stays failed: later calls fail too.
+    pub fn read(&mut self, input: &mut BytesMut) -> Result<Option<Request<()>>, Rejection> {
+        if let Some(error) = self.failed {
+            return Err(error.into());
+        }
+        let outcome = match self.scanner.scan(input, &self.limits) {
+            Ok(None) => return Ok(None),
+            Ok(Some(extent)) => self.parse(input, extent),
+            Err(error) => Err(error),
+        };
+        self.failed = Some(outcome.as_ref().err().copied().unwrap_or(HeadError::Done));
+        let request = outcome?;
+        if Upgrade::is_requested(&request) {
+            self.check_early_data(input)?;
+        }
+        Ok(Some(request))
+    }
+
+    /// Whether the client has sent something in front of our 101.
+    ///
+    /// [`read`](Self::read) has asked already; a server that takes its time over the answer, and
+    /// reads meanwhile, asks again.
+    ///
+    /// # Errors
+    /// 400 if there is something in `input` and [`allow_early_data`](Self::allow_early_data) was
+    /// not called.
+    pub fn check_early_data(&self, input: &BytesMut) -> Result<(), Rejection> {
+        // RFC 6455 §4.1: "Once the client's opening handshake has been sent, the client MUST wait
+        // for a response from the server before sending any further data."
+        if input.is_empty() || self.allow_early_data {
+            Ok(())
+        } else {
+            Err(Cause::EarlyData.into())
+        }
+    }
+
+    /// How often an octet was looked at: once to find the end of the head, once to parse it.
+    pub fn examined(&self) -> usize {
+        self.scanner.position().saturating_add(self.parsed)
+    }
+
+    fn parse(&mut self, input: &mut BytesMut, extent: Extent) -> Result<Request<()>, HeadError> {
+        let head = input.get(extent.start..extent.end).unwrap_or_default();
+        // One copy, so that the request does not pin the caller's buffer.
+        let head = Bytes::copy_from_slice(head);
+        input.advance(extent.end.min(input.len()));
+        self.parsed = head.len();
+
+        let mut lines = vec![httparse::EMPTY_HEADER; extent.headers];
+        let mut parsed = httparse::Request::new(&mut lines);
+        let status = parsed
+            .parse(&head)
+            .map_err(|error| from_httparse(error, &head))?;
+        if status != httparse::Status::Complete(head.len()) {
+            return Err(HeadError::StartLine);
+        }
+        let method = parsed
+            .method
+            .and_then(|m| Method::from_bytes(m.as_bytes()).ok());
+        let target = parsed.path.unwrap_or_default();
+        // RFC 9112 §3.2: "No whitespace is allowed in the request-target", and no form of it has a
+        // fragment.
+        if !target
+            .bytes()
+            .all(|octet| matches!(octet, b'!'..=b'~' if octet != b'#'))
+        {
+            return Err(HeadError::StartLine);
+        }
+        let uri = Uri::from_maybe_shared(slice_ref(&head, target.as_bytes())).map_err(|_| {
+            if target.len() > MAX_URI {
+                HeadError::TargetTooLong
+            } else {
+                HeadError::StartLine
+            }
+        })?;
+        let mut request = Request::new(());
+        *request.method_mut() = method.ok_or(HeadError::StartLine)?;
+        *request.uri_mut() = uri;
+        *request.version_mut() = match parsed.version {
+            Some(1) => Version::HTTP_11,
+            _ => Version::HTTP_10,
+        };
+        *request.headers_mut() = header_map(&head, parsed.headers)?;
+        Ok(request)
+    }
+}

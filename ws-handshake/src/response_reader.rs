@@ -1,0 +1,116 @@
+//! Reads a response head from a raw byte stream.
+#![deny(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects
+)]
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::{Response, StatusCode, Version};
+
+use crate::{
+    HeadError, Limits,
+    head::{Extent, HeadScanner, from_httparse, header_map},
+};
+
+/// Reads the head of the server's answer out of a buffer that the caller fills.
+///
+/// Give the same buffer to [`read`](Self::read) whenever it has grown, and take nothing off its
+/// front in between. What comes behind the head stays in the buffer: the first frames of an open
+/// connection, or the begin of a body, which the caller reads as far as it wants to.
+///
+/// Informational answers (100, 103) are passed over, within [`Limits::max_head`] all together.
+#[derive(Debug)]
+pub struct ResponseReader {
+    limits: Limits,
+    scanner: HeadScanner,
+    examined: usize,
+    failed: Option<HeadError>,
+}
+
+impl Default for ResponseReader {
+    fn default() -> Self {
+        Self::new(Limits::default())
+    }
+}
+
+impl ResponseReader {
+    /// A reader within `limits`.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            scanner: HeadScanner::response(),
+            examined: 0,
+            failed: None,
+        }
+    }
+
+    /// Looks at what `input` has gained; `None` asks for more.
+    ///
+    /// A whole head is taken off the front of `input`.
+    ///
+    /// # Errors
+    /// [`HeadError`] for what is not the head of an HTTP/1 response, or larger than the limits.
+    /// Close the connection. Failed stays failed: later calls fail too.
+    pub fn read(&mut self, input: &mut BytesMut) -> Result<Option<Response<()>>, HeadError> {
+        loop {
+            if let Some(error) = self.failed {
+                return Err(error);
+            }
+            let outcome = match self.scanner.scan(input, &self.limits) {
+                Ok(None) => return Ok(None),
+                Ok(Some(extent)) => self.parse(input, extent),
+                Err(error) => Err(error),
+            };
+            match outcome {
+                // RFC 9110 §15.2: "A client MUST be able to parse one or more 1xx responses
+                // received prior to a final response"
+                Ok(response)
+                    if response.status().is_informational()
+                        && response.status() != StatusCode::SWITCHING_PROTOCOLS => {}
+                Ok(response) => {
+                    self.failed = Some(HeadError::Done);
+                    return Ok(Some(response));
+                }
+                Err(error) => {
+                    self.failed = Some(error);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// How often an octet was looked at: once to find the end of a head, once to parse it.
+    pub fn examined(&self) -> usize {
+        self.examined.saturating_add(self.scanner.position())
+    }
+
+    fn parse(&mut self, input: &mut BytesMut, extent: Extent) -> Result<Response<()>, HeadError> {
+        let head = input.get(extent.start..extent.end).unwrap_or_default();
+        let head = Bytes::copy_from_slice(head);
+        input.advance(extent.end.min(input.len()));
+        self.examined = self.examined().saturating_add(head.len());
+        self.scanner = HeadScanner::response();
+        self.limits.max_head = self.limits.max_head.saturating_sub(extent.end);
+
+        let mut lines = vec![httparse::EMPTY_HEADER; extent.headers];
+        let mut parsed = httparse::Response::new(&mut lines);
+        let status = parsed
+            .parse(&head)
+            .map_err(|error| from_httparse(error, &head))?;
+        if status != httparse::Status::Complete(head.len()) {
+            return Err(HeadError::StartLine);
+        }
+        let code = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
+        let mut response = Response::new(());
+        *response.status_mut() = code.ok_or(HeadError::StartLine)?;
+        *response.version_mut() = match parsed.version {
+            Some(1) => Version::HTTP_11,
+            _ => Version::HTTP_10,
+        };
+        *response.headers_mut() = header_map(&head, parsed.headers)?;
+        Ok(response)
+    }
+}

@@ -1,0 +1,278 @@
+//! The server reads a request (RFC 6455 §4.2.1).
+#![deny(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects
+)]
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version,
+    header::{
+        CONNECTION, CONTENT_LENGTH, EXPECT, HOST, ORIGIN, SEC_WEBSOCKET_EXTENSIONS,
+        SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING,
+        UPGRADE,
+    },
+};
+
+use crate::{
+    Authority, Cause, Limits, Offer, OriginPolicy, Rejection, Subprotocols,
+    accept_key::{accept_key, is_valid_key},
+    extension_header::parse_extensions,
+    head_writer,
+    list::{self, trim_ows},
+};
+
+/// A request that is a valid opening handshake, still to be [accepted](Self::accept) or rejected.
+///
+/// It owns what it knows, so that the request itself is free for `hyper::upgrade::on` and the like.
+#[derive(Clone, Debug)]
+pub struct Upgrade {
+    uri: Uri,
+    headers: HeaderMap,
+    authority: Authority,
+    origin: Option<HeaderValue>,
+    subprotocols: Subprotocols,
+    offers: Vec<Offer>,
+    accept: String,
+}
+
+impl Upgrade {
+    /// Whether the request asks for a WebSocket at all, well or badly.
+    ///
+    /// For a server that answers other requests too.
+    pub fn is_requested<T>(request: &Request<T>) -> bool {
+        list::contains(request.headers(), &UPGRADE, b"websocket")
+    }
+
+    /// Reads a request, within the default [`Limits`].
+    ///
+    /// # Errors
+    /// The answer to a request that is no valid opening handshake. Nothing in it is left to chance:
+    /// what [RFC 6455 §4.2.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1) and HTTP/1.1 ask
+    /// for has to be there, once and well-formed.
+    pub fn inspect<T>(request: &Request<T>) -> Result<Self, Rejection> {
+        Self::inspect_within(request, &Limits::default())
+    }
+
+    /// Reads a request, within `limits`.
+    ///
+    /// # Errors
+    /// As [`inspect`](Self::inspect).
+    pub fn inspect_within<T>(request: &Request<T>, limits: &Limits) -> Result<Self, Rejection> {
+        // RFC 6455 §4.2.1: "If the server, while reading the handshake, finds that the client did
+        // not send a handshake that matches the description below […] the server MUST stop
+        // processing the client's handshake and return an HTTP response with an appropriate error
+        // code"
+        read(request, limits).map_err(|cause| {
+            let rejection = Rejection::from(cause);
+            if request.method() == Method::HEAD {
+                rejection.body("")
+            } else {
+                rejection
+            }
+        })
+    }
+
+    /// The path of the request-target, as it was sent.
+    pub fn path(&self) -> &str {
+        self.uri.path()
+    }
+
+    /// The query of the request-target, as it was sent, without its question mark.
+    pub fn query(&self) -> Option<&str> {
+        self.uri.query()
+    }
+
+    /// Path and query together: the resource name of RFC 6455 §3.
+    pub fn resource(&self) -> &str {
+        head_writer::resource(&self.uri)
+    }
+
+    /// The host and port that the request is for: of an absolute request-target, else of `Host`.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// All headers of the request, those that are unknown here too.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The value of `Origin`, ASCII, if there is one.
+    pub fn origin(&self) -> Option<&HeaderValue> {
+        self.origin.as_ref()
+    }
+
+    /// The subprotocols that the client offers, its favourite first.
+    pub fn subprotocols(&self) -> &Subprotocols {
+        &self.subprotocols
+    }
+
+    /// The extensions that the client offers, its favourite first.
+    pub fn offers(&self) -> &[Offer] {
+        &self.offers
+    }
+
+    /// Asks `policy` about the origin. [`accept`](Self::accept) asks too; this is for a server that
+    /// wants to refuse before it does costly work.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn check_origin(&self, policy: &OriginPolicy) -> Result<(), Rejection> {
+        let origin = self.origin.as_ref().map(|value| trim_ows(value.as_bytes()));
+        Ok(policy.check(origin, &self.authority)?)
+    }
+
+    /// The value of `Sec-WebSocket-Accept`.
+    pub(crate) fn accept_value(&self) -> &str {
+        &self.accept
+    }
+}
+
+fn read<T>(request: &Request<T>, limits: &Limits) -> Result<Upgrade, Cause> {
+    let headers = request.headers();
+    // RFC 6455 §4.2.1: "An HTTP/1.1 or higher GET request"
+    if request.method() != Method::GET {
+        return Err(Cause::Method);
+    }
+    match request.version() {
+        Version::HTTP_11 => {}
+        // RFC 9110 §7.8: "A server MUST ignore an Upgrade header field that is received in an
+        // HTTP/1.0 request"
+        Version::HTTP_09 | Version::HTTP_10 => return Err(Cause::HttpTooOld),
+        _ => return Err(Cause::HttpTooNew),
+    }
+    if head_writer::resource(request.uri()).len() > limits.max_target {
+        return Err(Cause::Head(crate::HeadError::TargetTooLong));
+    }
+    let authority = authority(request.uri(), headers)?;
+    // RFC 6455 §8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds that the
+    // byte stream is not, in fact, a valid UTF-8 stream, that endpoint MUST _Fail the WebSocket
+    // Connection_." The headers below are ASCII even; others are not interpreted.
+    if !is_ascii(headers, &UPGRADE) || !is_ascii(headers, &CONNECTION) {
+        return Err(Cause::NotAscii);
+    }
+    // RFC 6455 §4.2.1: "An |Upgrade| header field containing the value "websocket", treated as an
+    // ASCII case-insensitive value."
+    if !list::contains(headers, &UPGRADE, b"websocket") {
+        return Err(Cause::Upgrade);
+    }
+    // RFC 6455 §4.2.1: "A |Connection| header field that includes the token "Upgrade", treated as
+    // an ASCII case-insensitive value."
+    if !list::contains(headers, &CONNECTION, b"upgrade") {
+        return Err(Cause::Connection);
+    }
+    // RFC 9110 §7.8: "If a server receives both an Upgrade and an Expect header field with the
+    // "100-continue" expectation, the server MUST send a 100 (Continue) response before sending a
+    // 101": we send neither.
+    if headers.contains_key(EXPECT) {
+        return Err(Cause::Expect);
+    }
+    if has_body(headers) {
+        return Err(Cause::Body);
+    }
+    check_version(headers)?;
+    // RFC 6455 §11.3.1: "The |Sec-WebSocket-Key| header field MUST NOT appear more than once in an
+    // HTTP request."
+    let key = only(headers, &SEC_WEBSOCKET_KEY).ok_or(Cause::Key)?;
+    if !is_valid_key(key) {
+        return Err(Cause::Key);
+    }
+    let lines = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    let origin = match headers.get(ORIGIN) {
+        None => None,
+        Some(value) => {
+            let value = only(headers, &ORIGIN).map(|_| value);
+            Some(
+                value
+                    .filter(|value| value.as_bytes().is_ascii())
+                    .ok_or(Cause::OriginHeader)?,
+            )
+        }
+    };
+    Ok(Upgrade {
+        subprotocols: Subprotocols::parse(lines(SEC_WEBSOCKET_PROTOCOL), limits).0?,
+        offers: parse_extensions(lines(SEC_WEBSOCKET_EXTENSIONS), limits)?,
+        accept: accept_key(key),
+        uri: request.uri().clone(),
+        headers: headers.clone(),
+        origin: origin.cloned(),
+        authority,
+    })
+}
+
+/// The value of a header that has to stand exactly once.
+fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h [u8]> {
+    let mut lines = headers.get_all(name).iter();
+    let value = lines.next()?;
+    lines.next().is_none().then(|| trim_ows(value.as_bytes()))
+}
+
+fn is_ascii(headers: &HeaderMap, name: &HeaderName) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .all(|value| value.as_bytes().is_ascii())
+}
+
+fn authority(uri: &Uri, headers: &HeaderMap) -> Result<Authority, Cause> {
+    // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1
+    // request message that lacks a Host header field and to any request message that contains more
+    // than one Host header field line or a Host header field with an invalid field value."
+    let host = only(headers, &HOST)
+        .and_then(Authority::parse)
+        .ok_or(Cause::Host)?;
+    match (uri.scheme_str(), uri.authority()) {
+        (None, None) if uri.path().starts_with('/') => Ok(host),
+        // RFC 9112 §3.2.2: "the origin server MUST ignore the received Host header field (if any)
+        // and instead use the host information of the request-target."
+        (Some("http" | "https"), Some(target)) => {
+            Authority::parse(target.as_str().as_bytes()).ok_or(Cause::Target)
+        }
+        _ => Err(Cause::Target),
+    }
+}
+
+/// Whether anything in the head speaks of a body, other than one of no octets.
+fn has_body(headers: &HeaderMap) -> bool {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return true;
+    }
+    // RFC 9112 §6.3: "If a message is received without Transfer-Encoding and with an invalid
+    // Content-Length header field, then the message framing is invalid"
+    headers.contains_key(CONTENT_LENGTH)
+        && !only(headers, &CONTENT_LENGTH)
+            .is_some_and(|length| !length.is_empty() && length.iter().all(|&digit| digit == b'0'))
+}
+
+fn check_version(headers: &HeaderMap) -> Result<(), Cause> {
+    // RFC 6455 §11.3.5: "The |Sec-WebSocket-Version| header field MUST NOT appear more than once
+    // in an HTTP request."
+    let version = only(headers, &SEC_WEBSOCKET_VERSION).ok_or(Cause::Version)?;
+    if version == b"13" {
+        return Ok(());
+    }
+    if parse_version(version).is_some() {
+        // RFC 6455 §4.2.2: "If this version does not match a version understood by the server, the
+        // server MUST abort the WebSocket handshake"
+        Err(Cause::UnsupportedVersion)
+    } else {
+        Err(Cause::Version)
+    }
+}
+
+// RFC 6455 §4.3: "version = DIGIT | (NZDIGIT DIGIT) | ("1" DIGIT DIGIT) | ("2" DIGIT DIGIT)
+// ; Limited to 0-255 range, with no leading zeros"
+pub(crate) fn parse_version(text: &[u8]) -> Option<u8> {
+    let canonical = match text {
+        [digit] => digit.is_ascii_digit(),
+        [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    if !canonical {
+        return None;
+    }
+    std::str::from_utf8(text).ok()?.parse().ok()
+}

@@ -1,0 +1,147 @@
+//! Subprotocols (RFC 6455 §1.9): what a client offers and what a server speaks.
+#![deny(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects
+)]
+
+use std::fmt;
+
+use crate::{
+    Limits,
+    list::{Elements, is_token},
+};
+
+/// The names of subprotocols, each a token and each there once.
+///
+/// For a server the names that it speaks, in no order: the first name that the client offered and
+/// the server speaks is taken. For a client what it offers, the favourite first.
+///
+/// ```
+/// use ws_handshake::Subprotocols;
+///
+/// let spoken = Subprotocols::new(["chat.v2", "chat.v1"])?;
+/// assert!(spoken.contains("chat.v1"));
+/// assert!(Subprotocols::new(["a b"]).is_err());
+/// # Ok::<(), ws_handshake::SubprotocolError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subprotocols(Vec<Box<str>>);
+
+impl Subprotocols {
+    /// All of `names`.
+    ///
+    /// # Errors
+    /// [`SubprotocolError::NotAToken`], [`SubprotocolError::Duplicate`].
+    pub fn new<S: AsRef<str>>(
+        names: impl IntoIterator<Item = S>,
+    ) -> Result<Self, SubprotocolError> {
+        let mut all = Self::default();
+        for name in names {
+            all.push(name.as_ref())?;
+        }
+        Ok(all)
+    }
+
+    fn push(&mut self, name: &str) -> Result<(), SubprotocolError> {
+        // RFC 6455 §4.1: "The elements that comprise this value MUST be non-empty strings with
+        // characters in the range U+0021 to U+007E not including separator characters as defined
+        // in [RFC2616] and MUST all be unique strings."
+        if !is_token(name.as_bytes()) {
+            return Err(SubprotocolError::NotAToken);
+        }
+        if self.contains(name) {
+            return Err(SubprotocolError::Duplicate);
+        }
+        self.0.push(name.into());
+        Ok(())
+    }
+
+    /// Whether `name`, in exactly this case, is one of them.
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.iter().any(|own| **own == *name)
+    }
+
+    /// The names, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.0.iter().map(AsRef::as_ref)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Reads all lines of a request's `Sec-WebSocket-Protocol` as one list.
+    pub(crate) fn parse<'a>(
+        lines: impl IntoIterator<Item = &'a [u8]>,
+        limits: &Limits,
+    ) -> (Result<Self, SubprotocolError>, usize) {
+        let (mut all, mut any, mut empty, mut steps) = (Self::default(), false, 0_usize, 0_usize);
+        for line in lines {
+            any = true;
+            let mut elements = Elements::new(line);
+            let outcome = elements.by_ref().try_for_each(|element| {
+                if element.is_empty() {
+                    empty = empty.saturating_add(1);
+                    return if empty > limits.max_empty_elements {
+                        Err(SubprotocolError::TooManyEmpty)
+                    } else {
+                        Ok(())
+                    };
+                }
+                if all.len() >= limits.max_subprotocols {
+                    return Err(SubprotocolError::TooMany);
+                }
+                all.push(std::str::from_utf8(element).map_err(|_| SubprotocolError::NotAToken)?)
+            });
+            steps = steps.saturating_add(elements.steps());
+            if let Err(error) = outcome {
+                return (Err(error), steps);
+            }
+        }
+        let outcome = if any && all.is_empty() {
+            Err(SubprotocolError::Empty)
+        } else {
+            Ok(all)
+        };
+        (outcome, steps)
+    }
+}
+
+/// Why names cannot stand in `Sec-WebSocket-Protocol`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SubprotocolError {
+    /// The header is there and names no subprotocol.
+    Empty,
+    /// A name is empty, or has white space, separators or octets outside of ASCII.
+    NotAToken,
+    /// A name stands twice.
+    Duplicate,
+    /// More names than [`Limits::max_subprotocols`].
+    TooMany,
+    /// More empty elements than [`Limits::max_empty_elements`].
+    TooManyEmpty,
+}
+
+impl fmt::Display for SubprotocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "Sec-WebSocket-Protocol names no subprotocol",
+            Self::NotAToken => "a name in Sec-WebSocket-Protocol is not a token",
+            Self::Duplicate => "a name stands twice in Sec-WebSocket-Protocol",
+            Self::TooMany => "too many names in Sec-WebSocket-Protocol",
+            Self::TooManyEmpty => "too many empty elements in Sec-WebSocket-Protocol",
+        })
+    }
+}
+
+impl std::error::Error for SubprotocolError {}

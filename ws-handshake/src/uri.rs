@@ -1,0 +1,167 @@
+//! WebSocket URIs (RFC 6455 §3).
+#![deny(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects
+)]
+
+use std::{fmt, str::FromStr};
+
+use crate::{
+    Authority,
+    authority::{is_escaped, is_unreserved_or_sub_delim},
+};
+
+/// A `ws://` or `wss://` URI: where to connect, and what to ask for.
+///
+/// ```
+/// use ws_handshake::WebSocketUri;
+///
+/// let uri: WebSocketUri = "wss://a.example/chat?room=1".parse()?;
+/// assert!(uri.is_secure());
+/// assert_eq!((uri.host(), uri.port()), ("a.example", 443));
+/// assert_eq!(uri.resource(), "/chat?room=1");
+/// # Ok::<(), ws_handshake::UriError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct WebSocketUri {
+    secure: bool,
+    authority: Authority,
+    resource: Box<str>,
+}
+
+impl WebSocketUri {
+    /// Whether the scheme is `wss`: everything goes through TLS.
+    pub fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// The host to connect to and, for `wss`, the name that its certificate has to be for. An IPv6
+    /// address without its brackets.
+    pub fn host(&self) -> &str {
+        self.authority.host()
+    }
+
+    /// The port to connect to.
+    pub fn port(&self) -> u16 {
+        // RFC 6455 §3: "The port component is OPTIONAL; the default for "ws" is port 80, while the
+        // default for "wss" is port 443."
+        self.authority.port().unwrap_or(self.default_port())
+    }
+
+    /// The request-target: path and query.
+    pub fn resource(&self) -> &str {
+        &self.resource
+    }
+
+    /// The value of `Host`: with the port if it is not the default one.
+    pub(crate) fn host_header(&self) -> String {
+        // RFC 6455 §4.1: "a |Host| header field whose value contains /host/ plus optionally ":"
+        // followed by /port/ (when not using the default port)."
+        if self.port() == self.default_port() {
+            self.authority.clone().without_port().to_string()
+        } else {
+            self.authority.to_string()
+        }
+    }
+
+    fn default_port(&self) -> u16 {
+        if self.secure { 443 } else { 80 }
+    }
+}
+
+impl FromStr for WebSocketUri {
+    type Err = UriError;
+
+    fn from_str(text: &str) -> Result<Self, UriError> {
+        let (scheme, rest) = text.split_once(':').ok_or(UriError::Scheme)?;
+        // RFC 6455 §3: "The URI is called "secure" (and it is said that "the secure flag is set")
+        // if the scheme component matches "wss" case-insensitively."
+        let secure = match scheme {
+            _ if scheme.eq_ignore_ascii_case("ws") => false,
+            _ if scheme.eq_ignore_ascii_case("wss") => true,
+            _ => return Err(UriError::Scheme),
+        };
+        let rest = rest.strip_prefix("//").ok_or(UriError::Scheme)?;
+        // RFC 6455 §3: "Fragment identifiers are meaningless in the context of WebSocket URIs and
+        // MUST NOT be used on these URIs."
+        if rest.contains('#') {
+            return Err(UriError::Fragment);
+        }
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, target) = rest.split_at_checked(end).ok_or(UriError::Host)?;
+        if authority.contains('@') {
+            return Err(UriError::UserInfo);
+        }
+        let authority = Authority::parse(authority.as_bytes()).ok_or(UriError::Host)?;
+        Ok(Self {
+            secure,
+            authority,
+            resource: resource(target)?,
+        })
+    }
+}
+
+// RFC 6455 §3: the resource name is ""/" if the path component is empty; the path component; "?" if
+// the query component is non-empty; the query component".
+fn resource(target: &str) -> Result<Box<str>, UriError> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let path = if path.is_empty() { "/" } else { path };
+    let is_pchar = |octet| is_unreserved_or_sub_delim(octet) || b":@/".contains(&octet);
+    if !is_escaped(path.as_bytes(), is_pchar) {
+        return Err(UriError::Path);
+    }
+    if !is_escaped(query.as_bytes(), |octet| is_pchar(octet) || octet == b'?') {
+        return Err(UriError::Query);
+    }
+    if query.is_empty() {
+        Ok(path.into())
+    } else {
+        Ok(format!("{path}?{query}").into())
+    }
+}
+
+/// `wss://a.example:8443/chat`, the port only where it is not the default one.
+impl fmt::Display for WebSocketUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.secure { "wss" } else { "ws" };
+        write!(f, "{scheme}://{}{}", self.host_header(), self.resource)
+    }
+}
+
+/// Why a text is no WebSocket URI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UriError {
+    /// The scheme is neither `ws` nor `wss`, or `//` is missing behind it.
+    Scheme,
+    /// There is a fragment.
+    Fragment,
+    /// There is a user name.
+    UserInfo,
+    /// The host is missing or malformed, or the port is not from 1 to 65535.
+    Host,
+    /// The path has a character that has to be escaped.
+    Path,
+    /// The query has a character that has to be escaped.
+    Query,
+}
+
+impl fmt::Display for UriError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scheme => "a WebSocket URI begins with ws:// or wss://",
+            Self::Fragment => "a WebSocket URI has no fragment: write # as %23",
+            Self::UserInfo => {
+                "a WebSocket URI has no user name here: send an Authorization header instead"
+            }
+            Self::Host => "a WebSocket URI needs a host, and a port from 1 to 65535 or none",
+            Self::Path => "the path of the URI has a character that has to be percent-encoded",
+            Self::Query => "the query of the URI has a character that has to be percent-encoded",
+        })
+    }
+}
+
+impl std::error::Error for UriError {}

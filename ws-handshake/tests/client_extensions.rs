@@ -1,0 +1,238 @@
+//! Extensions in the answer, as a client takes them (RFC 6455 §4.1, §9.1).
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use bytes::BytesMut;
+use support::{
+    NONCE, RESPONSE,
+    extensions::{Plain, framing, plain, set},
+};
+use ws_core::{
+    CloseCode,
+    extension::{Params, Rsv, Scope, StackError},
+};
+use ws_handshake::{
+    ClientOptions, Connected, ExtensionHeaderError, ExtensionSet, ResponseError as Error,
+    ResponseReader,
+};
+
+fn with(lines: &str) -> String {
+    RESPONSE.replacen("\r\n\r\n", &format!("\r\n{lines}\r\n\r\n"), 1)
+}
+
+fn options() -> ClientOptions {
+    ClientOptions::new("ws://server.example.com/chat".parse().unwrap())
+}
+
+fn verify(options: &ClientOptions, response: impl AsRef<[u8]>) -> Result<Connected, Error> {
+    let mut input = BytesMut::from(response.as_ref());
+    let response = ResponseReader::default()
+        .read(&mut input)?
+        .expect("a whole head");
+    options.handshake(NONCE).unwrap().verify(&response)
+}
+
+fn verify_extensions(set: &ExtensionSet, value: &str) -> Result<Connected, Error> {
+    let line = format!("Sec-WebSocket-Extensions: {value}");
+    verify(&options().extensions(set.clone()), with(&line))
+}
+
+// R6455C-4.1-aa
+#[test]
+fn extension_that_was_not_offered_fails() {
+    let silent = Plain {
+        offers: Vec::new(),
+        ..plain("silent", Rsv::RSV2)
+    };
+    for (value, name) in [
+        ("x", "x"),
+        ("permessage-deflate", "permessage-deflate"),
+        ("a, x", "x"),
+        ("silent", "silent"),
+        ("A", "A"),
+    ] {
+        let error =
+            verify_extensions(&set([plain("a", Rsv::RSV1), silent.clone()]), value).unwrap_err();
+        assert!(
+            matches!(&error, Error::UnsolicitedExtension { name: own } if **own == *name),
+            "{error}"
+        );
+    }
+    let error = verify(
+        &options(),
+        with("Sec-WebSocket-Extensions: permessage-deflate"),
+    )
+    .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the server uses extension permessage-deflate, which was not offered: report it to the server"
+    );
+}
+
+// R6455C-4.1-ae
+#[test]
+fn extensions_in_use_are_those_of_the_response_in_its_order() {
+    let set = set([
+        plain("a", Rsv::RSV1),
+        plain("b", Rsv::RSV2),
+        plain("c", Rsv::NONE),
+    ]);
+    for (value, names) in [
+        ("a, b", &["a", "b"][..]),
+        ("b; x=1,a", &["b", "a"]),
+        ("c", &["c"]),
+    ] {
+        let connected = verify_extensions(&set, value).unwrap();
+        assert_eq!(connected.extensions.names().collect::<Vec<_>>(), names);
+    }
+    let lines = "Sec-WebSocket-Extensions: b\r\nSec-WebSocket-Extensions: a; n=1";
+    let connected = verify(&options().extensions(set), with(lines)).unwrap();
+    assert_eq!(connected.extensions.names().collect::<Vec<_>>(), ["b", "a"]);
+    assert_eq!(connected.responses[1].to_string(), "a; n=1");
+}
+
+// R6455-9.1-g
+#[test]
+fn extension_that_the_server_did_not_confirm_is_not_used() {
+    let offering = options().extensions(set([plain("a", Rsv::RSV1)]));
+    let connected = verify(&offering, RESPONSE).unwrap();
+    assert!(connected.extensions.is_empty());
+    assert_eq!(connected.extensions.claimed(), Rsv::NONE);
+}
+
+// R6455C-9.1-a
+#[test]
+fn malformed_extension_header_fails() {
+    let set = set([plain("a", Rsv::RSV1), plain("b", Rsv::RSV2)]);
+    for value in [
+        "a;",
+        "; a",
+        "a b",
+        "a=",
+        "a; =1",
+        "a; b=",
+        "a; b=\"x",
+        "a; b=c d",
+        "a,,;b",
+        "a; b=\"c\"d",
+        "a; b=\"\"",
+        "a; b=\"c d\"",
+        "a\u{e4}",
+        "",
+        ",",
+    ] {
+        let error = verify_extensions(&set, value).unwrap_err();
+        assert!(
+            matches!(error, Error::ExtensionHeader(_)),
+            "{value}: {error}"
+        );
+    }
+    let many = vec!["a"; 17].join(",");
+    let error = verify_extensions(&set, &many).unwrap_err();
+    assert!(matches!(
+        error,
+        Error::ExtensionHeader(ExtensionHeaderError::TooManyOffers)
+    ));
+}
+
+#[test]
+fn extension_that_stands_twice_fails() {
+    let set = set([plain("a", Rsv::NONE)]);
+    for value in ["a, a", "a; x, a; y"] {
+        let error = verify_extensions(&set, value).unwrap_err();
+        assert!(
+            matches!(&error, Error::DuplicateExtension { name } if &**name == "a"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn clashing_extensions_fail_and_both_are_named() {
+    let set = set([plain("a", Rsv::RSV1), plain("b", Rsv::RSV1)]);
+    let error = verify_extensions(&set, "a, b").unwrap_err();
+    assert!(matches!(&error, Error::Stack(StackError::Clash { .. })));
+    assert_eq!(
+        error.to_string(),
+        "extensions a and b both claim RSV1: do not offer both, or offer them in this order"
+    );
+    assert!(verify_extensions(&set, "b").is_ok());
+}
+
+#[test]
+fn frame_scope_in_front_of_message_scope_fails() {
+    let set = set([plain("m", Rsv::RSV1), framing("f", Rsv::RSV2)]);
+    assert!(verify_extensions(&set, "m, f").is_ok());
+    let error = verify_extensions(&set, "f, m").unwrap_err();
+    assert!(matches!(error, Error::Stack(StackError::FrameScope { .. })));
+}
+
+// R6455C-7.4.1-a
+#[test]
+fn missing_required_extensions_are_closed_with_1010_and_named() {
+    let set = set([
+        plain("a", Rsv::RSV1),
+        plain("b", Rsv::RSV2),
+        plain("c", Rsv::NONE),
+    ]);
+    let needing = options().extensions(set).require("a").require("c");
+    let connected = verify(&needing, with("Sec-WebSocket-Extensions: b")).unwrap();
+    assert_eq!(connected.missing, ["a".into(), "c".into()]);
+    assert_eq!(
+        connected.close_if_missing(),
+        Some((CloseCode::MANDATORY_EXTENSION, "a, c".to_owned()))
+    );
+    let connected = verify(&needing, with("Sec-WebSocket-Extensions: c, a")).unwrap();
+    assert_eq!(connected.close_if_missing(), None);
+}
+
+// R6455C-7.4.1-a
+#[test]
+fn reason_of_the_1010_fits_into_a_close() {
+    let name: &'static str = "x-a-very-long-name-x-a-very-long-name-x-a-very-long-name-x-a-very-long-name-x-a-very-long-name-x-a-very-long-name-x-a-very-long-name";
+    let needing = options()
+        .extensions(set([plain(name, Rsv::NONE)]))
+        .require(name);
+    let (_, reason) = verify(&needing, RESPONSE)
+        .unwrap()
+        .close_if_missing()
+        .unwrap();
+    assert_eq!(reason, name[..123]);
+}
+
+#[test]
+fn offers_are_made_anew_for_every_handshake() {
+    let offers = vec![Params::new().flag("x")];
+    let set = set([Plain {
+        offers,
+        ..plain("a", Rsv::NONE)
+    }]);
+    let options = options().extensions(set);
+    for nonce in [[1; 16], [2; 16]] {
+        let handshake = options.handshake(nonce).unwrap();
+        assert_eq!(
+            handshake.request().headers()["sec-websocket-extensions"],
+            "a; x"
+        );
+    }
+}
+
+#[test]
+fn extension_with_parameters_of_no_offer_fails_with_its_reason() {
+    let error = verify_extensions(&set([plain("a", Rsv::RSV1)]), "a; x; bad=9").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the server's answer for extension a is no answer to our offer (parameter bad: never taken): report it to the server, or do not offer it"
+    );
+}
+
+#[test]
+fn extension_with_another_scope_than_announced_fails() {
+    let untrue = Plain {
+        instance_scope: Scope::Frame,
+        ..plain("a", Rsv::RSV1)
+    };
+    let error = verify_extensions(&set([untrue]), "a").unwrap_err();
+    assert!(matches!(error, Error::ExtensionScope { .. }));
+}

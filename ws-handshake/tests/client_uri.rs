@@ -1,0 +1,132 @@
+//! WebSocket URIs (RFC 6455 §3, §4.1).
+#![allow(clippy::unwrap_used)]
+
+use ws_handshake::{UriError, WebSocketUri};
+
+fn parse(text: &str) -> WebSocketUri {
+    text.parse().unwrap()
+}
+
+// R6455C-3-a
+#[test]
+fn default_port_is_80_for_ws_and_443_for_wss() {
+    assert_eq!(parse("ws://a.example/").port(), 80);
+    assert_eq!(parse("wss://a.example/").port(), 443);
+    assert_eq!(parse("ws://a.example:/").port(), 80);
+    assert_eq!(parse("wss://a.example:80").port(), 80);
+    assert_eq!(parse("ws://a.example:9001?x").port(), 9001);
+    assert_eq!(parse("ws://a.example:65535").port(), 65535);
+}
+
+// R6455C-3-b
+#[test]
+fn scheme_is_compared_in_any_case_and_only_wss_is_secure() {
+    for (text, secure) in [
+        ("WSS://h/", true),
+        ("wSs://h", true),
+        ("WS://h/", false),
+        ("ws://h", false),
+    ] {
+        assert_eq!(parse(text).is_secure(), secure, "{text}");
+    }
+}
+
+// R6455C-3-c
+#[test]
+fn resource_is_path_and_query() {
+    for (text, resource) in [
+        ("ws://h", "/"),
+        ("ws://h/", "/"),
+        ("ws://h/a?b", "/a?b"),
+        ("ws://h?b", "/?b"),
+        ("ws://h/?", "/"),
+        ("ws://h/a?", "/a"),
+        ("ws://h/a/../b//c", "/a/../b//c"),
+        ("ws://h/%23?a=%20&b=/?c", "/%23?a=%20&b=/?c"),
+        ("ws://h/a:b@c;d=e,f", "/a:b@c;d=e,f"),
+    ] {
+        assert_eq!(parse(text).resource(), resource, "{text}");
+    }
+}
+
+// R6455C-3-d
+#[test]
+fn fragment_is_refused() {
+    for text in ["ws://h/a#b", "ws://h#", "ws://h/?a#b", "wss://h:1#/"] {
+        assert_eq!(
+            text.parse::<WebSocketUri>(),
+            Err(UriError::Fragment),
+            "{text}"
+        );
+    }
+}
+
+// R6455C-4.1-a, RT-10
+#[test]
+fn rt_10_invalid_parts_are_refused_before_anything_is_sent() {
+    for (text, error) in [
+        ("http://h/", UriError::Scheme),
+        ("https://h/", UriError::Scheme),
+        ("wsx://h/", UriError::Scheme),
+        ("//h/", UriError::Scheme),
+        ("h/", UriError::Scheme),
+        ("", UriError::Scheme),
+        ("ws:h", UriError::Scheme),
+        ("ws:/h", UriError::Scheme),
+        (" ws://h", UriError::Scheme),
+        ("ws://", UriError::Host),
+        ("ws:///a", UriError::Host),
+        ("ws://:80/", UriError::Host),
+        ("ws://h:0/", UriError::Host),
+        ("ws://h:65536/", UriError::Host),
+        ("ws://h:+80/", UriError::Host),
+        ("ws://h:8o/", UriError::Host),
+        ("ws://h h/", UriError::Host),
+        ("ws://h\r\nX: y/", UriError::Host),
+        ("ws://h\0/", UriError::Host),
+        ("ws://[::1/", UriError::Host),
+        ("ws://[::1]x/", UriError::Host),
+        ("ws://::1/", UriError::Host),
+        ("ws://h\\a/", UriError::Host),
+        ("ws://b\u{fc}cher.example/", UriError::Host),
+        ("ws://user@h/", UriError::UserInfo),
+        ("ws://user:password@h/", UriError::UserInfo),
+        ("ws://h/a b", UriError::Path),
+        ("ws://h/a\r\nX: y", UriError::Path),
+        ("ws://h/a\n", UriError::Path),
+        ("ws://h/\0", UriError::Path),
+        ("ws://h/\u{b}\u{c}", UriError::Path),
+        ("ws://h/\u{85}", UriError::Path),
+        ("ws://h/\u{e4}", UriError::Path),
+        ("ws://h/%", UriError::Path),
+        ("ws://h/%2", UriError::Path),
+        ("ws://h/%zz", UriError::Path),
+        ("ws://h/<a>", UriError::Path),
+        ("ws://h/a?b c", UriError::Query),
+        ("ws://h/a?b\rc", UriError::Query),
+        ("ws://h/a?b%", UriError::Query),
+        ("ws://h/a?[b]", UriError::Query),
+    ] {
+        assert_eq!(text.parse::<WebSocketUri>(), Err(error), "{text:?}");
+    }
+}
+
+#[test]
+fn uri_is_shown_as_it_is_used() {
+    for (text, shown) in [
+        ("WS://A.Example:80", "ws://a.example/"),
+        ("wss://a:443/x?", "wss://a/x"),
+        ("wss://[0:0::1]:80/", "wss://[::1]:80/"),
+    ] {
+        assert_eq!(parse(text).to_string(), shown);
+    }
+    assert_eq!(parse("ws://[::1]/").host(), "::1");
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    assert_eq!(
+        UriError::Fragment.to_string(),
+        "a WebSocket URI has no fragment: write # as %23"
+    );
+}

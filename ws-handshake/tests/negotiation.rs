@@ -1,0 +1,337 @@
+//! Extensions as a server decides about them (RFC 6455 §9.1, DESIGN: the RSV contract).
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use support::{
+    REQUEST, RESPONSE, accept_with,
+    extensions::{Plain, framing, plain, set},
+    serve_with, with,
+};
+use ws_core::extension::{Params, Rsv, RsvClaim, Scope};
+use ws_handshake::{AcceptOptions, Accepted, ExtensionSet, ExtensionSetError, Fault, Verdict};
+
+fn accept(set: &ExtensionSet, offers: &str) -> Accepted {
+    let request = with(&format!("Sec-WebSocket-Extensions: {offers}"));
+    accept_with(&request, &AcceptOptions::new().extensions(set)).unwrap()
+}
+
+/// The header of the response and the report, as text.
+fn outcome(set: &ExtensionSet, offers: &str) -> (Option<String>, String) {
+    let accepted = accept(set, offers);
+    let header = accepted.response.headers().get("sec-websocket-extensions");
+    let header = header.map(|value| value.to_str().unwrap().to_owned());
+    let names: Vec<_> = accepted.extensions.names().map(ToOwned::to_owned).collect();
+    let in_header: Vec<_> = header
+        .iter()
+        .flat_map(|value| value.split(", "))
+        .map(|element| element.split(';').next().unwrap().to_owned())
+        .collect();
+    assert_eq!(names, in_header, "the stack is in the order of the header");
+    (header, accepted.report.to_string())
+}
+
+// R6455-4.2.2-j, R6455-9-a
+#[test]
+fn server_answers_with_nothing_that_was_not_offered() {
+    let set = set([plain("x-one", Rsv::RSV2)]);
+    let options = AcceptOptions::new().extensions(&set);
+    assert_eq!(serve_with(REQUEST.as_bytes(), &options).text(), RESPONSE);
+    assert_eq!(outcome(&set, "x-two").0, None);
+    let (header, report) = outcome(&set, "x-two; a, x-one; b");
+    assert_eq!(header.as_deref(), Some("x-one; b"));
+    assert_eq!(
+        report,
+        "x-two; a: unknown here\nx-one; b: taken as x-one; b"
+    );
+}
+
+// R6455-9-a, R6455-9.1-j
+#[test]
+fn offers_of_one_extension_are_alternatives() {
+    let set = set([plain("x-one", Rsv::NONE)]);
+    let (header, report) = outcome(&set, "x-one, x-one, x-one; a");
+    assert_eq!(header.as_deref(), Some("x-one"));
+    assert_eq!(
+        report,
+        "x-one: taken as x-one\n\
+         x-one: not needed: another offer of it was taken\n\
+         x-one; a: not needed: another offer of it was taken"
+    );
+}
+
+// R6455-9.1-h
+#[test]
+fn first_acceptable_offer_is_taken() {
+    let set = set([plain("x-one", Rsv::RSV1)]);
+    let (header, report) = outcome(&set, "x-one; bad=8, x-one; a, x-one");
+    assert_eq!(header.as_deref(), Some("x-one; a"));
+    assert_eq!(
+        report,
+        "x-one; bad=8: declined: parameter bad: never taken\n\
+         x-one; a: taken as x-one; a\n\
+         x-one: not needed: another offer of it was taken"
+    );
+}
+
+// R6455-9.1-j
+#[test]
+fn names_are_compared_whole() {
+    let set = set([plain("permessage-deflate", Rsv::RSV1)]);
+    for offer in [
+        "permessage-deflatex",
+        "permessage-deflat",
+        "Permessage-Deflate",
+        "x",
+    ] {
+        let (header, report) = outcome(&set, offer);
+        assert_eq!(header, None, "{offer}");
+        let expected =
+            format!("{offer}: unknown here\npermessage-deflate: not offered by the client");
+        assert_eq!(report, expected);
+    }
+}
+
+// R6455-9.1-e
+#[test]
+fn only_registered_names_are_ever_sent() {
+    let set = set([plain("x-one", Rsv::RSV2), plain("x-two", Rsv::RSV3)]);
+    let (header, _) = outcome(&set, "a, x-two, b, permessage-deflate, x-one, c");
+    assert_eq!(header.as_deref(), Some("x-one, x-two"));
+}
+
+#[test]
+fn order_is_that_of_the_server() {
+    let forward = set([
+        plain("a", Rsv::RSV1),
+        plain("b", Rsv::RSV2),
+        plain("c", Rsv::NONE),
+    ]);
+    let backward = set([
+        plain("c", Rsv::NONE),
+        plain("b", Rsv::RSV2),
+        plain("a", Rsv::RSV1),
+    ]);
+    for offers in ["a, b, c", "c, b, a", "b, c, b, a"] {
+        assert_eq!(outcome(&forward, offers).0.as_deref(), Some("a, b, c"));
+        assert_eq!(outcome(&backward, offers).0.as_deref(), Some("c, b, a"));
+    }
+}
+
+#[test]
+fn clashing_extension_is_declined_with_the_bits_and_the_names() {
+    let set = set([
+        plain("a", Rsv::RSV1),
+        plain("b", Rsv::RSV1 | Rsv::RSV2),
+        plain("c", Rsv::RSV3),
+    ]);
+    let (header, report) = outcome(&set, "b, b; x, c, a");
+    assert_eq!(header.as_deref(), Some("a, c"));
+    assert_eq!(
+        report,
+        "b: declined: extensions a and b both claim RSV1\n\
+         b; x: declined: extensions a and b both claim RSV1\n\
+         c: taken as c\n\
+         a: taken as a"
+    );
+    // Alone it is welcome.
+    assert_eq!(outcome(&set, "b").0.as_deref(), Some("b"));
+}
+
+#[test]
+fn clashing_extension_is_asked_again_with_the_offers_that_remain() {
+    let set = set([plain("a", Rsv::RSV1), plain("b", Rsv::RSV1)]);
+    let (header, report) = outcome(&set, "a, b, b; bits=none, b");
+    assert_eq!(header.as_deref(), Some("a, b; bits=none"));
+    assert_eq!(
+        report,
+        "a: taken as a\n\
+         b: declined: extensions a and b both claim RSV1\n\
+         b; bits=none: taken as b; bits=none\n\
+         b: not needed: another offer of it was taken"
+    );
+}
+
+#[test]
+fn extension_learns_which_bits_are_free() {
+    #[derive(Debug)]
+    struct Free;
+    impl ws_core::ExtensionFactory for Free {
+        fn name(&self) -> &str {
+            "free"
+        }
+        fn scope(&self) -> Scope {
+            Scope::Message
+        }
+        fn accept(&self, offers: &[Params], free: Rsv) -> ws_core::extension::Decision {
+            let reason = format!("{} offers, {free} free", offers.len());
+            ws_core::extension::Decision::Decline(ws_core::extension::NegotiationError::new(reason))
+        }
+        fn offers(&self) -> Vec<Params> {
+            Vec::new()
+        }
+        fn confirm(
+            &self,
+            _: &Params,
+        ) -> Result<Box<dyn ws_core::Extension>, ws_core::extension::NegotiationError> {
+            Err(ws_core::extension::NegotiationError::new("never"))
+        }
+    }
+    let set = set([plain("a", Rsv::RSV2)]).with(Free).unwrap();
+    let (header, report) = outcome(&set, "free; x, a, free");
+    assert_eq!(header.as_deref(), Some("a"));
+    assert_eq!(
+        report,
+        "free; x: declined: 2 offers, RSV1+RSV3 free\n\
+         a: taken as a\n\
+         free: declined: 2 offers, RSV1+RSV3 free"
+    );
+}
+
+#[test]
+fn extension_that_breaks_its_word_is_declined_and_the_handshake_goes_on() {
+    let good = || plain("good", Rsv::NONE);
+    let skewed = Plain {
+        skew: 7,
+        ..plain("faulty", Rsv::RSV1)
+    };
+    let untrue = Plain {
+        instance_scope: Scope::WholeMessage,
+        ..plain("faulty", Rsv::RSV1)
+    };
+    let mut verdicts = Vec::new();
+    for faulty in [skewed, untrue] {
+        let accepted = accept(&set([faulty, good()]), "faulty, faulty; x, good");
+        assert_eq!(accepted.extensions.names().collect::<Vec<_>>(), ["good"]);
+        verdicts.push(accepted.report.entries()[1].verdict().clone());
+    }
+    assert_eq!(
+        verdicts,
+        [
+            Verdict::Fault(Fault::OfferIndex),
+            Verdict::Fault(Fault::Scope)
+        ]
+    );
+}
+
+// RT-10
+#[test]
+fn rt_10_extension_cannot_break_out_of_the_header_line() {
+    for (name, value) in [
+        ("x", "1\r\nX: y"),
+        ("x", ""),
+        ("x", "a b"),
+        ("x", "\u{85}"),
+        ("", "1"),
+        ("x,y", "1"),
+        ("x\0", "1"),
+    ] {
+        let faulty = Plain {
+            response: Some((name, value)),
+            ..plain("faulty", Rsv::RSV1)
+        };
+        let accepted = accept(&set([faulty]), "faulty");
+        assert!(accepted.extensions.is_empty());
+        assert!(
+            !accepted
+                .response
+                .headers()
+                .contains_key("sec-websocket-extensions")
+        );
+        let verdict = accepted.report.entries()[0].verdict();
+        assert_eq!(
+            *verdict,
+            Verdict::Fault(Fault::Response),
+            "{name:?} {value:?}"
+        );
+    }
+}
+
+#[test]
+fn extension_of_frame_scope_has_to_come_last() {
+    let error = ExtensionSet::new()
+        .with(framing("frames", Rsv::RSV3))
+        .and_then(|set| set.with(plain("messages", Rsv::RSV1)))
+        .unwrap_err();
+    assert_eq!(
+        error,
+        ExtensionSetError::FrameScope {
+            frame: "frames".into(),
+            message: "messages".into()
+        }
+    );
+    let whole = Plain {
+        scope: Scope::WholeMessage,
+        ..plain("whole", Rsv::NONE)
+    };
+    assert!(
+        ExtensionSet::new()
+            .with(framing("f", Rsv::NONE))
+            .unwrap()
+            .with(whole)
+            .is_err()
+    );
+    let set = set([
+        plain("messages", Rsv::RSV1),
+        framing("f", Rsv::RSV2),
+        framing("g", Rsv::RSV3),
+    ]);
+    assert_eq!(
+        outcome(&set, "g, f, messages").0.as_deref(),
+        Some("messages, f, g")
+    );
+}
+
+#[test]
+fn set_takes_a_name_once_and_only_tokens() {
+    let error = set([plain("a", Rsv::RSV1)])
+        .with(plain("a", Rsv::RSV2))
+        .unwrap_err();
+    assert_eq!(error, ExtensionSetError::Duplicate { name: "a".into() });
+    for name in ["", "a b", "a;b", "a\r\n", "\u{e4}"] {
+        let error = ExtensionSet::new()
+            .with(plain(name, Rsv::NONE))
+            .unwrap_err();
+        assert_eq!(error, ExtensionSetError::Name { name: name.into() });
+    }
+}
+
+#[test]
+fn stack_knows_the_claims_of_what_was_agreed() {
+    let every = Plain {
+        claim: RsvClaim::EveryFrame(Rsv::RSV3),
+        ..plain("b", Rsv::NONE)
+    };
+    let accepted = accept(&set([plain("a", Rsv::RSV1), every]), "a, b");
+    assert_eq!(accepted.extensions.claimed(), Rsv::RSV1 | Rsv::RSV3);
+    let none = accept(&ExtensionSet::new(), "a, b");
+    assert!(none.extensions.is_empty());
+    assert_eq!(none.report.to_string(), "a: unknown here\nb: unknown here");
+}
+
+#[test]
+fn report_reads_well() {
+    let set = set([
+        plain("permessage-deflate", Rsv::RSV1),
+        plain("x-squeeze", Rsv::RSV1),
+        plain("x-checksum", Rsv::NONE),
+    ]);
+    let offers =
+        "permessage-deflate; bad=8, permessage-deflate; n=10, x-squeeze, x-webkit-deflate-frame";
+    let accepted = accept(&set, offers);
+    assert_eq!(
+        accepted.report.to_string(),
+        "permessage-deflate; bad=8: declined: parameter bad: never taken\n\
+         permessage-deflate; n=10: taken as permessage-deflate; n=10\n\
+         x-squeeze: declined: extensions permessage-deflate and x-squeeze both claim RSV1\n\
+         x-webkit-deflate-frame: unknown here\n\
+         x-checksum: not offered by the client"
+    );
+    assert_eq!(
+        accepted.report.not_offered().collect::<Vec<_>>(),
+        ["x-checksum"]
+    );
+    let taken = &accepted.report.entries()[1];
+    assert_eq!(taken.offer().to_string(), "permessage-deflate; n=10");
+    assert!(matches!(taken.verdict(), Verdict::Taken { response } if response.len() == 1));
+}

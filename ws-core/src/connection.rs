@@ -367,6 +367,11 @@ impl Connection {
         self.receiver.unfinished()
     }
 
+    /// Which end this is.
+    pub fn role(&self) -> &Role {
+        &self.role
+    }
+
     /// The extensions that were agreed.
     pub fn extensions(&self) -> &Extensions {
         &self.stack

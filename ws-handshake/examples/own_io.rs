@@ -1,0 +1,197 @@
+//! An echo server and an echo client on blocking sockets, one thread a connection: the protocol
+//! driven over I/O of your own.
+//!
+//! ```text
+//! $ cargo run --example own_io -- server 127.0.0.1:9001
+//! listening on 127.0.0.1:9001
+//! $ cargo run --example own_io -- client ws://127.0.0.1:9002/        # echoes what a server sends
+//! text: hello
+//! closed by Peer: 1000
+//! ```
+//!
+//! `--max-message BYTES` and `--max-fragments N` before the address raise the default limits.
+
+use std::{
+    env,
+    error::Error,
+    io::{self, Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    thread,
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use ws_core::{CloseCode, Closed, Config, Connection, Event, Message, Role};
+use ws_handshake::{
+    AcceptError, AcceptOptions, ClientOptions, RequestReader, ResponseReader, Upgrade,
+    WebSocketUri, write_response, write_response_head,
+};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut config = Config::default();
+    let mut words = env::args().skip(1);
+    let mode = words.next().unwrap_or_default();
+    while let Some(word) = words.next() {
+        let mut number = || words.next().unwrap_or_default().parse::<usize>();
+        match (word.as_str(), mode.as_str()) {
+            ("--max-message", _) => {
+                config.max_message = number()?;
+                config.max_frame = config.max_message;
+            }
+            ("--max-fragments", _) => config.max_fragments = number()?,
+            (address, "server") => return serve(&TcpListener::bind(address)?, &config),
+            (url, "client") => return connect(&url.parse()?, config),
+            _ => break,
+        }
+    }
+    Err("usage: own_io server|client [--max-message BYTES] [--max-fragments N] ADDRESS|URL".into())
+}
+
+fn serve(listener: &TcpListener, config: &Config) -> Result<(), Box<dyn Error>> {
+    println!("listening on {}", listener.local_addr()?);
+    for stream in listener.incoming() {
+        let config = config.clone();
+        thread::spawn(
+            move || match stream.and_then(|stream| accept(stream, config)) {
+                Ok(Some(closed)) => println!(
+                    "closed by {:?}: {} {}",
+                    closed.by, closed.code, closed.reason
+                ),
+                Ok(None) => {}
+                Err(error) => println!("lost: {error}"),
+            },
+        );
+    }
+    Ok(())
+}
+
+/// One connection of the server: the opening handshake, the echo, and a close without a reset.
+fn accept(mut stream: TcpStream, config: Config) -> io::Result<Option<Closed>> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut input = BytesMut::new();
+    let mut reader = RequestReader::default();
+    let answer = loop {
+        match reader.read(&mut input) {
+            Ok(None) if read(&mut stream, &mut input)? == 0 => return Ok(None),
+            Ok(None) => {}
+            Ok(Some(request)) => {
+                break Upgrade::inspect(&request).and_then(|upgrade| {
+                    upgrade
+                        .accept(&AcceptOptions::new())
+                        .map_err(AcceptError::into_rejection)
+                });
+            }
+            Err(rejection) => break Err(rejection),
+        }
+    };
+    let mut head = BytesMut::new();
+    let closed = match answer {
+        Ok(accepted) => {
+            write_response_head(&accepted.response, &mut head);
+            stream.write_all(&head)?;
+            echo(
+                Connection::new(Role::Server, config, accepted.extensions),
+                &mut stream,
+                &mut input,
+            )?
+        }
+        Err(rejection) => {
+            write_response(&rejection.into_response(), &mut head);
+            stream.write_all(&head)?;
+            None
+        }
+    };
+    // What the peer still sends is taken for a while: a reset could eat our last words.
+    stream.shutdown(Shutdown::Write)?;
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    io::copy(&mut stream.take(64 * 1024), &mut io::sink()).ok();
+    Ok(closed)
+}
+
+/// The client: echoes what the server sends until the server closes.
+fn connect(uri: &WebSocketUri, config: Config) -> Result<(), Box<dyn Error>> {
+    if uri.is_secure() {
+        return Err("this example has no TLS: use ws://".into());
+    }
+    let mut stream = TcpStream::connect((uri.host(), uri.port()))?;
+    stream.set_nodelay(true)?;
+    let mut nonce = [0; 16];
+    getrandom::fill(&mut nonce)?;
+    let handshake = ClientOptions::new(uri.clone()).handshake(nonce)?;
+    let mut input = BytesMut::new();
+    handshake.write_request(&mut input);
+    stream.write_all(&input.split())?;
+    let mut reader = ResponseReader::default();
+    let response = loop {
+        match reader.read(&mut input)? {
+            Some(response) => break response,
+            None if read(&mut stream, &mut input)? == 0 => return Err("no answer".into()),
+            None => {}
+        }
+    };
+    let connected = handshake.verify(&response)?;
+    let role = Role::client(|| {
+        getrandom::u32()
+            .expect("the system has randomness")
+            .to_ne_bytes()
+    });
+    let closed = echo(
+        Connection::new(role, config, connected.extensions),
+        &mut stream,
+        &mut input,
+    )?;
+    match closed {
+        Some(closed) if closed.code != CloseCode::ABNORMAL => {
+            println!(
+                "closed by {:?}: {} {}",
+                closed.by, closed.code, closed.reason
+            );
+            Ok(())
+        }
+        _ => Err("the server went away without a Close".into()),
+    }
+}
+
+/// The echo, the same for both ends.
+fn echo(
+    mut ws: Connection,
+    stream: &mut TcpStream,
+    input: &mut BytesMut,
+) -> io::Result<Option<Closed>> {
+    let client = !ws.role().is_server();
+    let mut end = None;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    loop {
+        while let Some(event) = ws.poll_event(input) {
+            match event {
+                Event::Message(message) => {
+                    if let (true, Message::Text(text)) = (client, &message) {
+                        println!("text: {}", text.chars().take(60).collect::<String>());
+                    }
+                    ws.send(message).map_err(io::Error::other)?;
+                }
+                Event::Closed(closed) => end = Some(closed),
+                _ => {} // a Ping was answered already
+            }
+        }
+        ws.write_to(stream)?;
+        if ws.is_closed() {
+            return Ok(end);
+        }
+        match read(stream, input) {
+            Ok(1..) => {}
+            // A client leaves it to the server to close TCP, but does not insist.
+            Ok(0) | Err(_) if end.is_some() => return Ok(end),
+            Ok(0) => ws.input_ended(),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn read(stream: &mut TcpStream, input: &mut BytesMut) -> io::Result<usize> {
+    let mut buffer = [0; 16 * 1024];
+    let n = stream.read(&mut buffer)?;
+    input.extend_from_slice(&buffer[..n]);
+    Ok(n)
+}

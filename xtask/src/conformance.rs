@@ -27,18 +27,23 @@ pub(crate) struct Options {
     /// Only this subject (own_io, ...)
     #[arg(long, value_name = "NAME")]
     subject: Option<String>,
+    /// Messages in each compression case; the suite's own number is 1000
+    #[arg(long, value_name = "N")]
+    deflate_count: Option<u32>,
     /// Run this program in place of the example, which is then not built
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
 }
 
 impl Options {
+    /// Everything, with fewer messages than the suite would send.
     pub(crate) fn everything() -> Self {
         Options {
             cases: vec![],
             server_only: false,
             client_only: false,
             subject: None,
+            deflate_count: Some(50),
             binary: None,
         }
     }
@@ -60,6 +65,7 @@ const TOO_MANY: usize = 40;
 pub(crate) fn conformance(workspace: &Workspace, options: &Options) -> Result<Tally> {
     let suite = Suite {
         wstest: tools::wstest(workspace)?,
+        deflate_count: options.deflate_count,
     };
     let out = fresh_directory(workspace)?;
     let mut total = Tally::default();

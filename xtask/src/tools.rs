@@ -143,6 +143,12 @@ fn python() -> Result<Python> {
     if let Some(python) = find_python() {
         return Ok(python);
     }
+    if let Ok(named) = std::env::var("PYTHON") {
+        return Err(Failure::new(
+            format!("PYTHON={named} is no Python 3.9 or newer with venv and ensurepip"),
+            "unset PYTHON, or name another one",
+        ));
+    }
     debian(
         &["python3", "python3-venv"],
         "no Python 3 with venv and ensurepip was found",

@@ -241,6 +241,12 @@ impl fmt::Display for AcceptError {
 
 impl std::error::Error for AcceptError {}
 
+impl From<AcceptError> for Rejection {
+    fn from(error: AcceptError) -> Self {
+        error.into_rejection()
+    }
+}
+
 impl From<Rejection> for AcceptError {
     fn from(rejection: Rejection) -> Self {
         Self::Rejected(rejection)

@@ -71,7 +71,9 @@ impl ClientOptions {
     /// what is [missing](crate::Connected::missing).
     #[must_use]
     pub fn require(mut self, name: &str) -> Self {
-        self.required.push(name.into());
+        if !self.required.iter().any(|own| **own == *name) {
+            self.required.push(name.into());
+        }
         self
     }
 

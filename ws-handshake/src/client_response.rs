@@ -46,13 +46,16 @@ impl Connected {
     pub fn close_if_missing(&self) -> Option<(CloseCode, String)> {
         // RFC 6455 §7.4.1: "The list of extensions that are needed SHOULD appear in the /reason/
         // part of the Close frame."
-        let mut reason = self.missing.first()?.to_string();
-        for name in self.missing.iter().skip(1) {
-            reason.push_str(", ");
-            reason.push_str(name);
-        }
-        // The names are ASCII, so that any cut is UTF-8.
+        let (first, others) = self.missing.split_first()?;
+        let mut reason = first.to_string();
+        // Names are ASCII, so that any cut is UTF-8.
         reason.truncate(MAX_REASON);
+        for name in others {
+            let longer = format!("{reason}, {name}");
+            if longer.len() <= MAX_REASON {
+                reason = longer;
+            }
+        }
         Some((CloseCode::MANDATORY_EXTENSION, reason))
     }
 }

@@ -227,7 +227,9 @@ pub(crate) fn header_map(
     head: &Bytes,
     lines: &[httparse::Header<'_>],
 ) -> Result<HeaderMap, HeadError> {
-    let mut headers = HeaderMap::with_capacity(lines.len());
+    // A map takes 32,768 headers and panics over more, unless it is asked politely.
+    let mut headers =
+        HeaderMap::try_with_capacity(lines.len()).map_err(|_| HeadError::TooManyHeaders)?;
     for line in lines {
         let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| HeadError::Header)?;
         let value = HeaderValue::from_maybe_shared(slice_ref(head, line.value))

@@ -1,4 +1,72 @@
-//! The WebSocket opening handshake (RFC 6455 §4), both sides.
+//! The WebSocket opening handshake ([RFC 6455 §4](https://www.rfc-editor.org/rfc/rfc6455#section-4)),
+//! both sides, without sockets.
+//!
+//! A handshake is one HTTP request and one response. This crate reads and writes both, over the types
+//! of the [`http`] crate, so that any HTTP implementation can carry them, or over raw octets. What comes
+//! out is a stack of [`ws_core::Extensions`] and a subprotocol, to open a connection of `ws-core` with.
+//!
+//! # The server
+//!
+//! ```text
+//!  octets ──RequestReader──▶ http::Request ──Upgrade::inspect──▶ Upgrade ──accept──▶ Accepted
+//!                 │                                 │                        │
+//!                 └───────────── Rejection ─────────┴────────────────────────┘
+//! ```
+//!
+//! [`RequestReader`] finds the head in a byte stream, [`Upgrade::inspect`] says whether the request is
+//! a valid handshake, [`Upgrade::accept`] answers it as [`AcceptOptions`] say. In between an application
+//! looks at path, headers and cookies, and may answer with a [`Rejection`] of its own. Whatever is wrong
+//! is a [`Rejection`] too, which knows its status and its [`Cause`].
+//!
+//! Secure by default: a browser's page of another site is refused ([`OriginPolicy`]), and everything that
+//! a peer can make large has a limit ([`Limits`]).
+//!
+//! ```
+//! use bytes::BytesMut;
+//! use ws_handshake::{AcceptOptions, RequestReader, Upgrade, write_response_head};
+//!
+//! let mut input = BytesMut::from(
+//!     "GET /chat HTTP/1.1\r\n\
+//!      Host: server.example.com\r\n\
+//!      Upgrade: websocket\r\n\
+//!      Connection: Upgrade\r\n\
+//!      Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+//!      Sec-WebSocket-Version: 13\r\n\
+//!      \r\n",
+//! );
+//! let request = RequestReader::default().read(&mut input)?.expect("a whole head");
+//! let upgrade = Upgrade::inspect(&request)?;
+//! assert_eq!(upgrade.path(), "/chat");
+//! let accepted = upgrade.accept(&AcceptOptions::new())?;
+//! let mut output = BytesMut::new();
+//! write_response_head(&accepted.response, &mut output);
+//! assert!(output.starts_with(b"HTTP/1.1 101 Switching Protocols\r\n"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The client
+//!
+//! [`ClientOptions`] make a [`ClientHandshake`] from 16 random octets: its request goes out,
+//! [`ResponseReader`] reads the answer, [`ClientHandshake::verify`] checks it against what was offered.
+//!
+//! # Extensions
+//!
+//! An [`ExtensionSet`] holds the factories, in the order of their operations; the server's order is that
+//! of the response. A declined offer is never a failed handshake: [`Report`] says what became of each.
+//!
+//! # Choices where the RFCs leave one
+//!
+//! - A missing or other `Upgrade` is answered with 426, a `Connection` without `Upgrade` with 400, an
+//!   HTTP/1.0 request with 400, `Expect` with 417.
+//! - A key has to have the shape of 16 octets in base64; the bits of its last letter that carry nothing
+//!   may be anything.
+//! - `Sec-WebSocket-Extensions` that is malformed is answered with 400; a known extension with parameters
+//!   that it does not take is declined.
+//! - Lines that end in LF alone are refused, and so are octets behind a request that asks for an upgrade,
+//!   unless [`RequestReader::allow_early_data`] lets them pass.
+//! - `websocket/13` in `Upgrade` is not `websocket`.
+//! - A client takes a 101 with `Content-Length: 0`, and extensions in several lines.
+
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -50,3 +118,7 @@ pub use response_reader::ResponseReader;
 pub use server::Upgrade;
 pub use subprotocol::{SubprotocolError, Subprotocols};
 pub use uri::{UriError, WebSocketUri};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

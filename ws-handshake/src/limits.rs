@@ -17,7 +17,8 @@ pub struct Limits {
     /// Beyond it a server answers 431, a client fails with [`HeadError::TooLarge`](crate::HeadError).
     /// Kept by the readers; with another HTTP implementation it is that one's to set.
     pub max_head: usize,
-    /// Header lines in a head. Default 64.
+    /// Header lines in a head. Default 64. A header map ends at some 24,000 of them whatever stands
+    /// here.
     ///
     /// Beyond it a server answers 431, a client fails with
     /// [`HeadError::TooManyHeaders`](crate::HeadError).
@@ -34,7 +35,8 @@ pub struct Limits {
     pub max_parameters: usize,
     /// Elements in all `Sec-WebSocket-Protocol` lines together. Default 32.
     ///
-    /// Beyond it a server answers 400.
+    /// Beyond it a server answers 400. Each element is compared with all before it, so that a large
+    /// value costs time.
     pub max_subprotocols: usize,
     /// Empty elements (`a,,b`) that one list of extensions or subprotocols may hold. Default 8.
     ///

@@ -35,7 +35,7 @@ pub struct OriginPolicy {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Rule {
-    Same { scheme: Option<Box<str>> },
+    Same { scheme: Option<&'static str> },
     Listed(Vec<Origin>),
     Any,
 }
@@ -50,7 +50,7 @@ impl OriginPolicy {
     /// Host and port of `Origin` have to be those of the request; requests without `Origin` pass.
     ///
     /// The scheme is not compared, because a server behind a TLS proxy does not know its own, see
-    /// [`scheme`](Self::scheme). A `Host` without a port stands for the default port of the scheme
+    /// [`tls`](Self::tls). A `Host` without a port stands for the default port of the scheme
     /// in `Origin`.
     pub fn same_origin() -> Self {
         Self {
@@ -91,13 +91,14 @@ impl OriginPolicy {
         }
     }
 
-    /// The server knows its own scheme, `http` or `https`: `Origin` has to have the same.
+    /// The server knows how pages reach it, with TLS or without: `Origin` has to be `https` or `http`
+    /// accordingly.
     ///
-    /// Says nothing for a policy other than [`same_origin`](Self::same_origin).
+    /// Changes nothing in a policy other than [`same_origin`](Self::same_origin).
     #[must_use]
-    pub fn scheme(mut self, own: &str) -> Self {
+    pub fn tls(mut self, tls: bool) -> Self {
         if let Rule::Same { scheme } = &mut self.rule {
-            *scheme = Some(own.to_ascii_lowercase().into());
+            *scheme = Some(if tls { "https" } else { "http" });
         }
         self
     }
@@ -135,7 +136,7 @@ impl OriginPolicy {
             Rule::Listed(allowed) if allowed.contains(&origin) => Ok(()),
             Rule::Listed(_) => Err(OriginRefusal::NotListed),
             Rule::Same { scheme } => {
-                if origin.is_same(scheme.as_deref(), own) {
+                if origin.is_same(*scheme, own) {
                     Ok(())
                 } else {
                     Err(OriginRefusal::CrossSite)

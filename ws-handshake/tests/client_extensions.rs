@@ -199,6 +199,18 @@ fn reason_of_the_1010_fits_into_a_close() {
         .close_if_missing()
         .unwrap();
     assert_eq!(reason, name[..123]);
+
+    // Whole names as far as there is room.
+    let names = [&name[..60], &name[..61], &name[..62]];
+    let needing = names.iter().fold(
+        options().extensions(set(names.map(|name| plain(name, Rsv::NONE)))),
+        |options, name| options.require(name),
+    );
+    let (_, reason) = verify(&needing, RESPONSE)
+        .unwrap()
+        .close_if_missing()
+        .unwrap();
+    assert_eq!(reason, format!("{}, {}", names[0], names[1]));
 }
 
 #[test]

@@ -109,6 +109,22 @@ fn rt_02_lifted_limits_let_a_large_head_through() {
     );
 }
 
+// RT-03
+#[test]
+fn rt_03_lifted_limits_let_no_more_headers_through_than_a_map_takes() {
+    let mut limits = Limits::default();
+    (limits.max_head, limits.max_headers) = (usize::MAX, usize::MAX);
+    for (lines, fits) in [(20_000, true), (30_000, false), (100_000, false)] {
+        let head: String = (0..lines).map(|i| format!("X-{i}: y\r\n")).collect();
+        let head = REQUEST.replacen("\r\n", &format!("\r\n{head}"), 1);
+        let mut input = BytesMut::from(head.as_str());
+        let outcome = RequestReader::new(limits.clone()).read(&mut input);
+        let error = outcome.err().map(|rejection| rejection.cause());
+        let expected = (!fits).then_some(Cause::Head(HeadError::TooManyHeaders));
+        assert_eq!(error, expected, "{lines}");
+    }
+}
+
 #[test]
 fn failed_reader_stays_failed() {
     let mut reader = RequestReader::default();
@@ -130,9 +146,9 @@ fn reader_reads_one_head() {
     assert_eq!(second, REQUEST);
 }
 
-// R6455-x-early
+// R6455-x-early, RT-09
 #[test]
-fn octets_behind_the_head_are_refused() {
+fn rt_09_second_request_or_frame_behind_the_head_is_refused() {
     for behind in [&b"\x81\x80\0\0\0\0"[..], b"\r\n", b"\0", REQUEST.as_bytes()] {
         let octets = [REQUEST.as_bytes(), behind].concat();
         serve(&octets).assert_rejected(400);

@@ -91,7 +91,7 @@ fn host_without_port_stands_for_the_default_port_of_the_origins_scheme() {
 // R6455-10.2-a, RT-45
 #[test]
 fn rt_45_server_that_knows_its_scheme_compares_it() {
-    let policy = OriginPolicy::same_origin().scheme("https");
+    let policy = OriginPolicy::same_origin().tls(true);
     assert_eq!(status(&policy, "a.example", Some("https://a.example")), 101);
     assert_eq!(status(&policy, "a.example", Some("http://a.example")), 403);
     assert_eq!(
@@ -102,6 +102,10 @@ fn rt_45_server_that_knows_its_scheme_compares_it() {
         status(&policy, "a.example:9001", Some("https://a.example:9001")),
         101
     );
+
+    let policy = OriginPolicy::same_origin().tls(false);
+    assert_eq!(status(&policy, "a.example", Some("http://a.example")), 101);
+    assert_eq!(status(&policy, "a.example", Some("https://a.example")), 403);
 }
 
 // R6455-10.2-a

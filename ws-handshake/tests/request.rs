@@ -110,7 +110,7 @@ fn absolute_target_is_taken_and_its_authority_wins_over_host() {
     assert_eq!(upgrade.resource(), "/chat?q");
     assert_eq!(upgrade.authority().to_string(), "other.example:8080");
 
-    let upgrade = inspect(&replacing("GET /chat HTTP/1.1", "GET https://a HTTP/1.1")).unwrap();
+    let upgrade = inspect(&replacing("GET /chat HTTP/1.1", "GET HTTPS://a HTTP/1.1")).unwrap();
     assert_eq!(upgrade.resource(), "/");
     assert_eq!(upgrade.authority().to_string(), "a");
 

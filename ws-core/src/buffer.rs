@@ -2,14 +2,14 @@
 
 use alloc::vec::Vec;
 
-/// Makes room for `additional` bytes: geometric, so that the copying is amortised, and never beyond
-/// `ceiling` bytes in all, unless the room asked for is.
+/// Makes room for `additional` bytes: for twice what there is then, so that the copying is
+/// amortised, but never for more than `ceiling` bytes in all, unless that many are there.
 ///
 /// The ceiling is what was announced or what is allowed; it is not reserved in advance.
 pub(crate) fn grow(buffer: &mut Vec<u8>, additional: usize, ceiling: usize) {
     let needed = buffer.len().saturating_add(additional);
     if needed > buffer.capacity() {
-        let target = buffer.capacity().saturating_mul(2).min(ceiling).max(needed);
+        let target = needed.saturating_mul(2).min(ceiling).max(needed);
         buffer.reserve_exact(target.saturating_sub(buffer.len()));
     }
 }

@@ -1,5 +1,6 @@
 //! The protocol and nothing else: bytes in, events out; messages in, bytes out.
 
+use alloc::boxed::Box;
 use core::mem;
 
 use bytes::{Buf, BytesMut};
@@ -66,7 +67,7 @@ pub struct Connection {
     output: Output,
     life: Life,
     /// The Pong for the newest Ping that came while too much was unwritten.
-    owed: Option<Payload>,
+    owed: Option<Box<Payload>>,
     observer: Option<Observer>,
     input_ended: bool,
 }
@@ -76,7 +77,7 @@ pub struct Connection {
 enum Life {
     Open,
     /// The peer's Close or fault was read. Our Close goes out with the next poll.
-    Closing(Closed, Option<CloseCode>, Text),
+    Closing(Closed),
     /// Our Close is queued; the peer's is awaited.
     CloseSent,
     /// All is over but for telling it.
@@ -118,7 +119,7 @@ impl Connection {
                 input.clear();
                 return None;
             }
-            Life::Closing(..) | Life::Ending(_) => return Some(self.end()),
+            Life::Closing(_) | Life::Ending(_) => return Some(self.end()),
         }
         let mut cx = receive::Context {
             server: self.role.is_server(),
@@ -320,7 +321,7 @@ impl Connection {
     /// Shows every frame to `observer`: received ones when they are complete, sent ones when they
     /// are queued. Costs nothing while there is none.
     pub fn observe_frames(&mut self, observer: impl FrameObserver + 'static) {
-        self.observer = Some(alloc::boxed::Box::new(observer));
+        self.observer = Some(Box::new(observer));
     }
 
     // Looks
@@ -390,7 +391,7 @@ impl Connection {
         // RFC 6455 §5.5.1: "The application MUST NOT send any more data frames after sending a
         // Close frame."
         match self.life {
-            Life::Open | Life::Closing(..) => Ok(()),
+            Life::Open | Life::Closing(_) => Ok(()),
             Life::CloseSent | Life::Ending(_) | Life::Closed => Err(SendError::Closed),
         }
     }
@@ -469,9 +470,9 @@ impl Connection {
         let life = match mem::replace(&mut self.life, Life::CloseSent) {
             // What was told is not told twice.
             ended @ (Life::Ending(_) | Life::Closed) => ended,
-            Life::Open | Life::CloseSent | Life::Closing(..) => {
-                Life::Ending(read.unwrap_or_else(|| Closed::local(code, text.clone(), Some(fault))))
-            }
+            Life::Open | Life::CloseSent | Life::Closing(_) => Life::Ending(
+                read.unwrap_or_else(|| Closed::local(code, text.clone(), Some(Box::new(fault)))),
+            ),
         };
         self.queue_close(Some(code), text.as_str());
         self.life = life;
@@ -480,7 +481,7 @@ impl Connection {
 
     /// How the connection ends, if the peer's Close or fault was read before our Close is queued.
     fn read_before(&self, code: CloseCode, reason: &str) -> Option<Closed> {
-        let Life::Closing(closed, ..) = &self.life else {
+        let Life::Closing(closed) = &self.life else {
             return None;
         };
         let mut closed = closed.clone();
@@ -513,7 +514,7 @@ impl Connection {
             // RFC 6455 §5.5.3: "If an endpoint receives a Ping frame and has not yet sent Pong
             // frame(s) in response to previous Ping frame(s), the endpoint MAY elect to send a Pong
             // frame for only the most recently processed Ping frame."
-            self.owed = Some(payload.clone());
+            self.owed = Some(Box::new(payload.clone()));
         }
     }
 
@@ -537,21 +538,19 @@ impl Connection {
             self.life = Life::Closed;
             return Event::Closed(closed);
         }
-        // RFC 6455 §5.5.1: "When sending a Close frame in response, the endpoint typically echos
-        // the status code it received." The reason is not repeated.
-        self.life = Life::Closing(closed, code, Text::default());
+        self.life = Life::Closing(closed);
         Event::Closing
     }
 
     fn faulted(&mut self, fault: Fault) -> Event {
         let code = fault.close_code();
         let reason = fitting_reason(&alloc::string::ToString::to_string(&fault));
-        let closed = Closed::local(code, reason.clone(), Some(fault));
+        let closed = Closed::local(code, reason, Some(Box::new(fault)));
         if self.is_close_awaited() {
             self.life = Life::Closed;
             return Event::Closed(closed);
         }
-        self.life = Life::Closing(closed, Some(code), reason);
+        self.life = Life::Closing(closed);
         Event::Closing
     }
 
@@ -575,10 +574,25 @@ impl Connection {
     /// Answers what ended the connection, and tells it.
     fn end(&mut self) -> Event {
         match mem::replace(&mut self.life, Life::Closed) {
-            Life::Closing(closed, code, reason) => {
+            Life::Closing(closed) => {
+                // RFC 6455 §5.5.1: "When sending a Close frame in response, the endpoint typically
+                // echos the status code it received." The reason is not repeated.
+                let (code, reason) = match &closed {
+                    Closed {
+                        fault: Some(_),
+                        code,
+                        reason,
+                        ..
+                    } => (Some(*code), reason.as_str()),
+                    Closed {
+                        code: CloseCode::NO_STATUS,
+                        ..
+                    } => (None, ""),
+                    Closed { code, .. } => (Some(*code), ""),
+                };
                 // RFC 6455 §5.5.1: "If an endpoint receives a Close frame and did not previously
                 // send a Close frame, the endpoint MUST send a Close frame in response."
-                self.queue_close(code, reason.as_str());
+                self.queue_close(code, reason);
                 self.life = Life::Closed;
                 Event::Closed(closed)
             }
@@ -592,7 +606,7 @@ impl Connection {
 }
 
 impl Closed {
-    fn local(code: CloseCode, reason: Text, fault: Option<Fault>) -> Self {
+    fn local(code: CloseCode, reason: Text, fault: Option<Box<Fault>>) -> Self {
         Self {
             by: ClosedBy::Local,
             code,

@@ -1,5 +1,7 @@
 //! What [`Connection::poll_event`](crate::Connection::poll_event) tells.
 
+use alloc::boxed::Box;
+
 use bytes::Bytes;
 
 use crate::{CloseCode, Message, MessageKind, Payload, Text, fault::Fault};
@@ -52,7 +54,7 @@ pub struct Closed {
     /// Whether both sides sent a Close.
     pub clean: bool,
     /// The rule that the peer broke, if it was that.
-    pub fault: Option<Fault>,
+    pub fault: Option<Box<Fault>>,
 }
 
 /// Who began to close.

@@ -4,30 +4,21 @@
 ///
 /// `offset` is how many bytes of the payload came before `data`, so that a payload can be treated
 /// in pieces.
+#[inline]
 pub fn apply_mask(data: &mut [u8], key: [u8; 4], offset: u64) {
     // RFC 6455 §5.3: "Octet i of the transformed data ("transformed-octet-i") is the XOR of octet
     // i of the original data ("original-octet-i") with octet at index i modulo 4 of the masking key".
-    let mut wide = [0; 32];
-    for (octet, &key) in wide
-        .iter_mut()
-        .zip(key.iter().cycle().skip((offset & 3) as usize))
-    {
-        *octet = key;
-    }
-    // Blocks of constant length become vector instructions.
-    let (blocks, rest) = data.as_chunks_mut::<32>();
+    let key = u32::from_le_bytes(key)
+        .rotate_right(8 * (offset & 3) as u32)
+        .to_le_bytes();
+    let [a, b, c, d] = key;
+    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    // A loop over blocks of constant length becomes vector instructions.
+    let (blocks, rest) = data.as_chunks_mut::<8>();
     for block in blocks {
-        for (octet, key) in block.iter_mut().zip(wide) {
-            *octet ^= key;
-        }
+        *block = (u64::from_ne_bytes(*block) ^ wide).to_ne_bytes();
     }
-    let (blocks, rest) = rest.as_chunks_mut::<4>();
-    for block in blocks {
-        for (octet, key) in block.iter_mut().zip(wide) {
-            *octet ^= key;
-        }
-    }
-    for (octet, key) in rest.iter_mut().zip(wide) {
+    for (octet, key) in rest.iter_mut().zip([a, b, c, d, a, b, c]) {
         *octet ^= key;
     }
 }

@@ -20,8 +20,8 @@ use crate::{Payload, Role, frame::FrameHeader, mask::apply_mask};
 const PASS_THROUGH_FROM: usize = 4096;
 /// The first buffer of a burst, which lasts until everything is written.
 const FIRST_BUFFER: usize = 4096;
-/// A buffer of copied frames does not grow beyond this, so that a walk over it stays short.
-const MAX_BUFFER: usize = 16 * 1024;
+/// Those that follow in the same burst. None is ever enlarged, so nothing is copied twice.
+const NEXT_BUFFER: usize = 16 * 1024;
 
 /// Bytes to be written to the peer, in order.
 ///
@@ -213,15 +213,16 @@ impl Output {
         if needed <= tail.capacity() {
             return;
         }
-        if tail.is_empty() {
-            tail.reserve_exact(additional.max(FIRST_BUFFER));
-        } else if needed <= MAX_BUFFER {
-            tail.reserve_exact(needed.max(2 * tail.capacity()).min(MAX_BUFFER) - tail.len());
+        let size = if tail.is_empty() && self.queue.is_empty() {
+            FIRST_BUFFER
         } else {
+            NEXT_BUFFER
+        };
+        if !tail.is_empty() {
             let full = core::mem::take(&mut self.tail);
             self.queue.push_back(Segment::Frames(full));
-            self.tail.bytes.reserve_exact(additional.max(MAX_BUFFER));
         }
+        self.tail.bytes.reserve_exact(additional.max(size));
     }
 
     /// Drops segments that were written, and all buffers when nothing is left.

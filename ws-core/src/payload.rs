@@ -5,10 +5,10 @@ use core::{fmt, ops::Deref};
 
 use bytes::Bytes;
 
-use crate::utf8;
+use crate::{mask::apply_mask, utf8};
 
 /// Up to so many bytes live in the value itself, without an allocation.
-const INLINE: usize = 38;
+const INLINE: usize = 32;
 
 /// Immutable bytes, cheap to clone and to move.
 ///
@@ -18,36 +18,53 @@ pub struct Payload(Repr);
 
 #[derive(Clone)]
 enum Repr {
-    Inline { len: u8, bytes: [u8; INLINE] },
+    Inline { len: u8, bytes: Inline },
     Shared(Bytes),
 }
+
+/// Aligned, so that moving a payload is a few wide loads and stores.
+#[derive(Clone)]
+#[repr(align(8))]
+struct Inline([u8; INLINE]);
 
 impl Payload {
     /// No bytes.
     pub const fn new() -> Self {
         Self(Repr::Inline {
             len: 0,
-            bytes: [0; INLINE],
+            bytes: Inline([0; INLINE]),
         })
     }
 
     /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
         match &self.0 {
-            Repr::Inline { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
+            Repr::Inline { len, bytes } => bytes.0.get(..usize::from(*len)).unwrap_or_default(),
             Repr::Shared(bytes) => bytes,
         }
     }
 
-    /// Makes an inline payload by letting `edit` work on a copy of `data`, if it is small enough.
-    pub(crate) fn inline(data: &[u8], edit: impl FnOnce(&mut [u8])) -> Option<Self> {
-        let mut bytes = [0; INLINE];
-        let target = bytes.get_mut(..data.len())?;
-        target.copy_from_slice(data);
-        edit(target);
+    /// An inline payload of the first `len` bytes of `data`, unmasked, if they are few enough.
+    #[inline]
+    pub(crate) fn inline(data: &[u8], len: usize, mask: Option<[u8; 4]>) -> Option<Self> {
+        if len > INLINE {
+            return None;
+        }
+        // A copy of constant length is a few instructions; what lies behind `len` is never shown.
+        let mut bytes = match data.first_chunk() {
+            Some(bytes) => *bytes,
+            None => {
+                let mut bytes = [0; INLINE];
+                bytes.get_mut(..len)?.copy_from_slice(data.get(..len)?);
+                bytes
+            }
+        };
+        if let Some(key) = mask {
+            apply_mask(&mut bytes, key, 0);
+        }
         Some(Self(Repr::Inline {
-            len: data.len() as u8,
-            bytes,
+            len: len as u8,
+            bytes: Inline(bytes),
         }))
     }
 
@@ -101,20 +118,20 @@ impl fmt::Debug for Payload {
 impl From<Bytes> for Payload {
     /// Keeps the buffer, unless the bytes fit into the value itself.
     fn from(bytes: Bytes) -> Self {
-        Self::inline(&bytes, |_| {}).unwrap_or(Self(Repr::Shared(bytes)))
+        Self::inline(&bytes, bytes.len(), None).unwrap_or(Self(Repr::Shared(bytes)))
     }
 }
 
 impl From<Vec<u8>> for Payload {
     fn from(bytes: Vec<u8>) -> Self {
-        Self::inline(&bytes, |_| {}).unwrap_or_else(|| Self(Repr::Shared(bytes.into())))
+        Self::inline(&bytes, bytes.len(), None).unwrap_or_else(|| Self(Repr::Shared(bytes.into())))
     }
 }
 
 impl From<&[u8]> for Payload {
     /// Copies.
     fn from(bytes: &[u8]) -> Self {
-        Self::inline(bytes, |_| {})
+        Self::inline(bytes, bytes.len(), None)
             .unwrap_or_else(|| Self(Repr::Shared(Bytes::copy_from_slice(bytes))))
     }
 }

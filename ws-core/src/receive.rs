@@ -19,18 +19,22 @@ use alloc::vec::Vec;
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::{
-    CloseCode, Config, Event, Opcode, Payload, Receive, Text, WORK_PER_CALL,
+    CloseCode, Config, Event, Message, Opcode, Payload, Receive, Text, WORK_PER_CALL,
     buffer::grow,
     extension::{Extensions, Rsv},
     fault::Fault,
     frame::{self, FrameHeader},
     mask::apply_mask,
     observer::{FrameDirection, ObservedFrame, Observer},
+    utf8,
 };
 use incoming::Incoming;
 
 /// A payload is copied where a slice of the input would keep a buffer this many times larger alive.
 const PINNED_AT_MOST: usize = 128;
+
+/// Bytes that are copied, unmasked and checked at a time.
+const BLOCK: usize = 16 * 1024;
 
 /// The receiving half.
 #[derive(Debug, Default)]
@@ -152,6 +156,9 @@ impl Receiver {
         input: &mut BytesMut,
         cx: &mut Context<'_>,
     ) -> Result<Received, Fault> {
+        if let Some(message) = self.message_at_hand(input, cx)? {
+            return Ok(Received::Event(Event::Message(message)));
+        }
         let mut work = WORK_PER_CALL;
         loop {
             let step = match &mut self.state {
@@ -283,34 +290,69 @@ impl Receiver {
             self.state = State::Data(DataFrame::new(header, transformed));
             return Ok(Some(Received::Event(Event::Start(kind))));
         }
-        if first
-            && fin
-            && !transformed
-            && let Ok(len) = usize::try_from(len)
-            && len <= input.len().min(*work)
-        {
-            *work = work.saturating_sub(len);
-            return self.whole_frame(header, len, input, cx).map(Some);
-        }
         self.state = State::Data(DataFrame::new(header, transformed));
         Ok(None)
     }
 
-    /// The common case: a message in one frame that lies in the input.
-    fn whole_frame(
+    /// The common case: a message in one frame that lies in the input, and nobody to transform it.
+    ///
+    /// `None`: it is not the common case, or not valid; the general way will tell.
+    #[inline]
+    fn message_at_hand(
         &mut self,
-        header: FrameHeader,
-        len: usize,
         input: &mut BytesMut,
         cx: &mut Context<'_>,
-    ) -> Result<Received, Fault> {
-        let payload = take_payload(input, len, header.mask);
-        cx.observe(header, header.len);
-        let message = self.message.take();
-        let text = message.is_some_and(|message| message.is_text());
-        Ok(Received::Event(Event::Message(incoming::checked_message(
-            text, payload,
-        )?)))
+    ) -> Result<Option<Message>, Fault> {
+        let Some(&[first, second]) = input.first_chunk() else {
+            return Ok(None);
+        };
+        let Ok((true, Rsv::NONE, opcode @ (Opcode::Text | Opcode::Binary))) =
+            frame::first_octet(first)
+        else {
+            return Ok(None);
+        };
+        let between_messages = matches!(self.state, State::Header) && self.message.is_none();
+        if !between_messages
+            || !cx.stack.is_empty()
+            || cx.streams()
+            || cx.server != frame::is_masked(second)
+            || cx.config.max_fragments == 0
+        {
+            return Ok(None);
+        }
+        let Ok(Some((len, at))) = frame::length(input) else {
+            return Ok(None);
+        };
+        let Some((mask, start)) = frame::masking_key(input, second, at) else {
+            return Ok(None);
+        };
+        let size = usize::try_from(len).unwrap_or(usize::MAX);
+        let limit = cx
+            .config
+            .max_frame
+            .min(cx.config.max_message)
+            .min(WORK_PER_CALL);
+        if size == 0 || size > limit || input.len().saturating_sub(start) < size {
+            return Ok(None);
+        }
+        let payload = take_payload(input, start, size, mask);
+        cx.observe(
+            FrameHeader {
+                fin: true,
+                rsv: Rsv::NONE,
+                opcode,
+                mask,
+                len,
+            },
+            len,
+        );
+        if opcode == Opcode::Binary {
+            Ok(Some(Message::Binary(payload)))
+        } else if utf8::is_valid(&payload) {
+            Ok(Some(Message::Text(Text::checked(payload))))
+        } else {
+            Err(Fault::InvalidUtf8)
+        }
     }
 
     /// RSV bits, and the order of fragments.
@@ -389,24 +431,25 @@ enum DataStep {
     Yield,
 }
 
-/// Takes the payload of a whole frame off the input, unmasked.
-fn take_payload(input: &mut BytesMut, len: usize, mask: Option<[u8; 4]>) -> Payload {
-    let unmask = |data: &mut [u8]| {
-        if let Some(key) = mask {
-            apply_mask(data, key, 0);
-        }
-    };
-    let lying = input.get_mut(..len).unwrap_or_default();
-    if let Some(payload) = Payload::inline(lying, unmask) {
-        input.advance(len);
+/// Takes a whole payload that begins at `start` off the input, unmasked.
+fn take_payload(input: &mut BytesMut, start: usize, len: usize, mask: Option<[u8; 4]>) -> Payload {
+    let end = start.saturating_add(len);
+    let rest = input.get(start..).unwrap_or_default();
+    if let Some(payload) = Payload::inline(rest, len, mask) {
+        input.advance(end);
         return payload;
     }
-    unmask(lying);
-    if len.saturating_mul(PINNED_AT_MOST) < input.capacity() {
-        let payload = Bytes::copy_from_slice(input.get(..len).unwrap_or_default());
-        input.advance(len);
+    let capacity = input.capacity();
+    let lying = input.get_mut(start..end).unwrap_or_default();
+    if let Some(key) = mask {
+        apply_mask(lying, key, 0);
+    }
+    if len.saturating_mul(PINNED_AT_MOST) < capacity {
+        let payload = Bytes::copy_from_slice(lying);
+        input.advance(end);
         payload.into()
     } else {
+        input.advance(start);
         input.split_to(len).freeze().into()
     }
 }
@@ -443,10 +486,8 @@ fn gather(
     if !frame.piece.is_empty() {
         return check_whole(frame, message, work);
     }
-    let n = unmask_piece(frame, input, *work);
+    let n = remaining.min(input.len()).min(*work);
     *work = work.saturating_sub(n);
-    let piece = input.get(..n).unwrap_or_default();
-    message.check_text(piece)?;
     // The announced length bounds the buffer only where the message ends with this frame.
     let announced = message.buffer.len().saturating_add(remaining);
     let limit = message
@@ -459,7 +500,11 @@ fn gather(
         n,
         if frame.header.fin { announced } else { limit },
     );
-    message.buffer.extend_from_slice(piece);
+    // In blocks that stay in the cache between the copy, the unmasking and the check.
+    for block in input.get(..n).unwrap_or_default().chunks(BLOCK) {
+        message.append(block, frame.header.mask, frame.received)?;
+        frame.received = frame.received.saturating_add(block.len() as u64);
+    }
     message.received = message.received.saturating_add(n as u64);
     frame.data_len = frame.data_len.saturating_add(n as u64);
     input.advance(n);
@@ -532,7 +577,7 @@ fn read_control(
     let len = usize::try_from(header.len).ok()?;
     let n = len.saturating_sub(gathered.len()).min(input.len());
     if gathered.is_empty() && n == len {
-        return Some((header, take_payload(input, len, header.mask)));
+        return Some((header, take_payload(input, 0, len, header.mask)));
     }
     let offset = gathered.len();
     let piece = input.get_mut(..n).unwrap_or_default();

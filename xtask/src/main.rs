@@ -1,1 +1,102 @@
-fn main() {}
+//! The tasks of this workspace. `cargo xtask --help` lists them, `xtask/README.md` explains them.
+
+mod autobahn;
+mod ci;
+mod conformance;
+mod everything;
+mod failure;
+mod floors;
+mod imports;
+mod interop;
+mod mentions;
+mod process;
+mod requirements;
+mod subject;
+mod tally;
+mod tools;
+mod verdict;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Result;
+use crate::workspace::Workspace;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "The tasks of this workspace"
+)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Every test: cargo's own, the foreign peers, Autobahn with 50 messages a compression case
+    Test,
+    /// Autobahn against the examples as servers and as clients
+    ///
+    /// Installs the suite into target/tools/autobahn (PyPI), builds the example in release, and
+    /// compares both verdicts of every case, and their number, with what is expected. A case that is
+    /// not as expected is repeated three times.
+    Conformance(conformance::Options),
+    /// Python websockets and npm ws against the example, as its clients and as its servers
+    ///
+    /// Installs both into target/tools (PyPI, npm) by pinned version.
+    Interop(interop::Options),
+    /// What has to hold for every commit besides the tests
+    #[command(after_help = ci::step_names())]
+    Ci(ci::Options),
+    /// Every row of xtask/requirements.txt has a test that carries its id
+    ///
+    /// A test carries an id by a comment `// R6455-5.1-b` right above it or within it, anywhere in
+    /// a file below ws-*/tests or in a #[cfg(test)] module, or by its name (rt_13_...). Rows that belong to
+    /// `docs` or `example` are met by any mention in ws-*/src, README.md or examples. What waits
+    /// stands in xtask/waivers.txt.
+    Requirements,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    run(&cli.task).unwrap_or_else(|failure| {
+        eprintln!("xtask: {failure}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(task: &Task) -> Result<ExitCode> {
+    let workspace = Workspace::load()?;
+    match task {
+        Task::Test => {
+            let tally = everything::test(&workspace)?;
+            if tally.failed > 0 {
+                println!("xtask test: what failed is named above, under its part");
+            }
+            // The last line, alone, is the sum.
+            println!("xtask test: {tally}");
+            return Ok(if tally.failed == 0 {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            });
+        }
+        Task::Conformance(options) => {
+            let tally = conformance::conformance(&workspace, options)?;
+            println!("xtask conformance: {tally}");
+            tally.verdict("each failed case is named above, with the directory of its report")?;
+        }
+        Task::Interop(options) => {
+            let tally = interop::interop(&workspace, options)?;
+            println!("xtask interop: {tally}");
+            tally.verdict("each failed case is named above; run its script in xtask/interop")?;
+        }
+        Task::Ci(options) => ci::ci(&workspace, options)?,
+        Task::Requirements => requirements::requirements(&workspace)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -13,9 +13,8 @@
 use alloc::vec::Vec;
 
 use crate::{
-    Config, Message, MessageKind, Opcode, Payload, Receive, Text,
-    fault::Fault,
-    utf8::{self, Utf8Validator},
+    Config, Message, MessageKind, Opcode, Payload, Receive, Text, fault::Fault, mask::apply_mask,
+    utf8::Utf8Validator,
 };
 
 /// The message in progress. One contiguous buffer, whatever the number of fragments.
@@ -79,6 +78,25 @@ impl Incoming {
         Ok(())
     }
 
+    /// Gathers a piece of payload that lies `offset` bytes behind the start of its frame.
+    pub(super) fn append(
+        &mut self,
+        masked: &[u8],
+        mask: Option<[u8; 4]>,
+        offset: u64,
+    ) -> Result<(), Fault> {
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(masked);
+        let new = self.buffer.get_mut(start..).unwrap_or_default();
+        if let Some(key) = mask {
+            apply_mask(new, key, offset);
+        }
+        if self.kind == MessageKind::Text && !self.utf8.feed(new) {
+            return Err(Fault::InvalidUtf8);
+        }
+        Ok(())
+    }
+
     /// RFC 6455 §8.1: invalid text fails the connection, here at the first octet that proves it.
     pub(super) fn check_text(&mut self, data: &[u8]) -> Result<(), Fault> {
         if self.is_text() && !self.utf8.feed(data) {
@@ -116,15 +134,4 @@ impl Incoming {
             Message::Binary(payload)
         }
     }
-}
-
-/// A message that came in one piece.
-pub(super) fn checked_message(text: bool, payload: Payload) -> Result<Message, Fault> {
-    if !text {
-        return Ok(Message::Binary(payload));
-    }
-    if !utf8::is_valid(&payload) {
-        return Err(Fault::InvalidUtf8);
-    }
-    Ok(Message::Text(Text::checked(payload)))
 }

@@ -1,0 +1,76 @@
+//! The engine alone, in memory: parsing what a client sent, and writing what a server sends.
+
+use bytes::{Buf, BytesMut};
+use ws_core::{Config, Connection, Event, Extensions, Message, Role, apply_mask};
+
+/// Sizes of messages in bytes, and how many of them make one batch.
+pub const SIZES: [(usize, usize); 3] = [(20, 256), (1024, 64), (65_536, 8)];
+
+/// What one read of a socket delivers.
+pub const READ: usize = 64 * 1024;
+
+/// `count` binary messages of a client, each in one masked frame, each with another content and key.
+pub fn client_frames(len: usize, count: usize) -> Vec<u8> {
+    let mut frames = Vec::new();
+    for i in 0..count {
+        let key = (0x9e37_79b9_u32.wrapping_mul(i as u32 + 1)).to_be_bytes();
+        match len {
+            0..=125 => frames.extend_from_slice(&[0x82, 0x80 | len as u8]),
+            126..=0xffff => {
+                frames.extend_from_slice(&[0x82, 0xfe]);
+                frames.extend_from_slice(&(len as u16).to_be_bytes());
+            }
+            _ => {
+                frames.extend_from_slice(&[0x82, 0xff]);
+                frames.extend_from_slice(&(len as u64).to_be_bytes());
+            }
+        }
+        frames.extend_from_slice(&key);
+        let start = frames.len();
+        frames.extend((0..len).map(|at| (at * 7 + i) as u8));
+        apply_mask(&mut frames[start..], key, 0);
+    }
+    frames
+}
+
+/// A server's end of an open connection.
+pub fn server() -> Connection {
+    Connection::new(Role::Server, Config::default(), Extensions::none())
+}
+
+/// Takes `frames` in reads of [`READ`] bytes, and returns how many payload bytes arrived.
+///
+/// # Panics
+/// If the frames are not valid.
+pub fn parse(ws: &mut Connection, input: &mut BytesMut, frames: &[u8]) -> usize {
+    let mut received = 0;
+    for read in frames.chunks(READ) {
+        input.reserve(READ);
+        input.extend_from_slice(read);
+        while let Some(event) = ws.poll_event(input) {
+            match event {
+                Event::Message(message) => received += message.len(),
+                Event::Yield => {}
+                event => panic!("unexpected {event:?}"),
+            }
+        }
+    }
+    received
+}
+
+/// Sends `message` so many times, takes the output as a socket would, and returns its length.
+///
+/// # Panics
+/// If the connection is closed.
+pub fn write(ws: &mut Connection, message: &Message, count: usize) -> usize {
+    for _ in 0..count {
+        ws.send(message.clone()).expect("the connection is open");
+    }
+    let mut written = 0;
+    while let Some(output) = ws.poll_output() {
+        let n = output.chunk().len();
+        output.advance(n);
+        written += n;
+    }
+    written
+}

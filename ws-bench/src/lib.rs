@@ -1,0 +1,7 @@
+//! Workloads that the benchmarks share.
+//!
+//! The rivals live in the nested package `peers`, so that building or testing the workspace never
+//! compiles them.
+#![forbid(unsafe_code)]
+
+pub mod engine;

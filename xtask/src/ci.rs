@@ -1,0 +1,259 @@
+//! `cargo xtask ci`: what has to hold for every commit, one step after another.
+
+use std::fs;
+use std::process::Command;
+use std::time::Instant;
+
+use crate::failure::{Failure, Result};
+use crate::process::run;
+use crate::workspace::{Package, Workspace, cargo};
+use crate::{floors, imports, requirements};
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Run only these steps (see the list in --help)
+    #[arg(value_name = "STEP")]
+    steps: Vec<String>,
+}
+
+type Check = fn(&Workspace) -> Result<()>;
+
+const STEPS: &[(&str, Check)] = &[
+    ("format", format),
+    ("clippy", clippy),
+    ("docs", docs),
+    ("imports", imports),
+    ("floors", floors),
+    ("features", features),
+    ("no-std", no_std),
+    ("requirements", requirements::requirements),
+    ("package", package),
+];
+
+/// The names of the steps, for `--help`.
+pub(crate) fn step_names() -> String {
+    let names: Vec<&str> = STEPS.iter().map(|(name, _)| *name).collect();
+    format!(
+        "Steps, in their order: {}.\nA failed step does not stop the ones behind it.",
+        names.join(", ")
+    )
+}
+
+pub(crate) fn ci(workspace: &Workspace, options: &Options) -> Result<()> {
+    if let Some(stranger) = options
+        .steps
+        .iter()
+        .find(|name| !STEPS.iter().any(|(step, _)| step == name))
+    {
+        return Err(Failure::new(
+            format!("there is no step {stranger:?}"),
+            step_names(),
+        ));
+    }
+    let chosen: Vec<&(&str, Check)> = STEPS
+        .iter()
+        .filter(|(name, _)| {
+            options.steps.is_empty() || options.steps.iter().any(|step| step == name)
+        })
+        .collect();
+    let mut failed = Vec::new();
+    for (number, (name, check)) in (1..).zip(&chosen) {
+        println!("xtask ci: [{number}/{}] {name}", chosen.len());
+        let started = Instant::now();
+        let outcome = check(workspace);
+        let seconds = started.elapsed().as_secs_f64();
+        match outcome {
+            Ok(()) => println!("xtask ci: {name} is fine; {seconds:.1} s"),
+            Err(failure) => {
+                println!("xtask ci: {name} FAILED; {seconds:.1} s: {failure}");
+                println!("  alone: `cargo xtask ci {name}`");
+                failed.push(*name);
+            }
+        }
+    }
+    println!(
+        "xtask ci: {} steps fine, {} failed",
+        chosen.len() - failed.len(),
+        failed.len()
+    );
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        format!("failed: {}", failed.join(", ")),
+        format!("run `cargo xtask ci {}`", failed.join(" ")),
+    ))
+}
+
+/// Runs `cargo WORDS` in the workspace.
+fn cargo_step(workspace: &Workspace, words: &[&str], environment: &[(&str, &str)]) -> Result<()> {
+    let mut command = cargo();
+    command
+        .args(words)
+        .current_dir(&workspace.root)
+        .envs(environment.iter().copied());
+    let mut shown = environment
+        .iter()
+        .map(|(key, value)| format!("{key}='{value}' "))
+        .collect::<String>();
+    shown += &format!("cargo {}", words.join(" "));
+    println!("  {shown}");
+    run(
+        &format!("cargo {}", words.first().unwrap_or(&"")),
+        &mut command,
+        &format!("run `{shown}`"),
+    )
+}
+
+fn format(workspace: &Workspace) -> Result<()> {
+    cargo_step(workspace, &["fmt", "--all", "--check"], &[]).map_err(|_| {
+        Failure::new(
+            "the code is not formatted, see above",
+            "run `cargo fmt --all`",
+        )
+    })
+}
+
+fn clippy(workspace: &Workspace) -> Result<()> {
+    let words = [
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    cargo_step(workspace, &words, &[])
+}
+
+fn docs(workspace: &Workspace) -> Result<()> {
+    let words = ["doc", "--workspace", "--no-deps", "--all-features"];
+    cargo_step(workspace, &words, &[("RUSTDOCFLAGS", "-D warnings")])
+}
+
+fn imports(workspace: &Workspace) -> Result<()> {
+    let mut breaches = imports::breaches(&workspace.packages);
+    let lock = read(workspace, "Cargo.lock")?;
+    breaches.extend(imports::locked_rivals(
+        floors::locked(&lock).map(|(name, _)| name),
+    ));
+    for package in workspace.libraries() {
+        let Some(path) = &package.library else {
+            continue;
+        };
+        let source = fs::read_to_string(path)
+            .map_err(|error| Failure::system(format!("reading {}", path.display()), &error))?;
+        if !imports::forbids_unsafe(&source) {
+            breaches.push(format!(
+                "{} has no #![forbid(unsafe_code)]",
+                workspace.short(path)
+            ));
+        }
+    }
+    none_of(
+        &breaches,
+        "who may import whom stands in xtask/src/imports.rs: follow it, or change it with a reason",
+    )
+}
+
+fn floors(workspace: &Workspace) -> Result<()> {
+    let lock = read(workspace, "Cargo.lock")?;
+    none_of(
+        &floors::sunken(floors::locked(&lock)),
+        "update what is named, and its requirement in Cargo.toml",
+    )
+}
+
+/// Each library without its default features, with each feature alone, and with all.
+fn features(workspace: &Workspace) -> Result<()> {
+    for package in workspace.libraries() {
+        for flags in combinations(package) {
+            let mut words = vec!["build", "--lib", "-p", package.name.as_str()];
+            words.extend(flags);
+            cargo_step(workspace, &words, &[("RUSTFLAGS", "-D warnings")])?;
+        }
+    }
+    Ok(())
+}
+
+fn combinations(package: &Package) -> Vec<Vec<&str>> {
+    let mut all = vec![vec!["--no-default-features"]];
+    let features = package
+        .features
+        .iter()
+        .filter(|feature| *feature != "default");
+    all.extend(features.map(|feature| vec!["--no-default-features", "--features", feature]));
+    all.push(vec!["--all-features"]);
+    all
+}
+
+/// A program without std that links ws-core; it can only be linked for Linux as it stands.
+fn no_std(workspace: &Workspace) -> Result<()> {
+    if !cfg!(target_os = "linux") {
+        println!("  NOT RUN: the program is linked for Linux alone");
+        return Ok(());
+    }
+    let target = workspace.target.join("no-std");
+    let target = target.to_string_lossy();
+    let words = [
+        "build",
+        "--locked",
+        "--manifest-path",
+        "xtask/no-std/Cargo.toml",
+        "--target-dir",
+        &target,
+    ];
+    cargo_step(workspace, &words, &[]).map_err(|_| {
+        Failure::new(
+            "the program without std does not build",
+            "`duplicate lang item` names what brought std into ws-core; \
+             if its dependencies changed: `cargo update --manifest-path xtask/no-std/Cargo.toml ws-core`",
+        )
+    })?;
+    run(
+        "xtask/no-std",
+        &mut Command::new(workspace.target.join("no-std/debug/no-std")),
+        "run it by hand",
+    )
+}
+
+/// What a registry would get, each library built from its package alone.
+fn package(workspace: &Workspace) -> Result<()> {
+    let mut words = vec!["package", "--workspace"];
+    for package in workspace
+        .packages
+        .iter()
+        .filter(|package| !package.published)
+    {
+        words.extend(["--exclude", package.name.as_str()]);
+    }
+    if is_dirty(workspace) {
+        println!("  there are uncommitted changes: packaged with them");
+        words.push("--allow-dirty");
+    }
+    cargo_step(workspace, &words, &[])
+}
+
+fn is_dirty(workspace: &Workspace) -> bool {
+    let mut git = Command::new("git");
+    git.args(["status", "--porcelain"])
+        .current_dir(&workspace.root);
+    git.output().is_ok_and(|output| !output.stdout.is_empty())
+}
+
+fn read(workspace: &Workspace, name: &str) -> Result<String> {
+    fs::read_to_string(workspace.root.join(name))
+        .map_err(|error| Failure::system(format!("reading {name}"), &error))
+}
+
+fn none_of(breaches: &[String], mend: &str) -> Result<()> {
+    for breach in breaches {
+        println!("  {breach}");
+    }
+    if breaches.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::new(format!("{} breaches", breaches.len()), mend))
+    }
+}

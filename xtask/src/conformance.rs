@@ -1,0 +1,259 @@
+//! `cargo xtask conformance`: Autobahn against every subject, both ways round.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::autobahn::{End, Index, Run, Suite};
+use crate::failure::{Failure, Result};
+use crate::subject::{Program, SUBJECTS, Subject};
+use crate::tally::Tally;
+use crate::tools;
+use crate::verdict::{CaseId, Verdict, stands};
+use crate::workspace::Workspace;
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Run only these cases: ids or the suite's patterns, quoted ('6.4.1' '6.*')
+    #[arg(long, num_args = 1.., value_name = "PATTERN")]
+    cases: Vec<String>,
+    /// Only with the subject as server, under the suite's fuzzing client
+    #[arg(long, conflicts_with = "client_only")]
+    server_only: bool,
+    /// Only with the subject as client of the suite's fuzzing server
+    #[arg(long)]
+    client_only: bool,
+    /// Only this subject (own_io, ...)
+    #[arg(long, value_name = "NAME")]
+    subject: Option<String>,
+    /// Run this program in place of the example, which is then not built
+    #[arg(long, value_name = "PATH")]
+    binary: Option<PathBuf>,
+}
+
+impl Options {
+    pub(crate) fn everything() -> Self {
+        Options {
+            cases: vec![],
+            server_only: false,
+            client_only: false,
+            subject: None,
+            binary: None,
+        }
+    }
+
+    fn ends(&self) -> Vec<End> {
+        match (self.server_only, self.client_only) {
+            (true, _) => vec![End::Server],
+            (_, true) => vec![End::Client],
+            _ => vec![End::Server, End::Client],
+        }
+    }
+}
+
+/// How often a case that is not as expected is run again.
+const REPETITIONS: usize = 3;
+/// With more unexpected cases than this something else is wrong, and repeating them says nothing.
+const TOO_MANY: usize = 40;
+
+pub(crate) fn conformance(workspace: &Workspace, options: &Options) -> Result<Tally> {
+    let suite = Suite {
+        wstest: tools::wstest(workspace)?,
+    };
+    let out = fresh_directory(workspace)?;
+    let mut total = Tally::default();
+    let wanted = |subject: &&Subject| {
+        options
+            .subject
+            .as_deref()
+            .is_none_or(|name| name == subject.name)
+    };
+    for subject in SUBJECTS.iter().filter(wanted) {
+        let cases = select(&suite, subject, options, &out)?;
+        let program = subject
+            .build(workspace, options.binary.as_deref())?
+            .with_autobahn_limits();
+        for end in options.ends() {
+            total += judge(workspace, &suite, subject, &program, end, &cases, &out)?;
+        }
+    }
+    if total == Tally::default() {
+        let names: Vec<&str> = SUBJECTS.iter().map(|subject| subject.name).collect();
+        return Err(Failure::new(
+            "no subject was run",
+            format!("the subjects are: {}", names.join(", ")),
+        ));
+    }
+    Ok(total)
+}
+
+/// The subject's cases, or those of them that were asked for.
+fn select(suite: &Suite, subject: &Subject, options: &Options, out: &Path) -> Result<Vec<CaseId>> {
+    let patterns: Vec<String> = subject.cases.iter().map(ToString::to_string).collect();
+    let mut cases = suite.list(&patterns, out)?;
+    if cases.len() != subject.count {
+        return Err(Failure::new(
+            format!(
+                "the suite has {} cases for {}, not {}",
+                cases.len(),
+                subject.name,
+                subject.count
+            ),
+            "remove target/tools/autobahn and run again, or mend `count` in xtask/src/subject.rs",
+        ));
+    }
+    if !options.cases.is_empty() {
+        let asked = suite.list(&options.cases, out)?;
+        cases.retain(|case| asked.contains(case));
+    }
+    if cases.is_empty() {
+        return Err(Failure::new(
+            format!("{} is not run on {}", subject.name, options.cases.join(" ")),
+            format!("it is run on {}", subject.cases.join(" ")),
+        ));
+    }
+    Ok(cases)
+}
+
+fn judge(
+    workspace: &Workspace,
+    suite: &Suite,
+    subject: &Subject,
+    program: &Program,
+    end: End,
+    cases: &[CaseId],
+    out: &Path,
+) -> Result<Tally> {
+    let started = Instant::now();
+    let (name, peer) = match end {
+        End::Server => (format!("{}-as-server", subject.name), "fuzzingclient"),
+        End::Client => (format!("{}-as-client", subject.name), "fuzzingserver"),
+    };
+    println!(
+        "conformance: {name}, {} cases, against wstest -m {peer}",
+        cases.len()
+    );
+    let run = |cases: &[CaseId], outdir: PathBuf| {
+        suite.run(&Run {
+            agent: subject.name,
+            program,
+            end,
+            cases,
+            outdir,
+        })
+    };
+    let index = run(cases, out.join(&name))?;
+
+    let strangers: Vec<String> = index
+        .keys()
+        .filter(|id| !cases.contains(id))
+        .map(ToString::to_string)
+        .collect();
+    if !strangers.is_empty() {
+        return Err(Failure::new(
+            format!(
+                "the report has cases that were not run: {}",
+                strangers.join(" ")
+            ),
+            format!("see {}", out.join(&name).display()),
+        ));
+    }
+    let unexpected: Vec<CaseId> = cases
+        .iter()
+        .filter(|case| {
+            !index
+                .get(case)
+                .is_some_and(|verdict| verdict.is_expected_of(case))
+        })
+        .cloned()
+        .collect();
+    let mut failed = unexpected.len();
+    if unexpected.len() > TOO_MANY {
+        println!(
+            "  {} cases are not as expected; too many to repeat them",
+            unexpected.len()
+        );
+        for case in &unexpected {
+            println!("  case {case}: {}", shown(index.get(case)));
+        }
+    } else if !unexpected.is_empty() {
+        println!("  not as expected: {}; repeating", joined(&unexpected));
+        let mut rounds = Vec::new();
+        for round in 1..=REPETITIONS {
+            rounds.push(run(&unexpected, out.join(format!("{name}-again-{round}")))?);
+        }
+        for case in &unexpected {
+            let repeated: Vec<Option<Verdict>> = rounds
+                .iter()
+                .map(|round| round.get(case).cloned())
+                .collect();
+            let kept = index
+                .get(case)
+                .is_some_and(|first| stands(case, first, &repeated));
+            let shown_again: Vec<String> = repeated
+                .iter()
+                .map(|verdict| shown(verdict.as_ref()))
+                .collect();
+            println!(
+                "  case {case}: {}; again: {}: {}",
+                shown(index.get(case)),
+                shown_again.join(", "),
+                if kept {
+                    "stands (a racy case, OK in most repetitions)"
+                } else {
+                    "FAILED"
+                },
+            );
+            failed -= usize::from(kept);
+        }
+    }
+    println!(
+        "  {name}: {} of {} cases: {}; close: {}; {failed} failed; {:.1} s; reports in {}",
+        index.len(),
+        cases.len(),
+        counts(&index, |verdict| &verdict.behavior),
+        counts(&index, |verdict| &verdict.behavior_close),
+        started.elapsed().as_secs_f64(),
+        workspace.short(&out.join(&name)),
+    );
+    Ok(Tally {
+        passed: cases.len() - failed,
+        failed,
+    })
+}
+
+fn shown(verdict: Option<&Verdict>) -> String {
+    verdict.map_or_else(|| "no verdict".to_owned(), ToString::to_string)
+}
+
+fn joined(cases: &[CaseId]) -> String {
+    cases
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn counts<'i>(index: &'i Index, of: impl Fn(&'i Verdict) -> &'i String) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for verdict in index.values() {
+        *counts.entry(of(verdict)).or_default() += 1;
+    }
+    counts
+        .iter()
+        .map(|(kind, count)| format!("{count} {kind}"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn fresh_directory(workspace: &Workspace) -> Result<PathBuf> {
+    let seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    let name = format!("{seconds}-{}", std::process::id());
+    let dir = workspace.target.join("conformance").join(name);
+    fs::create_dir_all(&dir)
+        .map_err(|error| Failure::system(format!("creating {}", dir.display()), &error))?;
+    Ok(dir)
+}

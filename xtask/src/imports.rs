@@ -1,0 +1,190 @@
+//! Who may import whom: the arrows between the crates, and what each may take from outside.
+
+use crate::workspace::{Kind, Package};
+
+/// Every library crate and its normal dependencies, all of which it may take and no other.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("ws-core", &["bytes", "simdutf8"]),
+    (
+        "ws-handshake",
+        &["ws-core", "http", "httparse", "sha1", "base64", "bytes"],
+    ),
+    ("ws-ext-deflate", &["ws-core", "flate2", "bytes"]),
+];
+
+/// Other WebSocket libraries: they live in a nested package of ws-bench and nowhere else.
+const RIVALS: &[&str] = &[
+    "async-tungstenite",
+    "fastwebsockets",
+    "ratchet_rs",
+    "soketto",
+    "tokio-tungstenite",
+    "tokio-websockets",
+    "tungstenite",
+    "web-socket",
+    "websocket",
+    "websocket-base",
+    "wtx",
+    "yawc",
+];
+
+/// What breaks the rules, one line each.
+pub(crate) fn breaches(packages: &[Package]) -> Vec<String> {
+    let mut found = Vec::new();
+    for package in packages {
+        let allowed = ALLOWED
+            .iter()
+            .find(|(name, _)| *name == package.name)
+            .map(|(_, list)| *list);
+        if package.published && package.library.is_some() && allowed.is_none() {
+            found.push(format!(
+                "{} is not in the table of xtask/src/imports.rs",
+                package.name
+            ));
+        }
+        for dependency in &package.dependencies {
+            let (name, of) = (dependency.name.as_str(), package.name.as_str());
+            let member = packages.iter().any(|package| package.name == name);
+            if RIVALS.contains(&name) {
+                found.push(format!(
+                    "{of} takes the rival {name}; rivals live in a nested package of ws-bench"
+                ));
+            }
+            match (allowed, dependency.kind) {
+                (Some(list), Kind::Normal) if !list.contains(&name) => {
+                    found.push(format!(
+                        "{of} may not take {name}; it may take {}",
+                        list.join(", ")
+                    ));
+                }
+                (Some(_), Kind::Build) => {
+                    found.push(format!(
+                        "{of} takes {name} for a build script; library crates have none"
+                    ));
+                }
+                (_, Kind::Dev)
+                    if member && !(dependency.by_path && dependency.requirement == "*") =>
+                {
+                    found.push(format!(
+                        "{of} takes {name} for its tests with version {}; by path alone, or packaging breaks",
+                        dependency.requirement
+                    ));
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+/// The rivals among the packages of a `Cargo.lock`.
+pub(crate) fn locked_rivals<'l>(locked: impl Iterator<Item = &'l str>) -> Vec<String> {
+    locked
+        .filter(|name| RIVALS.contains(name))
+        .map(|name| format!("Cargo.lock has the rival {name}"))
+        .collect()
+}
+
+/// Whether the root file of a library forbids unsafe code.
+pub(crate) fn forbids_unsafe(source: &str) -> bool {
+    source
+        .lines()
+        .any(|line| line.trim() == "#![forbid(unsafe_code)]")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn package(name: &str, dependencies: &[Value]) -> Package {
+        let metadata = json!({
+            "name": name,
+            "publish": null,
+            "features": {},
+            "targets": [{ "kind": ["lib"], "src_path": "/w/src/lib.rs" }],
+            "dependencies": dependencies,
+        });
+        Package::from_metadata(&metadata).expect("a package")
+    }
+
+    fn normal(name: &str) -> Value {
+        json!({ "name": name, "kind": null, "req": "^1" })
+    }
+
+    fn dev(name: &str, requirement: &str, path: Option<&str>) -> Value {
+        json!({ "name": name, "kind": "dev", "req": requirement, "path": path })
+    }
+
+    #[test]
+    fn dependencies_of_the_table_are_allowed() {
+        let core = package(
+            "ws-core",
+            &[
+                normal("bytes"),
+                normal("simdutf8"),
+                dev("proptest", "^1", None),
+            ],
+        );
+        let handshake = package("ws-handshake", &[normal("ws-core"), normal("http")]);
+        assert_eq!(breaches(&[core, handshake]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn dependency_outside_the_table_is_a_breach() {
+        let found = breaches(&[package("ws-core", &[normal("bytes"), normal("tokio")])]);
+        assert_eq!(
+            found,
+            ["ws-core may not take tokio; it may take bytes, simdutf8"]
+        );
+    }
+
+    #[test]
+    fn handshake_and_deflate_may_not_import_each_other() {
+        assert_eq!(
+            breaches(&[package("ws-handshake", &[normal("ws-ext-deflate")])]).len(),
+            1
+        );
+        assert_eq!(
+            breaches(&[package("ws-ext-deflate", &[normal("ws-handshake")])]).len(),
+            1
+        );
+    }
+
+    #[test]
+    fn rival_is_a_breach_even_for_tests() {
+        let found = breaches(&[package("ws-core", &[dev("tungstenite", "^0.28", None)])]);
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            locked_rivals(["bytes", "soketto"].into_iter()),
+            ["Cargo.lock has the rival soketto"]
+        );
+    }
+
+    #[test]
+    fn member_for_tests_is_taken_by_path_alone() {
+        let with = |requirement: &str, path: Option<&str>| {
+            let handshake = package("ws-handshake", &[dev("ws-core", requirement, path)]);
+            breaches(&[package("ws-core", &[]), handshake]).len()
+        };
+        assert_eq!(with("*", Some("/w/ws-core")), 0);
+        assert_eq!(with("^0.1.0", Some("/w/ws-core")), 1);
+        assert_eq!(with("*", None), 1);
+    }
+
+    #[test]
+    fn build_script_dependency_and_unknown_library_are_breaches() {
+        let build = json!({ "name": "cc", "kind": "build", "req": "^1" });
+        assert_eq!(breaches(&[package("ws-core", &[build])]).len(), 1);
+        assert_eq!(breaches(&[package("ws-new", &[])]).len(), 1);
+    }
+
+    #[test]
+    fn forbid_is_an_attribute_of_the_crate() {
+        assert!(forbids_unsafe("//! Docs.\n#![forbid(unsafe_code)]\n"));
+        assert!(!forbids_unsafe(
+            "#![deny(unsafe_code)]\n// #![forbid(unsafe_code)]\n"
+        ));
+    }
+}

@@ -1,0 +1,130 @@
+//! `cargo xtask interop`: Python `websockets` and npm `ws` against the example, both ways round.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::failure::{Failure, Result};
+use crate::process::{Running, tied};
+use crate::subject::{Program, SUBJECTS, Subject};
+use crate::tally::Tally;
+use crate::tools;
+use crate::workspace::Workspace;
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Run this program in place of the example, which is then not built
+    #[arg(long, value_name = "PATH")]
+    binary: Option<PathBuf>,
+}
+
+impl Options {
+    pub(crate) fn everything() -> Self {
+        Options { binary: None }
+    }
+}
+
+/// Seven sizes of text and binary, whole and fragmented; four pings; four ways to close.
+const CASES: usize = 2 * 7 * 2 + 4 + 4;
+/// The longest that a script may take without a line; it stops a case after 20 s itself.
+const CASE: Duration = Duration::from_secs(60);
+
+/// A script that drives, and what starts it.
+struct Peer {
+    name: &'static str,
+    program: PathBuf,
+    script: PathBuf,
+    modules: Option<PathBuf>,
+}
+
+pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally> {
+    let scripts = workspace.xtask().join("interop");
+    let peers = [
+        Peer {
+            name: "Python websockets",
+            program: tools::python_with_websockets(workspace)?,
+            script: scripts.join("python_websockets.py"),
+            modules: None,
+        },
+        Peer {
+            name: "npm ws",
+            program: "node".into(),
+            script: scripts.join("npm_ws.mjs"),
+            modules: Some(tools::node_with_ws(workspace)?),
+        },
+    ];
+    let mut total = Tally::default();
+    for subject in SUBJECTS {
+        let program = subject.build(workspace, options.binary.as_deref())?;
+        for peer in &peers {
+            total += peer.as_client_of(subject, &program)?;
+            total += peer.as_server_for(subject, &program)?;
+        }
+    }
+    Ok(total)
+}
+
+impl Peer {
+    fn as_client_of(&self, subject: &Subject, program: &Program) -> Result<Tally> {
+        let mut server = Running::start(subject.name, &mut program.server(), None)?;
+        let address = server.address()?;
+        let mut command = self.command();
+        command.arg("client").arg(format!("ws://{address}"));
+        let what = format!("{} as client of {}", self.name, subject.name);
+        let tally = self.drive(&what, &mut command)?;
+        if server.is_running() {
+            return Ok(tally);
+        }
+        Err(Failure::new(
+            format!("{} ended under {}", subject.name, self.name),
+            "its messages are above",
+        ))
+    }
+
+    fn as_server_for(&self, subject: &Subject, program: &Program) -> Result<Tally> {
+        let mut command = self.command();
+        command.arg("server").args(program.client_words());
+        self.drive(
+            &format!("{} as server of {}", self.name, subject.name),
+            &mut command,
+        )
+    }
+
+    fn command(&self) -> Command {
+        let mut command = tied(&self.program);
+        command
+            .arg(&self.script)
+            .envs(self.modules.iter().map(|dir| ("INTEROP_MODULES", dir)));
+        command
+    }
+
+    fn drive(&self, what: &str, command: &mut Command) -> Result<Tally> {
+        let started = Instant::now();
+        println!("interop: {what}, {CASES} cases");
+        let script = Running::start(what, command, None)?;
+        let mut tally = Tally::default();
+        while let Some(line) = script.line(Instant::now() + CASE)? {
+            match line.split_once(' ') {
+                Some(("ok", _)) => tally.passed += 1,
+                Some(("FAIL", why)) => {
+                    println!("  FAIL {why}");
+                    tally.failed += 1;
+                }
+                _ => println!("  {line}"),
+            }
+        }
+        let status = script.wait(Instant::now() + CASE)?;
+        let seconds = started.elapsed().as_secs_f64();
+        println!("  {what}: {tally}; {seconds:.1} s");
+        if tally.passed + tally.failed != CASES || status.success() != (tally.failed == 0) {
+            return Err(Failure::new(
+                format!("{what}: {tally} ({status}), but there are {CASES} cases"),
+                format!(
+                    "see the messages above; {} must run every case",
+                    self.script.display()
+                ),
+            ));
+        }
+        Ok(tally)
+    }
+}

@@ -1,0 +1,254 @@
+//! The tools beside cargo: Python and Node from the system or Debian, packages below `target/tools`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::failure::{Failure, Result};
+use crate::process::{find_program, run};
+use crate::workspace::Workspace;
+
+/// Autobahn's wstest, ported to Python 3.
+pub(crate) fn wstest(workspace: &Workspace) -> Result<PathBuf> {
+    let python = python()?;
+    let sources = workspace.xtask().join("autobahn");
+    let pinned = read_all(
+        &sources,
+        &["install.sh", "port_wstest.py", "requirements.txt"],
+    )?;
+    let dir = installed(
+        workspace,
+        "autobahn",
+        &format!("{}\n{pinned}", python.version),
+        "the Autobahn testsuite 25.10.1 (PyPI, half a minute)",
+        |dir| {
+            let mut install = Command::new("bash");
+            install
+                .arg(sources.join("install.sh"))
+                .arg(dir)
+                .env("PYTHON", &python.program);
+            run(
+                "xtask/autobahn/install.sh",
+                &mut install,
+                "see the message of pip above; PyPI must be reachable",
+            )
+        },
+    )?;
+    Ok(dir.join("wstest"))
+}
+
+/// A Python that has the pinned `websockets`.
+pub(crate) fn python_with_websockets(workspace: &Workspace) -> Result<PathBuf> {
+    let python = python()?;
+    let sources = workspace.xtask().join("interop");
+    let pinned = read_all(&sources, &["requirements.txt"])?;
+    let dir = installed(
+        workspace,
+        "python-websockets",
+        &format!("{}\n{pinned}", python.version),
+        &format!("{} (PyPI)", pinned.trim()),
+        |dir| {
+            let venv = dir.join("venv");
+            run(
+                "python -m venv",
+                Command::new(&python.program)
+                    .args(["-m", "venv"])
+                    .arg(&venv),
+                "see the message above; `python3 -m venv` must work",
+            )?;
+            let mut pip = Command::new(venv.join("bin/python"));
+            pip.args([
+                "-m",
+                "pip",
+                "--disable-pip-version-check",
+                "install",
+                "-q",
+                "-r",
+            ])
+            .arg(sources.join("requirements.txt"));
+            run(
+                "pip install",
+                &mut pip,
+                "see the message of pip above; PyPI must be reachable",
+            )
+        },
+    )?;
+    Ok(dir.join("venv/bin/python"))
+}
+
+/// A directory whose `node_modules` has the pinned `ws`.
+pub(crate) fn node_with_ws(workspace: &Workspace) -> Result<PathBuf> {
+    node()?;
+    let sources = workspace.xtask().join("interop");
+    let files = ["package.json", "package-lock.json"];
+    let pinned = read_all(&sources, &files)?;
+    installed(workspace, "npm-ws", &pinned, "npm ws (npm)", |dir| {
+        for file in files {
+            fs::copy(sources.join(file), dir.join(file))
+                .map_err(|error| Failure::system(format!("copying {file}"), &error))?;
+        }
+        let mut npm = Command::new("npm");
+        npm.args([
+            "ci",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--silent",
+        ])
+        .current_dir(dir);
+        run(
+            "npm ci",
+            &mut npm,
+            "run it in target/tools/npm-ws; the npm registry must be reachable",
+        )
+    })
+}
+
+/// Makes `target/tools/NAME` by `install`, unless it is there for the same `pinned` text.
+fn installed(
+    workspace: &Workspace,
+    name: &str,
+    pinned: &str,
+    what: &str,
+    install: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let dir = workspace.target.join("tools").join(name);
+    // The path belongs to the stamp: venvs and wstest hold absolute paths.
+    let wanted = format!("{}\n{pinned}", dir.display());
+    let stamp = dir.join("installed-from");
+    if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+        return Ok(dir);
+    }
+    println!("xtask: installing {what} into {}", workspace.short(&dir));
+    if dir.exists() {
+        fs::remove_dir_all(&dir)
+            .map_err(|error| Failure::system(format!("removing {}", dir.display()), &error))?;
+    }
+    fs::create_dir_all(&dir)
+        .map_err(|error| Failure::system(format!("creating {}", dir.display()), &error))?;
+    install(&dir)?;
+    // Written last: what was interrupted is made anew.
+    fs::write(&stamp, wanted)
+        .map_err(|error| Failure::system(format!("writing {}", stamp.display()), &error))?;
+    Ok(dir)
+}
+
+struct Python {
+    program: String,
+    version: String,
+}
+
+/// CPython 3.11 where there is one, else any from 3.9 on; from Debian where there is none.
+fn python() -> Result<Python> {
+    if let Some(python) = find_python() {
+        return Ok(python);
+    }
+    debian(
+        &["python3", "python3-venv"],
+        "no Python 3 with venv and ensurepip was found",
+    )?;
+    find_python().ok_or_else(|| {
+        Failure::new(
+            "python3 still has no working venv after its installation",
+            "run `python3 -c 'import venv, ensurepip'`, or name another Python by PYTHON=...",
+        )
+    })
+}
+
+fn find_python() -> Option<Python> {
+    let named = std::env::var("PYTHON").ok();
+    let candidates: Vec<String> = match named {
+        Some(program) => vec![program],
+        None => ["python3.11", "python3", "/usr/bin/python3"]
+            .map(str::to_owned)
+            .into(),
+    };
+    candidates.into_iter().find_map(|program| {
+        let probe =
+            "import sys, venv, ensurepip\nassert sys.version_info >= (3, 9)\nprint(sys.version)";
+        let output = Command::new(&program)
+            .args(["-c", probe])
+            .stdin(Stdio::null())
+            .output()
+            .ok()?;
+        let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        output
+            .status
+            .success()
+            .then_some(Python { program, version })
+    })
+}
+
+/// Node 18 or newer, with npm.
+fn node() -> Result<()> {
+    let missing: Vec<&str> = [("node", "nodejs"), ("npm", "npm")]
+        .into_iter()
+        .filter_map(|(program, package)| (!find_program(program)).then_some(package))
+        .collect();
+    if !missing.is_empty() {
+        debian(&missing, "Node is not complete here")?;
+    }
+    let output = Command::new("node")
+        .arg("--version")
+        .output()
+        .map_err(|error| Failure::system("starting node", &error))?;
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let major = version
+        .trim_start_matches('v')
+        .split('.')
+        .next()
+        .and_then(|n| n.parse().ok());
+    match major {
+        Some(18_u32..) => Ok(()),
+        _ => Err(Failure::new(
+            format!("node answers {version:?} as its version; 18 or newer is needed"),
+            "install Node 20",
+        )),
+    }
+}
+
+fn debian(packages: &[&str], why: &str) -> Result<()> {
+    let list = packages.join(" ");
+    let by_hand = format!("install {list} (Debian: `apt-get install {list}`) and run again");
+    if !find_program("apt-get") {
+        return Err(Failure::new(
+            format!("{why}, and there is no apt-get"),
+            by_hand,
+        ));
+    }
+    if !is_root() {
+        return Err(Failure::new(
+            format!("{why}, and only root can install it"),
+            by_hand,
+        ));
+    }
+    println!("xtask: {why}: installing {list} by apt-get");
+    let apt = || {
+        let mut apt = Command::new("apt-get");
+        apt.env("DEBIAN_FRONTEND", "noninteractive")
+            .args(["-q", "-o", "DPkg::Lock::Timeout=300"]);
+        apt
+    };
+    run("apt-get update", apt().arg("update"), &by_hand)?;
+    let mut install = apt();
+    install
+        .args(["install", "-y", "--no-install-recommends"])
+        .args(packages);
+    run("apt-get install", &mut install, &by_hand)
+}
+
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output();
+    output.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+fn read_all(dir: &Path, files: &[&str]) -> Result<String> {
+    let mut all = String::new();
+    for file in files {
+        let path = dir.join(file);
+        let text = fs::read_to_string(&path)
+            .map_err(|error| Failure::system(format!("reading {}", path.display()), &error))?;
+        all.push_str(&text);
+    }
+    Ok(all)
+}

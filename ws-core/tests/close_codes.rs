@@ -56,7 +56,7 @@ fn received_code_that_may_not_be_sent_fails_with_1002() {
         let mut input = BytesMut::new();
         let events = feed(&mut ws, &mut input, &masked(0x88, KEY, &code.to_be_bytes()));
         let fault = Fault::InvalidCloseCode(CloseCode::new(code));
-        assert_eq!(closed(&events).fault, Some(fault));
+        assert_eq!(closed(&events).fault.as_deref(), Some(&fault));
         assert_eq!(written(&mut ws)[2..4], [0x03, 0xea]);
     }
     for code in [

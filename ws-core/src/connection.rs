@@ -415,6 +415,15 @@ impl Connection {
         Ok(())
     }
 
+    /// The code that we fail the connection with.
+    fn code_for(&self, fault: &Fault) -> CloseCode {
+        match fault.close_code() {
+            // RFC 6455 §7.4.1, as above; an extension may have asked for it.
+            CloseCode::MANDATORY_EXTENSION if self.role.is_server() => CloseCode::INTERNAL_ERROR,
+            code => code,
+        }
+    }
+
     fn control(&mut self, opcode: Opcode, payload: Payload) -> Result<(), SendError> {
         self.check_can_send()?;
         if payload.len() > MAX_CONTROL_PAYLOAD {
@@ -470,6 +479,7 @@ impl Connection {
             code,
             reason: reason.clone(),
         };
+        let code = self.code_for(&fault);
         let text = fitting_reason(&alloc::string::ToString::to_string(&fault));
         let read = self.read_before(code, text.as_str());
         let life = match mem::replace(&mut self.life, Life::CloseSent) {
@@ -548,7 +558,7 @@ impl Connection {
     }
 
     fn faulted(&mut self, fault: Fault) -> Event {
-        let code = fault.close_code();
+        let code = self.code_for(&fault);
         let reason = fitting_reason(&alloc::string::ToString::to_string(&fault));
         let closed = Closed::local(code, reason, Some(Box::new(fault)));
         if self.is_close_awaited() {

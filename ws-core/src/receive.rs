@@ -285,6 +285,13 @@ impl Receiver {
         message.count_frame(len, cx.config)?;
         let transformed =
             !cx.stack.is_empty() && transformed::begin(message, header, first, cx.stack)?;
+        if !transformed && !cx.streams() {
+            // Where no extension decodes it, the data is as long as the frame says.
+            let limit = cx.config.max_message;
+            if len.saturating_add(message.buffer.len() as u64) > limit as u64 {
+                return Err(Fault::MessageTooBig { limit });
+            }
+        }
         if first && cx.streams() {
             let kind = message.kind;
             self.state = State::Data(DataFrame::new(header, transformed));

@@ -169,7 +169,9 @@ pub(super) fn read(
             message.check_end(frame.header.fin)?;
             DataStep::Complete(None)
         }
-        Decoded::Starved => DataStep::Starved,
+        Decoded::Starved if input.is_empty() => DataStep::Starved,
+        // What waited in the frame is used up, and there is more behind it.
+        Decoded::Starved => DataStep::Yield,
         Decoded::Suspended => DataStep::Yield,
     })
 }

@@ -225,7 +225,7 @@ pub(crate) fn fails(new: impl Fn() -> Connection, bytes: &[u8]) -> Failed {
         [before @ .., Event::Closing, Event::Closed(closed)] => (before.to_vec(), closed),
         events => panic!("no failure: {events:?}"),
     };
-    let fault = closed.fault.clone().unwrap();
+    let fault = *closed.fault.clone().unwrap();
     assert_eq!(closed.by, ClosedBy::Local);
     assert_eq!(closed.code, fault.close_code());
     assert!(!closed.clean);

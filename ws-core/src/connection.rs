@@ -301,6 +301,7 @@ impl Connection {
     /// As [`close`](Self::close), but allowed inside of a streamed message.
     pub fn fail(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         self.check_close(code, reason)?;
+        self.stop_receiving();
         let read = self.read_before(code, reason);
         self.queue_close(Some(code), reason);
         self.life = Life::Ending(read.unwrap_or_else(|| Closed::local(code, reason.into(), None)));
@@ -474,6 +475,7 @@ impl Connection {
             ),
         };
         self.sender.abandon();
+        self.stop_receiving();
         let fault = Fault::Extension {
             name: name.clone(),
             code,
@@ -533,7 +535,13 @@ impl Connection {
         }
     }
 
+    /// Nothing more will be received: what came of an unfinished message is given back.
+    fn stop_receiving(&mut self) {
+        self.receiver = Receiver::default();
+    }
+
     fn close_received(&mut self, code: Option<CloseCode>, reason: Text) -> Event {
+        self.stop_receiving();
         // RFC 6455 §7.1.5: 1005 if the Close "contained no status code".
         let told = code.unwrap_or(CloseCode::NO_STATUS);
         let awaited = self.is_close_awaited();
@@ -558,6 +566,7 @@ impl Connection {
     }
 
     fn faulted(&mut self, fault: Fault) -> Event {
+        self.stop_receiving();
         let code = self.code_for(&fault);
         let reason = fitting_reason(&alloc::string::ToString::to_string(&fault));
         let closed = Closed::local(code, reason, Some(Box::new(fault)));
@@ -571,6 +580,7 @@ impl Connection {
 
     /// The transport ended without a Close.
     fn lost(&mut self) -> Event {
+        self.stop_receiving();
         let by = if self.is_close_awaited() {
             ClosedBy::Local
         } else {

@@ -217,12 +217,12 @@ impl<'a> Chain<'a> {
         let mut moved = false;
         if first {
             stage.ended |= last && stage.input.is_empty();
+            if whole && stage.input.len().saturating_add(feed.len()) > limit {
+                return Err(ChainError::TooBig);
+            }
             if whole && (!last || !stage.input.is_empty()) {
                 // The unit does not lie in `feed` alone: gather it.
                 moved = !feed.is_empty() || (last && !stage.ended);
-                if stage.input.len().saturating_add(feed.len()) > limit {
-                    return Err(ChainError::TooBig);
-                }
                 stage.input.extend_from_slice(feed);
                 *feed = &[];
                 stage.ended = last;

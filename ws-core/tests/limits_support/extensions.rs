@@ -1,0 +1,370 @@
+//! Extensions to test with.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use ws_core::{
+    CloseCode, Extension, Extensions,
+    extension::{
+        Chunk, Compression, ExtensionError, Mark, MessageInfo, Progress, Rsv, RsvClaim, Scope, Sink,
+    },
+};
+
+/// What passed through an extension.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counters(Arc<[AtomicUsize; 3]>);
+
+impl Counters {
+    pub(crate) fn calls(&self) -> usize {
+        self.0[0].load(Ordering::Relaxed)
+    }
+
+    /// Bytes that were shown to it, again and again if they were not consumed.
+    pub(crate) fn shown(&self) -> usize {
+        self.0[1].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn written(&self) -> usize {
+        self.0[2].load(Ordering::Relaxed)
+    }
+
+    fn count(&self, shown: usize, written: usize) {
+        self.0[0].fetch_add(1, Ordering::Relaxed);
+        self.0[1].fetch_add(shown, Ordering::Relaxed);
+        self.0[2].fetch_add(written, Ordering::Relaxed);
+    }
+}
+
+fn wanted(unit: &MessageInfo) -> Mark {
+    if unit.compression == Compression::Never {
+        Mark::Unmarked
+    } else {
+        Mark::Marked
+    }
+}
+
+/// Makes every incoming byte a number of bytes, and lets outgoing ones pass. Message scope, RSV1.
+pub(crate) struct Inflate {
+    times: usize,
+    /// What the byte at the front has still to give.
+    left: Option<usize>,
+    counters: Counters,
+}
+
+impl Inflate {
+    pub(crate) fn new(times: usize, counters: &Counters) -> Self {
+        Self {
+            times,
+            left: None,
+            counters: counters.clone(),
+        }
+    }
+}
+
+impl Extension for Inflate {
+    fn claim(&self) -> RsvClaim {
+        RsvClaim::FirstFrame(Rsv::RSV1)
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Message
+    }
+
+    fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
+        Ok(wanted(unit))
+    }
+
+    fn encode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        let (shown, room) = (input.len(), out.room());
+        out.write_from(input);
+        self.counters.count(shown, room - out.room());
+        Ok(if input.is_empty() {
+            Progress::Done
+        } else {
+            Progress::Full
+        })
+    }
+
+    fn decode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        let (shown, room) = (input.len(), out.room());
+        while let (Some(&octet), false) = (input.data().first(), out.is_full()) {
+            let left = self.left.take().unwrap_or(self.times);
+            let n = out.fill(left, |bytes| {
+                bytes.fill(octet);
+                bytes.len()
+            });
+            if n < left {
+                self.left = Some(left - n);
+            } else {
+                input.consume(1);
+            }
+        }
+        self.counters.count(shown, room - out.room());
+        Ok(if input.is_empty() {
+            Progress::Done
+        } else {
+            Progress::Full
+        })
+    }
+}
+
+/// Runs of equal bytes as a count and the byte, both ways. Message scope, RSV1 on the first frame.
+#[derive(Default)]
+pub(crate) struct RunLength {
+    run: Option<(u8, u8)>,
+    pending: VecDeque<u8>,
+    count: Option<u8>,
+    repeat: (u8, u8),
+}
+
+impl Extension for RunLength {
+    fn claim(&self) -> RsvClaim {
+        RsvClaim::FirstFrame(Rsv::RSV1)
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Message
+    }
+
+    fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
+        Ok(wanted(unit))
+    }
+
+    fn begin_decode(&mut self, _: &MessageInfo) -> Result<(), ExtensionError> {
+        self.count = None;
+        Ok(())
+    }
+
+    fn encode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        loop {
+            while let Some(&octet) = self.pending.front() {
+                if out.write(&[octet]) == 0 {
+                    return Ok(Progress::Full);
+                }
+                self.pending.pop_front();
+            }
+            let next = input.data().first().copied();
+            input.consume(1);
+            self.run = match (self.run, next) {
+                (Some((count @ 1..=254, octet)), Some(same)) if same == octet => {
+                    Some((count + 1, octet))
+                }
+                (run, next) => {
+                    if next.is_none() && !input.is_last() {
+                        self.run = run;
+                        return Ok(Progress::Done);
+                    }
+                    if let Some((count, octet)) = run {
+                        self.pending.extend([count, octet]);
+                    }
+                    next.map(|octet| (1, octet))
+                }
+            };
+            if next.is_none() && self.pending.is_empty() {
+                return Ok(Progress::Done);
+            }
+        }
+    }
+
+    fn decode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        loop {
+            while self.repeat.0 > 0 {
+                if out.write(&[self.repeat.1]) == 0 {
+                    return Ok(Progress::Full);
+                }
+                self.repeat.0 -= 1;
+            }
+            let Some(&octet) = input.data().first() else {
+                return if input.is_last() && self.count.is_some() {
+                    Err(ExtensionError::new(
+                        CloseCode::INVALID_PAYLOAD,
+                        "half a pair",
+                    ))
+                } else {
+                    Ok(Progress::Done)
+                };
+            };
+            input.consume(1);
+            match self.count.take() {
+                None => self.count = Some(octet),
+                Some(count) => self.repeat = (count, octet),
+            }
+        }
+    }
+}
+
+/// Turns whole units around, and adds their checksum if it works on frames.
+pub(crate) struct Reverse {
+    scope: Scope,
+    claim: RsvClaim,
+    pending: VecDeque<u8>,
+    began: bool,
+}
+
+impl Reverse {
+    /// Whole messages; no bit.
+    pub(crate) fn messages() -> Self {
+        Self {
+            scope: Scope::WholeMessage,
+            claim: RsvClaim::None,
+            pending: VecDeque::new(),
+            began: false,
+        }
+    }
+
+    /// Frames, with a checksum behind; RSV3 on every marked frame.
+    pub(crate) fn frames() -> Self {
+        Self {
+            scope: Scope::Frame,
+            claim: RsvClaim::EveryFrame(Rsv::RSV3),
+            ..Self::messages()
+        }
+    }
+
+    fn drain(&mut self, out: &mut Sink<'_>) -> Progress {
+        while let Some(&octet) = self.pending.front() {
+            if out.write(&[octet]) == 0 {
+                return Progress::Full;
+            }
+            self.pending.pop_front();
+        }
+        self.began = false;
+        Progress::Done
+    }
+}
+
+fn checksum(data: impl Iterator<Item = u8>) -> u8 {
+    data.fold(0x5a, |sum, octet| sum.rotate_left(1) ^ octet)
+}
+
+impl Extension for Reverse {
+    fn claim(&self) -> RsvClaim {
+        self.claim
+    }
+
+    fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
+        Ok(wanted(unit))
+    }
+
+    fn encode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        if !self.began {
+            assert!(input.is_last(), "a whole unit in one chunk");
+            self.began = true;
+            self.pending.extend(input.data().iter().rev());
+            if self.scope == Scope::Frame {
+                let sum = checksum(self.pending.iter().copied());
+                self.pending.push_back(sum);
+            }
+            input.consume(input.len());
+        }
+        Ok(self.drain(out))
+    }
+
+    fn decode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        if !self.began {
+            assert!(input.is_last(), "a whole unit in one chunk");
+            self.began = true;
+            let mut data = input.data();
+            if self.scope == Scope::Frame {
+                match data.split_last() {
+                    Some((&sum, rest)) if sum == checksum(rest.iter().copied()) => data = rest,
+                    _ => {
+                        return Err(ExtensionError::new(
+                            CloseCode::INVALID_PAYLOAD,
+                            "wrong checksum",
+                        ));
+                    }
+                }
+            }
+            self.pending.extend(data.iter().rev());
+            input.consume(input.len());
+        }
+        Ok(self.drain(out))
+    }
+}
+
+/// Passes whole messages on, every other byte of them when decoding. No bit.
+pub(crate) struct Thin;
+
+impl Extension for Thin {
+    fn claim(&self) -> RsvClaim {
+        RsvClaim::None
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::WholeMessage
+    }
+
+    fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
+        Ok(Mark::Unmarked)
+    }
+
+    fn encode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        out.write_from(input);
+        Ok(if input.is_empty() {
+            Progress::Done
+        } else {
+            Progress::Full
+        })
+    }
+
+    fn decode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        while let (Some(&octet), false) = (input.data().first(), out.is_full()) {
+            out.write(&[octet]);
+            input.consume(2);
+        }
+        Ok(if input.is_empty() {
+            Progress::Done
+        } else {
+            Progress::Full
+        })
+    }
+}
+
+/// A stack of one.
+pub(crate) fn only(name: &str, extension: impl Extension + 'static) -> Extensions {
+    let mut stack = Extensions::none();
+    stack.push(name, Box::new(extension)).unwrap();
+    stack
+}

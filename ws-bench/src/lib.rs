@@ -5,3 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod engine;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}

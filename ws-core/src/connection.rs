@@ -275,10 +275,13 @@ impl Connection {
     /// wait; see [`is_close_awaited`](Self::is_close_awaited). After [`Event::Closing`] this is the
     /// answer, in place of the one that the engine would give.
     ///
+    /// RFC 6455 §7.3: clients "SHOULD NOT close the WebSocket connection arbitrarily."
+    ///
     /// # Errors
     /// [`SendError::Closed`] if a Close was queued before, [`SendError::InvalidCloseCode`],
     /// [`SendError::ReasonTooLong`] over 123 bytes, [`SendError::MessageInProgress`] inside of a
     /// streamed message: finish it, or [`fail`](Self::fail).
+    // R6455C-7.3-a
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         self.check_close(code, reason)?;
         if self.sender.is_streaming() {

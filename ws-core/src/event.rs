@@ -50,6 +50,7 @@ pub struct Closed {
     ///
     /// Not for end users: RFC 6455 §5.5.1, "not guaranteed to be human readable, clients MUST NOT
     /// show them to end users".
+    // R6455C-5.5.1-a
     pub reason: Text,
     /// Whether both sides sent a Close.
     pub clean: bool,

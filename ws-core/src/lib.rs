@@ -65,3 +65,7 @@ pub use role::{MaskKeys, Role};
 
 /// Bytes of input or output that one call may work through.
 const WORK_PER_CALL: usize = 64 * 1024;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

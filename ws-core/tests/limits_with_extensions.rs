@@ -1,12 +1,9 @@
-//! Limits (RFC 6455 §10.4). Counts of fragments and memory have tests of their own.
+//! Limits (RFC 6455 §10.4) beside extensions.
 
 mod support;
 
-use bytes::BytesMut;
-use support::{
-    KEY, binary, config, extensions, fails, feed, masked, receive, server, server_with, text,
-};
-use ws_core::{Config, Connection, Event, Fault, Receive, UNLIMITED, extension::Scope};
+use support::{KEY, binary, config, extensions, fails, masked, receive, server_with};
+use ws_core::{Connection, Fault, extension::Scope};
 
 fn narrow() -> Connection {
     server_with(config(|config| {

@@ -100,6 +100,7 @@ pub(crate) struct Extent {
 pub(crate) struct HeadScanner {
     state: State,
     position: usize,
+    examined: usize,
     start: usize,
     empty_lines: usize,
     lines: usize,
@@ -123,6 +124,7 @@ impl HeadScanner {
         Self {
             state: State::Front,
             position: 0,
+            examined: 0,
             start: 0,
             empty_lines: 0,
             lines: 0,
@@ -132,9 +134,10 @@ impl HeadScanner {
         }
     }
 
-    /// Octets looked at so far.
-    pub(crate) fn position(&self) -> usize {
-        self.position
+    /// How often an octet was looked at so far. Counted apart from the position, so that looking
+    /// twice would show.
+    pub(crate) fn examined(&self) -> usize {
+        self.examined
     }
 
     /// Looks at what `input` has beyond the last call; it may only have grown.
@@ -148,6 +151,7 @@ impl HeadScanner {
                 return Err(HeadError::TooLarge);
             }
             self.position = self.position.saturating_add(1);
+            self.examined = self.examined.saturating_add(1);
             if self.octet(octet, limits)? {
                 return Ok(Some(Extent {
                     start: self.start,

@@ -12,7 +12,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::Limits;
+use crate::{Limits, extra_headers::is_secret};
 
 /// Empty lines in front of a start-line that are skipped; one more is an error.
 const MAX_EMPTY_LINES: usize = 8;
@@ -236,8 +236,9 @@ pub(crate) fn header_map(
         HeaderMap::try_with_capacity(lines.len()).map_err(|_| HeadError::TooManyHeaders)?;
     for line in lines {
         let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| HeadError::Header)?;
-        let value = HeaderValue::from_maybe_shared(slice_ref(head, line.value))
+        let mut value = HeaderValue::from_maybe_shared(slice_ref(head, line.value))
             .map_err(|_| HeadError::Header)?;
+        value.set_sensitive(is_secret(&name));
         headers
             .try_append(name, value)
             .map_err(|_| HeadError::TooManyHeaders)?;

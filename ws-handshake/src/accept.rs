@@ -21,7 +21,7 @@ pub struct AcceptOptions<'a> {
     headers: HeaderMap,
 }
 
-type Select<'a> = dyn Fn(&Upgrade) -> Option<String> + 'a;
+type Select<'a> = dyn Fn(&Upgrade) -> Option<String> + Sync + 'a;
 
 #[derive(Default)]
 enum Choice<'a> {

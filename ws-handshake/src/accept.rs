@@ -21,7 +21,7 @@ pub struct AcceptOptions<'a> {
     headers: HeaderMap,
 }
 
-type Select<'a> = dyn Fn(&Upgrade) -> Option<String> + 'a;
+type Select<'a> = dyn Fn(&Upgrade) -> Option<String> + Sync + 'a;
 
 #[derive(Default)]
 enum Choice<'a> {
@@ -152,8 +152,8 @@ impl Upgrade {
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
-        // RFC 6455 §4.2.2: "An |Upgrade| header field with value "websocket" as per RFC 2616" and
-        // "A |Connection| header field with value "Upgrade"."
+        // RFC 6455 §4.2.2: "An |Upgrade| header field with value "websocket" as per RFC 2616
+        // [RFC2616]." and "A |Connection| header field with value "Upgrade"."
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         let mut insert = |name: HeaderName, value: &str| {
@@ -162,7 +162,7 @@ impl Upgrade {
         };
         insert(header::SEC_WEBSOCKET_ACCEPT, self.accept_value())?;
         if let Some(name) = &subprotocol {
-            // RFC 6455 §11.3.4: "The |Sec-WebSocket-Protocol| header field MUST NOT appear more
+            // RFC 6455 §11.3.4: "the |Sec-WebSocket-Protocol| header field MUST NOT appear more
             // than once in an HTTP response."
             insert(header::SEC_WEBSOCKET_PROTOCOL, name)?;
         }

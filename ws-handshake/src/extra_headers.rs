@@ -50,7 +50,9 @@ pub(crate) fn append(
     if headers.len() >= 1024 {
         return Err(InvalidHeader::TooMany);
     }
-    headers.append(name, checked_value(value)?);
+    let mut value = checked_value(value)?;
+    value.set_sensitive(is_secret(&name));
+    headers.append(name, value);
     Ok(())
 }
 
@@ -62,6 +64,17 @@ pub(crate) fn checked_value(value: &str) -> Result<HeaderValue, InvalidHeader> {
         return Err(InvalidHeader::Value);
     }
     HeaderValue::from_str(value).map_err(|_| InvalidHeader::Value)
+}
+
+/// Whether values of this header are kept out of `Debug`, which ends in logs.
+pub(crate) fn is_secret(name: &HeaderName) -> bool {
+    [
+        header::AUTHORIZATION,
+        header::PROXY_AUTHORIZATION,
+        header::COOKIE,
+        header::SET_COOKIE,
+    ]
+    .contains(name)
 }
 
 /// What frames a message or belongs to one connection, and no application writes.

@@ -12,7 +12,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::Limits;
+use crate::{Limits, extra_headers::is_secret};
 
 /// Empty lines in front of a start-line that are skipped; one more is an error.
 const MAX_EMPTY_LINES: usize = 8;
@@ -100,6 +100,7 @@ pub(crate) struct Extent {
 pub(crate) struct HeadScanner {
     state: State,
     position: usize,
+    examined: usize,
     start: usize,
     empty_lines: usize,
     lines: usize,
@@ -123,6 +124,7 @@ impl HeadScanner {
         Self {
             state: State::Front,
             position: 0,
+            examined: 0,
             start: 0,
             empty_lines: 0,
             lines: 0,
@@ -132,9 +134,10 @@ impl HeadScanner {
         }
     }
 
-    /// Octets looked at so far.
-    pub(crate) fn position(&self) -> usize {
-        self.position
+    /// How often an octet was looked at so far. Counted apart from the position, so that looking
+    /// twice would show.
+    pub(crate) fn examined(&self) -> usize {
+        self.examined
     }
 
     /// Looks at what `input` has beyond the last call; it may only have grown.
@@ -148,6 +151,7 @@ impl HeadScanner {
                 return Err(HeadError::TooLarge);
             }
             self.position = self.position.saturating_add(1);
+            self.examined = self.examined.saturating_add(1);
             if self.octet(octet, limits)? {
                 return Ok(Some(Extent {
                     start: self.start,
@@ -232,8 +236,9 @@ pub(crate) fn header_map(
         HeaderMap::try_with_capacity(lines.len()).map_err(|_| HeadError::TooManyHeaders)?;
     for line in lines {
         let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| HeadError::Header)?;
-        let value = HeaderValue::from_maybe_shared(slice_ref(head, line.value))
+        let mut value = HeaderValue::from_maybe_shared(slice_ref(head, line.value))
             .map_err(|_| HeadError::Header)?;
+        value.set_sensitive(is_secret(&name));
         headers
             .try_append(name, value)
             .map_err(|_| HeadError::TooManyHeaders)?;

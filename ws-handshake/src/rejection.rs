@@ -62,8 +62,9 @@ impl Rejection {
                 // RFC 9110 §15.5.22: "The server MUST send an Upgrade header field in a 426
                 // response to indicate the required protocol(s)"
                 rejection.insert(header::UPGRADE, "websocket");
-                // RFC 6455 §4.4: "the server MUST respond with one or more |Sec-WebSocket-Version|
-                // header fields indicating all versions it is capable of understanding."
+                // RFC 6455 §4.4: "it MUST respond with a |Sec-WebSocket-Version| header field (or
+                // multiple |Sec-WebSocket-Version| header fields) containing all versions it is
+                // willing to use."
                 rejection.insert(header::SEC_WEBSOCKET_VERSION, "13");
             }
             _ => {}

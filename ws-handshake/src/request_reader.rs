@@ -120,7 +120,7 @@ impl RequestReader {
 
     /// How often an octet was looked at: once to find the end of the head, once to parse it.
     pub fn examined(&self) -> usize {
-        self.scanner.position().saturating_add(self.parsed)
+        self.scanner.examined().saturating_add(self.parsed)
     }
 
     fn parse(&mut self, input: &mut BytesMut, extent: Extent) -> Result<Request<()>, HeadError> {

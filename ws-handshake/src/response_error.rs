@@ -127,8 +127,8 @@ pub struct Refusal {
 impl Refusal {
     /// The versions of the protocol that the server says it speaks. This crate speaks 13.
     pub fn supported_versions(&self) -> Vec<u8> {
-        // RFC 6455 §4.4: "one or more |Sec-WebSocket-Version| header fields indicating all versions
-        // it is capable of understanding"
+        // RFC 6455 §4.4: "a |Sec-WebSocket-Version| header field (or multiple
+        // |Sec-WebSocket-Version| header fields) containing all versions it is willing to use"
         self.headers
             .get_all(SEC_WEBSOCKET_VERSION)
             .iter()

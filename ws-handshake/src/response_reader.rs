@@ -84,7 +84,7 @@ impl ResponseReader {
 
     /// How often an octet was looked at: once to find the end of a head, once to parse it.
     pub fn examined(&self) -> usize {
-        self.examined.saturating_add(self.scanner.position())
+        self.examined.saturating_add(self.scanner.examined())
     }
 
     fn parse(&mut self, input: &mut BytesMut, extent: Extent) -> Result<Response<()>, HeadError> {

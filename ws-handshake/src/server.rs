@@ -165,8 +165,8 @@ fn read<T>(request: &Request<T>, limits: &Limits) -> Result<Upgrade, Cause> {
         return Err(Cause::Connection);
     }
     // RFC 9110 §7.8: "If a server receives both an Upgrade and an Expect header field with the
-    // "100-continue" expectation, the server MUST send a 100 (Continue) response before sending a
-    // 101": we send neither.
+    // "100-continue" expectation […], the server MUST send a 100 (Continue) response before
+    // sending a 101": we send neither.
     if headers.contains_key(EXPECT) {
         return Err(Cause::Expect);
     }

@@ -104,8 +104,8 @@ impl FromStr for WebSocketUri {
     }
 }
 
-// RFC 6455 §3: the resource name is ""/" if the path component is empty; the path component; "?" if
-// the query component is non-empty; the query component".
+// RFC 6455 §3: "concatenating the following: […] "/" if the path component is empty […] the path
+// component […] "?" if the query component is non-empty […] the query component"
 fn resource(target: &str) -> Result<Box<str>, UriError> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let path = if path.is_empty() { "/" } else { path };

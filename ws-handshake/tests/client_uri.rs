@@ -1,7 +1,8 @@
 //! WebSocket URIs (RFC 6455 §3, §4.1).
 #![allow(clippy::unwrap_used)]
 
-use ws_handshake::{UriError, WebSocketUri};
+use proptest::prelude::*;
+use ws_handshake::{Authority, UriError, WebSocketUri};
 
 fn parse(text: &str) -> WebSocketUri {
     text.parse().unwrap()
@@ -129,4 +130,29 @@ fn errors_say_what_to_do() {
         UriError::Fragment.to_string(),
         "a WebSocket URI has no fragment: write # as %23"
     );
+}
+
+proptest! {
+    // R6455C-4.1-a
+    #[test]
+    fn any_text_is_refused_or_safe_to_send(
+        text in "(ws|wss|http)://[a-z\\[\\]:0-9.%@]{0,12}[/?#]?.{0,12}",
+    ) {
+        if let Ok(uri) = text.parse::<WebSocketUri>() {
+            let shown = uri.to_string();
+            prop_assert!(shown.bytes().all(|octet| octet.is_ascii_graphic() && octet != b'#'));
+            prop_assert_eq!(shown.parse::<WebSocketUri>(), Ok(uri));
+        }
+    }
+
+    // RT-07
+    #[test]
+    fn rt_07_any_octets_are_no_authority_or_one_that_reads_back(
+        octets in proptest::collection::vec(
+            prop_oneof![proptest::sample::select(b"a1.:[]%@-".to_vec()), any::<u8>()], 0..12),
+    ) {
+        if let Some(authority) = Authority::parse(&octets) {
+            prop_assert_eq!(Authority::parse(authority.to_string().as_bytes()), Some(authority));
+        }
+    }
 }

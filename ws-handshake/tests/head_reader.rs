@@ -126,6 +126,25 @@ fn rt_03_lifted_limits_let_no_more_headers_through_than_a_map_takes() {
 }
 
 #[test]
+fn what_no_head_can_have_is_refused_before_its_end() {
+    for (begin, error) in [
+        (&b"GET /\0"[..], HeadError::Control),
+        (b"GET / HTTP/1.1\r\nX: \x7f", HeadError::Control),
+        (b"\x16", HeadError::Control),
+        (b"GET / HTTP/1.1\r\n ", HeadError::Folded),
+        (b"GET / HTTP/1.1\r\nX: y\r\n\t", HeadError::Folded),
+        (b"\t", HeadError::Folded),
+        (b"GET /\n", HeadError::BareLf),
+        (b"GET /\r ", HeadError::BareCr),
+        (b"\r\r", HeadError::BareCr),
+    ] {
+        let mut input = BytesMut::from(begin);
+        let rejection = RequestReader::default().read(&mut input).unwrap_err();
+        assert_eq!(rejection.cause(), Cause::Head(error), "{begin:?}");
+    }
+}
+
+#[test]
 fn failed_reader_stays_failed() {
     let mut reader = RequestReader::default();
     let mut input = BytesMut::from("GET /\n");

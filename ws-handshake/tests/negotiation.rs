@@ -189,6 +189,21 @@ fn extension_learns_which_bits_are_free() {
 }
 
 #[test]
+fn report_says_so_where_the_extension_preferred_a_later_offer() {
+    let later = Plain {
+        skew: 1,
+        ..plain("x-one", Rsv::NONE)
+    };
+    let (header, report) = outcome(&set([later]), "x-one; n=1, x-one; n=2");
+    assert!(header.is_some());
+    let first = report.lines().next().unwrap();
+    assert_eq!(
+        first,
+        "x-one; n=1: declined: the extension preferred a later offer"
+    );
+}
+
+#[test]
 fn extension_that_breaks_its_word_is_declined_and_the_handshake_goes_on() {
     let good = || plain("good", Rsv::NONE);
     let skewed = Plain {

@@ -413,6 +413,16 @@ fn unknown_headers_are_ignored_and_can_be_read() {
     assert_eq!(serve(&request).text(), RESPONSE);
 }
 
+#[test]
+fn secrets_do_not_show_in_debug_output() {
+    let lines = "Cookie: id=hunter2\r\nAuthorization: Basic hunter2\r\nX-Seen: this";
+    let shown = format!("{:?}", inspect(&with(lines)).unwrap());
+    assert!(
+        shown.contains("this") && !shown.contains("hunter2"),
+        "{shown}"
+    );
+}
+
 // R6455-4.2.1-o
 #[test]
 fn headers_may_come_in_any_order() {

@@ -5,7 +5,10 @@ mod support;
 
 use support::{KEY, REQUEST, RESPONSE, extensions::plain, replacing, serve, serve_with, with};
 use ws_core::extension::Rsv;
-use ws_handshake::{AcceptOptions, ExtensionSet, InvalidHeader, Subprotocols, accept_key};
+use ws_handshake::{
+    AcceptOptions, Accepted, ClientHandshake, ClientOptions, Connected, ExtensionSet,
+    InvalidHeader, Rejection, RequestReader, ResponseReader, Subprotocols, Upgrade, accept_key,
+};
 
 // R6455-4.2.2-k, R6455-4.2.2-l, R6455-4.2.2-m, R9110-7.8-c, R9110-7.8-e, R9112-6.1-a
 #[test]
@@ -115,4 +118,25 @@ fn application_cannot_write_the_headers_of_the_handshake() {
         let error = AcceptOptions::new().header(name, "x").unwrap_err();
         assert_eq!(error, InvalidHeader::Reserved, "{name}");
     }
+}
+
+#[test]
+fn everything_may_be_held_across_an_await_of_a_threaded_runtime() {
+    fn is_send<T: Send>() {}
+    fn is_sync<T: Sync>() {}
+    is_send::<(
+        RequestReader,
+        Upgrade,
+        AcceptOptions<'_>,
+        Accepted,
+        Rejection,
+    )>();
+    is_send::<(ClientOptions, ClientHandshake, ResponseReader, Connected)>();
+    is_sync::<(
+        Upgrade,
+        AcceptOptions<'_>,
+        ClientOptions,
+        ClientHandshake,
+        ExtensionSet,
+    )>();
 }

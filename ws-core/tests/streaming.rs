@@ -7,7 +7,9 @@ use support::{
     KEY, closed, config, extensions, fails, feed, joined, masked, receive, server_with, written,
 };
 use ws_core::{
-    CloseCode, Config, Connection, Event, Extension, Fault, MessageKind, Payload, Receive,
+    CloseCode, Config, Connection, Event, Extension, Fault,
+    MessageKind::{self, Binary, Text},
+    Payload, Receive,
     extension::Scope,
 };
 
@@ -19,7 +21,9 @@ fn server() -> Connection {
     server_with(streaming())
 }
 
-fn with(extensions: Vec<Box<dyn Extension>>) -> Connection {
+type Stack = Vec<Box<dyn Extension>>;
+
+fn with(extensions: Stack) -> Connection {
     extensions::server_of_with(streaming(), extensions)
 }
 
@@ -30,8 +34,6 @@ fn start(kind: MessageKind) -> Event {
 fn chunk(data: &[u8]) -> Event {
     Event::Chunk(Bytes::copy_from_slice(data))
 }
-
-use MessageKind::{Binary, Text};
 
 // R6455-5.4-j, R6455-5.4-b
 #[test]
@@ -243,7 +245,7 @@ fn streamed_message_that_breaks_off_has_no_end() {
 // R6455-6.2-c, R6455-9.1-i
 #[test]
 fn extensions_decode_streamed_messages_in_every_scope() {
-    let stacks: [(fn() -> Vec<Box<dyn Extension>>, &[u8], &[u8]); 4] = [
+    let stacks: [(fn() -> Stack, &[u8], &[u8]); 4] = [
         (
             || vec![extensions::Stutter::boxed(extensions::RSV1, 2)],
             b"HHeelll",

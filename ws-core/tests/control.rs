@@ -1,4 +1,5 @@
 //! Control frames, pings and pongs (RFC 6455 §5.5, §5.5.2 and §5.5.3).
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! What the engine promises about extensions (RFC 6455 §5.8, §6 and §9.1).
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

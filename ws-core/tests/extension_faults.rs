@@ -1,5 +1,6 @@
 //! Extensions that fail, or break their contract: the connection fails with the right code, and
 //! nothing panics (RFC 6455 §7.1.7 and §9.1).
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Sending (RFC 6455 §6.1), whole messages and pieces, and what a caller can do wrong.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

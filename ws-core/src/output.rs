@@ -131,10 +131,9 @@ impl Output {
         header.mask = role.next_key();
         self.len += header.encoded_len() + payload.len();
         if header.mask.is_none() && payload.len() >= PASS_THROUGH_FROM {
-            self.reserve_tail(header.encoded_len());
+            self.reserve_header(header.encoded_len());
             header.encode(&mut self.tail.bytes);
-            let tail = core::mem::take(&mut self.tail);
-            self.queue.push_back(Segment::Frames(tail));
+            self.queue_tail();
             self.queue.push_back(Segment::Payload(payload.into()));
         } else {
             self.reserve_tail(header.encoded_len() + payload.len());
@@ -219,10 +218,29 @@ impl Output {
             NEXT_BUFFER
         };
         if !tail.is_empty() {
-            let full = core::mem::take(&mut self.tail);
-            self.queue.push_back(Segment::Frames(full));
+            self.queue_tail();
         }
         self.tail.bytes.reserve_exact(additional.max(size));
+    }
+
+    /// Makes room for a header whose payload keeps its own buffer: no more than that, since nothing
+    /// else joins it.
+    fn reserve_header(&mut self, len: usize) {
+        if self.tail.bytes.capacity() - self.tail.bytes.len() < len {
+            if !self.tail.bytes.is_empty() {
+                self.queue_tail();
+            }
+            self.tail.bytes.reserve_exact(len);
+        }
+    }
+
+    /// Moves the tail into the queue; a buffer that is mostly room does not wait there.
+    fn queue_tail(&mut self) {
+        let mut tail = core::mem::take(&mut self.tail);
+        if tail.bytes.len() < tail.bytes.capacity() / 4 {
+            tail.bytes.shrink_to_fit();
+        }
+        self.queue.push_back(Segment::Frames(tail));
     }
 
     /// Drops segments that were written, and all buffers when nothing is left.

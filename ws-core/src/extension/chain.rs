@@ -224,6 +224,7 @@ impl<'a> Chain<'a> {
                 // The unit does not lie in `feed` alone: gather it.
                 moved = !feed.is_empty() || (last && !stage.ended);
                 stage.input.extend_from_slice(feed);
+                *work = work.saturating_sub(feed.len());
                 *feed = &[];
                 stage.ended = last;
             }

@@ -275,7 +275,7 @@ impl Connection {
     /// wait; see [`is_close_awaited`](Self::is_close_awaited). After [`Event::Closing`] this is the
     /// answer, in place of the one that the engine would give.
     ///
-    /// RFC 6455 §7.3: clients "SHOULD NOT close the WebSocket connection arbitrarily."
+    /// RFC 6455 §7.3: "Clients SHOULD NOT close the WebSocket Connection arbitrarily."
     ///
     /// # Errors
     /// [`SendError::Closed`] if a Close was queued before, [`SendError::InvalidCloseCode`],
@@ -545,7 +545,7 @@ impl Connection {
 
     fn close_received(&mut self, code: Option<CloseCode>, reason: Text) -> Event {
         self.stop_receiving();
-        // RFC 6455 §7.1.5: 1005 if the Close "contained no status code".
+        // RFC 6455 §7.1.5: 1005 "If this Close control frame contains no status code".
         let told = code.unwrap_or(CloseCode::NO_STATUS);
         let awaited = self.is_close_awaited();
         let by = if awaited {

@@ -49,7 +49,7 @@ pub struct Closed {
     /// The reason that belongs to the code.
     ///
     /// Not for end users: RFC 6455 §5.5.1, "not guaranteed to be human readable, clients MUST NOT
-    /// show them to end users".
+    /// show it to end users".
     // R6455C-5.5.1-a
     pub reason: Text,
     /// Whether both sides sent a Close.

@@ -39,7 +39,8 @@ impl Default for Incoming {
 }
 
 impl Incoming {
-    /// RFC 6455 §5.4: "all fragments MUST be of the same type", that of the first one's opcode.
+    /// RFC 6455 §5.4: "all fragments of a message are of the same type, as set by the first
+    /// fragment's opcode."
     pub(super) fn new(opcode: Opcode) -> Self {
         Self {
             kind: if opcode == Opcode::Text {

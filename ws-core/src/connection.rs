@@ -425,7 +425,7 @@ impl Connection {
         if payload.len() > MAX_CONTROL_PAYLOAD {
             return Err(SendError::ControlTooLong { len: payload.len() });
         }
-        self.with_sender(|_, cx| cx.push_control(opcode, payload));
+        self.with_sender(|sender, cx| sender.control(opcode, payload, cx));
         Ok(())
     }
 

@@ -157,16 +157,17 @@ impl Connection {
     /// ahead of the writer; where [`has_more_to_encode`](Self::has_more_to_encode), call again after
     /// `None`, too.
     pub fn poll_output(&mut self) -> Option<&mut Output> {
-        if self.sender.has_work()
-            && let Err(error) = self.with_sender(Sender::advance)
-        {
-            self.fail_encoding(error);
-        }
+        // First, because encoding fills the output up again.
         if self.owed.is_some()
             && self.output.len() < PONG_UNTIL
             && let Some(payload) = self.owed.take()
         {
             self.answer_ping(&payload);
+        }
+        if self.sender.has_work()
+            && let Err(error) = self.with_sender(Sender::advance)
+        {
+            self.fail_encoding(error);
         }
         if self.output.is_empty() {
             None
@@ -433,7 +434,7 @@ impl Connection {
         if payload.len() > MAX_CONTROL_PAYLOAD {
             return Err(SendError::ControlTooLong { len: payload.len() });
         }
-        self.with_sender(|_, cx| cx.push_control(opcode, payload));
+        self.with_sender(|sender, cx| sender.control(opcode, payload, cx));
         Ok(())
     }
 

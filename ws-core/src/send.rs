@@ -40,6 +40,7 @@ enum Queued {
     Message(Message, Compression),
     Start(MessageKind, Compression),
     Chunk(Payload, Last),
+    Control(Opcode, Payload),
     Close(Payload),
 }
 
@@ -204,6 +205,15 @@ impl Sender {
         self.advance(cx)
     }
 
+    /// Queues a Ping or Pong of the caller behind what was queued before it.
+    pub(crate) fn control(&mut self, opcode: Opcode, payload: Payload, cx: &mut Context<'_>) {
+        if self.has_work() {
+            self.queue.push_back(Queued::Control(opcode, payload));
+        } else {
+            cx.push_control(opcode, payload);
+        }
+    }
+
     /// Queues a Close behind everything else. A message that was sent in part ends there.
     pub(crate) fn close(
         &mut self,
@@ -254,6 +264,7 @@ impl Sender {
                     Some(Queued::Start(kind, compression)) => {
                         self.encoding = Some(Box::new(Encoding::streamed(kind, compression, cx)?));
                     }
+                    Some(Queued::Control(opcode, payload)) => cx.push_control(opcode, payload),
                     Some(Queued::Close(body)) => cx.push_control(Opcode::Close, body),
                     // The message it belongs to was given up.
                     Some(Queued::Chunk(..)) => {}
@@ -267,6 +278,9 @@ impl Sender {
                 Step::Starved => match self.queue.pop_front() {
                     None => break,
                     Some(Queued::Chunk(data, last)) => encoding.feed(data, last),
+                    // RFC 6455 §5.4: control frames "MAY be injected in the middle of a
+                    // fragmented message".
+                    Some(Queued::Control(opcode, payload)) => cx.push_control(opcode, payload),
                     Some(other) => {
                         // RFC 6455 §5.5.1 allows a Close in the middle of a fragmented message.
                         self.encoding = None;
@@ -287,7 +301,9 @@ impl Sender {
             .iter()
             .map(|queued| match queued {
                 Queued::Message(message, _) => message.len(),
-                Queued::Chunk(data, _) | Queued::Close(data) => data.len(),
+                Queued::Chunk(data, _) | Queued::Control(_, data) | Queued::Close(data) => {
+                    data.len()
+                }
                 Queued::Start(..) => 0,
             })
             .sum();

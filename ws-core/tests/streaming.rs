@@ -23,6 +23,9 @@ fn server() -> Connection {
 
 type Stack = Vec<Box<dyn Extension>>;
 
+/// A stack, and "Hello" as it encodes it in two fragments.
+type Case = (fn() -> Stack, &'static [u8], &'static [u8]);
+
 fn with(extensions: Stack) -> Connection {
     extensions::server_of_with(streaming(), extensions)
 }
@@ -245,7 +248,7 @@ fn streamed_message_that_breaks_off_has_no_end() {
 // R6455-6.2-c, R6455-9.1-i
 #[test]
 fn extensions_decode_streamed_messages_in_every_scope() {
-    let stacks: [(fn() -> Stack, &[u8], &[u8]); 4] = [
+    let stacks: [Case; 4] = [
         (
             || vec![extensions::Stutter::boxed(extensions::RSV1, 2)],
             b"HHeelll",

@@ -56,12 +56,15 @@ pub trait ExtensionFactory: Send + Sync {
     /// would stand behind a message-scoped one is refused when it is made.
     fn scope(&self) -> Scope;
 
-    /// Server: answers all offers of this name in one request, in the client's order of preference.
+    /// Server: answers one offer. The offers of a request come in the client's order of preference,
+    /// until one is accepted.
     ///
     /// `free` are the RSV bits that no extension accepted so far has claimed. Accepting with a claim
-    /// outside of `free` is not fatal: the clashing offer is recorded as declined, and `accept` is
-    /// called again with the offers that remain.
-    fn accept(&self, offers: &[Params], free: Rsv) -> Decision;
+    /// outside of `free` is not fatal: the offer counts as declined, and the next one is tried.
+    ///
+    /// # Errors
+    /// Declines the offer, with the reason that goes into the report. The handshake goes on.
+    fn accept(&self, offer: &Params, free: Rsv) -> Result<Agreed, NegotiationError>;
 
     /// Client: the offers to send, in order of preference. Several offers of one extension are
     /// alternatives, of which the server takes one at most.
@@ -74,33 +77,19 @@ pub trait ExtensionFactory: Send + Sync {
     fn confirm(&self, response: &Params) -> Result<Box<dyn Extension>, NegotiationError>;
 }
 
-/// A server's answer to the offers of one extension.
-pub enum Decision {
-    /// Take one offer.
-    Accept {
-        /// Index into the offers that were passed to [`ExtensionFactory::accept`].
-        offer: usize,
-        /// The parameters to answer with.
-        response: Params,
-        /// The extension for this connection.
-        extension: Box<dyn Extension>,
-    },
-    /// Take none. The handshake goes on without the extension.
-    Decline(NegotiationError),
+/// A server's consent to an offer.
+pub struct Agreed {
+    /// The parameters to answer with.
+    pub response: Params,
+    /// The extension for this connection.
+    pub extension: Box<dyn Extension>,
 }
 
-impl fmt::Debug for Decision {
+impl fmt::Debug for Agreed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Accept {
-                offer, response, ..
-            } => f
-                .debug_struct("Accept")
-                .field("offer", offer)
-                .field("response", response)
-                .finish_non_exhaustive(),
-            Self::Decline(reason) => f.debug_tuple("Decline").field(reason).finish(),
-        }
+        f.debug_struct("Agreed")
+            .field("response", &self.response)
+            .finish_non_exhaustive()
     }
 }
 

@@ -111,7 +111,7 @@ pub use limits::Limits;
 pub use negotiation::Negotiation;
 pub use origin::{OriginError, OriginPolicy, OriginRefusal};
 pub use rejection::Rejection;
-pub use report::{Fault, Report, ReportEntry, Verdict};
+pub use report::{FactoryFault, Report, ReportEntry, Verdict};
 pub use request_reader::RequestReader;
 pub use response_error::{Refusal, ResponseError};
 pub use response_reader::ResponseReader;

@@ -2,10 +2,12 @@
 
 use ws_core::{
     ExtensionFactory, Extensions,
-    extension::{Decision, NegotiationError, Params, Rsv},
+    extension::{Agreed, Rsv},
 };
 
-use crate::{ExtensionSet, Fault, Offer, Report, ReportEntry, Verdict, extension_set::are_tokens};
+use crate::{
+    ExtensionSet, FactoryFault, Offer, Report, ReportEntry, Verdict, extension_set::are_tokens,
+};
 
 /// What a server and a client agreed on.
 #[derive(Debug)]
@@ -71,78 +73,50 @@ struct Round<'o> {
 }
 
 impl Round<'_> {
-    /// Asks one factory until it takes an offer or none is left. Whether there was one at all.
+    /// Asks one factory about its offers until it takes one. Whether there was any.
     fn ask(&mut self, factory: &dyn ExtensionFactory) -> bool {
-        let mut open: Vec<usize> = Vec::new();
-        for (i, offer) in self.offers.iter().enumerate() {
-            if offer.name() == factory.name() {
-                open.push(i);
+        let mut offered = false;
+        let mut taken = false;
+        for (offer, verdict) in self.offers.iter().zip(&mut self.verdicts) {
+            if offer.name() != factory.name() {
+                continue;
             }
-        }
-        let offered = !open.is_empty();
-        while !open.is_empty() {
-            let free = Rsv::ALL.without(self.extensions.claimed());
-            let (at, verdict) = match factory.accept(&self.params(&open), free) {
-                Decision::Decline(reason) => {
-                    return self.settle(&open, &Verdict::Declined(reason));
-                }
-                Decision::Accept {
-                    offer: at,
-                    response,
-                    extension,
-                } => {
-                    if at >= open.len() {
-                        return self.settle(&open, &Verdict::Fault(Fault::OfferIndex));
-                    }
-                    let verdict = if !are_tokens(&response) {
-                        Verdict::Fault(Fault::Response)
-                    } else if extension.scope() != factory.scope() {
-                        Verdict::Fault(Fault::Scope)
-                    } else {
-                        match self.extensions.push(factory.name(), extension) {
-                            Ok(()) => Verdict::Taken { response },
-                            Err(error) => Verdict::Stack(error),
-                        }
-                    };
-                    (at, verdict)
-                }
-            };
-            if let Verdict::Taken { response } = &verdict {
+            offered = true;
+            *verdict = Some(if taken {
+                Verdict::Alternative
+            } else {
+                answer(factory, offer, &mut self.extensions)
+            });
+            if let Some(Verdict::Taken { response }) = verdict
+                && !taken
+            {
+                taken = true;
                 self.responses
                     .push(Offer::new(factory.name(), response.clone()));
-                self.passed_over(factory, &open[..at], free);
-                self.settle(&open[at..], &Verdict::Alternative);
-                self.verdicts[open[at]] = Some(verdict);
-                return true;
             }
-            self.verdicts[open.remove(at)] = Some(verdict);
         }
         offered
     }
+}
 
-    /// Offers in front of the one that was taken: asked for alone, the factory says why.
-    fn passed_over(&mut self, factory: &dyn ExtensionFactory, open: &[usize], free: Rsv) {
-        for &i in open {
-            let reason = match factory.accept(&self.params(&[i]), free) {
-                Decision::Decline(reason) => reason,
-                Decision::Accept { .. } => {
-                    NegotiationError::new("the extension preferred a later offer")
-                }
-            };
-            self.verdicts[i] = Some(Verdict::Declined(reason));
-        }
+/// Asks about one offer, and adds the extension to the stack if it may stand there.
+fn answer(factory: &dyn ExtensionFactory, offer: &Offer, extensions: &mut Extensions) -> Verdict {
+    let free = Rsv::ALL.without(extensions.claimed());
+    let Agreed {
+        response,
+        extension,
+    } = match factory.accept(offer.params(), free) {
+        Ok(agreed) => agreed,
+        Err(reason) => return Verdict::Declined(reason),
+    };
+    if !are_tokens(&response) {
+        return Verdict::Fault(FactoryFault::Response);
     }
-
-    fn settle(&mut self, open: &[usize], verdict: &Verdict) -> bool {
-        for &i in open {
-            self.verdicts[i] = Some(verdict.clone());
-        }
-        true
+    if extension.scope() != factory.scope() {
+        return Verdict::Fault(FactoryFault::Scope);
     }
-
-    fn params(&self, open: &[usize]) -> Vec<Params> {
-        open.iter()
-            .map(|&i| self.offers[i].params().clone())
-            .collect()
+    match extensions.push(factory.name(), extension) {
+        Ok(()) => Verdict::Taken { response },
+        Err(error) => Verdict::Stack(error),
     }
 }

@@ -97,7 +97,7 @@ pub enum Verdict {
     /// It cannot stand together with an extension that was accepted before.
     Stack(StackError),
     /// The extension answered in a way that its own factory does not allow.
-    Fault(Fault),
+    Fault(FactoryFault),
     /// Another offer of the same extension is in use, and the offers of one are alternatives.
     Alternative,
     /// The server has no extension of this name.
@@ -107,19 +107,16 @@ pub enum Verdict {
 /// What a factory did wrong. The handshake goes on without the extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Fault {
-    /// It took an offer that there was not.
-    OfferIndex,
+pub enum FactoryFault {
     /// It answered with a parameter whose name or value is no token.
     Response,
     /// Its extension has another scope than it announced.
     Scope,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for FactoryFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::OfferIndex => "fault in the extension: it took an offer that there was not",
             Self::Response => {
                 "fault in the extension: it answered with a parameter that is no token"
             }

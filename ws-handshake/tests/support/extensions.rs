@@ -1,7 +1,7 @@
 //! Extensions that transform nothing and negotiate everything.
 
 use ws_core::extension::{
-    Chunk, Decision, Extension, ExtensionError, ExtensionFactory, Mark, MessageInfo,
+    Agreed, Chunk, Extension, ExtensionError, ExtensionFactory, Mark, MessageInfo,
     NegotiationError, Params, Progress, Rsv, RsvClaim, Scope, Sink,
 };
 use ws_handshake::ExtensionSet;
@@ -17,8 +17,6 @@ pub struct Plain {
     pub offers: Vec<Params>,
     /// Added to the parameters of the response, as they are.
     pub response: Option<(&'static str, &'static str)>,
-    /// Added to the index of the offer.
-    pub skew: usize,
 }
 
 pub fn plain(name: &'static str, bits: Rsv) -> Plain {
@@ -33,7 +31,6 @@ pub fn plain(name: &'static str, bits: Rsv) -> Plain {
         instance_scope: Scope::Message,
         offers: vec![Params::new()],
         response: None,
-        skew: 0,
     }
 }
 
@@ -81,25 +78,16 @@ impl ExtensionFactory for Plain {
         self.scope
     }
 
-    fn accept(&self, offers: &[Params], _free: Rsv) -> Decision {
-        let mut reason = NegotiationError::new("nothing was offered");
-        for (i, offer) in offers.iter().enumerate() {
-            match check(offer) {
-                Ok(()) => {
-                    let mut response = offer.clone();
-                    if let Some((name, value)) = self.response {
-                        response.push(name, Some(value));
-                    }
-                    return Decision::Accept {
-                        offer: i + self.skew,
-                        response,
-                        extension: self.build(offer),
-                    };
-                }
-                Err(error) => reason = error,
-            }
+    fn accept(&self, offer: &Params, _free: Rsv) -> Result<Agreed, NegotiationError> {
+        check(offer)?;
+        let mut response = offer.clone();
+        if let Some((name, value)) = self.response {
+            response.push(name, Some(value));
         }
-        Decision::Decline(reason)
+        Ok(Agreed {
+            response,
+            extension: self.build(offer),
+        })
     }
 
     fn offers(&self) -> Vec<Params> {

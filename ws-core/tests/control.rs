@@ -278,3 +278,55 @@ fn owed_pong_waits_for_the_next_frame_boundary_and_not_for_all_data() {
     let kinds: Vec<u8> = frames(&sent).iter().map(|frame| frame.first).collect();
     assert_eq!(kinds, [0x02, 0x00, 0x00, 0x8a, 0x00, 0x00, 0x80]);
 }
+
+// R6455-5.5.2-b, R6455-5.5.3-a
+#[test]
+fn pongs_keep_frames_whole_and_everything_in_order_under_any_interleaving() {
+    let sizes = [0, 1, 125, 126, 3000, 4096, 5000, 17_000];
+    for seed in 1..200_u64 {
+        let as_server = seed % 2 == 0;
+        let mut ws = if as_server { server() } else { client() };
+        let mut state = seed;
+        let mut next = |below: usize| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 33) as usize % below
+        };
+        let mut input = BytesMut::new();
+        let (mut wire, mut messages, mut pings) = (Vec::new(), Vec::new(), Vec::<u8>::new());
+        for step in 0..60_u8 {
+            match next(4) {
+                0 => {
+                    let data = vec![step; sizes[next(sizes.len())]];
+                    ws.send(data.clone()).unwrap();
+                    messages.push(data);
+                }
+                1 if ws.unwritten() < 64 * 1024 => {
+                    let ping = if as_server {
+                        masked(0x89, KEY, &[step])
+                    } else {
+                        unmasked(0x89, &[step])
+                    };
+                    feed(&mut ws, &mut input, &ping);
+                    pings.push(step);
+                }
+                _ => {
+                    let n = ws.unwritten().min(next(6000));
+                    if n > 0 {
+                        wire.extend(write_some(&mut ws, n));
+                    }
+                }
+            }
+        }
+        wire.extend(written(&mut ws));
+        let (pongs, data): (Vec<_>, Vec<_>) = frames(&wire)
+            .into_iter()
+            .partition(|frame| frame.first == 0x8a);
+        assert!(data.iter().all(|frame| frame.first == 0x82));
+        let data: Vec<Vec<u8>> = data.into_iter().map(|frame| frame.payload).collect();
+        assert!(data == messages, "seed {seed}");
+        let pongs: Vec<u8> = pongs.into_iter().flat_map(|frame| frame.payload).collect();
+        assert_eq!(pongs, pings, "seed {seed}");
+    }
+}

@@ -16,7 +16,8 @@ use crate::{
     send::{self, Last, MAX_REASON, Sender, fitting_reason},
 };
 
-/// A Pong joins the output while less than this is unwritten; beyond, one Pong at most is owed.
+/// While less than this is unwritten, every Ping is answered. Beyond, one Pong at a time is: it
+/// waits for the frame that is being written, and while it waits another one at most is owed.
 const PONG_UNTIL: usize = 64 * 1024;
 
 /// One end of a WebSocket connection, after the opening handshake.
@@ -158,10 +159,7 @@ impl Connection {
     /// `None`, too.
     pub fn poll_output(&mut self) -> Option<&mut Output> {
         // First, because encoding fills the output up again.
-        if self.owed.is_some()
-            && self.output.len() < PONG_UNTIL
-            && let Some(payload) = self.owed.take()
-        {
+        if let Some(payload) = self.owed.take() {
             self.answer_ping(&payload);
         }
         if self.sender.has_work()
@@ -224,7 +222,15 @@ impl Connection {
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub fn start_message(
+    pub fn start_message(&mut self, kind: MessageKind) -> Result<(), SendError> {
+        self.start_message_with(kind, Compression::Auto)
+    }
+
+    /// Begins a message in pieces with a hint for the extensions.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn start_message_with(
         &mut self,
         kind: MessageKind,
         compression: Compression,
@@ -351,7 +357,8 @@ impl Connection {
         matches!(self.life, Life::Open)
     }
 
-    /// Whether a Pong waits until less than 64 KiB of output is unwritten. A newer Ping replaces it.
+    /// Whether a Pong waits for another one to be written, which happens while 64 KiB of output are
+    /// unwritten. A newer Ping replaces it.
     pub fn is_pong_owed(&self) -> bool {
         self.owed.is_some()
     }
@@ -516,7 +523,10 @@ impl Connection {
 
     /// Queues our Close; its code and reason were checked.
     fn queue_close(&mut self, code: Option<CloseCode>, reason: &str) {
-        self.owed = None;
+        if let Some(payload) = self.owed.take() {
+            // Nothing may follow our Close.
+            self.with_sender(|_, cx| cx.push_pong(&payload));
+        }
         self.life = Life::CloseSent;
         if let Err(error) = self.with_sender(|sender, cx| sender.close(code, reason, cx)) {
             self.fail_encoding(error);
@@ -529,7 +539,7 @@ impl Connection {
         if !matches!(self.life, Life::Open) {
             return;
         }
-        if self.output.len() < PONG_UNTIL {
+        if self.output.len() < PONG_UNTIL || !self.output.has_control() {
             self.with_sender(|_, cx| cx.push_pong(payload));
         } else {
             // RFC 6455 §5.5.3: "If an endpoint receives a Ping frame and has not yet sent Pong

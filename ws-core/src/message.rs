@@ -104,6 +104,13 @@ impl From<Bytes> for Message {
     }
 }
 
+impl From<&[u8]> for Message {
+    /// A binary message; copies.
+    fn from(bytes: &[u8]) -> Self {
+        Self::binary(bytes)
+    }
+}
+
 impl From<Vec<u8>> for Message {
     /// A binary message.
     fn from(bytes: Vec<u8>) -> Self {

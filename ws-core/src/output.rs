@@ -152,15 +152,7 @@ impl Output {
         header.mask = role.next_key();
         self.len += header.encoded_len() + payload.len();
         // Control frames stay in order: behind earlier ones that are still there.
-        let earlier = self
-            .queue
-            .iter_mut()
-            .take(3)
-            .find_map(|segment| match segment {
-                Segment::Control(frames) => Some(frames),
-                _ => None,
-            });
-        if let Some(frames) = earlier {
+        if let Some(frames) = self.control() {
             // A writer that never quite empties the segment must not make it grow.
             if frames.written >= frames.unwritten().len() {
                 frames.bytes.drain(..frames.written);
@@ -196,6 +188,22 @@ impl Output {
         }
         self.drop_written();
         header
+    }
+
+    /// Whether control frames that overtook data are not written yet.
+    pub(crate) fn has_control(&mut self) -> bool {
+        self.control().is_some()
+    }
+
+    /// They stand behind the frame that is being written, which is two segments at most.
+    fn control(&mut self) -> Option<&mut Frames> {
+        self.queue
+            .iter_mut()
+            .take(3)
+            .find_map(|segment| match segment {
+                Segment::Control(frames) => Some(frames),
+                _ => None,
+            })
     }
 
     fn insert_control(&mut self, at: usize, header: FrameHeader, payload: &[u8]) {

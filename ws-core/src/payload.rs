@@ -109,6 +109,18 @@ impl PartialEq<[u8]> for Payload {
     }
 }
 
+impl PartialEq<&[u8]> for Payload {
+    fn eq(&self, other: &&[u8]) -> bool {
+        self.as_slice() == *other
+    }
+}
+
+impl<const N: usize> PartialEq<&[u8; N]> for Payload {
+    fn eq(&self, other: &&[u8; N]) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&Bytes::copy_from_slice(self), f)
@@ -140,6 +152,13 @@ impl<const N: usize> From<&[u8; N]> for Payload {
     /// Copies.
     fn from(bytes: &[u8; N]) -> Self {
         bytes.as_slice().into()
+    }
+}
+
+impl From<&str> for Payload {
+    /// Copies.
+    fn from(text: &str) -> Self {
+        text.as_bytes().into()
     }
 }
 

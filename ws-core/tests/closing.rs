@@ -91,7 +91,7 @@ fn nothing_but_one_close_is_last() {
         |ws| drop(feed(ws, &mut BytesMut::new(), &close(b"\x03\xe9"))),
         |ws| drop(feed(ws, &mut BytesMut::new(), &masked(0x80, KEY, b""))),
         |ws| {
-            drop(ws.start_message(MessageKind::Binary, Default::default()));
+            drop(ws.start_message(MessageKind::Binary));
             drop(ws.send_chunk(b"part"));
         },
     ];
@@ -167,7 +167,7 @@ fn reply_made_between_closing_and_closed_still_goes_out() {
 fn answer_waits_for_the_message_that_is_being_sent_or_cuts_it_between_frames() {
     let streaming = || {
         let mut ws = server();
-        ws.start_message(MessageKind::Text, Default::default())
+        ws.start_message(MessageKind::Text)
             .unwrap();
         ws.send_chunk(b"to").unwrap();
         let mut input = BytesMut::from(&close(b"\x03\xe8")[..]);

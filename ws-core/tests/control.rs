@@ -144,7 +144,7 @@ fn pong_stays_at_a_frame_boundary_wherever_the_writer_is() {
 #[test]
 fn pong_goes_between_the_fragments_of_a_message_that_is_being_sent() {
     let mut ws = server();
-    ws.start_message(MessageKind::Text, Default::default())
+    ws.start_message(MessageKind::Text)
         .unwrap();
     ws.send_chunk(b"to").unwrap();
     feed(&mut ws, &mut BytesMut::new(), &masked(0x89, KEY, b""));

@@ -281,8 +281,7 @@ fn extensions_are_told_the_kind_the_length_and_the_hint() {
     let (first, log) = spy(RSV1, Scope::Message);
     let mut ws = server_of(vec![first]);
     ws.send_with(vec![b'a'; 3], Compression::Always).unwrap();
-    ws.start_message(MessageKind::Text, Compression::Auto)
-        .unwrap();
+    ws.start_message(MessageKind::Text).unwrap();
     ws.send_chunk(b"b").unwrap();
     ws.finish_message(b"").unwrap();
     assert_eq!(
@@ -322,8 +321,7 @@ fn whole_message_is_shown_in_one_chunk_however_it_came() {
     assert_eq!(receive(new, &masked(0xc1, KEY, b"")).events, [text("")]);
     // Sent in pieces, it is gathered as well.
     let mut ws = new();
-    ws.start_message(MessageKind::Text, Compression::Auto)
-        .unwrap();
+    ws.start_message(MessageKind::Text).unwrap();
     ws.send_chunk(b"Hel").unwrap();
     assert_eq!(written(&mut ws), b"");
     ws.finish_message(b"lo").unwrap();
@@ -379,8 +377,7 @@ fn both_directions_may_be_inside_of_a_message_at_once() {
         add_one(RSV2, Scope::Message).boxed(),
     ]);
     let mut input = BytesMut::new();
-    ws.start_message(MessageKind::Text, Compression::Auto)
-        .unwrap();
+    ws.start_message(MessageKind::Text).unwrap();
     feed(&mut ws, &mut input, &masked(0x61, KEY, b"I"));
     ws.send_chunk(b"a").unwrap();
     feed(&mut ws, &mut input, &masked(0x00, KEY, b"Ij"));

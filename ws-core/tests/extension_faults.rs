@@ -261,7 +261,7 @@ fn extension_that_cannot_encode_fails_a_streamed_message_too() {
         for (flaw, code, reason) in flaws() {
             let mut ws = sending(flaw, scope);
             let results = [
-                ws.start_message(MessageKind::Text, Compression::Auto),
+                ws.start_message(MessageKind::Text),
                 ws.send_chunk(b"a"),
                 ws.send_chunk(b"b!"),
                 ws.finish_message(b"c"),

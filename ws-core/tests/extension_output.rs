@@ -101,16 +101,14 @@ fn ping_waits_for_the_messages_before_it() {
 #[test]
 fn ping_goes_between_the_pieces_of_a_message_that_is_encoded() {
     let mut ws = server_of(vec![add_one(RSV1, Scope::Message).boxed()]);
-    ws.start_message(MessageKind::Text, Compression::Auto)
-        .unwrap();
+    ws.start_message(MessageKind::Text).unwrap();
     ws.send_chunk(b"a").unwrap();
     ws.ping(b"?").unwrap();
     ws.send_chunk(b"b").unwrap();
     ws.finish_message(b"").unwrap();
     assert_eq!(written(&mut ws), b"\x41\x01b\x89\x01?\x00\x01c\x80\x00");
     // With more than is encoded ahead, too.
-    ws.start_message(MessageKind::Binary, Compression::Auto)
-        .unwrap();
+    ws.start_message(MessageKind::Binary).unwrap();
     ws.send_chunk(vec![1; 100_000]).unwrap();
     ws.ping(b"?").unwrap();
     ws.finish_message(b"c").unwrap();
@@ -123,8 +121,7 @@ fn ping_goes_between_the_pieces_of_a_message_that_is_encoded() {
 #[test]
 fn message_that_is_given_up_ends_between_frames() {
     let mut ws = server_of(vec![add_one(RSV1, Scope::Message).boxed()]);
-    ws.start_message(MessageKind::Binary, Compression::Auto)
-        .unwrap();
+    ws.start_message(MessageKind::Binary).unwrap();
     ws.send_chunk(vec![1; 100_000]).unwrap();
     ws.fail(CloseCode::INTERNAL_ERROR, "").unwrap();
     let kinds = kinds(&mut ws);

@@ -66,7 +66,7 @@ fn server_masks_nothing_that_it_sends() {
     feed(&mut ws, &mut input, &masked(0x89, KEY, b"ping"));
     ws.ping(b"ping").unwrap();
     ws.unsolicited_pong(b"pong").unwrap();
-    ws.start_message(ws_core::MessageKind::Text, Default::default())
+    ws.start_message(ws_core::MessageKind::Text)
         .unwrap();
     ws.send_chunk(b"part").unwrap();
     ws.finish_message(b"").unwrap();
@@ -312,7 +312,7 @@ fn nothing_is_sent_behind_our_close() {
     ws.close(1000.into(), "").unwrap();
     assert_eq!(ws.send("late"), Err(SendError::Closed));
     assert_eq!(
-        ws.start_message(ws_core::MessageKind::Binary, Default::default()),
+        ws.start_message(ws_core::MessageKind::Binary),
         Err(SendError::Closed)
     );
     assert_eq!(ws.ping(b""), Err(SendError::Closed));

@@ -361,8 +361,7 @@ fn sending_costs_the_same_each_and_is_encoded_a_little_ahead() {
             let mut ws = side.connection_with(Config::default(), make());
             let (heap, (polls, most)) = measured(|| {
                 ws.send(pattern(n)).unwrap();
-                ws.start_message(MessageKind::Binary, Compression::Auto)
-                    .unwrap();
+                ws.start_message(MessageKind::Binary).unwrap();
                 for _ in 0..n / 1000 {
                     ws.send_chunk(vec![7; 100]).unwrap();
                 }

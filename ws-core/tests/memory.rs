@@ -312,7 +312,7 @@ fn traffic(side: Side, ws: &mut Connection) {
     written(ws);
     assert!(!ws.is_pong_owed());
     ws.ping(b"ping").unwrap();
-    ws.start_message(ws_core::MessageKind::Binary, Default::default())
+    ws.start_message(ws_core::MessageKind::Binary)
         .unwrap();
     ws.send_chunk(vec![1; 5000]).unwrap();
     ws.finish_message(vec![1; 5000]).unwrap();

@@ -14,7 +14,7 @@ use ws_core::{
 };
 
 fn start(ws: &mut Connection, kind: MessageKind) {
-    ws.start_message(kind, Compression::Auto).unwrap();
+    ws.start_message(kind).unwrap();
 }
 
 // R6455-6.1-a
@@ -23,8 +23,7 @@ fn data_is_sent_in_open_only_and_before_our_close() {
     let try_all = |ws: &mut Connection| {
         [
             ws.send("text").is_ok(),
-            ws.start_message(MessageKind::Binary, Compression::Auto)
-                .is_ok(),
+            ws.start_message(MessageKind::Binary).is_ok(),
             ws.send_chunk(b"a").is_ok(),
             ws.finish_message(b"b").is_ok(),
             ws.ping(b"").is_ok(),
@@ -135,7 +134,7 @@ fn unfinished_message_cannot_be_left_behind_silently() {
     ws.send_chunk(b"half").unwrap();
     assert_eq!(ws.send("next"), Err(SendError::MessageInProgress));
     assert_eq!(
-        ws.start_message(MessageKind::Text, Compression::Auto),
+        ws.start_message(MessageKind::Text),
         Err(SendError::MessageInProgress)
     );
     assert_eq!(

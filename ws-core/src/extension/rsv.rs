@@ -86,7 +86,8 @@ impl fmt::Debug for Rsv {
 
 /// The bits that an extension uses, and on which frames of a marked unit they stand.
 ///
-/// A unit is marked when all the claimed bits are set; some of them alone are a violation.
+/// A unit is marked when all the claimed bits are set; some of them alone are a violation. A claim
+/// of no bits is [`RsvClaim::None`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RsvClaim {
     /// Uses no bit: sees every message.

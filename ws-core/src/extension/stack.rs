@@ -36,7 +36,11 @@ impl Extensions {
     /// [`StackError::Clash`] if one of its bits is taken, [`StackError::FrameScope`] if it works on
     /// messages behind one that works on frames. The stack is unchanged then.
     pub fn push(&mut self, name: &str, extension: Box<dyn Extension>) -> Result<(), StackError> {
-        let (claim, scope) = (extension.claim(), extension.scope());
+        let scope = extension.scope();
+        let claim = match extension.claim() {
+            claim if claim.bits().is_empty() => RsvClaim::None,
+            claim => claim,
+        };
         let clash = claim.bits().intersection(self.claimed);
         if let Some(first) = self
             .layers

@@ -42,7 +42,9 @@ impl<'a> Chunk<'a> {
     }
 }
 
-/// Bounded room for the output of one call.
+/// Bounded room for the output of one call: at least one byte, and often no more.
+///
+/// An extension that makes several bytes at once keeps those that did not fit for the next call.
 #[derive(Debug)]
 pub struct Sink<'a> {
     buffer: &'a mut Vec<u8>,

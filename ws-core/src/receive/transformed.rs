@@ -16,7 +16,7 @@ use bytes::{Buf, BytesMut};
 
 use super::{Context, DataFrame, DataStep, Incoming, unmask_piece};
 use crate::{
-    Event, WORK_PER_CALL,
+    Event, UNLIMITED, WORK_PER_CALL,
     extension::{
         Chain, ChainError, ChainStatus, Compression, Direction, Extensions, Mark, MessageInfo, Rsv,
         RsvClaim, Scope,
@@ -77,7 +77,7 @@ pub(super) fn begin(
             let mark = if marked { Mark::Marked } else { Mark::Unmarked };
             layer
                 .begin_decode(&unit, mark)
-                .map_err(|error| fault(error, usize::MAX))?;
+                .map_err(|error| message_fault(error, UNLIMITED))?;
         }
         if layer.decode.is_active() {
             any = true;
@@ -210,7 +210,7 @@ impl Run<'_> {
             let status = self
                 .messages
                 .run(feed, last && self.fin, out, room, work, max_message)
-                .map_err(|error| fault(error, max_message))?;
+                .map_err(|error| message_fault(error, max_message))?;
             return Ok(match status {
                 ChainStatus::Full => Decoded::Suspended,
                 ChainStatus::Starved if !last => Decoded::Starved,
@@ -221,7 +221,7 @@ impl Run<'_> {
             let status = self
                 .frames
                 .run(feed, last, out, room, work, max_frame)
-                .map_err(|error| fault(error, max_frame))?;
+                .map_err(|error| frame_fault(error, max_frame))?;
             return Ok(match status {
                 ChainStatus::Full => Decoded::Suspended,
                 ChainStatus::Starved => Decoded::Starved,
@@ -234,7 +234,7 @@ impl Run<'_> {
                 let status = self
                     .frames
                     .run(feed, last, self.between, STEP, work, max_frame)
-                    .map_err(|error| fault(error, max_frame))?;
+                    .map_err(|error| frame_fault(error, max_frame))?;
                 *self.between_done = status == ChainStatus::Finished;
                 starved = status == ChainStatus::Starved;
             }
@@ -250,7 +250,7 @@ impl Run<'_> {
                     work,
                     max_message,
                 )
-                .map_err(|error| fault(error, max_message))?;
+                .map_err(|error| message_fault(error, max_message))?;
             let taken = self.between.len().saturating_sub(unit.len());
             self.between.drain(..taken);
             match status {
@@ -264,9 +264,16 @@ impl Run<'_> {
     }
 }
 
-fn fault(error: ChainError, limit: usize) -> Fault {
+fn message_fault(error: ChainError, limit: usize) -> Fault {
     match error {
         ChainError::Extension { name, code, reason } => Fault::Extension { name, code, reason },
         ChainError::TooBig => Fault::MessageTooBig { limit },
+    }
+}
+
+fn frame_fault(error: ChainError, limit: usize) -> Fault {
+    match error {
+        ChainError::TooBig => Fault::FrameTooBig { limit },
+        error => message_fault(error, limit),
     }
 }

@@ -10,7 +10,8 @@ use limits_support::{BINARY, CLOSE, PONG, Side, TEXT, config, parse, written};
 use peer::{bytes, other, payload, side, stack, stream};
 use proptest::{prelude::*, sample::Index};
 use ws_core::{
-    ClosedBy, Config, Connection, Event, Fault, Message, Receive, extension::Compression,
+    ClosedBy, Config, Connection, Event, Fault, Message, MessageKind, Receive,
+    extension::Compression,
 };
 
 /// The limits are small enough to be met.
@@ -37,9 +38,26 @@ fn run(mut ws: Connection, bytes: &[u8], places: &[usize]) -> (Vec<Event>, Vec<u
     poll(&mut ws, &mut input, &mut told);
     assert!(ws.is_closed());
     forget_part_before_fault(&mut told);
+    check_text(&told);
     let output = written(&mut ws);
     assert_eq!(ws.memory_usage(), 0, "nothing is kept at the end");
     (told, output)
+}
+
+/// Text is UTF-8 when it is complete.
+fn check_text(told: &[Event]) {
+    let mut text: Option<Vec<u8>> = None;
+    for event in told {
+        match (event, &mut text) {
+            (Event::Message(Message::Text(text)), _) => {
+                assert_eq!(text.as_str().as_bytes(), text.as_bytes());
+            }
+            (Event::Start(kind), _) => text = (*kind == MessageKind::Text).then(Vec::new),
+            (Event::Chunk(chunk), Some(text)) => text.extend_from_slice(chunk),
+            (Event::End, Some(text)) => assert!(std::str::from_utf8(text).is_ok()),
+            _ => {}
+        }
+    }
 }
 
 /// How much of a streamed message is told before a fault inside of it depends on how it came.

@@ -28,6 +28,8 @@ pub(crate) fn payload() -> impl Strategy<Value = Vec<u8>> {
     ];
     prop_oneof![
         8 => text.prop_map(String::into_bytes),
+        // The last code point lacks an octet.
+        1 => "[a-c]{0,40}[é€𝄞]{1,3}".prop_map(|text| text.as_bytes()[..text.len() - 1].to_vec()),
         1 => prop::collection::vec(any::<u8>(), 0..40),
         1 => (60_000..70_000_usize).prop_map(|n| vec![b'x'; n]),
     ]
@@ -131,7 +133,7 @@ pub(crate) fn stack(which: usize) -> Extensions {
     let mut stack = Extensions::none();
     let mut push = |name, extension: Box<dyn Extension>| stack.push(name, extension).unwrap();
     if which & 1 != 0 {
-        push("runs", Box::new(RunLength::default()));
+        push("runs", Box::<RunLength>::default());
     }
     if which & 2 != 0 {
         push("whole", Box::new(Reverse::messages()));

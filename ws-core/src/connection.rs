@@ -8,7 +8,7 @@ use bytes::{Buf, BytesMut};
 use crate::{
     CloseCode, Closed, ClosedBy, Config, Event, FrameObserver, Message, MessageKind, Opcode,
     Output, Payload, Role, SendError, Text, Unfinished,
-    extension::{ChainError, Compression, Extensions},
+    extension::{ChainError, Compression, Direction, Extensions},
     fault::Fault,
     frame::MAX_CONTROL_PAYLOAD,
     observer::Observer,
@@ -486,6 +486,7 @@ impl Connection {
             ),
         };
         self.sender.abandon();
+        self.stack.drop_unit(Direction::Encode);
         self.stop_receiving();
         let fault = Fault::Extension {
             name: name.clone(),
@@ -552,6 +553,7 @@ impl Connection {
     /// Nothing more will be received: what came of an unfinished message is given back.
     fn stop_receiving(&mut self) {
         self.receiver = Receiver::default();
+        self.stack.drop_unit(Direction::Decode);
     }
 
     fn close_received(&mut self, code: Option<CloseCode>, reason: Text) -> Event {

@@ -6,7 +6,7 @@ use alloc::{boxed::Box, collections::VecDeque};
 
 use crate::{
     CloseCode, Config, Message, MessageKind, Opcode, Payload, Role, SendError, Text, WORK_PER_CALL,
-    extension::{ChainError, Compression, Extensions, Rsv},
+    extension::{ChainError, Compression, Direction, Extensions, Rsv},
     frame::{FrameHeader, MAX_CONTROL_PAYLOAD},
     observer::{FrameDirection, ObservedFrame, Observer},
     output::Output,
@@ -284,6 +284,7 @@ impl Sender {
                     Some(other) => {
                         // RFC 6455 §5.5.1 allows a Close in the middle of a fragmented message.
                         self.encoding = None;
+                        cx.stack.drop_unit(Direction::Encode);
                         self.queue.push_front(other);
                     }
                 },

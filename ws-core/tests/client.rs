@@ -31,8 +31,7 @@ fn client_masks_every_frame() {
     feed(&mut ws, &mut input, &unmasked(0x89, b"ping"));
     ws.ping(b"ping").unwrap();
     ws.unsolicited_pong(b"").unwrap();
-    ws.start_message(MessageKind::Text)
-        .unwrap();
+    ws.start_message(MessageKind::Text).unwrap();
     ws.send_chunk(b"part").unwrap();
     ws.finish_message(b"").unwrap();
     ws.close(CloseCode::NORMAL, "bye").unwrap();
@@ -108,8 +107,7 @@ fn rt_48_keys_of_10_000_frames_are_distinct_and_those_of_the_source() {
     while keys.len() < 10_000 {
         ws.send(vec![1; 25]).unwrap();
         ws.ping(b"").unwrap();
-        ws.start_message(MessageKind::Binary)
-            .unwrap();
+        ws.start_message(MessageKind::Binary).unwrap();
         ws.send_chunk(b"a").unwrap();
         ws.finish_message(b"b").unwrap();
         let mut sent = written(&mut ws);

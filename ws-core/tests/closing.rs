@@ -167,8 +167,7 @@ fn reply_made_between_closing_and_closed_still_goes_out() {
 fn answer_waits_for_the_message_that_is_being_sent_or_cuts_it_between_frames() {
     let streaming = || {
         let mut ws = server();
-        ws.start_message(MessageKind::Text)
-            .unwrap();
+        ws.start_message(MessageKind::Text).unwrap();
         ws.send_chunk(b"to").unwrap();
         let mut input = BytesMut::from(&close(b"\x03\xe8")[..]);
         assert_eq!(ws.poll_event(&mut input), Some(Event::Closing));

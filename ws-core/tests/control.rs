@@ -144,8 +144,7 @@ fn pong_stays_at_a_frame_boundary_wherever_the_writer_is() {
 #[test]
 fn pong_goes_between_the_fragments_of_a_message_that_is_being_sent() {
     let mut ws = server();
-    ws.start_message(MessageKind::Text)
-        .unwrap();
+    ws.start_message(MessageKind::Text).unwrap();
     ws.send_chunk(b"to").unwrap();
     feed(&mut ws, &mut BytesMut::new(), &masked(0x89, KEY, b""));
     ws.finish_message(b"gether").unwrap();
@@ -185,15 +184,14 @@ fn one_pong_at_most_is_owed_while_the_peer_does_not_read() {
     let unwritten = ws.unwritten();
     for i in 0..10_000_u32 {
         feed(&mut ws, &mut input, &masked(0x89, KEY, &i.to_be_bytes()));
-        assert!(ws.is_pong_owed());
-        assert_eq!(ws.unwritten(), unwritten);
+        assert_eq!(ws.is_pong_owed(), i > 0);
+        assert_eq!(ws.unwritten(), unwritten + 6, "one Pong waits, one is owed");
     }
     let sent = frames(&written(&mut ws));
-    assert_eq!(sent.len(), 2);
-    assert_eq!(
-        (sent[1].first, &sent[1].payload[..]),
-        (0x8a, &9999_u32.to_be_bytes()[..])
-    );
+    let pongs: Vec<_> = sent.iter().filter(|frame| frame.first == 0x8a).collect();
+    assert_eq!((sent.len(), pongs.len()), (3, 2));
+    assert_eq!(pongs[0].payload, 0_u32.to_be_bytes());
+    assert_eq!(pongs[1].payload, 9999_u32.to_be_bytes());
     assert!(!ws.is_pong_owed());
 }
 
@@ -268,15 +266,35 @@ fn unsolicited_pong_and_ping_can_be_sent() {
 
 // R6455-5.5.2-b
 #[test]
-fn owed_pong_waits_for_the_next_frame_boundary_and_not_for_all_data() {
+fn pong_waits_for_the_frame_being_written_however_much_is_behind_it() {
     let mut ws = server_with(config(|config| config.max_sent_frame = 16 * 1024));
-    ws.send(vec![0; 96 * 1024]).unwrap();
-    feed(&mut ws, &mut BytesMut::new(), &masked(0x89, KEY, b"!"));
-    assert!(ws.is_pong_owed());
+    ws.send(vec![0; 128 * 1024]).unwrap();
     let mut sent = write_some(&mut ws, 40 * 1024);
+    feed(&mut ws, &mut BytesMut::new(), &masked(0x89, KEY, b"!"));
+    assert!(!ws.is_pong_owed());
     sent.extend(written(&mut ws));
     let kinds: Vec<u8> = frames(&sent).iter().map(|frame| frame.first).collect();
-    assert_eq!(kinds, [0x02, 0x00, 0x00, 0x8a, 0x00, 0x00, 0x80]);
+    assert_eq!(
+        kinds,
+        [0x02, 0x00, 0x00, 0x8a, 0x00, 0x00, 0x00, 0x00, 0x80]
+    );
+}
+
+// R6455-5.5.2-a
+#[test]
+fn pong_that_is_owed_goes_out_in_front_of_our_close() {
+    let mut ws = server();
+    ws.send(vec![0; 64 * 1024]).unwrap();
+    let mut input = BytesMut::new();
+    feed(&mut ws, &mut input, &masked(0x89, KEY, b"1"));
+    feed(&mut ws, &mut input, &masked(0x89, KEY, b"2"));
+    assert!(ws.is_pong_owed());
+    ws.close(ws_core::CloseCode::NORMAL, "").unwrap();
+    let kinds: Vec<u8> = frames(&written(&mut ws))
+        .iter()
+        .map(|frame| frame.first)
+        .collect();
+    assert_eq!(kinds, [0x8a, 0x8a, 0x82, 0x88]);
 }
 
 // R6455-5.5.2-b, R6455-5.5.3-a

@@ -13,9 +13,7 @@ use support::{
 use ws_core::{
     CloseCode, ClosedBy, Config, Connection, Event, Extension, Fault, MessageKind, Receive,
     SendError,
-    extension::{
-        Chunk, Compression, ExtensionError, Mark, MessageInfo, Progress, RsvClaim, Scope, Sink,
-    },
+    extension::{Chunk, ExtensionError, Mark, MessageInfo, Progress, RsvClaim, Scope, Sink},
 };
 
 /// Where, and how, an extension misbehaves. Otherwise it changes nothing.

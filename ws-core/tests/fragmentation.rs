@@ -213,14 +213,12 @@ fn sent_message_is_cut_into_valid_fragments_where_that_is_asked_for() {
 #[test]
 fn streamed_message_is_a_valid_series_of_fragments() {
     let mut ws = server();
-    ws.start_message(MessageKind::Text)
-        .unwrap();
+    ws.start_message(MessageKind::Text).unwrap();
     ws.send_chunk(b"Hel").unwrap();
     ws.send_chunk(b"").unwrap();
     ws.send_chunk(b"lo").unwrap();
     ws.finish_message(b"").unwrap();
-    ws.start_message(MessageKind::Binary)
-        .unwrap();
+    ws.start_message(MessageKind::Binary).unwrap();
     ws.finish_message(b"!").unwrap();
     let frame = |first, payload: &[u8]| Sent {
         first,

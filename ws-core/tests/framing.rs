@@ -66,8 +66,7 @@ fn server_masks_nothing_that_it_sends() {
     feed(&mut ws, &mut input, &masked(0x89, KEY, b"ping"));
     ws.ping(b"ping").unwrap();
     ws.unsolicited_pong(b"pong").unwrap();
-    ws.start_message(ws_core::MessageKind::Text)
-        .unwrap();
+    ws.start_message(ws_core::MessageKind::Text).unwrap();
     ws.send_chunk(b"part").unwrap();
     ws.finish_message(b"").unwrap();
     feed(&mut ws, &mut input, b"\x88\x82\0\0\0\0\x03\xe8");

@@ -14,7 +14,6 @@ use limits_support::{
 };
 use ws_core::{
     Config, Connection, Event, Extensions, Fault, Message, MessageKind, Receive, UNLIMITED,
-    extension::Compression,
 };
 
 /// Bytes of input or output that one call may work through.

@@ -9,10 +9,12 @@ use bytes::{Buf, Bytes, BytesMut};
 use heap::{Heap, measured};
 use limits_support::{
     BINARY, CLOSE, FIRST, LAST, MORE, PING, PONG, SIDES, Side, TEXT, config, events,
-    extensions::{Counters, Inflate, only},
+    extensions::{Counters, Inflate, Reverse, only},
     feed, pattern, written,
 };
-use ws_core::{CloseCode, Config, Connection, Event, Extensions, Message, Receive, UNLIMITED};
+use ws_core::{
+    CloseCode, Config, Connection, Event, Extensions, Message, MessageKind, Receive, UNLIMITED,
+};
 
 fn message(event: Option<Event>) -> Message {
     match event {
@@ -312,8 +314,7 @@ fn traffic(side: Side, ws: &mut Connection) {
     written(ws);
     assert!(!ws.is_pong_owed());
     ws.ping(b"ping").unwrap();
-    ws.start_message(ws_core::MessageKind::Binary)
-        .unwrap();
+    ws.start_message(MessageKind::Binary).unwrap();
     ws.send_chunk(vec![1; 5000]).unwrap();
     ws.finish_message(vec![1; 5000]).unwrap();
     written(ws);
@@ -390,5 +391,26 @@ fn connection_that_ended_keeps_nothing_of_an_unfinished_message() {
         ws.input_ended();
         feed(&mut ws, b"");
         assert_eq!((ws.memory_usage(), ws.unfinished()), (0, None));
+    }
+}
+
+#[test]
+fn connection_that_failed_keeps_nothing_of_what_extensions_gathered() {
+    for side in SIDES {
+        let stack = only("reverse", Reverse::messages());
+        let mut ws = side.connection_with(Config::default(), stack);
+        ws.start_message(MessageKind::Binary).unwrap();
+        for _ in 0..10 {
+            ws.send_chunk(pattern(50_000)).unwrap();
+            written(&mut ws);
+        }
+        feed(&mut ws, &side.incoming(FIRST, &pattern(500_000)));
+        assert!(ws.memory_usage() >= 1_000_000, "both are gathered");
+        ws.fail(CloseCode::GOING_AWAY, "").unwrap();
+        feed(&mut ws, b"");
+        let frames = limits_support::parse(&written(&mut ws));
+        assert_eq!(frames.len(), 1);
+        assert_eq!(frames[0].first, CLOSE);
+        assert_eq!(ws.memory_usage(), 0);
     }
 }

@@ -10,7 +10,6 @@ use support::{
 };
 use ws_core::{
     CloseCode, ClosedBy, Connection, Event, Message, MessageKind, Payload, SendError, Text,
-    extension::Compression,
 };
 
 fn start(ws: &mut Connection, kind: MessageKind) {

@@ -100,7 +100,7 @@ impl ChainError {
 }
 
 impl Layer {
-    fn stage(&mut self, direction: Direction) -> &mut Stage {
+    pub(crate) fn stage(&mut self, direction: Direction) -> &mut Stage {
         match direction {
             Direction::Encode => &mut self.encode,
             Direction::Decode => &mut self.decode,

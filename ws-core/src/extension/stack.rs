@@ -3,7 +3,7 @@
 use alloc::{boxed::Box, vec::Vec};
 use core::fmt;
 
-use super::{Extension, Rsv, RsvClaim, Scope, chain::Stage};
+use super::{Direction, Extension, Rsv, RsvClaim, Scope, chain::Stage};
 
 /// What was agreed for one connection: a stack of extensions that keeps the RSV contract.
 #[derive(Default)]
@@ -118,6 +118,13 @@ impl Extensions {
             .take_while(|layer| layer.scope != Scope::Frame)
             .count();
         self.layers.split_at_mut(messages)
+    }
+
+    /// Gives back what lies between the extensions of a message that will not be completed.
+    pub(crate) fn drop_unit(&mut self, direction: Direction) {
+        for layer in &mut self.layers {
+            layer.stage(direction).begin(false);
+        }
     }
 
     pub(crate) fn park(&mut self) {

@@ -132,7 +132,19 @@ pub(super) fn read(
         max_frame: cx.config.max_frame,
         max_message: limit,
     };
-    let complete = run.decode(&mut feed, last, out, room, work)?;
+    let complete = run.decode(&mut feed, last, out, room, work);
+
+    // Faults act in stream order: what was decoded before a failure is judged before it.
+    let (from, new) = if streams {
+        (message.buffer.len(), chunk.len())
+    } else {
+        (before, message.buffer.len().saturating_sub(before))
+    };
+    message.check_decoded(from, &chunk)?;
+    if !streams && message.buffer.len() > limit {
+        return Err(Fault::MessageTooBig { limit });
+    }
+    let complete = complete?;
 
     // What was not consumed waits in the frame.
     let consumed = offered.saturating_sub(feed.len());
@@ -145,21 +157,7 @@ pub(super) fn read(
     } else {
         frame.piece.advance(consumed);
     }
-    let new = if streams { &chunk } else { &message.buffer }
-        .len()
-        .saturating_sub(before);
     frame.data_len = frame.data_len.saturating_add(new as u64);
-    if !streams && message.buffer.len() > limit {
-        return Err(Fault::MessageTooBig { limit });
-    }
-    message.check_decoded(
-        if streams {
-            message.buffer.len()
-        } else {
-            before
-        },
-        &chunk,
-    )?;
     frame.decoded = matches!(complete, Decoded::Frame);
     if !chunk.is_empty() {
         return Ok(DataStep::Event(Event::Chunk(chunk.into())));

@@ -167,11 +167,7 @@ impl Connection {
         {
             self.fail_encoding(error);
         }
-        if self.output.is_empty() {
-            None
-        } else {
-            Some(&mut self.output)
-        }
+        if self.output.is_empty() { None } else { Some(&mut self.output) }
     }
 
     /// Writes out everything to a blocking writer.
@@ -321,9 +317,7 @@ impl Connection {
     /// Tells the extensions that the connection rests. Does nothing inside of a message.
     pub fn park(&mut self) {
         if self.sender.is_between_messages()
-            && self
-                .unfinished()
-                .is_none_or(|unfinished| !unfinished.in_message)
+            && self.unfinished().is_none_or(|unfinished| !unfinished.in_message)
         {
             self.stack.park();
         }
@@ -479,20 +473,14 @@ impl Connection {
     fn fail_encoding(&mut self, error: ChainError) -> SendError {
         let (name, code, reason) = match error {
             ChainError::Extension { name, code, reason } => (name, code, reason),
-            ChainError::TooBig => (
-                "".into(),
-                CloseCode::INTERNAL_ERROR,
-                "more than can be gathered".into(),
-            ),
+            ChainError::TooBig => {
+                ("".into(), CloseCode::INTERNAL_ERROR, "more than can be gathered".into())
+            }
         };
         self.sender.abandon();
         self.stack.drop_unit(Direction::Encode);
         self.stop_receiving();
-        let fault = Fault::Extension {
-            name: name.clone(),
-            code,
-            reason: reason.clone(),
-        };
+        let fault = Fault::Extension { name: name.clone(), code, reason: reason.clone() };
         let code = self.code_for(&fault);
         let text = fitting_reason(&alloc::string::ToString::to_string(&fault));
         let read = self.read_before(code, text.as_str());
@@ -561,18 +549,8 @@ impl Connection {
         // RFC 6455 §7.1.5: 1005 "If this Close control frame contains no status code".
         let told = code.unwrap_or(CloseCode::NO_STATUS);
         let awaited = self.is_close_awaited();
-        let by = if awaited {
-            ClosedBy::Local
-        } else {
-            ClosedBy::Peer
-        };
-        let closed = Closed {
-            by,
-            code: told,
-            reason,
-            clean: true,
-            fault: None,
-        };
+        let by = if awaited { ClosedBy::Local } else { ClosedBy::Peer };
+        let closed = Closed { by, code: told, reason, clean: true, fault: None };
         if awaited {
             self.life = Life::Closed;
             return Event::Closed(closed);
@@ -597,11 +575,7 @@ impl Connection {
     /// The transport ended without a Close.
     fn lost(&mut self) -> Event {
         self.stop_receiving();
-        let by = if self.is_close_awaited() {
-            ClosedBy::Local
-        } else {
-            ClosedBy::Peer
-        };
+        let by = if self.is_close_awaited() { ClosedBy::Local } else { ClosedBy::Peer };
         self.life = Life::Closed;
         Event::Closed(Closed {
             by,
@@ -619,16 +593,8 @@ impl Connection {
                 // RFC 6455 §5.5.1: "When sending a Close frame in response, the endpoint typically
                 // echos the status code it received." The reason is not repeated.
                 let (code, reason) = match &closed {
-                    Closed {
-                        fault: Some(_),
-                        code,
-                        reason,
-                        ..
-                    } => (Some(*code), reason.as_str()),
-                    Closed {
-                        code: CloseCode::NO_STATUS,
-                        ..
-                    } => (None, ""),
+                    Closed { fault: Some(_), code, reason, .. } => (Some(*code), reason.as_str()),
+                    Closed { code: CloseCode::NO_STATUS, .. } => (None, ""),
                     Closed { code, .. } => (Some(*code), ""),
                 };
                 // RFC 6455 §5.5.1: "If an endpoint receives a Close frame and did not previously
@@ -648,13 +614,7 @@ impl Connection {
 
 impl Closed {
     fn local(code: CloseCode, reason: Text, fault: Option<Box<Fault>>) -> Self {
-        Self {
-            by: ClosedBy::Local,
-            code,
-            reason,
-            clean: false,
-            fault,
-        }
+        Self { by: ClosedBy::Local, code, reason, clean: false, fault }
     }
 }
 

@@ -87,9 +87,7 @@ pub struct Agreed {
 
 impl fmt::Debug for Agreed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Agreed")
-            .field("response", &self.response)
-            .finish_non_exhaustive()
+        f.debug_struct("Agreed").field("response", &self.response).finish_non_exhaustive()
     }
 }
 
@@ -103,18 +101,12 @@ pub struct NegotiationError {
 impl NegotiationError {
     /// A reason that concerns the extension as a whole.
     pub fn new(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            parameter: None,
-            reason: reason.into(),
-        }
+        Self { parameter: None, reason: reason.into() }
     }
 
     /// A reason that concerns one parameter.
     pub fn parameter(name: &str, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            parameter: Some(name.into()),
-            reason: reason.into(),
-        }
+        Self { parameter: Some(name.into()), reason: reason.into() }
     }
 
     /// The parameter that was at fault, if it was one.
@@ -253,15 +245,8 @@ impl ExtensionError {
     /// Fails the connection with `code`, for example [`CloseCode::INVALID_PAYLOAD`] for corrupt
     /// data. A code that may not be sent becomes [`CloseCode::INTERNAL_ERROR`].
     pub fn new(code: CloseCode, reason: impl Into<Cow<'static, str>>) -> Self {
-        let code = if code.is_sendable() {
-            code
-        } else {
-            CloseCode::INTERNAL_ERROR
-        };
-        Self {
-            code,
-            reason: reason.into(),
-        }
+        let code = if code.is_sendable() { code } else { CloseCode::INTERNAL_ERROR };
+        Self { code, reason: reason.into() }
     }
 
     /// The code that the connection fails with.

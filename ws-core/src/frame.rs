@@ -69,16 +69,7 @@ impl FrameHeader {
         let Some((mask, at)) = masking_key(input, second, at) else {
             return Ok(None);
         };
-        Ok(Some((
-            Self {
-                fin,
-                rsv,
-                opcode,
-                mask,
-                len,
-            },
-            at,
-        )))
+        Ok(Some((Self { fin, rsv, opcode, mask, len }, at)))
     }
 
     /// Appends the header to `output`, its length in the shortest form.
@@ -150,11 +141,7 @@ pub(crate) fn length(input: &[u8]) -> Result<Option<(u64, usize)>, Fault> {
                 return Ok(None);
             };
             let len = u64::from(u16::from_be_bytes(*octets));
-            if len < 126 {
-                Err(Fault::LengthNotMinimal)
-            } else {
-                Ok(Some((len, 4)))
-            }
+            if len < 126 { Err(Fault::LengthNotMinimal) } else { Ok(Some((len, 4))) }
         }
         127 => {
             // RFC 6455 §5.2: "the most significant bit MUST be 0"
@@ -165,11 +152,7 @@ pub(crate) fn length(input: &[u8]) -> Result<Option<(u64, usize)>, Fault> {
                 return Ok(None);
             };
             let len = u64::from_be_bytes(*octets);
-            if len <= 0xffff {
-                Err(Fault::LengthNotMinimal)
-            } else {
-                Ok(Some((len, 10)))
-            }
+            if len <= 0xffff { Err(Fault::LengthNotMinimal) } else { Ok(Some((len, 10))) }
         }
         len => Ok(Some((u64::from(len), 2))),
     }
@@ -191,13 +174,7 @@ mod tests {
     use alloc::vec::Vec;
 
     fn header(len: u64) -> FrameHeader {
-        FrameHeader {
-            fin: true,
-            rsv: Rsv::NONE,
-            opcode: Opcode::Binary,
-            mask: None,
-            len,
-        }
+        FrameHeader { fin: true, rsv: Rsv::NONE, opcode: Opcode::Binary, mask: None, len }
     }
 
     fn encoded(header: FrameHeader) -> Vec<u8> {
@@ -216,10 +193,7 @@ mod tests {
         assert_eq!(encoded(header(127)), b"\x82\x7e\x00\x7f");
         assert_eq!(encoded(header(65_535)), b"\x82\x7e\xff\xff");
         assert_eq!(encoded(header(65_536)), b"\x82\x7f\0\0\0\0\0\x01\0\0");
-        let masked = FrameHeader {
-            mask: Some([1, 2, 3, 4]),
-            ..header(126)
-        };
+        let masked = FrameHeader { mask: Some([1, 2, 3, 4]), ..header(126) };
         assert_eq!(encoded(masked), b"\x82\xfe\x00\x7e\x01\x02\x03\x04");
     }
 
@@ -228,10 +202,7 @@ mod tests {
     fn every_header_is_read_back_once_it_is_complete_and_not_before() {
         for len in [0, 1, 125, 126, 127, 65_535, 65_536, u64::MAX >> 1] {
             for mask in [None, Some([0xde, 0xad, 0xbe, 0xef])] {
-                let header = FrameHeader {
-                    mask,
-                    ..header(len)
-                };
+                let header = FrameHeader { mask, ..header(len) };
                 let bytes = encoded(header);
                 for cut in 0..bytes.len() {
                     assert_eq!(FrameHeader::decode(&bytes[..cut]), Ok(None));
@@ -244,14 +215,8 @@ mod tests {
     // R6455-5.2-f, R6455-5.2-h
     #[test]
     fn bad_lengths_are_refused_by_the_octet_that_proves_it() {
-        assert_eq!(
-            FrameHeader::decode(b"\x82\xff\x80"),
-            Err(Fault::LengthTopBit)
-        );
-        assert_eq!(
-            FrameHeader::decode(b"\x82\xfe\x00\x7d"),
-            Err(Fault::LengthNotMinimal)
-        );
+        assert_eq!(FrameHeader::decode(b"\x82\xff\x80"), Err(Fault::LengthTopBit));
+        assert_eq!(FrameHeader::decode(b"\x82\xfe\x00\x7d"), Err(Fault::LengthNotMinimal));
         assert_eq!(
             FrameHeader::decode(b"\x82\xff\0\0\0\0\0\0\xff\xff"),
             Err(Fault::LengthNotMinimal)

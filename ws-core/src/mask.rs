@@ -8,9 +8,7 @@
 pub fn apply_mask(data: &mut [u8], key: [u8; 4], offset: u64) {
     // RFC 6455 §5.3: "Octet i of the transformed data ("transformed-octet-i") is the XOR of octet
     // i of the original data ("original-octet-i") with octet at index i modulo 4 of the masking key".
-    let key = u32::from_le_bytes(key)
-        .rotate_right(8 * (offset & 3) as u32)
-        .to_le_bytes();
+    let key = u32::from_le_bytes(key).rotate_right(8 * (offset & 3) as u32).to_le_bytes();
     let [a, b, c, d] = key;
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
     // A loop over blocks of constant length becomes vector instructions.
@@ -36,23 +34,12 @@ mod tests {
         for start in 0..64 {
             for len in 0..300 {
                 let original = &source[start..start + len];
-                let expected: Vec<u8> = original
-                    .iter()
-                    .enumerate()
-                    .map(|(i, octet)| octet ^ key[i % 4])
-                    .collect();
+                let expected: Vec<u8> =
+                    original.iter().enumerate().map(|(i, octet)| octet ^ key[i % 4]).collect();
                 let mut whole = source.clone();
                 apply_mask(&mut whole[start..start + len], key, 0);
-                assert_eq!(
-                    &whole[start..start + len],
-                    expected,
-                    "start {start} len {len}"
-                );
-                assert_eq!(
-                    &whole[..start],
-                    &source[..start],
-                    "nothing before is touched"
-                );
+                assert_eq!(&whole[start..start + len], expected, "start {start} len {len}");
+                assert_eq!(&whole[..start], &source[..start], "nothing before is touched");
                 assert_eq!(&whole[start + len..], &source[start + len..], "nor behind");
                 let cut = (start * 5 + len / 3) % (len + 1);
                 let mut pieces = original.to_vec();

@@ -56,11 +56,7 @@ struct Frames {
 
 impl Frames {
     fn new(bytes: Vec<u8>) -> Self {
-        Self {
-            bytes,
-            written: 0,
-            boundary: 0,
-        }
+        Self { bytes, written: 0, boundary: 0 }
     }
 
     fn unwritten(&self) -> &[u8] {
@@ -75,9 +71,7 @@ impl Frames {
             let Ok(Some((header, len))) = FrameHeader::decode(rest) else {
                 return None;
             };
-            let end = usize::try_from(header.len)
-                .ok()?
-                .checked_add(self.boundary + len)?;
+            let end = usize::try_from(header.len).ok()?.checked_add(self.boundary + len)?;
             if end > self.bytes.len() {
                 return None;
             }
@@ -197,20 +191,16 @@ impl Output {
 
     /// They stand behind the frame that is being written, which is two segments at most.
     fn control(&mut self) -> Option<&mut Frames> {
-        self.queue
-            .iter_mut()
-            .take(3)
-            .find_map(|segment| match segment {
-                Segment::Control(frames) => Some(frames),
-                _ => None,
-            })
+        self.queue.iter_mut().take(3).find_map(|segment| match segment {
+            Segment::Control(frames) => Some(frames),
+            _ => None,
+        })
     }
 
     fn insert_control(&mut self, at: usize, header: FrameHeader, payload: &[u8]) {
         let mut frames = Frames::default();
         encode_frame(header, payload, &mut frames.bytes);
-        self.queue
-            .insert(at.min(self.queue.len()), Segment::Control(frames));
+        self.queue.insert(at.min(self.queue.len()), Segment::Control(frames));
     }
 
     /// Makes room for `additional` bytes in the tail, or starts a new one.
@@ -220,11 +210,8 @@ impl Output {
         if needed <= tail.capacity() {
             return;
         }
-        let size = if tail.is_empty() && self.queue.is_empty() {
-            FIRST_BUFFER
-        } else {
-            NEXT_BUFFER
-        };
+        let size =
+            if tail.is_empty() && self.queue.is_empty() { FIRST_BUFFER } else { NEXT_BUFFER };
         if !tail.is_empty() {
             self.queue_tail();
         }
@@ -305,23 +292,14 @@ impl Buf for Output {
     }
 
     fn chunk(&self) -> &[u8] {
-        self.queue
-            .front()
-            .map_or_else(|| self.tail.unwritten(), Segment::unwritten)
+        self.queue.front().map_or_else(|| self.tail.unwritten(), Segment::unwritten)
     }
 
     #[cfg(feature = "std")]
     fn chunks_vectored<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
-        let chunks = self
-            .queue
-            .iter()
-            .map(Segment::unwritten)
-            .chain([self.tail.unwritten()]);
+        let chunks = self.queue.iter().map(Segment::unwritten).chain([self.tail.unwritten()]);
         let mut n = 0;
-        for (slot, chunk) in slices
-            .iter_mut()
-            .zip(chunks.filter(|chunk| !chunk.is_empty()))
-        {
+        for (slot, chunk) in slices.iter_mut().zip(chunks.filter(|chunk| !chunk.is_empty())) {
             *slot = std::io::IoSlice::new(chunk);
             n += 1;
         }

@@ -30,10 +30,7 @@ struct Inline([u8; INLINE]);
 impl Payload {
     /// No bytes.
     pub const fn new() -> Self {
-        Self(Repr::Inline {
-            len: 0,
-            bytes: Inline([0; INLINE]),
-        })
+        Self(Repr::Inline { len: 0, bytes: Inline([0; INLINE]) })
     }
 
     /// The bytes.
@@ -62,10 +59,7 @@ impl Payload {
         if let Some(key) = mask {
             apply_mask(&mut bytes, key, 0);
         }
-        Some(Self(Repr::Inline {
-            len: len as u8,
-            bytes: Inline(bytes),
-        }))
+        Some(Self(Repr::Inline { len: len as u8, bytes: Inline(bytes) }))
     }
 
     /// The bytes from `at` on, and those before it.
@@ -292,11 +286,7 @@ impl core::error::Error for InvalidUtf8 {}
 impl TryFrom<Payload> for Text {
     type Error = InvalidUtf8;
     fn try_from(payload: Payload) -> Result<Self, InvalidUtf8> {
-        if utf8::is_valid(&payload) {
-            Ok(Self(payload))
-        } else {
-            Err(InvalidUtf8(payload))
-        }
+        if utf8::is_valid(&payload) { Ok(Self(payload)) } else { Err(InvalidUtf8(payload)) }
     }
 }
 
@@ -337,13 +327,7 @@ mod tests {
     // R6455-6.1-c
     #[test]
     fn text_is_utf8_by_construction() {
-        assert_eq!(
-            Text::try_from(Bytes::from_static(b"\xe2\x82"))
-                .unwrap_err()
-                .0
-                .len(),
-            2
-        );
+        assert_eq!(Text::try_from(Bytes::from_static(b"\xe2\x82")).unwrap_err().0.len(), 2);
         let long: String = "grüße ".repeat(100);
         assert_eq!(Text::from(long.clone()).as_str(), long);
         assert_eq!(Text::try_from(Bytes::from(long.clone())).unwrap(), *long);

@@ -220,16 +220,9 @@ impl Receiver {
         let frame = match &self.state {
             State::Header => 0,
             State::Control { payload, .. } => payload.capacity(),
-            State::Data(frame) => frame
-                .piece
-                .capacity()
-                .saturating_add(frame.between.capacity()),
+            State::Data(frame) => frame.piece.capacity().saturating_add(frame.between.capacity()),
         };
-        frame.saturating_add(
-            self.message
-                .as_ref()
-                .map_or(0, |message| message.buffer.capacity()),
-        )
+        frame.saturating_add(self.message.as_ref().map_or(0, |message| message.buffer.capacity()))
     }
 
     /// Judges as much of the header as is there, and takes it when it is complete.
@@ -264,20 +257,11 @@ impl Receiver {
         let Some((mask, header_len)) = frame::masking_key(input, second, at) else {
             return Ok(Some(Received::Starved));
         };
-        let header = FrameHeader {
-            fin,
-            rsv,
-            opcode,
-            mask,
-            len,
-        };
+        let header = FrameHeader { fin, rsv, opcode, mask, len };
         input.advance(header_len);
         *work = work.saturating_sub(header_len);
         if opcode.is_control() {
-            self.state = State::Control {
-                header,
-                payload: Vec::new(),
-            };
+            self.state = State::Control { header, payload: Vec::new() };
             return Ok(None);
         }
         let first = self.message.is_none();
@@ -334,25 +318,12 @@ impl Receiver {
             return Ok(None);
         };
         let size = usize::try_from(len).unwrap_or(usize::MAX);
-        let limit = cx
-            .config
-            .max_frame
-            .min(cx.config.max_message)
-            .min(WORK_PER_CALL);
+        let limit = cx.config.max_frame.min(cx.config.max_message).min(WORK_PER_CALL);
         if size == 0 || size > limit || input.len().saturating_sub(start) < size {
             return Ok(None);
         }
         let payload = take_payload(input, start, size, mask);
-        cx.observe(
-            FrameHeader {
-                fin: true,
-                rsv: Rsv::NONE,
-                opcode,
-                mask,
-                len,
-            },
-            len,
-        );
+        cx.observe(FrameHeader { fin: true, rsv: Rsv::NONE, opcode, mask, len }, len);
         if opcode == Opcode::Binary {
             Ok(Some(Message::Binary(payload)))
         } else if utf8::is_valid(&payload) {
@@ -366,11 +337,7 @@ impl Receiver {
     fn check_place(&self, opcode: Opcode, rsv: Rsv, cx: &Context<'_>) -> Result<(), Fault> {
         // RFC 6455 §5.2: RSV1, RSV2, RSV3 "MUST be 0 unless an extension is negotiated that defines
         // meanings for non-zero values." RFC 7692 §6.1: not on control frames.
-        let unclaimed = if opcode.is_control() {
-            rsv
-        } else {
-            rsv.without(cx.stack.claimed())
-        };
+        let unclaimed = if opcode.is_control() { rsv } else { rsv.without(cx.stack.claimed()) };
         if !unclaimed.is_empty() {
             return Err(Fault::ReservedBits(unclaimed));
         }
@@ -400,10 +367,7 @@ impl Receiver {
         }
         // Behind an extension the size of a message is known only when it was decoded.
         let limit = cx.config.max_message;
-        let before = self
-            .message
-            .as_ref()
-            .map_or(0, |message| message.buffer.len());
+        let before = self.message.as_ref().map_or(0, |message| message.buffer.len());
         if cx.stack.is_empty() && len.saturating_add(before as u64) > limit as u64 {
             return Err(Fault::MessageTooBig { limit });
         }
@@ -420,11 +384,7 @@ impl Receiver {
             return None;
         }
         let message = self.message.take()?;
-        let event = if cx.streams() {
-            Event::End
-        } else {
-            Event::Message(message.finish(payload))
-        };
+        let event = if cx.streams() { Event::End } else { Event::Message(message.finish(payload)) };
         Some(Received::Event(event))
     }
 }
@@ -463,10 +423,7 @@ fn take_payload(input: &mut BytesMut, start: usize, len: usize, mask: Option<[u8
 
 /// How much of the frame's payload may be taken now, unmasked in place.
 fn unmask_piece(frame: &mut DataFrame, input: &mut BytesMut, work: usize) -> usize {
-    let n = usize::try_from(frame.remaining())
-        .unwrap_or(usize::MAX)
-        .min(input.len())
-        .min(work);
+    let n = usize::try_from(frame.remaining()).unwrap_or(usize::MAX).min(input.len()).min(work);
     if let Some(key) = frame.header.mask {
         apply_mask(input.get_mut(..n).unwrap_or_default(), key, frame.received);
     }
@@ -497,16 +454,8 @@ fn gather(
     *work = work.saturating_sub(n);
     // The announced length bounds the buffer only where the message ends with this frame.
     let announced = message.buffer.len().saturating_add(remaining);
-    let limit = message
-        .buffer
-        .len()
-        .saturating_add(n)
-        .max(config.max_message);
-    grow(
-        &mut message.buffer,
-        n,
-        if frame.header.fin { announced } else { limit },
-    );
+    let limit = message.buffer.len().saturating_add(n).max(config.max_message);
+    grow(&mut message.buffer, n, if frame.header.fin { announced } else { limit });
     // In blocks that stay in the cache between the copy, the unmasking and the check.
     for block in input.get(..n).unwrap_or_default().chunks(BLOCK) {
         message.append(block, frame.header.mask, frame.received)?;
@@ -561,11 +510,7 @@ fn stream(
     }
     let n = unmask_piece(frame, input, *work);
     if n == 0 {
-        return Ok(if input.is_empty() {
-            DataStep::Starved
-        } else {
-            DataStep::Yield
-        });
+        return Ok(if input.is_empty() { DataStep::Starved } else { DataStep::Yield });
     }
     *work = work.saturating_sub(n);
     message.received = message.received.saturating_add(n as u64);

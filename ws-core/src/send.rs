@@ -63,24 +63,14 @@ pub(crate) struct Context<'a> {
 impl Context<'_> {
     /// Queues a frame for writing; `data_len` bytes of message data went into it.
     fn push(&mut self, fin: bool, rsv: Rsv, opcode: Opcode, payload: Payload, data_len: u64) {
-        let header = FrameHeader {
-            fin,
-            rsv,
-            opcode,
-            mask: None,
-            len: payload.len() as u64,
-        };
+        let header = FrameHeader { fin, rsv, opcode, mask: None, len: payload.len() as u64 };
         let header = self.output.push(header, payload, self.role);
         self.observe(header, data_len);
     }
 
     fn observe(&mut self, header: FrameHeader, data_len: u64) {
         if let Some(observer) = self.observer {
-            observer.frame(&ObservedFrame {
-                direction: FrameDirection::Sent,
-                header,
-                data_len,
-            });
+            observer.frame(&ObservedFrame { direction: FrameDirection::Sent, header, data_len });
         }
     }
 
@@ -92,13 +82,8 @@ impl Context<'_> {
     /// Queues a Pong in front of the data that is not being written yet.
     pub(crate) fn push_pong(&mut self, payload: &[u8]) {
         let len = payload.len() as u64;
-        let header = FrameHeader {
-            fin: true,
-            rsv: Rsv::NONE,
-            opcode: Opcode::Pong,
-            mask: None,
-            len,
-        };
+        let header =
+            FrameHeader { fin: true, rsv: Rsv::NONE, opcode: Opcode::Pong, mask: None, len };
         let header = self.output.push_ahead(header, payload, self.role);
         self.observe(header, len);
     }
@@ -147,11 +132,7 @@ impl Sender {
         compression: Compression,
         cx: &mut Context<'_>,
     ) -> Result<(), ChainError> {
-        self.streamed = Some(Streamed {
-            kind,
-            first: true,
-            utf8: Utf8Validator::default(),
-        });
+        self.streamed = Some(Streamed { kind, first: true, utf8: Utf8Validator::default() });
         if cx.stack.is_empty() {
             return Ok(());
         }
@@ -161,10 +142,7 @@ impl Sender {
 
     /// Checks a piece of the message in progress.
     pub(crate) fn check_chunk(&mut self, data: &[u8], last: Last) -> Result<(), SendError> {
-        let streamed = self
-            .streamed
-            .as_mut()
-            .ok_or(SendError::NoMessageInProgress)?;
+        let streamed = self.streamed.as_mut().ok_or(SendError::NoMessageInProgress)?;
         if streamed.kind == MessageKind::Text {
             let mut utf8 = streamed.utf8.clone();
             if !utf8.feed(data) || (last == Last::Yes && !utf8.is_complete()) {
@@ -185,11 +163,7 @@ impl Sender {
         let Some(streamed) = &mut self.streamed else {
             return Ok(());
         };
-        let opcode = if streamed.first {
-            streamed.kind.into()
-        } else {
-            Opcode::Continuation
-        };
+        let opcode = if streamed.first { streamed.kind.into() } else { Opcode::Continuation };
         if data.is_empty() && last == Last::No {
             return Ok(());
         }
@@ -222,8 +196,7 @@ impl Sender {
         cx: &mut Context<'_>,
     ) -> Result<(), ChainError> {
         self.streamed = None;
-        self.queue
-            .push_back(Queued::Close(close_body(code, reason)));
+        self.queue.push_back(Queued::Close(close_body(code, reason)));
         self.advance(cx)
     }
 
@@ -240,10 +213,7 @@ impl Sender {
     /// Whether there is something left to encode.
     pub(crate) fn has_work(&self) -> bool {
         !self.queue.is_empty()
-            || self
-                .encoding
-                .as_ref()
-                .is_some_and(|encoding| encoding.has_input())
+            || self.encoding.as_ref().is_some_and(|encoding| encoding.has_input())
     }
 
     /// Whether a message is only partly encoded.
@@ -310,10 +280,7 @@ impl Sender {
             .sum();
         queued
             + self.queue.capacity() * size_of::<Queued>()
-            + self
-                .encoding
-                .as_ref()
-                .map_or(0, |encoding| encoding.memory_usage())
+            + self.encoding.as_ref().map_or(0, |encoding| encoding.memory_usage())
     }
 }
 
@@ -333,8 +300,6 @@ pub(crate) const MAX_REASON: usize = MAX_CONTROL_PAYLOAD - 2;
 
 /// As much of a text as fits into a Close frame.
 pub(crate) fn fitting_reason(text: &str) -> Text {
-    let end = (0..=MAX_REASON.min(text.len()))
-        .rev()
-        .find(|&end| text.is_char_boundary(end));
+    let end = (0..=MAX_REASON.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
     text.get(..end.unwrap_or(0)).unwrap_or_default().into()
 }

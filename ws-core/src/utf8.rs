@@ -86,29 +86,20 @@ mod tests {
 
     fn octets_until_refused(data: &[u8]) -> Option<usize> {
         let mut validator = Utf8Validator::default();
-        data.iter()
-            .position(|octet| !validator.feed(&[*octet]))
-            .map(|i| i + 1)
+        data.iter().position(|octet| !validator.feed(&[*octet])).map(|i| i + 1)
     }
 
     // R6455-8.1-b
     #[test]
     fn refuses_at_the_first_octet_that_cannot_become_valid() {
-        assert_eq!(
-            octets_until_refused(b"\xf4\x90\x80\x80"),
-            Some(2),
-            "above U+10FFFF"
-        );
+        assert_eq!(octets_until_refused(b"\xf4\x90\x80\x80"), Some(2), "above U+10FFFF");
         assert_eq!(octets_until_refused(b"a\xed\xa0\x80"), Some(3), "surrogate");
         assert_eq!(octets_until_refused(b"\xe0\x80\x80"), Some(2), "overlong");
         assert_eq!(octets_until_refused(b"\xc0\x80"), Some(1), "overlong");
         assert_eq!(octets_until_refused(b"\x80"), Some(1), "lone continuation");
         assert_eq!(octets_until_refused(b"\xfe"), Some(1));
         assert_eq!(octets_until_refused(b"\xff"), Some(1));
-        assert_eq!(
-            octets_until_refused("€𝄞\u{fffe}\0\u{feff}".as_bytes()),
-            None
-        );
+        assert_eq!(octets_until_refused("€𝄞\u{fffe}\0\u{feff}".as_bytes()), None);
     }
 
     proptest! {

@@ -66,15 +66,9 @@ fn client_rejects_masked_frame() {
 fn masked_frame_has_the_mask_bit_and_carries_its_key() {
     let mut ws = Connection::new(Role::client(|| KEY), Config::default(), Extensions::none());
     ws.send("Hello").unwrap();
-    assert_eq!(
-        written(&mut ws),
-        b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"
-    );
+    assert_eq!(written(&mut ws), b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
     ws.unsolicited_pong(b"Hello").unwrap();
-    assert_eq!(
-        written(&mut ws),
-        b"\x8a\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"
-    );
+    assert_eq!(written(&mut ws), b"\x8a\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
     ws.close(CloseCode::NORMAL, "").unwrap();
     assert_eq!(written(&mut ws), b"\x88\x82\x37\xfa\x21\x3d\x34\x12");
 }
@@ -169,13 +163,8 @@ fn loss_of_the_transport_fails_with_1006() {
 // R6455C-7.4.1-a
 #[test]
 fn client_that_misses_an_extension_closes_with_1010_and_names_it() {
-    let mut ws = Connection::new(
-        Role::client(|| [0; 4]),
-        Config::default(),
-        Extensions::none(),
-    );
-    ws.close(CloseCode::MANDATORY_EXTENSION, "permessage-deflate")
-        .unwrap();
+    let mut ws = Connection::new(Role::client(|| [0; 4]), Config::default(), Extensions::none());
+    ws.close(CloseCode::MANDATORY_EXTENSION, "permessage-deflate").unwrap();
     let sent = written(&mut ws);
     assert_eq!(sent, b"\x88\x94\0\0\0\0\x03\xf2permessage-deflate");
     let seen = receive(server, &sent);

@@ -26,11 +26,7 @@ fn codes_that_are_not_for_the_wire_are_never_sent() {
         assert!(ws.is_open());
         assert!(!CloseCode::new(code).is_sendable());
     }
-    for code in [
-        CloseCode::NO_STATUS,
-        CloseCode::ABNORMAL,
-        CloseCode::TLS_HANDSHAKE,
-    ] {
+    for code in [CloseCode::NO_STATUS, CloseCode::ABNORMAL, CloseCode::TLS_HANDSHAKE] {
         assert!(server().close(code, "").is_err());
     }
 }
@@ -41,10 +37,7 @@ fn codes_for_the_wire_are_sent() {
     for code in (0..=u16::MAX).filter(|code| may_be_sent(*code) && *code != 1010) {
         let mut ws = server();
         ws.close(CloseCode::new(code), "").unwrap();
-        assert_eq!(
-            written(&mut ws),
-            [&[0x88, 2], &code.to_be_bytes()[..]].concat()
-        );
+        assert_eq!(written(&mut ws), [&[0x88, 2], &code.to_be_bytes()[..]].concat());
     }
 }
 
@@ -59,9 +52,7 @@ fn received_code_that_may_not_be_sent_fails_with_1002() {
         assert_eq!(closed(&events).fault.as_deref(), Some(&fault));
         assert_eq!(written(&mut ws)[2..4], [0x03, 0xea]);
     }
-    for code in [
-        0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535_u16,
-    ] {
+    for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535_u16] {
         let body = [&code.to_be_bytes()[..], b"reason"].concat();
         assert_eq!(fails(server, &masked(0x88, KEY, &body)).code, 1002);
         assert_eq!(fails(client, &unmasked(0x88, &body)).code, 1002);
@@ -78,10 +69,7 @@ fn received_codes_for_the_wire_are_accepted_and_repeated() {
         let closed = closed(&events);
         assert_eq!((closed.by, closed.code.get()), (ClosedBy::Peer, code));
         assert!(closed.clean);
-        assert_eq!(
-            written(&mut ws),
-            [&[0x88, 2], &code.to_be_bytes()[..]].concat()
-        );
+        assert_eq!(written(&mut ws), [&[0x88, 2], &code.to_be_bytes()[..]].concat());
     }
 }
 
@@ -138,10 +126,7 @@ fn every_cause_has_its_code() {
     ] {
         let mut ws = server();
         ws.fail(cause, "").unwrap();
-        assert_eq!(
-            written(&mut ws),
-            [&b"\x88\x02"[..], &code.to_be_bytes()].concat()
-        );
+        assert_eq!(written(&mut ws), [&b"\x88\x02"[..], &code.to_be_bytes()].concat());
     }
 }
 

@@ -26,10 +26,7 @@ fn closed_by_peer(events: &[Event]) -> &Closed {
 #[test]
 fn close_body_of_one_byte_fails() {
     let failed = fails(server, b"\x88\x81\0\0\0\0\x03");
-    assert_eq!(
-        (failed.fault, failed.code),
-        (Fault::CloseBodyTooShort, 1002)
-    );
+    assert_eq!((failed.fault, failed.code), (Fault::CloseBodyTooShort, 1002));
 }
 
 // R6455-5.5.1-a
@@ -51,10 +48,7 @@ fn close_body_of_0_2_and_125_bytes_is_read_and_of_126_refused() {
 fn close_reason_that_is_not_utf8_fails_with_1007() {
     for reason in [&b"\xff"[..], b"ok \xed\xa0\x80", b"cut \xe2\x82"] {
         let failed = fails(server, &close(&[b"\x03\xe8", reason].concat()));
-        assert_eq!(
-            (failed.fault, failed.code),
-            (Fault::InvalidCloseReason, 1007)
-        );
+        assert_eq!((failed.fault, failed.code), (Fault::InvalidCloseReason, 1007));
     }
     let seen = receive(server, &close("\u{3}èé€".as_bytes()));
     assert_eq!(closed(&seen.events).code, CloseCode::PROTOCOL_ERROR);
@@ -176,10 +170,7 @@ fn answer_waits_for_the_message_that_is_being_sent_or_cuts_it_between_frames() {
     let mut ws = streaming();
     ws.finish_message(b"gether").unwrap();
     feed(&mut ws, &mut BytesMut::new(), b"");
-    assert_eq!(
-        written(&mut ws),
-        b"\x01\x02to\x80\x06gether\x88\x02\x03\xe8"
-    );
+    assert_eq!(written(&mut ws), b"\x01\x02to\x80\x06gether\x88\x02\x03\xe8");
     let mut ws = streaming();
     feed(&mut ws, &mut BytesMut::new(), b"");
     assert_eq!(ws.finish_message(b"gether"), Err(SendError::Closed));
@@ -215,11 +206,9 @@ fn simultaneous_closes_complete_the_handshake() {
 // R6455-5.5.1-k
 #[test]
 fn frames_behind_a_close_are_not_processed() {
-    for behind in [
-        masked(0x89, KEY, b"ping"),
-        masked(0x81, KEY, b"text"),
-        unmasked(0xff, b"garbage"),
-    ] {
+    for behind in
+        [masked(0x89, KEY, b"ping"), masked(0x81, KEY, b"text"), unmasked(0xff, b"garbage")]
+    {
         let seen = receive(server, &[close(b"\x03\xe8"), behind].concat());
         assert_eq!(seen.events.len(), 2);
         assert!(closed_by_peer(&seen.events).clean);
@@ -294,12 +283,7 @@ fn close_sent_or_received_leaves_the_open_state() {
 // R6455-7.1.4-a
 #[test]
 fn end_of_input_without_a_close_is_not_clean() {
-    for before in [
-        &b""[..],
-        b"\x81",
-        b"\x81\x85\0\0\0\0He",
-        b"\x01\x81\0\0\0\0a",
-    ] {
+    for before in [&b""[..], b"\x81", b"\x81\x85\0\0\0\0He", b"\x01\x81\0\0\0\0a"] {
         let mut ws = server();
         let mut input = BytesMut::new();
         assert_eq!(feed(&mut ws, &mut input, before), []);
@@ -316,10 +300,7 @@ fn end_of_input_without_a_close_is_not_clean() {
     ws.input_ended();
     let events = feed(&mut ws, &mut BytesMut::new(), b"");
     let closed = closed(&events);
-    assert_eq!(
-        (closed.by, closed.code),
-        (ClosedBy::Local, CloseCode::ABNORMAL)
-    );
+    assert_eq!((closed.by, closed.code), (ClosedBy::Local, CloseCode::ABNORMAL));
     assert_eq!((closed.clean, &*closed.reason), (false, ""));
 }
 
@@ -400,10 +381,7 @@ fn messages_before_a_fault_are_delivered_and_their_replies_go_out_first() {
     }
     let sent = frames(&written(&mut ws));
     assert_eq!((sent[0].first, &sent[0].payload[..]), (0x81, &b"text"[..]));
-    assert_eq!(
-        (sent[1].first, &sent[1].payload[..2]),
-        (0x88, &b"\x03\xea"[..])
-    );
+    assert_eq!((sent[1].first, &sent[1].payload[..2]), (0x88, &b"\x03\xea"[..]));
     assert_eq!(sent.len(), 2);
 }
 

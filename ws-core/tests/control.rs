@@ -157,10 +157,7 @@ fn pong_is_queued_without_the_application_sending_anything() {
     let mut ws = server();
     let input = [masked(0x89, KEY, b"1"), masked(0x81, KEY, b"read only")].concat();
     let events = feed(&mut ws, &mut BytesMut::new(), &input);
-    assert_eq!(
-        events,
-        [Event::Ping(Payload::from(b"1")), text("read only")]
-    );
+    assert_eq!(events, [Event::Ping(Payload::from(b"1")), text("read only")]);
     assert_eq!(ws.unwritten(), 3);
     assert_eq!(written(&mut ws), b"\x8a\x011");
 }
@@ -242,10 +239,7 @@ fn rt_30_a_million_unsolicited_pongs_leave_nothing_behind() {
     for _ in 0..1000 {
         input.extend_from_slice(&many);
         for _ in 0..1000 {
-            assert_eq!(
-                ws.poll_event(&mut input),
-                Some(Event::Pong(Payload::from(&[7; 10])))
-            );
+            assert_eq!(ws.poll_event(&mut input), Some(Event::Pong(Payload::from(&[7; 10]))));
         }
         assert_eq!(ws.poll_event(&mut input), None);
         assert_eq!((ws.memory_usage(), ws.unwritten()), (0, 0));
@@ -274,10 +268,7 @@ fn pong_waits_for_the_frame_being_written_however_much_is_behind_it() {
     assert!(!ws.is_pong_owed());
     sent.extend(written(&mut ws));
     let kinds: Vec<u8> = frames(&sent).iter().map(|frame| frame.first).collect();
-    assert_eq!(
-        kinds,
-        [0x02, 0x00, 0x00, 0x8a, 0x00, 0x00, 0x00, 0x00, 0x80]
-    );
+    assert_eq!(kinds, [0x02, 0x00, 0x00, 0x8a, 0x00, 0x00, 0x00, 0x00, 0x80]);
 }
 
 // R6455-5.5.2-a
@@ -290,10 +281,7 @@ fn pong_that_is_owed_goes_out_in_front_of_our_close() {
     feed(&mut ws, &mut input, &masked(0x89, KEY, b"2"));
     assert!(ws.is_pong_owed());
     ws.close(ws_core::CloseCode::NORMAL, "").unwrap();
-    let kinds: Vec<u8> = frames(&written(&mut ws))
-        .iter()
-        .map(|frame| frame.first)
-        .collect();
+    let kinds: Vec<u8> = frames(&written(&mut ws)).iter().map(|frame| frame.first).collect();
     assert_eq!(kinds, [0x8a, 0x8a, 0x82, 0x88]);
 }
 
@@ -306,9 +294,7 @@ fn pongs_keep_frames_whole_and_everything_in_order_under_any_interleaving() {
         let mut ws = if as_server { server() } else { client() };
         let mut state = seed;
         let mut next = |below: usize| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (state >> 33) as usize % below
         };
         let mut input = BytesMut::new();
@@ -338,9 +324,8 @@ fn pongs_keep_frames_whole_and_everything_in_order_under_any_interleaving() {
             }
         }
         wire.extend(written(&mut ws));
-        let (pongs, data): (Vec<_>, Vec<_>) = frames(&wire)
-            .into_iter()
-            .partition(|frame| frame.first == 0x8a);
+        let (pongs, data): (Vec<_>, Vec<_>) =
+            frames(&wire).into_iter().partition(|frame| frame.first == 0x8a);
         assert!(data.iter().all(|frame| frame.first == 0x82));
         let data: Vec<Vec<u8>> = data.into_iter().map(|frame| frame.payload).collect();
         assert!(data == messages, "seed {seed}");

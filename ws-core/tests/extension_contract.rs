@@ -21,11 +21,7 @@ type Stack = Vec<Box<dyn Extension>>;
 
 fn spy(claim: RsvClaim, scope: Scope) -> (Box<dyn Extension>, Log) {
     let log = Log::default();
-    let spy = Spy {
-        claim,
-        scope,
-        log: Log::clone(&log),
-    };
+    let spy = Spy { claim, scope, log: Log::clone(&log) };
     (Box::new(spy), log)
 }
 
@@ -64,12 +60,8 @@ fn stack_in_which_two_claim_one_bit_cannot_be_built() {
     ];
     for (first, second) in claims {
         let mut stack = Extensions::none();
-        stack
-            .push("x-first", marker(first, Scope::Message).boxed())
-            .unwrap();
-        let error = stack
-            .push("x-second", marker(second, Scope::Message).boxed())
-            .unwrap_err();
+        stack.push("x-first", marker(first, Scope::Message).boxed()).unwrap();
+        let error = stack.push("x-second", marker(second, Scope::Message).boxed()).unwrap_err();
         assert_eq!(
             error,
             StackError::Clash {
@@ -89,23 +81,14 @@ fn stack_in_which_two_claim_one_bit_cannot_be_built() {
 fn frame_scope_before_message_scope_is_refused() {
     for scope in [Scope::Message, Scope::WholeMessage] {
         let mut stack = Extensions::none();
-        stack
-            .push("x-frame", marker(RSV1, Scope::Frame).boxed())
-            .unwrap();
-        let error = stack
-            .push("x-message", marker(RSV2, scope).boxed())
-            .unwrap_err();
+        stack.push("x-frame", marker(RSV1, Scope::Frame).boxed()).unwrap();
+        let error = stack.push("x-message", marker(RSV2, scope).boxed()).unwrap_err();
         assert_eq!(
             error,
-            StackError::FrameScope {
-                frame: "x-frame".into(),
-                message: "x-message".into(),
-            }
+            StackError::FrameScope { frame: "x-frame".into(), message: "x-message".into() }
         );
         assert_eq!(stack.names().collect::<Vec<_>>(), ["x-frame"]);
-        stack
-            .push("x-other", marker(RSV2, Scope::Frame).boxed())
-            .unwrap();
+        stack.push("x-other", marker(RSV2, Scope::Frame).boxed()).unwrap();
         assert_eq!(stack.claimed(), Rsv::RSV1 | Rsv::RSV2);
     }
 }
@@ -114,16 +97,10 @@ fn frame_scope_before_message_scope_is_refused() {
 #[test]
 fn sending_applies_extensions_left_to_right_and_receiving_right_to_left() {
     let a_b = || -> Stack {
-        vec![
-            add_one(RSV1, Scope::Message).boxed(),
-            xor_55(RSV2, Scope::Message).boxed(),
-        ]
+        vec![add_one(RSV1, Scope::Message).boxed(), xor_55(RSV2, Scope::Message).boxed()]
     };
     let b_a = || -> Stack {
-        vec![
-            xor_55(RSV2, Scope::Message).boxed(),
-            add_one(RSV1, Scope::Message).boxed(),
-        ]
+        vec![xor_55(RSV2, Scope::Message).boxed(), add_one(RSV1, Scope::Message).boxed()]
     };
     let mut ws = server_of(a_b());
     ws.send("Hello").unwrap();
@@ -143,10 +120,7 @@ fn sending_applies_extensions_left_to_right_and_receiving_right_to_left() {
 fn order_holds_in_every_scope_that_can_stand_together() {
     // Reversing the message and reversing frames of two bytes do not commute.
     let stack = || -> Stack {
-        vec![
-            Reverse::boxed(RSV1, Scope::WholeMessage),
-            Reverse::boxed(RSV3_EVERY, Scope::Frame),
-        ]
+        vec![Reverse::boxed(RSV1, Scope::WholeMessage), Reverse::boxed(RSV3_EVERY, Scope::Frame)]
     };
     let wire = there_and_back(stack, 2, MessageKind::Text, b"Hello");
     assert_eq!(wire, b"\x51\x02lo\x10\x02el\x90\x01H");
@@ -169,10 +143,7 @@ fn extension_sees_unmasked_data() {
     let hello = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
     let events = feed(&mut ws, &mut BytesMut::new(), hello);
     assert_eq!(events, [text("Hello")]);
-    assert_eq!(
-        noted(&log),
-        ["receive Text Some(5)", r#"decode "Hello" end"#]
-    );
+    assert_eq!(noted(&log), ["receive Text Some(5)", r#"decode "Hello" end"#]);
 }
 
 // R6455-6.2-c
@@ -192,20 +163,14 @@ fn extension_changes_the_data_and_one_message_stays_one() {
         assert_eq!(seen.events, [text("Hi")]);
     }
     // Empty messages too.
-    assert_eq!(
-        there_and_back(stack, 1, MessageKind::Text, b""),
-        b"\xc1\x01."
-    );
+    assert_eq!(there_and_back(stack, 1, MessageKind::Text, b""), b"\xc1\x01.");
 }
 
 // R6455-5.2-b
 #[test]
 fn bits_stand_on_the_frames_that_their_claims_say() {
     let stack = || -> Stack {
-        vec![
-            marker(RSV2, Scope::Message).boxed(),
-            add_one(RSV3_EVERY, Scope::Frame).boxed(),
-        ]
+        vec![marker(RSV2, Scope::Message).boxed(), add_one(RSV3_EVERY, Scope::Frame).boxed()]
     };
     let wire = there_and_back(stack, 2, MessageKind::Text, b"abcde");
     assert_eq!(wire, b"\x31\x02bc\x10\x02de\x90\x01f");
@@ -256,22 +221,13 @@ fn unmarked_message_is_not_shown_to_an_extension_with_a_claim() {
     ws.send_with("plain", Compression::Never).unwrap();
     assert_eq!(written(&mut ws), b"\x81\x05plain");
     assert_eq!(noted(&log), ["send Text None Never"]);
-    assert_eq!(
-        noted(&all),
-        ["send Text Some(5) Never", r#"encode "plain" end"#]
-    );
+    assert_eq!(noted(&all), ["send Text Some(5) Never", r#"encode "plain" end"#]);
     let mut input = BytesMut::new();
     feed(&mut ws, &mut input, &masked(0x81, KEY, b"plain"));
     assert_eq!(noted(&log), [""; 0]);
-    assert_eq!(
-        noted(&all),
-        ["receive Text Some(5)", r#"decode "plain" end"#]
-    );
+    assert_eq!(noted(&all), ["receive Text Some(5)", r#"decode "plain" end"#]);
     feed(&mut ws, &mut input, &masked(0xc1, KEY, b"marked"));
-    assert_eq!(
-        noted(&log),
-        ["receive Text Some(6)", r#"decode "marked" end"#]
-    );
+    assert_eq!(noted(&log), ["receive Text Some(6)", r#"decode "marked" end"#]);
     assert_eq!(noted(&all), ["receive Text None", r#"decode "marked" end"#]);
 }
 
@@ -309,12 +265,7 @@ fn whole_message_is_shown_in_one_chunk_however_it_came() {
     for input in [
         masked(0xc1, KEY, b"olleH"),
         [masked(0x41, KEY, b""), masked(0x80, KEY, b"olleH")].concat(),
-        [
-            masked(0x41, KEY, b"ol"),
-            masked(0x00, KEY, b"leH"),
-            masked(0x80, KEY, b""),
-        ]
-        .concat(),
+        [masked(0x41, KEY, b"ol"), masked(0x00, KEY, b"leH"), masked(0x80, KEY, b"")].concat(),
     ] {
         assert_eq!(receive(new, &input).events, [text("Hello")]);
     }
@@ -372,10 +323,7 @@ fn one_call_does_a_bounded_amount_of_work() {
 // R6455-9.1-i
 #[test]
 fn both_directions_may_be_inside_of_a_message_at_once() {
-    let mut ws = server_of(vec![
-        Stutter::boxed(RSV1, 2),
-        add_one(RSV2, Scope::Message).boxed(),
-    ]);
+    let mut ws = server_of(vec![Stutter::boxed(RSV1, 2), add_one(RSV2, Scope::Message).boxed()]);
     let mut input = BytesMut::new();
     ws.start_message(MessageKind::Text).unwrap();
     feed(&mut ws, &mut input, &masked(0x61, KEY, b"I"));
@@ -390,10 +338,7 @@ fn both_directions_may_be_inside_of_a_message_at_once() {
 // R6455-9.1-i, R6455C-5.1-a
 #[test]
 fn client_masks_behind_the_extensions() {
-    let mut ws = client_of_with(
-        Config::default(),
-        vec![add_one(RSV1, Scope::Message).boxed()],
-    );
+    let mut ws = client_of_with(Config::default(), vec![add_one(RSV1, Scope::Message).boxed()]);
     ws.send("Hello").unwrap();
     assert_eq!(written(&mut ws), b"\xc1\x85\0\0\0\x01Ifmlp");
     let events = feed(&mut ws, &mut BytesMut::new(), &unmasked(0xc1, b"Ifmmp"));

@@ -67,11 +67,7 @@ impl Flawed {
             }
             _ => {
                 out.write_from(input);
-                Ok(if input.is_empty() {
-                    Progress::Done
-                } else {
-                    Progress::Full
-                })
+                Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
             }
         }
     }
@@ -123,20 +119,12 @@ impl Extension for Flawed {
 const SCOPES: [Scope; 3] = [Scope::Message, Scope::WholeMessage, Scope::Frame];
 
 fn receiving(flaw: Flaw, scope: Scope, config: Config) -> Connection {
-    let flawed = Flawed {
-        flaw,
-        scope,
-        sends: false,
-    };
+    let flawed = Flawed { flaw, scope, sends: false };
     server_of_with(config, vec![Box::new(flawed)])
 }
 
 fn sending(flaw: Flaw, scope: Scope) -> Connection {
-    let flawed = Flawed {
-        flaw,
-        scope,
-        sends: true,
-    };
+    let flawed = Flawed { flaw, scope, sends: true };
     server_of(vec![Box::new(flawed)])
 }
 
@@ -175,20 +163,12 @@ fn extension_that_cannot_decode_fails_the_connection_with_its_code() {
             for input in [
                 masked(0xc2, KEY, b"a!"),
                 [masked(0x42, KEY, b"a!"), masked(0x80, KEY, b"b!")].concat(),
-                [
-                    masked(0x42, KEY, b"!a"),
-                    masked(0x00, KEY, b""),
-                    masked(0x80, KEY, b"b"),
-                ]
-                .concat(),
+                [masked(0x42, KEY, b"!a"), masked(0x00, KEY, b""), masked(0x80, KEY, b"b")]
+                    .concat(),
             ] {
                 let behind = [input, masked(0x81, KEY, b"behind")].concat();
                 let failed = fails(new, &behind);
-                assert_eq!(
-                    failed.fault,
-                    of_extension(code, reason),
-                    "{flaw:?} {scope:?}"
-                );
+                assert_eq!(failed.fault, of_extension(code, reason), "{flaw:?} {scope:?}");
                 assert_eq!((failed.code, failed.before), (code, vec![]));
             }
         }
@@ -219,17 +199,11 @@ fn extension_that_cannot_decode_fails_a_streamed_message_too() {
 
 /// The connection failed for a flaw of sending: no end of the message is on the wire.
 fn failed_to_send(mut ws: Connection, told: Option<&SendError>, code: u16, reason: &str) {
-    let expected = SendError::Extension {
-        name: "x-0".into(),
-        reason: reason.to_owned().into(),
-    };
+    let expected = SendError::Extension { name: "x-0".into(), reason: reason.to_owned().into() };
     assert!(told.is_none_or(|told| *told == expected), "{told:?}");
     let mut sent = frames(&written(&mut ws));
     let close = sent.pop().unwrap();
-    assert_eq!(
-        (close.first, &close.payload[..2]),
-        (0x88, &code.to_be_bytes()[..])
-    );
+    assert_eq!((close.first, &close.payload[..2]), (0x88, &code.to_be_bytes()[..]));
     assert!(sent.iter().all(|frame| frame.first & 0x80 == 0), "{sent:?}");
     let mut input = BytesMut::new();
     let events = feed(&mut ws, &mut input, &masked(0x81, KEY, b"late"));
@@ -265,11 +239,7 @@ fn extension_that_cannot_encode_fails_a_streamed_message_too() {
                 ws.finish_message(b"c"),
             ];
             let at = results.iter().position(Result::is_err).unwrap();
-            assert!(
-                results[at + 1..]
-                    .iter()
-                    .all(|r| *r == Err(SendError::Closed))
-            );
+            assert!(results[at + 1..].iter().all(|r| *r == Err(SendError::Closed)));
             failed_to_send(ws, results[at].as_ref().err(), code, reason);
         }
     }
@@ -337,10 +307,7 @@ fn endless_output_is_stopped_by_the_message_limit() {
         // Where messages are streamed, by the budget of each call.
         let mut ws = receiving(Flaw::Endless, scope, streaming());
         let mut input = BytesMut::from(&masked(0xc2, KEY, b"a")[..]);
-        assert_eq!(
-            ws.poll_event(&mut input),
-            Some(Event::Start(MessageKind::Binary))
-        );
+        assert_eq!(ws.poll_event(&mut input), Some(Event::Start(MessageKind::Binary)));
         for _ in 0..100 {
             match ws.poll_event(&mut input) {
                 Some(Event::Chunk(chunk)) => assert!(chunk.len() <= 64 * 1024),
@@ -373,11 +340,7 @@ fn fault_names_the_extension_that_failed() {
     let new = || {
         server_of(vec![
             marker(RSV2, Scope::Message).boxed(),
-            Box::new(Flawed {
-                flaw: Flaw::Fails(1007),
-                scope: Scope::Frame,
-                sends: false,
-            }),
+            Box::new(Flawed { flaw: Flaw::Fails(1007), scope: Scope::Frame, sends: false }),
         ])
     };
     match fails(new, &masked(0xe1, KEY, b"!")).fault {

@@ -23,10 +23,7 @@ fn backlogged() -> Connection {
 
 /// First octets of all frames that are left.
 fn kinds(ws: &mut Connection) -> Vec<u8> {
-    frames(&written(ws))
-        .iter()
-        .map(|frame| frame.first)
-        .collect()
+    frames(&written(ws)).iter().map(|frame| frame.first).collect()
 }
 
 // R6455-5.5.2-b

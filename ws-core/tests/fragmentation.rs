@@ -12,10 +12,7 @@ use ws_core::{Event, Fault, Message, MessageKind, Payload};
 #[test]
 fn one_frame_with_fin_and_a_data_opcode_is_a_message() {
     let input = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58\x82\x81\0\0\0\0\xff";
-    assert_eq!(
-        receive(server, input).events,
-        [text("Hello"), binary(b"\xff")]
-    );
+    assert_eq!(receive(server, input).events, [text("Hello"), binary(b"\xff")]);
     let mut ws = server();
     ws.send("Hello").unwrap();
     ws.send(vec![0xff]).unwrap();
@@ -61,12 +58,8 @@ fn continuation_without_a_message_fails_on_its_first_octet() {
             assert_eq!((failed.code, failed.octets), (1002, 1));
         }
     }
-    let input = [
-        masked(0x01, KEY, b"a"),
-        masked(0x80, KEY, b"b"),
-        masked(0x80, KEY, b"c"),
-    ]
-    .concat();
+    let input =
+        [masked(0x01, KEY, b"a"), masked(0x80, KEY, b"b"), masked(0x80, KEY, b"c")].concat();
     let failed = fails(server, &input);
     assert_eq!(failed.before, [text("ab")]);
     assert_eq!(failed.fault, Fault::UnexpectedContinuation);
@@ -171,11 +164,7 @@ fn frame_boundaries_do_not_show_in_the_message() {
     let data = b"the same bytes";
     let mut seen = vec![receive(server, &masked(0x82, KEY, data)).events];
     for cut in 0..=data.len() {
-        let input = [
-            masked(0x02, KEY, &data[..cut]),
-            masked(0x80, KEY, &data[cut..]),
-        ]
-        .concat();
+        let input = [masked(0x02, KEY, &data[..cut]), masked(0x80, KEY, &data[cut..])].concat();
         seen.push(receive(server, &input).events);
     }
     assert!(seen.iter().all(|events| *events == [binary(data)]));
@@ -200,10 +189,7 @@ fn sent_message_is_cut_into_valid_fragments_where_that_is_asked_for() {
     ws.send("Hello").unwrap();
     ws.send(b"ab".to_vec()).unwrap();
     ws.send("").unwrap();
-    assert_eq!(
-        written(&mut ws),
-        b"\x01\x02He\x00\x02ll\x80\x01o\x82\x02ab\x81\x00"
-    );
+    assert_eq!(written(&mut ws), b"\x01\x02He\x00\x02ll\x80\x01o\x82\x02ab\x81\x00");
     let mut ws = server_with(config(|config| config.max_sent_frame = 0));
     ws.send("Hel").unwrap();
     assert_eq!(written(&mut ws), b"\x01\x01H\x00\x01e\x80\x01l");
@@ -220,19 +206,10 @@ fn streamed_message_is_a_valid_series_of_fragments() {
     ws.finish_message(b"").unwrap();
     ws.start_message(MessageKind::Binary).unwrap();
     ws.finish_message(b"!").unwrap();
-    let frame = |first, payload: &[u8]| Sent {
-        first,
-        key: None,
-        payload: payload.to_vec(),
-    };
+    let frame = |first, payload: &[u8]| Sent { first, key: None, payload: payload.to_vec() };
     assert_eq!(
         frames(&written(&mut ws)),
-        [
-            frame(0x01, b"Hel"),
-            frame(0x00, b"lo"),
-            frame(0x80, b""),
-            frame(0x82, b"!"),
-        ]
+        [frame(0x01, b"Hel"), frame(0x00, b"lo"), frame(0x80, b""), frame(0x82, b"!"),]
     );
 }
 
@@ -298,15 +275,8 @@ fn rt_36_empty_frame_of_every_opcode_has_one_outcome_alone_and_inside_of_a_messa
 // R6455-5.4-b, R6455-6.2-b
 #[test]
 fn client_joins_fragments_of_a_server() {
-    let input = [
-        unmasked(0x01, b"a"),
-        unmasked(0x89, b""),
-        unmasked(0x80, b"b"),
-        unmasked(0x82, b"c"),
-    ]
-    .concat();
-    assert_eq!(
-        receive(client, &input).messages(),
-        [Message::text("ab"), Message::binary(b"c")]
-    );
+    let input =
+        [unmasked(0x01, b"a"), unmasked(0x89, b""), unmasked(0x80, b"b"), unmasked(0x82, b"c")]
+            .concat();
+    assert_eq!(receive(client, &input).messages(), [Message::text("ab"), Message::binary(b"c")]);
 }

@@ -22,13 +22,7 @@ fn server_rejects_unmasked_frame() {
     let failed = fails(server, b"\x81\x05\x48\x65\x6c\x6c\x6f");
     assert_eq!(failed.fault, Fault::Unmasked);
     assert_eq!((failed.code, failed.octets), (1002, 2));
-    for frame in [
-        b"\x81\x00",
-        b"\x82\x00",
-        b"\x88\x00",
-        b"\x89\x00",
-        b"\x8a\x00",
-    ] {
+    for frame in [b"\x81\x00", b"\x82\x00", b"\x88\x00", b"\x89\x00", b"\x8a\x00"] {
         let failed = fails(server, frame);
         assert_eq!(failed.fault, Fault::Unmasked);
         assert_eq!((failed.code, failed.octets), (1002, 2));
@@ -103,11 +97,7 @@ fn rt_15_reserved_opcodes_fail_on_the_first_octet() {
 #[test]
 fn rt_15_long_control_frames_fail_on_the_second_octet() {
     for opcode in [0x88, 0x89, 0x8a] {
-        for length in [
-            &b"\xfe\x00\x7e"[..],
-            b"\xff\0\0\0\0\0\x01\0\0",
-            b"\xff\0\0\x01\0\0\0\0\0",
-        ] {
+        for length in [&b"\xfe\x00\x7e"[..], b"\xff\0\0\0\0\0\x01\0\0", b"\xff\0\0\x01\0\0\0\0\0"] {
             let frame = [&[opcode], length, &KEY, b"payload"].concat();
             let failed = fails(server, &frame);
             assert_eq!(failed.fault, Fault::ControlTooLong);
@@ -142,11 +132,7 @@ const LENGTHS: [(usize, &[u8], &[u8]); 6] = [
     (126, b"\x82\xfe\x00\x7e", b"\x82\x7e\x00\x7e"),
     (127, b"\x82\xfe\x00\x7f", b"\x82\x7e\x00\x7f"),
     (65_535, b"\x82\xfe\xff\xff", b"\x82\x7e\xff\xff"),
-    (
-        65_536,
-        b"\x82\xff\0\0\0\0\0\x01\0\0",
-        b"\x82\x7f\0\0\0\0\0\x01\0\0",
-    ),
+    (65_536, b"\x82\xff\0\0\0\0\0\x01\0\0", b"\x82\x7f\0\0\0\0\0\x01\0\0"),
 ];
 
 // R6455-5.2-e, R6455-5.2-i
@@ -210,15 +196,9 @@ fn rt_14_length_not_in_its_shortest_form_fails() {
 // R6455-5.2-i
 #[test]
 fn length_counts_the_payload_and_not_the_key() {
-    let two = [
-        &b"\x82\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"[..],
-        b"\x82\x80\x37\xfa\x21\x3d",
-    ]
-    .concat();
-    assert_eq!(
-        receive(server, &two).events,
-        [binary(b"Hello"), binary(b"")]
-    );
+    let two = [&b"\x82\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"[..], b"\x82\x80\x37\xfa\x21\x3d"]
+        .concat();
+    assert_eq!(receive(server, &two).events, [binary(b"Hello"), binary(b"")]);
 }
 
 // R6455-5.2-j
@@ -249,11 +229,9 @@ fn payload_is_unmasked_from_its_start_however_it_is_cut() {
         let payload: Vec<u8> = (0..len).map(|i| (i * 31 + 7) as u8).collect();
         for key in [KEY, [1, 2, 3, 4], [0xff, 0, 0, 0]] {
             let frame = masked(0x82, key, &payload);
-            let fragments = [
-                masked(0x02, key, &payload[..len / 2]),
-                masked(0x80, KEY, &payload[len / 2..]),
-            ]
-            .concat();
+            let fragments =
+                [masked(0x02, key, &payload[..len / 2]), masked(0x80, KEY, &payload[len / 2..])]
+                    .concat();
             for size in [1, 2, 3, 5, 6, 7, 13, 37, 64, 2000] {
                 for input in [&frame, &fragments] {
                     let seen = receive_in_pieces(server, input, size);
@@ -295,12 +273,7 @@ fn frames_back_to_back_begin_a_new_message_each() {
     .concat();
     assert_eq!(
         receive(server, &input).messages(),
-        [
-            Message::text("one"),
-            Message::binary(b"\x02"),
-            Message::text("three"),
-            Message::text(""),
-        ]
+        [Message::text("one"), Message::binary(b"\x02"), Message::text("three"), Message::text(""),]
     );
 }
 
@@ -310,10 +283,7 @@ fn nothing_is_sent_behind_our_close() {
     let mut ws = server();
     ws.close(1000.into(), "").unwrap();
     assert_eq!(ws.send("late"), Err(SendError::Closed));
-    assert_eq!(
-        ws.start_message(ws_core::MessageKind::Binary),
-        Err(SendError::Closed)
-    );
+    assert_eq!(ws.start_message(ws_core::MessageKind::Binary), Err(SendError::Closed));
     assert_eq!(ws.ping(b""), Err(SendError::Closed));
     assert_eq!(ws.unsolicited_pong(b""), Err(SendError::Closed));
     assert_eq!(ws.close(1000.into(), ""), Err(SendError::Closed));
@@ -333,10 +303,6 @@ fn every_known_opcode_is_read_and_has_its_number() {
     let mut ws = server();
     ws.ping(b"").unwrap();
     ws.unsolicited_pong(b"").unwrap();
-    let frame = |first| Sent {
-        first,
-        key: None,
-        payload: vec![],
-    };
+    let frame = |first| Sent { first, key: None, payload: vec![] };
     assert_eq!(frames(&written(&mut ws)), [frame(0x89), frame(0x8a)]);
 }

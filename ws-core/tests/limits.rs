@@ -25,14 +25,8 @@ fn rt_13_lengths_over_the_limit_are_refused_on_the_header() {
     let default = Config::default().max_frame as u64;
     for side in SIDES {
         for first in [TEXT, BINARY, FIRST] {
-            for len in [
-                (1 << 63) - 1,
-                (1 << 63) - 14,
-                1 << 62,
-                (1 << 32) + 1,
-                1 << 32,
-                default + 1,
-            ] {
+            for len in [(1 << 63) - 1, (1 << 63) - 14, 1 << 62, (1 << 32) + 1, 1 << 32, default + 1]
+            {
                 let (mut ws, told) = announce(side, Config::default(), first, len);
                 assert_too_big(&mut ws, &told, default as usize);
             }
@@ -51,12 +45,7 @@ fn rt_13_lengths_up_to_usize_max_are_refused_with_1002() {
                 config(|config| config.receive = Receive::Streaming),
             ] {
                 let (mut ws, told) = announce(side, config, BINARY, len);
-                assert_failed(
-                    &mut ws,
-                    &told,
-                    &Fault::LengthTopBit,
-                    CloseCode::PROTOCOL_ERROR,
-                );
+                assert_failed(&mut ws, &told, &Fault::LengthTopBit, CloseCode::PROTOCOL_ERROR);
             }
         }
     }
@@ -256,11 +245,8 @@ fn empty_frames_count_in_a_row_and_anew_in_every_message() {
     let config = config(|config| config.max_empty_fragments = 2);
     for side in SIDES {
         let mut ws = side.connection(config.clone());
-        let (first, empty, full) = (
-            side.incoming(FIRST, b""),
-            side.incoming(MORE, b""),
-            side.incoming(MORE, b"x"),
-        );
+        let (first, empty, full) =
+            (side.incoming(FIRST, b""), side.incoming(MORE, b""), side.incoming(MORE, b"x"));
         let last = side.incoming(LAST, b"");
         let message = [&first, &empty, &full, &empty, &last].map(Vec::as_slice);
         for _ in 0..3 {
@@ -308,14 +294,8 @@ fn rt_57_every_default_limit_is_finite_and_not_zero() {
 fn rt_57_zero_limits_mean_zero() {
     for side in SIDES {
         for (zero, fault) in [
-            (
-                config(|config| config.max_frame = 0),
-                Fault::FrameTooBig { limit: 0 },
-            ),
-            (
-                config(|config| config.max_message = 0),
-                Fault::MessageTooBig { limit: 0 },
-            ),
+            (config(|config| config.max_frame = 0), Fault::FrameTooBig { limit: 0 }),
+            (config(|config| config.max_message = 0), Fault::MessageTooBig { limit: 0 }),
         ] {
             let mut ws = side.connection(zero);
             assert_eq!(feed(&mut ws, &side.incoming(BINARY, b"")), [binary(b"")]);
@@ -480,10 +460,7 @@ fn messages_before_the_one_that_is_too_big_are_delivered() {
             side.incoming(BINARY, b"behind"),
         ];
         let told = feed(&mut ws, &input.concat());
-        assert_eq!(
-            told[..3],
-            [binary(b"first"), binary(b"second"), Event::Closing]
-        );
+        assert_eq!(told[..3], [binary(b"first"), binary(b"second"), Event::Closing]);
         assert_eq!(closed(&told).code, CloseCode::MESSAGE_TOO_BIG);
         assert_eq!(told.len(), 4);
     }

@@ -15,12 +15,9 @@ fn narrow() -> Connection {
 // R6455-10.4-a
 #[test]
 fn limits_count_one_message_and_not_the_connection() {
-    let input = [
-        masked(0x02, KEY, &[1; 10]),
-        masked(0x80, KEY, &[1; 5]),
-        masked(0x82, KEY, &[1; 10]),
-    ]
-    .concat();
+    let input =
+        [masked(0x02, KEY, &[1; 10]), masked(0x80, KEY, &[1; 5]), masked(0x82, KEY, &[1; 10])]
+            .concat();
     assert_eq!(receive(narrow, &input.repeat(100)).events.len(), 200);
 }
 
@@ -29,10 +26,7 @@ fn limits_count_one_message_and_not_the_connection() {
 fn limit_of_a_message_holds_for_what_extensions_decode() {
     let new = || {
         let config = config(|config| config.max_message = 15);
-        extensions::server_of_with(
-            config,
-            vec![extensions::Stutter::boxed(extensions::RSV1, 3)],
-        )
+        extensions::server_of_with(config, vec![extensions::Stutter::boxed(extensions::RSV1, 3)])
     };
     let wire = [b"aaa".repeat(15), b".".to_vec()].concat();
     let seen = receive(new, &masked(0xc2, KEY, &wire));
@@ -80,10 +74,7 @@ fn limit_of_a_message_holds_for_what_is_gathered_for_an_extension() {
             let config = config(|config| config.max_message = 15);
             extensions::server_of_with(
                 config,
-                vec![extensions::Reverse::boxed(
-                    extensions::RSV1,
-                    Scope::WholeMessage,
-                )],
+                vec![extensions::Reverse::boxed(extensions::RSV1, Scope::WholeMessage)],
             )
         };
         let failed = fails(new, &input);

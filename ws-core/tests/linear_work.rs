@@ -98,10 +98,7 @@ fn receive(ws: &mut Connection, bytes: &[u8], step: usize) -> Cost {
 /// Twice as much costs at most 2.2 times as much, but for a constant.
 #[track_caller]
 fn assert_linear(once: usize, twice: usize, what: &str) {
-    assert!(
-        twice * 10 <= once * 22 + 10 * 256,
-        "{what}: {once} for n, {twice} for 2n"
-    );
+    assert!(twice * 10 <= once * 22 + 10 * 256, "{what}: {once} for n, {twice} for 2n");
 }
 
 // R6455-10.4-a, RT-20
@@ -173,10 +170,7 @@ fn rt_20_one_octet_reads_cost_the_same_each() {
             receive(&mut ws, &side.incoming(first, &pattern(n)), 1)
         };
         let ((few, count_few), (many, count_many)) = (inflating(1), inflating(1));
-        let (once, twice) = (
-            cost(N / 2, few, BINARY | 0x40),
-            cost(N, many, BINARY | 0x40),
-        );
+        let (once, twice) = (cost(N / 2, few, BINARY | 0x40), cost(N, many, BINARY | 0x40));
         assert_linear(once.heap, twice.heap, "bytes on the heap");
         assert_linear(count_few.calls(), count_many.calls(), "calls");
         assert_eq!(count_many.shown(), N);
@@ -226,26 +220,11 @@ fn one_call_does_a_bounded_part_of_a_large_input_for_every_scope() {
             });
             let run_length = || -> Vec<u8> { [1, b'x'].repeat(LEN / 2) };
             for (stack, first, payload, data) in [
-                (
-                    only("runs", RunLength::default()),
-                    0xc2,
-                    run_length(),
-                    LEN / 2,
-                ),
-                (
-                    only("reverse", Reverse::messages()),
-                    0x82,
-                    pattern(LEN),
-                    LEN,
-                ),
+                (only("runs", RunLength::default()), 0xc2, run_length(), LEN / 2),
+                (only("reverse", Reverse::messages()), 0x82, pattern(LEN), LEN),
                 // Unmarked, so that nothing is turned and no checksum is missed.
                 (only("frames", Reverse::frames()), 0x82, pattern(LEN), LEN),
-                (
-                    only("frames", Reverse::frames()),
-                    0x92,
-                    sealed(LEN),
-                    LEN - 1,
-                ),
+                (only("frames", Reverse::frames()), 0x92, sealed(LEN), LEN - 1),
             ] {
                 let mut ws = side.connection_with(config.clone(), stack);
                 let frame = side.incoming(first, &payload);
@@ -370,11 +349,9 @@ fn sending_costs_the_same_each_and_is_encoded_a_little_ahead() {
             assert_eq!(ws.memory_usage(), 0);
             (heap.asked + heap.moved, polls, most)
         };
-        for make in [
-            &Extensions::none as &dyn Fn() -> Extensions,
-            &|| inflating(1).0,
-            &|| only("runs", RunLength::default()),
-        ] {
+        for make in [&Extensions::none as &dyn Fn() -> Extensions, &|| inflating(1).0, &|| {
+            only("runs", RunLength::default())
+        }] {
             let (once, twice) = (cost(500_000, make), cost(1_000_000, make));
             assert_linear(once.0, twice.0, "bytes on the heap");
             assert_linear(once.1, twice.1, "polls");

@@ -59,13 +59,7 @@ fn rt_13_nothing_is_allocated_because_a_header_announced_it() {
 #[test]
 fn rt_13_refused_length_costs_no_more_than_the_refusal() {
     for side in SIDES {
-        for len in [
-            (1 << 63) - 1,
-            1 << 62,
-            (1 << 32) + 1,
-            (1 << 20) + 1,
-            u64::MAX,
-        ] {
+        for len in [(1 << 63) - 1, 1 << 62, (1 << 32) + 1, (1 << 20) + 1, u64::MAX] {
             let mut ws = side.connection(Config::default());
             let mut input = BytesMut::from(side.incoming_announcement(BINARY, len).as_slice());
             let (heap, told) = measured(|| ws.poll_event(&mut input));
@@ -155,20 +149,14 @@ fn large_payload_reaches_the_output_of_a_server_without_a_copy() {
             ws.send(payload).unwrap();
             ws.send(Message::text("behind")).unwrap();
         });
-        assert!(
-            heap.asked <= 4096 + 16 * 1024 + 1024,
-            "{len} bytes: {heap:?}"
-        );
+        assert!(heap.asked <= 4096 + 16 * 1024 + 1024, "{len} bytes: {heap:?}");
         let output = ws.poll_output().unwrap();
         let mut slices = [std::io::IoSlice::new(&[]); 8];
         let n = output.chunks_vectored(&mut slices);
         let found = slices[..n].iter().find(|slice| slice.as_ptr() == at);
         assert_eq!(found.unwrap().len(), len);
         let frames = limits_support::parse(
-            &slices[..n]
-                .iter()
-                .flat_map(|slice| slice.iter().copied())
-                .collect::<Vec<u8>>(),
+            &slices[..n].iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<u8>>(),
         );
         assert_eq!(frames.len(), 3);
         assert_eq!(frames[1].payload, vec![7; len]);
@@ -183,24 +171,14 @@ fn large_payload_reaches_the_output_of_a_server_without_a_copy() {
     let n = output.chunks_vectored(&mut slices);
     for (i, len) in [10_000, 10_000, 10_000, 5000].into_iter().enumerate() {
         let place = at + 10_000 * i;
-        assert!(
-            slices[..n]
-                .iter()
-                .any(|s| s.as_ptr() as usize == place && s.len() == len)
-        );
+        assert!(slices[..n].iter().any(|s| s.as_ptr() as usize == place && s.len() == len));
     }
 }
 
 #[test]
 fn queued_output_takes_little_more_than_its_bytes() {
     for side in SIDES {
-        for sizes in [
-            &[4096, 4096][..],
-            &[20, 4096],
-            &[20],
-            &[4000],
-            &[20, 70_000],
-        ] {
+        for sizes in [&[4096, 4096][..], &[20, 4096], &[20], &[4000], &[20, 70_000]] {
             let mut ws = side.connection(Config::default());
             let (heap, ()) = measured(|| {
                 for size in sizes.iter().cycle().take(200) {
@@ -209,10 +187,7 @@ fn queued_output_takes_little_more_than_its_bytes() {
             });
             let (unwritten, live) = (ws.unwritten(), heap.live as usize);
             println!("{side:?} {sizes:?}: {unwritten} unwritten, {live} on the heap");
-            assert!(
-                live <= unwritten + unwritten / 2 + 20 * 1024,
-                "{sizes:?}: {live}"
-            );
+            assert!(live <= unwritten + unwritten / 2 + 20 * 1024, "{sizes:?}: {live}");
             assert!(ws.memory_usage() <= live);
             assert!(ws.memory_usage() >= unwritten);
         }
@@ -361,19 +336,13 @@ fn idle_connection_with_an_extension_holds_only_the_extension() {
 #[test]
 fn connection_that_ended_keeps_nothing_of_an_unfinished_message() {
     for side in SIDES {
-        for end in [
-            side.incoming(CLOSE, b"\x03\xe8"),
-            side.incoming(BINARY, b"not a continuation"),
-        ] {
+        for end in [side.incoming(CLOSE, b"\x03\xe8"), side.incoming(BINARY, b"not a continuation")]
+        {
             let mut ws = side.connection(Config::default());
             let (heap, ()) = measured(|| {
                 feed(&mut ws, &side.incoming(FIRST, &pattern(500_000)));
                 drop(feed(&mut ws, &end));
-                assert!(
-                    ws.memory_usage() < 10_000,
-                    "{} bytes held",
-                    ws.memory_usage()
-                );
+                assert!(ws.memory_usage() < 10_000, "{} bytes held", ws.memory_usage());
                 written(&mut ws);
             });
             assert_eq!(heap.live, 0);

@@ -39,16 +39,10 @@ fn rt_29_pings_to_a_peer_that_does_not_read_owe_one_pong_the_newest() {
             let told = events(&mut ws, &mut input);
             assert_eq!(told, [Event::Ping(Payload::from(&ping(n)))]);
             assert!(ws.unwritten() <= ANSWERED_BELOW + 131, "{}", ws.unwritten());
-            assert!(
-                ws.memory_usage() <= 2 * ANSWERED_BELOW + 4096,
-                "{}",
-                ws.memory_usage()
-            );
+            assert!(ws.memory_usage() <= 2 * ANSWERED_BELOW + 4096, "{}", ws.memory_usage());
         }
         assert!(ws.is_pong_owed());
-        let answered = ws
-            .unwritten()
-            .div_ceil(127 + if side == Side::Client { 4 } else { 0 });
+        let answered = ws.unwritten().div_ceil(127 + if side == Side::Client { 4 } else { 0 });
         let pongs = pongs(&parse(&written(&mut ws)));
         assert!(!ws.is_pong_owed());
         // The first ones in order, and the newest.
@@ -72,20 +66,14 @@ fn rt_29_pings_behind_unwritten_data_queue_one_pong_and_owe_the_newest() {
             feed(&mut ws, &side.incoming(PING, &ping(n)));
         }
         let unwritten = ws.unwritten();
-        assert!(
-            unwritten < 200_000 + 64 + 131,
-            "one Pong is queued: {unwritten}"
-        );
+        assert!(unwritten < 200_000 + 64 + 131, "one Pong is queued: {unwritten}");
         let mut wire = Vec::new();
         while ws.is_pong_owed() {
             let some = written_some(&mut ws, 1000);
             assert!(!some.is_empty());
             wire.extend(some);
         }
-        assert!(
-            ws.unwritten() > 190_000,
-            "it does not wait for the data to be written"
-        );
+        assert!(ws.unwritten() > 190_000, "it does not wait for the data to be written");
         wire.extend(written(&mut ws));
         let frames = parse(&wire);
         let opcodes: Vec<u8> = frames.iter().map(|frame| frame.first).collect();
@@ -111,11 +99,7 @@ fn writer_that_never_quite_catches_up_does_not_make_pongs_grow() {
         wire.extend(written(&mut ws));
         let pongs = pongs(&parse(&wire));
         assert_eq!(pongs.len(), 20_000);
-        assert!(
-            (0..)
-                .zip(&pongs)
-                .all(|(n, pong)| pong.as_slice() == ping(n))
-        );
+        assert!((0..).zip(&pongs).all(|(n, pong)| pong.as_slice() == ping(n)));
     }
 }
 
@@ -239,11 +223,7 @@ impl Model {
 
     /// Behind the frame that is being written, and behind earlier Pongs.
     fn push_pong(&mut self, side: Side, payload: Vec<u8>) {
-        let at = self
-            .waiting
-            .iter()
-            .take_while(|frame| frame.0 == PONG)
-            .count();
+        let at = self.waiting.iter().take_while(|frame| frame.0 == PONG).count();
         let len = frame_len(side, payload.len());
         self.waiting.insert(at, (PONG, payload, len));
     }
@@ -279,10 +259,7 @@ fn write(ws: &mut Connection, n: usize, wire: &mut Vec<u8>) -> usize {
     let n = n.min(output.remaining());
     let mut slices = [std::io::IoSlice::new(&[]); 64];
     let count = output.chunks_vectored(&mut slices);
-    let lying: Vec<u8> = slices[..count]
-        .iter()
-        .flat_map(|slice| slice.to_vec())
-        .collect();
+    let lying: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
     let step = n.min(lying.len());
     wire.extend_from_slice(&lying[..step]);
     output.advance(step);

@@ -103,11 +103,7 @@ fn encoded(side: Side, which: usize, messages: &[(bool, Vec<u8>, bool)], max: us
     let config = config(|config| config.max_sent_frame = max);
     let mut peer = other(side).connection_with(config, stack(which));
     for (text, data, compress) in messages {
-        let hint = if *compress {
-            Compression::Auto
-        } else {
-            Compression::Never
-        };
+        let hint = if *compress { Compression::Auto } else { Compression::Never };
         let message = if *text {
             Message::text(String::from_utf8_lossy(data).as_ref())
         } else {
@@ -202,11 +198,7 @@ struct Model<'a> {
 }
 
 fn ensure(holds: bool, code: u16) -> Result<(), Stop> {
-    if holds {
-        Ok(())
-    } else {
-        Err(Stop::Failed(code))
-    }
+    if holds { Ok(()) } else { Err(Stop::Failed(code)) }
 }
 
 impl Model<'_> {
@@ -233,40 +225,22 @@ impl Model<'_> {
         let first = octets(0, 1)?[0];
         let (fin, opcode, control) = (first & 0x80 != 0, first & 0x0f, first & 0x08 != 0);
         ensure(matches!(opcode, 0..=2 | 8..=10) && first & 0x70 == 0, 1002)?;
-        ensure(
-            if control {
-                fin
-            } else {
-                (opcode == 0) == self.message.is_some()
-            },
-            1002,
-        )?;
+        ensure(if control { fin } else { (opcode == 0) == self.message.is_some() }, 1002)?;
         let second = octets(1, 1)?[0];
         ensure((second & 0x80 != 0) == server, 1002)?;
         ensure(!control || second & 0x7f <= 125, 1002)?;
         let (shortest, len, mut at) = match second & 0x7f {
-            126 => (
-                126,
-                u16::from_be_bytes(octets(2, 2)?.try_into().unwrap()).into(),
-                4_usize,
-            ),
+            126 => (126, u16::from_be_bytes(octets(2, 2)?.try_into().unwrap()).into(), 4_usize),
             127 => {
                 ensure(octets(2, 1)?[0] < 0x80, 1002)?;
-                (
-                    0x1_0000,
-                    u64::from_be_bytes(octets(2, 8)?.try_into().unwrap()),
-                    10,
-                )
+                (0x1_0000, u64::from_be_bytes(octets(2, 8)?.try_into().unwrap()), 10)
             }
             len => (0, len.into(), 2),
         };
         ensure(len >= shortest, 1002)?;
         let before = self.message.as_ref().map_or(0, |message| message.1.len());
         let fits = len.saturating_add(before as u64) <= self.limits.max_message as u64;
-        ensure(
-            control || (len <= self.limits.max_frame as u64 && fits),
-            1009,
-        )?;
+        ensure(control || (len <= self.limits.max_frame as u64 && fits), 1009)?;
         let key = if server { octets(at, 4)? } else { &[0; 4] };
         at += key.len() * usize::from(server);
         let (len, lying) = (len as usize, &bytes[at..]);
@@ -306,17 +280,10 @@ impl Model<'_> {
 
 fn close(body: &[u8]) -> Result<Stop, Stop> {
     let [a, b, reason @ ..] = body else {
-        return if body.is_empty() {
-            Ok(Stop::Closed(None))
-        } else {
-            Err(Stop::Failed(1002))
-        };
+        return if body.is_empty() { Ok(Stop::Closed(None)) } else { Err(Stop::Failed(1002)) };
     };
     let code = u16::from_be_bytes([*a, *b]);
-    ensure(
-        matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999),
-        1002,
-    )?;
+    ensure(matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999), 1002)?;
     ensure(std::str::from_utf8(reason).is_ok(), 1007)?;
     Ok(Stop::Closed(Some(code)))
 }

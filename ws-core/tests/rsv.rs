@@ -142,10 +142,7 @@ fn bits_of_the_next_message_are_judged_anew() {
         .into_iter()
         .flat_map(|first| masked(first, KEY, b"x"))
         .collect();
-    let lens: Vec<usize> = receive(new, &input)
-        .messages()
-        .iter()
-        .map(ws_core::Message::len)
-        .collect();
+    let lens: Vec<usize> =
+        receive(new, &input).messages().iter().map(ws_core::Message::len).collect();
     assert_eq!(lens, [3, 1, 2, 1, 3]);
 }

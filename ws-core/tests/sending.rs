@@ -87,10 +87,7 @@ fn message_leaves_as_one_frame_or_as_a_series_that_reads_back() {
             assert_eq!(frame.first, fin | opcode);
             assert!(frame.payload.len() <= size);
         }
-        assert_eq!(
-            receive(client, &sent).messages(),
-            [Message::binary(data.clone())]
-        );
+        assert_eq!(receive(client, &sent).messages(), [Message::binary(data.clone())]);
     }
 }
 
@@ -132,14 +129,8 @@ fn unfinished_message_cannot_be_left_behind_silently() {
     start(&mut ws, MessageKind::Binary);
     ws.send_chunk(b"half").unwrap();
     assert_eq!(ws.send("next"), Err(SendError::MessageInProgress));
-    assert_eq!(
-        ws.start_message(MessageKind::Text),
-        Err(SendError::MessageInProgress)
-    );
-    assert_eq!(
-        ws.close(CloseCode::NORMAL, ""),
-        Err(SendError::MessageInProgress)
-    );
+    assert_eq!(ws.start_message(MessageKind::Text), Err(SendError::MessageInProgress));
+    assert_eq!(ws.close(CloseCode::NORMAL, ""), Err(SendError::MessageInProgress));
     assert!(ws.is_open());
     ws.fail(CloseCode::INTERNAL_ERROR, "").unwrap();
     assert_eq!(written(&mut ws), b"\x02\x04half\x88\x02\x03\xf3");

@@ -32,10 +32,7 @@ fn faults() -> Vec<(Fault, Vec<u8>)> {
         (Fault::UnfinishedMessage, masked(0x01, b"").repeat(2)),
         (Fault::InvalidUtf8, masked(0x81, b"\xff")),
         (Fault::CloseBodyTooShort, masked(0x88, b"\x03")),
-        (
-            Fault::InvalidCloseCode(CloseCode::new(1005)),
-            masked(0x88, b"\x03\xed"),
-        ),
+        (Fault::InvalidCloseCode(CloseCode::new(1005)), masked(0x88, b"\x03\xed")),
         (Fault::InvalidCloseReason, masked(0x88, b"\x03\xe8\xff")),
         (Fault::FrameTooBig { limit: 10 }, masked(0x82, &[0; 11])),
         (Fault::MessageTooBig { limit: 15 }, pieces(&[0; 5], 3)),
@@ -90,12 +87,7 @@ fn rt_61_commands_do_not_revive_a_failed_connection() {
             command(&mut ws);
             let events = feed(&mut ws, &mut input, &masked(0x81, KEY, b"behind"));
             assert_eq!(events.len(), 1, "{events:?}");
-            let Closed {
-                code,
-                reason,
-                fault: told,
-                ..
-            } = closed(&events);
+            let Closed { code, reason, fault: told, .. } = closed(&events);
             assert_eq!((code.get(), &**reason), (4001, "ours"), "what was sent");
             assert_eq!(told.as_deref(), Some(&fault));
             assert_eq!(written(&mut ws), b"\x88\x06\x0f\xa1ours");

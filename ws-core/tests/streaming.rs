@@ -72,11 +72,7 @@ fn message_is_told_as_start_chunks_and_end() {
 fn frame_boundaries_do_not_show_in_a_streamed_message() {
     let data = b"the same bytes";
     for cut in 0..=data.len() {
-        let input = [
-            masked(0x01, KEY, &data[..cut]),
-            masked(0x80, KEY, &data[cut..]),
-        ]
-        .concat();
+        let input = [masked(0x01, KEY, &data[..cut]), masked(0x80, KEY, &data[cut..])].concat();
         let seen = receive(server, &input);
         assert_eq!(seen.events, [start(Text), chunk(data), Event::End]);
     }
@@ -85,12 +81,8 @@ fn frame_boundaries_do_not_show_in_a_streamed_message() {
 // R6455-5.4-e
 #[test]
 fn control_frames_inside_of_a_streamed_message_are_handled_at_once() {
-    let input = [
-        masked(0x01, KEY, b"to"),
-        masked(0x89, KEY, b"now"),
-        masked(0x80, KEY, b"gether"),
-    ]
-    .concat();
+    let input = [masked(0x01, KEY, b"to"), masked(0x89, KEY, b"now"), masked(0x80, KEY, b"gether")]
+        .concat();
     let seen = receive(server, &input);
     assert_eq!(
         seen.events,
@@ -134,17 +126,11 @@ fn streamed_message_may_have_any_number_of_frames_but_not_of_empty_ones() {
     input.extend(masked(0x00, KEY, b"a").repeat(5000));
     input.extend(masked(0x80, KEY, b""));
     let seen = receive(server, &input);
-    assert_eq!(
-        seen.events,
-        [start(Binary), chunk(&[b'a'; 5001]), Event::End]
-    );
+    assert_eq!(seen.events, [start(Binary), chunk(&[b'a'; 5001]), Event::End]);
     let input = [masked(0x02, KEY, b"a"), masked(0x00, KEY, b"").repeat(65)].concat();
     let failed = fails(server, &input);
     assert_eq!(failed.fault, Fault::TooManyEmptyFragments { limit: 64 });
-    assert_eq!(
-        (failed.code, failed.before),
-        (1008, vec![start(Binary), chunk(b"a")])
-    );
+    assert_eq!((failed.code, failed.before), (1008, vec![start(Binary), chunk(b"a")]));
 }
 
 // R6455-5.6-a
@@ -152,11 +138,7 @@ fn streamed_message_may_have_any_number_of_frames_but_not_of_empty_ones() {
 fn code_point_of_streamed_text_may_be_cut() {
     for cut in 0..=3 {
         let euro = "€".as_bytes();
-        let input = [
-            masked(0x01, KEY, &euro[..cut]),
-            masked(0x80, KEY, &euro[cut..]),
-        ]
-        .concat();
+        let input = [masked(0x01, KEY, &euro[..cut]), masked(0x80, KEY, &euro[cut..])].concat();
         let seen = receive(server, &input);
         assert_eq!(seen.events, [start(Text), chunk(euro), Event::End]);
     }
@@ -165,12 +147,9 @@ fn code_point_of_streamed_text_may_be_cut() {
 // R6455-5.6-b, R6455-8.1-a, R6455-8.1-b
 #[test]
 fn invalid_streamed_text_fails_at_its_octet_and_is_not_shown() {
-    for (text, octets) in [
-        (&b"ok\xff"[..], 3),
-        (b"ok\xed\xa0\x80", 4),
-        (b"ok\xe2\x82", 4),
-        (b"\xc0\x80", 1),
-    ] {
+    for (text, octets) in
+        [(&b"ok\xff"[..], 3), (b"ok\xed\xa0\x80", 4), (b"ok\xe2\x82", 4), (b"\xc0\x80", 1)]
+    {
         let input = masked(0x81, KEY, text);
         // One octet at a time.
         let mut ws = server();
@@ -193,9 +172,7 @@ fn invalid_streamed_text_fails_at_its_octet_and_is_not_shown() {
         // Nothing of what is invalid was shown.
         for event in [joined(shown), joined(events)].concat() {
             if let Event::Chunk(chunk) = event {
-                let valid = text
-                    .iter()
-                    .position(|octet| b"\xff\xa0\xc0".contains(octet));
+                let valid = text.iter().position(|octet| b"\xff\xa0\xc0".contains(octet));
                 assert!(text[..valid.unwrap_or(text.len())].starts_with(&chunk));
             }
         }
@@ -226,14 +203,8 @@ fn faults_inside_of_a_streamed_message_end_it_without_an_end() {
 #[test]
 fn streamed_message_that_breaks_off_has_no_end() {
     let begun = masked(0x01, KEY, b"part");
-    let seen = receive(
-        server,
-        &[&begun[..], &masked(0x88, KEY, b"\x03\xe8")].concat(),
-    );
-    assert_eq!(
-        seen.events[..3],
-        [start(Text), chunk(b"part"), Event::Closing]
-    );
+    let seen = receive(server, &[&begun[..], &masked(0x88, KEY, b"\x03\xe8")].concat());
+    assert_eq!(seen.events[..3], [start(Text), chunk(b"part"), Event::Closing]);
     assert!(closed(&seen.events).clean);
     assert_eq!(seen.sent, b"\x88\x02\x03\xe8");
     let mut ws = server();
@@ -249,26 +220,9 @@ fn streamed_message_that_breaks_off_has_no_end() {
 #[test]
 fn extensions_decode_streamed_messages_in_every_scope() {
     let stacks: [Case; 4] = [
-        (
-            || vec![extensions::Stutter::boxed(extensions::RSV1, 2)],
-            b"HHeelll",
-            b"loo.",
-        ),
-        (
-            || {
-                vec![extensions::Reverse::boxed(
-                    extensions::RSV1,
-                    Scope::WholeMessage,
-                )]
-            },
-            b"ol",
-            b"leH",
-        ),
-        (
-            || vec![extensions::Reverse::boxed(extensions::RSV1, Scope::Frame)],
-            b"leH",
-            b"ol",
-        ),
+        (|| vec![extensions::Stutter::boxed(extensions::RSV1, 2)], b"HHeelll", b"loo."),
+        (|| vec![extensions::Reverse::boxed(extensions::RSV1, Scope::WholeMessage)], b"ol", b"leH"),
+        (|| vec![extensions::Reverse::boxed(extensions::RSV1, Scope::Frame)], b"leH", b"ol"),
         (
             || {
                 vec![
@@ -298,22 +252,11 @@ fn extensions_decode_streamed_messages_in_every_scope() {
 // R6455-6.2-c, R6455-10.4-a
 #[test]
 fn unmarked_streamed_message_passes_beside_an_extension() {
-    let new = || {
-        with(vec![
-            extensions::add_one(extensions::RSV1, Scope::Message).boxed(),
-        ])
-    };
+    let new = || with(vec![extensions::add_one(extensions::RSV1, Scope::Message).boxed()]);
     let input = [masked(0x81, KEY, b"plain"), masked(0xc1, KEY, b"b")].concat();
     assert_eq!(
         receive(new, &input).events,
-        [
-            start(Text),
-            chunk(b"plain"),
-            Event::End,
-            start(Text),
-            chunk(b"a"),
-            Event::End,
-        ]
+        [start(Text), chunk(b"plain"), Event::End, start(Text), chunk(b"a"), Event::End,]
     );
     // Larger than the limits, which are for whole messages.
     let data = vec![7; 2 << 20];
@@ -348,11 +291,7 @@ fn what_an_extension_has_to_see_whole_is_limited_when_streaming_too() {
 // R6455-8.1-d
 #[test]
 fn decoded_streamed_text_is_checked_as_it_comes() {
-    let new = || {
-        with(vec![
-            extensions::add_one(extensions::RSV1, Scope::Message).boxed(),
-        ])
-    };
+    let new = || with(vec![extensions::add_one(extensions::RSV1, Scope::Message).boxed()]);
     let mut ws = new();
     let mut input = BytesMut::new();
     let events = feed(&mut ws, &mut input, &masked(0x41, KEY, b"pl\xe3\x83"));

@@ -56,10 +56,7 @@ fn code_points_of_every_length_arrive_one_octet_a_fragment() {
     }
     input.extend(masked(0x80, KEY, b""));
     assert_eq!(receive(server, &input).events, [text(all)]);
-    assert_eq!(
-        receive(client, &unmasked(0x81, all.as_bytes())).events,
-        [text(all)]
-    );
+    assert_eq!(receive(client, &unmasked(0x81, all.as_bytes())).events, [text(all)]);
 }
 
 // R6455-5.6-b
@@ -75,11 +72,8 @@ fn text_that_ends_inside_a_code_point_fails_at_its_end() {
         assert_eq!((failed.fault, failed.code), (Fault::InvalidUtf8, 1007));
         assert_eq!(failed.octets, two.len());
         // It does not continue in the next message.
-        let next = [
-            masked(0x01, KEY, b"\xe2"),
-            masked(0x80, KEY, b"\x82"),
-            masked(0x81, KEY, b"\xac"),
-        ];
+        let next =
+            [masked(0x01, KEY, b"\xe2"), masked(0x80, KEY, b"\x82"), masked(0x81, KEY, b"\xac")];
         assert_eq!(fails(server, &next.concat()).before, []);
     }
 }
@@ -88,15 +82,8 @@ fn text_that_ends_inside_a_code_point_fails_at_its_end() {
 #[test]
 fn binary_payload_is_passed_on_untouched() {
     let all: Vec<u8> = (0..=255).collect();
-    assert_eq!(
-        receive(server, &masked(0x82, KEY, &all)).events,
-        [binary(&all)]
-    );
-    let input = [
-        masked(0x02, KEY, &all[..129]),
-        masked(0x80, KEY, &all[129..]),
-    ]
-    .concat();
+    assert_eq!(receive(server, &masked(0x82, KEY, &all)).events, [binary(&all)]);
+    let input = [masked(0x02, KEY, &all[..129]), masked(0x80, KEY, &all[129..])].concat();
     assert_eq!(receive(server, &input).events, [binary(&all)]);
     let mut ws = server();
     ws.send(all.clone()).unwrap();
@@ -132,10 +119,7 @@ fn invalid_text_fails_with_1007_at_the_first_octet_that_cannot_become_valid() {
     refuses(b"\xc3(", 2);
     refuses(b"\xf0\x9d\x84\xe2", 4);
     // Valid text around it.
-    refuses(
-        b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80edited",
-        13,
-    );
+    refuses(b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80edited", 13);
 }
 
 // R6455-8.1-b
@@ -179,9 +163,7 @@ fn noncharacters_and_controls_are_valid() {
 #[test]
 fn text_is_checked_behind_the_extensions_as_it_is_decoded() {
     let new = || -> Connection {
-        extensions::server_of(vec![
-            extensions::add_one(extensions::RSV1, Scope::Message).boxed(),
-        ])
+        extensions::server_of(vec![extensions::add_one(extensions::RSV1, Scope::Message).boxed()])
     };
     // Valid on the wire and not when it is decoded, and the other way about.
     let failed = fails(new, &masked(0xc1, KEY, b"a\x7f\xc2\x80"));

@@ -51,16 +51,13 @@ fn serve(listener: &TcpListener, config: &Config) -> Result<(), Box<dyn Error>> 
     println!("listening on {}", listener.local_addr()?);
     for stream in listener.incoming() {
         let config = config.clone();
-        thread::spawn(
-            move || match stream.and_then(|stream| accept(stream, config)) {
-                Ok(Some(closed)) => println!(
-                    "closed by {:?}: {} {}",
-                    closed.by, closed.code, closed.reason
-                ),
-                Ok(None) => {}
-                Err(error) => println!("lost: {error}"),
-            },
-        );
+        thread::spawn(move || match stream.and_then(|stream| accept(stream, config)) {
+            Ok(Some(closed)) => {
+                println!("closed by {:?}: {} {}", closed.by, closed.code, closed.reason)
+            }
+            Ok(None) => {}
+            Err(error) => println!("lost: {error}"),
+        });
     }
     Ok(())
 }
@@ -77,9 +74,7 @@ fn accept(mut stream: TcpStream, config: Config) -> io::Result<Option<Closed>> {
             Ok(None) => {}
             Ok(Some(request)) => {
                 break Upgrade::inspect(&request).and_then(|upgrade| {
-                    upgrade
-                        .accept(&AcceptOptions::new())
-                        .map_err(AcceptError::into_rejection)
+                    upgrade.accept(&AcceptOptions::new()).map_err(AcceptError::into_rejection)
                 });
             }
             Err(rejection) => break Err(rejection),
@@ -131,22 +126,12 @@ fn connect(uri: &WebSocketUri, config: Config) -> Result<(), Box<dyn Error>> {
         }
     };
     let connected = handshake.verify(&response)?;
-    let role = Role::client(|| {
-        getrandom::u32()
-            .expect("the system has randomness")
-            .to_ne_bytes()
-    });
-    let closed = echo(
-        Connection::new(role, config, connected.extensions),
-        &mut stream,
-        &mut input,
-    )?;
+    let role = Role::client(|| getrandom::u32().expect("the system has randomness").to_ne_bytes());
+    let closed =
+        echo(Connection::new(role, config, connected.extensions), &mut stream, &mut input)?;
     match closed {
         Some(closed) if closed.code != CloseCode::ABNORMAL => {
-            println!(
-                "closed by {:?}: {} {}",
-                closed.by, closed.code, closed.reason
-            );
+            println!("closed by {:?}: {} {}", closed.by, closed.code, closed.reason);
             Ok(())
         }
         _ => Err("the server went away without a Close".into()),

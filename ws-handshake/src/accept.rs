@@ -59,20 +59,14 @@ impl<'a> AcceptOptions<'a> {
     /// Without one in common the connection opens without a subprotocol, and the client decides.
     #[must_use]
     pub fn subprotocols(mut self, spoken: &'a Subprotocols) -> Self {
-        self.subprotocol = Choice::Spoken {
-            all: spoken,
-            required: false,
-        };
+        self.subprotocol = Choice::Spoken { all: spoken, required: false };
         self
     }
 
     /// As [`subprotocols`](Self::subprotocols), and 400 where there is none in common.
     #[must_use]
     pub fn require_subprotocol(mut self, spoken: &'a Subprotocols) -> Self {
-        self.subprotocol = Choice::Spoken {
-            all: spoken,
-            required: true,
-        };
+        self.subprotocol = Choice::Spoken { all: spoken, required: true };
         self
     }
 

@@ -46,10 +46,7 @@ impl Authority {
                 (host.to_ascii_lowercase(), port)
             }
         };
-        Some(Self {
-            host: host.into(),
-            port: parse_port(port)?,
-        })
+        Some(Self { host: host.into(), port: parse_port(port)? })
     }
 
     /// The host, an IPv6 address without its brackets.

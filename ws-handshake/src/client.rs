@@ -143,9 +143,7 @@ impl ClientOptions {
         for factory in self.extensions.iter() {
             for params in factory.offers() {
                 if !are_tokens(&params) {
-                    return Err(RequestError::Offer {
-                        name: factory.name().into(),
-                    });
+                    return Err(RequestError::Offer { name: factory.name().into() });
                 }
                 offers.push(Offer::new(factory.name(), params));
             }
@@ -213,10 +211,9 @@ impl fmt::Display for RequestError {
                 f,
                 "extension {name} offers a parameter that is no token: names and values have to be"
             ),
-            Self::RequiredNotOffered { name } => write!(
-                f,
-                "extension {name} is required and not offered: add it to the extensions"
-            ),
+            Self::RequiredNotOffered { name } => {
+                write!(f, "extension {name} is required and not offered: add it to the extensions")
+            }
         }
     }
 }

@@ -127,12 +127,7 @@ impl ClientHandshake {
         let extensions = self.verify_extensions(&responses)?;
         let is_there = |name: &str| responses.iter().any(|response| response.name() == name);
         Ok(Connected {
-            missing: self
-                .required
-                .iter()
-                .filter(|name| !is_there(name))
-                .cloned()
-                .collect(),
+            missing: self.required.iter().filter(|name| !is_there(name)).cloned().collect(),
             extensions,
             subprotocol,
             responses,
@@ -146,11 +141,8 @@ impl ClientHandshake {
         // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Protocol| header field and this
         // header field indicates the use of a subprotocol that was not present in the client's
         // handshake […], the client MUST _Fail the WebSocket Connection_."
-        let offered = only(headers, &SEC_WEBSOCKET_PROTOCOL).and_then(|value| {
-            self.subprotocols
-                .iter()
-                .find(|name| name.as_bytes() == value)
-        });
+        let offered = only(headers, &SEC_WEBSOCKET_PROTOCOL)
+            .and_then(|value| self.subprotocols.iter().find(|name| name.as_bytes() == value));
         match offered {
             Some(name) => Ok(Some(name.into())),
             None => Err(ResponseError::Subprotocol),
@@ -173,19 +165,14 @@ impl ClientHandshake {
                 return Err(ResponseError::DuplicateExtension { name: name.into() });
             }
             let extension = factory.confirm(response.params()).map_err(|reason| {
-                ResponseError::ExtensionParameters {
-                    name: name.into(),
-                    reason,
-                }
+                ResponseError::ExtensionParameters { name: name.into(), reason }
             })?;
             if extension.scope() != factory.scope() {
                 return Err(ResponseError::ExtensionScope { name: name.into() });
             }
             // RFC 6455 §9.1: "the order of extensions is significant. Any interactions between
             // multiple extensions MAY be defined in the documents defining the extensions."
-            extensions
-                .push(name, extension)
-                .map_err(ResponseError::Stack)?;
+            extensions.push(name, extension).map_err(ResponseError::Stack)?;
         }
         Ok(extensions)
     }

@@ -25,10 +25,7 @@ pub struct Offer {
 
 impl Offer {
     pub(crate) fn new(name: &str, params: Params) -> Self {
-        Self {
-            name: name.into(),
-            params,
-        }
+        Self { name: name.into(), params }
     }
 
     /// The extension token.
@@ -123,12 +120,7 @@ pub(crate) fn parse_counting<'a>(
     lines: impl IntoIterator<Item = &'a [u8]>,
     limits: &Limits,
 ) -> (Result<Vec<Offer>, ExtensionHeaderError>, usize) {
-    let mut parser = Parser {
-        limits,
-        offers: Vec::new(),
-        empty: 0,
-        steps: 0,
-    };
+    let mut parser = Parser { limits, offers: Vec::new(), empty: 0, steps: 0 };
     let mut any = false;
     for line in lines {
         any = true;

@@ -31,9 +31,7 @@ pub struct ExtensionSet {
 impl ExtensionSet {
     /// None.
     pub const fn new() -> Self {
-        Self {
-            factories: Vec::new(),
-        }
+        Self { factories: Vec::new() }
     }
 
     /// Adds a factory behind the others, nearer to the wire.
@@ -93,9 +91,7 @@ impl ExtensionSet {
 /// The names.
 impl fmt::Debug for ExtensionSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list()
-            .entries(self.iter().map(ExtensionFactory::name))
-            .finish()
+        f.debug_list().entries(self.iter().map(ExtensionFactory::name)).finish()
     }
 }
 

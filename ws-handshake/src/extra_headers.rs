@@ -68,13 +68,8 @@ pub(crate) fn checked_value(value: &str) -> Result<HeaderValue, InvalidHeader> {
 
 /// Whether values of this header are kept out of `Debug`, which ends in logs.
 pub(crate) fn is_secret(name: &HeaderName) -> bool {
-    [
-        header::AUTHORIZATION,
-        header::PROXY_AUTHORIZATION,
-        header::COOKIE,
-        header::SET_COOKIE,
-    ]
-    .contains(name)
+    [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE, header::SET_COOKIE]
+        .contains(name)
 }
 
 /// What frames a message or belongs to one connection, and no application writes.

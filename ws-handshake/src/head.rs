@@ -239,9 +239,7 @@ pub(crate) fn header_map(
         let mut value = HeaderValue::from_maybe_shared(slice_ref(head, line.value))
             .map_err(|_| HeadError::Header)?;
         value.set_sensitive(is_secret(&name));
-        headers
-            .try_append(name, value)
-            .map_err(|_| HeadError::TooManyHeaders)?;
+        headers.try_append(name, value).map_err(|_| HeadError::TooManyHeaders)?;
     }
     Ok(headers)
 }
@@ -250,11 +248,7 @@ pub(crate) fn header_map(
 pub(crate) fn slice_ref(head: &Bytes, part: &[u8]) -> Bytes {
     let (base, start) = (head.as_ptr().addr(), part.as_ptr().addr());
     match start.checked_sub(base) {
-        Some(at)
-            if at
-                .checked_add(part.len())
-                .is_some_and(|end| end <= head.len()) =>
-        {
+        Some(at) if at.checked_add(part.len()).is_some_and(|end| end <= head.len()) => {
             head.slice(at..at.saturating_add(part.len()))
         }
         _ => Bytes::copy_from_slice(part),
@@ -275,10 +269,7 @@ pub(crate) fn from_httparse(error: httparse::Error, head: &[u8]) -> HeadError {
 /// Whether the first line is in order but for its version: the third word of three in a request,
 /// the first of a response.
 fn has_version(head: &[u8]) -> bool {
-    let line = head
-        .split(|&octet| octet == b'\r')
-        .next()
-        .unwrap_or_default();
+    let line = head.split(|&octet| octet == b'\r').next().unwrap_or_default();
     let is_version = |text: &[u8]| {
         matches!(text, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
             if major.is_ascii_digit() && minor.is_ascii_digit())

@@ -64,11 +64,7 @@ pub(crate) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     pub(crate) fn new(text: &'a [u8]) -> Self {
-        Self {
-            rest: text,
-            position: 0,
-            steps: 0,
-        }
+        Self { rest: text, position: 0, steps: 0 }
     }
 
     /// Octets passed so far.
@@ -118,10 +114,7 @@ pub(crate) struct Elements<'a> {
 
 impl<'a> Elements<'a> {
     pub(crate) fn new(line: &'a [u8]) -> Self {
-        Self {
-            cursor: Cursor::new(line),
-            ended: false,
-        }
+        Self { cursor: Cursor::new(line), ended: false }
     }
 
     pub(crate) fn steps(&self) -> usize {

@@ -57,10 +57,7 @@ impl ExtensionSet {
         Negotiation {
             extensions: round.extensions,
             responses: round.responses,
-            report: Report {
-                entries,
-                not_offered,
-            },
+            report: Report { entries, not_offered },
         }
     }
 }
@@ -91,8 +88,7 @@ impl Round<'_> {
                 && !taken
             {
                 taken = true;
-                self.responses
-                    .push(Offer::new(factory.name(), response.clone()));
+                self.responses.push(Offer::new(factory.name(), response.clone()));
             }
         }
         offered
@@ -102,10 +98,7 @@ impl Round<'_> {
 /// Asks about one offer, and adds the extension to the stack if it may stand there.
 fn answer(factory: &dyn ExtensionFactory, offer: &Offer, extensions: &mut Extensions) -> Verdict {
     let free = Rsv::ALL.without(extensions.claimed());
-    let Agreed {
-        response,
-        extension,
-    } = match factory.accept(offer.params(), free) {
+    let Agreed { response, extension } = match factory.accept(offer.params(), free) {
         Ok(agreed) => agreed,
         Err(reason) => return Verdict::Declined(reason),
     };

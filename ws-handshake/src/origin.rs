@@ -53,10 +53,7 @@ impl OriginPolicy {
     /// [`tls`](Self::tls). A `Host` without a port stands for the default port of the scheme
     /// in `Origin`.
     pub fn same_origin() -> Self {
-        Self {
-            rule: Rule::Same { scheme: None },
-            missing: true,
-        }
+        Self { rule: Rule::Same { scheme: None }, missing: true }
     }
 
     /// `Origin` has to be one of `origins`, written as a browser does: `https://a.example:8443`.
@@ -74,10 +71,7 @@ impl OriginPolicy {
                     .filter(|origin| !origin.host.host().contains('*'))
             })
             .collect();
-        Ok(Self {
-            rule: Rule::Listed(origins.ok_or(OriginError)?),
-            missing: false,
-        })
+        Ok(Self { rule: Rule::Listed(origins.ok_or(OriginError)?), missing: false })
     }
 
     /// Every page of the web may connect, `null` too.
@@ -85,10 +79,7 @@ impl OriginPolicy {
     /// For services that know their users by something other than cookies and the network that
     /// they are in.
     pub fn any() -> Self {
-        Self {
-            rule: Rule::Any,
-            missing: true,
-        }
+        Self { rule: Rule::Any, missing: true }
     }
 
     /// The server knows how pages reach it, with TLS or without: `Origin` has to be `https` or `http`
@@ -118,11 +109,7 @@ impl OriginPolicy {
         // RFC 6455 §4.2.1: "A connection attempt lacking this header field SHOULD NOT be
         // interpreted as coming from a browser client."
         let Some(origin) = origin else {
-            return if self.missing {
-                Ok(())
-            } else {
-                Err(OriginRefusal::Missing)
-            };
+            return if self.missing { Ok(()) } else { Err(OriginRefusal::Missing) };
         };
         if self.rule == Rule::Any {
             return Ok(());

@@ -43,17 +43,10 @@ impl Rejection {
     ///
     /// A 1xx, which is no final answer, becomes 500. 405 and 426 bring the headers that they need.
     pub fn new(status: StatusCode) -> Self {
-        let status = if status.is_informational() {
-            StatusCode::INTERNAL_SERVER_ERROR
-        } else {
-            status
-        };
-        let mut rejection = Self {
-            cause: Cause::Application,
-            status,
-            headers: Box::default(),
-            body: Bytes::new(),
-        };
+        let status =
+            if status.is_informational() { StatusCode::INTERNAL_SERVER_ERROR } else { status };
+        let mut rejection =
+            Self { cause: Cause::Application, status, headers: Box::default(), body: Bytes::new() };
         match status {
             // RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field in a 405
             // response"
@@ -117,15 +110,11 @@ impl Rejection {
         // RFC 9112 §9.6: "A server that sends a "close" connection option MUST initiate closure of
         // the connection" and RFC 9110 §7.8: "A sender of Upgrade MUST also send an "Upgrade"
         // connection option"
-        let connection = if self.headers.contains_key(header::UPGRADE) {
-            "Upgrade, close"
-        } else {
-            "close"
-        };
+        let connection =
+            if self.headers.contains_key(header::UPGRADE) { "Upgrade, close" } else { "close" };
         self.insert(header::CONNECTION, connection);
         if !without_body {
-            self.headers
-                .insert(header::CONTENT_LENGTH, HeaderValue::from(self.body.len()));
+            self.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(self.body.len()));
         }
         if !self.body.is_empty() && !self.headers.contains_key(header::CONTENT_TYPE) {
             self.insert(header::CONTENT_TYPE, "text/plain; charset=utf-8");

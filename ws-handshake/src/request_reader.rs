@@ -132,30 +132,19 @@ impl RequestReader {
 
         let mut lines = vec![httparse::EMPTY_HEADER; extent.headers];
         let mut parsed = httparse::Request::new(&mut lines);
-        let status = parsed
-            .parse(&head)
-            .map_err(|error| from_httparse(error, &head))?;
+        let status = parsed.parse(&head).map_err(|error| from_httparse(error, &head))?;
         if status != httparse::Status::Complete(head.len()) {
             return Err(HeadError::StartLine);
         }
-        let method = parsed
-            .method
-            .and_then(|m| Method::from_bytes(m.as_bytes()).ok());
+        let method = parsed.method.and_then(|m| Method::from_bytes(m.as_bytes()).ok());
         let target = parsed.path.unwrap_or_default();
         // RFC 9112 §3.2: "No whitespace is allowed in the request-target", and no form of it has a
         // fragment.
-        if !target
-            .bytes()
-            .all(|octet| matches!(octet, b'!'..=b'~' if octet != b'#'))
-        {
+        if !target.bytes().all(|octet| matches!(octet, b'!'..=b'~' if octet != b'#')) {
             return Err(HeadError::StartLine);
         }
         let uri = Uri::from_maybe_shared(slice_ref(&head, target.as_bytes())).map_err(|_| {
-            if target.len() > MAX_URI {
-                HeadError::TargetTooLong
-            } else {
-                HeadError::StartLine
-            }
+            if target.len() > MAX_URI { HeadError::TargetTooLong } else { HeadError::StartLine }
         })?;
         let mut request = Request::new(());
         *request.method_mut() = method.ok_or(HeadError::StartLine)?;

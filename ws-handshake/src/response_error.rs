@@ -143,10 +143,7 @@ impl fmt::Display for Refusal {
         write!(f, "the server answered {} instead of 101: ", self.status)?;
         let versions = self.supported_versions();
         if !versions.is_empty() && !versions.contains(&13) {
-            return write!(
-                f,
-                "it speaks versions {versions:?} of the protocol, and we speak 13"
-            );
+            return write!(f, "it speaks versions {versions:?} of the protocol, and we speak 13");
         }
         f.write_str(match self.status {
             StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {

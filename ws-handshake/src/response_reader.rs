@@ -39,12 +39,7 @@ impl Default for ResponseReader {
 impl ResponseReader {
     /// A reader within `limits`.
     pub fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            scanner: HeadScanner::response(),
-            examined: 0,
-            failed: None,
-        }
+        Self { limits, scanner: HeadScanner::response(), examined: 0, failed: None }
     }
 
     /// Looks at what `input` has gained; `None` asks for more.
@@ -97,9 +92,7 @@ impl ResponseReader {
 
         let mut lines = vec![httparse::EMPTY_HEADER; extent.headers];
         let mut parsed = httparse::Response::new(&mut lines);
-        let status = parsed
-            .parse(&head)
-            .map_err(|error| from_httparse(error, &head))?;
+        let status = parsed.parse(&head).map_err(|error| from_httparse(error, &head))?;
         if status != httparse::Status::Complete(head.len()) {
             return Err(HeadError::StartLine);
         }

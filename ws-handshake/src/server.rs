@@ -67,11 +67,7 @@ impl Upgrade {
         // code"
         read(request, limits).map_err(|cause| {
             let rejection = Rejection::from(cause);
-            if request.method() == Method::HEAD {
-                rejection.body("")
-            } else {
-                rejection
-            }
+            if request.method() == Method::HEAD { rejection.body("") } else { rejection }
         })
     }
 
@@ -185,11 +181,7 @@ fn read<T>(request: &Request<T>, limits: &Limits) -> Result<Upgrade, Cause> {
         None => None,
         Some(value) => {
             let value = only(headers, &ORIGIN).map(|_| value);
-            Some(
-                value
-                    .filter(|value| value.as_bytes().is_ascii())
-                    .ok_or(Cause::OriginHeader)?,
-            )
+            Some(value.filter(|value| value.as_bytes().is_ascii()).ok_or(Cause::OriginHeader)?)
         }
     };
     Ok(Upgrade {
@@ -211,19 +203,14 @@ fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h [u8]> {
 }
 
 fn is_ascii(headers: &HeaderMap, name: &HeaderName) -> bool {
-    headers
-        .get_all(name)
-        .iter()
-        .all(|value| value.as_bytes().is_ascii())
+    headers.get_all(name).iter().all(|value| value.as_bytes().is_ascii())
 }
 
 fn authority(uri: &Uri, headers: &HeaderMap) -> Result<Authority, Cause> {
     // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1
     // request message that lacks a Host header field and to any request message that contains more
     // than one Host header field line or a Host header field with an invalid field value."
-    let host = only(headers, &HOST)
-        .and_then(Authority::parse)
-        .ok_or(Cause::Host)?;
+    let host = only(headers, &HOST).and_then(Authority::parse).ok_or(Cause::Host)?;
     match (uri.scheme_str(), uri.authority()) {
         (None, None) if uri.path().starts_with('/') => Ok(host),
         // RFC 9112 §3.2.2: "the origin server MUST ignore the received Host header field (if any)

@@ -107,11 +107,7 @@ impl Subprotocols {
                 return (Err(error), steps);
             }
         }
-        let outcome = if any && all.is_empty() {
-            Err(SubprotocolError::Empty)
-        } else {
-            Ok(all)
-        };
+        let outcome = if any && all.is_empty() { Err(SubprotocolError::Empty) } else { Ok(all) };
         (outcome, steps)
     }
 }

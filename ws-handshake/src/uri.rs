@@ -96,11 +96,7 @@ impl FromStr for WebSocketUri {
             return Err(UriError::UserInfo);
         }
         let authority = Authority::parse(authority.as_bytes()).ok_or(UriError::Host)?;
-        Ok(Self {
-            secure,
-            authority,
-            resource: resource(target)?,
-        })
+        Ok(Self { secure, authority, resource: resource(target)? })
     }
 }
 
@@ -116,11 +112,7 @@ fn resource(target: &str) -> Result<Box<str>, UriError> {
     if !is_escaped(query.as_bytes(), |octet| is_pchar(octet) || octet == b'?') {
         return Err(UriError::Query);
     }
-    if query.is_empty() {
-        Ok(path.into())
-    } else {
-        Ok(format!("{path}?{query}").into())
-    }
+    if query.is_empty() { Ok(path.into()) } else { Ok(format!("{path}?{query}").into()) }
 }
 
 /// `wss://a.example:8443/chat`, the port only where it is not the default one.

@@ -43,10 +43,7 @@ fn rt_04_any_octet_in_any_interpreted_header_is_refused_or_data() {
                 _ => false,
             };
             assert_eq!(status == 101, is_fine, "{name} {octet:#04x}: {status}");
-            assert!(
-                is_fine || (400..=426).contains(&status),
-                "{name} {octet:#04x}: {status}"
-            );
+            assert!(is_fine || (400..=426).contains(&status), "{name} {octet:#04x}: {status}");
         }
     }
 }

@@ -27,9 +27,7 @@ fn options() -> ClientOptions {
 
 fn verify(options: &ClientOptions, response: impl AsRef<[u8]>) -> Result<Connected, Error> {
     let mut input = BytesMut::from(response.as_ref());
-    let response = ResponseReader::default()
-        .read(&mut input)?
-        .expect("a whole head");
+    let response = ResponseReader::default().read(&mut input)?.expect("a whole head");
     options.handshake(NONCE).unwrap().verify(&response)
 }
 
@@ -41,10 +39,7 @@ fn verify_extensions(set: &ExtensionSet, value: &str) -> Result<Connected, Error
 // R6455C-4.1-aa
 #[test]
 fn extension_that_was_not_offered_fails() {
-    let silent = Plain {
-        offers: Vec::new(),
-        ..plain("silent", Rsv::RSV2)
-    };
+    let silent = Plain { offers: Vec::new(), ..plain("silent", Rsv::RSV2) };
     for (value, name) in [
         ("x", "x"),
         ("permessage-deflate", "permessage-deflate"),
@@ -59,11 +54,8 @@ fn extension_that_was_not_offered_fails() {
             "{error}"
         );
     }
-    let error = verify(
-        &options(),
-        with("Sec-WebSocket-Extensions: permessage-deflate"),
-    )
-    .unwrap_err();
+    let error =
+        verify(&options(), with("Sec-WebSocket-Extensions: permessage-deflate")).unwrap_err();
     assert_eq!(
         error.to_string(),
         "the server uses extension permessage-deflate, which was not offered: report it to the server"
@@ -73,16 +65,8 @@ fn extension_that_was_not_offered_fails() {
 // R6455C-4.1-ae
 #[test]
 fn extensions_in_use_are_those_of_the_response_in_its_order() {
-    let set = set([
-        plain("a", Rsv::RSV1),
-        plain("b", Rsv::RSV2),
-        plain("c", Rsv::NONE),
-    ]);
-    for (value, names) in [
-        ("a, b", &["a", "b"][..]),
-        ("b; x=1,a", &["b", "a"]),
-        ("c", &["c"]),
-    ] {
+    let set = set([plain("a", Rsv::RSV1), plain("b", Rsv::RSV2), plain("c", Rsv::NONE)]);
+    for (value, names) in [("a, b", &["a", "b"][..]), ("b; x=1,a", &["b", "a"]), ("c", &["c"])] {
         let connected = verify_extensions(&set, value).unwrap();
         assert_eq!(connected.extensions.names().collect::<Vec<_>>(), names);
     }
@@ -123,17 +107,11 @@ fn malformed_extension_header_fails() {
         ",",
     ] {
         let error = verify_extensions(&set, value).unwrap_err();
-        assert!(
-            matches!(error, Error::ExtensionHeader(_)),
-            "{value}: {error}"
-        );
+        assert!(matches!(error, Error::ExtensionHeader(_)), "{value}: {error}");
     }
     let many = vec!["a"; 17].join(",");
     let error = verify_extensions(&set, &many).unwrap_err();
-    assert!(matches!(
-        error,
-        Error::ExtensionHeader(ExtensionHeaderError::TooManyOffers)
-    ));
+    assert!(matches!(error, Error::ExtensionHeader(ExtensionHeaderError::TooManyOffers)));
 }
 
 #[test]
@@ -141,10 +119,7 @@ fn extension_that_stands_twice_fails() {
     let set = set([plain("a", Rsv::NONE)]);
     for value in ["a, a", "a; x, a; y"] {
         let error = verify_extensions(&set, value).unwrap_err();
-        assert!(
-            matches!(&error, Error::DuplicateExtension { name } if &**name == "a"),
-            "{error}"
-        );
+        assert!(matches!(&error, Error::DuplicateExtension { name } if &**name == "a"), "{error}");
     }
 }
 
@@ -171,11 +146,7 @@ fn frame_scope_in_front_of_message_scope_fails() {
 // R6455C-7.4.1-a
 #[test]
 fn missing_required_extensions_are_closed_with_1010_and_named() {
-    let set = set([
-        plain("a", Rsv::RSV1),
-        plain("b", Rsv::RSV2),
-        plain("c", Rsv::NONE),
-    ]);
+    let set = set([plain("a", Rsv::RSV1), plain("b", Rsv::RSV2), plain("c", Rsv::NONE)]);
     let needing = options().extensions(set).require("a").require("c");
     let connected = verify(&needing, with("Sec-WebSocket-Extensions: b")).unwrap();
     assert_eq!(connected.missing, ["a".into(), "c".into()]);
@@ -191,13 +162,8 @@ fn missing_required_extensions_are_closed_with_1010_and_named() {
 #[test]
 fn reason_of_the_1010_fits_into_a_close() {
     let name: &'static str = "x-a-very-long-name-x-a-very-long-name-x-a-very-long-name-x-a-very-long-name-x-a-very-long-name-x-a-very-long-name-x-a-very-long-name";
-    let needing = options()
-        .extensions(set([plain(name, Rsv::NONE)]))
-        .require(name);
-    let (_, reason) = verify(&needing, RESPONSE)
-        .unwrap()
-        .close_if_missing()
-        .unwrap();
+    let needing = options().extensions(set([plain(name, Rsv::NONE)])).require(name);
+    let (_, reason) = verify(&needing, RESPONSE).unwrap().close_if_missing().unwrap();
     assert_eq!(reason, name[..123]);
 
     // Whole names as far as there is room.
@@ -206,27 +172,18 @@ fn reason_of_the_1010_fits_into_a_close() {
         options().extensions(set(names.map(|name| plain(name, Rsv::NONE)))),
         |options, name| options.require(name),
     );
-    let (_, reason) = verify(&needing, RESPONSE)
-        .unwrap()
-        .close_if_missing()
-        .unwrap();
+    let (_, reason) = verify(&needing, RESPONSE).unwrap().close_if_missing().unwrap();
     assert_eq!(reason, format!("{}, {}", names[0], names[1]));
 }
 
 #[test]
 fn offers_are_made_anew_for_every_handshake() {
     let offers = vec![Params::new().flag("x")];
-    let set = set([Plain {
-        offers,
-        ..plain("a", Rsv::NONE)
-    }]);
+    let set = set([Plain { offers, ..plain("a", Rsv::NONE) }]);
     let options = options().extensions(set);
     for nonce in [[1; 16], [2; 16]] {
         let handshake = options.handshake(nonce).unwrap();
-        assert_eq!(
-            handshake.request().headers()["sec-websocket-extensions"],
-            "a; x"
-        );
+        assert_eq!(handshake.request().headers()["sec-websocket-extensions"], "a; x");
     }
 }
 
@@ -241,10 +198,7 @@ fn extension_with_parameters_of_no_offer_fails_with_its_reason() {
 
 #[test]
 fn extension_with_another_scope_than_announced_fails() {
-    let untrue = Plain {
-        instance_scope: Scope::Frame,
-        ..plain("a", Rsv::RSV1)
-    };
+    let untrue = Plain { instance_scope: Scope::Frame, ..plain("a", Rsv::RSV1) };
     let error = verify_extensions(&set([untrue]), "a").unwrap_err();
     assert!(matches!(error, Error::ExtensionScope { .. }));
 }

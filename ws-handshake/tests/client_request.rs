@@ -28,9 +28,8 @@ fn bytes(options: &ClientOptions) -> String {
 }
 
 fn line(text: &str, name: &str) -> Option<String> {
-    let mut lines = text
-        .split("\r\n")
-        .filter_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    let mut lines =
+        text.split("\r\n").filter_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
     let value = lines.next().map(ToOwned::to_owned);
     assert_eq!(lines.next(), None, "{name} stands once");
     value
@@ -48,10 +47,7 @@ fn request_is_taken_by_httparse_and_by_our_server() {
     let text = bytes(&options("wss://a.example:8443/x?y"));
     let mut headers = [httparse::EMPTY_HEADER; 8];
     let mut request = httparse::Request::new(&mut headers);
-    assert_eq!(
-        request.parse(text.as_bytes()),
-        Ok(httparse::Status::Complete(text.len()))
-    );
+    assert_eq!(request.parse(text.as_bytes()), Ok(httparse::Status::Complete(text.len())));
     assert_eq!(
         (request.method, request.path, request.version),
         (Some("GET"), Some("/x?y"), Some(1))
@@ -85,11 +81,7 @@ fn host_has_the_port_unless_it_is_the_default() {
         ("ws://[::1]/", "[::1]"),
         ("ws://[::1]:8080/", "[::1]:8080"),
     ] {
-        assert_eq!(
-            line(&bytes(&options(uri)), "Host").as_deref(),
-            Some(host),
-            "{uri}"
-        );
+        assert_eq!(line(&bytes(&options(uri)), "Host").as_deref(), Some(host), "{uri}");
     }
 }
 
@@ -98,10 +90,7 @@ fn host_has_the_port_unless_it_is_the_default() {
 fn key_is_the_nonce_in_base64() {
     for (nonce, key) in [
         (*b"the sample nonce", "dGhlIHNhbXBsZSBub25jZQ=="),
-        (
-            [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
-            "AQIDBAUGBwgJCgsMDQ4PEA==",
-        ),
+        ([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16], "AQIDBAUGBwgJCgsMDQ4PEA=="),
         ([0; 16], "AAAAAAAAAAAAAAAAAAAAAA=="),
         ([255; 16], "/////////////////////w=="),
     ] {
@@ -126,10 +115,7 @@ fn every_nonce_makes_another_key() {
 fn origin_is_sent_when_it_is_set() {
     assert_eq!(line(&bytes(&options("ws://h")), "Origin"), None);
     let with_origin = options("ws://h").origin("https://a.example").unwrap();
-    assert_eq!(
-        line(&bytes(&with_origin), "Origin").as_deref(),
-        Some("https://a.example")
-    );
+    assert_eq!(line(&bytes(&with_origin), "Origin").as_deref(), Some("https://a.example"));
     let error = options("ws://h").origin("https://a\r\nX: y").unwrap_err();
     assert_eq!(error, InvalidHeader::Value);
 }
@@ -139,21 +125,11 @@ fn origin_is_sent_when_it_is_set() {
 fn rt_10_subprotocols_have_to_be_unique_tokens() {
     let offered = Subprotocols::new(["b", "a"]).unwrap();
     let text = bytes(&options("ws://h").subprotocols(offered));
-    assert_eq!(
-        line(&text, "Sec-WebSocket-Protocol").as_deref(),
-        Some("b, a")
-    );
+    assert_eq!(line(&text, "Sec-WebSocket-Protocol").as_deref(), Some("b, a"));
     for name in ["", "a b", "a,b", "a\r\nX: y", "a\0"] {
-        assert_eq!(
-            Subprotocols::new([name]),
-            Err(SubprotocolError::NotAToken),
-            "{name:?}"
-        );
+        assert_eq!(Subprotocols::new([name]), Err(SubprotocolError::NotAToken), "{name:?}");
     }
-    assert_eq!(
-        Subprotocols::new(["a", "b", "a"]),
-        Err(SubprotocolError::Duplicate)
-    );
+    assert_eq!(Subprotocols::new(["a", "b", "a"]), Err(SubprotocolError::Duplicate));
 }
 
 // R6455C-4.1-t
@@ -161,17 +137,11 @@ fn rt_10_subprotocols_have_to_be_unique_tokens() {
 fn extensions_are_offered_as_our_parser_reads_them() {
     let offers = vec![Params::new().flag("x").value("y", "10"), Params::new()];
     let set = ExtensionSet::new()
-        .with(Plain {
-            offers,
-            ..plain("a", Rsv::RSV1)
-        })
+        .with(Plain { offers, ..plain("a", Rsv::RSV1) })
         .and_then(|set| set.with(plain("b", Rsv::RSV2)))
         .unwrap();
     let text = bytes(&options("ws://h").extensions(set.clone()));
-    assert_eq!(
-        line(&text, "Sec-WebSocket-Extensions").as_deref(),
-        Some("a; x; y=10, a, b")
-    );
+    assert_eq!(line(&text, "Sec-WebSocket-Extensions").as_deref(), Some("a; x; y=10, a, b"));
     let reply = serve_with(text.as_bytes(), &AcceptOptions::new().extensions(&set));
     assert_eq!(reply.values("Sec-WebSocket-Extensions"), ["a; x; y=10, b"]);
 }
@@ -179,43 +149,19 @@ fn extensions_are_offered_as_our_parser_reads_them() {
 // R6455C-4.1-t, RT-10
 #[test]
 fn rt_10_offer_that_is_no_token_is_an_error() {
-    for (name, value) in [
-        ("x", "a b"),
-        ("x", ""),
-        ("x", "1\r\nX: y"),
-        ("", "1"),
-        ("x;y", "1"),
-    ] {
+    for (name, value) in [("x", "a b"), ("x", ""), ("x", "1\r\nX: y"), ("", "1"), ("x;y", "1")] {
         let offers = vec![Params::new().value(name, value)];
-        let set = ExtensionSet::new()
-            .with(Plain {
-                offers,
-                ..plain("a", Rsv::RSV1)
-            })
-            .unwrap();
-        let error = options("ws://h")
-            .extensions(set)
-            .handshake(NONCE)
-            .unwrap_err();
+        let set = ExtensionSet::new().with(Plain { offers, ..plain("a", Rsv::RSV1) }).unwrap();
+        let error = options("ws://h").extensions(set).handshake(NONCE).unwrap_err();
         assert_eq!(error, RequestError::Offer { name: "a".into() });
     }
 }
 
 #[test]
 fn required_extension_has_to_be_offered() {
-    let silent = Plain {
-        offers: Vec::new(),
-        ..plain("a", Rsv::RSV1)
-    };
-    for set in [
-        ExtensionSet::new(),
-        ExtensionSet::new().with(silent).unwrap(),
-    ] {
-        let error = options("ws://h")
-            .extensions(set)
-            .require("a")
-            .handshake(NONCE)
-            .unwrap_err();
+    let silent = Plain { offers: Vec::new(), ..plain("a", Rsv::RSV1) };
+    for set in [ExtensionSet::new(), ExtensionSet::new().with(silent).unwrap()] {
+        let error = options("ws://h").extensions(set).require("a").handshake(NONCE).unwrap_err();
         assert_eq!(error, RequestError::RequiredNotOffered { name: "a".into() });
     }
 }
@@ -236,10 +182,7 @@ fn rt_10_other_headers_may_be_added_and_cannot_break_out() {
         assert_eq!(error, InvalidHeader::Value, "{octet:#04x}");
     }
     for name in ["", "a b", "a:", "a\r\nb", "\u{e4}"] {
-        assert_eq!(
-            options("ws://h").header(name, "x").unwrap_err(),
-            InvalidHeader::Name
-        );
+        assert_eq!(options("ws://h").header(name, "x").unwrap_err(), InvalidHeader::Name);
     }
     for name in [
         "Host",
@@ -264,12 +207,7 @@ fn rt_10_other_headers_may_be_added_and_cannot_break_out() {
 #[test]
 fn nothing_is_sent_behind_the_head() {
     let set = ExtensionSet::new().with(plain("a", Rsv::RSV1)).unwrap();
-    let text = bytes(
-        &options("ws://h")
-            .extensions(set)
-            .header("Cookie", "a=b")
-            .unwrap(),
-    );
+    let text = bytes(&options("ws://h").extensions(set).header("Cookie", "a=b").unwrap());
     assert_eq!(text.find("\r\n\r\n"), Some(text.len() - 4));
     // Our server, which refuses anything behind the head, takes it.
     let mut input = BytesMut::from(text.as_bytes());

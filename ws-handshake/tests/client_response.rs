@@ -23,11 +23,7 @@ fn with(lines: &str) -> String {
 }
 
 fn replacing(old: &str, new: &str) -> String {
-    let new = if new.is_empty() {
-        String::new()
-    } else {
-        format!("{new}\r\n")
-    };
+    let new = if new.is_empty() { String::new() } else { format!("{new}\r\n") };
     let response = RESPONSE.replacen(&format!("{old}\r\n"), &new, 1);
     assert_ne!(response, RESPONSE);
     response
@@ -39,24 +35,16 @@ fn options() -> ClientOptions {
 
 fn verify(options: &ClientOptions, response: impl AsRef<[u8]>) -> Result<Connected, Error> {
     let mut input = BytesMut::from(response.as_ref());
-    let response = ResponseReader::default()
-        .read(&mut input)?
-        .expect("a whole head");
+    let response = ResponseReader::default().read(&mut input)?.expect("a whole head");
     options.handshake(NONCE).unwrap().verify(&response)
 }
 
 // R6455C-4.1-w
 #[test]
 fn other_status_is_an_answer_and_never_a_websocket() {
-    for status in [
-        "200 OK",
-        "100 Continue",
-        "400 Bad",
-        "401 Unauthorized",
-        "302 Found",
-        "503 x",
-        "999 x",
-    ] {
+    for status in
+        ["200 OK", "100 Continue", "400 Bad", "401 Unauthorized", "302 Found", "503 x", "999 x"]
+    {
         let response = RESPONSE.replacen("101 Switching Protocols", status, 1);
         let mut input = BytesMut::from(response.as_str());
         let head = ResponseReader::default().read(&mut input).unwrap();
@@ -64,14 +52,8 @@ fn other_status_is_an_answer_and_never_a_websocket() {
             assert!(head.is_none());
             continue;
         }
-        let error = options()
-            .handshake(NONCE)
-            .unwrap()
-            .verify(&head.unwrap())
-            .unwrap_err();
-        let Error::Refused(refusal) = error else {
-            panic!("{status}: {error}")
-        };
+        let error = options().handshake(NONCE).unwrap().verify(&head.unwrap()).unwrap_err();
+        let Error::Refused(refusal) = error else { panic!("{status}: {error}") };
         assert_eq!(refusal.status.as_str(), &status[..3]);
         assert_eq!(refusal.headers["upgrade"], "websocket");
     }
@@ -84,11 +66,7 @@ fn body_of_another_status_is_left_to_the_caller() {
     let mut input = BytesMut::from(text);
     let response = ResponseReader::default().read(&mut input).unwrap().unwrap();
     assert_eq!(&input[..], b"body");
-    let error = options()
-        .handshake(NONCE)
-        .unwrap()
-        .verify(&response)
-        .unwrap_err();
+    let error = options().handshake(NONCE).unwrap().verify(&response).unwrap_err();
     assert_eq!(
         error.to_string(),
         "the server answered 302 Found instead of 101: connect to its Location, if that is to be trusted"
@@ -98,15 +76,8 @@ fn body_of_another_status_is_left_to_the_caller() {
 // R6455C-4.1-x
 #[test]
 fn upgrade_has_to_be_websocket() {
-    for line in [
-        "Upgrade: WebSocket",
-        "upgrade: WEBSOCKET",
-        "Upgrade:\twebsocket ",
-    ] {
-        assert!(
-            verify(&options(), replacing(UPGRADE, line)).is_ok(),
-            "{line}"
-        );
+    for line in ["Upgrade: WebSocket", "upgrade: WEBSOCKET", "Upgrade:\twebsocket "] {
+        assert!(verify(&options(), replacing(UPGRADE, line)).is_ok(), "{line}");
     }
     for line in [
         "",
@@ -130,17 +101,9 @@ fn connection_has_to_list_upgrade() {
         "Connection: keep-alive, UPGRADE",
         "Connection: x\r\nConnection: Upgrade",
     ] {
-        assert!(
-            verify(&options(), replacing(CONNECTION, line)).is_ok(),
-            "{line}"
-        );
+        assert!(verify(&options(), replacing(CONNECTION, line)).is_ok(), "{line}");
     }
-    for line in [
-        "",
-        "Connection: keep-alive",
-        "Connection: upgraded",
-        "Connection: \"upgrade\"",
-    ] {
+    for line in ["", "Connection: keep-alive", "Connection: upgraded", "Connection: \"upgrade\""] {
         let error = verify(&options(), replacing(CONNECTION, line)).unwrap_err();
         assert!(matches!(error, Error::Connection), "{line}: {error}");
     }
@@ -166,10 +129,7 @@ fn accept_has_to_answer_the_key() {
         let error = verify(&options(), replacing(ACCEPT, line)).unwrap_err();
         assert!(matches!(error, Error::Accept), "{line}: {error}");
     }
-    assert!(matches!(
-        verify(&options(), with(ACCEPT)),
-        Err(Error::Accept)
-    ));
+    assert!(matches!(verify(&options(), with(ACCEPT)), Err(Error::Accept)));
 }
 
 // R6455C-4.1-ab
@@ -182,25 +142,14 @@ fn subprotocol_that_was_not_offered_fails() {
         assert_eq!(connected.subprotocol.as_deref(), Some(taken));
     }
     assert_eq!(verify(&offering, RESPONSE).unwrap().subprotocol, None);
-    for value in [
-        "c",
-        "A",
-        "a, b",
-        "a,",
-        "",
-        "\"a\"",
-        "aa",
-        "a\r\nSec-WebSocket-Protocol: a",
-    ] {
+    for value in ["c", "A", "a, b", "a,", "", "\"a\"", "aa", "a\r\nSec-WebSocket-Protocol: a"] {
         let line = format!("Sec-WebSocket-Protocol: {value}");
         let error = verify(&offering, with(&line)).unwrap_err();
         assert!(matches!(error, Error::Subprotocol), "{value}: {error}");
     }
     let octets = with("Sec-WebSocket-Protocol: a?").into_bytes();
-    let octets: Vec<_> = octets
-        .iter()
-        .map(|&octet| if octet == b'?' { 0xff } else { octet })
-        .collect();
+    let octets: Vec<_> =
+        octets.iter().map(|&octet| if octet == b'?' { 0xff } else { octet }).collect();
     assert!(matches!(verify(&offering, octets), Err(Error::Subprotocol)));
     let error = verify(&options(), with("Sec-WebSocket-Protocol: a")).unwrap_err();
     assert!(matches!(error, Error::Subprotocol));
@@ -232,12 +181,9 @@ fn any_other_breach_fails() {
         assert!(verify(&options(), &response).is_err(), "{response}");
     }
     // What does no harm: a length of nothing, headers that are not ours.
-    for lines in [
-        "Content-Length: 0",
-        "Server: \u{e4}",
-        "Set-Cookie: a=b",
-        "Sec-WebSocket-Version: 13",
-    ] {
+    for lines in
+        ["Content-Length: 0", "Server: \u{e4}", "Set-Cookie: a=b", "Sec-WebSocket-Version: 13"]
+    {
         assert!(verify(&options(), with(lines)).is_ok(), "{lines}");
     }
 }
@@ -247,22 +193,10 @@ fn any_other_breach_fails() {
 fn rt_02_client_refuses_endless_heads_at_the_limit() {
     let head = RESPONSE.strip_suffix("\r\n").unwrap();
     for (octets, error) in [
-        (
-            format!("{head}X: {}", "a".repeat(1 << 20)),
-            HeadError::TooLarge,
-        ),
-        (
-            format!("{head}{}", "X: y\r\n".repeat(1 << 16)),
-            HeadError::TooManyHeaders,
-        ),
-        (
-            "HTTP/1.1 101 ".to_owned() + &"a".repeat(1 << 20),
-            HeadError::TooLarge,
-        ),
-        (
-            "HTTP/1.1 100 Continue\r\n\r\n".repeat(1 << 12),
-            HeadError::TooLarge,
-        ),
+        (format!("{head}X: {}", "a".repeat(1 << 20)), HeadError::TooLarge),
+        (format!("{head}{}", "X: y\r\n".repeat(1 << 16)), HeadError::TooManyHeaders),
+        ("HTTP/1.1 101 ".to_owned() + &"a".repeat(1 << 20), HeadError::TooLarge),
+        ("HTTP/1.1 100 Continue\r\n\r\n".repeat(1 << 12), HeadError::TooLarge),
         ("\r\n".repeat(1 << 10), HeadError::EmptyLines),
     ] {
         let mut reader = ResponseReader::default();
@@ -276,26 +210,16 @@ fn rt_02_client_refuses_endless_heads_at_the_limit() {
         assert_eq!(failed, Some(error));
         assert!(given <= 17 * 1024, "{given}");
         assert!(reader.examined() <= 2 * given, "{error}");
-        assert_eq!(
-            reader.read(&mut input).unwrap_err(),
-            error,
-            "failed stays failed"
-        );
+        assert_eq!(reader.read(&mut input).unwrap_err(), error, "failed stays failed");
     }
 }
 
 // R6455C-4.1-ad
 #[test]
 fn header_names_are_compared_in_any_case() {
-    let head = RESPONSE
-        .replace("Upgrade: ", "uPGRADE: ")
-        .replace("Connection", "CONNECTION");
+    let head = RESPONSE.replace("Upgrade: ", "uPGRADE: ").replace("Connection", "CONNECTION");
     assert!(
-        verify(
-            &options(),
-            head.replace("Sec-WebSocket-Accept", "sec-websocket-accept")
-        )
-        .is_ok()
+        verify(&options(), head.replace("Sec-WebSocket-Accept", "sec-websocket-accept")).is_ok()
     );
 }
 
@@ -306,13 +230,7 @@ fn octets_behind_the_head_are_the_first_frames() {
     let mut input = BytesMut::from(&[RESPONSE.as_bytes(), frame].concat()[..]);
     let mut reader = ResponseReader::default();
     let response = reader.read(&mut input).unwrap().unwrap();
-    assert!(
-        options()
-            .handshake(NONCE)
-            .unwrap()
-            .verify(&response)
-            .is_ok()
-    );
+    assert!(options().handshake(NONCE).unwrap().verify(&response).is_ok());
     assert_eq!(&input[..], frame);
     // They are no HTTP.
     assert_eq!(reader.read(&mut input).unwrap_err(), HeadError::Done);
@@ -324,9 +242,7 @@ fn octets_behind_the_head_are_the_first_frames() {
 fn versions_of_a_server_that_does_not_speak_13_are_listed() {
     let text = "HTTP/1.1 426 Upgrade Required\r\nSec-WebSocket-Version: 8, 7\r\nSec-WebSocket-Version: 25, x, 300\r\n\r\n";
     let error = verify(&options(), text).unwrap_err();
-    let Error::Refused(refusal) = &error else {
-        panic!("{error}")
-    };
+    let Error::Refused(refusal) = &error else { panic!("{error}") };
     assert_eq!(refusal.supported_versions(), [8, 7, 25]);
     assert_eq!(
         error.to_string(),
@@ -360,10 +276,8 @@ fn errors_do_not_repeat_what_the_server_sent() {
 fn head_split_anywhere_gives_the_same_response() {
     let text = with("Sec-WebSocket-Extensions: a\r\nSet-Cookie: x=y\r\nSet-Cookie: z");
     let text = format!("HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n{text}");
-    let whole = ResponseReader::default()
-        .read(&mut BytesMut::from(text.as_str()))
-        .unwrap()
-        .unwrap();
+    let whole =
+        ResponseReader::default().read(&mut BytesMut::from(text.as_str())).unwrap().unwrap();
     for at in 0..text.len() {
         let mut reader = ResponseReader::default();
         let mut input = BytesMut::from(&text[..at]);

@@ -22,12 +22,9 @@ fn default_port_is_80_for_ws_and_443_for_wss() {
 // R6455C-3-b
 #[test]
 fn scheme_is_compared_in_any_case_and_only_wss_is_secure() {
-    for (text, secure) in [
-        ("WSS://h/", true),
-        ("wSs://h", true),
-        ("WS://h/", false),
-        ("ws://h", false),
-    ] {
+    for (text, secure) in
+        [("WSS://h/", true), ("wSs://h", true), ("WS://h/", false), ("ws://h", false)]
+    {
         assert_eq!(parse(text).is_secure(), secure, "{text}");
     }
 }
@@ -54,11 +51,7 @@ fn resource_is_path_and_query() {
 #[test]
 fn fragment_is_refused() {
     for text in ["ws://h/a#b", "ws://h#", "ws://h/?a#b", "wss://h:1#/"] {
-        assert_eq!(
-            text.parse::<WebSocketUri>(),
-            Err(UriError::Fragment),
-            "{text}"
-        );
+        assert_eq!(text.parse::<WebSocketUri>(), Err(UriError::Fragment), "{text}");
     }
 }
 
@@ -126,10 +119,7 @@ fn uri_is_shown_as_it_is_used() {
 
 #[test]
 fn errors_say_what_to_do() {
-    assert_eq!(
-        UriError::Fragment.to_string(),
-        "a WebSocket URI has no fragment: write # as %23"
-    );
+    assert_eq!(UriError::Fragment.to_string(), "a WebSocket URI has no fragment: write # as %23");
 }
 
 proptest! {

@@ -12,11 +12,7 @@ fn parse(lines: &[&str]) -> Result<Vec<Offer>, Error> {
 }
 
 fn text(lines: &[&str]) -> Vec<String> {
-    parse(lines)
-        .unwrap()
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    parse(lines).unwrap().iter().map(ToString::to_string).collect()
 }
 
 // R6455-9.1-a
@@ -83,11 +79,7 @@ fn quoted_value_is_unescaped_and_has_to_be_a_token() {
         "\"\u{e4}\"",
         "\" a\"",
     ] {
-        assert_eq!(
-            parse(&[&format!("a; b={value}")]),
-            Err(Error::QuotedValue),
-            "{value}"
-        );
+        assert_eq!(parse(&[&format!("a; b={value}")]), Err(Error::QuotedValue), "{value}");
         let line = format!("Sec-WebSocket-Extensions: a; b={value}");
         serve(&with(&line)).assert_rejected(400);
     }
@@ -133,15 +125,8 @@ fn several_lines_are_one_list() {
 #[test]
 fn duplicates_of_parameters_are_kept_for_the_extension_to_judge() {
     let offers = parse(&["a; b=1; b=1; B; b"]).unwrap();
-    let params: Vec<_> = offers[0]
-        .params()
-        .iter()
-        .map(|p| (p.name(), p.value()))
-        .collect();
-    assert_eq!(
-        params,
-        [("b", Some("1")), ("b", Some("1")), ("B", None), ("b", None)]
-    );
+    let params: Vec<_> = offers[0].params().iter().map(|p| (p.name(), p.value())).collect();
+    assert_eq!(params, [("b", Some("1")), ("b", Some("1")), ("B", None), ("b", None)]);
 }
 
 // T-B9
@@ -195,15 +180,8 @@ fn rt_05_lists_take_linear_time() {
         for count in [extensions, subprotocols, steps::elements] {
             let (one, two) = (count(&once), count(&twice));
             let shown = String::from_utf8_lossy(&once[..8]).into_owned();
-            assert!(
-                one >= 1 && two * 10 <= one * 22 + 100,
-                "{shown:?}: {one}, {two}"
-            );
-            assert!(
-                two <= 4 * twice.len() + 10,
-                "{shown:?}: {two} for {}",
-                twice.len()
-            );
+            assert!(one >= 1 && two * 10 <= one * 22 + 100, "{shown:?}: {one}, {two}");
+            assert!(two <= 4 * twice.len() + 10, "{shown:?}: {two} for {}", twice.len());
         }
     }
 }
@@ -232,11 +210,7 @@ fn space() -> impl Strategy<Value = String> {
 
 /// An element as its parts, and one way to write it.
 fn element() -> impl Strategy<Value = (String, String)> {
-    let param = (
-        token(),
-        proptest::option::of((token(), any::<bool>(), any::<bool>())),
-        space(),
-    );
+    let param = (token(), proptest::option::of((token(), any::<bool>(), any::<bool>())), space());
     (token(), proptest::collection::vec(param, 0..4), space()).prop_map(|(name, params, pad)| {
         let (mut plain, mut written) = (name.clone(), format!("{pad}{name}{pad}"));
         for (name, value, pad) in params {

@@ -63,22 +63,11 @@ fn rt_01_head_over_16_kib_is_answered_with_431() {
 // RT-02
 #[test]
 fn rt_02_endless_heads_are_refused_at_the_limit() {
-    let line = [
-        REQUEST.strip_suffix("\r\n").unwrap().as_bytes(),
-        b"X: ",
-        &[b'a'; 1 << 20],
-    ]
-    .concat();
-    let name = [
-        REQUEST.strip_suffix("\r\n").unwrap().as_bytes(),
-        &[b'a'; 1 << 20],
-    ]
-    .concat();
-    let lines = [
-        REQUEST.strip_suffix("\r\n").unwrap().as_bytes(),
-        &b"X: y\r\n".repeat(1 << 16),
-    ]
-    .concat();
+    let line =
+        [REQUEST.strip_suffix("\r\n").unwrap().as_bytes(), b"X: ", &[b'a'; 1 << 20]].concat();
+    let name = [REQUEST.strip_suffix("\r\n").unwrap().as_bytes(), &[b'a'; 1 << 20]].concat();
+    let lines =
+        [REQUEST.strip_suffix("\r\n").unwrap().as_bytes(), &b"X: y\r\n".repeat(1 << 16)].concat();
     let method = [b'a'; 1 << 20];
     let target = [b"GET /", &[b'a'; 1 << 20][..]].concat();
     for (octets, error, limit) in [
@@ -101,12 +90,7 @@ fn rt_02_lifted_limits_let_a_large_head_through() {
     let mut limits = Limits::default();
     limits.max_head = usize::MAX;
     let mut input = BytesMut::from(&head_of(1 << 20)[..]);
-    assert!(
-        RequestReader::new(limits)
-            .read(&mut input)
-            .unwrap()
-            .is_some()
-    );
+    assert!(RequestReader::new(limits).read(&mut input).unwrap().is_some());
 }
 
 // RT-03
@@ -183,10 +167,7 @@ fn octets_that_come_while_the_server_thinks_are_refused() {
     assert!(reader.check_early_data(&input).is_ok());
     input.extend_from_slice(b"\x81");
     let rejection = reader.check_early_data(&input).unwrap_err();
-    assert_eq!(
-        (rejection.status().as_u16(), rejection.cause()),
-        (400, Cause::EarlyData)
-    );
+    assert_eq!((rejection.status().as_u16(), rejection.cause()), (400, Cause::EarlyData));
 }
 
 // R6455-x-early
@@ -222,10 +203,7 @@ const RICH: &str = "\r\nGET http://a.example:81/chat?x=%20 HTTP/1.1\r\n\
 
 #[test]
 fn head_split_anywhere_gives_the_same_request() {
-    let whole = RequestReader::default()
-        .read(&mut BytesMut::from(RICH))
-        .unwrap()
-        .unwrap();
+    let whole = RequestReader::default().read(&mut BytesMut::from(RICH)).unwrap().unwrap();
     assert_eq!(whole.uri(), "http://a.example:81/chat?x=%20");
     assert_eq!(whole.headers()["x-empty"], "");
     for at in 0..RICH.len() {

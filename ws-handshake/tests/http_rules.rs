@@ -18,10 +18,7 @@ fn rt_06_plain_request_is_read_and_told_apart() {
     let plain = parse(b"GET /index.html HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     assert!(!Upgrade::is_requested(&plain));
     let rejection = Upgrade::inspect(&plain).unwrap_err();
-    assert_eq!(
-        (rejection.status().as_u16(), rejection.cause()),
-        (426, Cause::Upgrade)
-    );
+    assert_eq!((rejection.status().as_u16(), rejection.cause()), (426, Cause::Upgrade));
 
     let other = parse(b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: notwebsocket\r\n\r\n").unwrap();
     assert!(!Upgrade::is_requested(&other));
@@ -32,10 +29,7 @@ fn rt_06_plain_request_is_read_and_told_apart() {
 // R9110-7.8-d, R9110-7.8-e
 #[test]
 fn every_426_says_what_to_upgrade_to() {
-    for request in [
-        replacing(UPGRADE, ""),
-        replacing(VERSION, "Sec-WebSocket-Version: 8"),
-    ] {
+    for request in [replacing(UPGRADE, ""), replacing(VERSION, "Sec-WebSocket-Version: 8")] {
         let reply = serve(&request);
         reply.assert_rejected(426);
         assert_eq!(reply.values("Upgrade"), ["websocket"]);
@@ -195,16 +189,7 @@ fn malformed_request_line_is_refused_and_not_corrected() {
 // R9112-5.1-a
 #[test]
 fn white_space_between_name_and_colon_is_refused() {
-    for line in [
-        "Host : a",
-        "X\t: a",
-        "X : a",
-        ": a",
-        "X",
-        "X y: a",
-        "X(y): a",
-        "X\u{e4}: a",
-    ] {
+    for line in ["Host : a", "X\t: a", "X : a", ": a", "X", "X y: a", "X(y): a", "X\u{e4}: a"] {
         serve(&with(line)).assert_rejected(400);
     }
 }
@@ -249,11 +234,7 @@ fn some_empty_list_elements_are_ignored() {
 // R6585-5-a, RT-03
 #[test]
 fn rt_03_too_many_headers_are_431_even_if_a_required_one_is_among_them() {
-    let padding = |count: usize| {
-        (0..count)
-            .map(|i| format!("X-{i}: y\r\n"))
-            .collect::<String>()
-    };
+    let padding = |count: usize| (0..count).map(|i| format!("X-{i}: y\r\n")).collect::<String>();
     // Five headers are required, so that 59 more make 64.
     let request = |count| REQUEST.replacen("\r\n", &format!("\r\n{}", padding(count)), 1);
     assert_eq!(serve(request(59).as_bytes()).status, 101);

@@ -42,10 +42,7 @@ fn server_answers_with_nothing_that_was_not_offered() {
     assert_eq!(outcome(&set, "x-two").0, None);
     let (header, report) = outcome(&set, "x-two; a, x-one; b");
     assert_eq!(header.as_deref(), Some("x-one; b"));
-    assert_eq!(
-        report,
-        "x-two; a: unknown here\nx-one; b: taken as x-one; b"
-    );
+    assert_eq!(report, "x-two; a: unknown here\nx-one; b: taken as x-one; b");
 }
 
 // R6455-9-a, R6455-9.1-j
@@ -80,12 +77,7 @@ fn first_acceptable_offer_is_taken() {
 #[test]
 fn names_are_compared_whole() {
     let set = set([plain("permessage-deflate", Rsv::RSV1)]);
-    for offer in [
-        "permessage-deflatex",
-        "permessage-deflat",
-        "Permessage-Deflate",
-        "x",
-    ] {
+    for offer in ["permessage-deflatex", "permessage-deflat", "Permessage-Deflate", "x"] {
         let (header, report) = outcome(&set, offer);
         assert_eq!(header, None, "{offer}");
         let expected =
@@ -104,16 +96,8 @@ fn only_registered_names_are_ever_sent() {
 
 #[test]
 fn order_is_that_of_the_server() {
-    let forward = set([
-        plain("a", Rsv::RSV1),
-        plain("b", Rsv::RSV2),
-        plain("c", Rsv::NONE),
-    ]);
-    let backward = set([
-        plain("c", Rsv::NONE),
-        plain("b", Rsv::RSV2),
-        plain("a", Rsv::RSV1),
-    ]);
+    let forward = set([plain("a", Rsv::RSV1), plain("b", Rsv::RSV2), plain("c", Rsv::NONE)]);
+    let backward = set([plain("c", Rsv::NONE), plain("b", Rsv::RSV2), plain("a", Rsv::RSV1)]);
     for offers in ["a, b, c", "c, b, a", "b, c, b, a"] {
         assert_eq!(outcome(&forward, offers).0.as_deref(), Some("a, b, c"));
         assert_eq!(outcome(&backward, offers).0.as_deref(), Some("c, b, a"));
@@ -122,11 +106,8 @@ fn order_is_that_of_the_server() {
 
 #[test]
 fn clashing_extension_is_declined_with_the_bits_and_the_names() {
-    let set = set([
-        plain("a", Rsv::RSV1),
-        plain("b", Rsv::RSV1 | Rsv::RSV2),
-        plain("c", Rsv::RSV3),
-    ]);
+    let set =
+        set([plain("a", Rsv::RSV1), plain("b", Rsv::RSV1 | Rsv::RSV2), plain("c", Rsv::RSV3)]);
     let (header, report) = outcome(&set, "b, b; x, c, a");
     assert_eq!(header.as_deref(), Some("a, c"));
     assert_eq!(
@@ -189,14 +170,8 @@ fn extension_learns_which_bits_are_free() {
 #[test]
 fn extension_that_breaks_its_word_is_declined_and_the_handshake_goes_on() {
     let good = || plain("good", Rsv::NONE);
-    let wordy = Plain {
-        response: Some(("x", "no token")),
-        ..plain("faulty", Rsv::RSV1)
-    };
-    let untrue = Plain {
-        instance_scope: Scope::WholeMessage,
-        ..plain("faulty", Rsv::RSV1)
-    };
+    let wordy = Plain { response: Some(("x", "no token")), ..plain("faulty", Rsv::RSV1) };
+    let untrue = Plain { instance_scope: Scope::WholeMessage, ..plain("faulty", Rsv::RSV1) };
     let mut verdicts = Vec::new();
     for faulty in [wordy, untrue] {
         let accepted = accept(&set([faulty, good()]), "faulty, faulty; x, good");
@@ -205,10 +180,7 @@ fn extension_that_breaks_its_word_is_declined_and_the_handshake_goes_on() {
     }
     assert_eq!(
         verdicts,
-        [
-            Verdict::Fault(FactoryFault::Response),
-            Verdict::Fault(FactoryFault::Scope)
-        ]
+        [Verdict::Fault(FactoryFault::Response), Verdict::Fault(FactoryFault::Scope)]
     );
 }
 
@@ -224,24 +196,12 @@ fn rt_10_extension_cannot_break_out_of_the_header_line() {
         ("x,y", "1"),
         ("x\0", "1"),
     ] {
-        let faulty = Plain {
-            response: Some((name, value)),
-            ..plain("faulty", Rsv::RSV1)
-        };
+        let faulty = Plain { response: Some((name, value)), ..plain("faulty", Rsv::RSV1) };
         let accepted = accept(&set([faulty]), "faulty");
         assert!(accepted.extensions.is_empty());
-        assert!(
-            !accepted
-                .response
-                .headers()
-                .contains_key("sec-websocket-extensions")
-        );
+        assert!(!accepted.response.headers().contains_key("sec-websocket-extensions"));
         let verdict = accepted.report.entries()[0].verdict();
-        assert_eq!(
-            *verdict,
-            Verdict::Fault(FactoryFault::Response),
-            "{name:?} {value:?}"
-        );
+        assert_eq!(*verdict, Verdict::Fault(FactoryFault::Response), "{name:?} {value:?}");
     }
 }
 
@@ -253,53 +213,27 @@ fn extension_of_frame_scope_has_to_come_last() {
         .unwrap_err();
     assert_eq!(
         error,
-        ExtensionSetError::FrameScope {
-            frame: "frames".into(),
-            message: "messages".into()
-        }
+        ExtensionSetError::FrameScope { frame: "frames".into(), message: "messages".into() }
     );
-    let whole = Plain {
-        scope: Scope::WholeMessage,
-        ..plain("whole", Rsv::NONE)
-    };
-    assert!(
-        ExtensionSet::new()
-            .with(framing("f", Rsv::NONE))
-            .unwrap()
-            .with(whole)
-            .is_err()
-    );
-    let set = set([
-        plain("messages", Rsv::RSV1),
-        framing("f", Rsv::RSV2),
-        framing("g", Rsv::RSV3),
-    ]);
-    assert_eq!(
-        outcome(&set, "g, f, messages").0.as_deref(),
-        Some("messages, f, g")
-    );
+    let whole = Plain { scope: Scope::WholeMessage, ..plain("whole", Rsv::NONE) };
+    assert!(ExtensionSet::new().with(framing("f", Rsv::NONE)).unwrap().with(whole).is_err());
+    let set = set([plain("messages", Rsv::RSV1), framing("f", Rsv::RSV2), framing("g", Rsv::RSV3)]);
+    assert_eq!(outcome(&set, "g, f, messages").0.as_deref(), Some("messages, f, g"));
 }
 
 #[test]
 fn set_takes_a_name_once_and_only_tokens() {
-    let error = set([plain("a", Rsv::RSV1)])
-        .with(plain("a", Rsv::RSV2))
-        .unwrap_err();
+    let error = set([plain("a", Rsv::RSV1)]).with(plain("a", Rsv::RSV2)).unwrap_err();
     assert_eq!(error, ExtensionSetError::Duplicate { name: "a".into() });
     for name in ["", "a b", "a;b", "a\r\n", "\u{e4}"] {
-        let error = ExtensionSet::new()
-            .with(plain(name, Rsv::NONE))
-            .unwrap_err();
+        let error = ExtensionSet::new().with(plain(name, Rsv::NONE)).unwrap_err();
         assert_eq!(error, ExtensionSetError::Name { name: name.into() });
     }
 }
 
 #[test]
 fn stack_knows_the_claims_of_what_was_agreed() {
-    let every = Plain {
-        claim: RsvClaim::EveryFrame(Rsv::RSV3),
-        ..plain("b", Rsv::NONE)
-    };
+    let every = Plain { claim: RsvClaim::EveryFrame(Rsv::RSV3), ..plain("b", Rsv::NONE) };
     let accepted = accept(&set([plain("a", Rsv::RSV1), every]), "a, b");
     assert_eq!(accepted.extensions.claimed(), Rsv::RSV1 | Rsv::RSV3);
     let none = accept(&ExtensionSet::new(), "a, b");
@@ -325,10 +259,7 @@ fn report_reads_well() {
          x-webkit-deflate-frame: unknown here\n\
          x-checksum: not offered by the client"
     );
-    assert_eq!(
-        accepted.report.not_offered().collect::<Vec<_>>(),
-        ["x-checksum"]
-    );
+    assert_eq!(accepted.report.not_offered().collect::<Vec<_>>(), ["x-checksum"]);
     let taken = &accepted.report.entries()[1];
     assert_eq!(taken.offer().to_string(), "permessage-deflate; n=10");
     assert!(matches!(taken.verdict(), Verdict::Taken { response } if response.len() == 1));

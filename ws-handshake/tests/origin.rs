@@ -8,9 +8,7 @@ use ws_handshake::{AcceptOptions, Cause, OriginError, OriginPolicy, OriginRefusa
 
 /// A request to `host` from `origin`, if there is one, with a cookie as a browser has.
 fn request(host: &str, origin: Option<&str>) -> Vec<u8> {
-    let origin = origin
-        .map(|origin| format!("\r\nOrigin: {origin}"))
-        .unwrap_or_default();
+    let origin = origin.map(|origin| format!("\r\nOrigin: {origin}")).unwrap_or_default();
     replacing(HOST, &format!("Host: {host}\r\nCookie: session=1{origin}"))
 }
 
@@ -59,11 +57,7 @@ fn rt_45_by_default_the_own_site_and_programs_without_origin_may_connect() {
         ("[::1]:9001", Some("http://[::1]:9001")),
         ("a.example", None),
     ] {
-        assert_eq!(
-            serve(&request(host, origin)).status,
-            101,
-            "{host} {origin:?}"
-        );
+        assert_eq!(serve(&request(host, origin)).status, 101, "{host} {origin:?}");
     }
 }
 
@@ -71,24 +65,12 @@ fn rt_45_by_default_the_own_site_and_programs_without_origin_may_connect() {
 #[test]
 fn host_without_port_stands_for_the_default_port_of_the_origins_scheme() {
     let policy = OriginPolicy::same_origin();
-    assert_eq!(
-        status(&policy, "a.example:443", Some("http://a.example")),
-        403
-    );
-    assert_eq!(
-        status(&policy, "a.example:80", Some("https://a.example")),
-        403
-    );
-    assert_eq!(
-        status(&policy, "a.example", Some("https://a.example:9001")),
-        403
-    );
+    assert_eq!(status(&policy, "a.example:443", Some("http://a.example")), 403);
+    assert_eq!(status(&policy, "a.example:80", Some("https://a.example")), 403);
+    assert_eq!(status(&policy, "a.example", Some("https://a.example:9001")), 403);
     // No default port is known of another scheme.
     assert_eq!(status(&policy, "a.example", Some("app://a.example")), 403);
-    assert_eq!(
-        status(&policy, "a.example:9", Some("app://a.example:9")),
-        403
-    );
+    assert_eq!(status(&policy, "a.example:9", Some("app://a.example:9")), 403);
 }
 
 // R6455-10.2-a, RT-45
@@ -97,14 +79,8 @@ fn rt_45_server_that_knows_its_scheme_compares_it() {
     let policy = OriginPolicy::same_origin().tls(true);
     assert_eq!(status(&policy, "a.example", Some("https://a.example")), 101);
     assert_eq!(status(&policy, "a.example", Some("http://a.example")), 403);
-    assert_eq!(
-        status(&policy, "a.example:9001", Some("http://a.example:9001")),
-        403
-    );
-    assert_eq!(
-        status(&policy, "a.example:9001", Some("https://a.example:9001")),
-        101
-    );
+    assert_eq!(status(&policy, "a.example:9001", Some("http://a.example:9001")), 403);
+    assert_eq!(status(&policy, "a.example:9001", Some("https://a.example:9001")), 101);
 
     let policy = OriginPolicy::same_origin().tls(false);
     assert_eq!(status(&policy, "a.example", Some("http://a.example")), 101);
@@ -118,14 +94,8 @@ fn origin_is_compared_with_the_absolute_target_where_there_is_one() {
     let text = REQUEST.replacen("GET /chat HTTP/1.1", line, 1);
     let with_origin =
         |origin: &str| text.replacen("\r\n\r\n", &format!("\r\nOrigin: {origin}\r\n\r\n"), 1);
-    assert_eq!(
-        serve(with_origin("http://b.example").as_bytes()).status,
-        101
-    );
-    assert_eq!(
-        serve(with_origin("http://server.example.com").as_bytes()).status,
-        403
-    );
+    assert_eq!(serve(with_origin("http://b.example").as_bytes()).status, 101);
+    assert_eq!(serve(with_origin("http://server.example.com").as_bytes()).status, 403);
 }
 
 // R6455-4.2.2-d, RT-46
@@ -139,11 +109,7 @@ fn rt_46_listed_origins_are_compared_whole() {
         "HTTPS://good.example",
         "http://dev.example:8080",
     ] {
-        assert_eq!(
-            status(&policy, "inner.local", Some(origin)),
-            101,
-            "{origin}"
-        );
+        assert_eq!(status(&policy, "inner.local", Some(origin)), 101, "{origin}");
     }
     for origin in [
         "https://good.example.evil.com",
@@ -172,21 +138,10 @@ fn rt_46_listed_origins_are_compared_whole() {
         "https://inner.local",
         "null",
     ] {
-        assert_eq!(
-            status(&policy, "inner.local", Some(origin)),
-            403,
-            "{origin}"
-        );
+        assert_eq!(status(&policy, "inner.local", Some(origin)), 403, "{origin}");
     }
     // IDN that is not in its ASCII form is no origin at all.
-    assert_eq!(
-        status(
-            &policy,
-            "inner.local",
-            Some("https://g\u{f6}\u{f6}d.example")
-        ),
-        400
-    );
+    assert_eq!(status(&policy, "inner.local", Some("https://g\u{f6}\u{f6}d.example")), 400);
 }
 
 // R6455-4.2.1-k
@@ -205,11 +160,7 @@ fn missing_origin_is_a_knob_of_every_policy() {
 #[test]
 fn everyone_may_connect_where_the_server_says_so() {
     for origin in ["https://evil.example", "null", "garbage", ""] {
-        assert_eq!(
-            status(&OriginPolicy::any(), "a", Some(origin)),
-            101,
-            "{origin}"
-        );
+        assert_eq!(status(&OriginPolicy::any(), "a", Some(origin)), 101, "{origin}");
     }
 }
 

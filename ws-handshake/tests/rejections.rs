@@ -14,10 +14,7 @@ fn write(rejection: Rejection) -> Reply {
     let mut out = BytesMut::new();
     let status = rejection.status().as_u16();
     write_response(&rejection.into_response(), &mut out);
-    Reply {
-        status,
-        bytes: out.to_vec(),
-    }
+    Reply { status, bytes: out.to_vec() }
 }
 
 // R6455-4.2.2-b
@@ -47,21 +44,8 @@ fn rt_10_application_redirects_and_cannot_break_out_of_the_line() {
     let reply = write(redirect("https://b.example/chat").unwrap());
     reply.assert_rejected(307);
     assert_eq!(reply.values("Location"), ["https://b.example/chat"]);
-    for target in [
-        "/\r\nX: y",
-        "/\n",
-        "/\r",
-        "/\0",
-        "/\u{b}",
-        "/\u{c}",
-        "/\u{85}",
-        "/\u{e4}",
-    ] {
-        assert_eq!(
-            redirect(target).unwrap_err(),
-            InvalidHeader::Value,
-            "{target:?}"
-        );
+    for target in ["/\r\nX: y", "/\n", "/\r", "/\0", "/\u{b}", "/\u{c}", "/\u{85}", "/\u{e4}"] {
+        assert_eq!(redirect(target).unwrap_err(), InvalidHeader::Value, "{target:?}");
     }
 }
 
@@ -123,29 +107,20 @@ fn every_cause_has_its_status() {
 // R9112-9.6-a
 #[test]
 fn every_status_of_an_application_closes_and_gives_its_length() {
-    for status in [
-        200, 307, 400, 401, 403, 404, 405, 408, 413, 414, 417, 426, 429, 431, 500, 503,
-    ] {
+    for status in [200, 307, 400, 401, 403, 404, 405, 408, 413, 414, 417, 426, 429, 431, 500, 503] {
         let status = StatusCode::from_u16(status).unwrap();
         let reply = write(Rejection::new(status).body("no"));
         reply.assert_rejected(status.as_u16());
         assert_eq!(reply.body(), "no");
     }
-    assert_eq!(
-        write(Rejection::new(StatusCode::METHOD_NOT_ALLOWED)).values("Allow"),
-        ["GET"]
-    );
+    assert_eq!(write(Rejection::new(StatusCode::METHOD_NOT_ALLOWED)).values("Allow"), ["GET"]);
     let busy = Rejection::new(StatusCode::SERVICE_UNAVAILABLE).header("Retry-After", "30");
     assert_eq!(write(busy.unwrap()).values("Retry-After"), ["30"]);
 }
 
 #[test]
 fn status_without_a_body_is_sent_without() {
-    for status in [
-        StatusCode::NO_CONTENT,
-        StatusCode::NOT_MODIFIED,
-        StatusCode::RESET_CONTENT,
-    ] {
+    for status in [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED, StatusCode::RESET_CONTENT] {
         let reply = write(Rejection::new(status).body("no"));
         assert_eq!(reply.body(), "");
         assert!(!reply.has("Content-Length") && !reply.has("Content-Type"));
@@ -162,9 +137,7 @@ fn application_cannot_reject_with_a_1xx() {
 
 #[test]
 fn application_chooses_the_type_of_its_body() {
-    let rejection = Rejection::new(StatusCode::OK)
-        .header("Content-Type", "text/html")
-        .unwrap();
+    let rejection = Rejection::new(StatusCode::OK).header("Content-Type", "text/html").unwrap();
     let reply = write(rejection.body("<p>"));
     assert_eq!(reply.values("Content-Type"), ["text/html"]);
 }
@@ -172,22 +145,13 @@ fn application_chooses_the_type_of_its_body() {
 // RT-10
 #[test]
 fn rt_10_rejection_refuses_headers_that_frame_it() {
-    for name in [
-        "Connection",
-        "content-length",
-        "Transfer-Encoding",
-        "Sec-WebSocket-Accept",
-    ] {
-        let error = Rejection::new(StatusCode::OK)
-            .header(name, "x")
-            .unwrap_err();
+    for name in ["Connection", "content-length", "Transfer-Encoding", "Sec-WebSocket-Accept"] {
+        let error = Rejection::new(StatusCode::OK).header(name, "x").unwrap_err();
         assert_eq!(error, InvalidHeader::Reserved, "{name}");
     }
     for octet in (0..=8_u8).chain(10..=31).chain(127..=255) {
         let value = format!("a{}b", char::from(octet));
-        let error = Rejection::new(StatusCode::OK)
-            .header("X-A", &value)
-            .unwrap_err();
+        let error = Rejection::new(StatusCode::OK).header("X-A", &value).unwrap_err();
         assert_eq!(error, InvalidHeader::Value, "{octet:#04x}");
     }
 }
@@ -195,13 +159,7 @@ fn rt_10_rejection_refuses_headers_that_frame_it() {
 // R6455-4.2.1-a
 #[test]
 fn nothing_that_the_peer_sent_stands_in_the_answer() {
-    for old in [
-        support::HOST,
-        support::UPGRADE,
-        support::CONNECTION,
-        support::KEY,
-        VERSION,
-    ] {
+    for old in [support::HOST, support::UPGRADE, support::CONNECTION, support::KEY, VERSION] {
         let name = old.split(':').next().unwrap();
         let request = replacing(old, &format!("{name}: sec:ret<script>"));
         let reply = serve(&request);
@@ -217,9 +175,7 @@ fn rejection_reads_well_in_a_log() {
     let error = upgrade.accept(&AcceptOptions::new()).unwrap_err();
     assert_eq!(error.to_string(), "403: Origin is null");
     assert_eq!(
-        inspect(&replacing(support::KEY, ""))
-            .unwrap_err()
-            .to_string(),
+        inspect(&replacing(support::KEY, "")).unwrap_err().to_string(),
         "400: Sec-WebSocket-Key has to stand once and be 16 octets in base64"
     );
 }

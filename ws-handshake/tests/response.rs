@@ -94,10 +94,7 @@ fn rt_10_application_cannot_break_out_of_a_header_line() {
         let error = AcceptOptions::new().header("X-A", value).unwrap_err();
         assert_eq!(error, InvalidHeader::Value);
     }
-    assert_eq!(
-        AcceptOptions::new().header("", "a").unwrap_err(),
-        InvalidHeader::Name
-    );
+    assert_eq!(AcceptOptions::new().header("", "a").unwrap_err(), InvalidHeader::Name);
 }
 
 // R6455-4.2.2-o, R6455-4.2.2-p, R9112-6.1-a
@@ -124,19 +121,7 @@ fn application_cannot_write_the_headers_of_the_handshake() {
 fn everything_may_be_held_across_an_await_of_a_threaded_runtime() {
     fn is_send<T: Send>() {}
     fn is_sync<T: Sync>() {}
-    is_send::<(
-        RequestReader,
-        Upgrade,
-        AcceptOptions<'_>,
-        Accepted,
-        Rejection,
-    )>();
+    is_send::<(RequestReader, Upgrade, AcceptOptions<'_>, Accepted, Rejection)>();
     is_send::<(ClientOptions, ClientHandshake, ResponseReader, Connected)>();
-    is_sync::<(
-        Upgrade,
-        AcceptOptions<'_>,
-        ClientOptions,
-        ClientHandshake,
-        ExtensionSet,
-    )>();
+    is_sync::<(Upgrade, AcceptOptions<'_>, ClientOptions, ClientHandshake, ExtensionSet)>();
 }

@@ -130,10 +130,7 @@ impl Suite {
         let expected = format!("text: {}", run.cases.len());
         if !count.contains(&expected) {
             return Err(Failure::new(
-                format!(
-                    "{} printed {count:?} for /getCaseCount, not {expected:?}",
-                    run.agent
-                ),
+                format!("{} printed {count:?} for /getCaseCount, not {expected:?}", run.agent),
                 format!(
                     "run it as `client ws://...` against any server; its messages are in {}",
                     log.display()
@@ -142,15 +139,9 @@ impl Suite {
         }
         for (number, case) in (1..).zip(run.cases) {
             progress.at(Some(case));
-            connect(
-                &format!("/runCase?case={number}&agent={}", run.agent),
-                progress.deadline,
-            )?;
+            connect(&format!("/runCase?case={number}&agent={}", run.agent), progress.deadline)?;
         }
-        connect(
-            &format!("/updateReports?agent={}", run.agent),
-            progress.deadline,
-        )?;
+        connect(&format!("/updateReports?agent={}", run.agent), progress.deadline)?;
         // The reports are written before that connection is closed.
         Ok(())
     }
@@ -162,11 +153,7 @@ impl Suite {
             // Known to the port: see port_wstest.py.
             command.env("WSTEST_DEFLATE_COUNT", count.to_string());
         }
-        Running::start(
-            &format!("wstest -m {mode}"),
-            &mut command,
-            Some(&outdir.join("wstest.log")),
-        )
+        Running::start(&format!("wstest -m {mode}"), &mut command, Some(&outdir.join("wstest.log")))
     }
 }
 
@@ -219,10 +206,7 @@ impl Progress {
         if group != self.group {
             self.group = group;
             let group = group.unwrap_or_default();
-            println!(
-                "  {}: case {} of {}, group {group}",
-                self.label, self.done, self.total
-            );
+            println!("  {}: case {} of {}, group {group}", self.label, self.done, self.total);
         }
     }
 }

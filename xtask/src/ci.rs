@@ -40,15 +40,10 @@ pub(crate) fn step_names() -> String {
 }
 
 pub(crate) fn ci(workspace: &Workspace, options: &Options) -> Result<()> {
-    if let Some(stranger) = options
-        .steps
-        .iter()
-        .find(|name| !STEPS.iter().any(|(step, _)| step == name))
+    if let Some(stranger) =
+        options.steps.iter().find(|name| !STEPS.iter().any(|(step, _)| step == name))
     {
-        return Err(Failure::new(
-            format!("there is no step {stranger:?}"),
-            step_names(),
-        ));
+        return Err(Failure::new(format!("there is no step {stranger:?}"), step_names()));
     }
     let chosen: Vec<&(&str, Check)> = STEPS
         .iter()
@@ -71,11 +66,7 @@ pub(crate) fn ci(workspace: &Workspace, options: &Options) -> Result<()> {
             }
         }
     }
-    println!(
-        "xtask ci: {} steps fine, {} failed",
-        chosen.len() - failed.len(),
-        failed.len()
-    );
+    println!("xtask ci: {} steps fine, {} failed", chosen.len() - failed.len(), failed.len());
     if failed.is_empty() {
         return Ok(());
     }
@@ -88,42 +79,22 @@ pub(crate) fn ci(workspace: &Workspace, options: &Options) -> Result<()> {
 /// Runs `cargo WORDS` in the workspace.
 fn cargo_step(workspace: &Workspace, words: &[&str], environment: &[(&str, &str)]) -> Result<()> {
     let mut command = cargo();
-    command
-        .args(words)
-        .current_dir(&workspace.root)
-        .envs(environment.iter().copied());
-    let mut shown = environment
-        .iter()
-        .map(|(key, value)| format!("{key}='{value}' "))
-        .collect::<String>();
+    command.args(words).current_dir(&workspace.root).envs(environment.iter().copied());
+    let mut shown =
+        environment.iter().map(|(key, value)| format!("{key}='{value}' ")).collect::<String>();
     shown += &format!("cargo {}", words.join(" "));
     println!("  {shown}");
-    run(
-        &format!("cargo {}", words.first().unwrap_or(&"")),
-        &mut command,
-        &format!("run `{shown}`"),
-    )
+    run(&format!("cargo {}", words.first().unwrap_or(&"")), &mut command, &format!("run `{shown}`"))
 }
 
 fn format(workspace: &Workspace) -> Result<()> {
-    cargo_step(workspace, &["fmt", "--all", "--check"], &[]).map_err(|_| {
-        Failure::new(
-            "the code is not formatted, see above",
-            "run `cargo fmt --all`",
-        )
-    })
+    cargo_step(workspace, &["fmt", "--all", "--check"], &[])
+        .map_err(|_| Failure::new("the code is not formatted, see above", "run `cargo fmt --all`"))
 }
 
 fn clippy(workspace: &Workspace) -> Result<()> {
-    let words = [
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--all-features",
-        "--",
-        "-D",
-        "warnings",
-    ];
+    let words =
+        ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
     cargo_step(workspace, &words, &[])
 }
 
@@ -135,9 +106,7 @@ fn docs(workspace: &Workspace) -> Result<()> {
 fn imports(workspace: &Workspace) -> Result<()> {
     let mut breaches = imports::breaches(&workspace.packages);
     let lock = read(workspace, "Cargo.lock")?;
-    breaches.extend(imports::locked_rivals(
-        floors::locked(&lock).map(|(name, _)| name),
-    ));
+    breaches.extend(imports::locked_rivals(floors::locked(&lock).map(|(name, _)| name)));
     for package in workspace.libraries() {
         let Some(path) = &package.library else {
             continue;
@@ -145,10 +114,7 @@ fn imports(workspace: &Workspace) -> Result<()> {
         let source = fs::read_to_string(path)
             .map_err(|error| Failure::system(format!("reading {}", path.display()), &error))?;
         if !imports::forbids_unsafe(&source) {
-            breaches.push(format!(
-                "{} has no #![forbid(unsafe_code)]",
-                workspace.short(path)
-            ));
+            breaches.push(format!("{} has no #![forbid(unsafe_code)]", workspace.short(path)));
         }
     }
     none_of(
@@ -173,11 +139,7 @@ fn features(workspace: &Workspace) -> Result<()> {
             let mut words = vec!["build", "--lib", "-p", package.name.as_str()];
             words.extend(&flags);
             if cargo_step(workspace, &words, &[("RUSTFLAGS", "-D warnings")]).is_err() {
-                breaches.push(format!(
-                    "{} does not build with {}",
-                    package.name,
-                    flags.join(" ")
-                ));
+                breaches.push(format!("{} does not build with {}", package.name, flags.join(" ")));
             }
         }
     }
@@ -186,10 +148,7 @@ fn features(workspace: &Workspace) -> Result<()> {
 
 fn combinations(package: &Package) -> Vec<Vec<&str>> {
     let mut all = vec![vec!["--no-default-features"]];
-    let features = package
-        .features
-        .iter()
-        .filter(|feature| *feature != "default");
+    let features = package.features.iter().filter(|feature| *feature != "default");
     all.extend(features.map(|feature| vec!["--no-default-features", "--features", feature]));
     all.push(vec!["--all-features"]);
     all
@@ -228,11 +187,7 @@ fn no_std(workspace: &Workspace) -> Result<()> {
 /// What a registry would get, each library built from its package alone.
 fn package(workspace: &Workspace) -> Result<()> {
     let mut words = vec!["package", "--workspace"];
-    for package in workspace
-        .packages
-        .iter()
-        .filter(|package| !package.published)
-    {
+    for package in workspace.packages.iter().filter(|package| !package.published) {
         words.extend(["--exclude", package.name.as_str()]);
     }
     if is_dirty(workspace) {
@@ -244,8 +199,7 @@ fn package(workspace: &Workspace) -> Result<()> {
 
 fn is_dirty(workspace: &Workspace) -> bool {
     let mut git = Command::new("git");
-    git.args(["status", "--porcelain"])
-        .current_dir(&workspace.root);
+    git.args(["status", "--porcelain"]).current_dir(&workspace.root);
     git.output().is_ok_and(|output| !output.stdout.is_empty())
 }
 
@@ -261,9 +215,6 @@ fn none_of(breaches: &[String], mend: &str) -> Result<()> {
     if breaches.is_empty() {
         Ok(())
     } else {
-        Err(Failure::new(
-            format!("{} of these, see above", breaches.len()),
-            mend,
-        ))
+        Err(Failure::new(format!("{} of these, see above", breaches.len()), mend))
     }
 }

@@ -63,23 +63,14 @@ const REPETITIONS: usize = 3;
 const TOO_MANY: usize = 40;
 
 pub(crate) fn conformance(workspace: &Workspace, options: &Options) -> Result<Tally> {
-    let suite = Suite {
-        wstest: tools::wstest(workspace)?,
-        deflate_count: options.deflate_count,
-    };
+    let suite = Suite { wstest: tools::wstest(workspace)?, deflate_count: options.deflate_count };
     let out = fresh_directory(workspace)?;
     let mut total = Tally::default();
-    let wanted = |subject: &&Subject| {
-        options
-            .subject
-            .as_deref()
-            .is_none_or(|name| name == subject.name)
-    };
+    let wanted =
+        |subject: &&Subject| options.subject.as_deref().is_none_or(|name| name == subject.name);
     for subject in SUBJECTS.iter().filter(wanted) {
         let cases = select(&suite, subject, options, &out)?;
-        let program = subject
-            .build(workspace, options.binary.as_deref())?
-            .with_autobahn_limits();
+        let program = subject.build(workspace, options.binary.as_deref())?.with_autobahn_limits();
         for end in options.ends() {
             total += judge(workspace, &suite, subject, &program, end, &cases, &out)?;
         }
@@ -136,50 +127,28 @@ fn judge(
         End::Server => (format!("{}-as-server", subject.name), "fuzzingclient"),
         End::Client => (format!("{}-as-client", subject.name), "fuzzingserver"),
     };
-    println!(
-        "conformance: {name}, {} cases, against wstest -m {peer}",
-        cases.len()
-    );
+    println!("conformance: {name}, {} cases, against wstest -m {peer}", cases.len());
     let run = |cases: &[CaseId], outdir: PathBuf| {
-        suite.run(&Run {
-            agent: subject.name,
-            program,
-            end,
-            cases,
-            outdir,
-        })
+        suite.run(&Run { agent: subject.name, program, end, cases, outdir })
     };
     let index = run(cases, out.join(&name))?;
 
-    let strangers: Vec<String> = index
-        .keys()
-        .filter(|id| !cases.contains(id))
-        .map(ToString::to_string)
-        .collect();
+    let strangers: Vec<String> =
+        index.keys().filter(|id| !cases.contains(id)).map(ToString::to_string).collect();
     if !strangers.is_empty() {
         return Err(Failure::new(
-            format!(
-                "the report has cases that were not run: {}",
-                strangers.join(" ")
-            ),
+            format!("the report has cases that were not run: {}", strangers.join(" ")),
             format!("see {}", out.join(&name).display()),
         ));
     }
     let unexpected: Vec<CaseId> = cases
         .iter()
-        .filter(|case| {
-            !index
-                .get(case)
-                .is_some_and(|verdict| verdict.is_expected_of(case))
-        })
+        .filter(|case| !index.get(case).is_some_and(|verdict| verdict.is_expected_of(case)))
         .cloned()
         .collect();
     let mut failed = unexpected.len();
     if unexpected.len() > TOO_MANY {
-        println!(
-            "  {} cases are not as expected; too many to repeat them",
-            unexpected.len()
-        );
+        println!("  {} cases are not as expected; too many to repeat them", unexpected.len());
         for case in &unexpected {
             println!("  case {case}: {}", shown(index.get(case)));
         }
@@ -190,26 +159,16 @@ fn judge(
             rounds.push(run(&unexpected, out.join(format!("{name}-again-{round}")))?);
         }
         for case in &unexpected {
-            let repeated: Vec<Option<Verdict>> = rounds
-                .iter()
-                .map(|round| round.get(case).cloned())
-                .collect();
-            let kept = index
-                .get(case)
-                .is_some_and(|first| stands(case, first, &repeated));
-            let shown_again: Vec<String> = repeated
-                .iter()
-                .map(|verdict| shown(verdict.as_ref()))
-                .collect();
+            let repeated: Vec<Option<Verdict>> =
+                rounds.iter().map(|round| round.get(case).cloned()).collect();
+            let kept = index.get(case).is_some_and(|first| stands(case, first, &repeated));
+            let shown_again: Vec<String> =
+                repeated.iter().map(|verdict| shown(verdict.as_ref())).collect();
             println!(
                 "  case {case}: {}; again: {}: {}",
                 shown(index.get(case)),
                 shown_again.join(", "),
-                if kept {
-                    "stands (a racy case, OK in most repetitions)"
-                } else {
-                    "FAILED"
-                },
+                if kept { "stands (a racy case, OK in most repetitions)" } else { "FAILED" },
             );
             failed -= usize::from(kept);
         }
@@ -223,10 +182,7 @@ fn judge(
         started.elapsed().as_secs_f64(),
         workspace.short(&out.join(&name)),
     );
-    Ok(Tally {
-        passed: cases.len() - failed,
-        failed,
-    })
+    Ok(Tally { passed: cases.len() - failed, failed })
 }
 
 fn shown(verdict: Option<&Verdict>) -> String {
@@ -234,11 +190,7 @@ fn shown(verdict: Option<&Verdict>) -> String {
 }
 
 fn joined(cases: &[CaseId]) -> String {
-    cases
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(" ")
+    cases.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 fn counts<'i>(index: &'i Index, of: impl Fn(&'i Verdict) -> &'i String) -> String {
@@ -246,17 +198,11 @@ fn counts<'i>(index: &'i Index, of: impl Fn(&'i Verdict) -> &'i String) -> Strin
     for verdict in index.values() {
         *counts.entry(of(verdict)).or_default() += 1;
     }
-    counts
-        .iter()
-        .map(|(kind, count)| format!("{count} {kind}"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ")
 }
 
 fn fresh_directory(workspace: &Workspace) -> Result<PathBuf> {
-    let seconds = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let name = format!("{seconds}-{}", std::process::id());
     let dir = workspace.target.join("conformance").join(name);
     fs::create_dir_all(&dir)

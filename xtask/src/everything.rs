@@ -17,13 +17,9 @@ pub(crate) fn test(workspace: &Workspace) -> Result<Tally> {
     let mut total = Tally::default();
     let mut broken = Vec::new();
     let parts: [(&str, &dyn Fn() -> Result<Tally>); 4] = [
-        ("unit and integration tests", &|| {
-            cargo_test(workspace, "--all-targets")
-        }),
+        ("unit and integration tests", &|| cargo_test(workspace, "--all-targets")),
         ("doc tests", &|| cargo_test(workspace, "--doc")),
-        ("interop", &|| {
-            interop::interop(workspace, &interop::Options::everything())
-        }),
+        ("interop", &|| interop::interop(workspace, &interop::Options::everything())),
         ("conformance", &|| {
             conformance::conformance(workspace, &conformance::Options::everything())
         }),
@@ -48,23 +44,14 @@ pub(crate) fn test(workspace: &Workspace) -> Result<Tally> {
     // What broke off has no numbers of its own; it counts as one that failed.
     total.failed += broken.len();
     if !broken.is_empty() {
-        println!(
-            "xtask test: broke off and counted as failed: {}",
-            broken.join(", ")
-        );
+        println!("xtask test: broke off and counted as failed: {}", broken.join(", "));
     }
     println!("xtask test took {:.0} s", started.elapsed().as_secs_f64());
     Ok(total)
 }
 
 fn cargo_test(workspace: &Workspace, which: &str) -> Result<Tally> {
-    let words = [
-        "test",
-        "--workspace",
-        "--all-features",
-        "--no-fail-fast",
-        which,
-    ];
+    let words = ["test", "--workspace", "--all-features", "--no-fail-fast", which];
     println!("xtask: cargo {}", words.join(" "));
     let mut command: Command = tied(cargo().get_program());
     command.args(words).current_dir(&workspace.root);
@@ -104,16 +91,11 @@ impl TestResult {
     fn parse(line: &str) -> Option<Self> {
         let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
         let count = |what: &str| {
-            let part = counts
-                .split(';')
-                .find_map(|part| part.trim().strip_suffix(what))?;
+            let part = counts.split(';').find_map(|part| part.trim().strip_suffix(what))?;
             part.trim().parse::<usize>().ok()
         };
         Some(TestResult {
-            tally: Tally {
-                passed: count("passed")?,
-                failed: count("failed")?,
-            },
+            tally: Tally { passed: count("passed")?, failed: count("failed")? },
             ignored: count("ignored")?,
         })
     }
@@ -127,13 +109,7 @@ mod tests {
     fn last_line_of_libtest_is_counted() {
         let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.01s";
         let result = TestResult::parse(line).expect("a result");
-        assert_eq!(
-            result.tally,
-            Tally {
-                passed: 12,
-                failed: 3
-            }
-        );
+        assert_eq!(result.tally, Tally { passed: 12, failed: 3 });
         assert_eq!(result.ignored, 1);
     }
 

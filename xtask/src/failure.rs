@@ -13,18 +13,12 @@ pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
     pub(crate) fn new(what: impl Into<String>, mend: impl Into<String>) -> Self {
-        Failure {
-            what: what.into(),
-            mend: mend.into(),
-        }
+        Failure { what: what.into(), mend: mend.into() }
     }
 
     /// An operation on a file or process that the system refused.
     pub(crate) fn system(doing: impl fmt::Display, error: &std::io::Error) -> Self {
-        Failure::new(
-            format!("{doing}: {error}"),
-            "see the error of the system above",
-        )
+        Failure::new(format!("{doing}: {error}"), "see the error of the system above")
     }
 }
 

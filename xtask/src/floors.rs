@@ -16,9 +16,7 @@ pub(crate) fn locked(lock: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 fn quoted<'l>(line: &'l str, key: &str) -> Option<&'l str> {
-    line.strip_prefix(key)?
-        .strip_prefix(" = \"")?
-        .strip_suffix('"')
+    line.strip_prefix(key)?.strip_prefix(" = \"")?.strip_suffix('"')
 }
 
 /// What lies below its floor, one line each.
@@ -62,33 +60,20 @@ dependencies = [
 
     #[test]
     fn every_locked_package_is_read() {
-        assert_eq!(
-            locked(LOCK).collect::<Vec<_>>(),
-            [("bytes", "1.11.0"), ("tokio", "1.100.0")]
-        );
+        assert_eq!(locked(LOCK).collect::<Vec<_>>(), [("bytes", "1.11.0"), ("tokio", "1.100.0")]);
     }
 
     #[test]
     fn version_below_its_floor_is_named() {
         let found = sunken(locked(LOCK));
-        assert_eq!(
-            found,
-            ["bytes 1.11.0 is locked, below 1.11.1: `cargo update -p bytes`"]
-        );
+        assert_eq!(found, ["bytes 1.11.0 is locked, below 1.11.1: `cargo update -p bytes`"]);
     }
 
     #[test]
     fn versions_are_compared_by_number() {
         assert!(
-            sunken(
-                [
-                    ("bytes", "1.11.1"),
-                    ("tokio", "1.44.10"),
-                    ("other", "0.0.1")
-                ]
-                .into_iter()
-            )
-            .is_empty()
+            sunken([("bytes", "1.11.1"), ("tokio", "1.44.10"), ("other", "0.0.1")].into_iter())
+                .is_empty()
         );
         assert_eq!(sunken([("h2", "0.4.9")].into_iter()).len(), 1);
     }

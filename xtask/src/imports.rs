@@ -5,10 +5,7 @@ use crate::workspace::{Kind, Package};
 /// Every library crate and its normal dependencies, all of which it may take and no other.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("ws-core", &["bytes", "simdutf8"]),
-    (
-        "ws-handshake",
-        &["ws-core", "http", "httparse", "sha1", "base64", "bytes"],
-    ),
+    ("ws-handshake", &["ws-core", "http", "httparse", "sha1", "base64", "bytes"]),
     ("ws-ext-deflate", &["ws-core", "flate2", "bytes"]),
 ];
 
@@ -32,15 +29,9 @@ const RIVALS: &[&str] = &[
 pub(crate) fn breaches(packages: &[Package]) -> Vec<String> {
     let mut found = Vec::new();
     for package in packages {
-        let allowed = ALLOWED
-            .iter()
-            .find(|(name, _)| *name == package.name)
-            .map(|(_, list)| *list);
+        let allowed = ALLOWED.iter().find(|(name, _)| *name == package.name).map(|(_, list)| *list);
         if package.published && package.library.is_some() && allowed.is_none() {
-            found.push(format!(
-                "{} is not in the table of xtask/src/imports.rs",
-                package.name
-            ));
+            found.push(format!("{} is not in the table of xtask/src/imports.rs", package.name));
         }
         for dependency in &package.dependencies {
             let (name, of) = (dependency.name.as_str(), package.name.as_str());
@@ -52,10 +43,8 @@ pub(crate) fn breaches(packages: &[Package]) -> Vec<String> {
             }
             match (allowed, dependency.kind) {
                 (Some(list), Kind::Normal) if !list.contains(&name) => {
-                    found.push(format!(
-                        "{of} may not take {name}; it may take {}",
-                        list.join(", ")
-                    ));
+                    found
+                        .push(format!("{of} may not take {name}; it may take {}", list.join(", ")));
                 }
                 (Some(_), Kind::Build) => {
                     found.push(format!(
@@ -87,9 +76,7 @@ pub(crate) fn locked_rivals<'l>(locked: impl Iterator<Item = &'l str>) -> Vec<St
 
 /// Whether the root file of a library forbids unsafe code.
 pub(crate) fn forbids_unsafe(source: &str) -> bool {
-    source
-        .lines()
-        .any(|line| line.trim() == "#![forbid(unsafe_code)]")
+    source.lines().any(|line| line.trim() == "#![forbid(unsafe_code)]")
 }
 
 #[cfg(test)]
@@ -119,14 +106,8 @@ mod tests {
 
     #[test]
     fn dependencies_of_the_table_are_allowed() {
-        let core = package(
-            "ws-core",
-            &[
-                normal("bytes"),
-                normal("simdutf8"),
-                dev("proptest", "^1", None),
-            ],
-        );
+        let core =
+            package("ws-core", &[normal("bytes"), normal("simdutf8"), dev("proptest", "^1", None)]);
         let handshake = package("ws-handshake", &[normal("ws-core"), normal("http")]);
         assert_eq!(breaches(&[core, handshake]), Vec::<String>::new());
     }
@@ -134,22 +115,13 @@ mod tests {
     #[test]
     fn dependency_outside_the_table_is_a_breach() {
         let found = breaches(&[package("ws-core", &[normal("bytes"), normal("tokio")])]);
-        assert_eq!(
-            found,
-            ["ws-core may not take tokio; it may take bytes, simdutf8"]
-        );
+        assert_eq!(found, ["ws-core may not take tokio; it may take bytes, simdutf8"]);
     }
 
     #[test]
     fn handshake_and_deflate_may_not_import_each_other() {
-        assert_eq!(
-            breaches(&[package("ws-handshake", &[normal("ws-ext-deflate")])]).len(),
-            1
-        );
-        assert_eq!(
-            breaches(&[package("ws-ext-deflate", &[normal("ws-handshake")])]).len(),
-            1
-        );
+        assert_eq!(breaches(&[package("ws-handshake", &[normal("ws-ext-deflate")])]).len(), 1);
+        assert_eq!(breaches(&[package("ws-ext-deflate", &[normal("ws-handshake")])]).len(), 1);
     }
 
     #[test]
@@ -183,8 +155,6 @@ mod tests {
     #[test]
     fn forbid_is_an_attribute_of_the_crate() {
         assert!(forbids_unsafe("//! Docs.\n#![forbid(unsafe_code)]\n"));
-        assert!(!forbids_unsafe(
-            "#![deny(unsafe_code)]\n// #![forbid(unsafe_code)]\n"
-        ));
+        assert!(!forbids_unsafe("#![deny(unsafe_code)]\n// #![forbid(unsafe_code)]\n"));
     }
 }

@@ -84,17 +84,12 @@ impl Peer {
     fn as_server_for(&self, subject: &Subject, program: &Program) -> Result<Tally> {
         let mut command = self.command();
         command.arg("server").args(program.client_words());
-        self.drive(
-            &format!("{} as server of {}", self.name, subject.name),
-            &mut command,
-        )
+        self.drive(&format!("{} as server of {}", self.name, subject.name), &mut command)
     }
 
     fn command(&self) -> Command {
         let mut command = tied(&self.program);
-        command
-            .arg(&self.script)
-            .envs(self.modules.iter().map(|dir| ("INTEROP_MODULES", dir)));
+        command.arg(&self.script).envs(self.modules.iter().map(|dir| ("INTEROP_MODULES", dir)));
         command
     }
 
@@ -119,10 +114,7 @@ impl Peer {
         if tally.passed + tally.failed != CASES || status.success() != (tally.failed == 0) {
             return Err(Failure::new(
                 format!("{what}: {tally} ({status}), but there are {CASES} cases"),
-                format!(
-                    "see the messages above; {} must run every case",
-                    self.script.display()
-                ),
+                format!("see the messages above; {} must run every case", self.script.display()),
             ));
         }
         Ok(tally)

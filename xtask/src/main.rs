@@ -25,11 +25,7 @@ use crate::failure::Result;
 use crate::workspace::Workspace;
 
 #[derive(Parser)]
-#[command(
-    name = "cargo xtask",
-    bin_name = "cargo xtask",
-    about = "The tasks of this workspace"
-)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "The tasks of this workspace")]
 struct Cli {
     #[command(subcommand)]
     task: Task,
@@ -79,11 +75,7 @@ fn run(task: &Task) -> Result<ExitCode> {
             }
             // The last line, alone, is the sum.
             println!("xtask test: {tally}");
-            return Ok(if tally.failed == 0 {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            });
+            return Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Task::Conformance(options) => {
             let tally = conformance::conformance(&workspace, options)?;

@@ -31,16 +31,9 @@ pub(crate) fn in_rust(source: &str, is_test_file: bool, known: &[&str]) -> Vec<M
         let code = text.trim_start();
         let comment = code.find("//").map(|at| code.split_at(at));
         if let Some((before, comment)) = comment {
-            let place = if in_tests && !comment.starts_with("//!") {
-                Place::Test
-            } else {
-                Place::Prose
-            };
-            let mentions = ids(comment).map(|id| Mention {
-                id: id.to_owned(),
-                line,
-                place,
-            });
+            let place =
+                if in_tests && !comment.starts_with("//!") { Place::Test } else { Place::Prose };
+            let mentions = ids(comment).map(|id| Mention { id: id.to_owned(), line, place });
             if before.trim().is_empty() {
                 above.extend(mentions);
                 continue;
@@ -81,11 +74,7 @@ pub(crate) fn in_text(text: &str, place: Place) -> Vec<Mention> {
     let lines = (1..).zip(text.lines());
     lines
         .flat_map(|(line, text)| {
-            ids(text).map(move |id| Mention {
-                id: id.to_owned(),
-                line,
-                place,
-            })
+            ids(text).map(move |id| Mention { id: id.to_owned(), line, place })
         })
         .collect()
 }
@@ -105,9 +94,7 @@ fn is_id(word: &str) -> bool {
     if source == "RT" {
         return rest.starts_with(|c: char| c.is_ascii_digit());
     }
-    let number = source
-        .strip_prefix('R')
-        .map(|number| number.strip_suffix('C').unwrap_or(number));
+    let number = source.strip_prefix('R').map(|number| number.strip_suffix('C').unwrap_or(number));
     number.is_some_and(|it| it.len() == 4 && it.bytes().all(|b| b.is_ascii_digit()))
         && rest.contains('-')
 }
@@ -116,13 +103,7 @@ fn is_id(word: &str) -> bool {
 fn is_in_name(id: &str, name: &str) -> bool {
     let id: String = id
         .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() {
-                c.to_ascii_lowercase()
-            } else {
-                '_'
-            }
-        })
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' })
         .collect();
     format!("_{name}_").contains(&format!("_{id}_"))
 }
@@ -132,9 +113,7 @@ fn is_test_attribute(code: &str) -> bool {
         return false;
     };
     let path = attribute.split([']', '(']).next().unwrap_or_default();
-    path.split("::")
-        .last()
-        .is_some_and(|last| last.trim() == "test")
+    path.split("::").last().is_some_and(|last| last.trim() == "test")
 }
 
 fn function_name(code: &str) -> Option<&str> {
@@ -148,14 +127,8 @@ mod tests {
     use super::*;
 
     fn tested(source: &str, is_test_file: bool) -> Vec<String> {
-        let mentions = in_rust(
-            source,
-            is_test_file,
-            &["RT-1", "RT-11", "RT-13", "R6455-5.2-a"],
-        );
-        let tests = mentions
-            .into_iter()
-            .filter(|mention| mention.place == Place::Test);
+        let mentions = in_rust(source, is_test_file, &["RT-1", "RT-11", "RT-13", "R6455-5.2-a"]);
+        let tests = mentions.into_iter().filter(|mention| mention.place == Place::Test);
         tests.map(|mention| mention.id).collect()
     }
 
@@ -170,10 +143,7 @@ mod tests {
             words("// (R6455C-4.1-b) `RT-01`; R6455-x-early: R9110-7.8-f"),
             ["R6455C-4.1-b", "RT-01", "R6455-x-early", "R9110-7.8-f"]
         );
-        assert_eq!(
-            words("// RFC 6455 §5.2: MIRT-5, R2-D2, RT-x, R6455-5, XR6455-5.2-a"),
-            [""; 0]
-        );
+        assert_eq!(words("// RFC 6455 §5.2: MIRT-5, R2-D2, RT-x, R6455-5, XR6455-5.2-a"), [""; 0]);
     }
 
     #[test]
@@ -186,10 +156,7 @@ mod tests {
         let source = "// R6455-5.2-a, RT-13\n// and why\n#[test]\n#[should_panic(expected = \"x\")]\nfn masks() {}\n";
         assert_eq!(tested(source, false), ["R6455-5.2-a", "RT-13"]);
         assert_eq!(
-            tested(
-                "/// RT-13\n#[tokio::test(start_paused = true)]\nasync fn a() {}\n",
-                false
-            ),
+            tested("/// RT-13\n#[tokio::test(start_paused = true)]\nasync fn a() {}\n", false),
             ["RT-13"]
         );
         assert_eq!(tested("// RT-13\n#[test] fn a() {}\n", false), ["RT-13"]);
@@ -198,16 +165,10 @@ mod tests {
     #[test]
     fn comment_above_other_code_of_a_source_file_does_not_count() {
         assert_eq!(
-            tested(
-                "// R6455-5.2-a\nfn mask() {}\n\n#[test]\nfn masks() {}\n",
-                false
-            ),
+            tested("// R6455-5.2-a\nfn mask() {}\n\n#[test]\nfn masks() {}\n", false),
             [""; 0]
         );
-        assert_eq!(
-            tested("// R6455-5.2-a\n\n#[test]\nfn masks() {}\n", false),
-            [""; 0]
-        );
+        assert_eq!(tested("// R6455-5.2-a\n\n#[test]\nfn masks() {}\n", false), [""; 0]);
     }
 
     #[test]
@@ -219,10 +180,7 @@ mod tests {
             tested(&format!("#[cfg(test)]\nmod tests {{\n{table}}}\n"), false),
             ["R6455-5.2-a", "RT-13"]
         );
-        assert_eq!(
-            tested(&format!("#[cfg(test)]\nmod tests;\n{table}"), false),
-            [""; 0]
-        );
+        assert_eq!(tested(&format!("#[cfg(test)]\nmod tests;\n{table}"), false), [""; 0]);
     }
 
     #[test]
@@ -232,27 +190,15 @@ mod tests {
 
     #[test]
     fn name_of_a_test_counts() {
-        assert_eq!(
-            tested("#[test]\nfn rt_13_reserves_nothing() {}\n", true),
-            ["RT-13"]
-        );
-        assert_eq!(
-            tested("#[test]\nfn r6455_5_2_a() {}\n", true),
-            ["R6455-5.2-a"]
-        );
+        assert_eq!(tested("#[test]\nfn rt_13_reserves_nothing() {}\n", true), ["RT-13"]);
+        assert_eq!(tested("#[test]\nfn r6455_5_2_a() {}\n", true), ["R6455-5.2-a"]);
         assert_eq!(tested("#[test]\nfn start_13() {}\n", true), [""; 0]);
         assert_eq!(tested("fn rt_13_helper() {}\n", true), [""; 0]);
     }
 
     #[test]
     fn name_is_matched_by_whole_numbers() {
-        assert_eq!(
-            tested("#[test]\nfn rt_11_old_versions() {}\n", true),
-            ["RT-11"]
-        );
-        assert_eq!(
-            tested("#[test]\nfn rt_1_old_versions() {}\n", true),
-            ["RT-1"]
-        );
+        assert_eq!(tested("#[test]\nfn rt_11_old_versions() {}\n", true), ["RT-11"]);
+        assert_eq!(tested("#[test]\nfn rt_1_old_versions() {}\n", true), ["RT-1"]);
     }
 }

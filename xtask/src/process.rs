@@ -33,13 +33,7 @@ pub(crate) fn tied(program: impl AsRef<OsStr>) -> Command {
 pub(crate) fn tied_words(program: impl AsRef<OsStr>) -> Vec<std::ffi::OsString> {
     let program = program.as_ref().to_owned();
     if cfg!(target_os = "linux") && find_program("setpriv") {
-        vec![
-            "setpriv".into(),
-            "--pdeathsig".into(),
-            "KILL".into(),
-            "--".into(),
-            program,
-        ]
+        vec!["setpriv".into(), "--pdeathsig".into(), "KILL".into(), "--".into(), program]
     } else {
         vec![program]
     }
@@ -50,9 +44,7 @@ pub(crate) fn find_program(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| {
         dir.join(name).is_file()
-            || dir
-                .join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
-                .is_file()
+            || dir.join(format!("{name}{}", std::env::consts::EXE_SUFFIX)).is_file()
     })
 }
 
@@ -80,10 +72,7 @@ impl Running {
             std::thread::spawn(move || {
                 let mut reader = BufReader::new(stdout);
                 let mut line = Vec::new();
-                while reader
-                    .read_until(b'\n', &mut line)
-                    .is_ok_and(|read| read > 0)
-                {
+                while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
                     let text = String::from_utf8_lossy(&line).trim_end().to_owned();
                     if sender.send(text).is_err() {
                         break;
@@ -92,11 +81,7 @@ impl Running {
                 }
             });
         }
-        Ok(Running {
-            what: what.to_owned(),
-            child,
-            lines,
-        })
+        Ok(Running { what: what.to_owned(), child, lines })
     }
 
     /// The next line of output; `None` when it has ended.
@@ -121,10 +106,7 @@ impl Running {
             }
         }
         Err(Failure::new(
-            format!(
-                "{} ended before it printed `listening on ADDRESS`",
-                self.what
-            ),
+            format!("{} ended before it printed `listening on ADDRESS`", self.what),
             "run it by hand and see why; its messages are above or in the log",
         ))
     }
@@ -144,10 +126,7 @@ impl Running {
                     ));
                 }
                 Err(error) => {
-                    return Err(Failure::system(
-                        format!("waiting for {}", self.what),
-                        &error,
-                    ));
+                    return Err(Failure::system(format!("waiting for {}", self.what), &error));
                 }
             }
         }

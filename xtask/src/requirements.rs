@@ -90,11 +90,7 @@ fn parse_rows(text: &str) -> Result<Vec<Row>> {
         if !seen.insert(id) {
             return Err(bad("requirements.txt", line, "every id once"));
         }
-        rows.push(Row {
-            id: id.to_owned(),
-            owner: owner.to_owned(),
-            later,
-        });
+        rows.push(Row { id: id.to_owned(), owner: owner.to_owned(), later });
     }
     Ok(rows)
 }
@@ -110,24 +106,17 @@ fn parse_waivers(text: &str) -> Result<BTreeMap<&str, &str>> {
 }
 
 fn lines(text: &str) -> impl Iterator<Item = &str> {
-    text.lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
 fn bad(file: &str, line: &str, form: &str) -> Failure {
-    Failure::new(
-        format!("xtask/{file} has the line {line:?}"),
-        format!("its form is: {form}"),
-    )
+    Failure::new(format!("xtask/{file} has the line {line:?}"), format!("its form is: {form}"))
 }
 
 fn cover(rows: &[Row], waivers: &BTreeMap<&str, &str>, mentions: &[(String, Mention)]) -> Coverage {
     let mut coverage = Coverage::default();
     let carried = |place: Place| -> BTreeSet<&str> {
-        let here = mentions
-            .iter()
-            .filter(|(_, mention)| mention.place == place);
+        let here = mentions.iter().filter(|(_, mention)| mention.place == place);
         here.map(|(_, mention)| mention.id.as_str()).collect()
     };
     let (tests, prose) = (carried(Place::Test), carried(Place::Prose));
@@ -149,9 +138,7 @@ fn cover(rows: &[Row], waivers: &BTreeMap<&str, &str>, mentions: &[(String, Ment
     let known: BTreeSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
     for (file, mention) in mentions {
         if !known.contains(mention.id.as_str()) {
-            coverage
-                .unknown
-                .push(format!("{file}:{}: {}", mention.line, mention.id));
+            coverage.unknown.push(format!("{file}:{}: {}", mention.line, mention.id));
         }
     }
     for id in waivers.keys().filter(|id| !known.contains(*id)) {
@@ -164,9 +151,8 @@ fn cover(rows: &[Row], waivers: &BTreeMap<&str, &str>, mentions: &[(String, Ment
 fn search(workspace: &Workspace, known: &[&str]) -> Result<Vec<(String, Mention)>> {
     let mut files = Vec::new();
     for entry in entries(&workspace.root)? {
-        let is_crate = entry
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with("ws-"));
+        let is_crate =
+            entry.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ws-"));
         if is_crate && entry.is_dir() {
             for dir in ["src", "tests", "examples", "docs"] {
                 collect(&entry.join(dir), &mut files)?;
@@ -190,11 +176,7 @@ fn search(workspace: &Workspace, known: &[&str]) -> Result<Vec<(String, Mention)
             Some("md") => in_text(&read()?, Place::Prose),
             _ => continue,
         };
-        found.extend(
-            mentions
-                .into_iter()
-                .map(|mention| (short.display().to_string(), mention)),
-        );
+        found.extend(mentions.into_iter().map(|mention| (short.display().to_string(), mention)));
     }
     Ok(found)
 }
@@ -231,14 +213,7 @@ mod tests {
     const ROWS: &str = "# a comment\nR6455-5.2-a ws-core\nR6455C-7.3-a docs\n\nRT-13 ws-core\nR7692-4-a ws-ext-deflate later\n";
 
     fn mention(id: &str, place: Place) -> (String, Mention) {
-        (
-            "ws-core/tests/frames.rs".into(),
-            Mention {
-                id: id.into(),
-                line: 7,
-                place,
-            },
-        )
+        ("ws-core/tests/frames.rs".into(), Mention { id: id.into(), line: 7, place })
     }
 
     fn covered(
@@ -252,26 +227,15 @@ mod tests {
     #[test]
     fn row_without_a_test_is_reported_unless_it_waits() {
         let coverage = covered(&[("RT-13", "no such target")], &[]);
-        assert_eq!(
-            coverage.untested,
-            ["R6455-5.2-a (ws-core)", "R6455C-7.3-a (docs)"]
-        );
+        assert_eq!(coverage.untested, ["R6455-5.2-a (ws-core)", "R6455C-7.3-a (docs)"]);
         assert_eq!((coverage.met, coverage.waived), (0, 1));
     }
 
     #[test]
     fn row_is_met_by_a_test_and_not_by_prose() {
-        let coverage = covered(
-            &[],
-            &[
-                mention("R6455-5.2-a", Place::Prose),
-                mention("RT-13", Place::Test),
-            ],
-        );
-        assert_eq!(
-            coverage.untested,
-            ["R6455-5.2-a (ws-core)", "R6455C-7.3-a (docs)"]
-        );
+        let coverage =
+            covered(&[], &[mention("R6455-5.2-a", Place::Prose), mention("RT-13", Place::Test)]);
+        assert_eq!(coverage.untested, ["R6455-5.2-a (ws-core)", "R6455C-7.3-a (docs)"]);
         assert_eq!(coverage.met, 1);
     }
 
@@ -285,17 +249,11 @@ mod tests {
     fn unknown_id_is_reported_with_its_place() {
         let coverage = covered(
             &[("R6455-9-z", "never was")],
-            &[
-                mention("R6455-5.2-ab", Place::Test),
-                mention("R7692-4-a", Place::Test),
-            ],
+            &[mention("R6455-5.2-ab", Place::Test), mention("R7692-4-a", Place::Test)],
         );
         assert_eq!(
             coverage.unknown,
-            [
-                "ws-core/tests/frames.rs:7: R6455-5.2-ab",
-                "xtask/waivers.txt: R6455-9-z"
-            ]
+            ["ws-core/tests/frames.rs:7: R6455-5.2-ab", "xtask/waivers.txt: R6455-9-z"]
         );
     }
 

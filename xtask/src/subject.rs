@@ -21,9 +21,7 @@ pub(crate) struct Subject {
 pub(crate) const SUBJECTS: &[Subject] = &[Subject {
     name: "own_io",
     package: "ws-handshake",
-    cases: &[
-        "1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*",
-    ],
+    cases: &["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*"],
     count: 301,
 }];
 
@@ -41,29 +39,15 @@ impl Subject {
         let path = match binary {
             Some(path) => path.to_owned(),
             None => {
-                let words = [
-                    "build",
-                    "--release",
-                    "-p",
-                    self.package,
-                    "--example",
-                    self.name,
-                ];
+                let words = ["build", "--release", "-p", self.package, "--example", self.name];
                 println!("xtask: cargo {}", words.join(" "));
                 let mend = format!("run `cargo {}` alone", words.join(" "));
-                run(
-                    "cargo build",
-                    cargo().args(words).current_dir(&workspace.root),
-                    &mend,
-                )?;
+                run("cargo build", cargo().args(words).current_dir(&workspace.root), &mend)?;
                 let file = format!("{}{}", self.name, std::env::consts::EXE_SUFFIX);
                 workspace.target.join("release/examples").join(file)
             }
         };
-        Ok(Program {
-            path,
-            limits: Vec::new(),
-        })
+        Ok(Program { path, limits: Vec::new() })
     }
 }
 

@@ -14,11 +14,7 @@ pub(crate) struct Tally {
 impl Tally {
     /// A failure if anything failed.
     pub(crate) fn verdict(self, mend: &str) -> Result<()> {
-        if self.failed == 0 {
-            Ok(())
-        } else {
-            Err(Failure::new(self.to_string(), mend))
-        }
+        if self.failed == 0 { Ok(()) } else { Err(Failure::new(self.to_string(), mend)) }
     }
 }
 

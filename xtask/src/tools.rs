@@ -12,10 +12,7 @@ use crate::workspace::Workspace;
 pub(crate) fn wstest(workspace: &Workspace) -> Result<PathBuf> {
     let python = python()?;
     let sources = workspace.xtask().join("autobahn");
-    let pinned = read_all(
-        &sources,
-        &["install.sh", "port_wstest.py", "requirements.txt"],
-    )?;
+    let pinned = read_all(&sources, &["install.sh", "port_wstest.py", "requirements.txt"])?;
     let dir = installed(
         workspace,
         "autobahn",
@@ -23,10 +20,7 @@ pub(crate) fn wstest(workspace: &Workspace) -> Result<PathBuf> {
         "the Autobahn testsuite 25.10.1 (PyPI, half a minute)",
         |dir| {
             let mut install = Command::new("bash");
-            install
-                .arg(sources.join("install.sh"))
-                .arg(dir)
-                .env("PYTHON", &python.program);
+            install.arg(sources.join("install.sh")).arg(dir).env("PYTHON", &python.program);
             run(
                 "xtask/autobahn/install.sh",
                 &mut install,
@@ -51,26 +45,13 @@ pub(crate) fn python_with_websockets(workspace: &Workspace) -> Result<PathBuf> {
             let venv = dir.join("venv");
             run(
                 "python -m venv",
-                Command::new(&python.program)
-                    .args(["-m", "venv"])
-                    .arg(&venv),
+                Command::new(&python.program).args(["-m", "venv"]).arg(&venv),
                 "see the message above; `python3 -m venv` must work",
             )?;
             let mut pip = Command::new(venv.join("bin/python"));
-            pip.args([
-                "-m",
-                "pip",
-                "--disable-pip-version-check",
-                "install",
-                "-q",
-                "-r",
-            ])
-            .arg(sources.join("requirements.txt"));
-            run(
-                "pip install",
-                &mut pip,
-                "see the message of pip above; PyPI must be reachable",
-            )
+            pip.args(["-m", "pip", "--disable-pip-version-check", "install", "-q", "-r"])
+                .arg(sources.join("requirements.txt"));
+            run("pip install", &mut pip, "see the message of pip above; PyPI must be reachable")
         },
     )?;
     Ok(dir.join("venv/bin/python"))
@@ -88,19 +69,9 @@ pub(crate) fn node_with_ws(workspace: &Workspace) -> Result<PathBuf> {
                 .map_err(|error| Failure::system(format!("copying {file}"), &error))?;
         }
         let mut npm = Command::new("npm");
-        npm.args([
-            "ci",
-            "--ignore-scripts",
-            "--no-audit",
-            "--no-fund",
-            "--silent",
-        ])
-        .current_dir(dir);
-        run(
-            "npm ci",
-            &mut npm,
-            "run it in target/tools/npm-ws; the npm registry must be reachable",
-        )
+        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"])
+            .current_dir(dir);
+        run("npm ci", &mut npm, "run it in target/tools/npm-ws; the npm registry must be reachable")
     })
 }
 
@@ -149,10 +120,7 @@ fn python() -> Result<Python> {
             "unset PYTHON, or name another one",
         ));
     }
-    debian(
-        &["python3", "python3-venv"],
-        "no Python 3 with venv and ensurepip was found",
-    )?;
+    debian(&["python3", "python3-venv"], "no Python 3 with venv and ensurepip was found")?;
     find_python().ok_or_else(|| {
         Failure::new(
             "python3 still has no working venv after its installation",
@@ -165,23 +133,15 @@ fn find_python() -> Option<Python> {
     let named = std::env::var("PYTHON").ok();
     let candidates: Vec<String> = match named {
         Some(program) => vec![program],
-        None => ["python3.11", "python3", "/usr/bin/python3"]
-            .map(str::to_owned)
-            .into(),
+        None => ["python3.11", "python3", "/usr/bin/python3"].map(str::to_owned).into(),
     };
     candidates.into_iter().find_map(|program| {
         let probe =
             "import sys, venv, ensurepip\nassert sys.version_info >= (3, 9)\nprint(sys.version)";
-        let output = Command::new(&program)
-            .args(["-c", probe])
-            .stdin(Stdio::null())
-            .output()
-            .ok()?;
+        let output =
+            Command::new(&program).args(["-c", probe]).stdin(Stdio::null()).output().ok()?;
         let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        output
-            .status
-            .success()
-            .then_some(Python { program, version })
+        output.status.success().then_some(Python { program, version })
     })
 }
 
@@ -199,11 +159,7 @@ fn node() -> Result<()> {
         .output()
         .map_err(|error| Failure::system("starting node", &error))?;
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    let major = version
-        .trim_start_matches('v')
-        .split('.')
-        .next()
-        .and_then(|n| n.parse().ok());
+    let major = version.trim_start_matches('v').split('.').next().and_then(|n| n.parse().ok());
     match major {
         Some(18_u32..) => Ok(()),
         _ => Err(Failure::new(
@@ -217,29 +173,20 @@ fn debian(packages: &[&str], why: &str) -> Result<()> {
     let list = packages.join(" ");
     let by_hand = format!("install {list} (Debian: `apt-get install {list}`) and run again");
     if !find_program("apt-get") {
-        return Err(Failure::new(
-            format!("{why}, and there is no apt-get"),
-            by_hand,
-        ));
+        return Err(Failure::new(format!("{why}, and there is no apt-get"), by_hand));
     }
     if !is_root() {
-        return Err(Failure::new(
-            format!("{why}, and only root can install it"),
-            by_hand,
-        ));
+        return Err(Failure::new(format!("{why}, and only root can install it"), by_hand));
     }
     println!("xtask: {why}: installing {list} by apt-get");
     let apt = || {
         let mut apt = Command::new("apt-get");
-        apt.env("DEBIAN_FRONTEND", "noninteractive")
-            .args(["-q", "-o", "DPkg::Lock::Timeout=300"]);
+        apt.env("DEBIAN_FRONTEND", "noninteractive").args(["-q", "-o", "DPkg::Lock::Timeout=300"]);
         apt
     };
     run("apt-get update", apt().arg("update"), &by_hand)?;
     let mut install = apt();
-    install
-        .args(["install", "-y", "--no-install-recommends"])
-        .args(packages);
+    install.args(["install", "-y", "--no-install-recommends"]).args(packages);
     run("apt-get install", &mut install, &by_hand)
 }
 

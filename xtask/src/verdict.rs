@@ -20,16 +20,12 @@ pub(crate) struct Verdict {
 const INFORMATIONAL: [&str; 3] = ["7.1.6", "7.13.1", "7.13.2"];
 
 /// In these the echo of an earlier message may or may not go out before the failure.
-const RACY: [&str; 10] = [
-    "3.2", "3.3", "3.4", "4.1.3", "4.1.4", "4.1.5", "4.2.3", "4.2.4", "4.2.5", "5.15",
-];
+const RACY: [&str; 10] =
+    ["3.2", "3.3", "3.4", "4.1.3", "4.1.4", "4.1.5", "4.2.3", "4.2.4", "4.2.5", "5.15"];
 
 impl CaseId {
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        text.split('.')
-            .map(|number| number.parse().ok())
-            .collect::<Option<_>>()
-            .map(CaseId)
+        text.split('.').map(|number| number.parse().ok()).collect::<Option<_>>().map(CaseId)
     }
 
     pub(crate) fn group(&self) -> u32 {
@@ -51,11 +47,7 @@ impl fmt::Display for CaseId {
 impl Verdict {
     /// As the case should end: OK, or INFORMATIONAL where that is all the suite gives.
     pub(crate) fn is_expected_of(&self, case: &CaseId) -> bool {
-        let expected = if case.is_one_of(&INFORMATIONAL) {
-            "INFORMATIONAL"
-        } else {
-            "OK"
-        };
+        let expected = if case.is_one_of(&INFORMATIONAL) { "INFORMATIONAL" } else { "OK" };
         self.behavior == expected && self.behavior_close == expected
     }
 
@@ -73,9 +65,7 @@ impl fmt::Display for Verdict {
 /// The verdicts of `agent` in the text of an `index.json`.
 pub(crate) fn read_index(text: &str, agent: &str) -> Result<BTreeMap<CaseId, Verdict>, String> {
     let index: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let cases = index[agent]
-        .as_object()
-        .ok_or_else(|| format!("it has no agent {agent:?}"))?;
+    let cases = index[agent].as_object().ok_or_else(|| format!("it has no agent {agent:?}"))?;
     let field = |case: &Value, name: &str| case[name].as_str().map(str::to_owned);
     cases
         .iter()
@@ -86,9 +76,7 @@ pub(crate) fn read_index(text: &str, agent: &str) -> Result<BTreeMap<CaseId, Ver
                     behavior_close: field(case, "behaviorClose")?,
                 })
             };
-            CaseId::parse(id)
-                .zip(verdict())
-                .ok_or_else(|| format!("case {id:?} is not understood"))
+            CaseId::parse(id).zip(verdict()).ok_or_else(|| format!("case {id:?} is not understood"))
         })
         .collect()
 }
@@ -97,15 +85,10 @@ pub(crate) fn read_index(text: &str, agent: &str) -> Result<BTreeMap<CaseId, Ver
 ///
 /// A racy case may be NON-STRICT, if it is as expected in most repetitions; any other fails.
 pub(crate) fn stands(case: &CaseId, first: &Verdict, repetitions: &[Option<Verdict>]) -> bool {
-    let expected = repetitions
-        .iter()
-        .flatten()
-        .filter(|verdict| verdict.is_expected_of(case))
-        .count();
+    let expected =
+        repetitions.iter().flatten().filter(|verdict| verdict.is_expected_of(case)).count();
     let tolerable = repetitions.iter().all(|verdict| {
-        verdict
-            .as_ref()
-            .is_some_and(|it| it.is_expected_of(case) || it.is_non_strict())
+        verdict.as_ref().is_some_and(|it| it.is_expected_of(case) || it.is_non_strict())
     });
     case.is_one_of(&RACY) && first.is_non_strict() && tolerable && expected * 2 > repetitions.len()
 }
@@ -119,10 +102,7 @@ mod tests {
     }
 
     fn verdict(behavior: &str, behavior_close: &str) -> Verdict {
-        Verdict {
-            behavior: behavior.into(),
-            behavior_close: behavior_close.into(),
-        }
+        Verdict { behavior: behavior.into(), behavior_close: behavior_close.into() }
     }
 
     #[test]
@@ -165,34 +145,18 @@ mod tests {
     #[test]
     fn racy_case_stands_when_most_repetitions_are_ok() {
         let (ok, lax) = (verdict("OK", "OK"), verdict("NON-STRICT", "OK"));
-        let of = |list: &[&Verdict]| {
-            list.iter()
-                .map(|it| Some((*it).clone()))
-                .collect::<Vec<_>>()
-        };
+        let of = |list: &[&Verdict]| list.iter().map(|it| Some((*it).clone())).collect::<Vec<_>>();
         assert!(stands(&id("5.15"), &lax, &of(&[&ok, &lax, &ok])));
         assert!(!stands(&id("5.15"), &lax, &of(&[&lax, &lax, &ok])));
-        assert!(!stands(
-            &id("5.15"),
-            &lax,
-            &[Some(ok.clone()), Some(ok.clone()), None]
-        ));
+        assert!(!stands(&id("5.15"), &lax, &[Some(ok.clone()), Some(ok.clone()), None]));
     }
 
     #[test]
     fn racy_case_falls_when_any_run_failed() {
         let (ok, bad) = (verdict("OK", "OK"), verdict("FAILED", "OK"));
         let repetitions = [Some(ok.clone()), Some(bad.clone()), Some(ok.clone())];
-        assert!(!stands(
-            &id("3.2"),
-            &bad,
-            &[Some(ok.clone()), Some(ok.clone()), Some(ok.clone())]
-        ));
-        assert!(!stands(
-            &id("3.2"),
-            &verdict("NON-STRICT", "OK"),
-            &repetitions
-        ));
+        assert!(!stands(&id("3.2"), &bad, &[Some(ok.clone()), Some(ok.clone()), Some(ok.clone())]));
+        assert!(!stands(&id("3.2"), &verdict("NON-STRICT", "OK"), &repetitions));
     }
 
     #[test]

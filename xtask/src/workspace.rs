@@ -55,10 +55,7 @@ impl Workspace {
             .map_err(|error| Failure::system("starting cargo", &error))?;
         if !output.status.success() {
             return Err(Failure::new(
-                format!(
-                    "cargo metadata failed: {}",
-                    String::from_utf8_lossy(&output.stderr)
-                ),
+                format!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr)),
                 "run `cargo metadata --no-deps` and repair the manifest that it names",
             ));
         }
@@ -72,18 +69,13 @@ impl Workspace {
         Some(Workspace {
             root: metadata["workspace_root"].as_str()?.into(),
             target: metadata["target_directory"].as_str()?.into(),
-            packages: packages
-                .iter()
-                .map(Package::from_metadata)
-                .collect::<Option<_>>()?,
+            packages: packages.iter().map(Package::from_metadata).collect::<Option<_>>()?,
         })
     }
 
     /// The crates that people take from a registry.
     pub(crate) fn libraries(&self) -> impl Iterator<Item = &Package> {
-        self.packages
-            .iter()
-            .filter(|package| package.published && package.library.is_some())
+        self.packages.iter().filter(|package| package.published && package.library.is_some())
     }
 
     pub(crate) fn xtask(&self) -> PathBuf {
@@ -99,16 +91,12 @@ impl Workspace {
 impl Package {
     pub(crate) fn from_metadata(package: &Value) -> Option<Self> {
         let is_library = |target: &&Value| {
-            target["kind"]
-                .as_array()
-                .is_some_and(|kinds| kinds.iter().any(|kind| kind == "lib"))
+            target["kind"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind == "lib"))
         };
         let library = package["targets"].as_array()?.iter().find(is_library);
         Some(Package {
             name: package["name"].as_str()?.to_owned(),
-            published: package["publish"]
-                .as_array()
-                .is_none_or(|to| !to.is_empty()),
+            published: package["publish"].as_array().is_none_or(|to| !to.is_empty()),
             features: package["features"].as_object()?.keys().cloned().collect(),
             dependencies: package["dependencies"]
                 .as_array()?

@@ -35,10 +35,7 @@ impl Stage {
 
     /// Gets ready for a new unit.
     pub(crate) fn begin(&mut self, active: bool) {
-        *self = Self {
-            active,
-            ..Self::default()
-        };
+        *self = Self { active, ..Self::default() };
     }
 
     fn pending(&self) -> usize {
@@ -83,11 +80,7 @@ pub(crate) enum ChainError {
 impl ChainError {
     fn new(layer: &Layer, error: &ExtensionError) -> Self {
         let reason = alloc::string::ToString::to_string(error);
-        Self::Extension {
-            name: layer.name.clone(),
-            code: error.code(),
-            reason: reason.into(),
-        }
+        Self::Extension { name: layer.name.clone(), code: error.code(), reason: reason.into() }
     }
 
     fn contract(layer: &Layer, rule: &'static str) -> Self {
@@ -109,12 +102,9 @@ impl Layer {
 
     /// Asks whether an outgoing unit is marked, and gets ready for it.
     pub(crate) fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ChainError> {
-        let mark = self
-            .extension
-            .begin_encode(unit)
-            .map_err(|error| ChainError::new(self, &error))?;
-        self.encode
-            .begin(mark == Mark::Marked || self.claim.bits().is_empty());
+        let mark =
+            self.extension.begin_encode(unit).map_err(|error| ChainError::new(self, &error))?;
+        self.encode.begin(mark == Mark::Marked || self.claim.bits().is_empty());
         Ok(mark)
     }
 
@@ -127,9 +117,7 @@ impl Layer {
         let active = mark == Mark::Marked || self.claim.bits().is_empty();
         self.decode.begin(active);
         if active {
-            self.extension
-                .begin_decode(unit)
-                .map_err(|error| ChainError::new(self, &error))?;
+            self.extension.begin_decode(unit).map_err(|error| ChainError::new(self, &error))?;
         }
         Ok(())
     }
@@ -143,9 +131,7 @@ impl<'a> Chain<'a> {
     /// Whether any layer takes part in the unit.
     pub(crate) fn is_active(&mut self) -> bool {
         let direction = self.direction;
-        self.layers
-            .iter_mut()
-            .any(|layer| layer.stage(direction).active)
+        self.layers.iter_mut().any(|layer| layer.stage(direction).active)
     }
 
     /// Takes from `feed`, of which `last` says whether it ends the unit, and appends to `out` at
@@ -231,19 +217,11 @@ impl<'a> Chain<'a> {
         }
         let direct = first && stage.input.is_empty();
         let own = core::mem::take(&mut stage.input);
-        let data = if direct {
-            *feed
-        } else {
-            own.get(stage.consumed..).unwrap_or_default()
-        };
+        let data = if direct { *feed } else { own.get(stage.consumed..).unwrap_or_default() };
         let ready = !stage.finished
             && room > 0
             && *work > 0
-            && if whole {
-                stage.ended
-            } else {
-                !data.is_empty() || stage.ended || stage.more
-            };
+            && if whole { stage.ended } else { !data.is_empty() || stage.ended || stage.more };
         let mut progressed = moved;
         if ready {
             let mut chunk = Chunk::new(data, stage.ended);
@@ -263,10 +241,7 @@ impl<'a> Chain<'a> {
                     return Err(ChainError::contract(layer, "said Done with input left"));
                 }
                 Progress::Full if taken == 0 && written == 0 => {
-                    return Err(ChainError::contract(
-                        layer,
-                        "said Full without any progress",
-                    ));
+                    return Err(ChainError::contract(layer, "said Full without any progress"));
                 }
                 _ => {}
             }
@@ -313,9 +288,7 @@ impl<'a> Chain<'a> {
     }
 
     fn exit(&mut self) -> Option<&mut Stage> {
-        let last = (0..self.layers.len())
-            .rev()
-            .find(|&place| self.at(place).active)?;
+        let last = (0..self.layers.len()).rev().find(|&place| self.at(place).active)?;
         Some(self.at(last))
     }
 

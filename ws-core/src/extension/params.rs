@@ -52,10 +52,7 @@ impl Params {
     ///
     /// Name and value have to be tokens; the crate that writes the header checks them.
     pub fn push(&mut self, name: &str, value: Option<&str>) {
-        self.0.push(Param {
-            name: name.into(),
-            value: value.map(Into::into),
-        });
+        self.0.push(Param { name: name.into(), value: value.map(Into::into) });
     }
 
     /// How many there are.

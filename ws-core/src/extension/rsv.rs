@@ -60,21 +60,13 @@ impl BitOr for Rsv {
 impl fmt::Display for Rsv {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
-        for (bit, name) in [
-            (Self::RSV1, "RSV1"),
-            (Self::RSV2, "RSV2"),
-            (Self::RSV3, "RSV3"),
-        ] {
+        for (bit, name) in [(Self::RSV1, "RSV1"), (Self::RSV2, "RSV2"), (Self::RSV3, "RSV3")] {
             if self.contains(bit) {
                 write!(f, "{separator}{name}")?;
                 separator = "+";
             }
         }
-        if self.is_empty() {
-            f.write_str("none")
-        } else {
-            Ok(())
-        }
+        if self.is_empty() { f.write_str("none") } else { Ok(()) }
     }
 }
 

@@ -24,10 +24,7 @@ pub(crate) struct Layer {
 impl Extensions {
     /// No extension. Allocates nothing.
     pub const fn none() -> Self {
-        Self {
-            layers: Vec::new(),
-            claimed: Rsv::NONE,
-        }
+        Self { layers: Vec::new(), claimed: Rsv::NONE }
     }
 
     /// Adds an extension nearest to the wire: behind those already there when sending.
@@ -42,10 +39,8 @@ impl Extensions {
             claim => claim,
         };
         let clash = claim.bits().intersection(self.claimed);
-        if let Some(first) = self
-            .layers
-            .iter()
-            .find(|layer| !layer.claim.bits().intersection(clash).is_empty())
+        if let Some(first) =
+            self.layers.iter().find(|layer| !layer.claim.bits().intersection(clash).is_empty())
         {
             return Err(StackError::Clash {
                 bits: clash,
@@ -56,10 +51,7 @@ impl Extensions {
         if scope != Scope::Frame
             && let Some(frame) = self.layers.iter().find(|layer| layer.scope == Scope::Frame)
         {
-            return Err(StackError::FrameScope {
-                frame: frame.name.clone(),
-                message: name.into(),
-            });
+            return Err(StackError::FrameScope { frame: frame.name.clone(), message: name.into() });
         }
         self.claimed = self.claimed | claim.bits();
         self.layers.push(Layer {
@@ -105,18 +97,12 @@ impl Extensions {
 
     /// Whether an extension has to see whole frames.
     pub(crate) fn gathers_frames(&self) -> bool {
-        self.layers
-            .last()
-            .is_some_and(|layer| layer.scope == Scope::Frame)
+        self.layers.last().is_some_and(|layer| layer.scope == Scope::Frame)
     }
 
     /// The layers of message scope, and behind them those of frame scope.
     pub(crate) fn split(&mut self) -> (&mut [Layer], &mut [Layer]) {
-        let messages = self
-            .layers
-            .iter()
-            .take_while(|layer| layer.scope != Scope::Frame)
-            .count();
+        let messages = self.layers.iter().take_while(|layer| layer.scope != Scope::Frame).count();
         self.layers.split_at_mut(messages)
     }
 
@@ -165,11 +151,7 @@ pub enum StackError {
 impl fmt::Display for StackError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Clash {
-                bits,
-                first,
-                second,
-            } => {
+            Self::Clash { bits, first, second } => {
                 write!(f, "extensions {first} and {second} both claim {bits}")
             }
             Self::FrameScope { frame, message } => write!(

@@ -55,11 +55,7 @@ pub struct Sink<'a> {
 
 impl<'a> Sink<'a> {
     pub(crate) fn new(buffer: &'a mut Vec<u8>, room: usize, ceiling: usize) -> Self {
-        Self {
-            buffer,
-            room,
-            ceiling,
-        }
+        Self { buffer, room, ceiling }
     }
 
     /// Bytes that may still be written in this call.
@@ -76,8 +72,7 @@ impl<'a> Sink<'a> {
     pub fn write(&mut self, data: &[u8]) -> usize {
         let n = data.len().min(self.room);
         grow(self.buffer, n, self.ceiling);
-        self.buffer
-            .extend_from_slice(data.get(..n).unwrap_or_default());
+        self.buffer.extend_from_slice(data.get(..n).unwrap_or_default());
         self.room -= n;
         n
     }

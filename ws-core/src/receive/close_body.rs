@@ -19,10 +19,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Received, Fault> {
     // unsigned integer (in network byte order) representing a status code".
     let Some((code, reason)) = body.split_first_chunk() else {
         return if body.is_empty() {
-            Ok(Received::Close {
-                code: None,
-                reason: Text::default(),
-            })
+            Ok(Received::Close { code: None, reason: Text::default() })
         } else {
             Err(Fault::CloseBodyTooShort)
         };
@@ -32,8 +29,5 @@ pub(super) fn parse(body: &[u8]) -> Result<Received, Fault> {
         return Err(Fault::InvalidCloseCode(code));
     }
     let reason = Text::try_from(Payload::from(reason)).map_err(|_| Fault::InvalidCloseReason)?;
-    Ok(Received::Close {
-        code: Some(code),
-        reason,
-    })
+    Ok(Received::Close { code: Some(code), reason })
 }

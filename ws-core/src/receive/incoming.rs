@@ -43,11 +43,7 @@ impl Incoming {
     /// fragment's opcode."
     pub(super) fn new(opcode: Opcode) -> Self {
         Self {
-            kind: if opcode == Opcode::Text {
-                MessageKind::Text
-            } else {
-                MessageKind::Binary
-            },
+            kind: if opcode == Opcode::Text { MessageKind::Text } else { MessageKind::Binary },
             buffer: Vec::new(),
             received: 0,
             frames: 0,
@@ -63,11 +59,7 @@ impl Incoming {
     /// Counts a frame that begins.
     pub(super) fn count_frame(&mut self, len: u64, config: &Config) -> Result<(), Fault> {
         self.frames = self.frames.saturating_add(1);
-        self.empty_run = if len == 0 {
-            self.empty_run.saturating_add(1)
-        } else {
-            0
-        };
+        self.empty_run = if len == 0 { self.empty_run.saturating_add(1) } else { 0 };
         let limit = config.max_fragments;
         if self.frames > limit && config.receive == Receive::Messages {
             return Err(Fault::TooManyFragments { limit });
@@ -100,11 +92,7 @@ impl Incoming {
 
     /// RFC 6455 §8.1: invalid text fails the connection, here at the first octet that proves it.
     pub(super) fn check_text(&mut self, data: &[u8]) -> Result<(), Fault> {
-        if self.is_text() && !self.utf8.feed(data) {
-            Err(Fault::InvalidUtf8)
-        } else {
-            Ok(())
-        }
+        if self.is_text() && !self.utf8.feed(data) { Err(Fault::InvalidUtf8) } else { Ok(()) }
     }
 
     /// The same for what extensions added behind `from`, and for a `chunk` that is passed on.
@@ -118,21 +106,13 @@ impl Incoming {
 
     /// A fragment may end inside a code point, the message may not.
     pub(super) fn check_end(&self, fin: bool) -> Result<(), Fault> {
-        if fin && !self.utf8.is_complete() {
-            Err(Fault::InvalidUtf8)
-        } else {
-            Ok(())
-        }
+        if fin && !self.utf8.is_complete() { Err(Fault::InvalidUtf8) } else { Ok(()) }
     }
 
     /// The whole message, checked before.
     pub(super) fn finish(self, payload: Option<Payload>) -> Message {
         let text = self.is_text();
         let payload = payload.unwrap_or_else(|| self.buffer.into());
-        if text {
-            Message::Text(Text::checked(payload))
-        } else {
-            Message::Binary(payload)
-        }
+        if text { Message::Text(Text::checked(payload)) } else { Message::Binary(payload) }
     }
 }

@@ -39,11 +39,7 @@ pub(super) fn check_marks(rsv: Rsv, first: bool, stack: &Extensions) -> Result<(
             RsvClaim::None => true,
             RsvClaim::FirstFrame(_) if !first => set.is_empty(),
             RsvClaim::EveryFrame(_) if !first && layer.scope != Scope::Frame => {
-                set == if layer.decode.is_active() {
-                    bits
-                } else {
-                    Rsv::NONE
-                }
+                set == if layer.decode.is_active() { bits } else { Rsv::NONE }
             }
             _ => set.is_empty() || set == bits,
         };
@@ -75,9 +71,7 @@ pub(super) fn begin(
                 compression: Compression::Auto,
             };
             let mark = if marked { Mark::Marked } else { Mark::Unmarked };
-            layer
-                .begin_decode(&unit, mark)
-                .map_err(|error| message_fault(error, UNLIMITED))?;
+            layer.begin_decode(&unit, mark).map_err(|error| message_fault(error, UNLIMITED))?;
         }
         if layer.decode.is_active() {
             any = true;
@@ -104,11 +98,8 @@ pub(super) fn read(
         taken = unmask_piece(frame, input, *work);
         message.received = message.received.saturating_add(taken as u64);
     }
-    let mut feed = if frame.piece.is_empty() {
-        input.get(..taken).unwrap_or_default()
-    } else {
-        &frame.piece
-    };
+    let mut feed =
+        if frame.piece.is_empty() { input.get(..taken).unwrap_or_default() } else { &frame.piece };
     let offered = feed.len();
     let last = frame.header.len == frame.received;
 
@@ -240,14 +231,7 @@ impl Run<'_> {
             let ends = *self.between_done && self.fin;
             let status = self
                 .messages
-                .run(
-                    &mut unit,
-                    ends,
-                    out,
-                    full_at.saturating_sub(out.len()),
-                    work,
-                    max_message,
-                )
+                .run(&mut unit, ends, out, full_at.saturating_sub(out.len()), work, max_message)
                 .map_err(|error| message_fault(error, max_message))?;
             let taken = self.between.len().saturating_sub(unit.len());
             self.between.drain(..taken);

@@ -61,14 +61,7 @@ impl Encoding {
         cx: &mut Context<'_>,
     ) -> Result<Self, ChainError> {
         let len = Some(message.len() as u64);
-        let mut encoding = Self::begin(
-            MessageInfo {
-                kind: message.kind(),
-                len,
-                compression,
-            },
-            cx,
-        )?;
+        let mut encoding = Self::begin(MessageInfo { kind: message.kind(), len, compression }, cx)?;
         encoding.feed(message.into_payload(), Last::Yes);
         Ok(encoding)
     }
@@ -78,14 +71,7 @@ impl Encoding {
         compression: Compression,
         cx: &mut Context<'_>,
     ) -> Result<Self, ChainError> {
-        Self::begin(
-            MessageInfo {
-                kind,
-                len: None,
-                compression,
-            },
-            cx,
-        )
+        Self::begin(MessageInfo { kind, len: None, compression }, cx)
     }
 
     /// Asks the extensions of message scope for their marks, before any output.
@@ -129,10 +115,8 @@ impl Encoding {
 
     pub(super) fn memory_usage(&self) -> usize {
         let input: usize = self.input.iter().map(|(data, _)| data.len()).sum();
-        let frame = self
-            .frame
-            .as_ref()
-            .map_or(0, |frame| frame.data.len() + frame.encoded.capacity());
+        let frame =
+            self.frame.as_ref().map_or(0, |frame| frame.data.len() + frame.encoded.capacity());
         size_of::<Self>() + input + frame + self.gathered.capacity()
     }
 
@@ -146,12 +130,7 @@ impl Encoding {
             match self.cut_frame(work, cx)? {
                 Ok((data, last)) => {
                     let bits = self.begin_frame(data.len(), cx)?;
-                    self.frame = Some(Frame {
-                        data,
-                        last,
-                        bits,
-                        encoded: Vec::new(),
-                    });
+                    self.frame = Some(Frame { data, last, bits, encoded: Vec::new() });
                 }
                 Err(step) => return Ok(step),
             }
@@ -162,14 +141,8 @@ impl Encoding {
         let mut chain = Chain::new(cx.stack.split().1, Direction::Encode);
         let payload = if chain.is_active() {
             let mut feed: &[u8] = &frame.data;
-            let status = chain.run(
-                &mut feed,
-                true,
-                &mut frame.encoded,
-                UNLIMITED,
-                work,
-                UNLIMITED,
-            )?;
+            let status =
+                chain.run(&mut feed, true, &mut frame.encoded, UNLIMITED, work, UNLIMITED)?;
             let taken = frame.data.len() - feed.len();
             frame.data.advance(taken);
             if status != ChainStatus::Finished {
@@ -185,24 +158,10 @@ impl Encoding {
         // and an opcode other than 0, followed by zero or more frames with the FIN bit clear and
         // the opcode set to 0, and terminated by a single frame with the FIN bit set and an opcode
         // of 0."
-        let opcode = if self.first_frame {
-            self.info.kind.into()
-        } else {
-            Opcode::Continuation
-        };
+        let opcode = if self.first_frame { self.info.kind.into() } else { Opcode::Continuation };
         self.first_frame = false;
-        cx.push(
-            last == Last::Yes,
-            bits,
-            opcode,
-            payload,
-            core::mem::take(&mut self.data_len),
-        );
-        Ok(if last == Last::Yes {
-            Step::Complete
-        } else {
-            Step::Frame
-        })
+        cx.push(last == Last::Yes, bits, opcode, payload, core::mem::take(&mut self.data_len));
+        Ok(if last == Last::Yes { Step::Complete } else { Step::Frame })
     }
 
     /// The data of the next frame, or why there is none yet.

@@ -41,11 +41,7 @@ impl Counters {
 }
 
 fn wanted(unit: &MessageInfo) -> Mark {
-    if unit.compression == Compression::Never {
-        Mark::Unmarked
-    } else {
-        Mark::Marked
-    }
+    if unit.compression == Compression::Never { Mark::Unmarked } else { Mark::Marked }
 }
 
 /// Makes every incoming byte a number of bytes, and lets outgoing ones pass. Message scope, RSV1.
@@ -58,11 +54,7 @@ pub(crate) struct Inflate {
 
 impl Inflate {
     pub(crate) fn new(times: usize, counters: &Counters) -> Self {
-        Self {
-            times,
-            left: None,
-            counters: counters.clone(),
-        }
+        Self { times, left: None, counters: counters.clone() }
     }
 }
 
@@ -87,11 +79,7 @@ impl Extension for Inflate {
         let (shown, room) = (input.len(), out.room());
         out.write_from(input);
         self.counters.count(shown, room - out.room());
-        Ok(if input.is_empty() {
-            Progress::Done
-        } else {
-            Progress::Full
-        })
+        Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
     }
 
     fn decode(
@@ -113,11 +101,7 @@ impl Extension for Inflate {
             }
         }
         self.counters.count(shown, room - out.room());
-        Ok(if input.is_empty() {
-            Progress::Done
-        } else {
-            Progress::Full
-        })
+        Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
     }
 }
 
@@ -197,10 +181,7 @@ impl Extension for RunLength {
             }
             let Some(&octet) = input.data().first() else {
                 return if input.is_last() && self.count.is_some() {
-                    Err(ExtensionError::new(
-                        CloseCode::INVALID_PAYLOAD,
-                        "half a pair",
-                    ))
+                    Err(ExtensionError::new(CloseCode::INVALID_PAYLOAD, "half a pair"))
                 } else {
                     Ok(Progress::Done)
                 };
@@ -235,11 +216,7 @@ impl Reverse {
 
     /// Frames, with a checksum behind; RSV3 on every marked frame.
     pub(crate) fn frames() -> Self {
-        Self {
-            scope: Scope::Frame,
-            claim: RsvClaim::EveryFrame(Rsv::RSV3),
-            ..Self::messages()
-        }
+        Self { scope: Scope::Frame, claim: RsvClaim::EveryFrame(Rsv::RSV3), ..Self::messages() }
     }
 
     fn drain(&mut self, out: &mut Sink<'_>) -> Progress {
@@ -338,11 +315,7 @@ impl Extension for Thin {
         out: &mut Sink<'_>,
     ) -> Result<Progress, ExtensionError> {
         out.write_from(input);
-        Ok(if input.is_empty() {
-            Progress::Done
-        } else {
-            Progress::Full
-        })
+        Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
     }
 
     fn decode(
@@ -354,11 +327,7 @@ impl Extension for Thin {
             out.write(&[octet]);
             input.consume(2);
         }
-        Ok(if input.is_empty() {
-            Progress::Done
-        } else {
-            Progress::Full
-        })
+        Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
     }
 }
 

@@ -143,12 +143,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Vec<Wire> {
         let mut payload = bytes[at..at + len].to_vec();
         xor(&mut payload, key);
         at += len;
-        frames.push(Wire {
-            first,
-            masked,
-            payload,
-            end: at,
-        });
+        frames.push(Wire { first, masked, payload, end: at });
     }
     frames
 }
@@ -224,11 +219,7 @@ pub(crate) fn assert_failed(ws: &mut Connection, events: &[Event], fault: &Fault
     let close = frames.last().unwrap();
     assert_eq!(close.first, CLOSE);
     assert_eq!(close.payload[..2], code.get().to_be_bytes());
-    assert_eq!(
-        feed(ws, b"\x82\x80\0\0\0\0\x82\0"),
-        [],
-        "failed stays failed"
-    );
+    assert_eq!(feed(ws, b"\x82\x80\0\0\0\0\x82\0"), [], "failed stays failed");
     assert!(!ws.is_open());
 }
 
@@ -237,10 +228,7 @@ pub(crate) fn assert_failed(ws: &mut Connection, events: &[Event], fault: &Fault
 pub(crate) fn assert_too_big(ws: &mut Connection, events: &[Event], limit: usize) {
     let fault = closed(events).fault;
     assert!(
-        matches!(
-            fault.as_deref(),
-            Some(Fault::FrameTooBig { .. } | Fault::MessageTooBig { .. })
-        ),
+        matches!(fault.as_deref(), Some(Fault::FrameTooBig { .. } | Fault::MessageTooBig { .. })),
         "{fault:?}"
     );
     let fault = *fault.unwrap();
@@ -259,7 +247,5 @@ pub(crate) fn binary(payload: impl AsRef<[u8]>) -> Event {
 
 /// Bytes in which every place looks different.
 pub(crate) fn pattern(len: usize) -> Vec<u8> {
-    (0..len as u32)
-        .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
-        .collect()
+    (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }

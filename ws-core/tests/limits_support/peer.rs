@@ -20,12 +20,8 @@ pub(crate) enum Item {
 }
 
 pub(crate) fn payload() -> impl Strategy<Value = Vec<u8>> {
-    let text = prop_oneof![
-        Just(String::new()),
-        "[a-zé€𝄞]{1,12}",
-        "[a-b]{30,40}",
-        "[a-c€]{120,130}",
-    ];
+    let text =
+        prop_oneof![Just(String::new()), "[a-zé€𝄞]{1,12}", "[a-b]{30,40}", "[a-c€]{120,130}",];
     prop_oneof![
         8 => text.prop_map(String::into_bytes),
         // The last code point lacks an octet.
@@ -46,10 +42,8 @@ fn message() -> impl Strategy<Value = Vec<Item>> {
         prop::collection::vec(prop::option::weighted(0.3, control), 5),
     )
         .prop_map(|(text, payload, cuts, controls)| {
-            let mut cuts: Vec<usize> = cuts
-                .iter()
-                .map(|cut| cut.index(payload.len() + 1))
-                .collect();
+            let mut cuts: Vec<usize> =
+                cuts.iter().map(|cut| cut.index(payload.len() + 1)).collect();
             cuts.sort_unstable();
             cuts.push(payload.len());
             let (mut items, mut from) = (Vec::new(), 0);
@@ -75,13 +69,7 @@ fn message() -> impl Strategy<Value = Vec<Item>> {
 /// Something that ends the connection, or does not belong where it stands.
 fn oddity() -> impl Strategy<Value = Vec<Item>> {
     let small = || prop::collection::vec(any::<u8>(), 0..8);
-    let code = prop_oneof![
-        Just(1000_u16),
-        Just(3000),
-        Just(1005),
-        Just(1012),
-        any::<u16>()
-    ];
+    let code = prop_oneof![Just(1000_u16), Just(3000), Just(1005), Just(1012), any::<u16>()];
     let close = (code, "[a-é]{0,20}").prop_map(|(code, reason)| {
         Item::Frame(0x88, [&code.to_be_bytes(), reason.as_bytes()].concat())
     });

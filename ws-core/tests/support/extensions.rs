@@ -31,11 +31,7 @@ pub(crate) fn server_of_with(config: Config, extensions: Vec<Box<dyn Extension>>
 }
 
 pub(crate) fn client_of_with(config: Config, extensions: Vec<Box<dyn Extension>>) -> Connection {
-    Connection::new(
-        Role::client(super::counting_keys()),
-        config,
-        stack(extensions),
-    )
+    Connection::new(Role::client(super::counting_keys()), config, stack(extensions))
 }
 
 /// Replaces every byte by another.
@@ -72,20 +68,12 @@ pub(crate) fn xor_55(claim: RsvClaim, scope: Scope) -> Bytewise {
 
 /// Changes nothing but the bits.
 pub(crate) fn marker(claim: RsvClaim, scope: Scope) -> Bytewise {
-    Bytewise {
-        to_wire: |octet| octet,
-        from_wire: |octet| octet,
-        ..add_one(claim, scope)
-    }
+    Bytewise { to_wire: |octet| octet, from_wire: |octet| octet, ..add_one(claim, scope) }
 }
 
 /// Marks all but what is not to be compressed.
 pub(crate) fn unless_never(unit: &MessageInfo) -> Mark {
-    if unit.compression == Compression::Never {
-        Mark::Unmarked
-    } else {
-        Mark::Marked
-    }
+    if unit.compression == Compression::Never { Mark::Unmarked } else { Mark::Marked }
 }
 
 impl Bytewise {
@@ -97,11 +85,7 @@ impl Bytewise {
         let n = input.len().min(self.step);
         let mapped: Vec<u8> = input.data()[..n].iter().map(|&octet| map(octet)).collect();
         input.consume(out.write(&mapped));
-        if input.is_empty() {
-            Progress::Done
-        } else {
-            Progress::Full
-        }
+        if input.is_empty() { Progress::Done } else { Progress::Full }
     }
 }
 
@@ -144,11 +128,7 @@ pub(crate) struct Reverse {
 
 impl Reverse {
     pub(crate) fn boxed(claim: RsvClaim, scope: Scope) -> Box<dyn Extension> {
-        Box::new(Self {
-            claim,
-            scope,
-            rest: [None, None],
-        })
+        Box::new(Self { claim, scope, rest: [None, None] })
     }
 
     fn run(
@@ -157,10 +137,7 @@ impl Reverse {
         out: &mut Sink<'_>,
     ) -> Result<Progress, ExtensionError> {
         if !input.is_last() {
-            return Err(ExtensionError::new(
-                CloseCode::INTERNAL_ERROR,
-                "shown a part of a unit",
-            ));
+            return Err(ExtensionError::new(CloseCode::INTERNAL_ERROR, "shown a part of a unit"));
         }
         let left = rest.get_or_insert_with(|| {
             let reversed = input.data().iter().rev().copied().collect();
@@ -220,13 +197,7 @@ pub(crate) struct Stutter {
 
 impl Stutter {
     pub(crate) fn boxed(claim: RsvClaim, times: usize) -> Box<dyn Extension> {
-        Box::new(Self {
-            claim,
-            times,
-            written: 0,
-            run: None,
-            stopped: false,
-        })
+        Box::new(Self { claim, times, written: 0, run: None, stopped: false })
     }
 }
 
@@ -323,11 +294,7 @@ impl Spy {
         let shown = String::from_utf8_lossy(input.data()).into_owned();
         self.note(format!("{verb} {shown:?}{end}"));
         out.write_from(input);
-        if input.is_empty() {
-            Progress::Done
-        } else {
-            Progress::Full
-        }
+        if input.is_empty() { Progress::Done } else { Progress::Full }
     }
 }
 
@@ -341,12 +308,7 @@ impl Extension for Spy {
     }
 
     fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
-        let MessageInfo {
-            kind,
-            len,
-            compression,
-            ..
-        } = unit;
+        let MessageInfo { kind, len, compression, .. } = unit;
         self.note(format!("send {kind:?} {len:?} {compression:?}"));
         Ok(unless_never(unit))
     }

@@ -77,10 +77,7 @@ fn head(first_octet: u8, mask: u8, len: usize) -> Vec<u8> {
 }
 
 fn xor(key: [u8; 4], data: &[u8]) -> Vec<u8> {
-    data.iter()
-        .enumerate()
-        .map(|(i, octet)| octet ^ key[i % 4])
-        .collect()
+    data.iter().enumerate().map(|(i, octet)| octet ^ key[i % 4]).collect()
 }
 
 /// A frame as it was sent, read without the crate's decoder.
@@ -97,10 +94,7 @@ pub(crate) fn frames(mut bytes: &[u8]) -> Vec<Sent> {
     while !bytes.is_empty() {
         let (first, second) = (bytes[0], bytes[1]);
         let (len, mut at) = match second & 0x7f {
-            126 => (
-                u16::from_be_bytes(bytes[2..4].try_into().unwrap()).into(),
-                4,
-            ),
+            126 => (u16::from_be_bytes(bytes[2..4].try_into().unwrap()).into(), 4),
             127 => (u64::from_be_bytes(bytes[2..10].try_into().unwrap()), 10),
             len => (len.into(), 2),
         };
@@ -109,11 +103,7 @@ pub(crate) fn frames(mut bytes: &[u8]) -> Vec<Sent> {
             bytes[at - 4..at].try_into().unwrap()
         });
         let end = at + len as usize;
-        frames.push(Sent {
-            first,
-            key,
-            payload: xor(key.unwrap_or_default(), &bytes[at..end]),
-        });
+        frames.push(Sent { first, key, payload: xor(key.unwrap_or_default(), &bytes[at..end]) });
         bytes = &bytes[end..];
     }
     frames
@@ -175,10 +165,7 @@ pub(crate) fn receive(new: impl Fn() -> Connection, bytes: &[u8]) -> Seen {
 pub(crate) fn receive_in_pieces(new: impl Fn() -> Connection, bytes: &[u8], size: usize) -> Seen {
     let mut ws = new();
     let mut input = BytesMut::new();
-    let mut seen = Seen {
-        events: Vec::new(),
-        sent: Vec::new(),
-    };
+    let mut seen = Seen { events: Vec::new(), sent: Vec::new() };
     for piece in bytes.chunks(size) {
         seen.events.extend(feed(&mut ws, &mut input, piece));
         seen.sent.extend(written(&mut ws));
@@ -245,13 +232,7 @@ pub(crate) fn fails(new: impl Fn() -> Connection, bytes: &[u8]) -> Failed {
         .unwrap();
     written(&mut ws);
     stays_closed(&mut ws, &mut input);
-    Failed {
-        before,
-        fault,
-        octets,
-        code: closed.code.get(),
-        sent,
-    }
+    Failed { before, fault, octets, code: closed.code.get(), sent }
 }
 
 /// Whatever comes, nothing happens any more.
@@ -263,11 +244,9 @@ pub(crate) fn stays_closed(ws: &mut Connection, input: &mut BytesMut) {
     everything.extend(masked(0x88, KEY, &[0x03, 0xe8]));
     assert_eq!(feed(ws, input, &everything), []);
     assert!(input.is_empty());
-    for frame in [
-        masked(0x81, KEY, b"text"),
-        unmasked(0x89, b"ping"),
-        masked(0x88, KEY, &[0x03, 0xe8]),
-    ] {
+    for frame in
+        [masked(0x81, KEY, b"text"), unmasked(0x89, b"ping"), masked(0x88, KEY, &[0x03, 0xe8])]
+    {
         for octet in frame {
             assert_eq!(feed(ws, input, &[octet]), []);
         }

@@ -22,11 +22,7 @@ pub struct Plain {
 pub fn plain(name: &'static str, bits: Rsv) -> Plain {
     Plain {
         name,
-        claim: if bits.is_empty() {
-            RsvClaim::None
-        } else {
-            RsvClaim::FirstFrame(bits)
-        },
+        claim: if bits.is_empty() { RsvClaim::None } else { RsvClaim::FirstFrame(bits) },
         scope: Scope::Message,
         instance_scope: Scope::Message,
         offers: vec![Params::new()],
@@ -35,26 +31,17 @@ pub fn plain(name: &'static str, bits: Rsv) -> Plain {
 }
 
 pub fn framing(name: &'static str, bits: Rsv) -> Plain {
-    Plain {
-        scope: Scope::Frame,
-        instance_scope: Scope::Frame,
-        ..plain(name, bits)
-    }
+    Plain { scope: Scope::Frame, instance_scope: Scope::Frame, ..plain(name, bits) }
 }
 
 pub fn set(factories: impl IntoIterator<Item = Plain>) -> ExtensionSet {
-    factories
-        .into_iter()
-        .try_fold(ExtensionSet::new(), ExtensionSet::with)
-        .unwrap()
+    factories.into_iter().try_fold(ExtensionSet::new(), ExtensionSet::with).unwrap()
 }
 
 impl Plain {
     /// The claim of one configuration: the parameter `bits=none` claims nothing.
     fn build(&self, params: &Params) -> Box<dyn Extension> {
-        let none = params
-            .iter()
-            .any(|p| (p.name(), p.value()) == ("bits", Some("none")));
+        let none = params.iter().any(|p| (p.name(), p.value()) == ("bits", Some("none")));
         Box::new(Instance {
             claim: if none { RsvClaim::None } else { self.claim },
             scope: self.instance_scope,
@@ -84,10 +71,7 @@ impl ExtensionFactory for Plain {
         if let Some((name, value)) = self.response {
             response.push(name, Some(value));
         }
-        Ok(Agreed {
-            response,
-            extension: self.build(offer),
-        })
+        Ok(Agreed { response, extension: self.build(offer) })
     }
 
     fn offers(&self) -> Vec<Params> {

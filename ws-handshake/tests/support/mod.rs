@@ -45,11 +45,7 @@ pub fn with_octets(lines: &[u8]) -> Vec<u8> {
 pub fn replacing(old: &str, new: &str) -> Vec<u8> {
     let old = format!("{old}\r\n");
     assert!(REQUEST.contains(&old), "{old:?}");
-    let new = if new.is_empty() {
-        String::new()
-    } else {
-        format!("{new}\r\n")
-    };
+    let new = if new.is_empty() { String::new() } else { format!("{new}\r\n") };
     REQUEST.replacen(&old, &new, 1).into_bytes()
 }
 
@@ -98,15 +94,9 @@ impl Reply {
     pub fn assert_rejected(&self, status: u16) {
         assert_eq!(self.status, status, "{}", self.text());
         assert!(!self.has("Sec-WebSocket-Accept"), "{}", self.text());
-        let closes = self
-            .values("Connection")
-            .iter()
-            .any(|value| value.ends_with("close"));
+        let closes = self.values("Connection").iter().any(|value| value.ends_with("close"));
         assert!(closes, "{}", self.text());
-        assert_eq!(
-            self.values("Content-Length"),
-            [self.body().len().to_string()]
-        );
+        assert_eq!(self.values("Content-Length"), [self.body().len().to_string()]);
     }
 }
 
@@ -122,22 +112,15 @@ pub fn serve_with(request: &[u8], options: &AcceptOptions<'_>) -> Reply {
         Err(rejection) => write_response(&rejection.into_response(), &mut out),
     }
     let status = std::str::from_utf8(&out[9..12]).unwrap().parse().unwrap();
-    Reply {
-        status,
-        bytes: out.to_vec(),
-    }
+    Reply { status, bytes: out.to_vec() }
 }
 
 pub fn accept_with(request: &[u8], options: &AcceptOptions<'_>) -> Result<Accepted, Rejection> {
-    inspect(request)?
-        .accept(options)
-        .map_err(ws_handshake::AcceptError::into_rejection)
+    inspect(request)?.accept(options).map_err(ws_handshake::AcceptError::into_rejection)
 }
 
 pub fn inspect(request: &[u8]) -> Result<Upgrade, Rejection> {
     let mut input = BytesMut::from(request);
-    let request = RequestReader::default()
-        .read(&mut input)?
-        .ok_or(Cause::Timeout)?;
+    let request = RequestReader::default().read(&mut input)?.ok_or(Cause::Timeout)?;
     Upgrade::inspect(&request)
 }

@@ -529,6 +529,8 @@ impl Connection {
             return;
         }
         if self.output.len() < PONG_UNTIL || !self.output.has_control() {
+            // One that is still owed is the older one.
+            self.owed = None;
             self.with_sender(|_, cx| cx.push_pong(payload));
         } else {
             // RFC 6455 §5.5.3: "If an endpoint receives a Ping frame and has not yet sent Pong

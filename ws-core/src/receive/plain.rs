@@ -19,7 +19,7 @@ use crate::{Config, Event, Payload, buffer::grow, fault::Fault, mask::apply_mask
 const PINNED_AT_MOST: usize = 128;
 
 /// Bytes that are copied, unmasked and checked at a time.
-const BLOCK: usize = 16 * 1024;
+const BLOCK: usize = 16384;
 
 /// Gathers the message, checking it as it comes.
 pub(super) fn gather(

@@ -211,6 +211,9 @@ impl Connection {
             return Err(SendError::MessageInProgress);
         }
         let message = message.into();
+        if self.with_sender(|_, cx| cx.push_small(&message)) {
+            return Ok(());
+        }
         self.encoded(|sender, cx| sender.message(message, compression, cx))
     }
 

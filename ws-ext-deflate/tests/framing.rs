@@ -15,6 +15,9 @@ use ws_core::{
 const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
 const AGAIN: [u8; 5] = [0xf2, 0x00, 0x11, 0x00, 0x00];
 
+type New = fn() -> Connection;
+type Frame = fn(u8, &[u8]) -> Vec<u8>;
+
 fn new_client() -> Connection {
     client(Config::default())
 }
@@ -67,8 +70,7 @@ fn rsv1_stands_on_the_first_fragment_alone_when_sending() {
 // R7692-6-b, R6455-5.2-b, RT-17
 #[test]
 fn rt_17_exactly_the_allowed_bits_pass_with_deflate() {
-    let sides: [(fn() -> Connection, fn(u8, &[u8]) -> Vec<u8>); 2] =
-        [(new_client, unmasked), (new_server, masked)];
+    let sides: [(New, Frame); 2] = [(new_client, unmasked), (new_server, masked)];
     for (new, frame) in sides {
         for first in 0..=255_u8 {
             let (fin, rsv, opcode) = (first & 0x80 != 0, first >> 4 & 7, first & 0x0f);

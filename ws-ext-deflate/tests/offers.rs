@@ -266,7 +266,7 @@ fn server_inflates_the_largest_window_where_none_was_agreed() {
     }
 }
 
-// R7692-9.1-f, R6455-9-b, R6455-9.1-f
+// R6455-9-b, R6455-9.1-f
 #[test]
 fn response_has_no_parameter_that_is_not_defined() {
     for offer in [

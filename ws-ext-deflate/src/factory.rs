@@ -76,9 +76,10 @@ impl ExtensionFactory for Deflate {
             server_no_context_takeover: self.server_no_context_takeover,
             client_no_context_takeover: self.client_no_context_takeover,
             server_max_window: (self.server_window < Window::MAX).then_some(self.server_window),
-            client_max_window: Some(match self.client_window {
-                Window::MAX => ClientWindow::Supported,
-                window => ClientWindow::AtMost(window),
+            client_max_window: Some(if self.client_window_offered {
+                ClientWindow::AtMost(self.client_window)
+            } else {
+                ClientWindow::Supported
             }),
         };
         let mut offers = vec![first.to_params()];
@@ -109,13 +110,15 @@ impl ExtensionFactory for Deflate {
         // sliding window size greater than the size specified by the value in the extension
         // negotiation offer to compress messages."
         let client_window = match agreed.client_max_window {
-            Some(ClientWindow::AtMost(window)) if window > self.client_window => {
+            Some(ClientWindow::AtMost(window))
+                if self.client_window_offered && window > self.client_window =>
+            {
                 return refuse(CLIENT_MAX_WINDOW_BITS, "is more than was offered");
             }
             Some(ClientWindow::AtMost(window)) if !window.compresses() => {
                 return Err(window_too_small(CLIENT_MAX_WINDOW_BITS));
             }
-            Some(ClientWindow::AtMost(window)) => window,
+            Some(ClientWindow::AtMost(window)) => window.min(self.client_window),
             Some(ClientWindow::Supported) | None => self.client_window,
         };
         Ok(Box::new(PermessageDeflate::new(

@@ -27,6 +27,8 @@ pub struct Deflate {
     /// Whether a client gives up where the server does not limit its window.
     pub(crate) server_window_required: bool,
     pub(crate) client_window: Window,
+    /// Whether a client tells the server its window.
+    pub(crate) client_window_offered: bool,
     pub(crate) server_no_context_takeover: bool,
     pub(crate) client_no_context_takeover: bool,
 }
@@ -39,6 +41,7 @@ impl Default for Deflate {
             server_window: Window::PROPOSED,
             server_window_required: false,
             client_window: Window::PROPOSED,
+            client_window_offered: false,
             server_no_context_takeover: false,
             client_no_context_takeover: false,
         }
@@ -99,8 +102,10 @@ impl DeflateBuilder {
     /// The largest window with which the client compresses, in bits: 9 to 15
     /// ([RFC 7692 §7.1.2.2](https://www.rfc-editor.org/rfc/rfc7692#section-7.1.2.2)). Default 12.
     ///
-    /// A client keeps to it. A server asks for it where the client says that it can be asked, as
-    /// browsers do; other clients use 15 bits.
+    /// A client keeps to it. What is set here, and is less than 15, it also says in its offer, and a
+    /// server that answers with more fails the handshake; the default it keeps to itself. A server
+    /// asks for it where the client says that it can be asked, as browsers do; other clients use 15
+    /// bits.
     pub fn client_max_window_bits(mut self, bits: u8) -> Self {
         self.client_max_window_bits = Some(bits);
         self
@@ -146,6 +151,7 @@ impl DeflateBuilder {
             server_window: window(self.server_max_window_bits, OptionsError::ServerMaxWindowBits)?,
             server_window_required: self.server_max_window_bits.is_some(),
             client_window: window(self.client_max_window_bits, OptionsError::ClientMaxWindowBits)?,
+            client_window_offered: self.client_max_window_bits.is_some_and(|bits| bits < 15),
             server_no_context_takeover: self.server_no_context_takeover,
             client_no_context_takeover: self.client_no_context_takeover,
         })

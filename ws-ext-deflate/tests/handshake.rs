@@ -230,7 +230,7 @@ fn client_fails_on_a_wrong_parameter_and_names_it() {
     for (parameter, value) in [
         ("foo", ""),
         ("server_max_window_bits", "=16"),
-        ("client_max_window_bits", "=13"),
+        ("client_max_window_bits", "=16"),
         ("client_max_window_bits", ""),
         ("server_no_context_takeover", "=1"),
     ] {

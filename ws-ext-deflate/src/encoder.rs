@@ -64,7 +64,7 @@ impl Encoder {
             deflater: None,
             state: State::Resting,
             held: Held {
-                bytes: [0; _],
+                bytes: [0; MARK.len() + CRAMPED],
                 len: 0,
             },
             read: 0,

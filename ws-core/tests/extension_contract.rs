@@ -10,11 +10,14 @@ use support::{
         Log, RSV1, RSV2, RSV3_EVERY, Reverse, Spy, Stutter, add_one, client_of_with, marker,
         server_of, server_of_with, xor_55,
     },
-    feed, frames, masked, receive, text, unmasked, written,
+    fails, feed, frames, masked, receive, text, unmasked, written,
 };
 use ws_core::{
-    Config, Connection, Event, Extension, Extensions, MessageKind,
-    extension::{Compression, Mark, Rsv, RsvClaim, Scope, StackError},
+    CloseCode, Config, Connection, Event, Extension, Extensions, MessageKind,
+    extension::{
+        Chunk, Compression, ExtensionError, Mark, MessageInfo, Progress, Rsv, RsvClaim, Scope,
+        Sink, StackError,
+    },
 };
 
 type Stack = Vec<Box<dyn Extension>>;
@@ -229,6 +232,71 @@ fn unmarked_message_is_not_shown_to_an_extension_with_a_claim() {
     feed(&mut ws, &mut input, &masked(0xc1, KEY, b"marked"));
     assert_eq!(noted(&log), ["receive Text Some(6)", r#"decode "marked" end"#]);
     assert_eq!(noted(&all), ["receive Text None", r#"decode "marked" end"#]);
+}
+
+/// Refuses what does not carry its mark.
+struct Strict(RsvClaim, Scope);
+
+impl Extension for Strict {
+    fn claim(&self) -> RsvClaim {
+        self.0
+    }
+
+    fn scope(&self) -> Scope {
+        self.1
+    }
+
+    fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
+        Ok(Mark::Marked)
+    }
+
+    fn begin_unmarked(&mut self, _: &MessageInfo) -> Result<(), ExtensionError> {
+        Err(ExtensionError::new(CloseCode::POLICY_VIOLATION, "without its mark"))
+    }
+
+    fn encode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        out.write_from(input);
+        Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
+    }
+
+    fn decode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        self.encode(input, out)
+    }
+}
+
+// R6455-5.2-b, R6455-6.2-c
+#[test]
+fn extension_that_marks_everything_may_refuse_what_is_unmarked() {
+    let refused = |claim, scope, wire: &[u8], octets: usize| {
+        let failed = fails(|| server_of(vec![Box::new(Strict(claim, scope))]), wire);
+        assert_eq!((failed.code, failed.octets), (1008, octets), "{claim:?} {scope:?}");
+    };
+    let taken = |claim, scope, wire: &[u8]| {
+        let seen = receive(|| server_of(vec![Box::new(Strict(claim, scope))]), wire);
+        assert_eq!(seen.events, [text("ab")], "{claim:?} {scope:?}");
+    };
+    for scope in [Scope::Message, Scope::WholeMessage, Scope::Frame] {
+        for (claim, first) in [(RSV1, 0x41), (RSV3_EVERY, 0x11)] {
+            refused(claim, scope, &masked(0x81, KEY, b"ab"), 6);
+            refused(claim, scope, &masked(0x01, KEY, b""), 6);
+            taken(claim, scope, &masked(first | 0x80, KEY, b"ab"));
+        }
+        // What the claim leaves clear on continuations is not missing there.
+        let wire = [masked(0x41, KEY, b"a"), masked(0x80, KEY, b"b")].concat();
+        taken(RSV1, scope, &wire);
+    }
+    let wire = [masked(0x11, KEY, b"a"), masked(0x90, KEY, b"b")].concat();
+    taken(RSV3_EVERY, Scope::Frame, &wire);
+    let wire = [masked(0x11, KEY, b"a"), masked(0x80, KEY, b"b")].concat();
+    refused(RSV3_EVERY, Scope::Frame, &wire, 7 + 6);
 }
 
 // R6455-6.1-e

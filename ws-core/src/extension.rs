@@ -233,6 +233,11 @@ pub struct MessageInfo {
     pub kind: MessageKind,
     /// Bytes that will enter this extension, if known.
     pub len: Option<u64>,
+    /// Bits that extensions nearer to the application have set on the frame by which it begins.
+    ///
+    /// They say how to read what this extension transforms, and travel in the header, outside of
+    /// the data: an extension that authenticates has to cover them.
+    pub marks: Rsv,
     /// The sender's hint, for outgoing messages; [`Compression::Auto`] for incoming ones.
     pub compression: Compression,
 }

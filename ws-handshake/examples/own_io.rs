@@ -53,7 +53,7 @@ fn serve(listener: &TcpListener, config: &Config) -> Result<(), Box<dyn Error>> 
         let config = config.clone();
         thread::spawn(move || match stream.and_then(|stream| accept(stream, config)) {
             Ok(Some(closed)) => {
-                println!("closed by {:?}: {} {}", closed.by, closed.code, closed.reason)
+                println!("closed by {:?}: {} {}", closed.by, closed.code, closed.reason);
             }
             Ok(None) => {}
             Err(error) => println!("lost: {error}"),

@@ -15,8 +15,8 @@
 //!
 //! 1. Two extensions never share an RSV bit: such a stack cannot be built.
 //! 2. The engine sets, checks and clears the bits. An extension says [`Mark::Marked`] or
-//!    [`Mark::Unmarked`] before its first output; an unmarked message is never shown to an
-//!    extension that claims a bit.
+//!    [`Mark::Unmarked`] before its first output; the data of an unmarked message is never shown to
+//!    an extension that claims a bit, which may only [refuse](Extension::begin_unmarked) it.
 //! 3. A bit that nobody claimed, a claimed bit on the wrong frame, or a bit on a control frame
 //!    fails the connection with 1002. Extensions never see control frames.
 //! 4. Outgoing data passes the stack in the order of the response header, incoming data in reverse.
@@ -130,7 +130,7 @@ impl core::error::Error for NegotiationError {}
 ///
 /// The engine calls, for every unit (a message, or a frame for [`Scope::Frame`]):
 /// `begin_encode`, then `encode` until it returns [`Progress::Done`] for the chunk that
-/// [ends the unit](Chunk::is_last); likewise `begin_decode` and `decode`. Encoding and decoding of
+/// [ends the unit](Chunk::is_last); likewise `begin_decode` and `decode`, or `begin_unmarked` alone. Encoding and decoding of
 /// one connection may interleave.
 pub trait Extension: Send {
     /// The RSV bits of this accepted configuration. Asked once, when the stack is built.
@@ -154,6 +154,21 @@ pub trait Extension: Send {
     /// # Errors
     /// Fail the connection with the code of the error.
     fn begin_decode(&mut self, unit: &MessageInfo) -> Result<(), ExtensionError> {
+        let _ = unit;
+        Ok(())
+    }
+
+    /// An incoming unit begins that carries none of the claimed bits, and will pass undecoded. Not
+    /// called for [`RsvClaim::None`], nor for continuations where the claim is
+    /// [`RsvClaim::FirstFrame`].
+    ///
+    /// The default lets it pass, as an extension does that marks some messages and not others. One
+    /// that both ends apply to every unit, to sign or encrypt, has to refuse here: else whoever can
+    /// clear a bit can take the extension away.
+    ///
+    /// # Errors
+    /// Fail the connection with the code of the error.
+    fn begin_unmarked(&mut self, unit: &MessageInfo) -> Result<(), ExtensionError> {
         let _ = unit;
         Ok(())
     }
@@ -218,6 +233,11 @@ pub struct MessageInfo {
     pub kind: MessageKind,
     /// Bytes that will enter this extension, if known.
     pub len: Option<u64>,
+    /// Bits that extensions nearer to the application have set on the frame by which it begins.
+    ///
+    /// They say how to read what this extension transforms, and travel in the header, outside of
+    /// the data: an extension that authenticates has to cover them.
+    pub marks: Rsv,
     /// The sender's hint, for outgoing messages; [`Compression::Auto`] for incoming ones.
     pub compression: Compression,
 }
@@ -225,7 +245,7 @@ pub struct MessageInfo {
 impl MessageInfo {
     /// What the engine tells; for tests of an extension, and for an extension around another.
     pub const fn new(kind: MessageKind, len: Option<u64>, compression: Compression) -> Self {
-        Self { kind, len, compression }
+        Self { kind, len, marks: Rsv::NONE, compression }
     }
 }
 

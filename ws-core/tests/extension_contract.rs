@@ -8,13 +8,16 @@ use support::{
     KEY, binary, config,
     extensions::{
         Log, RSV1, RSV2, RSV3_EVERY, Reverse, Spy, Stutter, add_one, client_of_with, marker,
-        server_of, server_of_with, xor_55,
+        server_of, server_of_with, unless_never, xor_55,
     },
-    feed, frames, masked, receive, text, unmasked, written,
+    fails, feed, frames, masked, receive, text, unmasked, written,
 };
 use ws_core::{
-    Config, Connection, Event, Extension, Extensions, MessageKind,
-    extension::{Compression, Mark, Rsv, RsvClaim, Scope, StackError},
+    CloseCode, Config, Connection, Event, Extension, Extensions, MessageKind,
+    extension::{
+        Chunk, Compression, ExtensionError, Mark, MessageInfo, Progress, Rsv, RsvClaim, Scope,
+        Sink, StackError,
+    },
 };
 
 type Stack = Vec<Box<dyn Extension>>;
@@ -231,6 +234,71 @@ fn unmarked_message_is_not_shown_to_an_extension_with_a_claim() {
     assert_eq!(noted(&all), ["receive Text None", r#"decode "marked" end"#]);
 }
 
+/// Refuses what does not carry its mark.
+struct Strict(RsvClaim, Scope);
+
+impl Extension for Strict {
+    fn claim(&self) -> RsvClaim {
+        self.0
+    }
+
+    fn scope(&self) -> Scope {
+        self.1
+    }
+
+    fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
+        Ok(Mark::Marked)
+    }
+
+    fn begin_unmarked(&mut self, _: &MessageInfo) -> Result<(), ExtensionError> {
+        Err(ExtensionError::new(CloseCode::POLICY_VIOLATION, "without its mark"))
+    }
+
+    fn encode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        out.write_from(input);
+        Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
+    }
+
+    fn decode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        self.encode(input, out)
+    }
+}
+
+// R6455-5.2-b, R6455-6.2-c
+#[test]
+fn extension_that_marks_everything_may_refuse_what_is_unmarked() {
+    let refused = |claim, scope, wire: &[u8], octets: usize| {
+        let failed = fails(|| server_of(vec![Box::new(Strict(claim, scope))]), wire);
+        assert_eq!((failed.code, failed.octets), (1008, octets), "{claim:?} {scope:?}");
+    };
+    let taken = |claim, scope, wire: &[u8]| {
+        let seen = receive(|| server_of(vec![Box::new(Strict(claim, scope))]), wire);
+        assert_eq!(seen.events, [text("ab")], "{claim:?} {scope:?}");
+    };
+    for scope in [Scope::Message, Scope::WholeMessage, Scope::Frame] {
+        for (claim, first) in [(RSV1, 0x41), (RSV3_EVERY, 0x11)] {
+            refused(claim, scope, &masked(0x81, KEY, b"ab"), 6);
+            refused(claim, scope, &masked(0x01, KEY, b""), 6);
+            taken(claim, scope, &masked(first | 0x80, KEY, b"ab"));
+        }
+        // What the claim leaves clear on continuations is not missing there.
+        let wire = [masked(0x41, KEY, b"a"), masked(0x80, KEY, b"b")].concat();
+        taken(RSV1, scope, &wire);
+    }
+    let wire = [masked(0x11, KEY, b"a"), masked(0x90, KEY, b"b")].concat();
+    taken(RSV3_EVERY, Scope::Frame, &wire);
+    let wire = [masked(0x11, KEY, b"a"), masked(0x80, KEY, b"b")].concat();
+    refused(RSV3_EVERY, Scope::Frame, &wire, 7 + 6);
+}
+
 // R6455-6.1-e
 #[test]
 fn extensions_are_told_the_kind_the_length_and_the_hint() {
@@ -256,6 +324,91 @@ fn extensions_are_told_the_kind_the_length_and_the_hint() {
     noted(&log);
     ws.park();
     assert_eq!(noted(&log), [""; 0], "not inside of a message");
+}
+
+/// Notes the marks that it is told of.
+struct Witness {
+    scope: Scope,
+    log: Log,
+}
+
+impl Witness {
+    fn note(&self, what: &str, unit: &MessageInfo) {
+        self.log.lock().unwrap().push(format!("{what} {}", unit.marks));
+    }
+}
+
+impl Extension for Witness {
+    fn claim(&self) -> RsvClaim {
+        RSV2
+    }
+
+    fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
+        self.note("send", unit);
+        Ok(unless_never(unit))
+    }
+
+    fn begin_decode(&mut self, unit: &MessageInfo) -> Result<(), ExtensionError> {
+        self.note("receive", unit);
+        Ok(())
+    }
+
+    fn begin_unmarked(&mut self, unit: &MessageInfo) -> Result<(), ExtensionError> {
+        self.note("pass", unit);
+        Ok(())
+    }
+
+    fn encode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        out.write_from(input);
+        Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
+    }
+
+    fn decode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        self.encode(input, out)
+    }
+}
+
+// R6455-5.2-b, R6455-6.1-e
+#[test]
+fn extension_is_told_of_the_marks_nearer_to_the_application_and_of_no_others() {
+    // Of the same scope as its neighbours, or of frame scope behind one of message scope.
+    for (scope, inner, outer) in [
+        (Scope::Message, Scope::Message, Scope::Frame),
+        (Scope::WholeMessage, Scope::WholeMessage, Scope::Message),
+        (Scope::Frame, Scope::Message, Scope::Frame),
+        (Scope::Frame, Scope::Frame, Scope::Frame),
+    ] {
+        let log = Log::default();
+        let mut small = marker(RSV1, inner);
+        small.mark = |unit| if unit.len == Some(1) { Mark::Unmarked } else { Mark::Marked };
+        let mut ws = server_of(vec![
+            small.boxed(),
+            Box::new(Witness { scope, log: Log::clone(&log) }),
+            marker(RSV3_EVERY, outer).boxed(),
+        ]);
+        ws.send("two").unwrap();
+        ws.send("1").unwrap();
+        let firsts: Vec<u8> = frames(&written(&mut ws)).iter().map(|f| f.first).collect();
+        assert_eq!(firsts, [0xf1, 0xb1]);
+        assert_eq!(noted(&log), ["send RSV1", "send none"]);
+        let mut input = BytesMut::new();
+        for first in [0xf1, 0xb1, 0xd1, 0x81] {
+            feed(&mut ws, &mut input, &masked(first, KEY, b"a"));
+        }
+        assert_eq!(noted(&log), ["receive RSV1", "receive none", "pass RSV1", "pass none"]);
+    }
 }
 
 // R6455-9.1-i, R6455-6.2-c

@@ -116,10 +116,12 @@ impl Layer {
     ) -> Result<(), ChainError> {
         let active = mark == Mark::Marked || self.claim.bits().is_empty();
         self.decode.begin(active);
-        if active {
-            self.extension.begin_decode(unit).map_err(|error| ChainError::new(self, &error))?;
-        }
-        Ok(())
+        let begun = if active {
+            self.extension.begin_decode(unit)
+        } else {
+            self.extension.begin_unmarked(unit)
+        };
+        begun.map_err(|error| ChainError::new(self, &error))
     }
 }
 

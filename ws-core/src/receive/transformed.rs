@@ -58,16 +58,19 @@ pub(super) fn begin(
     stack: &mut Extensions,
 ) -> Result<bool, Fault> {
     let mut len = Some(header.len);
+    let mut marks = header.rsv;
     let mut any = false;
     for layer in stack.layers.iter_mut().rev() {
         let frames = layer.scope == Scope::Frame;
+        let bits = layer.claim.bits();
+        marks = marks.without(bits);
         let begins = first || (frames && !matches!(layer.claim, RsvClaim::FirstFrame(_)));
         if begins {
-            let bits = layer.claim.bits();
             let marked = !bits.is_empty() && header.rsv.contains(bits);
             let unit = MessageInfo {
                 kind: message.kind,
                 len: len.filter(|_| frames || header.fin),
+                marks,
                 compression: Compression::Auto,
             };
             let mark = if marked { Mark::Marked } else { Mark::Unmarked };

@@ -61,7 +61,7 @@ impl Encoding {
         cx: &mut Context<'_>,
     ) -> Result<Self, ChainError> {
         let len = Some(message.len() as u64);
-        let mut encoding = Self::begin(MessageInfo { kind: message.kind(), len, compression }, cx)?;
+        let mut encoding = Self::begin(message.kind(), len, compression, cx)?;
         encoding.feed(message.into_payload(), Last::Yes);
         Ok(encoding)
     }
@@ -71,15 +71,22 @@ impl Encoding {
         compression: Compression,
         cx: &mut Context<'_>,
     ) -> Result<Self, ChainError> {
-        Self::begin(MessageInfo { kind, len: None, compression }, cx)
+        Self::begin(kind, None, compression, cx)
     }
 
     /// Asks the extensions of message scope for their marks, before any output.
-    fn begin(info: MessageInfo, cx: &mut Context<'_>) -> Result<Self, ChainError> {
+    fn begin(
+        kind: MessageKind,
+        len: Option<u64>,
+        compression: Compression,
+        cx: &mut Context<'_>,
+    ) -> Result<Self, ChainError> {
         let (mut first_bits, mut every_bits) = (Rsv::NONE, Rsv::NONE);
-        let mut len = info.len;
+        let info = MessageInfo { kind, len, marks: Rsv::NONE, compression };
+        let mut len = len;
         for layer in cx.stack.split().0 {
-            let mark = layer.begin_encode(&MessageInfo { len, ..info })?;
+            let marks = first_bits | every_bits;
+            let mark = layer.begin_encode(&MessageInfo { len, marks, ..info })?;
             match layer.claim {
                 RsvClaim::FirstFrame(bits) if mark == Mark::Marked => {
                     first_bits = first_bits | bits;
@@ -224,7 +231,7 @@ impl Encoding {
         let mut len = Some(len as u64);
         for layer in cx.stack.split().1 {
             if self.first_frame || !matches!(layer.claim, RsvClaim::FirstFrame(_)) {
-                let mark = layer.begin_encode(&MessageInfo { len, ..self.info })?;
+                let mark = layer.begin_encode(&MessageInfo { len, marks: bits, ..self.info })?;
                 if mark == Mark::Marked {
                     bits = bits | layer.claim.bits();
                 }

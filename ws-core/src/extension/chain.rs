@@ -3,7 +3,7 @@
 use alloc::{borrow::Cow, boxed::Box, vec::Vec};
 
 use super::{Chunk, ExtensionError, Mark, MessageInfo, Progress, Scope, Sink, stack::Layer};
-use crate::CloseCode;
+use crate::{CloseCode, buffer::grow};
 
 /// Bytes that may lie between two extensions.
 const STEP: usize = 16 * 1024;
@@ -211,6 +211,7 @@ impl<'a> Chain<'a> {
             if whole && (!last || !stage.input.is_empty()) {
                 // The unit does not lie in `feed` alone: gather it.
                 moved = !feed.is_empty() || (last && !stage.ended);
+                grow(&mut stage.input, feed.len(), limit);
                 stage.input.extend_from_slice(feed);
                 *work = work.saturating_sub(feed.len());
                 *feed = &[];

@@ -24,7 +24,8 @@ pub struct Config {
     ///
     /// More fail the connection with 1008. Does not apply to [`Receive::Streaming`].
     pub max_fragments: usize,
-    /// Empty frames of one message in a row. Default 64. More fail the connection with 1008.
+    /// Empty frames of one message in a row. Default 64. More fail the connection with 1008, an
+    /// empty message included where the limit is zero.
     pub max_empty_fragments: usize,
     /// How messages are received. Default [`Receive::Messages`].
     pub receive: Receive,

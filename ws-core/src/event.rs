@@ -15,7 +15,8 @@ pub enum Event {
     /// A message begins ([`Receive::Streaming`](crate::Receive::Streaming)).
     Start(MessageKind),
     /// Some bytes of the message, at most 64 KiB, cut anywhere. Those of a text are valid UTF-8 as
-    /// far as they go; a code point may continue in the next chunk.
+    /// far as they go; a code point may continue in the next chunk. Of a message that turns out to
+    /// be faulty, how much comes before [`Event::Closing`] depends on how the bytes were read.
     Chunk(Bytes),
     /// The message is complete.
     End,

@@ -242,6 +242,13 @@ pub struct MessageInfo {
     pub compression: Compression,
 }
 
+impl MessageInfo {
+    /// What the engine tells; for tests of an extension, and for an extension around another.
+    pub const fn new(kind: MessageKind, len: Option<u64>, compression: Compression) -> Self {
+        Self { kind, len, compression }
+    }
+}
+
 /// The sender's hint whether compressing a message is worth it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Compression {

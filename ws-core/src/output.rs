@@ -17,7 +17,7 @@ use bytes::{Buf, Bytes};
 use crate::{Payload, Role, frame::FrameHeader, mask::apply_mask};
 
 /// From so many bytes on, a server's payload keeps its own buffer.
-const PASS_THROUGH_FROM: usize = 4096;
+pub(crate) const PASS_THROUGH_FROM: usize = 4096;
 /// The first buffer of a burst, which lasts until everything is written.
 const FIRST_BUFFER: usize = 4096;
 /// Those that follow in the same burst. None is ever enlarged, so nothing is copied twice.
@@ -118,21 +118,34 @@ impl Output {
     /// Appends a frame, masked if the role asks for it. Returns its header.
     pub(crate) fn push(
         &mut self,
-        mut header: FrameHeader,
+        header: FrameHeader,
         payload: Payload,
         role: &mut Role,
     ) -> FrameHeader {
-        header.mask = role.next_key();
-        self.len += header.encoded_len() + payload.len();
-        if header.mask.is_none() && payload.len() >= PASS_THROUGH_FROM {
-            self.reserve_header(header.encoded_len());
-            header.encode(&mut self.tail.bytes);
-            self.queue_tail();
-            self.queue.push_back(Segment::Payload(payload.into()));
-        } else {
-            self.reserve_tail(header.encoded_len() + payload.len());
-            encode_frame(header, &payload, &mut self.tail.bytes);
+        if !role.is_server() || payload.len() < PASS_THROUGH_FROM {
+            return self.push_copied(header, &payload, role);
         }
+        self.len += header.encoded_len() + payload.len();
+        self.reserve_header(header.encoded_len());
+        header.encode(&mut self.tail.bytes);
+        self.queue_tail();
+        self.queue.push_back(Segment::Payload(payload.into()));
+        header
+    }
+
+    /// Appends a frame whose payload is copied, masked if the role asks for it.
+    #[inline]
+    pub(crate) fn push_copied(
+        &mut self,
+        mut header: FrameHeader,
+        payload: &[u8],
+        role: &mut Role,
+    ) -> FrameHeader {
+        header.mask = role.next_key();
+        let len = header.encoded_len() + payload.len();
+        self.len += len;
+        self.reserve_tail(len);
+        encode_frame(header, payload, &mut self.tail.bytes);
         header
     }
 
@@ -204,12 +217,15 @@ impl Output {
     }
 
     /// Makes room for `additional` bytes in the tail, or starts a new one.
+    #[inline]
     fn reserve_tail(&mut self, additional: usize) {
-        let tail = &mut self.tail.bytes;
-        let needed = tail.len() + additional;
-        if needed <= tail.capacity() {
-            return;
+        if self.tail.bytes.capacity() - self.tail.bytes.len() < additional {
+            self.start_tail(additional);
         }
+    }
+
+    fn start_tail(&mut self, additional: usize) {
+        let tail = &self.tail.bytes;
         let size =
             if tail.is_empty() && self.queue.is_empty() { FIRST_BUFFER } else { NEXT_BUFFER };
         if !tail.is_empty() {

@@ -12,15 +12,15 @@
 
 mod close_body;
 mod incoming;
+mod plain;
 mod transformed;
 
 use alloc::vec::Vec;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 
 use crate::{
     CloseCode, Config, Event, Message, Opcode, Payload, Receive, Text, WORK_PER_CALL,
-    buffer::grow,
     extension::{Extensions, Rsv},
     fault::Fault,
     frame::{self, FrameHeader},
@@ -29,12 +29,7 @@ use crate::{
     utf8,
 };
 use incoming::Incoming;
-
-/// A payload is copied where a slice of the input would keep a buffer this many times larger alive.
-const PINNED_AT_MOST: usize = 128;
-
-/// Bytes that are copied, unmasked and checked at a time.
-const BLOCK: usize = 16 * 1024;
+use plain::{take_payload, unmask_piece};
 
 /// The receiving half.
 #[derive(Debug, Default)]
@@ -176,9 +171,9 @@ impl Receiver {
                     let step = if frame.transformed {
                         transformed::read(frame, message, input, &mut work, cx)?
                     } else if cx.streams() {
-                        stream(frame, message, input, &mut work)?
+                        plain::stream(frame, message, input, &mut work)?
                     } else {
-                        gather(frame, message, input, &mut work, cx.config)?
+                        plain::gather(frame, message, input, &mut work, cx.config)?
                     };
                     match step {
                         DataStep::Complete(payload) => self.finish_frame(payload, cx),
@@ -396,128 +391,6 @@ enum DataStep {
     Event(Event),
     Starved,
     Yield,
-}
-
-/// Takes a whole payload that begins at `start` off the input, unmasked.
-fn take_payload(input: &mut BytesMut, start: usize, len: usize, mask: Option<[u8; 4]>) -> Payload {
-    let end = start.saturating_add(len);
-    let rest = input.get(start..).unwrap_or_default();
-    if let Some(payload) = Payload::inline(rest, len, mask) {
-        input.advance(end);
-        return payload;
-    }
-    let capacity = input.capacity();
-    let lying = input.get_mut(start..end).unwrap_or_default();
-    if let Some(key) = mask {
-        apply_mask(lying, key, 0);
-    }
-    if len.saturating_mul(PINNED_AT_MOST) < capacity {
-        let payload = Bytes::copy_from_slice(lying);
-        input.advance(end);
-        payload.into()
-    } else {
-        input.advance(start);
-        input.split_to(len).freeze().into()
-    }
-}
-
-/// How much of the frame's payload may be taken now, unmasked in place.
-fn unmask_piece(frame: &mut DataFrame, input: &mut BytesMut, work: usize) -> usize {
-    let n = usize::try_from(frame.remaining()).unwrap_or(usize::MAX).min(input.len()).min(work);
-    if let Some(key) = frame.header.mask {
-        apply_mask(input.get_mut(..n).unwrap_or_default(), key, frame.received);
-    }
-    frame.received = frame.received.saturating_add(n as u64);
-    n
-}
-
-/// Gathers the message, checking it as it comes.
-fn gather(
-    frame: &mut DataFrame,
-    message: &mut Incoming,
-    input: &mut BytesMut,
-    work: &mut usize,
-    config: &Config,
-) -> Result<DataStep, Fault> {
-    let remaining = usize::try_from(frame.remaining()).unwrap_or(usize::MAX);
-    let alone = frame.header.fin && frame.received == 0 && message.frames == 1;
-    if alone && remaining > 0 && input.len() >= remaining {
-        // All of the message lies in the input: it is kept there, and only looked at in steps.
-        frame.piece = input.split_to(remaining);
-        frame.received = frame.header.len;
-        message.received = frame.header.len;
-    }
-    if !frame.piece.is_empty() {
-        return check_whole(frame, message, work);
-    }
-    let n = remaining.min(input.len()).min(*work);
-    *work = work.saturating_sub(n);
-    // The announced length bounds the buffer only where the message ends with this frame.
-    let announced = message.buffer.len().saturating_add(remaining);
-    let limit = message.buffer.len().saturating_add(n).max(config.max_message);
-    grow(&mut message.buffer, n, if frame.header.fin { announced } else { limit });
-    // In blocks that stay in the cache between the copy, the unmasking and the check.
-    for block in input.get(..n).unwrap_or_default().chunks(BLOCK) {
-        message.append(block, frame.header.mask, frame.received)?;
-        frame.received = frame.received.saturating_add(block.len() as u64);
-    }
-    message.received = message.received.saturating_add(n as u64);
-    frame.data_len = frame.data_len.saturating_add(n as u64);
-    input.advance(n);
-    if frame.remaining() == 0 {
-        message.check_end(frame.header.fin)?;
-        Ok(DataStep::Complete(None))
-    } else if input.is_empty() {
-        Ok(DataStep::Starved)
-    } else {
-        Ok(DataStep::Yield)
-    }
-}
-
-/// Unmasks and checks a message that lies in one buffer, in steps.
-fn check_whole(
-    frame: &mut DataFrame,
-    message: &mut Incoming,
-    work: &mut usize,
-) -> Result<DataStep, Fault> {
-    let end = frame.checked.saturating_add(*work).min(frame.piece.len());
-    let step = frame.piece.get_mut(frame.checked..end).unwrap_or_default();
-    if let Some(key) = frame.header.mask {
-        apply_mask(step, key, frame.checked as u64);
-    }
-    message.check_text(step)?;
-    *work = work.saturating_sub(step.len());
-    frame.checked = end;
-    if end < frame.piece.len() {
-        return Ok(DataStep::Yield);
-    }
-    message.check_end(true)?;
-    frame.data_len = frame.header.len;
-    let payload = core::mem::take(&mut frame.piece).freeze();
-    Ok(DataStep::Complete(Some(payload.into())))
-}
-
-/// Hands the payload on as it comes.
-fn stream(
-    frame: &mut DataFrame,
-    message: &mut Incoming,
-    input: &mut BytesMut,
-    work: &mut usize,
-) -> Result<DataStep, Fault> {
-    if frame.remaining() == 0 {
-        message.check_end(frame.header.fin)?;
-        return Ok(DataStep::Complete(None));
-    }
-    let n = unmask_piece(frame, input, *work);
-    if n == 0 {
-        return Ok(if input.is_empty() { DataStep::Starved } else { DataStep::Yield });
-    }
-    *work = work.saturating_sub(n);
-    message.received = message.received.saturating_add(n as u64);
-    frame.data_len = frame.data_len.saturating_add(n as u64);
-    let chunk = input.split_to(n).freeze();
-    message.check_text(&chunk)?;
-    Ok(DataStep::Event(Event::Chunk(chunk)))
 }
 
 /// Gathers the payload of a control frame, at most 125 bytes. `None`: more input is needed.

@@ -9,7 +9,7 @@ use crate::{
     extension::{ChainError, Compression, Direction, Extensions, Rsv},
     frame::{FrameHeader, MAX_CONTROL_PAYLOAD},
     observer::{FrameDirection, ObservedFrame, Observer},
-    output::Output,
+    output::{Output, PASS_THROUGH_FROM},
     utf8::Utf8Validator,
 };
 use encoding::{Encoding, Step};
@@ -90,6 +90,21 @@ impl Context<'_> {
 
     fn max_frame(&self) -> usize {
         self.config.max_sent_frame.max(1)
+    }
+
+    /// Queues a small message as one frame, if no extension is to see it. Whether it was one.
+    #[inline]
+    pub(crate) fn push_small(&mut self, message: &Message) -> bool {
+        let payload = message.as_bytes();
+        if !self.stack.is_empty() || payload.len() >= PASS_THROUGH_FROM.min(self.max_frame()) {
+            return false;
+        }
+        let len = payload.len() as u64;
+        let opcode = message.kind().into();
+        let header = FrameHeader { fin: true, rsv: Rsv::NONE, opcode, mask: None, len };
+        let header = self.output.push_copied(header, payload, self.role);
+        self.observe(header, len);
+        true
     }
 
     /// Queues plain data as one frame, or as several where the configuration asks for it.

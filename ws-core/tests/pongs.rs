@@ -85,6 +85,26 @@ fn rt_29_pings_behind_unwritten_data_queue_one_pong_and_owe_the_newest() {
 
 // R6455-5.5.3-b
 #[test]
+fn newer_ping_replaces_an_owed_pong_also_where_there_is_room_again() {
+    for side in SIDES {
+        let mut ws = side.connection(Config::default());
+        ws.send(vec![1; 100_000]).unwrap();
+        feed(&mut ws, &side.incoming(PING, b"one"));
+        feed(&mut ws, &side.incoming(PING, b"old"));
+        assert!(ws.is_pong_owed());
+        // Written, and the output not asked for again when the next Ping comes.
+        let mut wire = Vec::new();
+        write(&mut ws, 60_000, &mut wire);
+        assert!(ws.is_pong_owed() && ws.unwritten() < ANSWERED_BELOW);
+        feed(&mut ws, &side.incoming(PING, b"new"));
+        assert!(!ws.is_pong_owed());
+        wire.extend(written(&mut ws));
+        assert_eq!(pongs(&parse(&wire)), [b"one", b"new"]);
+    }
+}
+
+// R6455-5.5.3-b
+#[test]
 fn writer_that_never_quite_catches_up_does_not_make_pongs_grow() {
     for side in SIDES {
         let mut ws = side.connection(Config::default());

@@ -23,11 +23,16 @@ use std::{
 use bytes::BytesMut;
 use ws_core::{CloseCode, Closed, Config, Connection, Event, Message, Role};
 use ws_handshake::{
-    AcceptError, AcceptOptions, ClientOptions, RequestReader, ResponseReader, Upgrade,
-    WebSocketUri, write_response, write_response_head,
+    AcceptError, AcceptOptions, ClientOptions, ExtensionSet, RequestReader, ResponseReader,
+    Upgrade, WebSocketUri, write_response, write_response_head,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
+    run(&ExtensionSet::new())
+}
+
+/// Does what the command line says, with these extensions on offer.
+pub(crate) fn run(extensions: &ExtensionSet) -> Result<(), Box<dyn Error>> {
     let mut config = Config::default();
     let mut words = env::args().skip(1);
     let mode = words.next().unwrap_or_default();
@@ -39,31 +44,42 @@ fn main() -> Result<(), Box<dyn Error>> {
                 config.max_frame = config.max_message;
             }
             ("--max-fragments", _) => config.max_fragments = number()?,
-            (address, "server") => return serve(&TcpListener::bind(address)?, &config),
-            (url, "client") => return connect(&url.parse()?, config),
+            (address, "server") => return serve(&TcpListener::bind(address)?, &config, extensions),
+            (url, "client") => return connect(&url.parse()?, config, extensions),
             _ => break,
         }
     }
     Err("usage: own_io server|client [--max-message BYTES] [--max-fragments N] ADDRESS|URL".into())
 }
 
-fn serve(listener: &TcpListener, config: &Config) -> Result<(), Box<dyn Error>> {
+fn serve(
+    listener: &TcpListener,
+    config: &Config,
+    extensions: &ExtensionSet,
+) -> Result<(), Box<dyn Error>> {
     println!("listening on {}", listener.local_addr()?);
     for stream in listener.incoming() {
-        let config = config.clone();
-        thread::spawn(move || match stream.and_then(|stream| accept(stream, config)) {
-            Ok(Some(closed)) => {
-                println!("closed by {:?}: {} {}", closed.by, closed.code, closed.reason);
+        let (config, extensions) = (config.clone(), extensions.clone());
+        thread::spawn(move || {
+            match stream.and_then(|stream| accept(stream, config, &extensions)) {
+                Ok(Some(closed)) => {
+                    println!("closed by {:?}: {} {}", closed.by, closed.code, closed.reason);
+                }
+                Ok(None) => {}
+                Err(error) => println!("lost: {error}"),
             }
-            Ok(None) => {}
-            Err(error) => println!("lost: {error}"),
         });
     }
     Ok(())
 }
 
 /// One connection of the server: the opening handshake, the echo, and a close without a reset.
-fn accept(mut stream: TcpStream, config: Config) -> io::Result<Option<Closed>> {
+fn accept(
+    mut stream: TcpStream,
+    config: Config,
+    extensions: &ExtensionSet,
+) -> io::Result<Option<Closed>> {
+    let options = AcceptOptions::new().extensions(extensions);
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut input = BytesMut::new();
@@ -74,7 +90,7 @@ fn accept(mut stream: TcpStream, config: Config) -> io::Result<Option<Closed>> {
             Ok(None) => {}
             Ok(Some(request)) => {
                 break Upgrade::inspect(&request).and_then(|upgrade| {
-                    upgrade.accept(&AcceptOptions::new()).map_err(AcceptError::into_rejection)
+                    upgrade.accept(&options).map_err(AcceptError::into_rejection)
                 });
             }
             Err(rejection) => break Err(rejection),
@@ -105,7 +121,11 @@ fn accept(mut stream: TcpStream, config: Config) -> io::Result<Option<Closed>> {
 }
 
 /// The client: echoes what the server sends until the server closes.
-fn connect(uri: &WebSocketUri, config: Config) -> Result<(), Box<dyn Error>> {
+fn connect(
+    uri: &WebSocketUri,
+    config: Config,
+    extensions: &ExtensionSet,
+) -> Result<(), Box<dyn Error>> {
     if uri.is_secure() {
         return Err("this example has no TLS: use ws://".into());
     }
@@ -113,7 +133,8 @@ fn connect(uri: &WebSocketUri, config: Config) -> Result<(), Box<dyn Error>> {
     stream.set_nodelay(true)?;
     let mut nonce = [0; 16];
     getrandom::fill(&mut nonce)?;
-    let handshake = ClientOptions::new(uri.clone()).handshake(nonce)?;
+    let options = ClientOptions::new(uri.clone()).extensions(extensions.clone());
+    let handshake = options.handshake(nonce)?;
     let mut input = BytesMut::new();
     handshake.write_request(&mut input);
     stream.write_all(&input.split())?;

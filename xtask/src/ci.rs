@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::failure::{Failure, Result};
+use crate::packaging::Packaging;
 use crate::process::run;
 use crate::workspace::{Package, Workspace, cargo};
 use crate::{floors, imports, requirements};
@@ -194,6 +195,9 @@ fn package(workspace: &Workspace) -> Result<()> {
         println!("  there are uncommitted changes: packaged with them");
         words.push("--allow-dirty");
     }
+    let packaging = Packaging::new(workspace);
+    let target = packaging.target.to_string_lossy();
+    words.extend(["--target-dir", &target]);
     cargo_step(workspace, &words, &[])
 }
 

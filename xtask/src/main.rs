@@ -9,6 +9,7 @@ mod floors;
 mod imports;
 mod interop;
 mod mentions;
+mod packaging;
 mod process;
 mod requirements;
 mod subject;

@@ -229,7 +229,7 @@ impl<'a> Chain<'a> {
             let mut chunk = Chunk::new(data, stage.ended);
             let buffer = between.as_mut().unwrap_or(out);
             let before = buffer.len();
-            let mut sink = Sink::new(buffer, room.min(*work), before.saturating_add(room));
+            let mut sink = Sink::with_ceiling(buffer, room.min(*work), before.saturating_add(room));
             let result = match direction {
                 Direction::Encode => layer.extension.encode(&mut chunk, &mut sink),
                 Direction::Decode => layer.extension.decode(&mut chunk, &mut sink),

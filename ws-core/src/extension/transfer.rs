@@ -12,7 +12,9 @@ pub struct Chunk<'a> {
 }
 
 impl<'a> Chunk<'a> {
-    pub(crate) fn new(data: &'a [u8], last: bool) -> Self {
+    /// A chunk of a unit that ends behind it if `last` says so: what the engine makes, and what a
+    /// test of an extension, or an extension around another, makes too.
+    pub fn new(data: &'a [u8], last: bool) -> Self {
         Self { data, last }
     }
 
@@ -54,7 +56,13 @@ pub struct Sink<'a> {
 }
 
 impl<'a> Sink<'a> {
-    pub(crate) fn new(buffer: &'a mut Vec<u8>, room: usize, ceiling: usize) -> Self {
+    /// Room for at most `room` bytes behind what is in `buffer`.
+    pub fn new(buffer: &'a mut Vec<u8>, room: usize) -> Self {
+        let ceiling = buffer.len().saturating_add(room);
+        Self::with_ceiling(buffer, room, ceiling)
+    }
+
+    pub(crate) fn with_ceiling(buffer: &'a mut Vec<u8>, room: usize, ceiling: usize) -> Self {
         Self { buffer, room, ceiling }
     }
 

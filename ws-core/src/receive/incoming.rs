@@ -13,7 +13,7 @@
 use alloc::vec::Vec;
 
 use crate::{
-    Config, Message, MessageKind, Opcode, Payload, Receive, Text, fault::Fault, mask::apply_mask,
+    Config, Message, MessageKind, Opcode, Payload, Receive, Text, fault::Fault, mask::copy_masked,
     utf8::Utf8Validator,
 };
 
@@ -79,11 +79,14 @@ impl Incoming {
         offset: u64,
     ) -> Result<(), Fault> {
         let start = self.buffer.len();
-        self.buffer.extend_from_slice(masked);
-        let new = self.buffer.get_mut(start..).unwrap_or_default();
-        if let Some(key) = mask {
-            apply_mask(new, key, offset);
+        match mask {
+            Some(key) => {
+                self.buffer.resize(start.saturating_add(masked.len()), 0);
+                copy_masked(self.buffer.get_mut(start..).unwrap_or_default(), masked, key, offset);
+            }
+            None => self.buffer.extend_from_slice(masked),
         }
+        let new = self.buffer.get(start..).unwrap_or_default();
         if self.kind == MessageKind::Text && !self.utf8.feed(new) {
             return Err(Fault::InvalidUtf8);
         }

@@ -199,26 +199,18 @@ impl Extension for RunLength {
 pub(crate) struct Reverse {
     scope: Scope,
     claim: RsvClaim,
-    pending: VecDeque<u8>,
-    began: bool,
+    encoding: Whole,
+    decoding: Whole,
 }
 
-impl Reverse {
-    /// Whole messages; no bit.
-    pub(crate) fn messages() -> Self {
-        Self {
-            scope: Scope::WholeMessage,
-            claim: RsvClaim::None,
-            pending: VecDeque::new(),
-            began: false,
-        }
-    }
+/// One direction: the output of the unit in progress.
+#[derive(Default)]
+struct Whole {
+    began: bool,
+    pending: VecDeque<u8>,
+}
 
-    /// Frames, with a checksum behind; RSV3 on every marked frame.
-    pub(crate) fn frames() -> Self {
-        Self { scope: Scope::Frame, claim: RsvClaim::EveryFrame(Rsv::RSV3), ..Self::messages() }
-    }
-
+impl Whole {
     fn drain(&mut self, out: &mut Sink<'_>) -> Progress {
         while let Some(&octet) = self.pending.front() {
             if out.write(&[octet]) == 0 {
@@ -228,6 +220,23 @@ impl Reverse {
         }
         self.began = false;
         Progress::Done
+    }
+}
+
+impl Reverse {
+    /// Whole messages; no bit.
+    pub(crate) fn messages() -> Self {
+        Self {
+            scope: Scope::WholeMessage,
+            claim: RsvClaim::None,
+            encoding: Whole::default(),
+            decoding: Whole::default(),
+        }
+    }
+
+    /// Frames, with a checksum behind; RSV3 on every marked frame.
+    pub(crate) fn frames() -> Self {
+        Self { scope: Scope::Frame, claim: RsvClaim::EveryFrame(Rsv::RSV3), ..Self::messages() }
     }
 }
 
@@ -253,17 +262,17 @@ impl Extension for Reverse {
         input: &mut Chunk<'_>,
         out: &mut Sink<'_>,
     ) -> Result<Progress, ExtensionError> {
-        if !self.began {
+        if !self.encoding.began {
             assert!(input.is_last(), "a whole unit in one chunk");
-            self.began = true;
-            self.pending.extend(input.data().iter().rev());
+            self.encoding.began = true;
+            self.encoding.pending.extend(input.data().iter().rev());
             if self.scope == Scope::Frame {
-                let sum = checksum(self.pending.iter().copied());
-                self.pending.push_back(sum);
+                let sum = checksum(self.encoding.pending.iter().copied());
+                self.encoding.pending.push_back(sum);
             }
             input.consume(input.len());
         }
-        Ok(self.drain(out))
+        Ok(self.encoding.drain(out))
     }
 
     fn decode(
@@ -271,9 +280,9 @@ impl Extension for Reverse {
         input: &mut Chunk<'_>,
         out: &mut Sink<'_>,
     ) -> Result<Progress, ExtensionError> {
-        if !self.began {
+        if !self.decoding.began {
             assert!(input.is_last(), "a whole unit in one chunk");
-            self.began = true;
+            self.decoding.began = true;
             let mut data = input.data();
             if self.scope == Scope::Frame {
                 match data.split_last() {
@@ -286,10 +295,10 @@ impl Extension for Reverse {
                     }
                 }
             }
-            self.pending.extend(data.iter().rev());
+            self.decoding.pending.extend(data.iter().rev());
             input.consume(input.len());
         }
-        Ok(self.drain(out))
+        Ok(self.decoding.drain(out))
     }
 }
 

@@ -1,0 +1,170 @@
+//! How a connection ends: by a Close, by a fault, by the loss of its transport.
+
+use alloc::{boxed::Box, string::ToString};
+use core::mem;
+
+use super::{Connection, Life};
+use crate::{
+    CloseCode, Closed, ClosedBy, Event, SendError, Text,
+    extension::{ChainError, Direction},
+    fault::Fault,
+    receive::Receiver,
+    send::{MAX_REASON, fitting_reason},
+};
+
+impl Connection {
+    pub(super) fn close_received(&mut self, code: Option<CloseCode>, reason: Text) -> Event {
+        self.stop_receiving();
+        // RFC 6455 §7.1.5: 1005 "If this Close control frame contains no status code".
+        let told = code.unwrap_or(CloseCode::NO_STATUS);
+        let awaited = self.is_close_awaited();
+        let by = if awaited { ClosedBy::Local } else { ClosedBy::Peer };
+        let closed = Closed { by, code: told, reason, clean: true, fault: None };
+        if awaited {
+            self.life = Life::Closed;
+            return Event::Closed(closed);
+        }
+        self.life = Life::Closing(closed);
+        Event::Closing
+    }
+
+    pub(super) fn faulted(&mut self, fault: Fault) -> Event {
+        self.stop_receiving();
+        let code = self.code_for(&fault);
+        let reason = fitting_reason(&fault.to_string());
+        let closed = Closed::local(code, reason, Some(Box::new(fault)));
+        if self.is_close_awaited() {
+            self.life = Life::Closed;
+            return Event::Closed(closed);
+        }
+        self.life = Life::Closing(closed);
+        Event::Closing
+    }
+
+    /// The transport ended without a Close.
+    pub(super) fn lost(&mut self) -> Event {
+        self.stop_receiving();
+        let by = if self.is_close_awaited() { ClosedBy::Local } else { ClosedBy::Peer };
+        self.life = Life::Closed;
+        Event::Closed(Closed {
+            by,
+            code: CloseCode::ABNORMAL,
+            reason: Text::default(),
+            clean: false,
+            fault: None,
+        })
+    }
+
+    /// Answers what ended the connection, and tells it.
+    pub(super) fn end(&mut self) -> Event {
+        match mem::replace(&mut self.life, Life::Closed) {
+            Life::Closing(closed) => {
+                // RFC 6455 §5.5.1: "When sending a Close frame in response, the endpoint typically
+                // echos the status code it received." The reason is not repeated.
+                let (code, reason) = match &closed {
+                    Closed { fault: Some(_), code, reason, .. } => (Some(*code), reason.as_str()),
+                    Closed { code: CloseCode::NO_STATUS, .. } => (None, ""),
+                    Closed { code, .. } => (Some(*code), ""),
+                };
+                // RFC 6455 §5.5.1: "If an endpoint receives a Close frame and did not previously
+                // send a Close frame, the endpoint MUST send a Close frame in response."
+                self.queue_close(code, reason);
+                self.life = Life::Closed;
+                Event::Closed(closed)
+            }
+            Life::Ending(closed) => Event::Closed(closed),
+            life @ (Life::Open | Life::CloseSent | Life::Closed) => {
+                self.life = life;
+                Event::Yield
+            }
+        }
+    }
+
+    pub(super) fn check_close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.check_can_send()?;
+        // RFC 6455 §7.4.1: 1010 "is not used by the server, because it can fail the WebSocket
+        // handshake instead."
+        let servers = code == CloseCode::MANDATORY_EXTENSION && self.role.is_server();
+        if !code.is_sendable() || servers {
+            return Err(SendError::InvalidCloseCode(code));
+        }
+        if reason.len() > MAX_REASON {
+            return Err(SendError::ReasonTooLong { len: reason.len() });
+        }
+        Ok(())
+    }
+
+    /// Queues our Close; its code and reason were checked.
+    pub(super) fn queue_close(&mut self, code: Option<CloseCode>, reason: &str) {
+        if let Some(payload) = self.owed.take() {
+            // Nothing may follow our Close.
+            self.with_sender(|_, cx| cx.push_pong(&payload));
+        }
+        self.life = Life::CloseSent;
+        if let Err(error) = self.with_sender(|sender, cx| sender.close(code, reason, cx)) {
+            self.fail_encoding(error);
+        }
+    }
+
+    /// How the connection ends, if the peer's Close or fault was read before our Close is queued.
+    pub(super) fn read_before(&self, code: CloseCode, reason: &str) -> Option<Closed> {
+        let Life::Closing(closed) = &self.life else {
+            return None;
+        };
+        let mut closed = closed.clone();
+        // RFC 6455 §7.1.5: the code is that of "the first Close control frame received". Where we
+        // fail the connection, it is the one that we send.
+        if closed.fault.is_some() {
+            (closed.code, closed.reason) = (code, reason.into());
+        }
+        Some(closed)
+    }
+
+    /// An extension could not encode: what it began cannot be completed.
+    pub(super) fn fail_encoding(&mut self, error: ChainError) -> SendError {
+        let (name, code, reason) = match error {
+            ChainError::Extension { name, code, reason } => (name, code, reason),
+            ChainError::TooBig => {
+                ("".into(), CloseCode::INTERNAL_ERROR, "more than can be gathered".into())
+            }
+        };
+        self.sender.abandon();
+        self.stack.drop_unit(Direction::Encode);
+        self.stop_receiving();
+        let fault = Fault::Extension { name: name.clone(), code, reason: reason.clone() };
+        let code = self.code_for(&fault);
+        let text = fitting_reason(&fault.to_string());
+        let read = self.read_before(code, text.as_str());
+        let life = match mem::replace(&mut self.life, Life::CloseSent) {
+            // What was told is not told twice.
+            ended @ (Life::Ending(_) | Life::Closed) => ended,
+            Life::Open | Life::CloseSent | Life::Closing(_) => Life::Ending(
+                read.unwrap_or_else(|| Closed::local(code, text.clone(), Some(Box::new(fault)))),
+            ),
+        };
+        self.queue_close(Some(code), text.as_str());
+        self.life = life;
+        SendError::Extension { name, reason }
+    }
+
+    /// The code that we fail the connection with.
+    fn code_for(&self, fault: &Fault) -> CloseCode {
+        match fault.close_code() {
+            // RFC 6455 §7.4.1, as above; an extension may have asked for it.
+            CloseCode::MANDATORY_EXTENSION if self.role.is_server() => CloseCode::INTERNAL_ERROR,
+            code => code,
+        }
+    }
+
+    /// Nothing more will be received: what came of an unfinished message is given back.
+    pub(super) fn stop_receiving(&mut self) {
+        self.receiver = Receiver::default();
+        self.stack.drop_unit(Direction::Decode);
+    }
+}
+
+impl Closed {
+    pub(super) fn local(code: CloseCode, reason: Text, fault: Option<Box<Fault>>) -> Self {
+        Self { by: ClosedBy::Local, code, reason, clean: false, fault }
+    }
+}

@@ -1,0 +1,87 @@
+//! permessage-deflate ([RFC 7692](https://www.rfc-editor.org/rfc/rfc7692)) for both ends of a
+//! WebSocket connection.
+//!
+//! [`Deflate`] is a [`ws_core::ExtensionFactory`]: give it to whatever does the opening handshake,
+//! such as `ws-handshake`, and the messages of every connection that agrees on it are compressed.
+//! Nothing here knows more of the engine than its public traits.
+//!
+//! ```
+//! use ws_core::{ExtensionFactory, extension::{Params, Rsv}};
+//! use ws_ext_deflate::Deflate;
+//!
+//! // A browser offers `permessage-deflate; client_max_window_bits`.
+//! let offer = Params::new().flag("client_max_window_bits");
+//! let agreed = Deflate::default().accept(&offer, Rsv::ALL)?;
+//! assert_eq!(
+//!     agreed.response.to_string(),
+//!     "; server_max_window_bits=12; client_max_window_bits=12"
+//! );
+//! # Ok::<(), ws_core::extension::NegotiationError>(())
+//! ```
+//!
+//! # What is negotiated
+//! All four parameters, in both roles. A server declines an offer that has an unknown, repeated or
+//! malformed parameter, or asks for a server window of 8 bits, which zlib cannot make, and looks at
+//! the next one; the reason names the parameter. A client fails the handshake for the same reasons,
+//! or if what it insisted on is not agreed. What each option means for either role stands at
+//! [`DeflateBuilder`].
+//!
+//! # What is compressed
+//! A message whose sender says [`Compression::Always`](ws_core::extension::Compression) is, one
+//! with `Never` is not. With `Auto`, the default, it is unless
+//! - it is shorter than the [threshold](DeflateBuilder::threshold), or
+//! - messages of its kind, text or binary, did not shrink lately: those that were tried, together
+//!   1 KiB or more, lost less than a sixteenth of their bytes. Then 8 times as many bytes go out
+//!   plain before the next try; each failure in a row doubles that, up to 64 times.
+//!
+//! A message that goes out plain leaves the compression context untouched. The pieces of a streamed
+//! message leave when the compressor has something to write, not each on its own.
+//!
+// R7692-8-a
+//! # Secrets
+//! Who can make you compress text of theirs next to a secret of yours, and sees the size of what
+//! goes out, can guess the secret bit by bit, encrypted or not (CRIME, BREACH; RFC 7692 §8). A
+//! context that is taken over puts all messages of a connection next to each other. Send such
+//! messages with `Never`, or leave the extension out of such connections.
+//!
+// R7692-8-b
+//! # Proxies
+//! An intermediary that passes messages on compressed has to keep to what was agreed on each side:
+//! one end of this crate for each connection does. One that did not see the handshake leaves
+//! messages and their bits as they are.
+//!
+//! # Memory and work
+//! | held | bytes | when |
+//! |---|---|---|
+//! | record of received plaintext | as received, at most 2^bits of the sender's window | with context takeover |
+//! | inflater | 47,562 | from the first compressed message received, until the connection [rests](ws_core::Connection::park) |
+//! | deflater | 248,960 + 4 · 2^bits | from the first compressed message sent, until it rests |
+//!
+//! A connection that rests keeps the record alone. The peer may refer back to all of it; what is
+//! sent next refers back to nothing, which is always correct.
+//!
+//! Output grows in steps of at most 16 KiB under the limit of the engine, so a bomb ends with 1009
+//! at the first byte too many; corrupt data ends with 1007. Work is in proportion to input and
+//! output. Behind a block with BFINAL set the inflater starts anew within the same message, with
+//! nothing to refer back to, and nothing is left over for the next.
+//!
+//! # Level and window
+#![doc = include_str!("../figures.md")]
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod decoder;
+mod encoder;
+mod factory;
+mod options;
+mod params;
+mod permessage;
+mod record;
+mod window;
+mod worth;
+
+pub use options::{Deflate, DeflateBuilder, OptionsError};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -1,0 +1,258 @@
+//! Memory and work that a peer can make us spend.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::{
+    alloc::System,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use bytes::BytesMut;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use support::{
+    client, client_for, config, decoded, encoded, feed, noise, plain, server_for, text, unmasked,
+    written,
+};
+use ws_core::{CloseCode, Config, Connection, Event, Receive};
+
+#[global_allocator]
+static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// One test at a time, because all are counted together.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Bytes asked for while `act` ran; a reallocation counts with the difference. No less than what
+/// the heap grew by at any time.
+fn asked_for<T>(act: impl FnOnce() -> T) -> (usize, T) {
+    let region = Region::new(HEAP);
+    let result = act();
+    (region.change().bytes_allocated, result)
+}
+
+/// Bytes that are still there when `act` has run.
+fn kept<T>(act: impl FnOnce() -> T) -> (isize, T) {
+    let region = Region::new(HEAP);
+    let result = act();
+    let change = region.change();
+    (change.bytes_allocated as isize - change.bytes_deallocated as isize, result)
+}
+
+const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+
+/// 16 MiB of zeros, in about 16 KiB.
+fn bomb() -> Vec<u8> {
+    let mut ext = client_for(&plain().build().unwrap(), "");
+    let payload = encoded(&mut *ext, &vec![0; 16 << 20]);
+    assert!((16_000..17_000).contains(&payload.len()));
+    payload
+}
+
+/// A connection that inflated a message before.
+fn warmed(config: Config) -> (Connection, BytesMut) {
+    let mut ws = client(config);
+    let mut input = BytesMut::with_capacity(4 << 20);
+    assert_eq!(feed(&mut ws, &mut input, &unmasked(0xc1, &HELLO)), [text("Hello")]);
+    (ws, input)
+}
+
+/// Feeds frames of a message and asserts that they end with 1009 within the limit and 64 KiB.
+fn explodes(config: Config, frames: &[u8]) {
+    let limit = config.max_message;
+    let (mut ws, mut input) = warmed(config);
+    input.extend_from_slice(frames);
+    let (asked, events) = asked_for(|| feed(&mut ws, &mut input, b""));
+    let Some(Event::Closed(closed)) = events.last() else { panic!("{events:?}") };
+    assert_eq!(closed.code, CloseCode::MESSAGE_TOO_BIG);
+    assert!(asked <= limit + 64 * 1024, "{asked} bytes for {limit}");
+}
+
+// R7692-7.2.2-h, RT-21
+#[test]
+fn rt_21_bomb_in_one_frame_is_1009_within_the_limit() {
+    let _turn = turn();
+    let bomb = bomb();
+    for limit in [5, 1000, 1 << 16, 1 << 20, (1 << 20) + 1] {
+        explodes(config(|config| config.max_message = limit), &unmasked(0xc2, &bomb));
+    }
+}
+
+// R7692-7.2.2-h, RT-21
+#[test]
+fn rt_21_bomb_in_fragments_of_one_byte_is_1009_within_the_limit() {
+    let _turn = turn();
+    let mut frames = unmasked(0x42, &[]);
+    for octet in bomb() {
+        frames.extend(unmasked(0x00, &[octet]));
+    }
+    // Without an end, too.
+    let config = config(|config| config.max_fragments = usize::MAX);
+    explodes(config.clone(), &frames);
+    frames.extend(unmasked(0x80, &[]));
+    explodes(config, &frames);
+}
+
+// R7692-7.2.2-h, RT-21
+#[test]
+fn rt_21_many_small_bombs_hold_no_more_than_one() {
+    let _turn = turn();
+    let mut ext = client_for(
+        &plain().server_no_context_takeover(true).build().unwrap(),
+        "server_no_context_takeover",
+    );
+    let mut writer = server_for(&plain().build().unwrap(), "server_no_context_takeover");
+    let small = encoded(&mut *writer, &vec![0; 1 << 20]);
+    decoded(&mut *ext, &small).unwrap();
+    let (mut ws, mut input) = warmed(Config::default());
+    let (kept, ()) = kept(|| {
+        for _ in 0..64 {
+            let events = feed(&mut ws, &mut input, &unmasked(0xc2, &small));
+            assert!(matches!(events[..], [Event::Message(_)]));
+        }
+    });
+    assert!(kept <= 64 * 1024, "{kept}");
+}
+
+// R7692-7.2.2-h, RT-21
+#[test]
+fn rt_21_streamed_bomb_comes_in_chunks_of_bounded_size() {
+    let _turn = turn();
+    let bomb = bomb();
+    let mut ws = client(config(|config| config.receive = Receive::Streaming));
+    let mut input = BytesMut::from(&unmasked(0xc2, &bomb)[..]);
+    let mut total = 0;
+    loop {
+        let (asked, event) = asked_for(|| ws.poll_event(&mut input));
+        assert!(asked <= 256 * 1024, "{asked} bytes for one event");
+        match event {
+            Some(Event::Chunk(chunk)) => {
+                assert!(chunk.len() <= 64 * 1024);
+                total += chunk.len();
+            }
+            Some(Event::End) => break,
+            Some(_) => {}
+            None => panic!("it wants more"),
+        }
+    }
+    assert_eq!(total, 16 << 20);
+}
+
+// R7692-7.2.2-i, RT-22
+#[test]
+fn rt_22_million_empty_blocks_are_work_in_proportion() {
+    let _turn = turn();
+    // Stored blocks, fixed blocks, and blocks with BFINAL, behind each of which we start anew.
+    for block in [&[0x00, 0x00, 0x00, 0xff, 0xff][..], &[0x03, 0x00]] {
+        let time = |n: usize| {
+            let payload = block.repeat(n);
+            let mut ext = client_for(&plain().build().unwrap(), "");
+            let start = Instant::now();
+            assert_eq!(decoded(&mut *ext, &payload).unwrap(), b"");
+            assert_eq!(decoded(&mut *ext, &HELLO).unwrap(), b"Hello");
+            start.elapsed()
+        };
+        let (few, many) = (time(100_000), time(1_000_000));
+        assert!(many < 40 * few, "{few:?} and {many:?}");
+    }
+    // Through a connection.
+    let payload = [0x00, 0x00, 0x00, 0xff, 0xff].repeat(1_000_000);
+    let config = config(|config| config.max_frame = usize::MAX);
+    let events = feed(&mut client(config), &mut BytesMut::new(), &unmasked(0xc1, &payload));
+    assert_eq!(events, [text("")]);
+}
+
+// RT-22
+#[test]
+fn rt_22_million_empty_fragments_are_1008() {
+    let _turn = turn();
+    let mut wire = unmasked(0x41, &[]);
+    wire.extend(unmasked(0x00, &[]).repeat(1_000_000));
+    let (mut ws, mut input) = warmed(Config::default());
+    let events = feed(&mut ws, &mut input, &wire);
+    let Some(Event::Closed(closed)) = events.last() else { panic!("{events:?}") };
+    assert_eq!(closed.code, CloseCode::POLICY_VIOLATION);
+}
+
+// R7692-x-mem
+#[test]
+fn memory_is_known_lazy_and_given_back() {
+    let _turn = turn();
+    for bits in [9, 10, 12, 15] {
+        for level in [1, 3, 6, 9] {
+            let options = plain()
+                .level(level)
+                .server_max_window_bits(bits)
+                .client_max_window_bits(bits)
+                .build()
+                .unwrap();
+            let offer = format!("client_max_window_bits={bits}");
+            let (kept_idle, mut ext) = kept(|| server_for(&options, &offer));
+            assert!(kept_idle < 1024, "{kept_idle}");
+            assert!(ext.memory_usage() < 1024);
+
+            let (inflating, ()) = kept(|| {
+                decoded(&mut *ext, &HELLO).unwrap();
+            });
+            let said = ext.memory_usage();
+            near(said, kept_idle + inflating, "inflater");
+            assert!(inflating < 64 * 1024);
+
+            let (deflating, ()) = kept(|| {
+                encoded(&mut *ext, b"Hello");
+            });
+            near(ext.memory_usage(), kept_idle + inflating + deflating, "both");
+            let (parked, ()) = kept(|| ext.park());
+            assert!(kept_idle + inflating + deflating + parked < 2048);
+            // What is left is the plaintext.
+            assert_eq!(decoded(&mut *ext, &[0xf2, 0x00, 0x11, 0x00, 0x00]).unwrap(), b"Hello");
+            let data = noise(100_000, 1);
+            let mut writer = client_for(&options, &format!("server_max_window_bits={bits}"));
+            let payload = encoded(&mut *writer, &data);
+            assert_eq!(decoded(&mut *ext, &payload).unwrap(), data);
+            ext.park();
+            let usage = ext.memory_usage();
+            assert!(usage <= (1 << bits) + 1024, "{usage} parked, {bits} bits");
+        }
+    }
+}
+
+/// What is said is near what is.
+fn near(said: usize, is: isize, what: &str) {
+    let is = is as usize;
+    assert!(said.abs_diff(is) <= is / 50 + 1024, "{what}: {said} said, {is} held");
+}
+
+// R7692-x-pool
+#[test]
+fn parked_extension_knows_its_own_history_alone() {
+    let _turn = turn();
+    let options = plain().build().unwrap();
+    let mut ends: Vec<_> = (0..8).map(|_| client_for(&options, "")).collect();
+    decoded(&mut *ends[0], &HELLO).unwrap();
+    for end in &mut ends {
+        end.park();
+    }
+    let again = [0xf2, 0x00, 0x11, 0x00, 0x00];
+    assert_eq!(decoded(&mut *ends[0], &again).unwrap(), b"Hello");
+    for end in &mut ends[1..] {
+        let error = decoded(&mut **end, &again).unwrap_err();
+        assert_eq!(error.code(), CloseCode::INVALID_PAYLOAD);
+    }
+}
+
+// R7692-6-e
+#[test]
+fn connection_without_compressed_messages_makes_no_state() {
+    let _turn = turn();
+    let mut ws = client(Config::default());
+    let (asked, ()) = asked_for(|| {
+        ws.send_with("Hello", ws_core::extension::Compression::Never).unwrap();
+    });
+    written(&mut ws);
+    assert!(asked < 8 * 1024, "{asked}");
+}

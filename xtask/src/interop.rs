@@ -1,6 +1,7 @@
-//! `cargo xtask interop`: Python `websockets` and npm `ws` against the example, both ways round.
+//! `cargo xtask interop`: Python `websockets` and npm `ws` against the example, both ways round, and
+//! Python `websockets` with an extension of ours.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,12 @@ impl Options {
 
 /// Seven sizes of text and binary, whole and fragmented; four pings; four ways to close.
 const CASES: usize = 2 * 7 * 2 + 4 + 4;
+/// The server whose extension Python `websockets` speaks too.
+const CHECKSUM: Subject =
+    Subject { name: "x_crc32c", package: "ws-handshake", cases: &[], count: 0 };
+/// Seven sizes of text and binary, whole and fragmented; one of many messages; four ways to spoil a
+/// frame, whole and fragmented.
+const CHECKSUM_CASES: usize = 2 * 7 * 2 + 1 + 4 * 2;
 /// The longest that a script may take without a line; it stops a case after 20 s itself.
 const CASE: Duration = Duration::from_secs(60);
 
@@ -61,17 +68,41 @@ pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally>
             total += peer.as_server_for(subject, &program)?;
         }
     }
+    if options.binary.is_none() {
+        total += checksum(workspace, &scripts)?;
+    }
     Ok(total)
+}
+
+/// An extension of frame scope, spoken by an implementation that is not ours.
+fn checksum(workspace: &Workspace, scripts: &Path) -> Result<Tally> {
+    let peer = Peer {
+        name: "Python websockets with x-crc32c",
+        program: tools::python_with_websockets(workspace)?,
+        script: scripts.join("python_crc32c.py"),
+        modules: None,
+    };
+    let program = CHECKSUM.build(workspace, None)?;
+    peer.as_client_of_server(&CHECKSUM, &mut program.server_alone(), CHECKSUM_CASES)
 }
 
 impl Peer {
     fn as_client_of(&self, subject: &Subject, program: &Program) -> Result<Tally> {
-        let mut server = Running::start(subject.name, &mut program.server(), None)?;
+        self.as_client_of_server(subject, &mut program.server(), CASES)
+    }
+
+    fn as_client_of_server(
+        &self,
+        subject: &Subject,
+        server: &mut Command,
+        cases: usize,
+    ) -> Result<Tally> {
+        let mut server = Running::start(subject.name, server, None)?;
         let address = server.address()?;
         let mut command = self.command();
         command.arg("client").arg(format!("ws://{address}"));
         let what = format!("{} as client of {}", self.name, subject.name);
-        let tally = self.drive(&what, &mut command)?;
+        let tally = self.drive(&what, &mut command, cases)?;
         if server.is_running() {
             return Ok(tally);
         }
@@ -84,7 +115,7 @@ impl Peer {
     fn as_server_for(&self, subject: &Subject, program: &Program) -> Result<Tally> {
         let mut command = self.command();
         command.arg("server").args(program.client_words());
-        self.drive(&format!("{} as server of {}", self.name, subject.name), &mut command)
+        self.drive(&format!("{} as server of {}", self.name, subject.name), &mut command, CASES)
     }
 
     fn command(&self) -> Command {
@@ -93,9 +124,9 @@ impl Peer {
         command
     }
 
-    fn drive(&self, what: &str, command: &mut Command) -> Result<Tally> {
+    fn drive(&self, what: &str, command: &mut Command, cases: usize) -> Result<Tally> {
         let started = Instant::now();
-        println!("interop: {what}, {CASES} cases");
+        println!("interop: {what}, {cases} cases");
         let script = Running::start(what, command, None)?;
         let mut tally = Tally::default();
         while let Some(line) = script.line(Instant::now() + CASE)? {
@@ -111,9 +142,9 @@ impl Peer {
         let status = script.wait(Instant::now() + CASE)?;
         let seconds = started.elapsed().as_secs_f64();
         println!("  {what}: {tally}; {seconds:.1} s");
-        if tally.passed + tally.failed != CASES || status.success() != (tally.failed == 0) {
+        if tally.passed + tally.failed != cases || status.success() != (tally.failed == 0) {
             return Err(Failure::new(
-                format!("{what}: {tally} ({status}), but there are {CASES} cases"),
+                format!("{what}: {tally} ({status}), but there are {cases} cases"),
                 format!("see the messages above; {} must run every case", self.script.display()),
             ));
         }

@@ -138,6 +138,28 @@ fn small_message_does_not_keep_a_large_read_alive() {
     }
 }
 
+// R6455-10.4-a
+#[test]
+fn small_message_behind_a_header_that_came_before_does_not_keep_a_large_read_alive() {
+    for side in SIDES {
+        for len in [1, 32, 33, 100, 500] {
+            let mut ws = side.connection(Config::default());
+            let frame = side.incoming(BINARY, &pattern(len));
+            let header = frame.len() - len;
+            let mut input = BytesMut::from(&frame[..header]);
+            assert_eq!(ws.poll_event(&mut input), None);
+            let mut input = BytesMut::with_capacity(1 << 16);
+            input.extend_from_slice(&frame[header..]);
+            let buffer = input.as_ptr() as usize..input.as_ptr() as usize + (1 << 16);
+            let (heap, event) = measured(|| ws.poll_event(&mut input));
+            let message = message(event);
+            assert_eq!(message.as_bytes(), pattern(len));
+            assert!(!buffer.contains(&(message.as_bytes().as_ptr() as usize)));
+            assert!(heap.asked <= len + 64, "{len} bytes: {heap:?}");
+        }
+    }
+}
+
 #[test]
 fn large_payload_reaches_the_output_of_a_server_without_a_copy() {
     for len in [65_536, 1 << 20] {

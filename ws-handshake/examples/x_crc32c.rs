@@ -5,33 +5,25 @@
 //! one, fails the connection with 1007. No parameters.
 //!
 //! ```text
-//! $ cargo run --example x_crc32c -- 127.0.0.1:9001      # an echo server with the extension
+//! $ cargo run --example x_crc32c -- server 127.0.0.1:9001    # `own_io` with the extension
 //! listening on 127.0.0.1:9001
 //! ```
 //!
 //! The limit on frames counts what is on the wire: of a megabyte, four octets are for the checksum.
 
-use std::{
-    env,
-    error::Error,
-    io::{self, Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
-    thread,
-    time::Duration,
-};
+#[path = "own_io.rs"]
+#[allow(dead_code)]
+mod own_io;
 
-use bytes::BytesMut;
 use crc32c::{crc32c, crc32c_append};
 use ws_core::{
-    CloseCode, Closed, Config, Connection, Event, Extension, ExtensionFactory, Role,
+    CloseCode, Extension, ExtensionFactory,
     extension::{
         Agreed, Chunk, ExtensionError, Mark, MessageInfo, NegotiationError, Params, Progress, Rsv,
         RsvClaim, Scope, Sink,
     },
 };
-use ws_handshake::{
-    AcceptOptions, ExtensionSet, RequestReader, Upgrade, write_response, write_response_head,
-};
+use ws_handshake::ExtensionSet;
 
 /// Negotiates `x-crc32c`. It has nothing to configure, so that one serves all connections.
 struct ChecksumFactory;
@@ -147,96 +139,14 @@ fn corrupt<T>(why: &'static str) -> Result<T, ExtensionError> {
     Err(ExtensionError::new(CloseCode::INVALID_PAYLOAD, why))
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let address = env::args().nth(1).ok_or("usage: x_crc32c ADDRESS")?;
-    let listener = TcpListener::bind(address)?;
-    let set = ExtensionSet::new().with(ChecksumFactory)?;
-    println!("listening on {}", listener.local_addr()?);
-    for stream in listener.incoming() {
-        let set = set.clone();
-        thread::spawn(move || match stream.and_then(|stream| serve(stream, &set)) {
-            Ok(Some(closed)) => {
-                println!("closed by {:?}: {} {}", closed.by, closed.code, closed.reason);
-            }
-            Ok(None) => {}
-            Err(error) => println!("lost: {error}"),
-        });
-    }
-    Ok(())
-}
-
-/// The opening handshake, the echo, and a close without a reset; more of it in `own_io`.
-fn serve(mut stream: TcpStream, set: &ExtensionSet) -> io::Result<Option<Closed>> {
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let (mut input, mut head) = (BytesMut::new(), BytesMut::new());
-    let mut reader = RequestReader::default();
-    let answer = loop {
-        match reader.read(&mut input) {
-            Ok(None) if read(&mut stream, &mut input)? == 0 => return Ok(None),
-            Ok(None) => {}
-            Ok(Some(request)) => {
-                let options = AcceptOptions::new().extensions(set);
-                break Upgrade::inspect(&request)
-                    .and_then(|upgrade| upgrade.accept(&options).map_err(Into::into));
-            }
-            Err(rejection) => break Err(rejection),
-        }
-    };
-    let closed = match answer {
-        Ok(accepted) => {
-            println!("{}", accepted.report);
-            write_response_head(&accepted.response, &mut head);
-            stream.write_all(&head)?;
-            let ws = Connection::new(Role::Server, Config::default(), accepted.extensions);
-            echo(ws, &mut stream, &mut input)?
-        }
-        Err(rejection) => {
-            write_response(&rejection.into_response(), &mut head);
-            stream.write_all(&head)?;
-            None
-        }
-    };
-    stream.shutdown(Shutdown::Write)?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    io::copy(&mut stream.take(64 * 1024), &mut io::sink()).ok();
-    Ok(closed)
-}
-
-fn echo(
-    mut ws: Connection,
-    stream: &mut TcpStream,
-    input: &mut BytesMut,
-) -> io::Result<Option<Closed>> {
-    let mut end = None;
-    loop {
-        while let Some(event) = ws.poll_event(input) {
-            match event {
-                Event::Message(message) => ws.send(message).map_err(io::Error::other)?,
-                Event::Closed(closed) => end = Some(closed),
-                _ => {}
-            }
-        }
-        ws.write_to(stream)?;
-        if ws.is_closed() {
-            return Ok(end);
-        }
-        if read(stream, input)? == 0 {
-            ws.input_ended();
-        }
-    }
-}
-
-fn read(stream: &mut TcpStream, input: &mut BytesMut) -> io::Result<usize> {
-    let mut buffer = [0; 16 * 1024];
-    let n = stream.read(&mut buffer)?;
-    input.extend_from_slice(&buffer[..n]);
-    Ok(n)
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    own_io::run(&ExtensionSet::new().with(ChecksumFactory)?)
 }
 
 #[cfg(test)]
 mod tests {
-    use ws_core::{Extensions, Message, MessageKind};
+    use bytes::BytesMut;
+    use ws_core::{Config, Connection, Event, Extensions, Message, MessageKind, Role};
     use ws_handshake::{Limits, parse_extensions};
 
     use super::*;

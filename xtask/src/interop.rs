@@ -64,7 +64,7 @@ pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally>
     for subject in SUBJECTS {
         let program = subject.build(workspace, options.binary.as_deref())?;
         for peer in &peers {
-            total += peer.as_client_of(subject, &program)?;
+            total += peer.as_client_of(subject, &program, CASES)?;
             total += peer.as_server_for(subject, &program)?;
         }
     }
@@ -83,21 +83,12 @@ fn checksum(workspace: &Workspace, scripts: &Path) -> Result<Tally> {
         modules: None,
     };
     let program = CHECKSUM.build(workspace, None)?;
-    peer.as_client_of_server(&CHECKSUM, &mut program.server_alone(), CHECKSUM_CASES)
+    peer.as_client_of(&CHECKSUM, &program, CHECKSUM_CASES)
 }
 
 impl Peer {
-    fn as_client_of(&self, subject: &Subject, program: &Program) -> Result<Tally> {
-        self.as_client_of_server(subject, &mut program.server(), CASES)
-    }
-
-    fn as_client_of_server(
-        &self,
-        subject: &Subject,
-        server: &mut Command,
-        cases: usize,
-    ) -> Result<Tally> {
-        let mut server = Running::start(subject.name, server, None)?;
+    fn as_client_of(&self, subject: &Subject, program: &Program, cases: usize) -> Result<Tally> {
+        let mut server = Running::start(subject.name, &mut program.server(), None)?;
         let address = server.address()?;
         let mut command = self.command();
         command.arg("client").arg(format!("ws://{address}"));

@@ -67,13 +67,6 @@ impl Program {
         command
     }
 
-    /// `PROGRAM 127.0.0.1:0`, which prints `listening on ADDRESS`: an example that is a server alone.
-    pub(crate) fn server_alone(&self) -> Command {
-        let mut command = tied(&self.path);
-        command.arg("127.0.0.1:0");
-        command
-    }
-
     /// `PROGRAM client [limits] URL`, which echoes until the server closes.
     pub(crate) fn client(&self, url: &str) -> Command {
         let mut command = tied(&self.path);

@@ -51,7 +51,8 @@ const PONG_UNTIL: usize = 64 * 1024;
 ///
 /// # In, out, commands, looks
 /// - in: [`poll_event`](Self::poll_event) until it returns `None`, [`input_ended`](Self::input_ended)
-/// - out: [`poll_output`](Self::poll_output) until it returns `None`, or `write_to`
+/// - out: [`poll_output`](Self::poll_output) until it returns `None` and nothing
+///   [is left to encode](Self::has_more_to_encode), or `write_to`
 /// - commands: [`send`](Self::send), [`ping`](Self::ping), [`close`](Self::close), …
 /// - looks: `is_…`, [`unfinished`](Self::unfinished), [`memory_usage`](Self::memory_usage)
 ///
@@ -349,7 +350,7 @@ impl Connection {
         matches!(self.life, Life::CloseSent)
     }
 
-    /// Whether messages can be sent: neither closed nor about to be.
+    /// Whether neither end has begun to close. After [`Event::Closing`] messages can still be sent.
     pub fn is_open(&self) -> bool {
         matches!(self.life, Life::Open)
     }

@@ -132,7 +132,7 @@ impl Sender {
     ) -> Result<(), ChainError> {
         if cx.stack.is_empty() {
             // RFC 6455 §5.4: "An unfragmented message consists of a single frame with the FIN bit
-            // set and an opcode other than 0."
+            // set (Section 5.2) and an opcode other than 0."
             cx.push_plain(message.kind().into(), message.into_payload(), Last::Yes);
             return Ok(());
         }

@@ -13,7 +13,9 @@ use limits_support::{
     feed, pattern, written,
 };
 use ws_core::{
-    CloseCode, Config, Connection, Event, Extensions, Message, MessageKind, Receive, UNLIMITED,
+    CloseCode, Config, Connection, Event, Extension, Extensions, Message, MessageKind, Receive,
+    UNLIMITED,
+    extension::{Chunk, ExtensionError, Mark, MessageInfo, Progress, Rsv, RsvClaim, Scope, Sink},
 };
 
 fn message(event: Option<Event>) -> Message {
@@ -134,6 +136,28 @@ fn small_message_does_not_keep_a_large_read_alive() {
             assert!(heap.asked <= len + 64, "{len} bytes: {heap:?}");
             drop(input);
             assert_eq!(message.as_bytes(), pattern(len));
+        }
+    }
+}
+
+// R6455-10.4-a
+#[test]
+fn small_message_behind_a_header_that_came_before_does_not_keep_a_large_read_alive() {
+    for side in SIDES {
+        for len in [1, 32, 33, 100, 500] {
+            let mut ws = side.connection(Config::default());
+            let frame = side.incoming(BINARY, &pattern(len));
+            let header = frame.len() - len;
+            let mut input = BytesMut::from(&frame[..header]);
+            assert_eq!(ws.poll_event(&mut input), None);
+            let mut input = BytesMut::with_capacity(1 << 16);
+            input.extend_from_slice(&frame[header..]);
+            let buffer = input.as_ptr() as usize..input.as_ptr() as usize + (1 << 16);
+            let (heap, event) = measured(|| ws.poll_event(&mut input));
+            let message = message(event);
+            assert_eq!(message.as_bytes(), pattern(len));
+            assert!(!buffer.contains(&(message.as_bytes().as_ptr() as usize)));
+            assert!(heap.asked <= len + 64, "{len} bytes: {heap:?}");
         }
     }
 }
@@ -330,6 +354,59 @@ fn idle_connection_with_an_extension_holds_only_the_extension() {
         });
         assert_eq!(heap.live, 0, "{side:?}");
         assert_eq!(ws.memory_usage(), 0);
+    }
+}
+
+/// Asks for room as a decompressor does that does not know how much it will write.
+struct Roomy;
+
+impl Extension for Roomy {
+    fn claim(&self) -> RsvClaim {
+        RsvClaim::FirstFrame(Rsv::RSV1)
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Message
+    }
+
+    fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
+        Ok(Mark::Marked)
+    }
+
+    fn encode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        self.decode(input, out)
+    }
+
+    fn decode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        let n = out.fill(16 * 1024, |room| {
+            let n = room.len().min(input.len());
+            room[..n].copy_from_slice(&input.data()[..n]);
+            n
+        });
+        input.consume(n);
+        Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
+    }
+}
+
+// R6455-10.4-a
+#[test]
+fn decoded_message_does_not_keep_room_that_its_extension_did_not_fill() {
+    for side in SIDES {
+        for len in [33, 100, 5000, 50_000] {
+            let mut ws = side.connection_with(Config::default(), only("roomy", Roomy));
+            let frame = side.incoming(BINARY | 0x40, &pattern(len));
+            let (heap, events) = measured(|| feed(&mut ws, &frame));
+            assert!(heap.live < 4 * len as isize + 256, "{len} bytes: {heap:?}");
+            assert_eq!(message(events.into_iter().next()).as_bytes(), pattern(len));
+        }
     }
 }
 

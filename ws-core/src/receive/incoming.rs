@@ -115,7 +115,14 @@ impl Incoming {
     /// The whole message, checked before.
     pub(super) fn finish(self, payload: Option<Payload>) -> Message {
         let text = self.is_text();
-        let payload = payload.unwrap_or_else(|| self.buffer.into());
+        let payload = payload.unwrap_or_else(|| {
+            let mut buffer = self.buffer;
+            // An extension may have asked for far more room than it filled.
+            if buffer.len() < buffer.capacity() / 4 {
+                buffer.shrink_to_fit();
+            }
+            buffer.into()
+        });
         if text { Message::Text(Text::checked(payload)) } else { Message::Binary(payload) }
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn gather(
 ) -> Result<DataStep, Fault> {
     let remaining = usize::try_from(frame.remaining()).unwrap_or(usize::MAX);
     let alone = frame.header.fin && frame.received == 0 && message.frames == 1;
-    if alone && remaining > 0 && input.len() >= remaining {
+    if alone && remaining > 0 && input.len() >= remaining && !pins_too_much(input, remaining) {
         // All of the message lies in the input: it is kept there, and only looked at in steps.
         frame.piece = input.split_to(remaining);
         frame.received = frame.header.len;
@@ -130,9 +130,14 @@ pub(super) fn take_payload(
     take_slice(input, len).into()
 }
 
+/// Whether a slice of `len` bytes would keep too large a buffer alive.
+fn pins_too_much(input: &BytesMut, len: usize) -> bool {
+    len.saturating_mul(PINNED_AT_MOST) < input.capacity()
+}
+
 /// Takes bytes off the input: a slice of it, or a copy where a slice would pin too much.
 fn take_slice(input: &mut BytesMut, len: usize) -> Bytes {
-    if len.saturating_mul(PINNED_AT_MOST) < input.capacity() {
+    if pins_too_much(input, len) {
         let copy = Bytes::copy_from_slice(input.get(..len).unwrap_or_default());
         input.advance(len);
         copy

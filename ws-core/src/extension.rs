@@ -130,8 +130,8 @@ impl core::error::Error for NegotiationError {}
 ///
 /// The engine calls, for every unit (a message, or a frame for [`Scope::Frame`]):
 /// `begin_encode`, then `encode` until it returns [`Progress::Done`] for the chunk that
-/// [ends the unit](Chunk::is_last); likewise `begin_decode` and `decode`, or `begin_unmarked` alone. Encoding and decoding of
-/// one connection may interleave.
+/// [ends the unit](Chunk::is_last); likewise `begin_decode` and `decode`, or `begin_unmarked` alone.
+/// Encoding and decoding of one connection may interleave.
 pub trait Extension: Send {
     /// The RSV bits of this accepted configuration. Asked once, when the stack is built.
     fn claim(&self) -> RsvClaim;

@@ -1,0 +1,395 @@
+//! The ten points of the extension contract, each with an extension that breaks it: the engine stops
+//! it and does not trust it. `extension_contract` and `extension_faults` have what an extension may
+//! count on and the codes of its failures; what breaks the ninth point breaks a negotiation, and the
+//! tests of `ws-handshake` have it.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use bytes::BytesMut;
+use support::{
+    KEY, binary, config,
+    extensions::{
+        Log, RSV1, RSV2, RSV3_EVERY, Spy, Stutter, add_one, marker, server_of, server_of_with,
+        xor_55,
+    },
+    fails, feed, frames, masked, receive, text, written,
+};
+use ws_core::{
+    Config, Connection, Event, Extension, Extensions, Fault, MessageKind, Role,
+    extension::{
+        Chunk, Compression, ExtensionError, Mark, MessageInfo, Progress, Rsv, RsvClaim, Scope,
+        Sink, StackError,
+    },
+};
+
+/// Answers otherwise the second time it is asked.
+struct Turncoat {
+    claims: [RsvClaim; 2],
+    scopes: [Scope; 2],
+    asked: [AtomicUsize; 2],
+}
+
+impl Turncoat {
+    fn boxed(claims: [RsvClaim; 2], scopes: [Scope; 2]) -> Box<dyn Extension> {
+        Box::new(Self { claims, scopes, asked: Default::default() })
+    }
+}
+
+impl Extension for Turncoat {
+    fn claim(&self) -> RsvClaim {
+        self.claims[self.asked[0].fetch_add(1, Ordering::Relaxed).min(1)]
+    }
+
+    fn scope(&self) -> Scope {
+        self.scopes[self.asked[1].fetch_add(1, Ordering::Relaxed).min(1)]
+    }
+
+    fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
+        Ok(Mark::Marked)
+    }
+
+    fn encode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        out.write_from(input);
+        Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
+    }
+
+    fn decode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        self.encode(input, out)
+    }
+}
+
+const ANY: Scope = Scope::Message;
+
+// R6455-5.8-a
+#[test]
+fn point_1_claim_that_changes_behind_the_stack_wins_no_bit_of_another() {
+    let mut stack = Extensions::none();
+    stack.push("x-first", marker(RSV1, ANY).boxed()).unwrap();
+    // It asks for a free bit, and for the other one's when it is in.
+    stack.push("x-second", Turncoat::boxed([RSV2, RSV1], [ANY; 2])).unwrap();
+    assert_eq!(stack.claimed(), Rsv::RSV1 | Rsv::RSV2);
+    // What it let go of by then is not free either.
+    let error = stack.push("x-third", marker(RSV2, ANY).boxed()).unwrap_err();
+    assert!(matches!(error, StackError::Clash { bits: Rsv::RSV2, .. }));
+    let mut ws = Connection::new(Role::Server, Config::default(), stack);
+    ws.send_with("a", Compression::Never).unwrap();
+    assert_eq!(written(&mut ws), b"\xa1\x01a", "RSV1 is the first one's, which did not mark");
+}
+
+/// Says that it leaves a message alone, and would transform it all the same.
+struct Pretender;
+
+impl Extension for Pretender {
+    fn claim(&self) -> RsvClaim {
+        RSV1
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Message
+    }
+
+    fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
+        Ok(Mark::Unmarked)
+    }
+
+    fn encode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        input.consume(usize::MAX);
+        // With a header of its own making.
+        out.write(b"\xf1\x00");
+        Ok(Progress::Done)
+    }
+
+    fn decode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        self.encode(input, out)
+    }
+}
+
+// R6455-5.2-b
+#[test]
+fn point_2_extension_transforms_nothing_that_is_unmarked_and_sets_no_bit_itself() {
+    let new = || server_of(vec![Box::new(Pretender), add_one(RSV2, ANY).boxed()]);
+    let mut ws = new();
+    ws.send("Hello").unwrap();
+    assert_eq!(written(&mut ws), b"\xa1\x05Ifmmp");
+    let seen = receive(new, &masked(0xa1, KEY, b"Ifmmp"));
+    assert_eq!(seen.events, [text("Hello")]);
+    // A claim that grows later puts no further bit on the wire, and lets none in.
+    let claims = [RSV2, RsvClaim::EveryFrame(Rsv::ALL)];
+    let new = || server_of(vec![Turncoat::boxed(claims, [ANY; 2])]);
+    let mut ws = new();
+    ws.send("a").unwrap();
+    assert_eq!(written(&mut ws), b"\xa1\x01a");
+    let failed = fails(new, &masked(0xf1, KEY, b"a"));
+    assert_eq!(failed.fault, Fault::ReservedBits(Rsv::RSV1 | Rsv::RSV3));
+    // What it writes is payload, whatever it looks like.
+    let mut ws = server_of(vec![Stutter::boxed(RSV1, 1)]);
+    ws.send(b"\xf1\x00".to_vec()).unwrap();
+    assert_eq!(written(&mut ws), b"\xc2\x03\xf1\x00.");
+}
+
+// R6455-5.2-b, R6455-5.2-c
+#[test]
+fn point_3_claim_of_all_bits_opens_neither_control_frames_nor_reserved_opcodes() {
+    for claim in [RsvClaim::EveryFrame(Rsv::ALL), RsvClaim::FirstFrame(Rsv::ALL)] {
+        for scope in [Scope::Message, Scope::WholeMessage, Scope::Frame] {
+            let log = Log::default();
+            let new =
+                || server_of(vec![Box::new(Spy { claim, scope, log: Arc::clone(&log) }) as Box<_>]);
+            for opcode in 0x3..=0xf_u8 {
+                for bits in (0x10..=0x70).step_by(0x10) {
+                    let failed = fails(new, &masked(0x80 | bits | opcode, KEY, b""));
+                    assert_eq!((failed.code, failed.octets), (1002, 1), "{opcode:x} {bits:x}");
+                }
+            }
+            // Some of the claimed bits are not the mark.
+            for bits in (0x10..0x70).step_by(0x10) {
+                let failed = fails(new, &masked(0x82 | bits, KEY, b""));
+                assert_eq!((failed.code, failed.octets), (1002, 1), "{bits:x}");
+            }
+            assert_eq!(*log.lock().unwrap(), [""; 0]);
+        }
+    }
+}
+
+// R6455-9.1-i
+#[test]
+fn point_4_scope_that_changes_behind_the_stack_changes_no_place_in_the_order() {
+    for scopes in [[Scope::Message, Scope::Frame], [Scope::Message, Scope::WholeMessage]] {
+        let new = || {
+            server_of(vec![
+                add_one(RSV1, ANY).boxed(),
+                Turncoat::boxed([RsvClaim::None; 2], scopes),
+                xor_55(RSV2, ANY).boxed(),
+            ])
+        };
+        let mut ws = new();
+        ws.send("Hello").unwrap();
+        assert_eq!(written(&mut ws), b"\xe1\x05\x1c\x33\x38\x38\x25");
+        let seen = receive(new, &masked(0xe1, KEY, b"\x1c\x33\x38\x38\x25"));
+        assert_eq!(seen.events, [text("Hello")]);
+    }
+}
+
+// R6455-6.2-c
+#[test]
+fn point_5_extension_of_frame_scope_cannot_slip_in_front_of_one_of_message_scope() {
+    // It says that it works on messages once it is in.
+    for later in [Scope::Message, Scope::WholeMessage] {
+        let mut stack = Extensions::none();
+        stack.push("x-frames", Turncoat::boxed([RSV3_EVERY; 2], [Scope::Frame, later])).unwrap();
+        let error = stack.push("x-messages", marker(RSV1, ANY).boxed()).unwrap_err();
+        assert!(matches!(error, StackError::FrameScope { .. }));
+        // And goes on to be shown frames.
+        let config = config(|config| config.max_sent_frame = 1);
+        let mut ws = Connection::new(Role::Server, config, stack);
+        ws.send("ab").unwrap();
+        assert_eq!(written(&mut ws), b"\x11\x01a\x90\x01b");
+    }
+}
+
+/// Makes a million octets of one. Of the first octet that is left, so many were written.
+struct Bomb(RsvClaim, Scope, usize);
+
+impl Extension for Bomb {
+    fn claim(&self) -> RsvClaim {
+        self.0
+    }
+
+    fn scope(&self) -> Scope {
+        self.1
+    }
+
+    fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
+        Ok(Mark::Marked)
+    }
+
+    fn encode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        while let Some(octet) = input.data().first() {
+            self.2 += out.write(&vec![*octet; (1 << 20) - self.2]);
+            if self.2 < 1 << 20 {
+                return Ok(Progress::Full);
+            }
+            self.2 = 0;
+            input.consume(1);
+        }
+        Ok(Progress::Done)
+    }
+
+    fn decode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        self.encode(input, out)
+    }
+}
+
+// R6455-10.4-a
+#[test]
+fn point_6_bombs_in_a_row_are_bounded_together() {
+    let rows: [[Scope; 3]; 4] = [
+        [Scope::Message; 3],
+        [Scope::WholeMessage, Scope::Message, Scope::Message],
+        [Scope::Message, Scope::WholeMessage, Scope::Frame],
+        [Scope::Frame; 3],
+    ];
+    for scopes in rows {
+        let new = || {
+            let claims = [RSV1, RSV2, RSV3_EVERY];
+            let row = claims.into_iter().zip(scopes);
+            let config = config(|config| {
+                config.max_frame = 100_000;
+                config.max_message = 100_000;
+            });
+            server_of_with(
+                config,
+                row.map(|(claim, scope)| Box::new(Bomb(claim, scope, 0)) as Box<_>).collect(),
+            )
+        };
+        let mut ws = new();
+        let mut input = BytesMut::from(&masked(0xf2, KEY, b"aaa")[..]);
+        let mut most = 0;
+        let closed = loop {
+            match ws.poll_event(&mut input) {
+                Some(Event::Closed(closed)) => break closed,
+                Some(_) => most = most.max(ws.memory_usage()),
+                None => panic!("{scopes:?}: it waits for more"),
+            }
+        };
+        assert_eq!(closed.code.get(), 1009, "{scopes:?}");
+        assert!(most <= 512 * 1024, "{scopes:?}: {most} octets were held");
+    }
+}
+
+/// Leaves everything out, or says something of its own in every call.
+struct Inventive(&'static [u8]);
+
+impl Extension for Inventive {
+    fn claim(&self) -> RsvClaim {
+        RsvClaim::None
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Message
+    }
+
+    fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
+        Ok(Mark::Marked)
+    }
+
+    fn encode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        input.consume(usize::MAX);
+        out.write(self.0);
+        Ok(Progress::Done)
+    }
+
+    fn decode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        self.encode(input, out)
+    }
+}
+
+// R6455-6.2-c
+#[test]
+fn point_7_extension_neither_loses_nor_adds_a_message() {
+    for said in [&b""[..], b"\x81\x00"] {
+        let new = || server_of(vec![Box::new(Inventive(said))]);
+        let mut ws = new();
+        for message in ["", "one", "two"] {
+            ws.send(message).unwrap();
+        }
+        let sent = frames(&written(&mut ws));
+        let ends: Vec<bool> = sent.iter().map(|frame| frame.first & 0x80 != 0).collect();
+        assert_eq!(ends, [true; 3]);
+        assert!(sent.iter().all(|frame| frame.first == 0x81 && frame.payload == said));
+        let mut ws = new();
+        let wire = [masked(0x82, KEY, b""), masked(0x82, KEY, b"one"), masked(0x82, KEY, b"two")];
+        let events = feed(&mut ws, &mut BytesMut::new(), &wire.concat());
+        assert_eq!(events, [binary(said), binary(said), binary(said)]);
+    }
+    // Text stays text: what an extension makes of it is judged like what a peer sends.
+    let failed = fails(|| server_of(vec![Box::new(Inventive(b"\xff"))]), &masked(0x81, KEY, b"a"));
+    assert_eq!((failed.fault, failed.code), (Fault::InvalidUtf8, 1007));
+}
+
+// R6455-5.8-a
+#[test]
+fn point_8_extension_that_was_refused_costs_nothing_and_is_never_called() {
+    let log = Log::default();
+    let spy = |claim, scope| Box::new(Spy { claim, scope, log: Arc::clone(&log) });
+    let mut stack = Extensions::none();
+    assert_eq!((stack.is_empty(), stack.memory_usage()), (true, 0));
+    stack.push("x-frames", marker(RSV3_EVERY, Scope::Frame).boxed()).unwrap();
+    stack.push("x-clash", spy(RSV3_EVERY, Scope::Frame)).unwrap_err();
+    stack.push("x-place", spy(RSV1, Scope::Message)).unwrap_err();
+    assert_eq!(Arc::strong_count(&log), 1, "they are gone");
+    assert_eq!((stack.len(), stack.claimed()), (1, Rsv::RSV3));
+    let mut ws = Connection::new(Role::Server, Config::default(), stack);
+    ws.send("a").unwrap();
+    ws.park();
+    assert_eq!(written(&mut ws), b"\x91\x01a");
+    assert_eq!(*log.lock().unwrap(), [""; 0]);
+}
+
+// R6455-6.1-e
+#[test]
+fn point_10_hint_reaches_every_extension_whatever_those_before_it_made_of_it() {
+    for hint in [Compression::Auto, Compression::Never, Compression::Always] {
+        let logs = [(); 4].map(|()| Log::default());
+        let scopes = [Scope::Message, Scope::WholeMessage, Scope::Message, Scope::Frame];
+        let claims = [RsvClaim::None, RSV1, RSV2, RSV3_EVERY];
+        let spies = logs.iter().zip(scopes).zip(claims).map(|((log, scope), claim)| {
+            Box::new(Spy { claim, scope, log: Arc::clone(log) }) as Box<dyn Extension>
+        });
+        // The first changes the data whatever the hint says, and by it the length.
+        let deaf = Stutter::boxed(RsvClaim::None, 2);
+        let mut ws = server_of_with(
+            config(|config| config.max_sent_frame = 3),
+            std::iter::once(deaf).chain(spies).collect(),
+        );
+        ws.send_with("abc", hint).unwrap();
+        ws.start_message_with(MessageKind::Binary, hint).unwrap();
+        ws.send_chunk(b"a").unwrap();
+        ws.finish_message(b"b").unwrap();
+        written(&mut ws);
+        for log in logs {
+            let log = log.lock().unwrap();
+            let told = log.iter().filter(|line| line.starts_with("send"));
+            assert!(told.clone().count() >= 2);
+            assert!(told.clone().all(|line| line.ends_with(&format!("{hint:?}"))), "{log:?}");
+        }
+    }
+}

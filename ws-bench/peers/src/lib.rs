@@ -1,5 +1,7 @@
 //! Other WebSocket libraries on the workloads of `ws-bench`.
 
+#![forbid(unsafe_code)]
+
 use std::io::{Read, Result, Write};
 
 use tungstenite::{Message, WebSocket, protocol::Role};

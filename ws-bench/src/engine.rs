@@ -1,7 +1,7 @@
 //! The engine alone, in memory: parsing what a client sent, and writing what a server sends.
 
 use bytes::{Buf, BytesMut};
-use ws_core::{Config, Connection, Event, Extensions, Message, Role, apply_mask};
+use ws_core::{Config, Connection, Event, Extensions, Message, Outgoing, Role, apply_mask};
 
 /// Sizes of messages in bytes, and how many of them make one batch.
 pub const SIZES: [(usize, usize); 3] = [(20, 256), (1024, 64), (65_536, 8)];
@@ -67,7 +67,7 @@ pub fn write(ws: &mut Connection, message: &Message, count: usize) -> usize {
         ws.send(message.clone()).expect("the connection is open");
     }
     let mut written = 0;
-    while let Some(output) = ws.poll_output() {
+    while let Outgoing::Write(output) = ws.poll_output() {
         let n = output.chunk().len();
         output.advance(n);
         written += n;

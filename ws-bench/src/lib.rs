@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod engine;
+pub mod pass_through;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

@@ -11,7 +11,9 @@ pub const UNLIMITED: usize = usize::MAX;
 pub struct Config {
     /// Bytes of payload in one received frame, as on the wire. Default 1 MiB.
     ///
-    /// A frame that announces more fails the connection with 1009 on its header. Does not apply to
+    /// A frame that announces more fails the connection with 1009 on its header. Compression makes
+    /// what cannot be compressed a little longer: where a peer may send such messages as long as
+    /// [`max_message`](Self::max_message), let this be larger by a thousandth. Does not apply to
     /// [`Receive::Streaming`], except to frames that an extension has to see whole.
     pub max_frame: usize,
     /// Bytes of one received message, after the extensions. Default 1 MiB.
@@ -29,8 +31,9 @@ pub struct Config {
     pub max_empty_fragments: usize,
     /// How messages are received. Default [`Receive::Messages`].
     pub receive: Receive,
-    /// Bytes of payload in one sent data frame. Default [`UNLIMITED`]: a message of any size is
-    /// one frame, where no extension makes it longer than is known in advance. Zero counts as one.
+    /// Bytes of payload in one sent data frame, before extensions of frame scope add theirs. Default
+    /// [`UNLIMITED`]: a message of any size is one frame, but behind an extension of message scope
+    /// frames have at most 64 KiB. Zero counts as one.
     pub max_sent_frame: usize,
 }
 

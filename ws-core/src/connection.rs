@@ -7,9 +7,9 @@ use alloc::boxed::Box;
 use bytes::{Buf, BytesMut};
 
 use crate::{
-    CloseCode, Closed, Config, Event, FrameObserver, Message, MessageKind, Opcode, Output, Payload,
-    Role, SendError, Unfinished,
-    extension::{ChainError, Compression, Extensions},
+    CloseCode, Closed, Config, Event, FrameObserver, Message, MessageKind, Opcode, Outgoing,
+    Output, Payload, Role, SendError, Unfinished,
+    extension::{ChainError, Compression, Direction, Extensions},
     frame::MAX_CONTROL_PAYLOAD,
     observer::Observer,
     receive::{self, Received, Receiver},
@@ -51,8 +51,7 @@ const PONG_UNTIL: usize = 64 * 1024;
 ///
 /// # In, out, commands, looks
 /// - in: [`poll_event`](Self::poll_event) until it returns `None`, [`input_ended`](Self::input_ended)
-/// - out: [`poll_output`](Self::poll_output) until it returns `None` and nothing
-///   [is left to encode](Self::has_more_to_encode), or `write_to`
+/// - out: [`poll_output`](Self::poll_output) until it returns [`Outgoing::Idle`], or `write_to`
 /// - commands: [`send`](Self::send), [`ping`](Self::ping), [`close`](Self::close), …
 /// - looks: `is_…`, [`unfinished`](Self::unfinished), [`memory_usage`](Self::memory_usage)
 ///
@@ -138,7 +137,10 @@ impl Connection {
             }
             Ok(Received::Close { code, reason }) => Some(self.close_received(code, reason)),
             Ok(Received::Starved) if self.input_ended => Some(self.lost()),
-            Ok(Received::Starved) => None,
+            Ok(Received::Starved) => {
+                self.stack.release(Direction::Decode);
+                None
+            }
             Err(fault) => Some(self.faulted(fault)),
         }
     }
@@ -153,12 +155,11 @@ impl Connection {
 
     // Out
 
-    /// What is to be written, or `None` if there is nothing now.
+    /// What is to be written, until it says [`Outgoing::Idle`].
     ///
     /// Also encodes what was queued and left to do, at most 64 KiB of work and no more than 64 KiB
-    /// ahead of the writer; where [`has_more_to_encode`](Self::has_more_to_encode), call again after
-    /// `None`, too.
-    pub fn poll_output(&mut self) -> Option<&mut Output> {
+    /// ahead of the writer.
+    pub fn poll_output(&mut self) -> Outgoing<'_> {
         // First, because encoding fills the output up again.
         if let Some(payload) = self.owed.take() {
             self.answer_ping(&payload);
@@ -168,7 +169,14 @@ impl Connection {
         {
             self.fail_encoding(error);
         }
-        if self.output.is_empty() { None } else { Some(&mut self.output) }
+        if !self.output.is_empty() {
+            Outgoing::Write(&mut self.output)
+        } else if self.sender.has_work() {
+            Outgoing::Yield
+        } else {
+            self.stack.release(Direction::Encode);
+            Outgoing::Idle
+        }
     }
 
     /// Writes out everything to a blocking writer.
@@ -178,10 +186,10 @@ impl Connection {
     #[cfg(feature = "std")]
     pub fn write_to(&mut self, writer: &mut impl std::io::Write) -> std::io::Result<()> {
         loop {
-            if let Some(output) = self.poll_output() {
-                output.write_to(writer)?;
-            } else if !self.has_more_to_encode() {
-                return writer.flush();
+            match self.poll_output() {
+                Outgoing::Write(output) => output.write_to(writer)?,
+                Outgoing::Yield => {}
+                Outgoing::Idle => return writer.flush(),
             }
         }
     }
@@ -361,7 +369,7 @@ impl Connection {
         self.owed.is_some()
     }
 
-    /// Whether queued messages are not encoded yet: call [`poll_output`](Self::poll_output).
+    /// Whether queued messages are not encoded yet: [`poll_output`](Self::poll_output) will do it.
     pub fn has_more_to_encode(&self) -> bool {
         self.sender.has_work()
     }

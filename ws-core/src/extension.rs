@@ -1,45 +1,93 @@
 //! Extensions (RFC 6455 §9) and the contract that the engine keeps about the RSV bits.
 //!
-//! Two traits: an immutable [`ExtensionFactory`] negotiates in the opening handshake, the
-//! [`Extension`] that it makes transforms the messages of one connection. A [`Extensions`] stack
+//! Two traits: an immutable [`ExtensionFactory`] negotiates in the opening handshake, and the
+//! [`Extension`] that it makes transforms the messages of one connection. An [`Extensions`] stack
 //! holds what was agreed, in the order of the response header:
 //!
 //! ```text
-//!                sending: left to right            one connection's stack
-//!   application ─────────────────────────▶  [ first │ second │ … │ last ] ────▶ frames, wire
-//!               ◀─────────────────────────                                ◀────
-//!                receiving: right to left
+//!    Sec-WebSocket-Extensions: x-trace, permessage-deflate, x-crc32c
+//!
+//!                ┌─────────── messages ───────────┐        ┌── frames ──┐
+//!     send ────▶ │ x-trace │──▶│ permessage-      │──cut──▶│ x-crc32c   │──▶ header, ────▶ wire
+//!                │ no bit  │   │ deflate     RSV1 │        │ RSV2       │    masking
+//!  receive ◀──── │         │◀──│                  │◀─join──│            │◀── RSV check ◀─── wire
+//!                └────────────────────────────────┘        └────────────┘
+//!   application             engine: sets, checks and clears the bits, cuts and joins frames
 //! ```
 //!
-//! What an extension may count on, and what it cannot do, is written at the items below; in short:
+//! # Scope: what is transformed at a time
+//! [`Scope::Message`] sees a message as a stream of chunks that are cut anywhere, and must not let
+//! the cuts show: the same message gives the same output however it was fragmented or read.
+//! [`Scope::WholeMessage`] and [`Scope::Frame`] see the message, or the payload of one data frame,
+//! in one chunk, which the engine gathers. Extensions of frame scope stand nearer the wire than the
+//! others: a configuration or a response in which they do not is refused. Control frames are never
+//! shown to an extension.
 //!
-//! 1. Two extensions never share an RSV bit: such a stack cannot be built.
-//! 2. The engine sets, checks and clears the bits. An extension says [`Mark::Marked`] or
-//!    [`Mark::Unmarked`] before its first output; the data of an unmarked message is never shown to
-//!    an extension that claims a bit, which may only [refuse](Extension::begin_unmarked) it.
-//! 3. A bit that nobody claimed, a claimed bit on the wrong frame, or a bit on a control frame
-//!    fails the connection with 1002. Extensions never see control frames.
-//! 4. Outgoing data passes the stack in the order of the response header, incoming data in reverse.
-//! 5. For [`Scope::Message`] the cuts mean nothing: the same message gives the same output however
-//!    it was fragmented. [`Scope::Frame`] stands nearer the wire than the other two.
-//! 6. What is emitted or gathered is bounded by the message limit; a full [`Sink`] suspends the work.
-//! 7. One message maps to one message, and an [`ExtensionError`] carries its close code.
-//! 8. An empty stack costs nothing: no box, no virtual call, no copy.
+//! # Claim: which RSV bits
+//! [`RsvClaim`] names the bits of a configuration, and whether they stand on the first frame of a
+//! message or on every data frame. Two extensions never share a bit: such a stack cannot be built.
+//! A server declines the later one and says so in its report, a client fails the handshake and
+//! names both. A received bit that nobody claimed, a claimed bit on the wrong frame, or any bit on
+//! a control frame fails the connection with 1002.
+//!
+//! # Mark: whether a unit carries them
+//! Before any output, [`begin_encode`](Extension::begin_encode) answers [`Mark::Marked`] or
+//! [`Mark::Unmarked`]; the engine sets and clears the bits. The data of an unmarked unit is never
+//! shown to an extension that claims a bit, which may only
+//! [refuse it](Extension::begin_unmarked). An extension that claims none sees everything.
+//!
+//! # Order
+//! Outgoing data passes the stack in the order of the response header, which is the order in which
+//! the server registered its factories; incoming data in reverse. What authenticates or encrypts
+//! stands behind what compresses.
+//!
+//! # Budget and progress
+//! [`encode`](Extension::encode) and [`decode`](Extension::decode) take from a [`Chunk`] and write
+//! to a [`Sink`] with bounded room. They consume all input and say [`Progress::Done`], or say
+//! [`Progress::Full`] and are called again with new room: a bomb or a huge message cannot hold a
+//! thread, because a connection goes through 64 KiB at a time. Everything that is emitted or
+//! gathered on the receiving side counts against the limits on message and frame. `Full` without
+//! progress, or `Done` with input left, is a fault of the extension and fails the connection with
+//! 1011.
+//!
+//! # One to one
+//! One message maps to one message: an extension cannot drop, split or join them.
+//!
+//! # Errors
+//! A [`NegotiationError`] declines one offer, or fails a client's handshake; it names the parameter.
+//! An [`ExtensionError`] ends the connection with the close code that it carries; what was decoded
+//! before it is still judged. Neither takes the process with it, and an extension is not called
+//! again after its error, nor after it broke the contract.
+//!
+//! # Parking and sharing
+//! [`park`](Extension::park) asks a resting connection's extension to give back what can be rebuilt
+//! or forgotten; it is called between messages only, and what follows has to be the same as if it had
+//! not been. [`shared`](Extension::shared) offers an encoding that depends on the message alone, so
+//! that a broadcast is encoded once for many connections. Both are optional: the defaults keep
+//! everything and share nothing.
+//!
+//! # Cost
+//! An empty stack costs nothing: no box, no virtual call, no copy. A message that lies in one frame
+//! and passes one extension is copied once and allocates nothing of its own.
 
 mod chain;
 mod params;
 mod rsv;
+mod shared;
 mod stack;
 mod transfer;
 
-use alloc::{borrow::Cow, boxed::Box, vec::Vec};
+use alloc::{borrow::Cow, boxed::Box, sync::Arc, vec::Vec};
 use core::fmt;
+
+use bytes::Bytes;
 
 use crate::{CloseCode, MessageKind};
 
-pub(crate) use chain::{Chain, ChainError, ChainStatus, Direction};
+pub(crate) use chain::{Chain, ChainError, ChainStatus, Direction, Failure, Flow};
 pub use params::{Param, Params};
 pub use rsv::{Rsv, RsvClaim};
+pub use shared::{SharedEncoder, SharedKey};
 pub use stack::{Extensions, StackError};
 pub use transfer::{Chunk, Progress, Sink};
 
@@ -196,12 +244,28 @@ pub trait Extension: Send {
         out: &mut Sink<'_>,
     ) -> Result<Progress, ExtensionError>;
 
-    /// The connection rests: give back what can be rebuilt or forgotten. Called between messages only.
+    /// The connection rests: give back what can be rebuilt or forgotten. Called between messages
+    /// only; what comes after has to be encoded validly, and decoded as if there had been no rest.
     fn park(&mut self) {}
 
     /// Heap bytes that this extension holds now.
     fn memory_usage(&self) -> usize {
         0
+    }
+
+    /// A form of this outgoing message that does not depend on what this connection sent before,
+    /// and who encodes it. Servers alone ask, for messages that go to many.
+    ///
+    /// `None`, the default, sends the message through [`encode`](Self::encode).
+    fn shared(&self, message: &MessageInfo) -> Option<(SharedKey, Arc<dyn SharedEncoder>)> {
+        let _ = message;
+        None
+    }
+
+    /// The shared form of `plain` was sent on this connection, marked. What this extension remembers
+    /// of its own messages has to take that into account, as the peer's does.
+    fn sent_shared(&mut self, plain: &Bytes) {
+        let _ = plain;
     }
 }
 
@@ -263,9 +327,13 @@ pub enum Compression {
 
 /// An extension gave up on the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExtensionError {
+pub struct ExtensionError(Box<Reason>);
+
+/// Boxed, so that results without an error stay small.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Reason {
     code: CloseCode,
-    reason: Cow<'static, str>,
+    text: Cow<'static, str>,
 }
 
 impl ExtensionError {
@@ -273,18 +341,18 @@ impl ExtensionError {
     /// data. A code that may not be sent becomes [`CloseCode::INTERNAL_ERROR`].
     pub fn new(code: CloseCode, reason: impl Into<Cow<'static, str>>) -> Self {
         let code = if code.is_sendable() { code } else { CloseCode::INTERNAL_ERROR };
-        Self { code, reason: reason.into() }
+        Self(Box::new(Reason { code, text: reason.into() }))
     }
 
     /// The code that the connection fails with.
     pub fn code(&self) -> CloseCode {
-        self.code
+        self.0.code
     }
 }
 
 impl fmt::Display for ExtensionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)
+        f.write_str(&self.0.text)
     }
 }
 

@@ -58,7 +58,7 @@ pub use mask::apply_mask;
 pub use message::{Message, MessageKind};
 pub use observer::{FrameDirection, FrameObserver, ObservedFrame};
 pub use opcode::Opcode;
-pub use output::Output;
+pub use output::{Outgoing, Output};
 pub use payload::{InvalidUtf8, Payload, Text};
 pub use receive::Unfinished;
 pub use role::{MaskKeys, Role};

@@ -23,6 +23,19 @@ const FIRST_BUFFER: usize = 4096;
 /// Those that follow in the same burst. None is ever enlarged, so nothing is copied twice.
 const NEXT_BUFFER: usize = 16 * 1024;
 
+/// What [`Connection::poll_output`](crate::Connection::poll_output) tells.
+#[derive(Debug)]
+#[must_use]
+pub enum Outgoing<'a> {
+    /// Write this, as much as the transport takes.
+    Write(&'a mut Output),
+    /// The work allowed for one call is done, and nothing came of it yet: call again, after giving
+    /// others their turn. Happens with extensions alone.
+    Yield,
+    /// Everything is encoded and written.
+    Idle,
+}
+
 /// Bytes to be written to the peer, in order.
 ///
 /// Read it as a [`Buf`]: `chunk` or `chunks_vectored`, then `advance` by what was written. Holds no

@@ -28,6 +28,8 @@ enum Repr {
 struct Inline([u8; INLINE]);
 
 impl Payload {
+    pub(crate) const INLINE: usize = INLINE;
+
     /// No bytes.
     pub const fn new() -> Self {
         Self(Repr::Inline { len: 0, bytes: Inline([0; INLINE]) })

@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 use bytes::{Buf, BytesMut};
 
 use crate::{
-    CloseCode, Config, Event, Message, Opcode, Payload, Receive, Text, WORK_PER_CALL,
+    CloseCode, Config, Event, Message, MessageKind, Opcode, Payload, Receive, Text, WORK_PER_CALL,
     extension::{Extensions, Rsv},
     fault::Fault,
     frame::{self, FrameHeader},
@@ -64,11 +64,17 @@ struct DataFrame {
     checked: usize,
     /// Bytes of message data that came of it.
     data_len: u64,
-    /// Output of the extensions of frame scope on its way to those of message scope.
-    between: Vec<u8>,
-    between_done: bool,
+    between: Between,
     /// Whether the extensions are done with it.
     decoded: bool,
+}
+
+/// Output of the extensions of frame scope on its way to those of message scope.
+#[derive(Debug, Default)]
+struct Between {
+    bytes: Vec<u8>,
+    /// Whether that is all that the frame gave.
+    done: bool,
 }
 
 impl DataFrame {
@@ -80,8 +86,7 @@ impl DataFrame {
             piece: BytesMut::new(),
             checked: 0,
             data_len: 0,
-            between: Vec::new(),
-            between_done: false,
+            between: Between::default(),
             decoded: false,
         }
     }
@@ -151,10 +156,14 @@ impl Receiver {
         input: &mut BytesMut,
         cx: &mut Context<'_>,
     ) -> Result<Received, Fault> {
-        if let Some(message) = self.message_at_hand(input, cx)? {
+        let mut work = WORK_PER_CALL;
+        if cx.stack.is_empty() {
+            if let Some(message) = self.message_at_hand(input, cx)? {
+                return Ok(Received::Event(Event::Message(message)));
+            }
+        } else if let Some(message) = self.decode_at_hand(input, &mut work, cx)? {
             return Ok(Received::Event(Event::Message(message)));
         }
-        let mut work = WORK_PER_CALL;
         loop {
             let step = match &mut self.state {
                 State::Header => self.read_header(input, &mut work, cx)?,
@@ -215,7 +224,9 @@ impl Receiver {
         let frame = match &self.state {
             State::Header => 0,
             State::Control { payload, .. } => payload.capacity(),
-            State::Data(frame) => frame.piece.capacity().saturating_add(frame.between.capacity()),
+            State::Data(frame) => {
+                frame.piece.capacity().saturating_add(frame.between.bytes.capacity())
+            }
         };
         frame.saturating_add(self.message.as_ref().map_or(0, |message| message.buffer.capacity()))
     }
@@ -263,7 +274,7 @@ impl Receiver {
         let message = self.message.get_or_insert_with(|| Incoming::new(opcode));
         message.count_frame(len, cx.config)?;
         let transformed =
-            !cx.stack.is_empty() && transformed::begin(message, header, first, cx.stack)?;
+            !cx.stack.is_empty() && transformed::begin(message.kind, header, first, cx.stack)?;
         if !transformed && !cx.streams() {
             // Where no extension decodes it, the data is as long as the frame says.
             let limit = cx.config.max_message;
@@ -289,43 +300,124 @@ impl Receiver {
         input: &mut BytesMut,
         cx: &mut Context<'_>,
     ) -> Result<Option<Message>, Fault> {
-        let Some(&[first, second]) = input.first_chunk() else {
+        let Some((header, start, size)) = self.frame_at_hand(input, Rsv::NONE, cx) else {
             return Ok(None);
         };
-        let Ok((true, Rsv::NONE, opcode @ (Opcode::Text | Opcode::Binary))) =
-            frame::first_octet(first)
-        else {
-            return Ok(None);
-        };
-        let between_messages = matches!(self.state, State::Header) && self.message.is_none();
-        if !between_messages
-            || !cx.stack.is_empty()
-            || cx.streams()
-            || cx.server != frame::is_masked(second)
-            || cx.config.max_fragments == 0
-        {
+        if size > cx.config.max_message {
             return Ok(None);
         }
-        let Ok(Some((len, at))) = frame::length(input) else {
-            return Ok(None);
-        };
-        let Some((mask, start)) = frame::masking_key(input, second, at) else {
-            return Ok(None);
-        };
-        let size = usize::try_from(len).unwrap_or(usize::MAX);
-        let limit = cx.config.max_frame.min(cx.config.max_message).min(WORK_PER_CALL);
-        if size == 0 || size > limit || input.len().saturating_sub(start) < size {
-            return Ok(None);
-        }
-        let payload = take_payload(input, start, size, mask);
-        cx.observe(FrameHeader { fin: true, rsv: Rsv::NONE, opcode, mask, len }, len);
-        if opcode == Opcode::Binary {
+        let payload = take_payload(input, start, size, header.mask);
+        cx.observe(header, header.len);
+        if header.opcode == Opcode::Binary {
             Ok(Some(Message::Binary(payload)))
         } else if utf8::is_valid(&payload) {
             Ok(Some(Message::Text(Text::checked(payload))))
         } else {
             Err(Fault::InvalidUtf8)
         }
+    }
+
+    /// The same where there are extensions. `None` as above, or the message is begun and goes on the
+    /// general way.
+    #[inline(never)]
+    fn decode_at_hand(
+        &mut self,
+        input: &mut BytesMut,
+        work: &mut usize,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<Message>, Fault> {
+        let Some((header, start, size)) = self.frame_at_hand(input, cx.stack.claimed(), cx) else {
+            return Ok(None);
+        };
+        if transformed::check_marks(header.rsv, true, cx.stack).is_err() {
+            return Ok(None);
+        }
+        let text = header.opcode == Opcode::Text;
+        let kind = if text { MessageKind::Text } else { MessageKind::Binary };
+        let limit = cx.config.max_message;
+        if !transformed::begin(kind, header, true, cx.stack)? {
+            if size > limit {
+                return Err(Fault::MessageTooBig { limit });
+            }
+            let payload = take_payload(input, start, size, header.mask);
+            cx.observe(header, header.len);
+            if text && !utf8::is_valid(&payload) {
+                return Err(Fault::InvalidUtf8);
+            }
+            return Ok(Some(incoming::message(kind, payload)));
+        }
+        input.advance(start);
+        let payload = input.get_mut(..size).unwrap_or_default();
+        if let Some(key) = header.mask {
+            apply_mask(payload, key, 0);
+        }
+        let mut feed: &[u8] = payload;
+        let mut out = cx.stack.take_spare();
+        let mut between = Between::default();
+        let decoded = transformed::decode_whole(&mut feed, &mut out, &mut between, work, cx);
+        let left = feed.len();
+        input.advance(size.saturating_sub(left));
+        if left == 0
+            && matches!(decoded, Ok(true))
+            && out.len() <= limit
+            && (!text || utf8::is_valid(&out))
+        {
+            cx.observe(header, out.len() as u64);
+            let payload = incoming::take_decoded(&mut out);
+            cx.stack.keep_spare(out);
+            return Ok(Some(incoming::message(kind, payload)));
+        }
+        let mut message = Incoming::new(header.opcode);
+        message.count_frame(header.len, cx.config)?;
+        message.received = header.len;
+        message.buffer = out;
+        message.judge(0, limit)?;
+        let data_len = message.buffer.len() as u64;
+        self.message = Some(message);
+        self.state = State::Data(DataFrame {
+            received: header.len,
+            piece: input.split_to(left),
+            data_len,
+            between,
+            decoded: decoded?,
+            ..DataFrame::new(header, true)
+        });
+        Ok(None)
+    }
+
+    /// The header of a data frame that is a whole message and lies in the input, where its payload
+    /// starts, and how long it is.
+    #[inline(always)]
+    fn frame_at_hand(
+        &self,
+        input: &BytesMut,
+        claimed: Rsv,
+        cx: &Context<'_>,
+    ) -> Option<(FrameHeader, usize, usize)> {
+        let &[first, second] = input.first_chunk()?;
+        let Ok((true, rsv, opcode @ (Opcode::Text | Opcode::Binary))) = frame::first_octet(first)
+        else {
+            return None;
+        };
+        let between_messages = matches!(self.state, State::Header) && self.message.is_none();
+        if !between_messages
+            || !rsv.without(claimed).is_empty()
+            || cx.streams()
+            || cx.server != frame::is_masked(second)
+            || cx.config.max_fragments == 0
+        {
+            return None;
+        }
+        let (len, at) = frame::length(input).ok()??;
+        let (mask, start) = frame::masking_key(input, second, at)?;
+        let size = usize::try_from(len).ok()?;
+        if size == 0
+            || size > cx.config.max_frame.min(WORK_PER_CALL)
+            || input.len().saturating_sub(start) < size
+        {
+            return None;
+        }
+        Some((FrameHeader { fin: true, rsv, opcode, mask, len }, start, size))
     }
 
     /// RSV bits, and the order of fragments.

@@ -2,7 +2,7 @@
 
 mod encoding;
 
-use alloc::{boxed::Box, collections::VecDeque};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 use crate::{
     CloseCode, Config, Message, MessageKind, Opcode, Payload, Role, SendError, Text, WORK_PER_CALL,
@@ -66,6 +66,25 @@ impl Context<'_> {
         let header = FrameHeader { fin, rsv, opcode, mask: None, len: payload.len() as u64 };
         let header = self.output.push(header, payload, self.role);
         self.observe(header, data_len);
+    }
+
+    /// Queues a frame with what is in `buffer`, which is left empty.
+    fn push_buffer(
+        &mut self,
+        fin: bool,
+        rsv: Rsv,
+        opcode: Opcode,
+        buffer: &mut Vec<u8>,
+        data_len: u64,
+    ) {
+        if buffer.len() >= PASS_THROUGH_FROM {
+            self.push(fin, rsv, opcode, core::mem::take(buffer).into(), data_len);
+            return;
+        }
+        let header = FrameHeader { fin, rsv, opcode, mask: None, len: buffer.len() as u64 };
+        let header = self.output.push_copied(header, buffer, self.role);
+        self.observe(header, data_len);
+        buffer.clear();
     }
 
     fn observe(&mut self, header: FrameHeader, data_len: u64) {
@@ -136,8 +155,13 @@ impl Sender {
             cx.push_plain(message.kind().into(), message.into_payload(), Last::Yes);
             return Ok(());
         }
-        self.queue.push_back(Queued::Message(message, compression));
-        self.advance(cx)
+        if self.encoding.is_some() || !self.queue.is_empty() || cx.output.len() >= AHEAD {
+            self.queue.push_back(Queued::Message(message, compression));
+            return self.advance(cx);
+        }
+        let mut work = WORK_PER_CALL;
+        self.encoding = Encoding::whole(message, compression, &mut work, cx)?;
+        if self.encoding.is_some() { self.work(work, cx) } else { Ok(()) }
     }
 
     /// Begins a message in pieces.
@@ -238,13 +262,16 @@ impl Sender {
 
     /// Encodes what is queued, at most so far ahead of the writer and so much at a time.
     pub(crate) fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), ChainError> {
-        let mut work = WORK_PER_CALL;
+        self.work(WORK_PER_CALL, cx)
+    }
+
+    fn work(&mut self, mut work: usize, cx: &mut Context<'_>) -> Result<(), ChainError> {
         while work > 0 && cx.output.len() < AHEAD {
             let Some(encoding) = &mut self.encoding else {
                 match self.queue.pop_front() {
                     None => break,
                     Some(Queued::Message(message, compression)) => {
-                        self.encoding = Some(Box::new(Encoding::whole(message, compression, cx)?));
+                        self.encoding = Encoding::whole(message, compression, &mut work, cx)?;
                     }
                     Some(Queued::Start(kind, compression)) => {
                         self.encoding = Some(Box::new(Encoding::streamed(kind, compression, cx)?));

@@ -5,6 +5,11 @@
 mod heap;
 mod limits_support;
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use bytes::{Buf, BytesMut};
 use heap::{Heap, measured};
 use limits_support::{
@@ -13,7 +18,9 @@ use limits_support::{
     pattern, written,
 };
 use ws_core::{
-    Config, Connection, Event, Extensions, Fault, Message, MessageKind, Receive, UNLIMITED,
+    CloseCode, Config, Connection, Event, Extension, Extensions, Fault, Message, MessageKind,
+    Outgoing, Receive, UNLIMITED,
+    extension::{Chunk, ExtensionError, Mark, MessageInfo, Progress, Rsv, RsvClaim, Scope, Sink},
 };
 
 /// Bytes of input or output that one call may work through.
@@ -321,7 +328,7 @@ fn small_messages_come_one_a_call_and_cost_the_same_each() {
 fn write_in_steps(ws: &mut Connection, step: usize) -> (usize, usize) {
     let (mut polls, mut most) = (0, 0);
     loop {
-        if let Some(output) = ws.poll_output() {
+        if let Outgoing::Write(output) = ws.poll_output() {
             let n = step.min(output.remaining());
             most = most.max(output.remaining());
             output.advance(n);
@@ -442,5 +449,64 @@ fn rt_19_heap_of_a_message_in_progress_is_at_most_twice_its_payload() {
             let payload = 5 + piece.len() * frames;
             assert!(heap.peak as usize <= 2 * payload + 64, "{heap:?}");
         }
+    }
+}
+
+/// Sends the length of a message in its place, and remembers the most that it was shown at once.
+struct LengthOnly {
+    len: u64,
+    most: Arc<AtomicUsize>,
+}
+
+impl Extension for LengthOnly {
+    fn claim(&self) -> RsvClaim {
+        RsvClaim::FirstFrame(Rsv::RSV1)
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Message
+    }
+
+    fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
+        self.len = 0;
+        Ok(Mark::Marked)
+    }
+
+    fn encode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        self.most.fetch_max(input.len(), Ordering::Relaxed);
+        self.len += input.len() as u64;
+        input.consume(input.len());
+        if input.is_last() {
+            out.write(&[(self.len >> 20) as u8]);
+        }
+        Ok(Progress::Done)
+    }
+
+    fn decode(&mut self, _: &mut Chunk<'_>, _: &mut Sink<'_>) -> Result<Progress, ExtensionError> {
+        Err(ExtensionError::new(CloseCode::INTERNAL_ERROR, "is not used"))
+    }
+}
+
+#[test]
+fn large_message_is_encoded_64_kib_a_call_and_says_so() {
+    for side in SIDES {
+        let most = Arc::new(AtomicUsize::new(0));
+        let stack = only("x-length", LengthOnly { len: 0, most: Arc::clone(&most) });
+        let mut ws = side.connection_with(Config::default(), stack);
+        ws.send(vec![0; 5 << 20]).unwrap();
+        assert!(most.load(Ordering::Relaxed) <= PER_CALL);
+        let mut yields = 0;
+        while matches!(ws.poll_output(), Outgoing::Yield) {
+            yields += 1;
+        }
+        assert_eq!(yields, (5 << 20) / PER_CALL - 2, "one part when it was sent, one at the end");
+        assert!(most.load(Ordering::Relaxed) <= PER_CALL);
+        let frames = limits_support::parse(&written(&mut ws));
+        assert_eq!((frames.len(), &frames[0].payload[..]), (1, &[5][..]));
+        assert!(matches!(ws.poll_output(), Outgoing::Idle));
     }
 }

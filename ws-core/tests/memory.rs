@@ -13,8 +13,8 @@ use limits_support::{
     feed, pattern, written,
 };
 use ws_core::{
-    CloseCode, Config, Connection, Event, Extension, Extensions, Message, MessageKind, Receive,
-    UNLIMITED,
+    CloseCode, Config, Connection, Event, Extension, Extensions, Message, MessageKind, Outgoing,
+    Receive, UNLIMITED,
     extension::{Chunk, ExtensionError, Mark, MessageInfo, Progress, Rsv, RsvClaim, Scope, Sink},
 };
 
@@ -174,7 +174,7 @@ fn large_payload_reaches_the_output_of_a_server_without_a_copy() {
             ws.send(Message::text("behind")).unwrap();
         });
         assert!(heap.asked <= 4096 + 16 * 1024 + 1024, "{len} bytes: {heap:?}");
-        let output = ws.poll_output().unwrap();
+        let Outgoing::Write(output) = ws.poll_output() else { panic!("nothing to write") };
         let mut slices = [std::io::IoSlice::new(&[]); 8];
         let n = output.chunks_vectored(&mut slices);
         let found = slices[..n].iter().find(|slice| slice.as_ptr() == at);
@@ -190,7 +190,7 @@ fn large_payload_reaches_the_output_of_a_server_without_a_copy() {
     let payload = Bytes::from(pattern(35_000));
     let at = payload.as_ptr() as usize;
     ws.send(payload.clone()).unwrap();
-    let output = ws.poll_output().unwrap();
+    let Outgoing::Write(output) = ws.poll_output() else { panic!("nothing to write") };
     let mut slices = [std::io::IoSlice::new(&[]); 16];
     let n = output.chunks_vectored(&mut slices);
     for (i, len) in [10_000, 10_000, 10_000, 5000].into_iter().enumerate() {
@@ -228,7 +228,7 @@ fn echo(ws: &mut Connection, input: &mut BytesMut, read: &[u8], wire: &mut Vec<u
             echoed += 1;
         }
     }
-    while let Some(output) = ws.poll_output() {
+    while let Outgoing::Write(output) = ws.poll_output() {
         wire.extend_from_slice(output.chunk());
         let n = output.chunk().len();
         output.advance(n);
@@ -254,6 +254,29 @@ fn small_messages_are_echoed_with_one_allocation_per_read() {
             }
             assert_eq!(limits_support::parse(&wire).len(), 64);
         }
+    }
+}
+
+#[test]
+fn small_messages_pass_an_extension_without_an_allocation_each() {
+    for side in SIDES {
+        let stack = only("x-same", Inflate::new(1, &Counters::default()));
+        let mut ws = side.connection_with(Config::default(), stack);
+        let read = side.incoming(BINARY | 0x40, &[b'a'; 20]).repeat(64);
+        let mut input = BytesMut::with_capacity(64 * 1024);
+        let mut wire = Vec::with_capacity(64 * 1024);
+        for _ in 0..10 {
+            wire.clear();
+            let (heap, echoed) = measured(|| echo(&mut ws, &mut input, &read, &mut wire));
+            assert_eq!(echoed, 64);
+            assert!(heap.allocations <= 8, "{side:?}: {heap:?}");
+            assert_eq!((heap.live, ws.memory_usage()), (0, 0));
+        }
+        let sent = limits_support::parse(&wire);
+        assert!(
+            sent.iter().all(|frame| frame.first == BINARY | 0x40 && frame.payload == [b'a'; 20])
+        );
+        assert_eq!(sent.len(), 64);
     }
 }
 
@@ -307,6 +330,9 @@ fn traffic(side: Side, ws: &mut Connection) {
     }
     // So many Pings that one Pong is owed.
     ws.send(vec![0; 70_000]).unwrap();
+    while ws.unwritten() < 64 * 1024 {
+        let _ = ws.poll_output();
+    }
     let pings = side.incoming(PING, &[b'p'; 125]).repeat(10);
     events(ws, &mut BytesMut::from(pings.as_slice()));
     assert!(ws.is_pong_owed());

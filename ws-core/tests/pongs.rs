@@ -11,7 +11,7 @@ use limits_support::{
     feed, parse, pattern, written, written_some,
 };
 use proptest::prelude::*;
-use ws_core::{CloseCode, Config, Connection, Event, Extensions, Message, Payload, Text};
+use ws_core::{CloseCode, Config, Connection, Event, Extensions, Message, Outgoing, Payload, Text};
 
 /// Unwritten bytes from which on one Pong is owed.
 const ANSWERED_BELOW: usize = 64 * 1024;
@@ -273,7 +273,7 @@ fn frame_len(side: Side, payload: usize) -> usize {
 
 /// Writes some of the output, through vectored chunks in turns.
 fn write(ws: &mut Connection, n: usize, wire: &mut Vec<u8>) -> usize {
-    let Some(output) = ws.poll_output() else {
+    let Outgoing::Write(output) = ws.poll_output() else {
         return 0;
     };
     let n = n.min(output.remaining());

@@ -10,8 +10,8 @@ use limits_support::{CLOSE, Side, Wire, config, parse, written};
 use peer::{Item, bytes, payload, side, stack, stream};
 use proptest::prelude::*;
 use ws_core::{
-    CloseCode, ClosedBy, Connection, Event, Extension, Extensions, Message, MessageKind, Payload,
-    Receive, SendError,
+    CloseCode, ClosedBy, Connection, Event, Extension, Extensions, Message, MessageKind, Outgoing,
+    Payload, Receive, SendError,
     extension::{
         Chunk, Compression, ExtensionError, Mark, MessageInfo, Progress, RsvClaim, Scope, Sink,
     },
@@ -96,7 +96,7 @@ impl End {
     fn carry(&mut self, mut n: usize, to: &mut Self) -> bool {
         let mut any = false;
         while n > 0 {
-            let Some(output) = self.ws.poll_output() else {
+            let Outgoing::Write(output) = self.ws.poll_output() else {
                 if self.ws.has_more_to_encode() {
                     continue;
                 }
@@ -341,7 +341,7 @@ fn act(ws: &mut Connection, side: Side, call: Call, input: &mut BytesMut, wire: 
             Ok(())
         }
         Call::Write(n) => {
-            if let Some(output) = ws.poll_output() {
+            if let Outgoing::Write(output) = ws.poll_output() {
                 let step = n.min(output.chunk().len());
                 wire.extend_from_slice(&output.chunk()[..step]);
                 output.advance(step);

@@ -6,7 +6,7 @@ use core::mem;
 use super::{Connection, Life};
 use crate::{
     CloseCode, Closed, ClosedBy, Event, SendError, Text,
-    extension::{ChainError, Direction},
+    extension::{ChainError, Direction, Failure},
     fault::Fault,
     receive::Receiver,
     send::{MAX_REASON, fitting_reason},
@@ -122,11 +122,13 @@ impl Connection {
 
     /// An extension could not encode: what it began cannot be completed.
     pub(super) fn fail_encoding(&mut self, error: ChainError) -> SendError {
-        let (name, code, reason) = match error {
-            ChainError::Extension { name, code, reason } => (name, code, reason),
-            ChainError::TooBig => {
-                ("".into(), CloseCode::INTERNAL_ERROR, "more than can be gathered".into())
-            }
+        let Failure { name, code, reason } = match error {
+            ChainError::Extension(failure) => *failure,
+            ChainError::TooBig => Failure {
+                name: "".into(),
+                code: CloseCode::INTERNAL_ERROR,
+                reason: "more than can be gathered".into(),
+            },
         };
         self.sender.abandon();
         self.stack.drop_unit(Direction::Encode);

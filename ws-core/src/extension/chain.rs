@@ -8,6 +8,9 @@ use crate::{CloseCode, buffer::grow};
 /// Bytes that may lie between two extensions.
 const STEP: usize = 16 * 1024;
 
+/// A buffer of this capacity at most waits for the next unit, until the connection rests.
+const KEPT: usize = 4096;
+
 /// What one extension is doing with the unit in progress.
 #[derive(Debug, Default)]
 pub(crate) struct Stage {
@@ -35,12 +38,30 @@ impl Stage {
 
     /// Gets ready for a new unit.
     pub(crate) fn begin(&mut self, active: bool) {
-        *self = Self { active, ..Self::default() };
+        self.active = active;
+        (self.ended, self.more, self.finished) = (false, false, false);
+        self.consumed = 0;
+        keep_small(&mut self.input);
+    }
+
+    /// Gives the buffer back that waits for the next unit.
+    pub(crate) fn release(&mut self) {
+        if self.input.is_empty() {
+            self.input = Vec::new();
+        }
     }
 
     fn pending(&self) -> usize {
         self.input.len() - self.consumed
     }
+}
+
+/// Empties a buffer, and keeps it if it is small.
+pub(crate) fn keep_small(buffer: &mut Vec<u8>) {
+    if buffer.capacity() > KEPT {
+        *buffer = Vec::new();
+    }
+    buffer.clear();
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +76,20 @@ pub(crate) struct Chain<'a> {
     direction: Direction,
 }
 
+/// What passes through a chain in one call.
+pub(crate) struct Flow<'a, 'd> {
+    /// What is there of the unit, and whether it ends behind it. What is taken goes off the front.
+    pub(crate) feed: &'a mut &'d [u8],
+    pub(crate) last: bool,
+    pub(crate) out: &'a mut Vec<u8>,
+    /// Bytes that may be appended to `out`.
+    pub(crate) room: usize,
+    /// Bytes that may be read and written in all.
+    pub(crate) work: &'a mut usize,
+    /// Bytes that an extension may gather.
+    pub(crate) limit: usize,
+}
+
 /// How far a call came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChainStatus {
@@ -66,29 +101,33 @@ pub(crate) enum ChainStatus {
     Full,
 }
 
+/// What went wrong. Small, because it stands beside every result on the way of a message.
 #[derive(Debug)]
 pub(crate) enum ChainError {
-    Extension {
-        name: Box<str>,
-        code: CloseCode,
-        reason: Cow<'static, str>,
-    },
+    Extension(Box<Failure>),
     /// More was gathered for an extension than the limit allows.
     TooBig,
 }
 
+/// An extension that failed, or broke its contract.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) name: Box<str>,
+    pub(crate) code: CloseCode,
+    pub(crate) reason: Cow<'static, str>,
+}
+
 impl ChainError {
+    #[cold]
     fn new(layer: &Layer, error: &ExtensionError) -> Self {
-        let reason = alloc::string::ToString::to_string(error);
-        Self::Extension { name: layer.name.clone(), code: error.code(), reason: reason.into() }
+        let reason = alloc::string::ToString::to_string(error).into();
+        Self::Extension(Box::new(Failure { name: layer.name.clone(), code: error.code(), reason }))
     }
 
+    #[cold]
     fn contract(layer: &Layer, rule: &'static str) -> Self {
-        Self::Extension {
-            name: layer.name.clone(),
-            code: CloseCode::INTERNAL_ERROR,
-            reason: rule.into(),
-        }
+        let (name, code) = (layer.name.clone(), CloseCode::INTERNAL_ERROR);
+        Self::Extension(Box::new(Failure { name, code, reason: rule.into() }))
     }
 }
 
@@ -125,6 +164,61 @@ impl Layer {
     }
 }
 
+/// What an extension did in one call.
+struct Called {
+    taken: usize,
+    written: usize,
+    progress: Progress,
+}
+
+impl Layer {
+    /// What a call is shown of `data`, and whether the unit ends with that: a stream is cut to the
+    /// work that is left, and whoever sees whole units sees them whole.
+    fn cut<'d>(&self, data: &'d [u8], ends: bool, work: usize) -> (&'d [u8], bool) {
+        match data.get(..work) {
+            Some(start) if self.scope == Scope::Message && start.len() < data.len() => {
+                (start, false)
+            }
+            _ => (data, ends),
+        }
+    }
+
+    /// Calls the extension once, and holds it to what it says.
+    #[inline]
+    fn call(
+        &mut self,
+        direction: Direction,
+        data: &[u8],
+        ends: bool,
+        out: &mut Vec<u8>,
+        room: usize,
+        work: &mut usize,
+    ) -> Result<Called, ChainError> {
+        let mut chunk = Chunk::new(data, ends);
+        let before = out.len();
+        let mut sink = Sink::with_ceiling(out, room.min(*work), before.saturating_add(room));
+        let result = match direction {
+            Direction::Encode => self.extension.encode(&mut chunk, &mut sink),
+            Direction::Decode => self.extension.decode(&mut chunk, &mut sink),
+        };
+        let progress = result.map_err(|error| ChainError::new(self, &error))?;
+        let written = out.len() - before;
+        let left = chunk.len();
+        let taken = data.len() - left;
+        match progress {
+            Progress::Done if left > 0 => {
+                return Err(ChainError::contract(self, "said Done with input left"));
+            }
+            Progress::Full if taken == 0 && written == 0 => {
+                return Err(ChainError::contract(self, "said Full without any progress"));
+            }
+            _ => {}
+        }
+        *work = work.saturating_sub((taken + written).max(1));
+        Ok(Called { taken, written, progress })
+    }
+}
+
 impl<'a> Chain<'a> {
     pub(crate) fn new(layers: &'a mut [Layer], direction: Direction) -> Self {
         Self { layers, direction }
@@ -136,18 +230,11 @@ impl<'a> Chain<'a> {
         self.layers.iter_mut().any(|layer| layer.stage(direction).active)
     }
 
-    /// Takes from `feed`, of which `last` says whether it ends the unit, and appends to `out` at
-    /// most `room` bytes. `work` is what may be read and written in all; `limit` is what an
-    /// extension may gather.
-    pub(crate) fn run(
-        &mut self,
-        feed: &mut &[u8],
-        last: bool,
-        out: &mut Vec<u8>,
-        mut room: usize,
-        work: &mut usize,
-        limit: usize,
-    ) -> Result<ChainStatus, ChainError> {
+    /// Takes from the feed and appends to the output, as far as room and work go.
+    pub(crate) fn run(&mut self, mut flow: Flow<'_, '_>) -> Result<ChainStatus, ChainError> {
+        if let Some(index) = self.alone(&flow) {
+            return self.run_alone(index, flow);
+        }
         loop {
             let mut progressed = false;
             let mut next = None;
@@ -157,7 +244,7 @@ impl<'a> Chain<'a> {
                     continue;
                 }
                 let first = (0..place).all(|before| !self.at(before).active);
-                if self.step(place, next, first, feed, last, out, &mut room, work, limit)? {
+                if self.step(place, next, first, &mut flow)? {
                     progressed = true;
                     break;
                 }
@@ -167,7 +254,7 @@ impl<'a> Chain<'a> {
                 self.finish();
                 return Ok(ChainStatus::Finished);
             }
-            if room == 0 || *work == 0 {
+            if flow.room == 0 || *flow.work == 0 {
                 return Ok(ChainStatus::Full);
             }
             if !progressed {
@@ -176,26 +263,73 @@ impl<'a> Chain<'a> {
         }
     }
 
+    /// The only layer that takes part, if it can work on the feed as it is.
+    #[inline]
+    fn alone(&mut self, flow: &Flow<'_, '_>) -> Option<usize> {
+        let direction = self.direction;
+        let index = match &mut *self.layers {
+            [_] => 0,
+            layers => {
+                let mut active = layers
+                    .iter_mut()
+                    .enumerate()
+                    .filter_map(|(index, layer)| layer.stage(direction).active.then_some(index));
+                let index = active.next()?;
+                if active.next().is_some() {
+                    return None;
+                }
+                index
+            }
+        };
+        let layer = self.layers.get_mut(index)?;
+        let at_hand = layer.scope == Scope::Message || (flow.last && flow.feed.len() <= flow.limit);
+        let stage = layer.stage(direction);
+        (at_hand && stage.active && stage.input.is_empty()).then_some(index)
+    }
+
+    /// The common case: nothing is gathered, and nothing lies between extensions.
+    #[inline]
+    fn run_alone(
+        &mut self,
+        index: usize,
+        mut flow: Flow<'_, '_>,
+    ) -> Result<ChainStatus, ChainError> {
+        let direction = self.direction;
+        let layer = &mut self.layers[index];
+        loop {
+            if flow.room == 0 || *flow.work == 0 {
+                return Ok(ChainStatus::Full);
+            }
+            if flow.feed.is_empty() && !flow.last && !layer.stage(direction).more {
+                return Ok(ChainStatus::Starved);
+            }
+            let (data, ends) = layer.cut(flow.feed, flow.last, *flow.work);
+            let called = layer.call(direction, data, ends, flow.out, flow.room, flow.work)?;
+            *flow.feed = flow.feed.get(called.taken..).unwrap_or_default();
+            flow.room -= called.written;
+            let stage = layer.stage(direction);
+            stage.more = called.progress == Progress::Full;
+            if called.progress == Progress::Done && ends {
+                stage.begin(true);
+                return Ok(ChainStatus::Finished);
+            }
+        }
+    }
+
     /// Calls the extension at `place` once, if it has something to do. Whether it came further.
-    #[expect(clippy::too_many_arguments, reason = "the state of one run")]
     fn step(
         &mut self,
         place: usize,
         next: Option<usize>,
         first: bool,
-        feed: &mut &[u8],
-        last: bool,
-        out: &mut Vec<u8>,
-        out_room: &mut usize,
-        work: &mut usize,
-        limit: usize,
+        flow: &mut Flow<'_, '_>,
     ) -> Result<bool, ChainError> {
-        let direction = self.direction;
+        let (direction, limit) = (self.direction, flow.limit);
         // The buffer it writes to: that of the next extension, or the exit.
         let mut between = next.map(|next| core::mem::take(&mut self.at(next).input));
         let gathers = next.is_some_and(|next| self.layer(next).scope != Scope::Message);
         let room = match &between {
-            None => *out_room,
+            None => flow.room,
             Some(buffer) if gathers => limit.saturating_add(1).saturating_sub(buffer.len()),
             Some(buffer) => STEP.saturating_sub(buffer.len()),
         };
@@ -204,66 +338,48 @@ impl<'a> Chain<'a> {
         let stage = layer.stage(direction);
         let mut moved = false;
         if first {
-            stage.ended |= last && stage.input.is_empty();
-            if whole && stage.input.len().saturating_add(feed.len()) > limit {
+            stage.ended |= flow.last && stage.input.is_empty();
+            if whole && stage.input.len().saturating_add(flow.feed.len()) > limit {
                 return Err(ChainError::TooBig);
             }
-            if whole && (!last || !stage.input.is_empty()) {
+            if whole && (!flow.last || !stage.input.is_empty()) {
                 // The unit does not lie in `feed` alone: gather it.
-                moved = !feed.is_empty() || (last && !stage.ended);
-                grow(&mut stage.input, feed.len(), limit);
-                stage.input.extend_from_slice(feed);
-                *work = work.saturating_sub(feed.len());
-                *feed = &[];
-                stage.ended = last;
+                moved = !flow.feed.is_empty() || (flow.last && !stage.ended);
+                grow(&mut stage.input, flow.feed.len(), limit);
+                stage.input.extend_from_slice(flow.feed);
+                *flow.work = flow.work.saturating_sub(flow.feed.len());
+                *flow.feed = &[];
+                stage.ended = flow.last;
             }
         }
         let direct = first && stage.input.is_empty();
         let own = core::mem::take(&mut stage.input);
-        let data = if direct { *feed } else { own.get(stage.consumed..).unwrap_or_default() };
+        let data = if direct { *flow.feed } else { own.get(stage.consumed..).unwrap_or_default() };
         let ready = !stage.finished
             && room > 0
-            && *work > 0
+            && *flow.work > 0
             && if whole { stage.ended } else { !data.is_empty() || stage.ended || stage.more };
         let mut progressed = moved;
         if ready {
-            let mut chunk = Chunk::new(data, stage.ended);
-            let buffer = between.as_mut().unwrap_or(out);
-            let before = buffer.len();
-            let mut sink = Sink::with_ceiling(buffer, room.min(*work), before.saturating_add(room));
-            let result = match direction {
-                Direction::Encode => layer.extension.encode(&mut chunk, &mut sink),
-                Direction::Decode => layer.extension.decode(&mut chunk, &mut sink),
-            };
-            let written = buffer.len() - before;
-            let left = chunk.len();
-            let taken = data.len() - left;
-            let progress = result.map_err(|error| ChainError::new(layer, &error))?;
-            match progress {
-                Progress::Done if left > 0 => {
-                    return Err(ChainError::contract(layer, "said Done with input left"));
-                }
-                Progress::Full if taken == 0 && written == 0 => {
-                    return Err(ChainError::contract(layer, "said Full without any progress"));
-                }
-                _ => {}
-            }
-            *work = work.saturating_sub((taken + written).max(1));
-            if between.is_none() {
-                *out_room -= written;
-            }
-            if gathers && between.as_ref().is_some_and(|buffer| buffer.len() > limit) {
+            let ends = layer.stage(direction).ended;
+            let (data, ends) = layer.cut(data, ends, *flow.work);
+            let buffer = between.as_mut().unwrap_or(flow.out);
+            let called = layer.call(direction, data, ends, buffer, room, flow.work)?;
+            if gathers && buffer.len() > limit {
                 return Err(ChainError::TooBig);
             }
-            let stage = layer.stage(direction);
-            stage.more = progress == Progress::Full;
-            stage.finished = progress == Progress::Done && stage.ended;
-            if direct {
-                *feed = feed.get(taken..).unwrap_or_default();
-            } else {
-                stage.consumed += taken;
+            if between.is_none() {
+                flow.room -= called.written;
             }
-            progressed |= taken > 0 || written > 0 || stage.finished;
+            let stage = layer.stage(direction);
+            stage.more = called.progress == Progress::Full;
+            stage.finished = called.progress == Progress::Done && ends;
+            if direct {
+                *flow.feed = flow.feed.get(called.taken..).unwrap_or_default();
+            } else {
+                stage.consumed += called.taken;
+            }
+            progressed |= called.taken > 0 || called.written > 0 || stage.finished;
         }
         let stage = self.at(place);
         if !direct {
@@ -282,7 +398,7 @@ impl<'a> Chain<'a> {
         Ok(progressed)
     }
 
-    /// The unit is over: buffers are given back.
+    /// The unit is over.
     fn finish(&mut self) {
         for place in 0..self.layers.len() {
             let stage = self.at(place);

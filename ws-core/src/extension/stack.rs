@@ -3,13 +3,25 @@
 use alloc::{boxed::Box, vec::Vec};
 use core::fmt;
 
-use super::{Direction, Extension, Rsv, RsvClaim, Scope, chain::Stage};
+use super::{
+    Direction, Extension, Rsv, RsvClaim, Scope,
+    chain::{Stage, keep_small},
+};
 
 /// What was agreed for one connection: a stack of extensions that keeps the RSV contract.
+///
+/// Boxed, because most connections have none and all of them are many.
 #[derive(Default)]
-pub struct Extensions {
-    pub(crate) layers: Vec<Layer>,
+pub struct Extensions(Option<Box<Stack>>);
+
+#[derive(Default)]
+struct Stack {
+    layers: Vec<Layer>,
+    /// How many of them, from the first on, work on messages and not on frames.
+    of_messages: usize,
     claimed: Rsv,
+    /// An empty buffer for what comes out of the stack, until the connection rests.
+    spare: Vec<u8>,
 }
 
 pub(crate) struct Layer {
@@ -24,7 +36,7 @@ pub(crate) struct Layer {
 impl Extensions {
     /// No extension. Allocates nothing.
     pub const fn none() -> Self {
-        Self { layers: Vec::new(), claimed: Rsv::NONE }
+        Self(None)
     }
 
     /// Adds an extension nearest to the wire: behind those already there when sending.
@@ -38,9 +50,9 @@ impl Extensions {
             claim if claim.bits().is_empty() => RsvClaim::None,
             claim => claim,
         };
-        let clash = claim.bits().intersection(self.claimed);
+        let clash = claim.bits().intersection(self.claimed());
         if let Some(first) =
-            self.layers.iter().find(|layer| !layer.claim.bits().intersection(clash).is_empty())
+            self.layers().iter().find(|layer| !layer.claim.bits().intersection(clash).is_empty())
         {
             return Err(StackError::Clash {
                 bits: clash,
@@ -49,12 +61,14 @@ impl Extensions {
             });
         }
         if scope != Scope::Frame
-            && let Some(frame) = self.layers.iter().find(|layer| layer.scope == Scope::Frame)
+            && let Some(frame) = self.layers().iter().find(|layer| layer.scope == Scope::Frame)
         {
             return Err(StackError::FrameScope { frame: frame.name.clone(), message: name.into() });
         }
-        self.claimed = self.claimed | claim.bits();
-        self.layers.push(Layer {
+        let stack = self.0.get_or_insert_default();
+        stack.claimed = stack.claimed | claim.bits();
+        stack.of_messages += usize::from(scope != Scope::Frame);
+        stack.layers.push(Layer {
             name: name.into(),
             extension,
             claim,
@@ -67,54 +81,86 @@ impl Extensions {
 
     /// Whether no extension was agreed.
     pub fn is_empty(&self) -> bool {
-        self.layers.is_empty()
+        self.0.is_none()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.layers.len()
+        self.layers().len()
     }
 
     /// The names, in the order of the response header.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.layers.iter().map(|layer| &*layer.name)
+        self.layers().iter().map(|layer| &*layer.name)
     }
 
     /// The bits that are in use.
     pub fn claimed(&self) -> Rsv {
-        self.claimed
+        self.0.as_ref().map_or(Rsv::NONE, |stack| stack.claimed)
     }
 
     /// Heap bytes that the extensions and the engine's buffers between them hold.
     pub fn memory_usage(&self) -> usize {
-        self.layers
-            .iter()
-            .map(|layer| {
-                layer.extension.memory_usage() + layer.encode.capacity() + layer.decode.capacity()
-            })
-            .sum()
+        let layers = self.layers().iter().map(|layer| {
+            layer.extension.memory_usage() + layer.encode.capacity() + layer.decode.capacity()
+        });
+        layers.sum::<usize>() + self.0.as_ref().map_or(0, |stack| stack.spare.capacity())
     }
 
     /// Whether an extension has to see whole frames.
     pub(crate) fn gathers_frames(&self) -> bool {
-        self.layers.last().is_some_and(|layer| layer.scope == Scope::Frame)
+        self.layers().last().is_some_and(|layer| layer.scope == Scope::Frame)
+    }
+
+    pub(crate) fn layers(&self) -> &[Layer] {
+        self.0.as_ref().map_or(&[], |stack| &stack.layers)
+    }
+
+    pub(crate) fn layers_mut(&mut self) -> &mut [Layer] {
+        self.0.as_mut().map_or(&mut [], |stack| &mut stack.layers)
     }
 
     /// The layers of message scope, and behind them those of frame scope.
     pub(crate) fn split(&mut self) -> (&mut [Layer], &mut [Layer]) {
-        let messages = self.layers.iter().take_while(|layer| layer.scope != Scope::Frame).count();
-        self.layers.split_at_mut(messages)
+        match &mut self.0 {
+            Some(stack) => stack.layers.split_at_mut(stack.of_messages),
+            None => (&mut [], &mut []),
+        }
+    }
+
+    /// An empty buffer for what comes out of the stack.
+    pub(crate) fn take_spare(&mut self) -> Vec<u8> {
+        self.0.as_mut().map(|stack| core::mem::take(&mut stack.spare)).unwrap_or_default()
+    }
+
+    /// Keeps a buffer for the next message, if it is small.
+    pub(crate) fn keep_spare(&mut self, mut buffer: Vec<u8>) {
+        if let Some(stack) = &mut self.0 {
+            keep_small(&mut buffer);
+            stack.spare = buffer;
+        }
     }
 
     /// Gives back what lies between the extensions of a message that will not be completed.
     pub(crate) fn drop_unit(&mut self, direction: Direction) {
-        for layer in &mut self.layers {
+        for layer in self.layers_mut() {
             layer.stage(direction).begin(false);
+        }
+        self.release(direction);
+    }
+
+    /// Gives back the buffers that wait for the next unit.
+    pub(crate) fn release(&mut self, direction: Direction) {
+        if let Some(stack) = &mut self.0 {
+            stack.spare = Vec::new();
+            for layer in &mut stack.layers {
+                layer.stage(direction).release();
+            }
         }
     }
 
     pub(crate) fn park(&mut self) {
-        for layer in &mut self.layers {
+        for layer in self.layers_mut() {
             layer.extension.park();
         }
     }

@@ -52,10 +52,6 @@ impl Incoming {
         }
     }
 
-    pub(super) fn is_text(&self) -> bool {
-        self.kind == MessageKind::Text
-    }
-
     /// Counts a frame that begins.
     pub(super) fn count_frame(&mut self, len: u64, config: &Config) -> Result<(), Fault> {
         self.frames = self.frames.saturating_add(1);
@@ -86,25 +82,23 @@ impl Incoming {
             }
             None => self.buffer.extend_from_slice(masked),
         }
-        let new = self.buffer.get(start..).unwrap_or_default();
-        if self.kind == MessageKind::Text && !self.utf8.feed(new) {
-            return Err(Fault::InvalidUtf8);
-        }
-        Ok(())
+        self.check_gathered(start)
     }
 
-    /// RFC 6455 §8.1: invalid text fails the connection, here at the first octet that proves it.
+    /// Checks a piece that is passed on.
     pub(super) fn check_text(&mut self, data: &[u8]) -> Result<(), Fault> {
-        if self.is_text() && !self.utf8.feed(data) { Err(Fault::InvalidUtf8) } else { Ok(()) }
+        check(self.kind, &mut self.utf8, data)
     }
 
-    /// The same for what extensions added behind `from`, and for a `chunk` that is passed on.
-    pub(super) fn check_decoded(&mut self, from: usize, chunk: &[u8]) -> Result<(), Fault> {
-        let new = self.buffer.get(from..).unwrap_or_default();
-        if self.kind == MessageKind::Text && !(self.utf8.feed(new) && self.utf8.feed(chunk)) {
-            return Err(Fault::InvalidUtf8);
-        }
-        Ok(())
+    /// Checks what was gathered behind `from`.
+    pub(super) fn check_gathered(&mut self, from: usize) -> Result<(), Fault> {
+        check(self.kind, &mut self.utf8, self.buffer.get(from..).unwrap_or_default())
+    }
+
+    /// Judges what was decoded behind `from`, before a failure that came later.
+    pub(super) fn judge(&mut self, from: usize, limit: usize) -> Result<(), Fault> {
+        self.check_gathered(from)?;
+        if self.buffer.len() > limit { Err(Fault::MessageTooBig { limit }) } else { Ok(()) }
     }
 
     /// A fragment may end inside a code point, the message may not.
@@ -113,16 +107,36 @@ impl Incoming {
     }
 
     /// The whole message, checked before.
-    pub(super) fn finish(self, payload: Option<Payload>) -> Message {
-        let text = self.is_text();
-        let payload = payload.unwrap_or_else(|| {
-            let mut buffer = self.buffer;
-            // An extension may have asked for far more room than it filled.
-            if buffer.len() < buffer.capacity() / 4 {
-                buffer.shrink_to_fit();
-            }
-            buffer.into()
-        });
-        if text { Message::Text(Text::checked(payload)) } else { Message::Binary(payload) }
+    pub(super) fn finish(mut self, payload: Option<Payload>) -> Message {
+        message(self.kind, payload.unwrap_or_else(|| take_decoded(&mut self.buffer)))
     }
+}
+
+/// A message that was checked before.
+pub(super) fn message(kind: MessageKind, payload: Payload) -> Message {
+    match kind {
+        MessageKind::Text => Message::Text(Text::checked(payload)),
+        MessageKind::Binary => Message::Binary(payload),
+    }
+}
+
+/// What was gathered. The buffer is left behind where it is not needed.
+pub(super) fn take_decoded(buffer: &mut Vec<u8>) -> Payload {
+    let len = buffer.len();
+    if len < Payload::INLINE {
+        // For a copy of constant length.
+        buffer.resize(Payload::INLINE, 0);
+    }
+    Payload::inline(buffer, len, None).unwrap_or_else(|| {
+        // An extension may have asked for far more room than it filled.
+        if buffer.len() < buffer.capacity() / 4 {
+            buffer.shrink_to_fit();
+        }
+        core::mem::take(buffer).into()
+    })
+}
+
+/// RFC 6455 §8.1: invalid text fails the connection, here at the first octet that proves it.
+fn check(kind: MessageKind, utf8: &mut Utf8Validator, data: &[u8]) -> Result<(), Fault> {
+    if kind == MessageKind::Text && !utf8.feed(data) { Err(Fault::InvalidUtf8) } else { Ok(()) }
 }

@@ -14,12 +14,12 @@ use alloc::vec::Vec;
 
 use bytes::{Buf, BytesMut};
 
-use super::{Context, DataFrame, DataStep, Incoming, unmask_piece};
+use super::{Between, Context, DataFrame, DataStep, Incoming, unmask_piece};
 use crate::{
-    Event, UNLIMITED, WORK_PER_CALL,
+    Event, MessageKind, UNLIMITED, WORK_PER_CALL,
     extension::{
-        Chain, ChainError, ChainStatus, Compression, Direction, Extensions, Mark, MessageInfo, Rsv,
-        RsvClaim, Scope,
+        Chain, ChainError, ChainStatus, Compression, Direction, Extensions, Failure, Flow, Mark,
+        MessageInfo, Rsv, RsvClaim, Scope,
     },
     fault::Fault,
     frame::FrameHeader,
@@ -32,7 +32,7 @@ const STEP: usize = 16 * 1024;
 ///
 /// Bits that nobody claimed were refused before.
 pub(super) fn check_marks(rsv: Rsv, first: bool, stack: &Extensions) -> Result<(), Fault> {
-    for layer in &stack.layers {
+    for layer in stack.layers() {
         let bits = layer.claim.bits();
         let set = rsv.intersection(bits);
         let allowed = match layer.claim {
@@ -52,7 +52,7 @@ pub(super) fn check_marks(rsv: Rsv, first: bool, stack: &Extensions) -> Result<(
 
 /// Tells the extensions that a frame, and perhaps a message, begins. Whether any will decode it.
 pub(super) fn begin(
-    message: &Incoming,
+    kind: MessageKind,
     header: FrameHeader,
     first: bool,
     stack: &mut Extensions,
@@ -60,7 +60,7 @@ pub(super) fn begin(
     let mut len = Some(header.len);
     let mut marks = header.rsv;
     let mut any = false;
-    for layer in stack.layers.iter_mut().rev() {
+    for layer in stack.layers_mut().iter_mut().rev() {
         let frames = layer.scope == Scope::Frame;
         let bits = layer.claim.bits();
         marks = marks.without(bits);
@@ -68,7 +68,7 @@ pub(super) fn begin(
         if begins {
             let marked = !bits.is_empty() && header.rsv.contains(bits);
             let unit = MessageInfo {
-                kind: message.kind,
+                kind,
                 len: len.filter(|_| frames || header.fin),
                 marks,
                 compression: Compression::Auto,
@@ -116,28 +116,17 @@ pub(super) fn read(
         (&mut message.buffer, room)
     };
     let before = out.len();
-    let (messages, frames) = cx.stack.split();
-    let mut run = Run {
-        frames: Chain::new(frames, Direction::Decode),
-        messages: Chain::new(messages, Direction::Decode),
-        between: &mut frame.between,
-        between_done: &mut frame.between_done,
-        fin: frame.header.fin,
-        max_frame: cx.config.max_frame,
-        max_message: limit,
-    };
+    let mut run = Run::new(&mut frame.between, frame.header.fin, cx);
     let complete = run.decode(&mut feed, last, out, room, work);
 
-    // Faults act in stream order: what was decoded before a failure is judged before it.
-    let (from, new) = if streams {
-        (message.buffer.len(), chunk.len())
+    let new = if streams {
+        // Faults act in stream order: what was decoded before a failure is judged before it.
+        message.check_text(&chunk)?;
+        chunk.len()
     } else {
-        (before, message.buffer.len().saturating_sub(before))
+        message.judge(before, limit)?;
+        message.buffer.len().saturating_sub(before)
     };
-    message.check_decoded(from, &chunk)?;
-    if !streams && message.buffer.len() > limit {
-        return Err(Fault::MessageTooBig { limit });
-    }
     let complete = complete?;
 
     // What was not consumed waits in the frame.
@@ -168,6 +157,20 @@ pub(super) fn read(
     })
 }
 
+/// Decodes a message that lies in one piece, as far as the work of one call goes. Whether it is
+/// complete.
+pub(super) fn decode_whole(
+    feed: &mut &[u8],
+    out: &mut Vec<u8>,
+    between: &mut Between,
+    work: &mut usize,
+    cx: &mut Context<'_>,
+) -> Result<bool, Fault> {
+    let room = cx.config.max_message.saturating_add(1);
+    let decoded = Run::new(between, true, cx).decode(feed, true, out, room, work)?;
+    Ok(matches!(decoded, Decoded::Frame))
+}
+
 enum Decoded {
     /// All of the frame was decoded.
     Frame,
@@ -180,14 +183,25 @@ enum Decoded {
 struct Run<'a> {
     frames: Chain<'a>,
     messages: Chain<'a>,
-    between: &'a mut Vec<u8>,
-    between_done: &'a mut bool,
+    between: &'a mut Between,
     fin: bool,
     max_frame: usize,
     max_message: usize,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    fn new(between: &'a mut Between, fin: bool, cx: &'a mut Context<'_>) -> Self {
+        let (messages, frames) = cx.stack.split();
+        Self {
+            frames: Chain::new(frames, Direction::Decode),
+            messages: Chain::new(messages, Direction::Decode),
+            between,
+            fin,
+            max_frame: cx.config.max_frame,
+            max_message: cx.config.max_message,
+        }
+    }
+
     fn decode(
         &mut self,
         feed: &mut &[u8],
@@ -197,24 +211,20 @@ impl Run<'_> {
         work: &mut usize,
     ) -> Result<Decoded, Fault> {
         let (max_frame, max_message) = (self.max_frame, self.max_message);
+        let of_message = |error| message_fault(error, max_message);
+        let of_frame = |error| frame_fault(error, max_frame);
         let full_at = out.len().saturating_add(room);
         if !self.frames.is_active() {
-            let status = self
-                .messages
-                .run(feed, last && self.fin, out, room, work, max_message)
-                .map_err(|error| message_fault(error, max_message))?;
-            return Ok(match status {
+            let flow = Flow { feed, last: last && self.fin, out, room, work, limit: max_message };
+            return Ok(match self.messages.run(flow).map_err(of_message)? {
                 ChainStatus::Full => Decoded::Suspended,
                 ChainStatus::Starved if !last => Decoded::Starved,
                 _ => Decoded::Frame,
             });
         }
         if !self.messages.is_active() {
-            let status = self
-                .frames
-                .run(feed, last, out, room, work, max_frame)
-                .map_err(|error| frame_fault(error, max_frame))?;
-            return Ok(match status {
+            let flow = Flow { feed, last, out, room, work, limit: max_frame };
+            return Ok(match self.frames.run(flow).map_err(of_frame)? {
                 ChainStatus::Full => Decoded::Suspended,
                 ChainStatus::Starved => Decoded::Starved,
                 ChainStatus::Finished => Decoded::Frame,
@@ -222,26 +232,24 @@ impl Run<'_> {
         }
         loop {
             let mut starved = false;
-            if !*self.between_done && self.between.is_empty() {
-                let status = self
-                    .frames
-                    .run(feed, last, self.between, STEP, work, max_frame)
-                    .map_err(|error| frame_fault(error, max_frame))?;
-                *self.between_done = status == ChainStatus::Finished;
+            if !self.between.done && self.between.bytes.is_empty() {
+                let between = &mut self.between.bytes;
+                let flow = Flow { feed, last, out: between, room: STEP, work, limit: max_frame };
+                let status = self.frames.run(flow).map_err(of_frame)?;
+                self.between.done = status == ChainStatus::Finished;
                 starved = status == ChainStatus::Starved;
             }
-            let mut unit = self.between.as_slice();
-            let ends = *self.between_done && self.fin;
-            let status = self
-                .messages
-                .run(&mut unit, ends, out, full_at.saturating_sub(out.len()), work, max_message)
-                .map_err(|error| message_fault(error, max_message))?;
-            let taken = self.between.len().saturating_sub(unit.len());
-            self.between.drain(..taken);
+            let mut unit = self.between.bytes.as_slice();
+            let last = self.between.done && self.fin;
+            let room = full_at.saturating_sub(out.len());
+            let flow = Flow { feed: &mut unit, last, out, room, work, limit: max_message };
+            let status = self.messages.run(flow).map_err(of_message)?;
+            let taken = self.between.bytes.len().saturating_sub(unit.len());
+            self.between.bytes.drain(..taken);
             match status {
                 ChainStatus::Full => return Ok(Decoded::Suspended),
                 ChainStatus::Finished => return Ok(Decoded::Frame),
-                ChainStatus::Starved if *self.between_done => return Ok(Decoded::Frame),
+                ChainStatus::Starved if self.between.done => return Ok(Decoded::Frame),
                 ChainStatus::Starved if starved => return Ok(Decoded::Starved),
                 ChainStatus::Starved => {}
             }
@@ -251,7 +259,10 @@ impl Run<'_> {
 
 fn message_fault(error: ChainError, limit: usize) -> Fault {
     match error {
-        ChainError::Extension { name, code, reason } => Fault::Extension { name, code, reason },
+        ChainError::Extension(failure) => {
+            let Failure { name, code, reason } = *failure;
+            Fault::Extension { name, code, reason }
+        }
         ChainError::TooBig => Fault::MessageTooBig { limit },
     }
 }

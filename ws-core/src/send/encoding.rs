@@ -1,14 +1,13 @@
 //! A message on its way through the extensions.
 
-use alloc::{collections::VecDeque, vec::Vec};
-
-use bytes::{Buf, Bytes};
+use alloc::{boxed::Box, vec::Vec};
 
 use super::{Context, Last};
 use crate::{
     Message, MessageKind, Opcode, UNLIMITED,
     extension::{
-        Chain, ChainError, ChainStatus, Compression, Direction, Mark, MessageInfo, Rsv, RsvClaim,
+        Chain, ChainError, ChainStatus, Compression, Direction, Flow, Mark, MessageInfo, Rsv,
+        RsvClaim,
     },
     payload::Payload,
 };
@@ -16,17 +15,24 @@ use crate::{
 /// A message of unknown encoded length leaves in frames of this size.
 const FRAME: usize = 64 * 1024;
 
+/// What the extensions of message scope said when the message began.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    info: MessageInfo,
+    /// Their bits for the first frame, and for every frame.
+    first_bits: Rsv,
+    every_bits: Rsv,
+}
+
 /// The message in progress: data, through the extensions of message scope, is cut into frames,
 /// each of which passes those of frame scope.
 #[derive(Debug)]
 pub(super) struct Encoding {
-    info: MessageInfo,
+    begun: Begun,
     first_frame: bool,
-    /// Bits of message-scoped extensions for the first frame, and for every frame.
-    first_bits: Rsv,
-    every_bits: Rsv,
-    /// Data that was not taken yet.
-    input: VecDeque<(Bytes, Last)>,
+    /// Data that was given, and how much of it was taken.
+    input: Option<(Payload, Last)>,
+    taken: usize,
     /// Output of the extensions of message scope for the next frame.
     gathered: Vec<u8>,
     /// The frame that passes the extensions of frame scope.
@@ -37,7 +43,8 @@ pub(super) struct Encoding {
 
 #[derive(Debug)]
 struct Frame {
-    data: Bytes,
+    data: Payload,
+    taken: usize,
     last: Last,
     bits: Rsv,
     encoded: Vec<u8>,
@@ -54,28 +61,9 @@ pub(super) enum Step {
     Suspended,
 }
 
-impl Encoding {
-    pub(super) fn whole(
-        message: Message,
-        compression: Compression,
-        cx: &mut Context<'_>,
-    ) -> Result<Self, ChainError> {
-        let len = Some(message.len() as u64);
-        let mut encoding = Self::begin(message.kind(), len, compression, cx)?;
-        encoding.feed(message.into_payload(), Last::Yes);
-        Ok(encoding)
-    }
-
-    pub(super) fn streamed(
-        kind: MessageKind,
-        compression: Compression,
-        cx: &mut Context<'_>,
-    ) -> Result<Self, ChainError> {
-        Self::begin(kind, None, compression, cx)
-    }
-
-    /// Asks the extensions of message scope for their marks, before any output.
-    fn begin(
+impl Begun {
+    /// Asks for the marks, before any output.
+    fn ask(
         kind: MessageKind,
         len: Option<u64>,
         compression: Compression,
@@ -100,28 +88,91 @@ impl Encoding {
                 len = None;
             }
         }
-        Ok(Self {
-            info,
+        Ok(Self { info, first_bits, every_bits })
+    }
+}
+
+impl Encoding {
+    /// Encodes a whole message, at once if it is small; else what is left to do.
+    pub(super) fn whole(
+        message: Message,
+        compression: Compression,
+        work: &mut usize,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<Box<Self>>, ChainError> {
+        let len = message.len();
+        let begun = Begun::ask(message.kind(), Some(len as u64), compression, cx)?;
+        let opcode = message.kind().into();
+        let (messages, frames) = cx.stack.split();
+        if !frames.is_empty() {
+            return Ok(Some(Box::new(Self::new(begun, Some(message.into_payload())))));
+        }
+        let bits = begun.first_bits | begun.every_bits;
+        if !Chain::new(messages, Direction::Encode).is_active() {
+            if len > cx.max_frame() {
+                return Ok(Some(Box::new(Self::new(begun, Some(message.into_payload())))));
+            }
+            *work = work.saturating_sub(len.max(1));
+            cx.push(true, bits, opcode, message.into_payload(), len as u64);
+            return Ok(None);
+        }
+        let mut gathered = cx.stack.take_spare();
+        let mut feed = message.as_bytes();
+        let room = cx.max_frame().min(FRAME);
+        let status = Chain::new(cx.stack.split().0, Direction::Encode).run(Flow {
+            feed: &mut feed,
+            last: true,
+            out: &mut gathered,
+            room,
+            work,
+            limit: UNLIMITED,
+        })?;
+        if status == ChainStatus::Finished {
+            cx.push_buffer(true, bits, opcode, &mut gathered, len as u64);
+            cx.stack.keep_spare(gathered);
+            return Ok(None);
+        }
+        let taken = len - feed.len();
+        Ok(Some(Box::new(Self {
+            taken,
+            gathered,
+            data_len: taken as u64,
+            ..Self::new(begun, Some(message.into_payload()))
+        })))
+    }
+
+    pub(super) fn streamed(
+        kind: MessageKind,
+        compression: Compression,
+        cx: &mut Context<'_>,
+    ) -> Result<Self, ChainError> {
+        Ok(Self::new(Begun::ask(kind, None, compression, cx)?, None))
+    }
+
+    fn new(begun: Begun, whole: Option<Payload>) -> Self {
+        Self {
+            begun,
             first_frame: true,
-            first_bits,
-            every_bits,
-            input: VecDeque::new(),
+            input: whole.map(|data| (data, Last::Yes)),
+            taken: 0,
             gathered: Vec::new(),
             frame: None,
             data_len: 0,
-        })
+        }
     }
 
+    /// Gives the next data, after all that was given before was taken.
     pub(super) fn feed(&mut self, data: Payload, last: Last) {
-        self.input.push_back((data.into(), last));
+        self.input = Some((data, last));
+        self.taken = 0;
     }
 
     pub(super) fn has_input(&self) -> bool {
-        self.frame.is_some() || !self.input.is_empty()
+        self.frame.is_some() || self.input.is_some()
     }
 
     pub(super) fn memory_usage(&self) -> usize {
-        let input: usize = self.input.iter().map(|(data, _)| data.len()).sum();
+        let input = self.input.as_ref().map_or(0, |(data, _)| data.len());
         let frame =
             self.frame.as_ref().map_or(0, |frame| frame.data.len() + frame.encoded.capacity());
         size_of::<Self>() + input + frame + self.gathered.capacity()
@@ -134,104 +185,125 @@ impl Encoding {
         cx: &mut Context<'_>,
     ) -> Result<Step, ChainError> {
         if self.frame.is_none() {
-            match self.cut_frame(work, cx)? {
-                Ok((data, last)) => {
-                    let bits = self.begin_frame(data.len(), cx)?;
-                    self.frame = Some(Frame { data, last, bits, encoded: Vec::new() });
-                }
+            let (data, last) = match self.cut_frame(work, cx)? {
+                Ok(cut) => cut,
                 Err(step) => return Ok(step),
+            };
+            let len = data.as_ref().map_or(self.gathered.len(), |data| data.len());
+            let bits = self.begin_frame(len, cx)?;
+            if Chain::new(cx.stack.split().1, Direction::Encode).is_active() {
+                let data = data.unwrap_or_else(|| core::mem::take(&mut self.gathered).into());
+                let encoded = core::mem::take(&mut self.gathered);
+                self.frame = Some(Frame { data, taken: 0, last, bits, encoded });
+            } else {
+                return Ok(self.push(bits, data, last, cx));
             }
         }
         let Some(frame) = &mut self.frame else {
             return Ok(Step::Starved);
         };
-        let mut chain = Chain::new(cx.stack.split().1, Direction::Encode);
-        let payload = if chain.is_active() {
-            let mut feed: &[u8] = &frame.data;
-            let status =
-                chain.run(&mut feed, true, &mut frame.encoded, UNLIMITED, work, UNLIMITED)?;
-            let taken = frame.data.len() - feed.len();
-            frame.data.advance(taken);
-            if status != ChainStatus::Finished {
-                return Ok(Step::Suspended);
-            }
-            core::mem::take(&mut frame.encoded).into()
-        } else {
-            core::mem::take(&mut frame.data).into()
+        let mut feed = frame.data.get(frame.taken..).unwrap_or_default();
+        let flow = Flow {
+            feed: &mut feed,
+            last: true,
+            out: &mut frame.encoded,
+            room: UNLIMITED,
+            work,
+            limit: UNLIMITED,
         };
+        let status = Chain::new(cx.stack.split().1, Direction::Encode).run(flow)?;
+        frame.taken = frame.data.len() - feed.len();
+        if status != ChainStatus::Finished {
+            return Ok(Step::Suspended);
+        }
         let (bits, last) = (frame.bits, frame.last);
+        self.gathered = core::mem::take(&mut frame.encoded);
         self.frame = None;
+        Ok(self.push(bits, None, last, cx))
+    }
+
+    /// Queues a frame of `data`, or of what was gathered.
+    fn push(&mut self, bits: Rsv, data: Option<Payload>, last: Last, cx: &mut Context<'_>) -> Step {
         // RFC 6455 §5.4: a fragmented message "consists of a single frame with the FIN bit clear
         // and an opcode other than 0, followed by zero or more frames with the FIN bit clear and
         // the opcode set to 0, and terminated by a single frame with the FIN bit set and an opcode
         // of 0."
-        let opcode = if self.first_frame { self.info.kind.into() } else { Opcode::Continuation };
+        let opcode =
+            if self.first_frame { self.begun.info.kind.into() } else { Opcode::Continuation };
         self.first_frame = false;
-        cx.push(last == Last::Yes, bits, opcode, payload, core::mem::take(&mut self.data_len));
-        Ok(if last == Last::Yes { Step::Complete } else { Step::Frame })
+        let fin = last == Last::Yes;
+        let data_len = core::mem::take(&mut self.data_len);
+        match data {
+            Some(data) => cx.push(fin, bits, opcode, data, data_len),
+            None => cx.push_buffer(fin, bits, opcode, &mut self.gathered, data_len),
+        }
+        if fin { Step::Complete } else { Step::Frame }
     }
 
-    /// The data of the next frame, or why there is none yet.
+    /// The data of the next frame, or why there is none yet. `None` stands for what was gathered.
     fn cut_frame(
         &mut self,
         work: &mut usize,
         cx: &mut Context<'_>,
-    ) -> Result<Result<(Bytes, Last), Step>, ChainError> {
+    ) -> Result<Result<(Option<Payload>, Last), Step>, ChainError> {
         let size = cx.max_frame();
         let mut chain = Chain::new(cx.stack.split().0, Direction::Encode);
-        while let Some((data, last)) = self.input.front_mut() {
-            let last = *last;
-            if !chain.is_active() {
-                let frame = data.split_to(size.min(data.len()));
-                let ends = if data.is_empty() { last } else { Last::No };
-                if data.is_empty() {
-                    self.input.pop_front();
-                }
-                *work = work.saturating_sub(frame.len().max(1));
-                self.data_len += frame.len() as u64;
-                return Ok(Ok((frame, ends)));
-            }
-            let mut feed: &[u8] = data;
-            let room = size.min(FRAME).saturating_sub(self.gathered.len());
-            let status = chain.run(
-                &mut feed,
-                last == Last::Yes,
-                &mut self.gathered,
-                room,
-                work,
-                UNLIMITED,
-            )?;
-            let taken = data.len() - feed.len();
-            data.advance(taken);
-            self.data_len += taken as u64;
-            let ends = match status {
-                ChainStatus::Finished => Last::Yes,
-                ChainStatus::Starved => {
-                    self.input.pop_front();
-                    Last::No
-                }
-                ChainStatus::Full if self.gathered.len() < size.min(FRAME) => {
-                    return Ok(Err(Step::Suspended));
-                }
-                ChainStatus::Full => Last::No,
+        let Some((data, last)) = &mut self.input else {
+            return Ok(Err(Step::Starved));
+        };
+        if !chain.is_active() {
+            let (frame, ends) = if data.len() > size {
+                let (frame, rest) = core::mem::take(data).split_at(size);
+                *data = rest;
+                (frame, Last::No)
+            } else {
+                let whole = (core::mem::take(data), *last);
+                self.input = None;
+                whole
             };
-            if ends == Last::Yes || !self.gathered.is_empty() {
-                return Ok(Ok((core::mem::take(&mut self.gathered).into(), ends)));
-            }
+            *work = work.saturating_sub(frame.len().max(1));
+            self.data_len += frame.len() as u64;
+            return Ok(Ok((Some(frame), ends)));
         }
-        Ok(Err(Step::Starved))
+        let size = size.min(FRAME);
+        let mut feed = data.get(self.taken..).unwrap_or_default();
+        let status = chain.run(Flow {
+            feed: &mut feed,
+            last: *last == Last::Yes,
+            room: size.saturating_sub(self.gathered.len()),
+            out: &mut self.gathered,
+            work,
+            limit: UNLIMITED,
+        })?;
+        let taken = data.len() - feed.len();
+        self.data_len += (taken - self.taken) as u64;
+        self.taken = taken;
+        let ends = match status {
+            ChainStatus::Full if self.gathered.len() < size => return Ok(Err(Step::Suspended)),
+            ChainStatus::Full => Last::No,
+            ChainStatus::Finished => Last::Yes,
+            ChainStatus::Starved => {
+                self.input = None;
+                Last::No
+            }
+        };
+        if ends == Last::No && self.gathered.is_empty() {
+            return Ok(Err(Step::Starved));
+        }
+        Ok(Ok((None, ends)))
     }
 
     /// The bits of the next frame; the extensions of frame scope are asked for theirs.
     fn begin_frame(&mut self, len: usize, cx: &mut Context<'_>) -> Result<Rsv, ChainError> {
-        let mut bits = self.every_bits;
+        let mut bits = self.begun.every_bits;
         if self.first_frame {
-            bits = bits | self.first_bits;
+            bits = bits | self.begun.first_bits;
         }
         let mut len = Some(len as u64);
         for layer in cx.stack.split().1 {
             if self.first_frame || !matches!(layer.claim, RsvClaim::FirstFrame(_)) {
-                let mark = layer.begin_encode(&MessageInfo { len, marks: bits, ..self.info })?;
+                let mark =
+                    layer.begin_encode(&MessageInfo { len, marks: bits, ..self.begun.info })?;
                 if mark == Mark::Marked {
                     bits = bits | layer.claim.bits();
                 }

@@ -7,7 +7,8 @@ pub(crate) mod extensions;
 
 use bytes::{Buf, BytesMut};
 use ws_core::{
-    CloseCode, Closed, Config, Connection, Event, Extensions, Fault, MaskKeys, Message, Role,
+    CloseCode, Closed, Config, Connection, Event, Extensions, Fault, MaskKeys, Message, Outgoing,
+    Role,
 };
 
 /// Which end the connection under test is.
@@ -175,7 +176,7 @@ pub(crate) fn feed(ws: &mut Connection, bytes: &[u8]) -> Vec<Event> {
 pub(crate) fn written(ws: &mut Connection) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
-        if let Some(output) = ws.poll_output() {
+        if let Outgoing::Write(output) = ws.poll_output() {
             let n = output.chunk().len();
             bytes.extend_from_slice(output.chunk());
             output.advance(n);
@@ -189,7 +190,7 @@ pub(crate) fn written(ws: &mut Connection) -> Vec<u8> {
 pub(crate) fn written_some(ws: &mut Connection, n: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while bytes.len() < n
-        && let Some(output) = ws.poll_output()
+        && let Outgoing::Write(output) = ws.poll_output()
     {
         let chunk = output.chunk();
         let step = chunk.len().min(n - bytes.len());

@@ -8,7 +8,7 @@
 )]
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version,
+    HeaderMap, Response, StatusCode, Version,
     header::{
         CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
         SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING, UPGRADE,
@@ -19,7 +19,8 @@ use ws_core::{CloseCode, Extensions};
 use crate::{
     ClientHandshake, Limits, Offer, Refusal, ResponseError,
     extension_header::parse_extensions,
-    list::{self, trim_ows},
+    header_lines::{self, only},
+    list,
 };
 
 /// A verified answer: the connection is open.
@@ -122,8 +123,9 @@ impl ClientHandshake {
             return Err(ResponseError::Body);
         }
         let subprotocol = self.verify_subprotocol(headers)?;
-        let responses = parse_extensions(lines(headers, SEC_WEBSOCKET_EXTENSIONS), limits)
-            .map_err(ResponseError::ExtensionHeader)?;
+        let responses =
+            parse_extensions(header_lines::all(headers, &SEC_WEBSOCKET_EXTENSIONS), limits)
+                .map_err(ResponseError::ExtensionHeader)?;
         let extensions = self.verify_extensions(&responses)?;
         let is_there = |name: &str| responses.iter().any(|response| response.name() == name);
         Ok(Connected {
@@ -176,15 +178,4 @@ impl ClientHandshake {
         }
         Ok(extensions)
     }
-}
-
-fn lines(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
-    headers.get_all(name).into_iter().map(HeaderValue::as_bytes)
-}
-
-/// The value of a header that has to stand exactly once.
-fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h [u8]> {
-    let mut lines = headers.get_all(name).iter();
-    let value = lines.next()?;
-    lines.next().is_none().then(|| trim_ows(value.as_bytes()))
 }

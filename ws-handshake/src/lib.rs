@@ -81,6 +81,7 @@ mod extension_set;
 mod extra_headers;
 mod head;
 mod head_writer;
+mod header_lines;
 mod limits;
 mod list;
 mod negotiation;

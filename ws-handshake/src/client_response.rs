@@ -14,10 +14,10 @@ use http::{
         SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING, UPGRADE,
     },
 };
-use ws_core::{CloseCode, Extensions};
+use ws_core::{CloseCode, ExtensionFactory, Extensions};
 
 use crate::{
-    ClientHandshake, Limits, Offer, Refusal, ResponseError,
+    ClientHandshake, Limits, Offer, Refusal, Report, ReportEntry, ResponseError, Verdict,
     extension_header::parse_extensions,
     header_lines::{self, only},
     list,
@@ -37,6 +37,8 @@ pub struct Connected {
     ///
     /// Close the connection at once if there are any, see [`close_if_missing`](Self::close_if_missing).
     pub missing: Vec<Box<str>>,
+    /// What became of each extension that was offered, as far as the answer tells.
+    pub report: Report,
 }
 
 impl Connected {
@@ -130,6 +132,7 @@ impl ClientHandshake {
         let is_there = |name: &str| responses.iter().any(|response| response.name() == name);
         Ok(Connected {
             missing: self.required.iter().filter(|name| !is_there(name)).cloned().collect(),
+            report: self.report(&responses),
             extensions,
             subprotocol,
             responses,
@@ -177,5 +180,27 @@ impl ClientHandshake {
             extensions.push(name, extension).map_err(ResponseError::Stack)?;
         }
         Ok(extensions)
+    }
+
+    /// What became of each offer, as far as `responses` tell.
+    fn report(&self, responses: &[Offer]) -> Report {
+        let count = |name: &str| self.offers.iter().filter(|offer| offer.name() == name).count();
+        let verdict = |name: &str| {
+            let response = responses.iter().find(|response| response.name() == name);
+            match response.map(|response| response.params().clone()) {
+                None => Verdict::NotTaken,
+                Some(response) if count(name) == 1 => Verdict::Taken { response },
+                // Not even one that repeats an offer has to answer that offer: a server may add
+                // server_no_context_takeover to whatever it takes of permessage-deflate.
+                Some(response) => Verdict::OneOf { response },
+            }
+        };
+        let entry =
+            |offer: &Offer| ReportEntry { offer: offer.clone(), verdict: verdict(offer.name()) };
+        let names = self.extensions.iter().map(ExtensionFactory::name);
+        Report {
+            entries: self.offers.iter().map(entry).collect(),
+            not_offered: names.filter(|name| count(name) == 0).map(Into::into).collect(),
+        }
     }
 }

@@ -52,7 +52,8 @@
 //! # Extensions
 //!
 //! An [`ExtensionSet`] holds the factories, in the order of their operations; the server's order is that
-//! of the response. A declined offer is never a failed handshake: [`Report`] says what became of each.
+//! of the response. A declined offer is never a failed handshake: both ends have a [`Report`] of what
+//! became of each.
 //!
 //! # Choices where the RFCs leave one
 //!

@@ -13,8 +13,8 @@ use ws_core::{
     extension::{Params, Rsv, Scope, StackError},
 };
 use ws_handshake::{
-    ClientOptions, Connected, ExtensionHeaderError, ExtensionSet, ResponseError as Error,
-    ResponseReader,
+    ClientOptions, Connected, ExtensionHeaderError, ExtensionSet, Report, ReportEntry,
+    ResponseError as Error, ResponseReader, Verdict,
 };
 
 fn with(lines: &str) -> String {
@@ -174,6 +174,63 @@ fn reason_of_the_1010_fits_into_a_close() {
     );
     let (_, reason) = verify(&needing, RESPONSE).unwrap().close_if_missing().unwrap();
     assert_eq!(reason, format!("{}, {}", names[0], names[1]));
+}
+
+#[test]
+fn client_reports_what_became_of_each_offer_in_the_order_of_its_offers() {
+    let set = set([
+        Plain {
+            offers: vec![Params::new().value("level", "9"), Params::new()],
+            ..plain("x-squeeze", Rsv::RSV1)
+        },
+        Plain { offers: vec![Params::new().value("id", "7")], ..plain("x-trace", Rsv::NONE) },
+        plain("x-checksum", Rsv::RSV3),
+        Plain { offers: Vec::new(), ..plain("x-silent", Rsv::NONE) },
+    ]);
+    let connected = verify_extensions(&set, "x-trace, x-squeeze; level=5").unwrap();
+    assert_eq!(
+        connected.report.to_string(),
+        "x-squeeze; level=9: this offer or another of it was taken, as x-squeeze; level=5\n\
+         x-squeeze: this offer or another of it was taken, as x-squeeze; level=5\n\
+         x-trace; id=7: taken as x-trace\n\
+         x-checksum: not taken: the server does not say why\n\
+         x-silent: not offered by the client"
+    );
+    let offers: Vec<_> = connected.report.entries().iter().map(ReportEntry::offer).collect();
+    assert_eq!(offers[2].to_string(), "x-trace; id=7");
+    assert_eq!(connected.report.not_offered().collect::<Vec<_>>(), ["x-silent"]);
+}
+
+#[test]
+fn client_does_not_pretend_to_know_which_of_several_offers_was_answered() {
+    let offers = vec![Params::new().flag("x"), Params::new()];
+    let set = set([Plain { offers, ..plain("a", Rsv::RSV1) }, plain("b", Rsv::NONE)]);
+    // Nor where the response repeats one of them.
+    for value in ["a; x", "a", "a; y"] {
+        let connected = verify_extensions(&set, value).unwrap();
+        let response = connected.responses[0].params().clone();
+        let verdicts: Vec<_> =
+            connected.report.entries().iter().map(|entry| entry.verdict().clone()).collect();
+        let one_of = Verdict::OneOf { response };
+        assert_eq!(verdicts, [one_of.clone(), one_of, Verdict::NotTaken], "{value}");
+    }
+    let connected = verify_extensions(&set, "b; n=1").unwrap();
+    let response = Params::new().value("n", "1");
+    let verdicts = connected.report.entries().iter().map(ReportEntry::verdict);
+    assert_eq!(
+        verdicts.collect::<Vec<_>>(),
+        [&Verdict::NotTaken, &Verdict::NotTaken, &Verdict::Taken { response }]
+    );
+}
+
+// R6455-9.1-g
+#[test]
+fn client_reports_offers_that_the_server_passed_over_in_silence() {
+    let offering = options().extensions(set([plain("a", Rsv::RSV1), plain("b", Rsv::RSV2)]));
+    let report = verify(&offering, RESPONSE).unwrap().report.to_string();
+    let silence = "not taken: the server does not say why";
+    assert_eq!(report, format!("a: {silence}\nb: {silence}"));
+    assert_eq!(verify(&options(), RESPONSE).unwrap().report, Report::default());
 }
 
 #[test]

@@ -120,27 +120,40 @@ fn extension_that_stands_twice_fails() {
     for value in ["a, a", "a; x, a; y"] {
         let error = verify_extensions(&set, value).unwrap_err();
         assert!(matches!(&error, Error::DuplicateExtension { name } if &**name == "a"), "{error}");
+        assert_eq!(
+            error.to_string(),
+            "the server uses extension a twice: report it to the server, or do not offer it"
+        );
     }
 }
 
 #[test]
-fn clashing_extensions_fail_and_both_are_named() {
-    let set = set([plain("a", Rsv::RSV1), plain("b", Rsv::RSV1)]);
-    let error = verify_extensions(&set, "a, b").unwrap_err();
-    assert!(matches!(&error, Error::Stack(StackError::Clash { .. })));
-    assert_eq!(
-        error.to_string(),
-        "extensions a and b both claim RSV1: do not offer both, or offer them in this order"
-    );
+fn clashing_extensions_fail_and_both_are_named_with_the_bits() {
+    let set =
+        set([plain("a", Rsv::RSV1), plain("b", Rsv::RSV1 | Rsv::RSV2), plain("c", Rsv::RSV3)]);
+    for (value, first, second) in [("c, a, b", "a", "b"), ("b, a", "b", "a")] {
+        let error = verify_extensions(&set, value).unwrap_err();
+        assert!(matches!(&error, Error::Stack(StackError::Clash { .. })));
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "extensions {first} and {second} both claim RSV1: report it to the server, or do not offer both"
+            )
+        );
+    }
     assert!(verify_extensions(&set, "b").is_ok());
 }
 
 #[test]
-fn frame_scope_in_front_of_message_scope_fails() {
+fn frame_scope_in_front_of_message_scope_fails_and_both_are_named() {
     let set = set([plain("m", Rsv::RSV1), framing("f", Rsv::RSV2)]);
     assert!(verify_extensions(&set, "m, f").is_ok());
     let error = verify_extensions(&set, "f, m").unwrap_err();
     assert!(matches!(error, Error::Stack(StackError::FrameScope { .. })));
+    assert_eq!(
+        error.to_string(),
+        "extension f works on frames and has to come behind m, which works on messages: report it to the server, or do not offer both"
+    );
 }
 
 // R6455C-7.4.1-a
@@ -245,8 +258,11 @@ fn offers_are_made_anew_for_every_handshake() {
 }
 
 #[test]
-fn extension_with_parameters_of_no_offer_fails_with_its_reason() {
-    let error = verify_extensions(&set([plain("a", Rsv::RSV1)]), "a; x; bad=9").unwrap_err();
+fn extension_with_parameters_of_no_offer_fails_and_the_parameter_is_named() {
+    let set = set([plain("b", Rsv::RSV2), plain("a", Rsv::RSV1)]);
+    let error = verify_extensions(&set, "b, a; x; bad=9").unwrap_err();
+    let Error::ExtensionParameters { name, reason } = &error else { panic!("{error}") };
+    assert_eq!((&**name, reason.parameter_name()), ("a", Some("bad")));
     assert_eq!(
         error.to_string(),
         "the server's answer for extension a is no answer to our offer (parameter bad: never taken): report it to the server, or do not offer it"
@@ -254,8 +270,12 @@ fn extension_with_parameters_of_no_offer_fails_with_its_reason() {
 }
 
 #[test]
-fn extension_with_another_scope_than_announced_fails() {
+fn extension_with_another_scope_than_announced_fails_and_is_named() {
     let untrue = Plain { instance_scope: Scope::Frame, ..plain("a", Rsv::RSV1) };
     let error = verify_extensions(&set([untrue]), "a").unwrap_err();
     assert!(matches!(error, Error::ExtensionScope { .. }));
+    assert_eq!(
+        error.to_string(),
+        "extension a has another scope than its factory announced: mend the extension"
+    );
 }

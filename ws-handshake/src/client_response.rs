@@ -8,18 +8,19 @@
 )]
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version,
+    HeaderMap, Response, StatusCode, Version,
     header::{
         CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
         SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING, UPGRADE,
     },
 };
-use ws_core::{CloseCode, Extensions};
+use ws_core::{CloseCode, ExtensionFactory, Extensions};
 
 use crate::{
-    ClientHandshake, Limits, Offer, Refusal, ResponseError,
+    ClientHandshake, Limits, Offer, Refusal, Report, ReportEntry, ResponseError, Verdict,
     extension_header::parse_extensions,
-    list::{self, trim_ows},
+    header_lines::{self, only},
+    list,
 };
 
 /// A verified answer: the connection is open.
@@ -36,6 +37,8 @@ pub struct Connected {
     ///
     /// Close the connection at once if there are any, see [`close_if_missing`](Self::close_if_missing).
     pub missing: Vec<Box<str>>,
+    /// What became of each extension that was offered, as far as the answer tells.
+    pub report: Report,
 }
 
 impl Connected {
@@ -122,12 +125,14 @@ impl ClientHandshake {
             return Err(ResponseError::Body);
         }
         let subprotocol = self.verify_subprotocol(headers)?;
-        let responses = parse_extensions(lines(headers, SEC_WEBSOCKET_EXTENSIONS), limits)
-            .map_err(ResponseError::ExtensionHeader)?;
+        let responses =
+            parse_extensions(header_lines::all(headers, &SEC_WEBSOCKET_EXTENSIONS), limits)
+                .map_err(ResponseError::ExtensionHeader)?;
         let extensions = self.verify_extensions(&responses)?;
         let is_there = |name: &str| responses.iter().any(|response| response.name() == name);
         Ok(Connected {
             missing: self.required.iter().filter(|name| !is_there(name)).cloned().collect(),
+            report: self.report(&responses),
             extensions,
             subprotocol,
             responses,
@@ -176,15 +181,26 @@ impl ClientHandshake {
         }
         Ok(extensions)
     }
-}
 
-fn lines(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
-    headers.get_all(name).into_iter().map(HeaderValue::as_bytes)
-}
-
-/// The value of a header that has to stand exactly once.
-fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h [u8]> {
-    let mut lines = headers.get_all(name).iter();
-    let value = lines.next()?;
-    lines.next().is_none().then(|| trim_ows(value.as_bytes()))
+    /// What became of each offer, as far as `responses` tell.
+    fn report(&self, responses: &[Offer]) -> Report {
+        let count = |name: &str| self.offers.iter().filter(|offer| offer.name() == name).count();
+        let verdict = |name: &str| {
+            let response = responses.iter().find(|response| response.name() == name);
+            match response.map(|response| response.params().clone()) {
+                None => Verdict::NotTaken,
+                Some(response) if count(name) == 1 => Verdict::Taken { response },
+                // Not even one that repeats an offer has to answer that offer: a server may add
+                // server_no_context_takeover to whatever it takes of permessage-deflate.
+                Some(response) => Verdict::OneOf { response },
+            }
+        };
+        let entry =
+            |offer: &Offer| ReportEntry { offer: offer.clone(), verdict: verdict(offer.name()) };
+        let names = self.extensions.iter().map(ExtensionFactory::name);
+        Report {
+            entries: self.offers.iter().map(entry).collect(),
+            not_offered: names.filter(|name| count(name) == 0).map(Into::into).collect(),
+        }
+    }
 }

@@ -52,7 +52,8 @@
 //! # Extensions
 //!
 //! An [`ExtensionSet`] holds the factories, in the order of their operations; the server's order is that
-//! of the response. A declined offer is never a failed handshake: [`Report`] says what became of each.
+//! of the response. A declined offer is never a failed handshake: both ends have a [`Report`] of what
+//! became of each.
 //!
 //! # Choices where the RFCs leave one
 //!
@@ -64,6 +65,8 @@
 //!   that it does not take is declined.
 //! - Lines that end in LF alone are refused, and so are octets behind a request that asks for an upgrade,
 //!   unless [`RequestReader::allow_early_data`] lets them pass.
+//! - What RFC 3986 would have escaped in a request-target, and browsers send as it is (`/%zz`, `?a[]=b|c`),
+//!   reaches the application unchanged.
 //! - `websocket/13` in `Upgrade` is not `websocket`.
 //! - A client takes a 101 with `Content-Length: 0`, and extensions in several lines.
 
@@ -81,6 +84,7 @@ mod extension_set;
 mod extra_headers;
 mod head;
 mod head_writer;
+mod header_lines;
 mod limits;
 mod list;
 mod negotiation;

@@ -8,14 +8,24 @@ use crate::Offer;
 
 /// The outcome of a negotiation, offer by offer: the answer to "why not?".
 ///
-/// As text it is one line an offer, in the client's order, and one for each extension that the
-/// server has and the client did not ask for:
+/// As text it is one line an offer, in the client's order, and one for each extension that this end
+/// has and the client did not offer. A server knows why:
 ///
 /// ```text
 /// permessage-deflate; server_max_window_bits=8: declined: parameter server_max_window_bits: 9 to 15
 /// permessage-deflate: taken as permessage-deflate; server_no_context_takeover
 /// x-webkit-deflate-frame: unknown here
 /// x-checksum: not offered by the client
+/// ```
+///
+/// A client knows what the answer tells: which extensions are in use, not which of several offers of
+/// one it was, nor why another is not in use:
+///
+/// ```text
+/// x-squeeze; level=9: this offer or another of it was taken, as x-squeeze; level=5
+/// x-squeeze: this offer or another of it was taken, as x-squeeze; level=5
+/// x-trace; id=7: taken as x-trace
+/// x-checksum: not taken: the server does not say why
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -29,7 +39,8 @@ impl Report {
         &self.entries
     }
 
-    /// The names of extensions that the server has and the client did not offer.
+    /// The names of extensions that this end has and the client did not offer. For the client itself
+    /// they are those that have no [`offers`](ws_core::ExtensionFactory::offers).
     pub fn not_offered(&self) -> impl ExactSizeIterator<Item = &str> {
         self.not_offered.iter().map(AsRef::as_ref)
     }
@@ -79,11 +90,20 @@ impl fmt::Display for ReportEntry {
             Verdict::Fault(fault) => write!(f, "declined: {fault}"),
             Verdict::Alternative => write!(f, "not needed: another offer of it was taken"),
             Verdict::Unknown => write!(f, "unknown here"),
+            Verdict::OneOf { response } => write!(
+                f,
+                "this offer or another of it was taken, as {}{response}",
+                self.offer.name()
+            ),
+            Verdict::NotTaken => write!(f, "not taken: the server does not say why"),
         }
     }
 }
 
 /// What became of one offer.
+///
+/// A server reports the variants from [`Taken`](Self::Taken) to [`Unknown`](Self::Unknown), a client
+/// `Taken`, [`OneOf`](Self::OneOf) and [`NotTaken`](Self::NotTaken).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
@@ -102,6 +122,14 @@ pub enum Verdict {
     Alternative,
     /// The server has no extension of this name.
     Unknown,
+    /// The extension is in use, by this offer or by another one of it. The client made several, and
+    /// a response names the extension alone: its parameters may be others than those of the offer.
+    OneOf {
+        /// The parameters of the response.
+        response: Params,
+    },
+    /// The server did not take the extension. It may not know it, or have declined it.
+    NotTaken,
 }
 
 /// What a factory did wrong. The handshake goes on without the extension.

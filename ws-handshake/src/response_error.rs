@@ -101,7 +101,9 @@ impl fmt::Display for ResponseError {
                 f,
                 "extension {name} has another scope than its factory announced: mend the extension"
             ),
-            Self::Stack(error) => write!(f, "{error}: do not offer both, or offer them in this order"),
+            Self::Stack(error) => {
+                write!(f, "{error}: report it to the server, or do not offer both")
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::{
     accept_key::{accept_key, is_valid_key},
     extension_header::parse_extensions,
     head_writer,
+    header_lines::{self, only},
     list::{self, trim_ows},
 };
 
@@ -176,7 +177,7 @@ fn read<T>(request: &Request<T>, limits: &Limits) -> Result<Upgrade, Cause> {
     if !is_valid_key(key) {
         return Err(Cause::Key);
     }
-    let lines = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    let lines = |name| header_lines::all(headers, name);
     let origin = match headers.get(ORIGIN) {
         None => None,
         Some(value) => {
@@ -185,21 +186,14 @@ fn read<T>(request: &Request<T>, limits: &Limits) -> Result<Upgrade, Cause> {
         }
     };
     Ok(Upgrade {
-        subprotocols: Subprotocols::parse(lines(SEC_WEBSOCKET_PROTOCOL), limits).0?,
-        offers: parse_extensions(lines(SEC_WEBSOCKET_EXTENSIONS), limits)?,
+        subprotocols: Subprotocols::parse(lines(&SEC_WEBSOCKET_PROTOCOL), limits).0?,
+        offers: parse_extensions(lines(&SEC_WEBSOCKET_EXTENSIONS), limits)?,
         accept: accept_key(key),
         uri: request.uri().clone(),
         headers: headers.clone(),
         origin: origin.cloned(),
         authority,
     })
-}
-
-/// The value of a header that has to stand exactly once.
-fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h [u8]> {
-    let mut lines = headers.get_all(name).iter();
-    let value = lines.next()?;
-    lines.next().is_none().then(|| trim_ows(value.as_bytes()))
 }
 
 fn is_ascii(headers: &HeaderMap, name: &HeaderName) -> bool {

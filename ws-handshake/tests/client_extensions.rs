@@ -13,8 +13,8 @@ use ws_core::{
     extension::{Params, Rsv, Scope, StackError},
 };
 use ws_handshake::{
-    ClientOptions, Connected, ExtensionHeaderError, ExtensionSet, ResponseError as Error,
-    ResponseReader,
+    ClientOptions, Connected, ExtensionHeaderError, ExtensionSet, Report, ReportEntry,
+    ResponseError as Error, ResponseReader, Verdict,
 };
 
 fn with(lines: &str) -> String {
@@ -120,27 +120,40 @@ fn extension_that_stands_twice_fails() {
     for value in ["a, a", "a; x, a; y"] {
         let error = verify_extensions(&set, value).unwrap_err();
         assert!(matches!(&error, Error::DuplicateExtension { name } if &**name == "a"), "{error}");
+        assert_eq!(
+            error.to_string(),
+            "the server uses extension a twice: report it to the server, or do not offer it"
+        );
     }
 }
 
 #[test]
-fn clashing_extensions_fail_and_both_are_named() {
-    let set = set([plain("a", Rsv::RSV1), plain("b", Rsv::RSV1)]);
-    let error = verify_extensions(&set, "a, b").unwrap_err();
-    assert!(matches!(&error, Error::Stack(StackError::Clash { .. })));
-    assert_eq!(
-        error.to_string(),
-        "extensions a and b both claim RSV1: do not offer both, or offer them in this order"
-    );
+fn clashing_extensions_fail_and_both_are_named_with_the_bits() {
+    let set =
+        set([plain("a", Rsv::RSV1), plain("b", Rsv::RSV1 | Rsv::RSV2), plain("c", Rsv::RSV3)]);
+    for (value, first, second) in [("c, a, b", "a", "b"), ("b, a", "b", "a")] {
+        let error = verify_extensions(&set, value).unwrap_err();
+        assert!(matches!(&error, Error::Stack(StackError::Clash { .. })));
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "extensions {first} and {second} both claim RSV1: report it to the server, or do not offer both"
+            )
+        );
+    }
     assert!(verify_extensions(&set, "b").is_ok());
 }
 
 #[test]
-fn frame_scope_in_front_of_message_scope_fails() {
+fn frame_scope_in_front_of_message_scope_fails_and_both_are_named() {
     let set = set([plain("m", Rsv::RSV1), framing("f", Rsv::RSV2)]);
     assert!(verify_extensions(&set, "m, f").is_ok());
     let error = verify_extensions(&set, "f, m").unwrap_err();
     assert!(matches!(error, Error::Stack(StackError::FrameScope { .. })));
+    assert_eq!(
+        error.to_string(),
+        "extension f works on frames and has to come behind m, which works on messages: report it to the server, or do not offer both"
+    );
 }
 
 // R6455C-7.4.1-a
@@ -177,6 +190,63 @@ fn reason_of_the_1010_fits_into_a_close() {
 }
 
 #[test]
+fn client_reports_what_became_of_each_offer_in_the_order_of_its_offers() {
+    let set = set([
+        Plain {
+            offers: vec![Params::new().value("level", "9"), Params::new()],
+            ..plain("x-squeeze", Rsv::RSV1)
+        },
+        Plain { offers: vec![Params::new().value("id", "7")], ..plain("x-trace", Rsv::NONE) },
+        plain("x-checksum", Rsv::RSV3),
+        Plain { offers: Vec::new(), ..plain("x-silent", Rsv::NONE) },
+    ]);
+    let connected = verify_extensions(&set, "x-trace, x-squeeze; level=5").unwrap();
+    assert_eq!(
+        connected.report.to_string(),
+        "x-squeeze; level=9: this offer or another of it was taken, as x-squeeze; level=5\n\
+         x-squeeze: this offer or another of it was taken, as x-squeeze; level=5\n\
+         x-trace; id=7: taken as x-trace\n\
+         x-checksum: not taken: the server does not say why\n\
+         x-silent: not offered by the client"
+    );
+    let offers: Vec<_> = connected.report.entries().iter().map(ReportEntry::offer).collect();
+    assert_eq!(offers[2].to_string(), "x-trace; id=7");
+    assert_eq!(connected.report.not_offered().collect::<Vec<_>>(), ["x-silent"]);
+}
+
+#[test]
+fn client_does_not_pretend_to_know_which_of_several_offers_was_answered() {
+    let offers = vec![Params::new().flag("x"), Params::new()];
+    let set = set([Plain { offers, ..plain("a", Rsv::RSV1) }, plain("b", Rsv::NONE)]);
+    // Nor where the response repeats one of them.
+    for value in ["a; x", "a", "a; y"] {
+        let connected = verify_extensions(&set, value).unwrap();
+        let response = connected.responses[0].params().clone();
+        let verdicts: Vec<_> =
+            connected.report.entries().iter().map(|entry| entry.verdict().clone()).collect();
+        let one_of = Verdict::OneOf { response };
+        assert_eq!(verdicts, [one_of.clone(), one_of, Verdict::NotTaken], "{value}");
+    }
+    let connected = verify_extensions(&set, "b; n=1").unwrap();
+    let response = Params::new().value("n", "1");
+    let verdicts = connected.report.entries().iter().map(ReportEntry::verdict);
+    assert_eq!(
+        verdicts.collect::<Vec<_>>(),
+        [&Verdict::NotTaken, &Verdict::NotTaken, &Verdict::Taken { response }]
+    );
+}
+
+// R6455-9.1-g
+#[test]
+fn client_reports_offers_that_the_server_passed_over_in_silence() {
+    let offering = options().extensions(set([plain("a", Rsv::RSV1), plain("b", Rsv::RSV2)]));
+    let report = verify(&offering, RESPONSE).unwrap().report.to_string();
+    let silence = "not taken: the server does not say why";
+    assert_eq!(report, format!("a: {silence}\nb: {silence}"));
+    assert_eq!(verify(&options(), RESPONSE).unwrap().report, Report::default());
+}
+
+#[test]
 fn offers_are_made_anew_for_every_handshake() {
     let offers = vec![Params::new().flag("x")];
     let set = set([Plain { offers, ..plain("a", Rsv::NONE) }]);
@@ -188,8 +258,11 @@ fn offers_are_made_anew_for_every_handshake() {
 }
 
 #[test]
-fn extension_with_parameters_of_no_offer_fails_with_its_reason() {
-    let error = verify_extensions(&set([plain("a", Rsv::RSV1)]), "a; x; bad=9").unwrap_err();
+fn extension_with_parameters_of_no_offer_fails_and_the_parameter_is_named() {
+    let set = set([plain("b", Rsv::RSV2), plain("a", Rsv::RSV1)]);
+    let error = verify_extensions(&set, "b, a; x; bad=9").unwrap_err();
+    let Error::ExtensionParameters { name, reason } = &error else { panic!("{error}") };
+    assert_eq!((&**name, reason.parameter_name()), ("a", Some("bad")));
     assert_eq!(
         error.to_string(),
         "the server's answer for extension a is no answer to our offer (parameter bad: never taken): report it to the server, or do not offer it"
@@ -197,8 +270,12 @@ fn extension_with_parameters_of_no_offer_fails_with_its_reason() {
 }
 
 #[test]
-fn extension_with_another_scope_than_announced_fails() {
+fn extension_with_another_scope_than_announced_fails_and_is_named() {
     let untrue = Plain { instance_scope: Scope::Frame, ..plain("a", Rsv::RSV1) };
     let error = verify_extensions(&set([untrue]), "a").unwrap_err();
     assert!(matches!(error, Error::ExtensionScope { .. }));
+    assert_eq!(
+        error.to_string(),
+        "extension a has another scope than its factory announced: mend the extension"
+    );
 }

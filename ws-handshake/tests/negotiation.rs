@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use support::{
     REQUEST, RESPONSE, accept_with,
     extensions::{Plain, framing, plain, set},
@@ -136,6 +138,33 @@ fn clashing_extension_is_asked_again_with_the_offers_that_remain() {
 }
 
 #[test]
+fn each_offer_of_an_extension_is_declined_with_its_own_reason() {
+    let set = set([plain("a", Rsv::RSV1), plain("b", Rsv::RSV1), plain("c", Rsv::NONE)]);
+    let (header, report) = outcome(&set, "c, b; x, b; bad=1, b, a");
+    assert_eq!(header.as_deref(), Some("a, c"));
+    assert_eq!(
+        report,
+        "c: taken as c\n\
+         b; x: declined: extensions a and b both claim RSV1\n\
+         b; bad=1: declined: parameter bad: never taken\n\
+         b: declined: extensions a and b both claim RSV1\n\
+         a: taken as a"
+    );
+}
+
+#[test]
+fn declined_extension_leaves_its_bits_to_the_next() {
+    let set = set([
+        plain("a", Rsv::RSV1),
+        plain("b", Rsv::RSV1 | Rsv::RSV2),
+        plain("c", Rsv::RSV2),
+        plain("d", Rsv::RSV3),
+    ]);
+    assert_eq!(outcome(&set, "d, c, b, a").0.as_deref(), Some("a, c, d"));
+    assert_eq!(outcome(&set, "d, c, b, a; bad").0.as_deref(), Some("b, d"));
+}
+
+#[test]
 fn extension_learns_which_bits_are_free() {
     #[derive(Debug)]
     struct Free;
@@ -207,14 +236,18 @@ fn rt_10_extension_cannot_break_out_of_the_header_line() {
 
 #[test]
 fn extension_of_frame_scope_has_to_come_last() {
-    let error = ExtensionSet::new()
-        .with(framing("frames", Rsv::RSV3))
-        .and_then(|set| set.with(plain("messages", Rsv::RSV1)))
-        .unwrap_err();
+    let mut frames = set([framing("frames", Rsv::RSV3)]);
+    let error = frames.push(Arc::new(plain("messages", Rsv::RSV1))).unwrap_err();
     assert_eq!(
         error,
         ExtensionSetError::FrameScope { frame: "frames".into(), message: "messages".into() }
     );
+    assert_eq!(
+        error.to_string(),
+        "extension frames works on frames: add it behind messages, which works on messages"
+    );
+    // What was refused is not there.
+    assert_eq!(outcome(&frames, "messages, frames").0.as_deref(), Some("frames"));
     let whole = Plain { scope: Scope::WholeMessage, ..plain("whole", Rsv::NONE) };
     assert!(ExtensionSet::new().with(framing("f", Rsv::NONE)).unwrap().with(whole).is_err());
     let set = set([plain("messages", Rsv::RSV1), framing("f", Rsv::RSV2), framing("g", Rsv::RSV3)]);

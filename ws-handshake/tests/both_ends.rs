@@ -1,0 +1,212 @@
+//! Several extensions in one handshake, as both ends see it (RFC 6455 §9.1, DESIGN: the RSV contract).
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use bytes::BytesMut;
+use support::{
+    NONCE, accept_with,
+    extensions::{Plain, framing, plain, set},
+};
+use ws_core::{
+    CloseCode, Config, Connection, Event, Extension, ExtensionFactory, Message, Role,
+    extension::{
+        Agreed, Chunk, ExtensionError, Mark, MessageInfo, NegotiationError, Params, Progress, Rsv,
+        RsvClaim, Scope, Sink,
+    },
+};
+use ws_handshake::{
+    AcceptOptions, Accepted, ClientOptions, Connected, ExtensionSet, ResponseReader,
+    write_response_head,
+};
+
+/// A whole handshake, through octets.
+fn shake(client: &ExtensionSet, server: &ExtensionSet) -> (Connected, Accepted) {
+    let options = ClientOptions::new("ws://server.example.com/chat".parse().unwrap());
+    let handshake = options.extensions(client.clone()).handshake(NONCE).unwrap();
+    let mut octets = BytesMut::new();
+    handshake.write_request(&mut octets);
+    let accepted = accept_with(&octets, &AcceptOptions::new().extensions(server)).unwrap();
+    octets.clear();
+    write_response_head(&accepted.response, &mut octets);
+    let response = ResponseReader::default().read(&mut octets).unwrap().unwrap();
+    (handshake.verify(&response).unwrap(), accepted)
+}
+
+/// The names that both ends agreed on, in the order of the response.
+fn agreed(client: &ExtensionSet, server: &ExtensionSet) -> Vec<String> {
+    let (connected, accepted) = shake(client, server);
+    let names: Vec<_> = connected.extensions.names().map(ToOwned::to_owned).collect();
+    assert_eq!(accepted.extensions.names().collect::<Vec<_>>(), names);
+    assert_eq!(accepted.extensions.claimed(), connected.extensions.claimed());
+    names
+}
+
+fn offering(factory: &Plain, offers: Vec<Params>) -> Plain {
+    Plain { offers, ..factory.clone() }
+}
+
+// R6455-9.1-h
+#[test]
+fn clients_order_decides_among_the_offers_of_one_extension_alone() {
+    let n = |n| Params::new().value("n", n);
+    let (a, b) = (plain("a", Rsv::RSV1), plain("b", Rsv::RSV2));
+    let client = set([
+        offering(&b, vec![Params::new().flag("bad"), n("4"), n("3")]),
+        offering(&a, vec![n("2"), n("1")]),
+    ]);
+    let (_, accepted) = shake(&client, &set([a, b]));
+    assert_eq!(accepted.response.headers()["sec-websocket-extensions"], "a; n=2, b; n=4");
+}
+
+#[test]
+fn order_is_the_servers_whatever_order_the_client_has() {
+    let of = |first, second| {
+        set([plain(first, Rsv::NONE), plain(second, Rsv::RSV1), framing("f", Rsv::RSV3)])
+    };
+    for client in [of("a", "b"), of("b", "a")] {
+        assert_eq!(agreed(&client, &of("a", "b")), ["a", "b", "f"]);
+        assert_eq!(agreed(&client, &of("b", "a")), ["b", "a", "f"]);
+    }
+}
+
+#[test]
+fn clash_falls_back_to_the_next_offer_and_both_ends_agree() {
+    let (a, b) = (plain("a", Rsv::RSV1), plain("b", Rsv::RSV1));
+    let offers = vec![Params::new(), Params::new().value("bits", "none")];
+    let client = set([offering(&b, offers), a.clone()]);
+    let server = set([a, b]);
+    assert_eq!(agreed(&client, &server), ["a", "b"]);
+    let (connected, accepted) = shake(&client, &server);
+    assert_eq!(
+        accepted.report.to_string(),
+        "b: declined: extensions a and b both claim RSV1\n\
+         b; bits=none: taken as b; bits=none\n\
+         a: taken as a"
+    );
+    assert_eq!(
+        connected.report.to_string(),
+        "b: this offer or another of it was taken, as b; bits=none\n\
+         b; bits=none: this offer or another of it was taken, as b; bits=none\n\
+         a: taken as a"
+    );
+}
+
+#[test]
+fn clash_without_another_offer_leaves_the_extension_out_and_both_ends_say_so() {
+    let [deflate, squeeze] = ["permessage-deflate", "x-squeeze"].map(|name| plain(name, Rsv::RSV1));
+    let client = set([
+        offering(&squeeze, vec![Params::new().value("level", "9")]),
+        deflate.clone(),
+        plain("x-webkit-deflate-frame", Rsv::NONE),
+    ]);
+    let server = set([deflate, squeeze]);
+    assert_eq!(agreed(&client, &server), ["permessage-deflate"]);
+    // As in the README.
+    let (connected, accepted) = shake(&client, &server);
+    assert_eq!(
+        accepted.report.to_string(),
+        "x-squeeze; level=9: declined: extensions permessage-deflate and x-squeeze both claim RSV1\n\
+         permessage-deflate: taken as permessage-deflate\n\
+         x-webkit-deflate-frame: unknown here"
+    );
+    assert_eq!(
+        connected.report.to_string(),
+        "x-squeeze; level=9: not taken: the server does not say why\n\
+         permessage-deflate: taken as permessage-deflate\n\
+         x-webkit-deflate-frame: not taken: the server does not say why"
+    );
+}
+
+/// Writes its letter behind every message, so that the order of the letters is that of the work.
+#[derive(Clone, Copy, Debug)]
+struct Letter(&'static str);
+
+impl ExtensionFactory for Letter {
+    fn name(&self) -> &str {
+        self.0
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::WholeMessage
+    }
+
+    fn accept(&self, _: &Params, _: Rsv) -> Result<Agreed, NegotiationError> {
+        Ok(Agreed { response: Params::new(), extension: Box::new(*self) })
+    }
+
+    fn offers(&self) -> Vec<Params> {
+        vec![Params::new()]
+    }
+
+    fn confirm(&self, _: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
+        Ok(Box::new(*self))
+    }
+}
+
+impl Extension for Letter {
+    fn claim(&self) -> RsvClaim {
+        RsvClaim::None
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::WholeMessage
+    }
+
+    fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
+        Ok(Mark::Unmarked)
+    }
+
+    fn encode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        out.write_from(input);
+        let done = input.is_empty() && out.write(self.0.as_bytes()) == 1;
+        Ok(if done { Progress::Done } else { Progress::Full })
+    }
+
+    fn decode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        let Some(rest) = input.data().strip_suffix(self.0.as_bytes()) else {
+            return Err(ExtensionError::new(CloseCode::PROTOCOL_ERROR, "another letter"));
+        };
+        let written = out.write(rest);
+        let done = written == rest.len();
+        input.consume(if done { input.len() } else { written });
+        Ok(if done { Progress::Done } else { Progress::Full })
+    }
+}
+
+// R6455-9.1-i
+#[test]
+fn messages_pass_in_the_servers_order_at_both_ends() {
+    let letters = |[one, two]: [&'static str; 2]| {
+        ExtensionSet::new().with(Letter(one)).and_then(|set| set.with(Letter(two))).unwrap()
+    };
+    for (client, server, from_server, from_client) in [
+        (["a", "b"], ["b", "a"], &b"\x81\x07Helloba"[..], &b"\x81\x87\0\0\0\0Helloba"[..]),
+        (["b", "a"], ["a", "b"], b"\x81\x07Helloab", b"\x81\x87\0\0\0\0Helloab"),
+    ] {
+        let (connected, accepted) = shake(&letters(client), &letters(server));
+        let mut client =
+            Connection::new(Role::client(|| [0; 4]), Config::default(), connected.extensions);
+        let mut server = Connection::new(Role::Server, Config::default(), accepted.extensions);
+        assert_eq!(pass(&mut server, &mut client), from_server);
+        assert_eq!(pass(&mut client, &mut server), from_client);
+    }
+}
+
+/// Sends `Hello`, checks that it arrives, and returns what went over the wire.
+fn pass(from: &mut Connection, to: &mut Connection) -> Vec<u8> {
+    from.send("Hello").unwrap();
+    let mut wire = Vec::new();
+    from.write_to(&mut wire).unwrap();
+    let event = to.poll_event(&mut BytesMut::from(&wire[..]));
+    assert_eq!(event, Some(Event::Message(Message::text("Hello"))));
+    wire
+}

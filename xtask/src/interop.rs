@@ -1,5 +1,5 @@
-//! `cargo xtask interop`: Python `websockets` and npm `ws` against the example, both ways round, and
-//! Python `websockets` with an extension of ours.
+//! `cargo xtask interop`: Python `websockets` and npm `ws` against the example, both ways round;
+//! Python `websockets` with an extension of ours; npm `ws` and `undici` with compression.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Result};
 use crate::process::{Running, tied};
-use crate::subject::{Program, SUBJECTS, Subject};
+use crate::subject::{DEFLATE, Program, SUBJECTS, Subject};
 use crate::tally::Tally;
 use crate::tools;
 use crate::workspace::Workspace;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Run this program in place of the example, which is then not built
+    /// Run this program in place of the example, which is then not built; without the cases of
+    /// x-crc32c and of compression
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
 }
@@ -33,6 +34,8 @@ const CHECKSUM: Subject =
 /// Seven sizes of text and binary, whole and fragmented; one of many messages; four ways to spoil a
 /// frame, whole and fragmented.
 const CHECKSUM_CASES: usize = 2 * 7 * 2 + 1 + 4 * 2;
+/// One of the negotiation, a hundred messages, two of what went over the wire, one way to close.
+const DEFLATE_CASES: usize = 1 + 100 + 2 + 1;
 /// The longest that a script may take without a line; it stops a case after 20 s itself.
 const CASE: Duration = Duration::from_secs(60);
 
@@ -57,7 +60,7 @@ pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally>
             name: "npm ws",
             program: "node".into(),
             script: scripts.join("npm_ws.mjs"),
-            modules: Some(tools::node_with_ws(workspace)?),
+            modules: Some(tools::node_modules(workspace)?),
         },
     ];
     let mut total = Tally::default();
@@ -70,6 +73,7 @@ pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally>
     }
     if options.binary.is_none() {
         total += checksum(workspace, &scripts)?;
+        total += compression(workspace, &scripts)?;
     }
     Ok(total)
 }
@@ -84,6 +88,26 @@ fn checksum(workspace: &Workspace, scripts: &Path) -> Result<Tally> {
     };
     let program = CHECKSUM.build(workspace, None)?;
     peer.as_client_of(&CHECKSUM, &program, CHECKSUM_CASES)
+}
+
+/// Clients that speak permessage-deflate.
+fn compression(workspace: &Workspace, scripts: &Path) -> Result<Tally> {
+    let modules = tools::node_modules(workspace)?;
+    let program = DEFLATE.build(workspace, None)?;
+    let mut total = Tally::default();
+    for (name, script) in [
+        ("npm ws with compression", "npm_ws_deflate.mjs"),
+        ("npm undici with compression", "undici_deflate.mjs"),
+    ] {
+        let peer = Peer {
+            name,
+            program: "node".into(),
+            script: scripts.join(script),
+            modules: Some(modules.clone()),
+        };
+        total += peer.as_client_of(&DEFLATE, &program, DEFLATE_CASES)?;
+    }
+    Ok(total)
 }
 
 impl Peer {

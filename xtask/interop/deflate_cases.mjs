@@ -13,9 +13,10 @@ export function check (condition, why) {
   if (!condition) throw new Error(why)
 }
 
-// `open(relay)` connects through the relay and gives an `EchoClient`. `compresses` tells whether the
-// client compresses what it sends, or only takes what is compressed.
-export async function drive (open, compresses) {
+// `open(relay)` connects through the relay and gives an `EchoClient`, or one that acts so in another
+// process. `compresses` tells whether the client compresses what it sends, or only takes what is
+// compressed. `more(relay)` are further cases, pairs of a name and a function.
+export async function drive (open, compresses, more = () => []) {
   const [role, url] = process.argv.slice(2)
   if (role !== 'client' || !url) {
     console.error('usage: SCRIPT client ws://ADDRESS')
@@ -69,7 +70,8 @@ export async function drive (open, compresses) {
     ...MESSAGES.map(({ name }, number) => [name, () => exchange(number)]),
     [compresses ? 'sent-compressed' : 'sent-plain', () => weigh('sent', compresses)],
     ['received-compressed', () => weigh('received', true)],
-    ['close-3456', close]
+    ['close-3456', close],
+    ...more(relay)
   ]
   for (const [name, run] of cases) {
     let timer

@@ -1,4 +1,5 @@
-// An echo client on the WebSocket of the browsers: 100 messages, each compared with its echo.
+// An echo client on the WebSocket of the browsers, for Node and for a page: 100 messages, each
+// compared with its echo. It uses nothing that a page lacks.
 
 const SIZES = [0, 1, 125, 126, 1_000, 16_384, 65_535, 65_536, 300_000, 1_000_000]
 
@@ -69,7 +70,7 @@ export class EchoClient {
 
   constructor (socket) {
     this.socket = socket
-    // It comes before the close, and says why.
+    // It comes before the close, and says why; in a page it keeps that to itself.
     socket.addEventListener('error', ({ message }) => { this.#fault = message })
   }
 

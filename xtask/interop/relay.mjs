@@ -1,8 +1,13 @@
 // A relay before an echo server. What goes over the wire can be counted and looked at here, whichever
-// client it is.
+// client it is. Requests that are no opening handshake get a page, so that a browser has one whose
+// origin is the server's: it must come from there indeed, for Chromium lets only pages from this
+// machine connect to this machine.
 
+import { readFile } from 'node:fs/promises'
 import http from 'node:http'
 import net from 'node:net'
+
+const CLIENT = await readFile(new URL('echo_client.mjs', import.meta.url))
 
 export class Relay {
   // Octets of all WebSocket connections, from the client and from the server.
@@ -16,7 +21,7 @@ export class Relay {
   static async before (url) {
     const { hostname, port } = new URL(url)
     const relay = new Relay()
-    relay.#front = http.createServer()
+    relay.#front = http.createServer(page)
     relay.#front.on('upgrade', (request, client, head) => {
       // An end is passed on alone, so that either side sees whether the other closed first.
       const server = net.connect({ host: hostname, port, allowHalfOpen: true, noDelay: true })
@@ -32,6 +37,10 @@ export class Relay {
 
   get port () {
     return this.#front.address().port
+  }
+
+  get status () {
+    return this.answer.split(' ')[1]
   }
 
   // The value of a header field of the answer.
@@ -64,4 +73,10 @@ function headOf ({ method, url, rawHeaders }) {
   const lines = [`${method} ${url} HTTP/1.1`]
   for (let i = 0; i < rawHeaders.length; i += 2) lines.push(`${rawHeaders[i]}: ${rawHeaders[i + 1]}`)
   return `${lines.join('\r\n')}\r\n\r\n`
+}
+
+function page ({ url }, response) {
+  const module = url === '/echo_client.mjs'
+  response.setHeader('Content-Type', module ? 'text/javascript' : 'text/html')
+  response.end(module ? CLIENT : '<!doctype html><title>echo</title>')
 }

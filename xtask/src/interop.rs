@@ -1,5 +1,5 @@
-//! `cargo xtask interop`: Python `websockets` and npm `ws` against the example, both ways round, and
-//! Python `websockets` with an extension of ours.
+//! `cargo xtask interop`: Python `websockets` and npm `ws` against the example, both ways round;
+//! Python `websockets` with an extension of ours; npm `ws`, `undici` and Chromium with compression.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Result};
 use crate::process::{Running, tied};
-use crate::subject::{Program, SUBJECTS, Subject};
+use crate::subject::{DEFLATE, Program, SUBJECTS, Subject};
 use crate::tally::Tally;
 use crate::tools;
 use crate::workspace::Workspace;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Run this program in place of the example, which is then not built
+    /// Run this program in place of the example, which is then not built; without the cases of
+    /// x-crc32c and of compression
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
 }
@@ -33,6 +34,10 @@ const CHECKSUM: Subject =
 /// Seven sizes of text and binary, whole and fragmented; one of many messages; four ways to spoil a
 /// frame, whole and fragmented.
 const CHECKSUM_CASES: usize = 2 * 7 * 2 + 1 + 4 * 2;
+/// One of the negotiation, a hundred messages, two of what went over the wire, one way to close.
+const DEFLATE_CASES: usize = 1 + 100 + 2 + 1;
+/// The same, and pages of two other origins.
+const CHROMIUM_CASES: usize = DEFLATE_CASES + 2;
 /// The longest that a script may take without a line; it stops a case after 20 s itself.
 const CASE: Duration = Duration::from_secs(60);
 
@@ -41,7 +46,8 @@ struct Peer {
     name: &'static str,
     program: PathBuf,
     script: PathBuf,
-    modules: Option<PathBuf>,
+    /// What the script has to know of this machine.
+    variables: Vec<(&'static str, PathBuf)>,
 }
 
 pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally> {
@@ -51,13 +57,13 @@ pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally>
             name: "Python websockets",
             program: tools::python_with_websockets(workspace)?,
             script: scripts.join("python_websockets.py"),
-            modules: None,
+            variables: Vec::new(),
         },
         Peer {
             name: "npm ws",
             program: "node".into(),
             script: scripts.join("npm_ws.mjs"),
-            modules: Some(tools::node_with_ws(workspace)?),
+            variables: vec![("INTEROP_MODULES", tools::node_modules(workspace)?)],
         },
     ];
     let mut total = Tally::default();
@@ -70,6 +76,7 @@ pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally>
     }
     if options.binary.is_none() {
         total += checksum(workspace, &scripts)?;
+        total += compression(workspace, &scripts)?;
     }
     Ok(total)
 }
@@ -80,10 +87,35 @@ fn checksum(workspace: &Workspace, scripts: &Path) -> Result<Tally> {
         name: "Python websockets with x-crc32c",
         program: tools::python_with_websockets(workspace)?,
         script: scripts.join("python_crc32c.py"),
-        modules: None,
+        variables: Vec::new(),
     };
     let program = CHECKSUM.build(workspace, None)?;
     peer.as_client_of(&CHECKSUM, &program, CHECKSUM_CASES)
+}
+
+/// Clients that speak permessage-deflate, a browser among them.
+fn compression(workspace: &Workspace, scripts: &Path) -> Result<Tally> {
+    let modules = ("INTEROP_MODULES", tools::node_modules(workspace)?);
+    let browser = [
+        ("INTEROP_CHROMIUM", tools::chromium()?),
+        ("INTEROP_PROFILE", workspace.target.join("interop/chromium")),
+    ];
+    let program = DEFLATE.build(workspace, None)?;
+    let mut total = Tally::default();
+    for (name, script, cases) in [
+        ("npm ws with compression", "npm_ws_deflate.mjs", DEFLATE_CASES),
+        ("npm undici with compression", "undici_deflate.mjs", DEFLATE_CASES),
+        ("Chromium with compression", "chromium_deflate.mjs", CHROMIUM_CASES),
+    ] {
+        let peer = Peer {
+            name,
+            program: "node".into(),
+            script: scripts.join(script),
+            variables: [modules.clone()].into_iter().chain(browser.clone()).collect(),
+        };
+        total += peer.as_client_of(&DEFLATE, &program, cases)?;
+    }
+    Ok(total)
 }
 
 impl Peer {
@@ -111,7 +143,7 @@ impl Peer {
 
     fn command(&self) -> Command {
         let mut command = tied(&self.program);
-        command.arg(&self.script).envs(self.modules.iter().map(|dir| ("INTEROP_MODULES", dir)));
+        command.arg(&self.script).envs(self.variables.iter().map(|(name, path)| (name, path)));
         command
     }
 

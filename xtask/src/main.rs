@@ -42,9 +42,10 @@ enum Task {
     /// compares both verdicts of every case, and their number, with what is expected. A case that is
     /// not as expected is repeated three times.
     Conformance(conformance::Options),
-    /// Python websockets and npm ws against the example, as its clients and as its servers
+    /// Python websockets and npm ws against the example, as its clients and as its servers; npm ws,
+    /// undici and Chromium with compression
     ///
-    /// Installs both into target/tools (PyPI, npm) by pinned version.
+    /// Installs the packages into target/tools (PyPI, npm) by pinned version, Chromium by apt-get.
     Interop(interop::Options),
     /// What has to hold for every commit besides the tests
     #[command(after_help = ci::step_names())]

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -41,11 +41,16 @@ pub(crate) fn tied_words(program: impl AsRef<OsStr>) -> Vec<std::ffi::OsString> 
 
 /// Whether `PATH` has such a program.
 pub(crate) fn find_program(name: &str) -> bool {
+    program_path(name).is_some()
+}
+
+/// Where `PATH` has such a program.
+pub(crate) fn program_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| {
-        dir.join(name).is_file()
-            || dir.join(format!("{name}{}", std::env::consts::EXE_SUFFIX)).is_file()
-    })
+    let names = [name.to_owned(), format!("{name}{}", std::env::consts::EXE_SUFFIX)];
+    std::env::split_paths(&path)
+        .flat_map(|dir| names.each_ref().map(|name| dir.join(name)))
+        .find(|file| file.is_file())
 }
 
 impl Running {

@@ -25,8 +25,12 @@ pub(crate) const SUBJECTS: &[Subject] = &[
         cases: &["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*"],
         count: 301,
     },
-    Subject { name: "own_io_deflate", package: "ws-ext-deflate", cases: &["*"], count: 517 },
+    DEFLATE,
 ];
+
+/// The one that compresses.
+pub(crate) const DEFLATE: Subject =
+    Subject { name: "own_io_deflate", package: "ws-ext-deflate", cases: &["*"], count: 517 };
 
 /// Group 9 sends messages of 16 MiB, and 4 MiB in fragments of 64 octets.
 const AUTOBAHN_LIMITS: [&str; 4] = ["--max-message", "16777216", "--max-fragments", "100000"];

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::failure::{Failure, Result};
-use crate::process::{find_program, run};
+use crate::process::{find_program, program_path, run};
 use crate::workspace::Workspace;
 
 /// Autobahn's wstest, ported to Python 3.
@@ -57,13 +57,13 @@ pub(crate) fn python_with_websockets(workspace: &Workspace) -> Result<PathBuf> {
     Ok(dir.join("venv/bin/python"))
 }
 
-/// A directory whose `node_modules` has the pinned `ws`.
-pub(crate) fn node_with_ws(workspace: &Workspace) -> Result<PathBuf> {
+/// A directory whose `node_modules` has the pinned `ws`, `undici` and `playwright-core`.
+pub(crate) fn node_modules(workspace: &Workspace) -> Result<PathBuf> {
     node()?;
     let sources = workspace.xtask().join("interop");
     let files = ["package.json", "package-lock.json"];
     let pinned = read_all(&sources, &files)?;
-    installed(workspace, "npm-ws", &pinned, "npm ws (npm)", |dir| {
+    installed(workspace, "npm", &pinned, "ws, undici and playwright-core (npm)", |dir| {
         for file in files {
             fs::copy(sources.join(file), dir.join(file))
                 .map_err(|error| Failure::system(format!("copying {file}"), &error))?;
@@ -71,7 +71,19 @@ pub(crate) fn node_with_ws(workspace: &Workspace) -> Result<PathBuf> {
         let mut npm = Command::new("npm");
         npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"])
             .current_dir(dir);
-        run("npm ci", &mut npm, "run it in target/tools/npm-ws; the npm registry must be reachable")
+        run("npm ci", &mut npm, "run it in target/tools/npm; the npm registry must be reachable")
+    })
+}
+
+/// The browser, which Debian keeps up to date: its version is not pinned.
+pub(crate) fn chromium() -> Result<PathBuf> {
+    let found = || ["chromium", "chromium-browser"].into_iter().find_map(program_path);
+    if let Some(path) = found() {
+        return Ok(path);
+    }
+    debian(&["chromium"], "no chromium was found")?;
+    found().ok_or_else(|| {
+        Failure::new("there still is no chromium after its installation", "install chromium")
     })
 }
 

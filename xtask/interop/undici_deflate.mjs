@@ -1,0 +1,16 @@
+// npm `undici`, whose WebSocket is Node's own, exchanges messages with an echo server.
+//
+//     undici_deflate.mjs client ws://ADDRESS
+//
+// INTEROP_MODULES names the directory that holds node_modules.
+
+import { createRequire } from 'node:module'
+
+import { drive } from './deflate_cases.mjs'
+import { EchoClient } from './echo_client.mjs'
+
+const { WebSocket } = createRequire(`${process.env.INTEROP_MODULES}/`)('undici')
+
+// It offers permessage-deflate with client_max_window_bits and inflates what it receives, but sends
+// everything as it is.
+await drive(({ port }) => EchoClient.open(new WebSocket(`ws://127.0.0.1:${port}/`)), false)

@@ -1,0 +1,190 @@
+//! What a caller can do wrong, and what can go wrong around it.
+
+use std::{fmt, io};
+
+use ws_core::{CloseCode, Message};
+
+/// A server's configuration that cannot work. Told when the server starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A limit of zero lets nothing through.
+    ZeroLimit {
+        /// The field of [`Limits`](crate::Limits).
+        field: &'static str,
+    },
+    /// `max_send_buffer` is smaller than `send_buffer`.
+    SendBuffers,
+    /// Two routes have the same path.
+    DuplicateRoute {
+        /// The path.
+        path: Box<str>,
+    },
+    /// A route's path does not begin with a slash, or holds a question mark or a fragment.
+    RoutePath {
+        /// The path.
+        path: Box<str>,
+    },
+    /// There is neither a route nor a handler for any path.
+    NoRoute,
+    /// Extensions that cannot stand together.
+    Extensions(ws_handshake::ExtensionSetError),
+    /// Subprotocols that cannot be offered.
+    Subprotocols(ws_handshake::SubprotocolError),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ZeroLimit { field } => {
+                write!(f, "Limits::{field} is zero, which lets nothing through")
+            }
+            Self::SendBuffers => {
+                f.write_str("Limits::max_send_buffer is smaller than Limits::send_buffer")
+            }
+            Self::DuplicateRoute { path } => write!(f, "the route {path:?} was added twice"),
+            Self::RoutePath { path } => {
+                write!(f, "the route {path:?} has to be a path that begins with a slash")
+            }
+            Self::NoRoute => {
+                f.write_str("no handler: add one with `route`, or with `any` for every path")
+            }
+            Self::Extensions(error) => write!(f, "extensions: {error}"),
+            Self::Subprotocols(error) => write!(f, "subprotocols: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Why a server does not serve.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The configuration cannot work.
+    Config(ConfigError),
+    /// The address cannot be listened on.
+    Bind {
+        /// As it was given.
+        address: Box<str>,
+        /// What the operating system says.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => write!(f, "{error}"),
+            Self::Bind { address, error } => {
+                write!(f, "cannot listen on {address}: {error}")?;
+                match error.kind() {
+                    io::ErrorKind::AddrInUse => f.write_str(
+                        "; another program does: stop it, or take another port (0 for a free one)",
+                    ),
+                    io::ErrorKind::PermissionDenied => {
+                        f.write_str("; ports below 1024 need rights: take a higher one")
+                    }
+                    io::ErrorKind::AddrNotAvailable => {
+                        f.write_str("; this machine has no such address")
+                    }
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+impl std::error::Error for ServeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Config(error) => Some(error),
+            Self::Bind { error, .. } => Some(error),
+        }
+    }
+}
+
+impl From<ConfigError> for ServeError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+/// A receive that cannot succeed. The end of the connection is not one: then
+/// [`recv`](crate::WebSocket::recv) returns `None`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecvError {}
+
+impl fmt::Display for RecvError {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {}
+    }
+}
+
+impl std::error::Error for RecvError {}
+
+/// A message or command that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The connection is closing or closed: nothing follows a Close.
+    Closed,
+    /// The payload of a Ping is more than 125 bytes (RFC 6455 §5.5).
+    PingTooLong {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// A close code that may not be sent by this end (§7.4).
+    InvalidCloseCode(CloseCode),
+    /// A Close reason of more than 123 bytes (§5.5.1).
+    ReasonTooLong {
+        /// Its length in bytes.
+        len: usize,
+    },
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("the connection is closing or closed"),
+            Self::PingTooLong { len } => write!(f, "a Ping carries at most 125 bytes, not {len}"),
+            Self::InvalidCloseCode(code) => write!(f, "close code {code} may not be sent"),
+            Self::ReasonTooLong { len } => {
+                write!(f, "a Close reason has at most 123 bytes, not {len}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for SendError {}
+
+/// A message that was not taken at once, given back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrySendError {
+    /// The message, whole.
+    pub message: Message,
+    /// Why.
+    pub reason: TrySendReason,
+}
+
+/// Why a message was not taken at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TrySendReason {
+    /// Too much is waiting to be sent: wait with [`ready`](crate::WebSocket::ready).
+    Full,
+    /// The connection is closing or closed.
+    Closed,
+}
+
+impl fmt::Display for TrySendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.reason {
+            TrySendReason::Full => "too much is waiting to be sent",
+            TrySendReason::Closed => "the connection is closing or closed",
+        })
+    }
+}
+
+impl std::error::Error for TrySendError {}

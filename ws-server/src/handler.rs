@@ -1,0 +1,83 @@
+//! What an application does with a connection.
+
+use std::{error::Error, fmt};
+
+use async_trait::async_trait;
+
+use crate::WebSocket;
+
+/// Handles one connection after the other, each in a call of its own.
+///
+/// Every `Fn(WebSocket) -> impl Future<Output = Result<(), HandlerError>> + Send` is one. A type of
+/// your own implements it with [`async_trait`](macro@async_trait):
+///
+/// ```
+/// use ws_server::{Handler, HandlerError, WebSocket, async_trait};
+///
+/// struct Greeter { greeting: String }
+///
+/// #[async_trait]
+/// impl Handler for Greeter {
+///     async fn handle(&self, mut ws: WebSocket) -> Result<(), HandlerError> {
+///         ws.send(self.greeting.as_str()).await?;
+///         while ws.recv().await?.is_some() {}
+///         Ok(())
+///     }
+/// }
+/// ```
+///
+/// The connection is driven beside the handler in the same task: while the handler awaits anything,
+/// Pings are answered, a Close is taken, and what other tasks send goes out. When the handler
+/// returns the connection closes: with 1000 after `Ok`, with 1011 after `Err` or a panic. A handler
+/// that blocks the thread holds up every connection of that thread: use `spawn_blocking`.
+#[async_trait]
+pub trait Handler: Send + Sync + 'static {
+    /// Handles one connection.
+    async fn handle(&self, ws: WebSocket) -> Result<(), HandlerError>;
+}
+
+#[async_trait]
+impl<F, Fut> Handler for F
+where
+    F: Fn(WebSocket) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
+{
+    async fn handle(&self, ws: WebSocket) -> Result<(), HandlerError> {
+        self(ws).await
+    }
+}
+
+/// Why a handler gave up. Any error becomes one, so that `?` works.
+///
+/// Is no [`Error`] itself, as that would stand in the way of the conversion.
+pub struct HandlerError(Box<dyn Error + Send + Sync>);
+
+impl HandlerError {
+    /// From a text.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self(reason.into().into())
+    }
+
+    /// The error that it was made of.
+    pub fn as_error(&self) -> &(dyn Error + Send + Sync + 'static) {
+        &*self.0
+    }
+}
+
+impl<E: Error + Send + Sync + 'static> From<E> for HandlerError {
+    fn from(error: E) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+impl fmt::Display for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}

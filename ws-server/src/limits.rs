@@ -1,0 +1,188 @@
+//! What a server takes from its clients, and how long it waits for them.
+
+use std::time::Duration;
+
+use crate::ConfigError;
+
+/// Limits of a server and of each connection. None is unlimited by default; a time is lifted by
+/// [`Duration::MAX`], a size or count by [`UNLIMITED`](crate::UNLIMITED). Zero is an error when the
+/// server starts, because a limit of zero lets nothing through.
+///
+/// ```
+/// let mut limits = ws_server::Limits::default();
+/// limits.max_message = 64 * 1024;
+/// limits.max_frame = 64 * 1024;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Connections in all, those in their opening handshake included. Default 10,000. More are
+    /// closed as soon as they are accepted.
+    ///
+    /// Each takes a file descriptor: see `ulimit -n`.
+    pub max_connections: usize,
+    /// Connections from one IP address, or from one /64 of IPv6. Default 256. More are closed as
+    /// soon as they are accepted. Sockets without an IP address are not counted here.
+    pub max_per_ip: usize,
+    /// Connections in their opening handshake at a time. Default 512. Beyond it the oldest one is
+    /// closed, so that slow ones cannot keep others out.
+    pub max_pending: usize,
+    /// Time for the whole head of a request, from the accept. Default 10 s. Then 408.
+    pub head_timeout: Duration,
+    /// Sizes and counts in the head of a request: 16 KiB in all, 64 headers, a target of 8 KiB.
+    /// Then 431, 414 or 400.
+    pub head: ws_handshake::Limits,
+
+    /// Bytes of one received message, after the extensions. Default 1 MiB. Then 1009.
+    pub max_message: usize,
+    /// Bytes of payload in one received frame, as on the wire. Default 1 MiB. Then 1009.
+    ///
+    /// Compression makes what cannot be compressed a little longer: where clients may send such
+    /// messages as long as [`max_message`](Self::max_message), let this be larger by a thousandth.
+    pub max_frame: usize,
+    /// Frames of one received message. Default 4096. Then 1008.
+    pub max_fragments: usize,
+    /// Empty frames of one message in a row. Default 64. Then 1008.
+    pub max_empty_fragments: usize,
+    /// Time for a whole message, from its first octet, besides what [`min_rate`](Self::min_rate)
+    /// gives for its size. Default 60 s. Then 1008.
+    pub message_timeout: Duration,
+    /// Bytes per second at which a message has to arrive, on the average and beyond
+    /// [`message_timeout`](Self::message_timeout). Default 8 KiB/s.
+    pub min_rate: usize,
+    /// Time without a new octet inside of a message or frame. Default 30 s. Then 1008.
+    pub progress_timeout: Duration,
+    /// Ping, Pong and Close frames per second from one client, on the average. Default 100. Then
+    /// 1008.
+    pub control_rate: usize,
+    /// Control frames that may come at once. Default 200. Then 1008.
+    pub control_burst: usize,
+
+    /// Bytes of messages that are received ahead of the handler. Default 64 KiB; one message is
+    /// always taken. At this mark reading pauses, and with it the deadlines for what the client
+    /// sends: a client behind a slow handler is not dead.
+    pub receive_ahead: usize,
+    /// Messages that are received ahead of the handler. Default 256. Then as above.
+    pub receive_ahead_messages: usize,
+
+    /// Bytes waiting to be sent at which [`send`](crate::WebSocket::send) waits and
+    /// [`try_send`](crate::WebSocket::try_send) refuses. Default 256 KiB; one message is always
+    /// taken by an empty queue. A message to many that meets a connection at this mark is dropped
+    /// there, and that connection is closed with 1013.
+    pub send_buffer: usize,
+    /// Bytes that may wait to be sent in all, behind the first message. Default 1 MiB. A message
+    /// that would go beyond waits, or is refused, as above.
+    pub max_send_buffer: usize,
+    /// Time in which the client takes none of what is to be written. Default 20 s. Then the
+    /// connection is aborted, since a Close could not be written either.
+    pub write_timeout: Duration,
+
+    /// Time without an octet from the client after which it is sent a Ping. Default 20 s.
+    pub ping_interval: Duration,
+    /// Time in which a client that was sent a Ping has to send anything. Default 20 s. Then 1011.
+    pub pong_timeout: Duration,
+
+    /// Time for the handler to answer what came before a client's Close. Default 1 s.
+    pub close_turn: Duration,
+    /// Time for the client to answer our Close. Default 10 s. Then TCP is closed (1006).
+    pub close_timeout: Duration,
+    /// Time in which what a client still sends is read and thrown away after the last octet for it
+    /// was written, so that no reset destroys it. Default 2 s.
+    pub linger_timeout: Duration,
+    /// Bytes that are thrown away so. Default 4 MiB.
+    pub linger_bytes: usize,
+    /// Time for all connections to close when the server shuts down. Default 10 s. Then those left
+    /// are aborted.
+    pub shutdown_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let core = ws_core::Config::default();
+        Self {
+            max_connections: 10_000,
+            max_per_ip: 256,
+            max_pending: 512,
+            head_timeout: Duration::from_secs(10),
+            head: ws_handshake::Limits::default(),
+            max_message: core.max_message,
+            max_frame: core.max_frame,
+            max_fragments: core.max_fragments,
+            max_empty_fragments: core.max_empty_fragments,
+            message_timeout: Duration::from_secs(60),
+            min_rate: 8 * 1024,
+            progress_timeout: Duration::from_secs(30),
+            control_rate: 100,
+            control_burst: 200,
+            receive_ahead: 64 * 1024,
+            receive_ahead_messages: 256,
+            send_buffer: 256 * 1024,
+            max_send_buffer: 1024 * 1024,
+            write_timeout: Duration::from_secs(20),
+            ping_interval: Duration::from_secs(20),
+            pong_timeout: Duration::from_secs(20),
+            close_turn: Duration::from_secs(1),
+            close_timeout: Duration::from_secs(10),
+            linger_timeout: Duration::from_secs(2),
+            linger_bytes: 4 * 1024 * 1024,
+            shutdown_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Limits {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The engine's part of them.
+    pub(crate) fn core(&self) -> ws_core::Config {
+        let mut config = ws_core::Config::default();
+        config.max_message = self.max_message;
+        config.max_frame = self.max_frame;
+        config.max_fragments = self.max_fragments;
+        config.max_empty_fragments = self.max_empty_fragments;
+        config
+    }
+
+    /// Names the first field that lets nothing through.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let sizes = [
+            ("max_connections", self.max_connections),
+            ("max_per_ip", self.max_per_ip),
+            ("max_pending", self.max_pending),
+            ("max_message", self.max_message),
+            ("max_frame", self.max_frame),
+            ("max_fragments", self.max_fragments),
+            ("max_empty_fragments", self.max_empty_fragments),
+            ("min_rate", self.min_rate),
+            ("control_rate", self.control_rate),
+            ("control_burst", self.control_burst),
+            ("receive_ahead", self.receive_ahead),
+            ("receive_ahead_messages", self.receive_ahead_messages),
+            ("send_buffer", self.send_buffer),
+            ("max_send_buffer", self.max_send_buffer),
+            ("linger_bytes", self.linger_bytes),
+        ];
+        let times = [
+            ("head_timeout", self.head_timeout),
+            ("message_timeout", self.message_timeout),
+            ("progress_timeout", self.progress_timeout),
+            ("write_timeout", self.write_timeout),
+            ("ping_interval", self.ping_interval),
+            ("pong_timeout", self.pong_timeout),
+            ("close_turn", self.close_turn),
+            ("close_timeout", self.close_timeout),
+            ("linger_timeout", self.linger_timeout),
+            ("shutdown_timeout", self.shutdown_timeout),
+        ];
+        let empty_size = sizes.iter().find(|(_, size)| *size == 0).map(|(field, _)| *field);
+        let empty_time = times.iter().find(|(_, time)| time.is_zero()).map(|(field, _)| *field);
+        match empty_size.or(empty_time) {
+            Some(field) => Err(ConfigError::ZeroLimit { field }),
+            None if self.max_send_buffer < self.send_buffer => Err(ConfigError::SendBuffers),
+            None => Ok(()),
+        }
+    }
+}

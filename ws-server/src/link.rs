@@ -1,17 +1,504 @@
 //! What a connection's driver shares with its handler and with other tasks.
+//!
+//! ```text
+//!             ┌──────────── inbound ───────────▶ recv
+//!   driver ───┤                                        handler, senders
+//!             └◀─── outbound: plain, in order ── send
+//! ```
+//!
+//! Messages are handed over in batches: the handler takes all that is there under one lock, and the
+//! driver takes what it can encode now. What waits here was never encoded, so that it can be dropped
+//! without tearing a compression context.
 
-use std::sync::Arc;
+use std::{
+    any::Any,
+    collections::VecDeque,
+    mem,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    task::{Context, Poll, Waker},
+};
 
-use crate::{ClientId, Limits, Request};
+use tokio::sync::{Notify, oneshot};
+use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
 
+use crate::{ClientId, Limits, Request, SendError, TrySendReason};
+
+/// What a queued message counts besides its bytes, so that a million empty ones are not for free.
+const PER_MESSAGE: usize = 64;
+
+/// RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less".
+const MAX_CONTROL: usize = 125;
+
+/// The shared part of one connection.
 pub(crate) struct Link {
     pub(crate) id: ClientId,
     pub(crate) request: Request,
     pub(crate) limits: Arc<Limits>,
+    /// Set by the application, once.
+    pub(crate) data: OnceLock<Arc<dyn Any + Send + Sync>>,
+    state: Mutex<State>,
+    /// There may be room for sending, or the connection closes.
+    room: Notify,
+    ended: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// What the handler has not taken.
+    inbound: VecDeque<Message>,
+    queued: Load,
+    /// What it took last, and may not have handled.
+    handed: Load,
+    receiver: Receiver,
+    outbound: VecDeque<Queued>,
+    outbound_bytes: usize,
+    /// Whether a Close was ordered, or the connection ended: nothing more is taken.
+    closing: bool,
+    closed: Option<Closed>,
+    driver: Option<Waker>,
+    /// Whether the driver looks here again before it waits.
+    driver_busy: bool,
+    /// Whether the driver waits for the handler to take messages.
+    paused: bool,
+    /// Whether the driver waits for the socket to take what was sent before.
+    blocked: bool,
+}
+
+/// The one who receives.
+#[derive(Default)]
+enum Receiver {
+    #[default]
+    Busy,
+    Waiting(Waker),
+    Gone,
+}
+
+/// Messages and their bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Load {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
+
+/// What is to be sent, in order.
+#[derive(Debug)]
+pub(crate) enum Queued {
+    Message(Message, Compression),
+    Ping(Payload),
+    Close(CloseCode, Box<str>),
+    /// Told when everything before it is with the operating system.
+    Flush(oneshot::Sender<()>),
+}
+
+impl Queued {
+    fn bytes(&self) -> usize {
+        PER_MESSAGE
+            + match self {
+                Self::Message(message, _) => message.len(),
+                Self::Ping(payload) => payload.len(),
+                Self::Close(..) | Self::Flush(_) => 0,
+            }
+    }
+}
+
+/// How the one who receives stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attention {
+    /// It took everything and waits for more.
+    Waiting,
+    Busy,
+    /// The `WebSocket` was dropped.
+    Gone,
 }
 
 impl Link {
     pub(crate) fn new(id: ClientId, request: Request, limits: Arc<Limits>) -> Arc<Self> {
-        Arc::new(Self { id, request, limits })
+        Arc::new(Self {
+            id,
+            request,
+            limits,
+            data: OnceLock::new(),
+            state: Mutex::default(),
+            room: Notify::new(),
+            ended: Notify::new(),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that may panic runs under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // The handler's side
+
+    /// Exchanges an empty inbox for all messages that are there. `false` is the end.
+    pub(crate) fn poll_inbound(
+        &self,
+        inbox: &mut VecDeque<Message>,
+        cx: &mut Context<'_>,
+    ) -> Poll<bool> {
+        let mut state = self.state();
+        state.handed = mem::take(&mut state.queued);
+        if mem::take(&mut state.paused) {
+            state.wake_driver();
+        }
+        if !state.inbound.is_empty() {
+            mem::swap(inbox, &mut state.inbound);
+            return Poll::Ready(true);
+        }
+        if state.closed.is_some() {
+            return Poll::Ready(false);
+        }
+        match &state.receiver {
+            Receiver::Waiting(waker) if waker.will_wake(cx.waker()) => {}
+            _ => {
+                state.receiver = Receiver::Waiting(cx.waker().clone());
+                // The driver may be waiting for this before it answers a Close.
+                state.wake_driver();
+            }
+        }
+        Poll::Pending
+    }
+
+    /// The `WebSocket` was dropped: nobody receives any more.
+    pub(crate) fn receiver_gone(&self) {
+        let mut state = self.state();
+        state.receiver = Receiver::Gone;
+        state.inbound = VecDeque::new();
+        (state.queued, state.handed) = (Load::default(), Load::default());
+        state.wake_driver();
+    }
+
+    /// Queues a message, waiting for room.
+    pub(crate) async fn send(
+        &self,
+        message: Message,
+        compression: Compression,
+    ) -> Result<(), SendError> {
+        let mut message = message;
+        loop {
+            let room = match self.try_send(message, compression) {
+                Ok(()) => return Ok(()),
+                Err((_, TrySendReason::Closed)) => return Err(SendError::Closed),
+                Err((back, TrySendReason::Full)) => {
+                    message = back;
+                    self.room.notified()
+                }
+            };
+            tokio::pin!(room);
+            // From here on no notification is missed, so that looking again tells the truth.
+            room.as_mut().enable();
+            match self.try_send(message, compression) {
+                Ok(()) => return Ok(()),
+                Err((_, TrySendReason::Closed)) => return Err(SendError::Closed),
+                Err((back, TrySendReason::Full)) => message = back,
+            }
+            room.await;
+        }
+    }
+
+    /// Queues a message if there is room.
+    pub(crate) fn try_send(
+        &self,
+        message: Message,
+        compression: Compression,
+    ) -> Result<(), (Message, TrySendReason)> {
+        let mut state = self.state();
+        if state.closing {
+            return Err((message, TrySendReason::Closed));
+        }
+        if !state.has_room(message.len(), &self.limits) {
+            return Err((message, TrySendReason::Full));
+        }
+        state.push(Queued::Message(message, compression));
+        Ok(())
+    }
+
+    /// Queues a copy of a message that goes to many. Where there is no room it is dropped, with all
+    /// that waits before it, and the connection closes with 1013. How many messages were dropped.
+    pub(crate) fn offer(&self, message: &Message, compression: Compression) -> usize {
+        let mut state = self.state();
+        if state.closing {
+            return 0;
+        }
+        if state.has_room(message.len(), &self.limits) {
+            state.push(Queued::Message(message.clone(), compression));
+            return 0;
+        }
+        let waiting = mem::take(&mut state.outbound);
+        state.outbound_bytes = 0;
+        state.close(CloseCode::TRY_AGAIN_LATER, "does not keep up");
+        drop(state);
+        self.room.notify_waiters();
+        1 + waiting.iter().filter(|queued| matches!(queued, Queued::Message(..))).count()
+    }
+
+    /// Waits until [`send`](Self::send) would not.
+    pub(crate) async fn ready(&self) -> Result<(), SendError> {
+        loop {
+            let room = self.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            {
+                let state = self.state();
+                if state.closing {
+                    return Err(SendError::Closed);
+                }
+                if state.has_room(0, &self.limits) {
+                    return Ok(());
+                }
+            }
+            room.await;
+        }
+    }
+
+    /// Waits until everything that was queued before is with the operating system.
+    pub(crate) async fn flush(&self) -> Result<(), SendError> {
+        let (told, written) = oneshot::channel();
+        {
+            let mut state = self.state();
+            if state.closed.is_some() {
+                return Err(SendError::Closed);
+            }
+            state.push(Queued::Flush(told));
+        }
+        written.await.map_err(|_| SendError::Closed)
+    }
+
+    pub(crate) fn ping(&self, payload: Payload) -> Result<(), SendError> {
+        if payload.len() > MAX_CONTROL {
+            return Err(SendError::PingTooLong { len: payload.len() });
+        }
+        let mut state = self.state();
+        if state.closing {
+            return Err(SendError::Closed);
+        }
+        // Pings are not messages and wait for no room, but do not pile up either.
+        if state.has_room(payload.len(), &self.limits) {
+            state.push(Queued::Ping(payload));
+        }
+        Ok(())
+    }
+
+    /// Orders a Close behind what is queued.
+    pub(crate) fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        if !code.is_sendable() {
+            return Err(SendError::InvalidCloseCode(code));
+        }
+        if reason.len() > MAX_CONTROL - 2 {
+            return Err(SendError::ReasonTooLong { len: reason.len() });
+        }
+        let mut state = self.state();
+        if state.closing {
+            return Err(SendError::Closed);
+        }
+        state.close(code, reason);
+        drop(state);
+        self.room.notify_waiters();
+        Ok(())
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn closed(&self) -> Closed {
+        loop {
+            let ended = self.ended.notified();
+            tokio::pin!(ended);
+            ended.as_mut().enable();
+            if let Some(closed) = &self.state().closed {
+                return closed.clone();
+            }
+            ended.await;
+        }
+    }
+
+    /// Whether nothing more is taken for sending.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.state().closing
+    }
+
+    // The driver's side
+
+    /// The driver is at work until [`rest`](Self::rest).
+    pub(crate) fn begin(&self, waker: &Waker) {
+        let mut state = self.state();
+        state.driver_busy = true;
+        state.blocked = false;
+        if !state.driver.as_ref().is_some_and(|driver| driver.will_wake(waker)) {
+            state.driver = Some(waker.clone());
+        }
+    }
+
+    /// The driver wants to wait, and where it is `blocked` more to send is no reason not to.
+    /// `false`: there is more to send.
+    pub(crate) fn rest(&self, blocked: bool) -> bool {
+        let mut state = self.state();
+        if !blocked && !state.outbound.is_empty() {
+            return false;
+        }
+        state.driver_busy = false;
+        state.blocked = blocked;
+        shrink(&mut state.outbound);
+        true
+    }
+
+    /// Hands over what was received, and leaves `batch` empty.
+    pub(crate) fn deliver(&self, batch: &mut VecDeque<Message>, load: Load, cx: &Context<'_>) {
+        let mut state = self.state();
+        if let Receiver::Gone = state.receiver {
+            batch.clear();
+            return;
+        }
+        if state.inbound.is_empty() {
+            mem::swap(&mut state.inbound, batch);
+        } else {
+            state.inbound.append(batch);
+        }
+        state.queued.messages += load.messages;
+        state.queued.bytes += load.bytes;
+        state.wake_receiver(cx);
+    }
+
+    /// What was received and perhaps not handled. At the limit the handler wakes the driver when it
+    /// takes messages.
+    pub(crate) fn ahead(&self) -> Load {
+        let mut state = self.state();
+        let load = Load {
+            messages: state.queued.messages + state.handed.messages,
+            bytes: state.queued.bytes + state.handed.bytes,
+        };
+        state.paused = load.messages >= self.limits.receive_ahead_messages
+            || load.bytes >= self.limits.receive_ahead;
+        load
+    }
+
+    pub(crate) fn attention(&self) -> Attention {
+        let state = self.state();
+        match &state.receiver {
+            Receiver::Gone => Attention::Gone,
+            Receiver::Waiting(_) if state.inbound.is_empty() => Attention::Waiting,
+            Receiver::Waiting(_) | Receiver::Busy => Attention::Busy,
+        }
+    }
+
+    /// Takes what is to be sent, about as many bytes as `room` says, into an empty queue.
+    pub(crate) fn take_outbound(&self, into: &mut VecDeque<Queued>, room: usize) {
+        let mut state = self.state();
+        if state.outbound.is_empty() {
+            return;
+        }
+        let full = !state.has_room(0, &self.limits);
+        if state.outbound_bytes <= room {
+            mem::swap(into, &mut state.outbound);
+            state.outbound_bytes = 0;
+        } else {
+            let mut taken = 0;
+            while taken < room
+                && let Some(queued) = state.outbound.pop_front()
+            {
+                taken += queued.bytes();
+                into.push_back(queued);
+            }
+            state.outbound_bytes -= taken;
+        }
+        drop(state);
+        if full {
+            self.room.notify_waiters();
+        }
+    }
+
+    /// Orders a Close from the driver's side, unless there was one.
+    pub(crate) fn order_close(&self, code: CloseCode) {
+        let mut state = self.state();
+        if !state.closing {
+            state.close(code, "");
+            drop(state);
+            self.room.notify_waiters();
+        }
+    }
+
+    /// Whether anything is to be sent.
+    pub(crate) fn has_outbound(&self) -> bool {
+        !self.state().outbound.is_empty()
+    }
+
+    /// Takes nothing more for sending.
+    pub(crate) fn stop_sending(&self) {
+        self.state().closing = true;
+        self.room.notify_waiters();
+    }
+
+    /// The connection is over. What was received can still be taken.
+    pub(crate) fn end(&self, closed: &Closed) {
+        let mut state = self.state();
+        if state.closed.is_some() {
+            return;
+        }
+        state.closed = Some(closed.clone());
+        state.closing = true;
+        state.driver = None;
+        let waiting = mem::take(&mut state.outbound);
+        state.outbound_bytes = 0;
+        let receiver = match &state.receiver {
+            Receiver::Waiting(_) => mem::take(&mut state.receiver),
+            Receiver::Busy | Receiver::Gone => Receiver::Busy,
+        };
+        drop(state);
+        drop(waiting);
+        if let Receiver::Waiting(waker) = receiver {
+            waker.wake();
+        }
+        self.room.notify_waiters();
+        self.ended.notify_waiters();
+    }
+}
+
+/// Gives the buffer of an empty queue back, unless it is small.
+pub(crate) fn shrink<T>(queue: &mut VecDeque<T>) {
+    const KEPT: usize = 4;
+    if queue.is_empty() && queue.capacity() > KEPT {
+        *queue = VecDeque::new();
+    }
+}
+
+impl State {
+    /// One message is always taken by an empty queue, so that a large one can pass.
+    fn has_room(&self, len: usize, limits: &Limits) -> bool {
+        let first = self.outbound.front().map_or(0, Queued::bytes);
+        self.outbound.is_empty()
+            || (self.outbound_bytes < limits.send_buffer
+                && (self.outbound_bytes - first).saturating_add(len) <= limits.max_send_buffer)
+    }
+
+    fn push(&mut self, queued: Queued) {
+        self.outbound_bytes += queued.bytes();
+        self.outbound.push_back(queued);
+        if !self.blocked {
+            self.wake_driver();
+        }
+    }
+
+    fn close(&mut self, code: CloseCode, reason: &str) {
+        self.push(Queued::Close(code, reason.into()));
+        self.closing = true;
+    }
+
+    /// Wakes the driver, unless it looks here again by itself.
+    fn wake_driver(&mut self) {
+        if !self.driver_busy
+            && let Some(driver) = &self.driver
+        {
+            self.driver_busy = true;
+            driver.wake_by_ref();
+        }
+    }
+
+    /// Wakes the receiver, unless the driver's own task is what it waits in: then it is polled next.
+    fn wake_receiver(&mut self, cx: &Context<'_>) {
+        if let Receiver::Waiting(waker) = &self.receiver
+            && !waker.will_wake(cx.waker())
+            && let Receiver::Waiting(waker) = mem::take(&mut self.receiver)
+        {
+            waker.wake();
+        }
     }
 }

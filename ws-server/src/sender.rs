@@ -1,5 +1,124 @@
 //! Sending from other tasks.
 
-/// Sends to one connection.
+use std::{fmt, sync::Arc};
+
+use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
+
+use crate::{ClientId, Request, SendError, TrySendError, link::Link};
+
+/// Sends to one connection from any task. A handle: cloning it is cheap, and it keeps nothing open.
+///
+/// Messages of one sender stay in order.
 #[derive(Clone)]
-pub struct Sender {}
+pub struct Sender {
+    link: Arc<Link>,
+}
+
+impl Sender {
+    pub(crate) fn new(link: Arc<Link>) -> Self {
+        Self { link }
+    }
+
+    /// As [`WebSocket::send`](crate::WebSocket::send).
+    ///
+    /// # Errors
+    /// [`SendError::Closed`].
+    ///
+    /// # Cancel safety
+    /// A dropped call has queued the message whole or not at all.
+    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        self.send_with(message, Compression::Auto).await
+    }
+
+    /// As [`send`](Self::send), with a hint for the extensions whether to compress.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`].
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn send_with(
+        &self,
+        message: impl Into<Message>,
+        compression: Compression,
+    ) -> Result<(), SendError> {
+        self.link.send(message.into(), compression).await
+    }
+
+    /// Queues a message if there is room now.
+    ///
+    /// # Errors
+    /// [`TrySendError`] gives the message back.
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
+        self.link
+            .try_send(message.into(), Compression::Auto)
+            .map_err(|(message, reason)| TrySendError { message, reason })
+    }
+
+    /// Waits for room. Another sender may be faster.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn ready(&self) -> Result<(), SendError> {
+        self.link.ready().await
+    }
+
+    /// Waits until the operating system has all that was sent before.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] if the connection ended before.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn flush(&self) -> Result<(), SendError> {
+        self.link.flush().await
+    }
+
+    /// As [`WebSocket::ping`](crate::WebSocket::ping).
+    ///
+    /// # Errors
+    /// [`SendError::Closed`], [`SendError::PingTooLong`].
+    pub fn ping(&self, payload: impl Into<Payload>) -> Result<(), SendError> {
+        self.link.ping(payload.into())
+    }
+
+    /// As [`WebSocket::close`](crate::WebSocket::close).
+    ///
+    /// # Errors
+    /// [`SendError::Closed`], [`SendError::InvalidCloseCode`], [`SendError::ReasonTooLong`].
+    pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.link.close(code, reason)
+    }
+
+    /// Waits for the end and says how it came.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn closed(&self) -> Closed {
+        self.link.closed().await
+    }
+
+    /// Whether nothing more is taken for sending.
+    pub fn is_closed(&self) -> bool {
+        self.link.is_closing()
+    }
+
+    /// What is known from the opening handshake.
+    pub fn request(&self) -> &Request {
+        &self.link.request
+    }
+
+    /// Which connection this is.
+    pub fn id(&self) -> ClientId {
+        self.link.id
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("id", &self.link.id).finish_non_exhaustive()
+    }
+}

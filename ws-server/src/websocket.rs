@@ -1,28 +1,201 @@
 //! A connection as its handler sees it.
 
-use std::sync::Arc;
+use std::{
+    any::Any,
+    collections::VecDeque,
+    fmt,
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
-use ws_core::Message;
+use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
 
-use crate::{RecvError, SendError, link::Link};
+use crate::{
+    ClientId, RecvError, Request, SendError, Sender, TrySendError,
+    link::{Link, shrink},
+};
 
 /// One end of an open connection.
-pub struct WebSocket {}
+///
+/// It is driven beside the handler, so nothing here has to be called for Pings to be answered, a
+/// Close to be taken, or queued messages to go out. Dropping it closes the connection with 1000.
+///
+/// A `WebSocket` may be moved into another task; what it needs of the connection goes along. For
+/// sending from several tasks there is [`sender`](Self::sender).
+pub struct WebSocket {
+    link: Arc<Link>,
+    /// Messages that were taken from the link in one go.
+    inbox: VecDeque<Message>,
+}
 
 impl WebSocket {
     pub(crate) fn new(link: Arc<Link>) -> Self {
-        let _ = link;
-        Self {}
+        Self { link, inbox: VecDeque::new() }
     }
 
-    /// The next message.
+    /// The next message, or `None` at the end of the connection, whatever ended it;
+    /// [`closed`](Self::closed) says what.
+    ///
+    /// Messages that came before a Close are all delivered first.
+    ///
+    /// # Errors
+    /// None so far: a peer's fault is an end, not an error.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a dropped call loses no message.
+    #[inline]
     pub async fn recv(&mut self) -> Result<Option<Message>, RecvError> {
-        std::future::pending().await
+        poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// Sends a message.
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, RecvError>> {
+        loop {
+            if let Some(message) = self.inbox.pop_front() {
+                return Poll::Ready(Ok(Some(message)));
+            }
+            // So that a task with an endless supply lets others have their turn.
+            let coop = std::task::ready!(tokio::task::coop::poll_proceed(cx));
+            match self.link.poll_inbound(&mut self.inbox, cx) {
+                Poll::Ready(true) => coop.made_progress(),
+                Poll::Ready(false) => return Poll::Ready(Ok(None)),
+                Poll::Pending => {
+                    // A burst is over: its buffer is not kept for the next one.
+                    shrink(&mut self.inbox);
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Queues a message and returns at once while fewer than
+    /// [`Limits::send_buffer`](crate::Limits::send_buffer) bytes wait to be sent (256 KiB by
+    /// default); waits for room above.
+    ///
+    /// It goes out as soon as the handler waits for anything: no flush is needed.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] when the connection is closing or closed.
+    ///
+    /// # Cancel safety
+    /// A dropped call has queued the message whole or not at all. Use [`ready`](Self::ready) and
+    /// [`try_send`](Self::try_send) where the message must not be lost.
+    #[inline]
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
-        let _ = message.into();
-        std::future::pending().await
+        self.send_with(message, Compression::Auto).await
+    }
+
+    /// As [`send`](Self::send), with a hint for the extensions whether to compress.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    #[inline]
+    pub async fn send_with(
+        &mut self,
+        message: impl Into<Message>,
+        compression: Compression,
+    ) -> Result<(), SendError> {
+        self.link.send(message.into(), compression).await
+    }
+
+    /// Queues a message if there is room now.
+    ///
+    /// # Errors
+    /// [`TrySendError`] gives the message back and says whether the connection is full or closed.
+    pub fn try_send(&mut self, message: impl Into<Message>) -> Result<(), TrySendError> {
+        self.link
+            .try_send(message.into(), Compression::Auto)
+            .map_err(|(message, reason)| TrySendError { message, reason })
+    }
+
+    /// Waits until [`try_send`](Self::try_send) has room, which it has until something is sent.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn ready(&self) -> Result<(), SendError> {
+        self.link.ready().await
+    }
+
+    /// Waits until the operating system has all that was sent before.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] if the connection ended before.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: what was sent goes out whether somebody waits for it or not.
+    pub async fn flush(&self) -> Result<(), SendError> {
+        self.link.flush().await
+    }
+
+    /// Queues a Ping of at most 125 bytes, behind the messages sent before. Pings that keep the
+    /// connection alive are sent without it. While messages wait for room it is left out.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`], [`SendError::PingTooLong`].
+    pub fn ping(&mut self, payload: impl Into<Payload>) -> Result<(), SendError> {
+        self.link.ping(payload.into())
+    }
+
+    /// Starts the closing handshake behind the messages sent before: queues a Close
+    /// ([RFC 6455 §5.5.1](https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1)).
+    ///
+    /// What the peer still sends before its own Close can be received; [`closed`](Self::closed)
+    /// waits for the end.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] if it is closing already, [`SendError::InvalidCloseCode`],
+    /// [`SendError::ReasonTooLong`] over 123 bytes.
+    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.link.close(code, reason)
+    }
+
+    /// Waits for the end and says how it came.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn closed(&self) -> Closed {
+        self.link.closed().await
+    }
+
+    /// What is known from the opening handshake.
+    pub fn request(&self) -> &Request {
+        &self.link.request
+    }
+
+    /// Which connection this is, among those of its server.
+    pub fn id(&self) -> ClientId {
+        self.link.id
+    }
+
+    /// Attaches a value of the application's, a user's name for example, which
+    /// [`Client::data`](crate::Client::data) shows. Can be done once; whether it was.
+    pub fn set_data<T: Any + Send + Sync>(&self, data: T) -> bool {
+        self.link.data.set(Arc::new(data)).is_ok()
+    }
+
+    /// A handle for sending from other tasks.
+    pub fn sender(&self) -> Sender {
+        Sender::new(Arc::clone(&self.link))
+    }
+}
+
+impl Drop for WebSocket {
+    fn drop(&mut self) {
+        self.link.receiver_gone();
+    }
+}
+
+impl fmt::Debug for WebSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket")
+            .field("id", &self.link.id)
+            .field("path", &self.link.request.path())
+            .finish_non_exhaustive()
     }
 }

@@ -46,13 +46,7 @@ impl Connection {
         self.stop_receiving();
         let by = if self.is_close_awaited() { ClosedBy::Local } else { ClosedBy::Peer };
         self.life = Life::Closed;
-        Event::Closed(Closed {
-            by,
-            code: CloseCode::ABNORMAL,
-            reason: Text::default(),
-            clean: false,
-            fault: None,
-        })
+        Event::Closed(Closed::abnormal(by))
     }
 
     /// Answers what ended the connection, and tells it.
@@ -166,6 +160,11 @@ impl Connection {
 }
 
 impl Closed {
+    /// An end without a Close, [1006](CloseCode::ABNORMAL), for callers that give a connection up.
+    pub fn abnormal(by: ClosedBy) -> Self {
+        Self { by, code: CloseCode::ABNORMAL, reason: Text::default(), clean: false, fault: None }
+    }
+
     pub(super) fn local(code: CloseCode, reason: Text, fault: Option<Box<Fault>>) -> Self {
         Self { by: ClosedBy::Local, code, reason, clean: false, fault }
     }

@@ -1,0 +1,210 @@
+//! When a connection has waited long enough.
+//!
+//! One timer a connection, and it is hardly ever moved: it stands at the earliest deadline that was
+//! known when it was set. Traffic moves deadlines further away, so nothing has to be done for them;
+//! when the timer fires, it is set to what is the earliest by then.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+use ws_core::Unfinished;
+
+use crate::Limits;
+
+/// What took too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expired {
+    /// Nothing came for so long that a Ping is due.
+    Ping,
+    /// Nothing came after the Ping either.
+    Pong,
+    /// A message came too slowly, or stopped in the middle.
+    Message,
+    /// The client takes nothing of what is to be written.
+    Write,
+    /// The handler's turn before a Close is answered is over.
+    CloseTurn,
+    /// Our Close is not answered.
+    Close,
+}
+
+/// The deadlines of one connection.
+#[derive(Debug)]
+pub(super) struct Deadlines {
+    timer: Pin<Box<Sleep>>,
+    /// When something came last; when reading went on, if it had paused.
+    heard: Instant,
+    /// Since when a Ping of ours waits for anything to come.
+    pinged: Option<Instant>,
+    /// Since when a message is incomplete.
+    message_since: Option<Instant>,
+    unfinished: Option<Unfinished>,
+    /// Since when nothing of what is to be written was taken.
+    blocked: Option<Instant>,
+    /// Since when the peer's Close or fault waits for our answer.
+    closing: Option<Instant>,
+    /// Whether that was long enough.
+    turn_over: bool,
+    /// Since when our Close waits for the peer's.
+    close_sent: Option<Instant>,
+    over: bool,
+    /// Whether reading is paused, and so the deadlines for what the client sends.
+    paused: bool,
+}
+
+/// `then` and a limit later; far away for a limit that was lifted.
+fn after(then: Instant, limit: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+    then.checked_add(limit).unwrap_or_else(|| then + FAR)
+}
+
+impl Deadlines {
+    pub(super) fn new(now: Instant, limits: &Limits) -> Self {
+        Self {
+            timer: Box::pin(sleep_until(after(now, limits.ping_interval))),
+            heard: now,
+            pinged: None,
+            message_since: None,
+            unfinished: None,
+            blocked: None,
+            closing: None,
+            turn_over: false,
+            close_sent: None,
+            over: false,
+            paused: false,
+        }
+    }
+
+    /// Octets came.
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.heard = now;
+        self.pinged = None;
+    }
+
+    /// A message was completed: the next one has its own time.
+    pub(super) fn message_complete(&mut self) {
+        self.message_since = None;
+    }
+
+    /// A Ping was queued.
+    pub(super) fn pinged(&mut self, now: Instant) {
+        self.pinged = Some(now);
+    }
+
+    /// What is incomplete now.
+    pub(super) fn unfinished(&mut self, unfinished: Option<Unfinished>, now: Instant) {
+        if unfinished.is_none() {
+            self.message_since = None;
+        } else if self.message_since.is_none() {
+            self.message_since = Some(now);
+        }
+        self.unfinished = unfinished;
+    }
+
+    /// Whether reading is paused.
+    pub(super) fn paused(&mut self, paused: bool, now: Instant) {
+        if self.paused && !paused {
+            // A client behind a slow handler is not dead.
+            self.heard = now;
+            self.message_since = self.message_since.map(|_| now);
+        }
+        self.paused = paused;
+    }
+
+    /// Whether the socket takes no more for now; `progress` says whether it took something.
+    pub(super) fn written(&mut self, blocked: bool, progress: bool, now: Instant) {
+        self.blocked = match (blocked, progress, self.blocked) {
+            (false, ..) => None,
+            (true, false, Some(since)) => Some(since),
+            (true, ..) => Some(now),
+        };
+    }
+
+    /// The peer's Close or fault was read.
+    pub(super) fn closing(&mut self, now: Instant) {
+        self.closing = Some(now);
+    }
+
+    /// The handler's turn is over, whatever it does.
+    pub(super) fn turn_over(&mut self) {
+        self.turn_over = true;
+        self.closing = None;
+    }
+
+    pub(super) fn is_turn_over(&self) -> bool {
+        self.turn_over
+    }
+
+    /// The connection is over, but for what is to be written.
+    pub(super) fn over(&mut self) {
+        (self.over, self.closing, self.close_sent) = (true, None, None);
+    }
+
+    /// Our Close is on its way, and the peer's is awaited.
+    pub(super) fn close_sent(&mut self, now: Instant) {
+        if self.over {
+            return;
+        }
+        self.close_sent.get_or_insert(now);
+    }
+
+    /// All of them.
+    fn all(&self, limits: &Limits) -> impl Iterator<Item = (Instant, Expired)> {
+        let of =
+            |since: Option<Instant>, limit, what| since.map(|since| (after(since, limit), what));
+        let ours = [
+            of(self.blocked, limits.write_timeout, Expired::Write),
+            of(self.closing, limits.close_turn, Expired::CloseTurn),
+            of(self.close_sent, limits.close_timeout, Expired::Close),
+        ];
+        // What the client owes, while it is listened to and nothing is ending.
+        let ending = self.over || self.closing.is_some() || self.close_sent.is_some();
+        let listening = !self.paused && !ending && !self.turn_over;
+        let theirs = listening.then(|| {
+            [
+                match self.pinged {
+                    None => of(Some(self.heard), limits.ping_interval, Expired::Ping),
+                    Some(_) => of(self.pinged, limits.pong_timeout, Expired::Pong),
+                },
+                of(self.message_since, self.message_time(limits), Expired::Message),
+                self.unfinished
+                    .and_then(|_| of(Some(self.heard), limits.progress_timeout, Expired::Message)),
+            ]
+        });
+        ours.into_iter().chain(theirs.into_iter().flatten()).flatten()
+    }
+
+    fn message_time(&self, limits: &Limits) -> Duration {
+        let received = self.unfinished.map_or(0, |unfinished| unfinished.message_received);
+        let by_size = Duration::from_millis(received.saturating_mul(1000) / limits.min_rate as u64);
+        limits.message_timeout.saturating_add(by_size)
+    }
+
+    /// What expired first, if anything has. Otherwise the task is woken when something may have.
+    pub(super) fn poll(
+        &mut self,
+        limits: &Limits,
+        now: Instant,
+        cx: &mut Context<'_>,
+    ) -> Poll<Expired> {
+        let (earliest, what) = match self.all(limits).min_by_key(|(at, _)| *at) {
+            Some(earliest) => earliest,
+            None => return Poll::Pending,
+        };
+        if earliest <= now {
+            return Poll::Ready(what);
+        }
+        if earliest < self.timer.deadline() || self.timer.is_elapsed() {
+            self.timer.as_mut().reset(earliest);
+        }
+        while self.timer.as_mut().poll(cx).is_ready() {
+            // It stood at a deadline that has moved since.
+            self.timer.as_mut().reset(earliest);
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,54 @@
+//! The handler's side of a connection's task.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tracing::{error, warn};
+use ws_core::CloseCode;
+
+use crate::HandlerError;
+
+/// The handler at work.
+pub(crate) type Handling = Pin<Box<dyn Future<Output = Result<(), HandlerError>> + Send>>;
+
+/// How a handler ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    Returned,
+    Failed(HandlerError),
+    Panicked,
+}
+
+impl Ended {
+    /// The code that the connection closes with.
+    pub(super) fn close_code(&self) -> CloseCode {
+        match self {
+            Self::Returned => CloseCode::NORMAL,
+            // RFC 6455 §7.4.1: 1011 "indicates that a server is terminating the connection because
+            // it encountered an unexpected condition that prevented it from fulfilling the request."
+            Self::Failed(_) | Self::Panicked => CloseCode::INTERNAL_ERROR,
+        }
+    }
+
+    pub(super) fn log(&self) {
+        match self {
+            Self::Returned => {}
+            Self::Failed(reason) => warn!(%reason, "the handler failed"),
+            Self::Panicked => error!("the handler panicked"),
+        }
+    }
+}
+
+/// Polls a handler. A panic costs its own connection and nothing else.
+pub(super) fn poll(handling: &mut Handling, cx: &mut Context<'_>) -> Poll<Ended> {
+    // After a panic the handler is never polled again, so nobody sees what it left half done.
+    match catch_unwind(AssertUnwindSafe(|| handling.as_mut().poll(cx))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(Ok(()))) => Poll::Ready(Ended::Returned),
+        Ok(Poll::Ready(Err(reason))) => Poll::Ready(Ended::Failed(reason)),
+        Err(_) => Poll::Ready(Ended::Panicked),
+    }
+}

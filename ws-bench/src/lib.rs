@@ -1,10 +1,12 @@
-//! Workloads that the benchmarks share.
+//! Workloads that the benchmarks share, and the load for servers.
 //!
 //! The rivals live in the nested package `peers`, so that building or testing the workspace never
 //! compiles them.
 #![forbid(unsafe_code)]
 
 pub mod engine;
+pub mod frame;
+pub mod load;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

@@ -1,6 +1,4 @@
-//! Other WebSocket libraries on the workloads of `ws-bench`.
-
-#![forbid(unsafe_code)]
+//! tungstenite's engine on the workloads of `ws_bench::engine`.
 
 use std::io::{Read, Result, Write};
 

@@ -1,7 +1,13 @@
 //! The engine alone, in memory: parsing what a client sent, and writing what a server sends.
 
 use bytes::{Buf, BytesMut};
+<<<<<<< HEAD
 use ws_core::{Config, Connection, Event, Extensions, Message, Outgoing, Role, apply_mask};
+=======
+use ws_core::{Config, Connection, Event, Extensions, Message, Role};
+
+use crate::frame::push_masked;
+>>>>>>> bench
 
 /// Sizes of messages in bytes, and how many of them make one batch.
 pub const SIZES: [(usize, usize); 3] = [(20, 256), (1024, 64), (65_536, 8)];
@@ -14,21 +20,8 @@ pub fn client_frames(len: usize, count: usize) -> Vec<u8> {
     let mut frames = Vec::new();
     for i in 0..count {
         let key = (0x9e37_79b9_u32.wrapping_mul(i as u32 + 1)).to_be_bytes();
-        match len {
-            0..=125 => frames.extend_from_slice(&[0x82, 0x80 | len as u8]),
-            126..=0xffff => {
-                frames.extend_from_slice(&[0x82, 0xfe]);
-                frames.extend_from_slice(&(len as u16).to_be_bytes());
-            }
-            _ => {
-                frames.extend_from_slice(&[0x82, 0xff]);
-                frames.extend_from_slice(&(len as u64).to_be_bytes());
-            }
-        }
-        frames.extend_from_slice(&key);
-        let start = frames.len();
-        frames.extend((0..len).map(|at| (at * 7 + i) as u8));
-        apply_mask(&mut frames[start..], key, 0);
+        let payload: Vec<u8> = (0..len).map(|at| (at * 7 + i) as u8).collect();
+        push_masked(&mut frames, &payload, key);
     }
     frames
 }

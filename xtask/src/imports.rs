@@ -14,6 +14,7 @@ const RIVALS: &[&str] = &[
     "async-tungstenite",
     "fastwebsockets",
     "ratchet_rs",
+    "sockudo-ws",
     "soketto",
     "tokio-tungstenite",
     "tokio-websockets",

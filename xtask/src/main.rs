@@ -1,6 +1,7 @@
 //! The tasks of this workspace. `cargo xtask --help` lists them, `xtask/README.md` explains them.
 
 mod autobahn;
+mod bench;
 mod ci;
 mod conformance;
 mod everything;
@@ -47,6 +48,13 @@ enum Task {
     ///
     /// Installs the packages into target/tools (PyPI, npm) by pinned version, Chromium by apt-get.
     Interop(interop::Options),
+    /// Echo servers under the same load: this workspace's, a raw echo and other libraries
+    ///
+    /// Builds the servers and the load in release, all in one profile, measures them in turns on
+    /// 127.0.0.1, prints a table for each case, and writes every measurement into target/bench.
+    /// Twelve minutes; --quick takes two.
+    #[command(after_help = bench::after_help())]
+    Bench(bench::Options),
     /// What has to hold for every commit besides the tests
     #[command(after_help = ci::step_names())]
     Ci(ci::Options),
@@ -89,6 +97,7 @@ fn run(task: &Task) -> Result<ExitCode> {
             println!("xtask interop: {tally}");
             tally.verdict("each failed case is named above; run its script in xtask/interop")?;
         }
+        Task::Bench(options) => bench::bench(&workspace, options)?,
         Task::Ci(options) => ci::ci(&workspace, options)?,
         Task::Requirements => requirements::requirements(&workspace)?,
     }

@@ -82,6 +82,11 @@ impl Workspace {
         self.root.join("xtask")
     }
 
+    /// The package outside of the workspace that has the rivals.
+    pub(crate) fn peers(&self) -> PathBuf {
+        self.root.join("ws-bench/peers")
+    }
+
     /// `path` as seen from the root, for messages.
     pub(crate) fn short<'p>(&self, path: &'p Path) -> std::path::Display<'p> {
         path.strip_prefix(&self.root).unwrap_or(path).display()

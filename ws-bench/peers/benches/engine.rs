@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ws_bench::engine;
+use ws_bench_peers::in_memory;
 
 fn parse(c: &mut Criterion) {
     let mut group = c.benchmark_group("parse");
@@ -14,8 +15,8 @@ fn parse(c: &mut Criterion) {
             b.iter(|| assert_eq!(engine::parse(&mut ws, &mut input, frames), len * count));
         });
         group.bench_with_input(BenchmarkId::new("tungstenite", len), &frames, |b, frames| {
-            let mut ws = ws_bench_peers::server(frames.clone());
-            b.iter(|| assert_eq!(ws_bench_peers::parse(&mut ws, count), len * count));
+            let mut ws = in_memory::server(frames.clone());
+            b.iter(|| assert_eq!(in_memory::parse(&mut ws, count), len * count));
         });
     }
 }
@@ -32,8 +33,8 @@ fn write(c: &mut Criterion) {
         });
         let message = tungstenite::Message::Binary(payload);
         group.bench_with_input(BenchmarkId::new("tungstenite", len), &message, |b, message| {
-            let mut ws = ws_bench_peers::server(Vec::new());
-            b.iter(|| ws_bench_peers::write(&mut ws, message, count));
+            let mut ws = in_memory::server(Vec::new());
+            b.iter(|| in_memory::write(&mut ws, message, count));
         });
     }
 }

@@ -1,0 +1,66 @@
+//! Binary frames, one per message, for both directions.
+//!
+//! They are written here by hand, so that what a benchmark sends and expects does not come from
+//! the code that it measures.
+
+use ws_core::apply_mask;
+
+/// Appends what a client sends: a masked frame.
+pub fn push_masked(out: &mut Vec<u8>, payload: &[u8], key: [u8; 4]) {
+    push_header(out, payload.len(), 0x80);
+    out.extend_from_slice(&key);
+    let start = out.len();
+    out.extend_from_slice(payload);
+    apply_mask(&mut out[start..], key, 0);
+}
+
+/// Appends what a server sends: a frame without mask.
+pub fn push_unmasked(out: &mut Vec<u8>, payload: &[u8]) {
+    push_header(out, payload.len(), 0);
+    out.extend_from_slice(payload);
+}
+
+/// RFC 6455 §5.2: FIN, opcode 2, the mask bit, and the shortest form of the length.
+fn push_header(out: &mut Vec<u8>, len: usize, mask: u8) {
+    out.push(0x82);
+    match len {
+        0..=125 => out.push(mask | len as u8),
+        126..=0xffff => {
+            out.push(mask | 126);
+            out.extend_from_slice(&(len as u16).to_be_bytes());
+        }
+        _ => {
+            out.push(mask | 127);
+            out.extend_from_slice(&(len as u64).to_be_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hello_of_the_rfc_is_framed_as_its_binary_twin() {
+        let (mut masked, mut unmasked) = (Vec::new(), Vec::new());
+        push_masked(&mut masked, b"Hello", [0x37, 0xfa, 0x21, 0x3d]);
+        push_unmasked(&mut unmasked, b"Hello");
+        let octets = [0x82, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
+        assert_eq!(masked, octets);
+        assert_eq!(unmasked, *b"\x82\x05Hello");
+    }
+
+    #[test]
+    fn longer_payloads_take_the_longer_lengths() {
+        let head = |len: usize| {
+            let mut out = Vec::new();
+            push_unmasked(&mut out, &vec![0; len]);
+            out.truncate(10);
+            out
+        };
+        assert_eq!(head(125)[..2], [0x82, 125]);
+        assert_eq!(head(126)[..4], [0x82, 126, 0, 126]);
+        assert_eq!(head(65_535)[..4], [0x82, 126, 0xff, 0xff]);
+        assert_eq!(head(65_536), [0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
+    }
+}

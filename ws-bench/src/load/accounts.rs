@@ -1,0 +1,127 @@
+//! CPU time, of the server and of this process, as Linux counts it; elsewhere there is none.
+
+use std::fs;
+use std::time::Duration;
+
+/// What was used up to now.
+pub(super) struct Accounts {
+    server: Option<Usage>,
+    load: Option<Usage>,
+    machine: Option<Machine>,
+}
+
+/// What was used in between.
+pub(super) struct Spent {
+    pub(super) server: Option<Usage>,
+    pub(super) load: Option<Usage>,
+    /// The share of the machine's time that its host took, 0 to 1.
+    pub(super) stolen: Option<f64>,
+}
+
+/// What a process had of the CPU.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Usage {
+    pub(super) running: Duration,
+    /// How long it could have run while something else did; what says that a run was disturbed.
+    pub(super) waiting: Option<Duration>,
+}
+
+struct Machine {
+    all: u64,
+    stolen: u64,
+}
+
+impl Accounts {
+    pub(super) fn now(server: Option<u32>) -> Self {
+        Self {
+            server: server.and_then(|pid| Usage::of(&pid.to_string())),
+            load: Usage::of("self"),
+            machine: fs::read_to_string("/proc/stat").ok().and_then(|text| Machine::parse(&text)),
+        }
+    }
+
+    pub(super) fn since(&self, before: &Self) -> Spent {
+        let stolen = self.machine.as_ref().zip(before.machine.as_ref()).map(|(now, before)| {
+            (now.stolen - before.stolen) as f64 / (now.all - before.all).max(1) as f64
+        });
+        Spent {
+            server: Usage::between(before.server, self.server),
+            load: Usage::between(before.load, self.load),
+            stolen,
+        }
+    }
+}
+
+impl Usage {
+    fn of(process: &str) -> Option<Self> {
+        Self::by_scheduler(process).or_else(|| Self::by_ticks(process))
+    }
+
+    /// Nanoseconds, of all threads that there are.
+    fn by_scheduler(process: &str) -> Option<Self> {
+        let mut sum = (0, 0);
+        for task in fs::read_dir(format!("/proc/{process}/task")).ok()?.flatten() {
+            // A thread may have ended since the directory was read.
+            if let Ok(text) = fs::read_to_string(task.path().join("schedstat")) {
+                let mut numbers = text.split_whitespace().map(str::parse::<u64>);
+                sum.0 += numbers.next()?.ok()?;
+                sum.1 += numbers.next()?.ok()?;
+            }
+        }
+        // A kernel without these statistics says 0.
+        (sum.0 > 0).then(|| Self {
+            running: Duration::from_nanos(sum.0),
+            waiting: Some(Duration::from_nanos(sum.1)),
+        })
+    }
+
+    /// Hundredths of a second.
+    fn by_ticks(process: &str) -> Option<Self> {
+        let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        Some(Self { running: Duration::from_millis(10 * ticks(&text)?), waiting: None })
+    }
+
+    fn between(before: Option<Self>, after: Option<Self>) -> Option<Self> {
+        let (before, after) = before.zip(after)?;
+        Some(Self {
+            running: after.running.saturating_sub(before.running),
+            waiting: after.waiting.zip(before.waiting).map(|(a, b)| a.saturating_sub(b)),
+        })
+    }
+}
+
+/// `utime` and `stime` of `/proc/PID/stat`, the 14th and 15th field. The second is the name of the
+/// program in parentheses, which may hold spaces and parentheses itself.
+fn ticks(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
+}
+
+impl Machine {
+    /// The first line of `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal; what
+    /// comes behind is contained in user and nice.
+    fn parse(text: &str) -> Option<Self> {
+        let numbers = text.lines().next()?.strip_prefix("cpu ")?.split_whitespace().take(8);
+        let numbers: Vec<u64> = numbers.map(|number| number.parse().ok()).collect::<Option<_>>()?;
+        Some(Self { all: numbers.iter().sum(), stolen: *numbers.get(7)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_found_behind_any_name() {
+        let stat = "77 (a) b (c)) S 1 2 3 4 5 6 7 8 9 10 120 30 0 0 20 0 1 0";
+        assert_eq!(ticks(stat), Some(150));
+        assert_eq!(ticks("77 (a"), None);
+    }
+
+    #[test]
+    fn stolen_time_is_the_eighth_number() {
+        let machine = Machine::parse("cpu  1 2 3 4 5 6 7 8 100 100\ncpu0 1").expect("a line");
+        assert_eq!((machine.all, machine.stolen), (36, 8));
+    }
+}

@@ -1,13 +1,9 @@
 //! The engine alone, in memory: parsing what a client sent, and writing what a server sends.
 
 use bytes::{Buf, BytesMut};
-<<<<<<< HEAD
-use ws_core::{Config, Connection, Event, Extensions, Message, Outgoing, Role, apply_mask};
-=======
-use ws_core::{Config, Connection, Event, Extensions, Message, Role};
+use ws_core::{Config, Connection, Event, Extensions, Message, Outgoing, Role};
 
 use crate::frame::push_masked;
->>>>>>> bench
 
 /// Sizes of messages in bytes, and how many of them make one batch.
 pub const SIZES: [(usize, usize); 3] = [(20, 256), (1024, 64), (65_536, 8)];

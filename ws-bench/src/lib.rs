@@ -5,12 +5,9 @@
 #![forbid(unsafe_code)]
 
 pub mod engine;
-<<<<<<< HEAD
-pub mod pass_through;
-=======
 pub mod frame;
 pub mod load;
->>>>>>> bench
+pub mod pass_through;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

@@ -21,7 +21,7 @@ use std::{
 use tokio::sync::{Notify, oneshot};
 use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
 
-use crate::{ClientId, Limits, Request, SendError, TrySendReason};
+use crate::{ClientId, Limits, Request, SendError, TrySendError, TrySendReason};
 
 /// What a queued message counts besides its bytes, so that a million empty ones are not for free.
 const PER_MESSAGE: usize = 64;
@@ -169,29 +169,45 @@ impl Link {
         state.wake_driver();
     }
 
+    /// Queues what is in `message`, and leaves nothing there, if there is room; `None` if there is
+    /// none.
+    ///
+    /// By reference, since a message is large to move and this is the way of every one.
+    #[inline]
+    pub(crate) fn push(&self, message: &mut Option<Queued>) -> Option<Result<(), SendError>> {
+        let mut state = self.state();
+        if state.closing {
+            return Some(Err(SendError::Closed));
+        }
+        let bytes = message.as_ref().map_or(0, Queued::bytes);
+        if !state.has_room(bytes, &self.limits) {
+            return None;
+        }
+        if let Some(message) = message.take() {
+            state.outbound_bytes += bytes;
+            state.outbound.push_back(message);
+            state.wake_for_output();
+        }
+        Some(Ok(()))
+    }
+
     /// Queues a message, waiting for room.
-    pub(crate) async fn send(
-        &self,
-        message: Message,
-        compression: Compression,
-    ) -> Result<(), SendError> {
-        let mut message = message;
+    #[inline]
+    pub(crate) async fn send(&self, message: &mut Option<Queued>) -> Result<(), SendError> {
+        match self.push(message) {
+            Some(done) => done,
+            None => self.send_when_ready(message).await,
+        }
+    }
+
+    async fn send_when_ready(&self, message: &mut Option<Queued>) -> Result<(), SendError> {
         loop {
-            let room = match self.try_send(message, compression) {
-                Ok(()) => return Ok(()),
-                Err((_, TrySendReason::Closed)) => return Err(SendError::Closed),
-                Err((back, TrySendReason::Full)) => {
-                    message = back;
-                    self.room.notified()
-                }
-            };
+            let room = self.room.notified();
             tokio::pin!(room);
             // From here on no notification is missed, so that looking again tells the truth.
             room.as_mut().enable();
-            match self.try_send(message, compression) {
-                Ok(()) => return Ok(()),
-                Err((_, TrySendReason::Closed)) => return Err(SendError::Closed),
-                Err((back, TrySendReason::Full)) => message = back,
+            if let Some(done) = self.push(message) {
+                return done;
             }
             room.await;
         }
@@ -202,16 +218,17 @@ impl Link {
         &self,
         message: Message,
         compression: Compression,
-    ) -> Result<(), (Message, TrySendReason)> {
-        let mut state = self.state();
-        if state.closing {
-            return Err((message, TrySendReason::Closed));
+    ) -> Result<(), TrySendError> {
+        let mut queued = Some(Queued::Message(message, compression));
+        let reason = match self.push(&mut queued) {
+            None => TrySendReason::Full,
+            Some(Err(_)) => TrySendReason::Closed,
+            Some(Ok(())) => return Ok(()),
+        };
+        match queued {
+            Some(Queued::Message(message, _)) => Err(TrySendError { message, reason }),
+            _ => Ok(()),
         }
-        if !state.has_room(message.len(), &self.limits) {
-            return Err((message, TrySendReason::Full));
-        }
-        state.push(Queued::Message(message, compression));
-        Ok(())
     }
 
     /// Queues a copy of a message that goes to many. Where there is no room it is dropped, with all
@@ -472,6 +489,11 @@ impl State {
     fn push(&mut self, queued: Queued) {
         self.outbound_bytes += queued.bytes();
         self.outbound.push_back(queued);
+        self.wake_for_output();
+    }
+
+    #[inline]
+    fn wake_for_output(&mut self) {
         if !self.blocked {
             self.wake_driver();
         }

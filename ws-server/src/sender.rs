@@ -4,7 +4,10 @@ use std::{fmt, sync::Arc};
 
 use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
 
-use crate::{ClientId, Request, SendError, TrySendError, link::Link};
+use crate::{
+    ClientId, Request, SendError, TrySendError,
+    link::{Link, Queued},
+};
 
 /// Sends to one connection from any task. A handle: cloning it is cheap, and it keeps nothing open.
 ///
@@ -27,7 +30,8 @@ impl Sender {
     /// # Cancel safety
     /// A dropped call has queued the message whole or not at all.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.send_with(message, Compression::Auto).await
+        let mut message = Some(Queued::Message(message.into(), Compression::Auto));
+        self.link.send(&mut message).await
     }
 
     /// As [`send`](Self::send), with a hint for the extensions whether to compress.
@@ -42,7 +46,8 @@ impl Sender {
         message: impl Into<Message>,
         compression: Compression,
     ) -> Result<(), SendError> {
-        self.link.send(message.into(), compression).await
+        let mut message = Some(Queued::Message(message.into(), compression));
+        self.link.send(&mut message).await
     }
 
     /// Queues a message if there is room now.
@@ -50,9 +55,7 @@ impl Sender {
     /// # Errors
     /// [`TrySendError`] gives the message back.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
-        self.link
-            .try_send(message.into(), Compression::Auto)
-            .map_err(|(message, reason)| TrySendError { message, reason })
+        self.link.try_send(message.into(), Compression::Auto)
     }
 
     /// Waits for room. Another sender may be faster.

@@ -13,7 +13,7 @@ use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
 
 use crate::{
     ClientId, RecvError, Request, SendError, Sender, TrySendError,
-    link::{Link, shrink},
+    link::{Link, Queued, shrink},
 };
 
 /// One end of an open connection.
@@ -82,7 +82,8 @@ impl WebSocket {
     /// [`try_send`](Self::try_send) where the message must not be lost.
     #[inline]
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.send_with(message, Compression::Auto).await
+        let mut message = Some(Queued::Message(message.into(), Compression::Auto));
+        self.link.send(&mut message).await
     }
 
     /// As [`send`](Self::send), with a hint for the extensions whether to compress.
@@ -98,7 +99,8 @@ impl WebSocket {
         message: impl Into<Message>,
         compression: Compression,
     ) -> Result<(), SendError> {
-        self.link.send(message.into(), compression).await
+        let mut message = Some(Queued::Message(message.into(), compression));
+        self.link.send(&mut message).await
     }
 
     /// Queues a message if there is room now.
@@ -106,9 +108,7 @@ impl WebSocket {
     /// # Errors
     /// [`TrySendError`] gives the message back and says whether the connection is full or closed.
     pub fn try_send(&mut self, message: impl Into<Message>) -> Result<(), TrySendError> {
-        self.link
-            .try_send(message.into(), Compression::Auto)
-            .map_err(|(message, reason)| TrySendError { message, reason })
+        self.link.try_send(message.into(), Compression::Auto)
     }
 
     /// Waits until [`try_send`](Self::try_send) has room, which it has until something is sent.

@@ -1,0 +1,231 @@
+//! How a connection ends, whoever ends it.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::time::Duration;
+
+use support::{CLOSE, PING, TEXT, echo, masked, open, service};
+use tokio::{
+    io::AsyncWriteExt,
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep},
+};
+use ws_server::{CloseCode, Closed, ClosedBy, HandlerError, Limits, SendError, WebSocket};
+
+/// A handler that tells how its connection ended.
+fn telling() -> (
+    impl Fn(WebSocket) -> futures_util::future::BoxFuture<'static, Result<(), HandlerError>>
+    + Send
+    + Sync
+    + 'static,
+    mpsc::UnboundedReceiver<Closed>,
+) {
+    let (tx, rx) = mpsc::unbounded_channel();
+    let handler = move |mut ws: WebSocket| -> futures_util::future::BoxFuture<'static, _> {
+        let tx = tx.clone();
+        Box::pin(async move {
+            while let Some(message) = ws.recv().await? {
+                ws.send(message).await?;
+            }
+            tx.send(ws.closed().await)?;
+            Ok(())
+        })
+    };
+    (handler, rx)
+}
+
+// R6455-7.3-a
+#[tokio::test(start_paused = true)]
+async fn handler_that_returns_closes_with_1000_behind_what_it_sent() {
+    let handler = |mut ws: WebSocket| async move {
+        ws.send("one").await?;
+        ws.send("two").await?;
+        Ok(())
+    };
+    let (mut raw, task) = open(&service(Limits::default(), handler)).await;
+    assert_eq!(raw.frame().await.unwrap(), (TEXT, b"one".to_vec()));
+    assert_eq!(raw.frame().await.unwrap(), (TEXT, b"two".to_vec()));
+    raw.expect_close(1000).await;
+    raw.send(CLOSE, &1000_u16.to_be_bytes()).await;
+    assert_eq!(raw.frame().await, None);
+    let closed = task.await.unwrap().unwrap();
+    assert_eq!((closed.by, closed.code, closed.clean), (ClosedBy::Local, CloseCode::NORMAL, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn handler_that_fails_closes_with_1011() {
+    let handler = |_: WebSocket| async { Err::<(), _>(HandlerError::new("no database")) };
+    let (mut raw, _) = open(&service(Limits::default(), handler)).await;
+    raw.expect_close(1011).await;
+}
+
+// RT-38, T-B15
+#[tokio::test(start_paused = true)]
+async fn rt_38_handler_that_panics_costs_its_own_connection_alone() {
+    let handler = |mut ws: WebSocket| async move {
+        while let Some(message) = ws.recv().await? {
+            assert!(message.as_bytes() != b"panic", "as asked for");
+            ws.send(message).await?;
+        }
+        Ok(())
+    };
+    let service = service(Limits::default(), handler);
+    let (mut other, _) = open(&service).await;
+    let (mut raw, task) = open(&service).await;
+    raw.send(TEXT, b"fine").await;
+    assert_eq!(raw.frame().await.unwrap(), (TEXT, b"fine".to_vec()));
+    raw.send(TEXT, b"panic").await;
+    raw.expect_close(1011).await;
+    raw.send(CLOSE, &1011_u16.to_be_bytes()).await;
+    assert_eq!(raw.frame().await, None);
+    task.await.unwrap();
+    assert_eq!(service.clients().count(), 1);
+    other.send(TEXT, b"still here").await;
+    assert_eq!(other.frame().await.unwrap(), (TEXT, b"still here".to_vec()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_socket_closes_with_1000_while_the_handler_goes_on() {
+    let (done, went_on) = oneshot::channel();
+    let done = std::sync::Mutex::new(Some(done));
+    let handler = move |ws: WebSocket| {
+        let done = done.lock().unwrap().take().unwrap();
+        async move {
+            drop(ws);
+            sleep(Duration::from_secs(100)).await;
+            done.send(()).unwrap();
+            Ok(())
+        }
+    };
+    let (mut raw, _) = open(&service(Limits::default(), handler)).await;
+    let before = Instant::now();
+    raw.expect_close(1000).await;
+    raw.send(CLOSE, &1000_u16.to_be_bytes()).await;
+    assert_eq!(raw.frame().await, None);
+    assert!(before.elapsed() < Duration::from_secs(1));
+    went_on.await.unwrap();
+}
+
+// R6455-5.5.1-f
+#[tokio::test(start_paused = true)]
+async fn messages_before_a_close_are_answered_before_it_is() {
+    let (mut raw, _) = open(&service(Limits::default(), echo)).await;
+    let read =
+        [masked(TEXT, b"a"), masked(TEXT, b"b"), masked(CLOSE, &[0x03, 0xe8]), masked(TEXT, b"c")];
+    raw.io.write_all(&read.concat()).await.unwrap();
+    assert_eq!(raw.frame().await.unwrap(), (TEXT, b"a".to_vec()));
+    assert_eq!(raw.frame().await.unwrap(), (TEXT, b"b".to_vec()));
+    assert_eq!(raw.frame().await.unwrap(), (CLOSE, vec![0x03, 0xe8]));
+    assert_eq!(raw.frame().await, None);
+}
+
+// R6455-7.1.2-b
+#[tokio::test(start_paused = true)]
+async fn fault_is_answered_after_the_messages_before_it() {
+    let (handler, mut told) = telling();
+    let (mut raw, _) = open(&service(Limits::default(), handler)).await;
+    raw.io.write_all(&[masked(TEXT, b"a"), masked(TEXT, b"\xff")].concat()).await.unwrap();
+    assert_eq!(raw.frame().await.unwrap(), (TEXT, b"a".to_vec()));
+    raw.expect_close(1007).await;
+    assert_eq!(raw.frame().await, None);
+    let closed = told.recv().await.unwrap();
+    assert_eq!((closed.by, closed.code), (ClosedBy::Local, CloseCode::INVALID_PAYLOAD));
+    assert!(closed.fault.is_some());
+}
+
+// RT-33, R6455-7.1.2-c, T-B11
+#[tokio::test(start_paused = true)]
+async fn rt_33_close_that_is_not_answered_ends_at_the_close_timeout() {
+    let (tx, mut told) = mpsc::unbounded_channel();
+    let handler = move |mut ws: WebSocket| {
+        let tx = tx.clone();
+        async move {
+            ws.close(CloseCode::new(4000), "enough")?;
+            assert_eq!(ws.send("more").await, Err(SendError::Closed));
+            assert_eq!(ws.recv().await?, None);
+            tx.send(ws.closed().await)?;
+            Ok(())
+        }
+    };
+    let (mut raw, task) = open(&service(Limits::default(), handler)).await;
+    let before = Instant::now();
+    raw.expect_close(4000).await;
+    // It still talks, but does not answer.
+    for _ in 0..5 {
+        sleep(Duration::from_secs(1)).await;
+        raw.send(PING, b"").await;
+    }
+    assert_eq!(raw.frame().await, None);
+    assert!(before.elapsed() >= Duration::from_secs(10));
+    assert!(before.elapsed() < Duration::from_secs(11));
+    let closed = told.recv().await.unwrap();
+    assert_eq!((closed.by, closed.code.get(), closed.clean), (ClosedBy::Local, 1006, false));
+    task.await.unwrap();
+}
+
+// RT-33
+#[tokio::test(start_paused = true)]
+async fn rt_33_close_that_is_answered_by_the_end_of_the_stream_is_not_clean() {
+    let handler = |mut ws: WebSocket| async move {
+        ws.close(CloseCode::NORMAL, "")?;
+        Ok(())
+    };
+    let (mut raw, task) = open(&service(Limits::default(), handler)).await;
+    raw.expect_close(1000).await;
+    raw.io.shutdown().await.unwrap();
+    let closed = task.await.unwrap().unwrap();
+    assert_eq!((closed.by, closed.code.get(), closed.clean), (ClosedBy::Local, 1006, false));
+}
+
+// T-B13
+#[tokio::test(start_paused = true)]
+async fn client_that_vanishes_is_told_as_1006() {
+    let (handler, mut told) = telling();
+    let service = service(Limits::default(), handler);
+    for sent in [&b""[..], &masked(TEXT, b"whole"), &masked(TEXT, b"cut")[..4], &[0x81]] {
+        let (mut raw, task) = open(&service).await;
+        raw.io.write_all(sent).await.unwrap();
+        drop(raw);
+        let closed = told.recv().await.unwrap();
+        assert_eq!((closed.by, closed.code.get(), closed.clean), (ClosedBy::Peer, 1006, false));
+        task.await.unwrap();
+    }
+    assert_eq!(service.clients().count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_connections_task_wakes_everybody() {
+    let (tx, mut sockets) = mpsc::unbounded_channel::<WebSocket>();
+    let handler = move |ws: WebSocket| {
+        tx.send(ws).unwrap();
+        std::future::pending()
+    };
+    let (_raw, task) = open(&service(Limits::default(), handler)).await;
+    let mut ws = sockets.recv().await.unwrap();
+    let receiving = tokio::spawn(async move { (ws.recv().await, ws.closed().await) });
+    sleep(Duration::from_secs(1)).await;
+    task.abort();
+    let (message, closed) = receiving.await.unwrap();
+    assert_eq!((message, closed.code.get()), (Ok(None), 1006));
+}
+
+#[tokio::test(start_paused = true)]
+async fn misuse_is_an_error_and_changes_nothing() {
+    let handler = |mut ws: WebSocket| async move {
+        let too_long = "x".repeat(124);
+        assert_eq!(
+            ws.close(CloseCode::new(1005), ""),
+            Err(SendError::InvalidCloseCode(1005.into()))
+        );
+        assert_eq!(
+            ws.close(CloseCode::NORMAL, &too_long),
+            Err(SendError::ReasonTooLong { len: 124 })
+        );
+        assert_eq!(ws.ping(vec![0; 126]), Err(SendError::PingTooLong { len: 126 }));
+        echo(ws).await
+    };
+    let (mut raw, _) = open(&service(Limits::default(), handler)).await;
+    raw.send(TEXT, b"fine").await;
+    assert_eq!(raw.frame().await.unwrap(), (TEXT, b"fine".to_vec()));
+}

@@ -1,0 +1,157 @@
+//! A client of octets and frames, so that a test says what is on the wire.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream},
+    task::JoinHandle,
+    time::timeout,
+};
+use ws_server::{Closed, Handler, HandlerError, Limits, Peer, Server, Service, WebSocket};
+
+pub(crate) const TEXT: u8 = 0x81;
+pub(crate) const BINARY: u8 = 0x82;
+pub(crate) const CLOSE: u8 = 0x88;
+pub(crate) const PING: u8 = 0x89;
+pub(crate) const PONG: u8 = 0x8a;
+
+/// Far longer than anything takes, in real and in virtual time.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// What lies between the two ends.
+const WIRE: usize = 64 * 1024;
+
+/// A service with one handler for every path.
+pub(crate) fn service(limits: Limits, handler: impl Handler) -> Service {
+    Server::new().limits(limits).any(handler).service().unwrap()
+}
+
+/// Echoes until the end.
+pub(crate) async fn echo(mut ws: WebSocket) -> Result<(), HandlerError> {
+    while let Some(message) = ws.recv().await? {
+        ws.send(message).await?;
+    }
+    Ok(())
+}
+
+/// A client's end of a connection.
+pub(crate) struct Raw<Io = DuplexStream> {
+    pub(crate) io: Io,
+    input: Vec<u8>,
+}
+
+/// Opens a connection in memory. The task ends when the server is done with it.
+pub(crate) async fn open(service: &Service) -> (Raw, JoinHandle<Option<Closed>>) {
+    open_with(service, "/", "", WIRE).await
+}
+
+/// With a path, more header lines, and so many octets between the two ends.
+pub(crate) async fn open_with(
+    service: &Service,
+    path: &str,
+    headers: &str,
+    wire: usize,
+) -> (Raw, JoinHandle<Option<Closed>>) {
+    let (io, server) = tokio::io::duplex(wire);
+    let service = service.clone();
+    let task = tokio::spawn(async move { service.serve_connection(server, Peer::Other).await });
+    let mut raw = Raw { io, input: Vec::new() };
+    raw.handshake(path, headers).await;
+    (raw, task)
+}
+
+impl<Io: AsyncRead + AsyncWrite + Unpin> Raw<Io> {
+    pub(crate) fn new(io: Io) -> Self {
+        Self { io, input: Vec::new() }
+    }
+
+    /// The opening handshake; the head of the answer.
+    pub(crate) async fn handshake(&mut self, path: &str, headers: &str) -> String {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n"
+        );
+        self.io.write_all(request.as_bytes()).await.unwrap();
+        let head = self.head().await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        head
+    }
+
+    /// The head of an HTTP response.
+    pub(crate) async fn head(&mut self) -> String {
+        loop {
+            if let Some(end) = self.input.windows(4).position(|four| four == b"\r\n\r\n") {
+                let head = self.input.drain(..end + 4).collect();
+                return String::from_utf8(head).unwrap();
+            }
+            assert!(self.more().await, "no head: {:?}", String::from_utf8_lossy(&self.input));
+        }
+    }
+
+    async fn more(&mut self) -> bool {
+        let mut buffer = [0; 4096];
+        let n =
+            timeout(LONG, self.io.read(&mut buffer)).await.expect("something comes").unwrap_or(0);
+        self.input.extend_from_slice(&buffer[..n]);
+        n > 0
+    }
+
+    /// Sends one masked frame.
+    pub(crate) async fn send(&mut self, first: u8, payload: &[u8]) {
+        self.io.write_all(&masked(first, payload)).await.unwrap();
+    }
+
+    /// The next frame: its first octet and payload. `None` is the end of the stream.
+    pub(crate) async fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
+        loop {
+            if let Some((frame, len)) = parse(&self.input) {
+                self.input.drain(..len);
+                return Some(frame);
+            }
+            if !self.more().await {
+                assert!(self.input.is_empty(), "cut frame: {:?}", self.input);
+                return None;
+            }
+        }
+    }
+
+    /// The next frame is a Close of this code.
+    pub(crate) async fn expect_close(&mut self, code: u16) {
+        let (first, body) = self.frame().await.expect("a Close");
+        assert_eq!((first, &body[..2]), (CLOSE, &code.to_be_bytes()[..]), "{body:?}");
+    }
+}
+
+/// A client's frame, its masking key not zero.
+pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    match payload.len() {
+        len @ 0..=125 => frame.push(0x80 | len as u8),
+        len @ 126..=0xffff => {
+            frame.push(0xfe);
+            frame.extend_from_slice(&(len as u16).to_be_bytes());
+        }
+        len => {
+            frame.push(0xff);
+            frame.extend_from_slice(&(len as u64).to_be_bytes());
+        }
+    }
+    let key = [0x37, 0xfa, 0x21, 0x3d];
+    frame.extend_from_slice(&key);
+    frame.extend(payload.iter().zip(key.iter().cycle()).map(|(octet, key)| octet ^ key));
+    frame
+}
+
+/// An unmasked frame at the front, and how long it is.
+fn parse(bytes: &[u8]) -> Option<((u8, Vec<u8>), usize)> {
+    let (&first, &second) = (bytes.first()?, bytes.get(1)?);
+    assert!(second & 0x80 == 0, "a server does not mask");
+    let (start, len) = match second {
+        126 => (4, usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]))),
+        127 => (10, u64::from_be_bytes(bytes.get(2..10)?.try_into().unwrap()) as usize),
+        len => (2, usize::from(len)),
+    };
+    let payload = bytes.get(start..start + len)?;
+    Some(((first, payload.to_vec()), start + len))
+}

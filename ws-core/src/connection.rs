@@ -215,15 +215,38 @@ impl Connection {
         message: impl Into<Message>,
         compression: Compression,
     ) -> Result<(), SendError> {
+        let message = message.into();
+        if self.send_small(&message)? {
+            return Ok(());
+        }
+        self.encoded(|sender, cx| sender.message(message, compression, cx))
+    }
+
+    /// As [`send_with`](Self::send_with) for a message that the caller keeps. Its bytes are copied
+    /// or shared, as they would be otherwise.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    #[inline]
+    pub fn send_ref(
+        &mut self,
+        message: &Message,
+        compression: Compression,
+    ) -> Result<(), SendError> {
+        if self.send_small(message)? {
+            return Ok(());
+        }
+        self.encoded(|sender, cx| sender.message(message.clone(), compression, cx))
+    }
+
+    /// Queues a message that is copied and that no extension is to see. Whether it was one.
+    #[inline]
+    fn send_small(&mut self, message: &Message) -> Result<bool, SendError> {
         self.check_can_send()?;
         if self.sender.is_streaming() {
             return Err(SendError::MessageInProgress);
         }
-        let message = message.into();
-        if self.with_sender(|_, cx| cx.push_small(&message)) {
-            return Ok(());
-        }
-        self.encoded(|sender, cx| sender.message(message, compression, cx))
+        Ok(self.with_sender(|_, cx| cx.push_small(message)))
     }
 
     /// Begins a message whose pieces follow by [`send_chunk`](Self::send_chunk).

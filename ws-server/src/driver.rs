@@ -1,17 +1,21 @@
 //! Drives a connection and its handler in one task.
 //!
-//! Every wake-up is one turn: read once and decode, let the handler have its turn, encode what is to
-//! be sent and write it with one call. So a burst of messages costs two system calls, whatever their
-//! number, and what the handler sent goes out as soon as it waits for anything.
+//! Every wake-up is one turn: read once, let the handler have its turn, decode what it left, encode
+//! what is to be sent and write it with one call. So a burst of messages costs two system calls,
+//! whatever their number, and what the handler sent goes out as soon as it waits for anything.
 
 mod control_rate;
+mod core;
 mod deadlines;
 mod handling;
 mod input;
 mod output;
+pub(crate) mod turn;
 
 use std::{
+    collections::VecDeque,
     future::poll_fn,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -22,17 +26,13 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, timeout},
 };
+use tokio_util::io::poll_read_buf;
 use tracing::{debug, info};
-use ws_core::{CloseCode, Closed, ClosedBy, Connection, Event};
+use ws_core::{CloseCode, Closed, ClosedBy, Connection};
 
-use crate::{
-    linger::linger,
-    link::{Attention, Link},
-};
-use deadlines::{Deadlines, Expired};
+use self::core::Core;
+use crate::{linger::linger, link::Link};
 pub(crate) use handling::Handling;
-use input::Input;
-use output::Output;
 
 /// Bytes that are read in one turn before other tasks get theirs.
 const TURN: usize = 64 * 1024;
@@ -55,16 +55,18 @@ pub(crate) async fn drive<Io>(opened: Opened<Io>, ended: impl FnOnce()) -> Close
 where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
-    let _end = EndWhenDropped(Arc::clone(&opened.link));
-    let mut driver = Driver::new(opened);
-    let closed = poll_fn(|cx| driver.poll(cx)).await;
-    let Driver { mut io, handling, link, gone, ws, .. } = driver;
+    let Opened { io, ws, head, input, link, handling } = opened;
+    let _end = EndWhenDropped(Arc::clone(&link));
     let server = ws.role().is_server();
-    // Its buffers, and what its extensions hold.
-    drop(ws);
-    link.end(&closed);
+    let mut driver = Driver {
+        io,
+        core: Some(Box::new(Core::new(ws, Arc::clone(&link), head, input))),
+        handling: Some(handling),
+    };
+    let (closed, gone) = poll_fn(|cx| driver.poll(cx)).await;
     ended();
     tell(&closed);
+    let Driver { mut io, handling, .. } = driver;
     let rest = async {
         if let Some(mut handling) = handling {
             poll_fn(|cx| handling::poll(&mut handling, cx)).await.log();
@@ -102,26 +104,10 @@ fn tell(closed: &Closed) {
 
 struct Driver<Io> {
     io: Io,
-    ws: Connection,
-    link: Arc<Link>,
+    /// The connection, except while the handler has it or when it is over.
+    core: Option<Box<Core>>,
     /// The handler, until it has returned.
     handling: Option<Handling>,
-    input: Input,
-    output: Output,
-    deadlines: Deadlines,
-    stage: Stage,
-    /// The peer does not answer any more: nothing is waited for.
-    gone: bool,
-}
-
-/// How far the connection has come.
-#[derive(Debug)]
-enum Stage {
-    Open,
-    /// The peer's Close or fault was read. It is answered when the handler has had its turn.
-    Closing,
-    /// Over, but for what is to be written.
-    Over(Closed),
 }
 
 /// A connection that is given up with its task or its runtime leaves nobody waiting.
@@ -129,147 +115,96 @@ struct EndWhenDropped(Arc<Link>);
 
 impl Drop for EndWhenDropped {
     fn drop(&mut self) {
-        self.0.end(&Closed::abnormal(ClosedBy::Local));
+        self.0.end(&Closed::abnormal(ClosedBy::Local), VecDeque::new());
     }
 }
 
 impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
-    fn new(opened: Opened<Io>) -> Self {
-        let Opened { io, ws, head, input, link, handling } = opened;
-        Self {
-            io,
-            ws,
-            handling: Some(handling),
-            input: Input::new(input),
-            output: Output::new(head),
-            deadlines: Deadlines::new(Instant::now(), &link.limits),
-            stage: Stage::Open,
-            gone: false,
-            link,
-        }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Closed> {
-        let now = Instant::now();
-        self.link.begin(cx.waker());
+    /// How the connection ended, and whether the peer has gone without a word.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Closed, bool)> {
+        let Some(mut core) = self.core.take() else {
+            return Poll::Ready((Closed::abnormal(ClosedBy::Local), true));
+        };
+        core.now = Instant::now();
+        core.link.begin(cx.waker());
+        core.output.set_task(cx.waker());
         let mut budget = TURN;
         // Whatever woke this task, it may be what the handler waits for.
         let mut handler_due = true;
         loop {
-            let read = self.read(cx, now, &mut budget);
-            if read || handler_due {
-                self.let_handler_work(cx);
-                handler_due = false;
+            let read = self.read(&mut core, cx, &mut budget);
+            if read {
+                core.wake_handler();
             }
-            self.answer_close();
-            let wrote = self.write(cx, now, &mut budget);
-            if let Some(closed) = self.over() {
-                return Poll::Ready(closed);
+            if read || handler_due {
+                handler_due = false;
+                core = match self.let_handler_work(core, cx) {
+                    Some(core) => core,
+                    None => return Poll::Ready((Closed::abnormal(ClosedBy::Local), true)),
+                };
+            }
+            let decoded = core.decode_ahead();
+            core.answer_close(self.handling.is_some());
+            let wrote = core.write(&mut self.io, cx, &mut budget);
+            if let Some(closed) = core.over() {
+                let (closed, gone) = (closed.clone(), core.gone);
+                core.wake_handler();
+                let Core { link, input, .. } = *core;
+                link.end(&closed, input.into_ahead());
+                return Poll::Ready((closed, gone));
             }
             if budget == 0 {
                 // The others' turn.
                 cx.waker().wake_by_ref();
-                return Poll::Pending;
+                break;
             }
-            if read || wrote {
+            if read || decoded || wrote {
                 continue;
             }
-            if let Poll::Ready(expired) = self.deadlines.poll(&self.link.limits, now, cx) {
-                self.expire(expired, now);
-            } else if self.link.rest(self.output.is_blocked()) {
-                self.output.rest();
-                return Poll::Pending;
+            if let Poll::Ready(expired) = core.poll_deadlines(cx) {
+                core.expire(expired);
+            } else if core.link.rest(core.output.is_blocked()) {
+                break;
+            }
+        }
+        core.rest();
+        self.core = Some(core);
+        Poll::Pending
+    }
+
+    /// Reads once, if there is room for what comes. Whether anything did.
+    fn read(&mut self, core: &mut Core, cx: &mut Context<'_>, budget: &mut usize) -> bool {
+        if !core.may_read() {
+            return false;
+        }
+        match poll_read_buf(Pin::new(&mut self.io), cx, core.input.buffer()) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(n)) if n > 0 => {
+                *budget = budget.saturating_sub(n);
+                core.deadlines.heard(core.now);
+                core.input.filled();
+                true
+            }
+            Poll::Ready(result) => {
+                core.lost(result.err().as_ref());
+                true
             }
         }
     }
 
-    fn let_handler_work(&mut self, cx: &mut Context<'_>) {
+    fn let_handler_work(&mut self, core: Box<Core>, cx: &mut Context<'_>) -> Option<Box<Core>> {
         let Some(handling) = &mut self.handling else {
-            return;
+            return Some(core);
         };
-        if let Poll::Ready(ended) = handling::poll(handling, cx) {
+        let (core, poll) = turn::enter(core, || handling::poll(handling, cx));
+        let core = core?;
+        if let Poll::Ready(ended) = poll {
             self.handling = None;
             ended.log();
-            self.link.order_close(ended.close_code());
-        } else if self.link.attention() == Attention::Gone {
-            self.link.order_close(CloseCode::NORMAL);
+            core.link.order_close(ended.close_code());
+        } else if core.link.is_receiver_gone() {
+            core.link.order_close(CloseCode::NORMAL);
         }
-    }
-
-    /// Answers the peer's Close or fault when the handler has had its turn.
-    fn answer_close(&mut self) {
-        if !matches!(self.stage, Stage::Closing) {
-            return;
-        }
-        let turn_over = self.deadlines.is_turn_over();
-        let waits = self.handling.is_none() || self.link.attention() != Attention::Busy;
-        if !turn_over && !waits {
-            return;
-        }
-        // RFC 6455 §5.5.1 lets replies to earlier messages go out before the Close.
-        self.encode();
-        if turn_over || !self.output.has_more(&self.link) {
-            self.settle();
-        }
-    }
-
-    /// Lets the engine say how the connection ended.
-    fn settle(&mut self) {
-        let mut nothing = BytesMut::new();
-        while let Some(event) = self.ws.poll_event(&mut nothing) {
-            if let Event::Closed(closed) = event {
-                self.end(closed);
-            }
-        }
-    }
-
-    /// Nothing more is received, and nothing more is taken for sending.
-    fn end(&mut self, closed: Closed) {
-        self.link.stop_sending();
-        self.deadlines.over();
-        self.stage = Stage::Over(closed);
-    }
-
-    /// How it ended, when everything is written, or cannot be.
-    fn over(&mut self) -> Option<Closed> {
-        match &self.stage {
-            Stage::Over(closed)
-                if closed.code == CloseCode::ABNORMAL
-                    || self.gone
-                    || self.output.is_written(&self.ws) =>
-            {
-                Some(closed.clone())
-            }
-            _ => None,
-        }
-    }
-
-    fn expire(&mut self, expired: Expired, now: Instant) {
-        debug!(?expired, "a deadline passed");
-        match expired {
-            Expired::Ping => {
-                self.deadlines.pinged(now);
-                // Fails only if we are closing anyway.
-                self.ws.ping("").ok();
-            }
-            Expired::Pong => {
-                self.gone = true;
-                self.fail(CloseCode::INTERNAL_ERROR, "no answer to a Ping");
-            }
-            Expired::Message => self.fail(CloseCode::POLICY_VIOLATION, "message too slow"),
-            Expired::CloseTurn => self.deadlines.turn_over(),
-            // A Close could not be written, or was not answered: all that is left is to hang up.
-            Expired::Write | Expired::Close => {
-                self.gone = true;
-                self.lost(None);
-                self.settle();
-            }
-        }
-    }
-
-    fn fail(&mut self, code: CloseCode, reason: &str) {
-        // Fails only if we are closing anyway.
-        self.ws.fail(code, reason).ok();
-        self.settle();
+        Some(core)
     }
 }

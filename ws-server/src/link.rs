@@ -1,20 +1,25 @@
-//! What a connection's driver shares with its handler and with other tasks.
+//! What a connection's driver shares with other tasks.
+//!
+//! The handler itself has the connection at hand while it has its turn (see `driver::turn`). Other
+//! tasks, and a `WebSocket` that was moved into one, come here:
 //!
 //! ```text
 //!             ┌──────────── inbound ───────────▶ recv
-//!   driver ───┤                                        handler, senders
+//!   driver ───┤                                        other tasks
 //!             └◀─── outbound: plain, in order ── send
 //! ```
 //!
-//! Messages are handed over in batches: the handler takes all that is there under one lock, and the
-//! driver takes what it can encode now. What waits here was never encoded, so that it can be dropped
-//! without tearing a compression context.
+//! What waits here was never encoded, so that it can be dropped without tearing a compression
+//! context.
 
 use std::{
     any::Any,
     collections::VecDeque,
     mem,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Waker},
 };
 
@@ -37,6 +42,11 @@ pub(crate) struct Link {
     /// Set by the application, once.
     pub(crate) data: OnceLock<Arc<dyn Any + Send + Sync>>,
     state: Mutex<State>,
+    /// What the driver can see without the lock. Written under it.
+    has_outbound: AtomicBool,
+    has_inbound: AtomicBool,
+    receiver_waits: AtomicBool,
+    receiver_gone: AtomicBool,
     /// There may be room for sending, or the connection closes.
     room: Notify,
     ended: Notify,
@@ -44,12 +54,13 @@ pub(crate) struct Link {
 
 #[derive(Default)]
 struct State {
-    /// What the handler has not taken.
+    /// What a receiver in another task has not taken.
     inbound: VecDeque<Message>,
     queued: Load,
     /// What it took last, and may not have handled.
     handed: Load,
-    receiver: Receiver,
+    /// The receiver in another task, while it waits.
+    receiver: Option<Waker>,
     outbound: VecDeque<Queued>,
     outbound_bytes: usize,
     /// Whether a Close was ordered, or the connection ended: nothing more is taken.
@@ -58,19 +69,8 @@ struct State {
     driver: Option<Waker>,
     /// Whether the driver looks here again before it waits.
     driver_busy: bool,
-    /// Whether the driver waits for the handler to take messages.
-    paused: bool,
     /// Whether the driver waits for the socket to take what was sent before.
     blocked: bool,
-}
-
-/// The one who receives.
-#[derive(Default)]
-enum Receiver {
-    #[default]
-    Busy,
-    Waiting(Waker),
-    Gone,
 }
 
 /// Messages and their bytes.
@@ -101,16 +101,6 @@ impl Queued {
     }
 }
 
-/// How the one who receives stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Attention {
-    /// It took everything and waits for more.
-    Waiting,
-    Busy,
-    /// The `WebSocket` was dropped.
-    Gone,
-}
-
 impl Link {
     pub(crate) fn new(id: ClientId, request: Request, limits: Arc<Limits>) -> Arc<Self> {
         Arc::new(Self {
@@ -119,6 +109,10 @@ impl Link {
             limits,
             data: OnceLock::new(),
             state: Mutex::default(),
+            has_outbound: AtomicBool::new(false),
+            has_inbound: AtomicBool::new(false),
+            receiver_waits: AtomicBool::new(false),
+            receiver_gone: AtomicBool::new(false),
             room: Notify::new(),
             ended: Notify::new(),
         })
@@ -129,7 +123,7 @@ impl Link {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    // The handler's side
+    // The side of other tasks, and of the handler outside of its turn
 
     /// Exchanges an empty inbox for all messages that are there. `false` is the end.
     pub(crate) fn poll_inbound(
@@ -138,24 +132,27 @@ impl Link {
         cx: &mut Context<'_>,
     ) -> Poll<bool> {
         let mut state = self.state();
+        let was_full = state.ahead().is_full(&self.limits);
         state.handed = mem::take(&mut state.queued);
-        if mem::take(&mut state.paused) {
+        if was_full {
             state.wake_driver();
         }
         if !state.inbound.is_empty() {
             mem::swap(inbox, &mut state.inbound);
+            self.has_inbound.store(false, Ordering::Release);
             return Poll::Ready(true);
         }
         if state.closed.is_some() {
             return Poll::Ready(false);
         }
-        match &state.receiver {
-            Receiver::Waiting(waker) if waker.will_wake(cx.waker()) => {}
-            _ => {
-                state.receiver = Receiver::Waiting(cx.waker().clone());
-                // The driver may be waiting for this before it answers a Close.
-                state.wake_driver();
-            }
+        let known = state.receiver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if !known {
+            state.receiver = Some(cx.waker().clone());
+        }
+        self.receiver_waits.store(true, Ordering::Release);
+        if !known {
+            // It delivers here from now on, and may have a Close to answer.
+            state.wake_driver();
         }
         Poll::Pending
     }
@@ -163,10 +160,14 @@ impl Link {
     /// The `WebSocket` was dropped: nobody receives any more.
     pub(crate) fn receiver_gone(&self) {
         let mut state = self.state();
-        state.receiver = Receiver::Gone;
-        state.inbound = VecDeque::new();
+        state.receiver = None;
+        let inbound = mem::take(&mut state.inbound);
         (state.queued, state.handed) = (Load::default(), Load::default());
+        self.has_inbound.store(false, Ordering::Release);
+        self.receiver_gone.store(true, Ordering::Release);
         state.wake_driver();
+        drop(state);
+        drop(inbound);
     }
 
     /// Queues what is in `message`, and leaves nothing there, if there is room; `None` if there is
@@ -186,9 +187,17 @@ impl Link {
         if let Some(message) = message.take() {
             state.outbound_bytes += bytes;
             state.outbound.push_back(message);
-            state.wake_for_output();
+            self.queued(&mut state);
         }
         Some(Ok(()))
+    }
+
+    /// Something was queued: the driver is to know.
+    fn queued(&self, state: &mut State) {
+        self.has_outbound.store(true, Ordering::Release);
+        if !state.blocked {
+            state.wake_driver();
+        }
     }
 
     /// Queues a message, waiting for room.
@@ -240,11 +249,13 @@ impl Link {
         }
         if state.has_room(message.len(), &self.limits) {
             state.push(Queued::Message(message.clone(), compression));
+            self.queued(&mut state);
             return 0;
         }
         let waiting = mem::take(&mut state.outbound);
         state.outbound_bytes = 0;
         state.close(CloseCode::TRY_AGAIN_LATER, "does not keep up");
+        self.queued(&mut state);
         drop(state);
         self.room.notify_waiters();
         1 + waiting.iter().filter(|queued| matches!(queued, Queued::Message(..))).count()
@@ -278,6 +289,7 @@ impl Link {
                 return Err(SendError::Closed);
             }
             state.push(Queued::Flush(told));
+            self.queued(&mut state);
         }
         written.await.map_err(|_| SendError::Closed)
     }
@@ -293,6 +305,7 @@ impl Link {
         // Pings are not messages and wait for no room, but do not pile up either.
         if state.has_room(payload.len(), &self.limits) {
             state.push(Queued::Ping(payload));
+            self.queued(&mut state);
         }
         Ok(())
     }
@@ -310,6 +323,7 @@ impl Link {
             return Err(SendError::Closed);
         }
         state.close(code, reason);
+        self.queued(&mut state);
         drop(state);
         self.room.notify_waiters();
         Ok(())
@@ -335,7 +349,7 @@ impl Link {
 
     // The driver's side
 
-    /// The driver is at work until [`rest`](Self::rest).
+    /// The driver is at work until [`rest`](Self::rest). `waker` is given where it is a new one.
     pub(crate) fn begin(&self, waker: &Waker) {
         let mut state = self.state();
         state.driver_busy = true;
@@ -358,13 +372,9 @@ impl Link {
         true
     }
 
-    /// Hands over what was received, and leaves `batch` empty.
-    pub(crate) fn deliver(&self, batch: &mut VecDeque<Message>, load: Load, cx: &Context<'_>) {
+    /// Hands over what was received to a receiver in another task, and leaves `batch` empty.
+    pub(crate) fn deliver(&self, batch: &mut VecDeque<Message>, load: Load) {
         let mut state = self.state();
-        if let Receiver::Gone = state.receiver {
-            batch.clear();
-            return;
-        }
         if state.inbound.is_empty() {
             mem::swap(&mut state.inbound, batch);
         } else {
@@ -372,29 +382,41 @@ impl Link {
         }
         state.queued.messages += load.messages;
         state.queued.bytes += load.bytes;
-        state.wake_receiver(cx);
-    }
-
-    /// What was received and perhaps not handled. At the limit the handler wakes the driver when it
-    /// takes messages.
-    pub(crate) fn ahead(&self) -> Load {
-        let mut state = self.state();
-        let load = Load {
-            messages: state.queued.messages + state.handed.messages,
-            bytes: state.queued.bytes + state.handed.bytes,
-        };
-        state.paused = load.messages >= self.limits.receive_ahead_messages
-            || load.bytes >= self.limits.receive_ahead;
-        load
-    }
-
-    pub(crate) fn attention(&self) -> Attention {
-        let state = self.state();
-        match &state.receiver {
-            Receiver::Gone => Attention::Gone,
-            Receiver::Waiting(_) if state.inbound.is_empty() => Attention::Waiting,
-            Receiver::Waiting(_) | Receiver::Busy => Attention::Busy,
+        self.has_inbound.store(true, Ordering::Release);
+        self.receiver_waits.store(false, Ordering::Release);
+        if let Some(receiver) = state.receiver.take() {
+            receiver.wake();
         }
+    }
+
+    /// Takes back what was handed over and not taken: the handler receives in its turn again.
+    pub(crate) fn take_back(&self) -> (VecDeque<Message>, Load) {
+        let mut state = self.state();
+        state.handed = Load::default();
+        self.has_inbound.store(false, Ordering::Release);
+        (mem::take(&mut state.inbound), mem::take(&mut state.queued))
+    }
+
+    /// What a receiver in another task has been given and may not have handled.
+    pub(crate) fn ahead(&self) -> Load {
+        self.state().ahead()
+    }
+
+    /// Whether a receiver in another task took everything and waits for more.
+    pub(crate) fn receiver_waits(&self) -> bool {
+        self.receiver_waits.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_receiver_gone(&self) -> bool {
+        self.receiver_gone.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn has_inbound(&self) -> bool {
+        self.has_inbound.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn has_outbound(&self) -> bool {
+        self.has_outbound.load(Ordering::Acquire)
     }
 
     /// Takes what is to be sent, about as many bytes as `room` says, into an empty queue.
@@ -407,6 +429,7 @@ impl Link {
         if state.outbound_bytes <= room {
             mem::swap(into, &mut state.outbound);
             state.outbound_bytes = 0;
+            self.has_outbound.store(false, Ordering::Release);
         } else {
             let mut taken = 0;
             while taken < room
@@ -416,6 +439,7 @@ impl Link {
                 into.push_back(queued);
             }
             state.outbound_bytes -= taken;
+            self.has_outbound.store(!state.outbound.is_empty(), Ordering::Release);
         }
         drop(state);
         if full {
@@ -428,14 +452,10 @@ impl Link {
         let mut state = self.state();
         if !state.closing {
             state.close(code, "");
+            self.queued(&mut state);
             drop(state);
             self.room.notify_waiters();
         }
-    }
-
-    /// Whether anything is to be sent.
-    pub(crate) fn has_outbound(&self) -> bool {
-        !self.state().outbound.is_empty()
     }
 
     /// Takes nothing more for sending.
@@ -444,8 +464,8 @@ impl Link {
         self.room.notify_waiters();
     }
 
-    /// The connection is over. What was received can still be taken.
-    pub(crate) fn end(&self, closed: &Closed) {
+    /// The connection is over. What was `received` can still be taken.
+    pub(crate) fn end(&self, closed: &Closed, received: VecDeque<Message>) {
         let mut state = self.state();
         if state.closed.is_some() {
             return;
@@ -453,16 +473,16 @@ impl Link {
         state.closed = Some(closed.clone());
         state.closing = true;
         state.driver = None;
+        if !self.is_receiver_gone() {
+            state.inbound.extend(received);
+        }
         let waiting = mem::take(&mut state.outbound);
         state.outbound_bytes = 0;
-        let receiver = match &state.receiver {
-            Receiver::Waiting(_) => mem::take(&mut state.receiver),
-            Receiver::Busy | Receiver::Gone => Receiver::Busy,
-        };
+        let receiver = state.receiver.take();
         drop(state);
         drop(waiting);
-        if let Receiver::Waiting(waker) = receiver {
-            waker.wake();
+        if let Some(receiver) = receiver {
+            receiver.wake();
         }
         self.room.notify_waiters();
         self.ended.notify_waiters();
@@ -477,7 +497,32 @@ pub(crate) fn shrink<T>(queue: &mut VecDeque<T>) {
     }
 }
 
+impl Load {
+    /// Whether enough was received ahead. One message always is.
+    pub(crate) fn is_full(self, limits: &Limits) -> bool {
+        self.messages >= limits.receive_ahead_messages || self.bytes >= limits.receive_ahead
+    }
+
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self { messages: self.messages + other.messages, bytes: self.bytes + other.bytes }
+    }
+
+    pub(crate) fn add(&mut self, message: &Message) {
+        self.messages += 1;
+        self.bytes += message.len();
+    }
+
+    pub(crate) fn remove(&mut self, message: &Message) {
+        self.messages -= 1;
+        self.bytes -= message.len();
+    }
+}
+
 impl State {
+    fn ahead(&self) -> Load {
+        self.queued.and(self.handed)
+    }
+
     /// One message is always taken by an empty queue, so that a large one can pass.
     fn has_room(&self, len: usize, limits: &Limits) -> bool {
         let first = self.outbound.front().map_or(0, Queued::bytes);
@@ -489,14 +534,6 @@ impl State {
     fn push(&mut self, queued: Queued) {
         self.outbound_bytes += queued.bytes();
         self.outbound.push_back(queued);
-        self.wake_for_output();
-    }
-
-    #[inline]
-    fn wake_for_output(&mut self) {
-        if !self.blocked {
-            self.wake_driver();
-        }
     }
 
     fn close(&mut self, code: CloseCode, reason: &str) {
@@ -511,16 +548,6 @@ impl State {
         {
             self.driver_busy = true;
             driver.wake_by_ref();
-        }
-    }
-
-    /// Wakes the receiver, unless the driver's own task is what it waits in: then it is polled next.
-    fn wake_receiver(&mut self, cx: &Context<'_>) {
-        if let Receiver::Waiting(waker) = &self.receiver
-            && !waker.will_wake(cx.waker())
-            && let Receiver::Waiting(waker) = mem::take(&mut self.receiver)
-        {
-            waker.wake();
         }
     }
 }

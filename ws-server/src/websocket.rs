@@ -6,13 +6,14 @@ use std::{
     fmt,
     future::poll_fn,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
 
 use crate::{
     ClientId, RecvError, Request, SendError, Sender, TrySendError,
+    driver::turn,
     link::{Link, Queued, shrink},
 };
 
@@ -49,13 +50,24 @@ impl WebSocket {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
+    #[inline]
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, RecvError>> {
+        if self.inbox.is_empty()
+            && let Some(polled) = turn::with(&self.link, |core| core.poll_message(cx))
+        {
+            return polled.map(Ok);
+        }
+        self.poll_elsewhere(cx)
+    }
+
+    /// Receives outside of the handler's turn: in another task, say.
+    fn poll_elsewhere(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, RecvError>> {
         loop {
             if let Some(message) = self.inbox.pop_front() {
                 return Poll::Ready(Ok(Some(message)));
             }
             // So that a task with an endless supply lets others have their turn.
-            let coop = std::task::ready!(tokio::task::coop::poll_proceed(cx));
+            let coop = ready!(tokio::task::coop::poll_proceed(cx));
             match self.link.poll_inbound(&mut self.inbox, cx) {
                 Poll::Ready(true) => coop.made_progress(),
                 Poll::Ready(false) => return Poll::Ready(Ok(None)),
@@ -82,8 +94,11 @@ impl WebSocket {
     /// [`try_send`](Self::try_send) where the message must not be lost.
     #[inline]
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
-        let mut message = Some(Queued::Message(message.into(), Compression::Auto));
-        self.link.send(&mut message).await
+        let message = message.into();
+        match turn::with(&self.link, |core| core.send(&message, Compression::Auto)).flatten() {
+            Some(done) => done,
+            None => self.link.send(&mut Some(Queued::Message(message, Compression::Auto))).await,
+        }
     }
 
     /// As [`send`](Self::send), with a hint for the extensions whether to compress.
@@ -99,8 +114,11 @@ impl WebSocket {
         message: impl Into<Message>,
         compression: Compression,
     ) -> Result<(), SendError> {
-        let mut message = Some(Queued::Message(message.into(), compression));
-        self.link.send(&mut message).await
+        let message = message.into();
+        match turn::with(&self.link, |core| core.send(&message, compression)).flatten() {
+            Some(done) => done,
+            None => self.link.send(&mut Some(Queued::Message(message, compression))).await,
+        }
     }
 
     /// Queues a message if there is room now.

@@ -1,26 +1,23 @@
-//! From the socket to messages for the handler.
+//! From octets to messages for the handler.
 
 use std::{
     cell::RefCell,
     collections::VecDeque,
-    io,
-    pin::Pin,
-    task::{Context, Poll},
+    mem,
+    task::{Context, Poll, Waker},
 };
 
 use bytes::{Buf, BytesMut};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::Instant,
-};
-use tokio_util::io::poll_read_buf;
 use ws_core::{CloseCode, Event, Message};
 
-use super::{Driver, Stage, control_rate::ControlRate};
+use super::{
+    control_rate::ControlRate,
+    core::{Core, Stage},
+};
 use crate::link::{Load, shrink};
 
 /// What one read takes at most.
-const READ: usize = 64 * 1024;
+pub(super) const READ: usize = 64 * 1024;
 /// What is left of a read is copied out of it if it is no more than this.
 const LEFTOVER: usize = 4096;
 
@@ -31,158 +28,93 @@ thread_local! {
 
 /// The receiving side of a connection.
 pub(super) struct Input {
-    /// What was read and not decoded: an unfinished header, or what came behind the limit on
-    /// messages ahead of the handler.
-    left: BytesMut,
-    /// Whether `left` has to be decoded before more is read.
+    /// What was read and not decoded.
+    buffer: BytesMut,
+    /// Whether `buffer` may hold more than an unfinished header.
     undecoded: bool,
-    ended: bool,
-    /// What the handler was given and may not have handled.
-    ahead: Load,
-    /// Messages on their way to it.
-    batch: VecDeque<Message>,
+    pub(super) ended: bool,
+    /// Messages that were decoded ahead of the handler.
+    ahead: VecDeque<Message>,
     load: Load,
+    /// Whether messages went to a receiver in another task.
+    delivered: bool,
+    waiting: Waiting,
     control: ControlRate,
 }
 
+/// How the handler stands, as far as it receives in its turn.
+enum Waiting {
+    /// It has something to do, or waits for something else.
+    No,
+    /// It took everything, and is polled with this task.
+    Here,
+    /// It took everything, and is woken by a waker of its own: inside of `FuturesUnordered`, say.
+    By(Waker),
+}
+
 impl Input {
-    pub(super) fn new(left: BytesMut) -> Self {
+    pub(super) fn new(buffer: BytesMut) -> Self {
         Self {
-            undecoded: !left.is_empty(),
-            left,
+            undecoded: !buffer.is_empty(),
+            buffer,
             ended: false,
-            ahead: Load::default(),
-            batch: VecDeque::new(),
+            ahead: VecDeque::new(),
             load: Load::default(),
+            delivered: false,
+            waiting: Waiting::No,
             control: ControlRate::new(),
         }
     }
+
+    /// The buffer to read into: a header that is cut goes on where it began, everything else comes
+    /// into the thread's buffer.
+    pub(super) fn buffer(&mut self) -> &mut BytesMut {
+        if self.buffer.is_empty() {
+            let own = mem::take(&mut self.buffer);
+            self.buffer = BUFFER.with(|buffer| buffer.replace(own));
+        }
+        self.buffer.reserve(READ);
+        &mut self.buffer
+    }
+
+    /// Something was read.
+    pub(super) fn filled(&mut self) {
+        self.undecoded = true;
+    }
+
+    /// Gives the thread's buffer back, but for what was read and not decoded.
+    pub(super) fn put_back(&mut self) {
+        if self.buffer.is_empty() || self.buffer.len() <= LEFTOVER {
+            let left = BytesMut::from(&*self.buffer);
+            self.buffer.advance(self.buffer.len());
+            let whole = mem::replace(&mut self.buffer, left);
+            if whole.capacity() > LEFTOVER {
+                BUFFER.with(|buffer| *buffer.borrow_mut() = whole);
+            }
+        }
+        shrink(&mut self.ahead);
+    }
+
+    /// Messages that were not received.
+    pub(super) fn into_ahead(self) -> VecDeque<Message> {
+        self.ahead
+    }
 }
 
-impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
-    /// Reads once, decodes, and hands over what came. Whether anything did.
-    pub(super) fn read(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut usize) -> bool {
-        if !matches!(self.stage, Stage::Open) {
-            return false;
-        }
-        self.input.ahead = self.link.ahead();
+impl Core {
+    /// Whether there is something to decode, and room for it.
+    pub(super) fn may_decode(&self) -> bool {
+        (self.input.undecoded || self.input.ended) && self.is_open() && !self.is_full()
+    }
+
+    /// Whether the socket is to be read now.
+    pub(super) fn may_read(&mut self) -> bool {
         let paused = self.is_full();
-        self.deadlines.paused(paused, now);
-        if paused {
-            return false;
-        }
-        let mut came = false;
-        if self.input.undecoded || self.input.ended {
-            let mut left = std::mem::take(&mut self.input.left);
-            came |= self.decode(&mut left, now);
-            self.keep(left);
-        }
-        if !self.input.undecoded && !self.input.ended && matches!(self.stage, Stage::Open) {
-            came |= self.read_once(cx, now, budget);
-        }
-        if !self.input.batch.is_empty() {
-            let load = std::mem::take(&mut self.input.load);
-            self.link.deliver(&mut self.input.batch, load, cx);
-            shrink(&mut self.input.batch);
-        }
-        came
+        self.deadlines.paused(paused, self.now);
+        self.is_open() && !paused && !self.input.undecoded && !self.input.ended
     }
 
-    fn read_once(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut usize) -> bool {
-        // A header that is cut goes on where it began; everything else into the thread's buffer.
-        let own = !self.input.left.is_empty();
-        let mut buffer = if own {
-            std::mem::take(&mut self.input.left)
-        } else {
-            BUFFER.with(|buffer| std::mem::take(&mut *buffer.borrow_mut()))
-        };
-        buffer.reserve(READ);
-        let came = match poll_read_buf(Pin::new(&mut self.io), cx, &mut buffer) {
-            Poll::Pending => false,
-            Poll::Ready(Ok(n)) if n > 0 => {
-                *budget = budget.saturating_sub(n);
-                self.deadlines.heard(now);
-                self.decode(&mut buffer, now);
-                true
-            }
-            Poll::Ready(result) => {
-                self.lost(result.err());
-                self.decode(&mut buffer, now);
-                true
-            }
-        };
-        if own || !buffer.is_empty() {
-            self.keep(buffer);
-        } else {
-            BUFFER.with(|place| *place.borrow_mut() = buffer);
-        }
-        came
-    }
-
-    /// The transport ended, in order or not: for a WebSocket both are an end without a Close.
-    pub(super) fn lost(&mut self, error: Option<io::Error>) {
-        if let Some(error) = error {
-            tracing::debug!(%error, "the transport failed");
-        }
-        self.input.ended = true;
-        self.ws.input_ended();
-    }
-
-    /// Keeps what was read and not decoded.
-    fn keep(&mut self, mut rest: BytesMut) {
-        if rest.is_empty() {
-            self.input.undecoded = false;
-        } else if rest.len() <= LEFTOVER && rest.capacity() > 2 * LEFTOVER {
-            // It must not keep a whole read alive.
-            self.input.left = BytesMut::from(&*rest);
-            rest.advance(rest.len());
-            BUFFER.with(|place| *place.borrow_mut() = rest);
-        } else {
-            self.input.left = rest;
-        }
-    }
-
-    fn decode(&mut self, input: &mut BytesMut, now: Instant) -> bool {
-        let mut came = false;
-        self.input.undecoded = true;
-        while !self.is_full() {
-            let Some(event) = self.ws.poll_event(input) else {
-                self.input.undecoded = false;
-                break;
-            };
-            came = true;
-            match event {
-                Event::Message(_) if self.is_ahead() => {}
-                Event::Message(message) => {
-                    self.deadlines.message_complete();
-                    self.input.load.messages += 1;
-                    self.input.load.bytes += message.len();
-                    self.input.batch.push_back(message);
-                }
-                Event::Ping(_) | Event::Pong(_) => {
-                    if !self.input.control.allow(now, &self.link.limits) {
-                        // Fails only if we are closing anyway.
-                        self.ws.fail(CloseCode::POLICY_VIOLATION, "too many control frames").ok();
-                    }
-                }
-                Event::Closing => {
-                    self.stage = Stage::Closing;
-                    self.deadlines.closing(now);
-                    break;
-                }
-                Event::Closed(closed) => {
-                    self.end(closed);
-                    break;
-                }
-                // Yield: the work is bounded by the size of one read.
-                _ => {}
-            }
-        }
-        self.deadlines.unfinished(self.ws.unfinished(), now);
-        came
-    }
-
-    /// Whether enough was decoded ahead of the handler. One message always is.
+    /// Whether enough was decoded ahead of the handler.
     ///
     /// While our Close waits for the peer's, reading goes on and what is too much is thrown away.
     fn is_full(&self) -> bool {
@@ -190,8 +122,125 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
     }
 
     fn is_ahead(&self) -> bool {
-        let (limits, ahead, load) = (&self.link.limits, self.input.ahead, self.input.load);
-        ahead.messages + load.messages >= limits.receive_ahead_messages
-            || ahead.bytes + load.bytes >= limits.receive_ahead
+        let elsewhere = if self.input.delivered { self.link.ahead() } else { Load::default() };
+        self.input.load.and(elsewhere).is_full(&self.link.limits)
+    }
+
+    /// Whether the handler has seen everything that came, or will not.
+    pub(super) fn is_attended(&self) -> bool {
+        let waits = !matches!(self.input.waiting, Waiting::No) || self.link.receiver_waits();
+        self.link.is_receiver_gone() || (waits && self.input.ahead.is_empty())
+    }
+
+    /// Wakes a handler that waits by a waker of its own, before it is polled.
+    pub(super) fn wake_handler(&mut self) {
+        if let Waiting::By(waker) = mem::replace(&mut self.input.waiting, Waiting::No) {
+            waker.wake();
+        }
+    }
+
+    /// The next message, for the handler in its turn.
+    #[inline]
+    pub(crate) fn poll_message(&mut self, task: &Context<'_>) -> Poll<Option<Message>> {
+        if self.input.delivered {
+            self.take_back();
+        }
+        if let Some(message) = self.input.ahead.pop_front() {
+            self.input.load.remove(&message);
+            self.input.waiting = Waiting::No;
+            return Poll::Ready(Some(message));
+        }
+        if self.input.undecoded
+            && let Some(message) = self.decode()
+        {
+            self.input.waiting = Waiting::No;
+            return Poll::Ready(Some(message));
+        }
+        if let Stage::Over(_) = self.stage {
+            return Poll::Ready(None);
+        }
+        self.wait(task);
+        Poll::Pending
+    }
+
+    #[cold]
+    fn take_back(&mut self) {
+        self.input.delivered = false;
+        let (mut messages, load) = self.link.take_back();
+        messages.append(&mut self.input.ahead);
+        self.input.ahead = messages;
+        self.input.load = self.input.load.and(load);
+    }
+
+    fn wait(&mut self, task: &Context<'_>) {
+        self.input.waiting = if self.output.is_task(task.waker()) {
+            Waiting::Here
+        } else {
+            Waiting::By(task.waker().clone())
+        };
+    }
+
+    /// Decodes until there is a message, or nothing more to decode.
+    #[inline]
+    fn decode(&mut self) -> Option<Message> {
+        while self.is_open() {
+            match self.ws.poll_event(&mut self.input.buffer) {
+                Some(Event::Message(message)) => {
+                    self.deadlines.message_complete();
+                    return Some(message);
+                }
+                Some(event) => self.see(event),
+                None => break,
+            }
+        }
+        self.input.undecoded = false;
+        self.deadlines.unfinished(self.ws.unfinished(), self.now);
+        None
+    }
+
+    fn see(&mut self, event: Event) {
+        match event {
+            Event::Ping(_) | Event::Pong(_) => {
+                if !self.input.control.allow(self.now, &self.link.limits) {
+                    // Fails only if we are closing anyway.
+                    self.ws.fail(CloseCode::POLICY_VIOLATION, "too many control frames").ok();
+                }
+            }
+            Event::Closing => {
+                self.stage = Stage::Closing;
+                self.deadlines.closing(self.now);
+            }
+            Event::Closed(closed) => self.end(closed),
+            // Yield: the work is bounded by the size of one read.
+            _ => {}
+        }
+    }
+
+    /// Decodes what the handler left, so that control frames are seen while it waits for something
+    /// else, and hands messages to a receiver in another task. Whether anything came.
+    pub(super) fn decode_ahead(&mut self) -> bool {
+        let mut came = false;
+        while self.may_decode() {
+            let Some(message) = self.decode() else {
+                came = true;
+                // The end of the input is told only once all of it was decoded.
+                if !self.input.ended {
+                    break;
+                }
+                continue;
+            };
+            came = true;
+            // Beyond the limit only while our Close waits for the peer's.
+            if !self.link.is_receiver_gone() && !self.is_ahead() {
+                self.input.load.add(&message);
+                self.input.ahead.push_back(message);
+            }
+        }
+        if self.link.receiver_waits() && !self.input.ahead.is_empty() {
+            self.input.delivered = true;
+            let load = mem::take(&mut self.input.load);
+            self.link.deliver(&mut self.input.ahead, load);
+        }
+        came
     }
 }

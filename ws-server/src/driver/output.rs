@@ -1,22 +1,21 @@
-//! From queued messages to the socket.
+//! From queued messages to octets.
 
 use std::{
     collections::VecDeque,
     io::{self, IoSlice},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use bytes::{Buf, BytesMut};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::oneshot,
-    time::Instant,
-};
-use ws_core::{Connection, Outgoing};
+use tokio::{io::AsyncWrite, sync::oneshot};
+use ws_core::{Connection, Message, Outgoing, extension::Compression};
 
-use super::Driver;
-use crate::link::{Link, Queued, shrink};
+use super::core::Core;
+use crate::{
+    SendError,
+    link::{Queued, shrink},
+};
 
 /// Encoding runs so far ahead of the socket and no further: what is not encoded can be dropped.
 const AHEAD: usize = 64 * 1024;
@@ -35,20 +34,35 @@ pub(super) struct Output {
     written: u64,
     /// Whether the socket takes no more for now.
     blocked: bool,
+    /// The waker of the connection's task.
+    task: Option<Waker>,
 }
 
 impl Output {
     pub(super) fn new(head: BytesMut) -> Self {
-        Self { head, queue: VecDeque::new(), flushes: VecDeque::new(), written: 0, blocked: false }
+        Self {
+            head,
+            queue: VecDeque::new(),
+            flushes: VecDeque::new(),
+            written: 0,
+            blocked: false,
+            task: None,
+        }
     }
 
     pub(super) fn is_blocked(&self) -> bool {
         self.blocked
     }
 
-    /// Whether there are messages that are not encoded.
-    pub(super) fn has_more(&self, link: &Link) -> bool {
-        !self.queue.is_empty() || link.has_outbound()
+    /// Notes the waker of the task.
+    pub(super) fn set_task(&mut self, waker: &Waker) {
+        if !self.is_task(waker) {
+            self.task = Some(waker.clone());
+        }
+    }
+
+    pub(super) fn is_task(&self, waker: &Waker) -> bool {
+        self.task.as_ref().is_some_and(|task| task.will_wake(waker))
     }
 
     pub(super) fn is_written(&self, ws: &Connection) -> bool {
@@ -73,11 +87,51 @@ impl Output {
     }
 }
 
-impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
+/// What one write came to.
+enum Written {
+    Some,
+    /// There was nothing to write.
+    Nothing,
+    /// The extensions are at work, and nothing came of it yet.
+    Encoding,
+}
+
+impl Core {
+    /// Encodes a message of the handler's in its turn, if nothing waits before it and the socket is
+    /// not too far behind. `None`: it has to be queued.
+    ///
+    /// By reference, since a message is large to move and this is the way of every one.
+    #[inline]
+    pub(crate) fn send(
+        &mut self,
+        message: &Message,
+        compression: Compression,
+    ) -> Option<Result<(), SendError>> {
+        if self.link.has_outbound() || !self.output.queue.is_empty() {
+            self.encode();
+            if self.has_more_to_encode() {
+                return None;
+            }
+        }
+        if self.ws.unwritten() >= AHEAD || self.ws.has_more_to_encode() {
+            return None;
+        }
+        // An error means that it is closing: nothing follows a Close.
+        Some(self.ws.send_ref(message, compression).map_err(|_| SendError::Closed))
+    }
+
+    /// Whether there are messages that are not encoded.
+    pub(super) fn has_more_to_encode(&self) -> bool {
+        !self.output.queue.is_empty() || self.link.has_outbound()
+    }
+
     /// Encodes what is queued, in order, as far ahead of the socket as is allowed.
     pub(super) fn encode(&mut self) {
         while self.ws.unwritten() < AHEAD && !self.ws.has_more_to_encode() {
             if self.output.queue.is_empty() {
+                if !self.link.has_outbound() {
+                    return;
+                }
                 let room = AHEAD - self.ws.unwritten();
                 self.link.take_outbound(&mut self.output.queue, room);
             }
@@ -102,21 +156,26 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
     }
 
     /// Encodes and writes as much as the socket takes. Whether it took anything.
-    pub(super) fn write(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut usize) -> bool {
+    pub(super) fn write<Io: AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut Io,
+        cx: &mut Context<'_>,
+        budget: &mut usize,
+    ) -> bool {
         let mut progress = false;
         let blocked = loop {
             self.encode();
-            match self.write_once(cx) {
+            match self.write_once(io, cx) {
                 Poll::Ready(Ok(Written::Some)) => progress = true,
                 Poll::Ready(Ok(Written::Nothing)) => break false,
                 Poll::Ready(Ok(Written::Encoding)) => {
-                    // Work for nothing yet counts as much as work that gave output.
+                    // Work that gave nothing yet counts as much as work that did.
                     *budget = budget.saturating_sub(AHEAD);
                     progress = true;
                     break false;
                 }
                 Poll::Ready(Err(error)) => {
-                    self.lost(Some(error));
+                    self.lost(Some(&error));
                     self.settle();
                     break false;
                 }
@@ -125,15 +184,19 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
         };
         self.output.tell_flushed();
         self.output.blocked = blocked;
-        self.deadlines.written(blocked, progress, now);
+        self.deadlines.written(blocked, progress, self.now);
         if self.ws.is_close_awaited() {
-            self.deadlines.close_sent(now);
+            self.deadlines.close_sent(self.now);
         }
         progress
     }
 
-    fn write_once(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Written>> {
-        let Self { io, ws, output: Output { head, written, .. }, .. } = self;
+    fn write_once<Io: AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut Io,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Written>> {
+        let Self { ws, output: Output { head, written, .. }, .. } = self;
         let io = Pin::new(io);
         let mut slices = [IoSlice::new(&[]); SLICES];
         let mut count = 0;
@@ -170,13 +233,4 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
         }
         Poll::Ready(Ok(Written::Some))
     }
-}
-
-/// What one write came to.
-enum Written {
-    Some,
-    /// There was nothing to write.
-    Nothing,
-    /// The extensions are at work, and nothing came of it yet.
-    Encoding,
 }

@@ -1,0 +1,163 @@
+//! A connection without its socket and its handler.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::BytesMut;
+use tokio::time::Instant;
+use tracing::debug;
+use ws_core::{CloseCode, Closed, Connection, Event};
+
+use super::{
+    deadlines::{Deadlines, Expired},
+    input::Input,
+    output::Output,
+};
+use crate::link::Link;
+
+/// What the driver and, in its turn, the handler work on.
+pub(crate) struct Core {
+    pub(super) ws: Connection,
+    pub(super) link: Arc<Link>,
+    pub(super) input: Input,
+    pub(super) output: Output,
+    pub(super) deadlines: Deadlines,
+    pub(super) stage: Stage,
+    /// The peer does not answer any more: nothing is waited for.
+    pub(super) gone: bool,
+    /// The time of this wake-up.
+    pub(super) now: Instant,
+}
+
+/// How far the connection has come.
+#[derive(Debug)]
+pub(super) enum Stage {
+    Open,
+    /// The peer's Close or fault was read. It is answered when the handler has had its turn.
+    Closing,
+    /// Over, but for what is to be written.
+    Over(Closed),
+}
+
+impl Core {
+    pub(super) fn new(ws: Connection, link: Arc<Link>, head: BytesMut, input: BytesMut) -> Self {
+        let now = Instant::now();
+        Self {
+            ws,
+            input: Input::new(input),
+            output: Output::new(head),
+            deadlines: Deadlines::new(now, &link.limits),
+            stage: Stage::Open,
+            gone: false,
+            now,
+            link,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open)
+    }
+
+    /// Answers the peer's Close or fault, when the handler has had its turn.
+    pub(super) fn answer_close(&mut self, handler_runs: bool) {
+        if !matches!(self.stage, Stage::Closing) {
+            return;
+        }
+        let turn_over = self.deadlines.is_turn_over();
+        if !turn_over && handler_runs && !self.is_attended() {
+            return;
+        }
+        // RFC 6455 §5.5.1 lets replies to earlier messages go out before the Close.
+        self.encode();
+        if turn_over || !self.has_more_to_encode() {
+            self.settle();
+        }
+    }
+
+    /// Lets the engine say how the connection ended.
+    pub(super) fn settle(&mut self) {
+        let mut nothing = BytesMut::new();
+        while let Some(event) = self.ws.poll_event(&mut nothing) {
+            if let Event::Closed(closed) = event {
+                self.end(closed);
+            }
+        }
+    }
+
+    /// Nothing more is received, and nothing more is taken for sending.
+    pub(super) fn end(&mut self, closed: Closed) {
+        self.link.stop_sending();
+        self.deadlines.over();
+        self.stage = Stage::Over(closed);
+    }
+
+    /// The transport ended, in order or not: for a WebSocket both are an end without a Close.
+    pub(super) fn lost(&mut self, error: Option<&std::io::Error>) {
+        if let Some(error) = error {
+            debug!(%error, "the transport failed");
+        }
+        self.input.ended = true;
+        self.ws.input_ended();
+    }
+
+    /// What took too long, if anything did.
+    pub(super) fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
+        self.deadlines.poll(&self.link.limits, self.now, cx)
+    }
+
+    /// Gives back what is not needed until the next wake-up.
+    pub(super) fn rest(&mut self) {
+        self.input.put_back();
+        self.output.rest();
+    }
+
+    /// How it ended, when everything is written, or cannot be.
+    pub(super) fn over(&self) -> Option<&Closed> {
+        match &self.stage {
+            Stage::Over(closed)
+                if closed.code == CloseCode::ABNORMAL
+                    || self.gone
+                    || self.output.is_written(&self.ws) =>
+            {
+                Some(closed)
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn expire(&mut self, expired: Expired) {
+        debug!(?expired, "a deadline passed");
+        match expired {
+            Expired::Ping => {
+                self.deadlines.pinged(self.now);
+                // Fails only if we are closing anyway.
+                self.ws.ping("").ok();
+            }
+            Expired::Pong => {
+                self.gone = true;
+                self.fail(CloseCode::INTERNAL_ERROR, "no answer to a Ping");
+            }
+            Expired::Message => self.fail(CloseCode::POLICY_VIOLATION, "message too slow"),
+            Expired::CloseTurn => self.deadlines.turn_over(),
+            // A Close could not be written, or was not answered: all that is left is to hang up.
+            Expired::Write | Expired::Close => {
+                self.gone = true;
+                self.lost(None);
+                self.settle();
+            }
+        }
+    }
+
+    fn fail(&mut self, code: CloseCode, reason: &str) {
+        // Fails only if we are closing anyway.
+        self.ws.fail(code, reason).ok();
+        self.settle();
+    }
+}

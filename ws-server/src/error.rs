@@ -20,13 +20,16 @@ pub enum ConfigError {
         /// The path.
         path: Box<str>,
     },
-    /// A route's path does not begin with a slash, or holds a question mark or a fragment.
+    /// A route's path does not begin with a slash, or holds what no path in a request has: a
+    /// question mark, a number sign, white space, controls or what is not ASCII.
     RoutePath {
         /// The path.
         path: Box<str>,
     },
     /// There is neither a route nor a handler for any path.
     NoRoute,
+    /// The server was made without a listener, by [`Server::new`](crate::Server::new).
+    NoListener,
     /// Extensions that cannot stand together.
     Extensions(ws_handshake::ExtensionSetError),
     /// Subprotocols that cannot be offered.
@@ -44,11 +47,17 @@ impl fmt::Display for ConfigError {
             }
             Self::DuplicateRoute { path } => write!(f, "the route {path:?} was added twice"),
             Self::RoutePath { path } => {
-                write!(f, "the route {path:?} has to be a path that begins with a slash")
+                write!(
+                    f,
+                    "the route {path:?} has to begin with a slash and be a path alone, escaped as it is in a URL"
+                )
             }
             Self::NoRoute => {
                 f.write_str("no handler: add one with `route`, or with `any` for every path")
             }
+            Self::NoListener => f.write_str(
+                "no listener: begin with `bind`, or take `service` for your own streams",
+            ),
             Self::Extensions(error) => write!(f, "extensions: {error}"),
             Self::Subprotocols(error) => write!(f, "subprotocols: {error}"),
         }
@@ -56,6 +65,9 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+/// In front of the path, where the address is that of a Unix socket.
+pub(crate) const UNIX: &str = "unix:";
 
 /// Why a server does not serve.
 #[derive(Debug)]
@@ -65,7 +77,7 @@ pub enum ServeError {
     Config(ConfigError),
     /// The address cannot be listened on.
     Bind {
-        /// As it was given.
+        /// As it was given; a path of a Unix socket with `unix:` in front.
         address: Box<str>,
         /// What the operating system says.
         error: io::Error,
@@ -79,11 +91,20 @@ impl fmt::Display for ServeError {
             Self::Bind { address, error } => {
                 write!(f, "cannot listen on {address}: {error}")?;
                 match error.kind() {
+                    io::ErrorKind::AddrInUse if address.starts_with(UNIX) => f.write_str(
+                        "; remove the file if it is left from an earlier run, or take another path",
+                    ),
+                    io::ErrorKind::PermissionDenied if address.starts_with(UNIX) => {
+                        f.write_str("; its directory has to be writable for this user")
+                    }
                     io::ErrorKind::AddrInUse => f.write_str(
                         "; another program does: stop it, or take another port (0 for a free one)",
                     ),
                     io::ErrorKind::PermissionDenied => {
                         f.write_str("; ports below 1024 need rights: take a higher one")
+                    }
+                    io::ErrorKind::InvalidInput => {
+                        f.write_str("; an address is written like 127.0.0.1:9001 or [::1]:9001")
                     }
                     io::ErrorKind::AddrNotAvailable => {
                         f.write_str("; this machine has no such address")

@@ -23,6 +23,7 @@
 mod accept;
 mod admission;
 mod clients;
+mod complaints;
 mod driver;
 mod error;
 mod handler;
@@ -34,19 +35,23 @@ mod request;
 mod route;
 mod sender;
 mod server;
+mod service;
 mod websocket;
 
 pub use async_trait::async_trait;
+pub use bytes::Bytes;
 pub use clients::{Client, ClientId, Clients};
 pub use error::{ConfigError, RecvError, SendError, ServeError, TrySendError, TrySendReason};
 pub use handler::{Handler, HandlerError};
 pub use limits::Limits;
 pub use request::{Peer, Request};
 pub use sender::Sender;
-pub use server::{Report, Server, Service};
+pub use server::{Report, Server};
+pub use service::Service;
 pub use websocket::WebSocket;
 pub use ws_core::{
     CloseCode, Closed, ClosedBy, Message, Payload, Text, UNLIMITED, extension::Compression,
 };
 #[cfg(feature = "deflate")]
 pub use ws_ext_deflate::Deflate;
+pub use ws_handshake::OriginPolicy;

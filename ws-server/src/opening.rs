@@ -1,1 +1,245 @@
-//! opening
+//! The opening handshake: reads a request, and opens a connection or answers in another way.
+
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Instant,
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{
+    HeaderValue, Method, Response, StatusCode, Version,
+    header::{
+        CONNECTION, CONTENT_LENGTH, HOST, SEC_WEBSOCKET_EXTENSIONS, TRAILER, TRANSFER_ENCODING,
+        UPGRADE,
+    },
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::timeout,
+};
+use tracing::{Level, Span, debug, error, info};
+use ws_core::{Connection, Role};
+use ws_handshake::{
+    AcceptOptions, Accepted, Authority, Cause, Rejection, RequestReader, Upgrade, write_response,
+    write_response_head,
+};
+
+use crate::{
+    ClientId, Limits, Peer, Request, WebSocket, complaints::Shown, driver::Handling,
+    linger::linger, link::Link, service::Shared,
+};
+
+/// Room for reading. Most heads fit; more is reserved as they grow.
+const READ: usize = 1024;
+
+/// What [`drive`](crate::driver::drive) needs besides the stream.
+pub(crate) struct Parts {
+    pub(crate) ws: Connection,
+    pub(crate) head: BytesMut,
+    pub(crate) link: Arc<Link>,
+    pub(crate) handling: Handling,
+}
+
+/// Reads a request from `io` and decides on it. `None`: it was answered otherwise, or never came, and
+/// the connection is to be dropped.
+///
+/// # Cancel safety
+/// Not cancel safe: when it is dropped, `io` has to be dropped too.
+pub(crate) async fn open<Io>(
+    io: &mut Io,
+    shared: &Shared,
+    id: ClientId,
+    peer: Peer,
+) -> Option<Parts>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+{
+    let outcome = match timeout(shared.limits.head_timeout, read(io, &shared.limits)).await {
+        Ok(Ok(Some(Ok(request)))) => decide(request, shared, id, peer),
+        Ok(Ok(Some(Err(rejection)))) => Err(reject(rejection, None, shared)),
+        // R9110-15.5.9-a
+        Err(_) => Err(reject(Cause::Timeout.into(), None, shared)),
+        // RFC 6455 §7.2.2 has a server that aborts here close the connection and nothing else; a
+        // client that does is none of the server's errors either.
+        Ok(Ok(None)) => {
+            debug!("the client left before its request was whole");
+            return None;
+        }
+        Ok(Err(error)) => {
+            debug!(%error, "the client was lost before its request was whole");
+            return None;
+        }
+    };
+    match outcome {
+        Ok(parts) => Some(*parts),
+        Err(answer) => {
+            let written = timeout(shared.limits.write_timeout, io.write_all(&answer)).await;
+            if let Ok(Ok(())) = written {
+                linger(io, &shared.limits).await;
+            }
+            None
+        }
+    }
+}
+
+/// Reads a head; `None` where the client ends before.
+async fn read<Io: AsyncRead + Unpin>(
+    io: &mut Io,
+    limits: &Limits,
+) -> io::Result<Option<Result<http::Request<()>, Rejection>>> {
+    let mut reader = RequestReader::new(limits.head.clone());
+    let mut input = BytesMut::new();
+    loop {
+        input.reserve(READ);
+        if io.read_buf(&mut input).await? == 0 {
+            return Ok(None);
+        }
+        // What came behind the head of an upgrade was refused with 400 (R6455-4.1-w); behind any
+        // other it is dropped with `input`: one connection gets one answer.
+        if let Some(outcome) = reader.read(&mut input).transpose() {
+            return Ok(Some(outcome));
+        }
+    }
+}
+
+/// Opens, or says what to write instead.
+fn decide(
+    request: http::Request<()>,
+    shared: &Shared,
+    id: ClientId,
+    peer: Peer,
+) -> Result<Box<Parts>, BytesMut> {
+    Span::current().record("path", tracing::field::display(Shown(request.uri().path())));
+    if !Upgrade::is_requested(&request)
+        && let Some(fallback) = &shared.fallback
+    {
+        return Err(match check_plain(&request) {
+            Ok(()) => {
+                // A panic costs this request and nothing else.
+                let answer = catch_unwind(AssertUnwindSafe(|| fallback(&request, peer)));
+                let answer = answer.unwrap_or_else(|_| {
+                    error!("the fallback panicked");
+                    Rejection::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()
+                });
+                debug!(status = answer.status().as_u16(), "answered a plain request");
+                plain(answer, request.method())
+            }
+            Err(cause) => reject(cause.into(), Some(request.method()), shared),
+        });
+    }
+    let method = request.method().clone();
+    accept(request, shared, id, peer).map_err(|rejection| reject(rejection, Some(&method), shared))
+}
+
+fn accept(
+    request: http::Request<()>,
+    shared: &Shared,
+    id: ClientId,
+    peer: Peer,
+) -> Result<Box<Parts>, Rejection> {
+    let Some(start) = shared.routes.find(request.uri().path()) else {
+        return Err(Rejection::new(StatusCode::NOT_FOUND).body("there is nothing at this path\n"));
+    };
+    let upgrade = Upgrade::inspect_within(&request, &shared.limits.head)?;
+    let mut options = AcceptOptions::new().extensions(&shared.extensions).origin(&shared.origin);
+    if !shared.subprotocols.is_empty() {
+        options = options.subprotocols(&shared.subprotocols);
+    }
+    let Accepted { response, extensions, subprotocol, report, .. } = upgrade.accept(&options)?;
+
+    let agreed = response.headers().get(SEC_WEBSOCKET_EXTENSIONS);
+    let agreed: Option<Box<str>> = agreed.and_then(|value| value.to_str().ok()).map(Into::into);
+    let span = Span::current();
+    span.record("extensions", agreed.as_deref());
+    span.record("subprotocol", subprotocol.as_deref());
+    if tracing::enabled!(Level::DEBUG) {
+        for line in report.to_string().lines() {
+            debug!("extension {}", Shown(line));
+        }
+        debug!("open");
+    }
+
+    let mut head = BytesMut::new();
+    write_response_head(&response, &mut head);
+    let (request, ()) = request.into_parts();
+    let request = Request {
+        uri: request.uri,
+        headers: request.headers,
+        peer,
+        subprotocol,
+        extensions: agreed,
+        since: Instant::now(),
+    };
+    let link = Link::new(id, request, Arc::clone(&shared.limits));
+    Ok(Box::new(Parts {
+        ws: Connection::new(Role::Server, shared.limits.core(), extensions),
+        head,
+        handling: start(WebSocket::new(Arc::clone(&link))),
+        link,
+    }))
+}
+
+/// What HTTP/1.1 asks of every request.
+fn check_plain(request: &http::Request<()>) -> Result<(), Cause> {
+    // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1
+    // request message that lacks a Host header field and to any request message that contains more
+    // than one Host header field line or a Host header field with an invalid field value."
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let valid = match (hosts.next(), hosts.next()) {
+        (None, _) => request.version() == Version::HTTP_10,
+        (Some(host), None) => {
+            host.is_empty() || Authority::parse(host.as_bytes().trim_ascii()).is_some()
+        }
+        (Some(_), Some(_)) => false,
+    };
+    if valid { Ok(()) } else { Err(Cause::Host) }
+}
+
+/// The answer of a fallback, after which the connection closes whatever it says.
+fn plain(mut answer: Response<Bytes>, method: &Method) -> BytesMut {
+    if answer.status().is_informational() {
+        error!(status = answer.status().as_u16(), "the fallback gave no final answer");
+        answer = Rejection::new(StatusCode::INTERNAL_SERVER_ERROR).into_response();
+    }
+    let without_body = matches!(answer.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let len = answer.body().len();
+    let headers = answer.headers_mut();
+    headers.remove(TRANSFER_ENCODING);
+    headers.remove(TRAILER);
+    // RFC 9110 §7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option"
+    let connection = if headers.contains_key(UPGRADE) { "Upgrade, close" } else { "close" };
+    headers.insert(CONNECTION, HeaderValue::from_static(connection));
+    if without_body {
+        headers.remove(CONTENT_LENGTH);
+    } else {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
+    }
+    let mut out = BytesMut::new();
+    if without_body || method == Method::HEAD {
+        write_response_head(&answer, &mut out);
+    } else {
+        write_response(&answer, &mut out);
+    }
+    out
+}
+
+/// Logs a rejection and writes it down.
+fn reject(rejection: Rejection, method: Option<&Method>, shared: &Shared) -> BytesMut {
+    if let Some(left_out) = shared.complaints.admit() {
+        match rejection.cause() {
+            Cause::Application => info!(left_out, "rejected with {}", rejection.status()),
+            _ => info!(left_out, "rejected with {rejection}"),
+        }
+    }
+    let mut out = BytesMut::new();
+    let answer = rejection.into_response();
+    // RFC 9110 §9.3.2: "the server MUST NOT send content in the response" to HEAD.
+    if method == Some(&Method::HEAD) {
+        write_response_head(&answer, &mut out);
+    } else {
+        write_response(&answer, &mut out);
+    }
+    out
+}

@@ -1,1 +1,58 @@
-//! route
+//! Which handler serves which path.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{ConfigError, Handler, WebSocket, driver::Handling};
+
+type Start = dyn Fn(WebSocket) -> Handling + Send + Sync;
+
+/// Handlers by path: exactly the path of the request, as it was sent, without its query.
+#[derive(Default)]
+pub(crate) struct Routes {
+    exact: HashMap<Box<str>, Box<Start>>,
+    any: Option<Box<Start>>,
+}
+
+impl Routes {
+    pub(crate) fn add(&mut self, path: &str, handler: impl Handler) -> Result<(), ConfigError> {
+        if !is_path(path) {
+            return Err(ConfigError::RoutePath { path: path.into() });
+        }
+        if self.exact.contains_key(path) {
+            return Err(ConfigError::DuplicateRoute { path: path.into() });
+        }
+        self.exact.insert(path.into(), start(handler));
+        Ok(())
+    }
+
+    /// For every path that has no handler of its own.
+    pub(crate) fn set_any(&mut self, handler: impl Handler) {
+        self.any = Some(start(handler));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.any.is_none()
+    }
+
+    pub(crate) fn find(&self, path: &str) -> Option<&Start> {
+        self.exact.get(path).or(self.any.as_ref()).map(AsRef::as_ref)
+    }
+
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.exact.keys().map(AsRef::as_ref)
+    }
+}
+
+fn start(handler: impl Handler) -> Box<Start> {
+    let handler = Arc::new(handler);
+    Box::new(move |ws| {
+        let handler = Arc::clone(&handler);
+        Box::pin(async move { handler.handle(ws).await })
+    })
+}
+
+/// Whether a request can have this path.
+fn is_path(path: &str) -> bool {
+    path.starts_with('/')
+        && path.bytes().all(|octet| matches!(octet, b'!'..=b'~') && octet != b'?' && octet != b'#')
+}

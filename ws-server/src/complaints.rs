@@ -1,0 +1,64 @@
+//! What the log says of clients: bounded in number and length, whatever they send.
+
+use std::{
+    fmt::{self, Write},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// Lines in a [`WINDOW`].
+const LINES: u32 = 10;
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// Lets so many complaints about clients into the log, and counts the others.
+// RFC 6455 §7.1.7 asks a server to log what was wrong with a client.
+#[derive(Default)]
+pub(crate) struct Complaints(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    window: Option<Instant>,
+    lines: u32,
+    left_out: u64,
+}
+
+impl Complaints {
+    /// Whether there is room for a line; then how many were left out before it, if any.
+    pub(crate) fn admit(&self) -> Option<Option<u64>> {
+        let now = Instant::now();
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.window.is_none_or(|begun| now - begun >= WINDOW) {
+            state.window = Some(now);
+            state.lines = 0;
+        }
+        if state.lines < LINES {
+            state.lines += 1;
+            Some(Some(std::mem::take(&mut state.left_out)).filter(|left_out| *left_out > 0))
+        } else {
+            state.left_out += 1;
+            None
+        }
+    }
+}
+
+/// What a client sent, as a log may show it: escaped, and cut where it is long.
+pub(crate) struct Shown<'a>(pub(crate) &'a str);
+
+/// Characters that are shown.
+const SHOWN: usize = 128;
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0.chars();
+        for character in rest.by_ref().take(SHOWN) {
+            if character.is_ascii_graphic() || character == ' ' {
+                f.write_char(character)?;
+            } else {
+                write!(f, "{}", character.escape_default())?;
+            }
+        }
+        if rest.next().is_some() { f.write_str("...") } else { Ok(()) }
+    }
+}

@@ -1,0 +1,187 @@
+//! Serves one connection after the other, whatever they run over.
+
+use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, task::Poll};
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tracing::{Instrument, debug, field::Empty, info, info_span};
+use ws_core::Closed;
+use ws_handshake::{ExtensionSet, OriginPolicy, Subprotocols};
+
+use crate::{
+    ClientId, Clients, Limits, Peer,
+    admission::{Admission, Full, Place},
+    complaints::Complaints,
+    driver::{Opened, drive},
+    opening,
+    route::Routes,
+};
+
+/// Answers plain HTTP requests.
+pub(crate) type Fallback = dyn Fn(&http::Request<()>, Peer) -> http::Response<Bytes> + Send + Sync;
+
+/// What a connection over capacity gets, where it can be had at once.
+pub(crate) const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\n\
+    Connection: close\r\nContent-Length: 0\r\n\r\n";
+
+/// A server without a listener: it serves the streams that it is given, under the limits that they
+/// share. A handle: cloning it is cheap. Made by [`Server::service`](crate::Server::service).
+///
+/// ```
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// use ws_server::{Peer, Server, WebSocket};
+///
+/// let service = Server::new()
+///     .any(|mut ws: WebSocket| async move {
+///         while let Some(message) = ws.recv().await? {
+///             ws.send(message).await?;
+///         }
+///         Ok(())
+///     })
+///     .service()?;
+/// let (ours, theirs) = tokio::io::duplex(4096);
+/// let task = tokio::spawn(service.serve_connection(theirs, Peer::Other));
+/// # drop(ours);
+/// # assert!(task.await?.is_none());
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Service {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What all connections of a server share.
+pub(crate) struct Shared {
+    pub(crate) routes: Routes,
+    pub(crate) fallback: Option<Box<Fallback>>,
+    pub(crate) extensions: ExtensionSet,
+    pub(crate) subprotocols: Subprotocols,
+    pub(crate) origin: OriginPolicy,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) clients: Clients,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) complaints: Complaints,
+}
+
+impl Service {
+    /// Serves one connection over any stream, from its opening handshake until it is closed and its
+    /// handler has returned. `peer` is who is counted for [`Limits::max_per_ip`], and what the
+    /// handler is told.
+    ///
+    /// How it ended, or `None` if it was never open: the request was rejected or a plain one, it did
+    /// not come, or there was no room for the connection.
+    ///
+    /// The future owns all that it needs and can be spawned. It has to run inside of a tokio runtime
+    /// with time.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the connection, without a Close, and its handler.
+    pub fn serve_connection<Io>(
+        &self,
+        io: Io,
+        peer: Peer,
+    ) -> impl Future<Output = Option<Closed>> + Send + use<Io>
+    where
+        Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let place = self.enter(peer);
+        let shared = Arc::clone(&self.shared);
+        async move {
+            match place {
+                Ok(place) => serve(shared, io, peer, place).await,
+                Err(_) => {
+                    refuse(io).await;
+                    None
+                }
+            }
+        }
+    }
+
+    /// The connections.
+    pub fn clients(&self) -> Clients {
+        self.shared.clients.clone()
+    }
+
+    /// A place for a connection, if there is one.
+    pub(crate) fn enter(&self, peer: Peer) -> Result<Place, Full> {
+        let place = self.shared.admission.enter(peer);
+        if let Err(full) = &place
+            && let Some(left_out) = self.shared.complaints.admit()
+        {
+            info!(%peer, left_out, "not let in: {full}");
+        }
+        place
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let paths: Vec<&str> = self.shared.routes.paths().collect();
+        f.debug_struct("Service")
+            .field("routes", &paths)
+            .field("clients", &self.shared.clients)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Serves a connection that was let in.
+pub(crate) fn serve<Io>(
+    shared: Arc<Shared>,
+    io: Io,
+    peer: Peer,
+    place: Place,
+) -> impl Future<Output = Option<Closed>> + Send
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let id = shared.clients.next_id();
+    let span = info_span!(
+        "connection", %id, %peer, path = Empty, extensions = Empty, subprotocol = Empty
+    );
+    run(shared, io, id, peer, place).instrument(span)
+}
+
+async fn run<Io>(
+    shared: Arc<Shared>,
+    mut io: Io,
+    id: ClientId,
+    peer: Peer,
+    place: Place,
+) -> Option<Closed>
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut pending = shared.admission.begin();
+    let parts = tokio::select! {
+        biased;
+        () = pending.dropped() => {
+            debug!("dropped in its opening handshake, for others or for the end of the server");
+            return None;
+        }
+        parts = opening::open(&mut io, &shared, id, peer) => parts?,
+    };
+    let opening::Parts { ws, head, link, handling } = parts;
+    let entry = shared.clients.enter(&link);
+    // In this order: whoever closes the server ends the handshakes first and then all that are
+    // listed, so that nobody slips through.
+    if !pending.succeed() {
+        return None;
+    }
+    let opened = Opened { io, ws, head, input: BytesMut::new(), link, handling };
+    let closed = drive(opened, || drop(entry)).await;
+    // Held until here: a handler that goes on without its client still costs what it costs.
+    drop(place);
+    Some(closed)
+}
+
+/// Says why, if the stream takes it at once.
+async fn refuse<Io: AsyncWrite + Unpin>(mut io: Io) {
+    poll_fn(|cx| {
+        // Best effort.
+        let _ = Pin::new(&mut io).poll_write(cx, BUSY);
+        Poll::Ready(())
+    })
+    .await;
+}

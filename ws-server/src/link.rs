@@ -44,7 +44,6 @@ pub(crate) struct Link {
     state: Mutex<State>,
     /// What the driver can see without the lock. Written under it.
     has_outbound: AtomicBool,
-    has_inbound: AtomicBool,
     receiver_waits: AtomicBool,
     receiver_gone: AtomicBool,
     /// There may be room for sending, or the connection closes.
@@ -110,7 +109,6 @@ impl Link {
             data: OnceLock::new(),
             state: Mutex::default(),
             has_outbound: AtomicBool::new(false),
-            has_inbound: AtomicBool::new(false),
             receiver_waits: AtomicBool::new(false),
             receiver_gone: AtomicBool::new(false),
             room: Notify::new(),
@@ -139,7 +137,6 @@ impl Link {
         }
         if !state.inbound.is_empty() {
             mem::swap(inbox, &mut state.inbound);
-            self.has_inbound.store(false, Ordering::Release);
             return Poll::Ready(true);
         }
         if state.closed.is_some() {
@@ -163,7 +160,6 @@ impl Link {
         state.receiver = None;
         let inbound = mem::take(&mut state.inbound);
         (state.queued, state.handed) = (Load::default(), Load::default());
-        self.has_inbound.store(false, Ordering::Release);
         self.receiver_gone.store(true, Ordering::Release);
         state.wake_driver();
         drop(state);
@@ -382,7 +378,6 @@ impl Link {
         }
         state.queued.messages += load.messages;
         state.queued.bytes += load.bytes;
-        self.has_inbound.store(true, Ordering::Release);
         self.receiver_waits.store(false, Ordering::Release);
         if let Some(receiver) = state.receiver.take() {
             receiver.wake();
@@ -393,7 +388,6 @@ impl Link {
     pub(crate) fn take_back(&self) -> (VecDeque<Message>, Load) {
         let mut state = self.state();
         state.handed = Load::default();
-        self.has_inbound.store(false, Ordering::Release);
         (mem::take(&mut state.inbound), mem::take(&mut state.queued))
     }
 
@@ -409,10 +403,6 @@ impl Link {
 
     pub(crate) fn is_receiver_gone(&self) -> bool {
         self.receiver_gone.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn has_inbound(&self) -> bool {
-        self.has_inbound.load(Ordering::Acquire)
     }
 
     pub(crate) fn has_outbound(&self) -> bool {

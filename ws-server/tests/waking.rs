@@ -85,6 +85,7 @@ async fn receiving_on_another_thread_wakes_up() {
         }
         raw.send(CLOSE, &[0x03, 0xe8]).await;
         assert_eq!(raw.frame().await.unwrap().0, CLOSE);
+        drop(raw);
         assert!(task.await.unwrap().unwrap().clean);
     }
 }

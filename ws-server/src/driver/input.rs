@@ -200,11 +200,11 @@ impl Core {
 
     fn see(&mut self, event: Event) {
         match event {
-            Event::Ping(_) | Event::Pong(_) => {
-                if !self.input.control.allow(self.now, &self.link.limits) {
-                    // Fails only if we are closing anyway.
-                    self.ws.fail(CloseCode::POLICY_VIOLATION, "too many control frames").ok();
-                }
+            Event::Ping(_) | Event::Pong(_)
+                if !self.input.control.allow(self.now, &self.link.limits) =>
+            {
+                // Fails only if we are closing anyway.
+                self.ws.fail(CloseCode::POLICY_VIOLATION, "too many control frames").ok();
             }
             Event::Closing => {
                 self.stage = Stage::Closing;

@@ -1,0 +1,232 @@
+//! A configuration that cannot work is a typed error when the server starts.
+#![allow(clippy::unwrap_used)]
+
+mod gate;
+
+use std::time::Duration;
+
+use gate::with_echo;
+use ws_server::{ConfigError, Limits, ServeError, Server, WebSocket};
+
+async fn nothing(_: WebSocket) -> Result<(), ws_server::HandlerError> {
+    Ok(())
+}
+
+fn mistake(server: Server) -> ConfigError {
+    server.service().unwrap_err()
+}
+
+#[test]
+fn route_added_twice_is_named() {
+    let error =
+        mistake(Server::new().route("/a", nothing).route("/b", nothing).route("/a", nothing));
+    assert_eq!(error, ConfigError::DuplicateRoute { path: "/a".into() });
+    assert!(error.to_string().contains("/a"));
+}
+
+#[test]
+fn route_that_no_request_can_have_is_named() {
+    for path in ["", "a", "*", "/a?b", "/a#b", "/a b", "/\u{e9}", "/\r", "/\0", "http://a/"] {
+        let error = mistake(Server::new().route(path, nothing));
+        assert_eq!(error, ConfigError::RoutePath { path: path.into() });
+    }
+    for path in ["/", "/a/b", "/%C3%A9", "/a;b=c", "/[x]|\"", "/~"] {
+        Server::new().route(path, nothing).service().unwrap();
+    }
+}
+
+#[test]
+fn server_without_a_handler_is_refused() {
+    assert_eq!(mistake(Server::new()), ConfigError::NoRoute);
+    Server::new().any(nothing).service().unwrap();
+}
+
+#[tokio::test]
+async fn server_without_a_listener_does_not_serve() {
+    let error = Server::new().any(nothing).serve().await.unwrap_err();
+    assert!(matches!(error, ServeError::Config(ConfigError::NoListener)), "{error}");
+}
+
+#[test]
+fn first_mistake_is_told() {
+    let server = Server::new().route("a", nothing).subprotocols(["b c"]);
+    assert_eq!(mistake(server), ConfigError::RoutePath { path: "a".into() });
+}
+
+#[test]
+fn subprotocols_that_cannot_be_are_told() {
+    for names in [["a", "a"], ["", "a"], ["a,b", "c"]] {
+        let error = mistake(with_echo(Server::new()).subprotocols(names));
+        assert!(matches!(error, ConfigError::Subprotocols(_)), "{error}");
+    }
+}
+
+#[cfg(feature = "deflate")]
+#[test]
+fn extension_added_twice_is_told() {
+    use ws_server::Deflate;
+    let error = mistake(
+        with_echo(Server::new()).extension(Deflate::default()).extension(Deflate::default()),
+    );
+    assert!(matches!(error, ConfigError::Extensions(_)));
+    assert!(error.to_string().contains("permessage-deflate"), "{error}");
+}
+
+#[tokio::test]
+async fn mistakes_are_told_by_serve_too() {
+    let server = gate::bind().await.route("a", nothing);
+    let error = server.serve_until(async {}).await.unwrap_err();
+    assert!(matches!(error, ServeError::Config(ConfigError::RoutePath { .. })));
+}
+
+#[tokio::test]
+async fn address_in_use_is_named() {
+    let first = gate::bind().await;
+    let address = first.local_addr().unwrap();
+    let error = Server::bind(address).await.unwrap_err();
+    let ServeError::Bind { address: named, .. } = &error else { panic!("{error}") };
+    assert_eq!(**named, *address.to_string());
+    assert!(error.to_string().contains("another port"), "{error}");
+    let error = Server::bind(address.to_string().as_str()).await.unwrap_err();
+    assert!(error.to_string().starts_with(&format!("cannot listen on {address}: ")), "{error}");
+}
+
+#[tokio::test]
+async fn address_that_is_none_is_named_with_an_example() {
+    for address in ["nonsense", "127.0.0.1", "127.0.0.1:", ":x"] {
+        let error = Server::bind(address).await.unwrap_err().to_string();
+        assert!(error.starts_with(&format!("cannot listen on {address}: ")), "{error}");
+        assert!(error.contains("127.0.0.1:9001"), "{error}");
+    }
+}
+
+macro_rules! limits {
+    ($($field:ident$(.$inner:ident)? = $zero:expr),* $(,)?) => {
+        [$({
+            let mut limits = Limits::default();
+            limits.$field$(.$inner)? = $zero;
+            (concat!(stringify!($field) $(, ".", stringify!($inner))?), limits)
+        }),*]
+    };
+}
+
+/// Every field of `Limits`, made zero.
+fn zeroed() -> Vec<(&'static str, Limits)> {
+    let zero = Duration::ZERO;
+    limits![
+        max_connections = 0,
+        max_per_ip = 0,
+        max_pending = 0,
+        head_timeout = zero,
+        head.max_head = 0,
+        head.max_headers = 0,
+        head.max_target = 0,
+        max_message = 0,
+        max_frame = 0,
+        max_fragments = 0,
+        max_empty_fragments = 0,
+        message_timeout = zero,
+        min_rate = 0,
+        progress_timeout = zero,
+        control_rate = 0,
+        control_burst = 0,
+        receive_ahead = 0,
+        receive_ahead_messages = 0,
+        send_buffer = 0,
+        max_send_buffer = 0,
+        write_timeout = zero,
+        ping_interval = zero,
+        pong_timeout = zero,
+        close_turn = zero,
+        close_timeout = zero,
+        linger_timeout = zero,
+        linger_bytes = 0,
+        shutdown_timeout = zero,
+    ]
+    .into()
+}
+
+// RT-57
+#[test]
+fn rt_57_every_limit_is_finite_and_none_takes_zero_for_unlimited() {
+    let shown = format!("{:#?}", Limits::default());
+    let fields: Vec<(&str, &str)> = shown
+        .lines()
+        .filter_map(|line| line.trim().trim_end_matches(',').split_once(": "))
+        .filter(|(_, value)| !value.ends_with('{'))
+        .collect();
+    for (field, value) in &fields {
+        // A duration is shown as `10s` or `50ms`.
+        let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let number: f64 = digits.parse().unwrap_or_else(|_| panic!("{field}: {value}"));
+        assert!(number > 0.0 && number < 1e9, "{field}: {value}");
+    }
+    let zeroed = zeroed();
+    // Of `head`, four say how much of a list is looked at, and may be zero.
+    assert_eq!(fields.len(), zeroed.len() + 4, "a field is missing here: {fields:?}");
+    for (field, limits) in zeroed {
+        let error = mistake(with_echo(Server::new()).limits(limits));
+        let ConfigError::ZeroLimit { field: named } = error else { panic!("{error}") };
+        assert_eq!(named, field);
+        assert!(error.to_string().contains(field));
+    }
+}
+
+#[test]
+fn send_buffers_have_an_order() {
+    let mut limits = Limits::default();
+    limits.max_send_buffer = limits.send_buffer - 1;
+    assert_eq!(mistake(with_echo(Server::new()).limits(limits)), ConfigError::SendBuffers);
+}
+
+// The largest values are no overflow.
+#[tokio::test(start_paused = true)]
+async fn limits_can_be_lifted() {
+    use tokio::io::AsyncWriteExt;
+    use ws_server::{Peer, UNLIMITED};
+    let mut limits = Limits::default();
+    for time in [
+        &mut limits.head_timeout,
+        &mut limits.message_timeout,
+        &mut limits.progress_timeout,
+        &mut limits.write_timeout,
+        &mut limits.ping_interval,
+        &mut limits.pong_timeout,
+        &mut limits.close_turn,
+        &mut limits.close_timeout,
+        &mut limits.linger_timeout,
+        &mut limits.shutdown_timeout,
+    ] {
+        *time = Duration::MAX;
+    }
+    for size in [
+        &mut limits.max_connections,
+        &mut limits.max_per_ip,
+        &mut limits.max_pending,
+        &mut limits.head.max_head,
+        &mut limits.head.max_headers,
+        &mut limits.head.max_target,
+        &mut limits.max_message,
+        &mut limits.max_frame,
+        &mut limits.max_fragments,
+        &mut limits.max_empty_fragments,
+        &mut limits.min_rate,
+        &mut limits.control_rate,
+        &mut limits.control_burst,
+        &mut limits.receive_ahead,
+        &mut limits.receive_ahead_messages,
+        &mut limits.send_buffer,
+        &mut limits.max_send_buffer,
+        &mut limits.linger_bytes,
+    ] {
+        *size = UNLIMITED;
+    }
+    let service = with_echo(Server::new()).limits(limits).service().unwrap();
+    let (mut client, _end) = gate::connect(&service, Peer::Other);
+    client.write_all(gate::upgrade("/echo", "").as_bytes()).await.unwrap();
+    assert!(gate::read_head(&mut client).await.starts_with("HTTP/1.1 101 "));
+    client.write_all(&gate::masked(0x81, b"hi")).await.unwrap();
+    assert_eq!(gate::read_exactly(&mut client, 4).await, gate::frame(0x81, b"hi"));
+    client.write_all(&gate::masked(0x88, b"\x03\xe8")).await.unwrap();
+    assert_eq!(gate::read_exactly(&mut client, 4).await, gate::frame(0x88, b"\x03\xe8"));
+}

@@ -1,0 +1,177 @@
+//! Raw clients, and a log to look at.
+#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses a part of it")]
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream},
+    net::TcpStream,
+    task::JoinHandle,
+    time::timeout,
+};
+use tracing::subscriber::DefaultGuard;
+use ws_server::{Closed, Peer, Server, Service, WebSocket};
+
+/// Longer than anything here takes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A valid opening handshake, with `more` header lines, each ended by CRLF.
+pub(crate) fn upgrade(path: &str, more: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\n\
+         Host: server.example\r\n\
+         Upgrade: websocket\r\n\
+         Connection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Version: 13\r\n\
+         {more}\r\n"
+    )
+}
+
+/// An unmasked frame of less than 126 octets, as a server sends it.
+pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first, u8::try_from(payload.len()).unwrap()];
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// The same from a client, with a key of zeros.
+pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first, 0x80 | u8::try_from(payload.len()).unwrap(), 0, 0, 0, 0];
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// A server with an echo at `/echo`.
+pub(crate) fn with_echo(server: Server) -> Server {
+    server.route("/echo", |mut ws: WebSocket| async move {
+        while let Some(message) = ws.recv().await? {
+            ws.send(message).await?;
+        }
+        Ok(())
+    })
+}
+
+pub(crate) async fn bind() -> Server {
+    Server::bind("127.0.0.1:0").await.unwrap()
+}
+
+/// Serves in a task; dropping the handle does not end it, the end of the runtime does.
+pub(crate) fn spawn(server: Server) -> SocketAddr {
+    let address = server.local_addr().unwrap();
+    tokio::spawn(async move { server.serve().await.unwrap() });
+    address
+}
+
+/// A client's end of a connection that `service` serves in a task.
+pub(crate) fn connect(service: &Service, peer: Peer) -> (DuplexStream, JoinHandle<Option<Closed>>) {
+    let (client, server) = tokio::io::duplex(64 * 1024);
+    (client, tokio::spawn(service.serve_connection(server, peer)))
+}
+
+/// Everything up to the end of the stream. A reset is one.
+pub(crate) async fn read_all(io: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut all = Vec::new();
+    let outcome = timeout(PATIENCE, io.read_to_end(&mut all)).await.expect("an end in time");
+    if let Err(error) = outcome {
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+/// A head, its empty line included.
+pub(crate) async fn read_head(io: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match timeout(PATIENCE, io.read_u8()).await.expect("a head in time") {
+            Ok(octet) => head.push(octet),
+            Err(_) => break,
+        }
+    }
+    String::from_utf8(head).unwrap()
+}
+
+/// Exactly so many octets.
+pub(crate) async fn read_exactly(io: &mut (impl AsyncRead + Unpin), len: usize) -> Vec<u8> {
+    let mut octets = vec![0; len];
+    timeout(PATIENCE, io.read_exact(&mut octets)).await.expect("in time").unwrap();
+    octets
+}
+
+/// Writes `request` and reads until the server closes.
+pub(crate) async fn exchange(
+    io: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    request: &str,
+) -> String {
+    io.write_all(request.as_bytes()).await.unwrap();
+    read_all(io).await
+}
+
+/// [`exchange`] over TCP.
+pub(crate) async fn ask(address: SocketAddr, request: &str) -> String {
+    exchange(&mut TcpStream::connect(address).await.unwrap(), request).await
+}
+
+/// The status, after a look at what every refusal has.
+pub(crate) fn status(answer: &str) -> u16 {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer:?}"));
+    let lower = head.to_ascii_lowercase();
+    assert!(
+        lower.contains("\r\nconnection: close") || lower.contains("\r\nconnection: upgrade, close")
+    );
+    assert!(lower.contains(&format!("\r\ncontent-length: {}", body.len())), "{answer:?}");
+    head.strip_prefix("HTTP/1.1 ").unwrap()[..3].parse().unwrap()
+}
+
+/// Whether `condition` comes true within a few seconds.
+pub(crate) async fn eventually(mut condition: impl FnMut() -> bool) -> bool {
+    for _ in 0..500 {
+        if condition() {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    false
+}
+
+/// What was logged in this thread.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub(crate) fn capture() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::DEBUG)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The lines with `part` in them.
+    pub(crate) fn lines(&self, part: &str) -> Vec<String> {
+        self.text().lines().filter(|line| line.contains(part)).map(Into::into).collect()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(octets);
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

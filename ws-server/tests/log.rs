@@ -1,0 +1,109 @@
+//! What the log says of clients, and what it does not.
+#![allow(clippy::unwrap_used)]
+
+mod gate;
+
+use std::time::Duration;
+
+use gate::{Log, connect, exchange, read_all, read_head, upgrade, with_echo};
+use tokio::io::AsyncWriteExt;
+use ws_server::{Peer, Server};
+
+// RT-55, R6455-7.1.7-b
+#[tokio::test]
+async fn rt_55_rejection_is_logged_with_client_status_and_cause() {
+    let (log, _guard) = Log::capture();
+    let service = with_echo(Server::new()).service().unwrap();
+    let peer = Peer::Tcp("192.0.2.7:4321".parse().unwrap());
+    let (mut client, _) = connect(&service, peer);
+    exchange(&mut client, &upgrade("/echo", "Origin: http://evil.example\r\n")).await;
+    let lines = log.lines("rejected");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    for part in [" INFO ", "192.0.2.7:4321", "path=/echo", "403", "another site"] {
+        assert!(lines[0].contains(part), "{part}: {lines:?}");
+    }
+    assert!(!log.text().contains("evil.example"));
+}
+
+// RT-55, T-B20, R6455-7.1.7-b
+#[tokio::test]
+async fn rt_55_nothing_a_client_sends_breaks_or_fills_a_line() {
+    let (log, _guard) = Log::capture();
+    let service = with_echo(Server::new()).service().unwrap();
+    let long = "x".repeat(8000);
+    for request in [
+        upgrade("/echo", "X: \u{1b}[2Jgone\r\n"),
+        upgrade("/a\u{1b}[2J", ""),
+        upgrade("/a\nINFO forged", ""),
+        upgrade("/\u{e9}", ""),
+        upgrade(&format!("/{long}"), ""),
+        upgrade("/echo", &format!("X: {}\r\n", "y".repeat(16 * 1024))),
+        upgrade("/echo", &format!("Sec-WebSocket-Extensions: {long}\r\nKey: \u{7f}\r\n")),
+        upgrade("/echo", &format!("Sec-WebSocket-Extensions: {long}; a=\"b\"\r\n")),
+    ] {
+        let (mut client, _) = connect(&service, Peer::Other);
+        client.write_all(request.as_bytes()).await.unwrap();
+        read_head(&mut client).await;
+    }
+    let text = log.text();
+    assert!(text.is_ascii(), "{text}");
+    for line in text.lines() {
+        assert!(line.len() < 600, "{line}");
+        assert!(line.contains("connection{id="), "{line}");
+        assert!(line.bytes().all(|octet| matches!(octet, b' '..=b'~')), "{line}");
+    }
+}
+
+// RT-55, T-B20
+#[tokio::test(start_paused = true)]
+async fn rt_55_flood_of_bad_clients_is_a_few_lines_and_a_count() {
+    let (log, _guard) = Log::capture();
+    let service = with_echo(Server::new()).service().unwrap();
+    for _ in 0..1000 {
+        let (mut client, _) = connect(&service, Peer::Other);
+        exchange(&mut client, "nonsense\r\n\r\n").await;
+    }
+    assert_eq!(log.lines("rejected").len(), 10);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (mut client, _) = connect(&service, Peer::Other);
+    exchange(&mut client, "nonsense\r\n\r\n").await;
+    let lines = log.lines("rejected");
+    assert_eq!(lines.len(), 11);
+    assert!(lines[10].contains("left_out=990"), "{}", lines[10]);
+}
+
+// T-B20: refusals at the cap are clients' doing too.
+#[tokio::test(start_paused = true)]
+async fn refusals_at_the_cap_are_logged_sparsely() {
+    let (log, _guard) = Log::capture();
+    let mut limits = ws_server::Limits::default();
+    limits.max_connections = 1;
+    let service = with_echo(Server::new()).limits(limits).service().unwrap();
+    let (_held, _task) = connect(&service, Peer::Other);
+    for _ in 0..1000 {
+        read_all(&mut connect(&service, Peer::Other).0).await;
+    }
+    let lines = log.lines("max_connections");
+    assert_eq!(lines.len(), 10, "{lines:?}");
+}
+
+// "Why is my extension not in use?"
+#[cfg(feature = "deflate")]
+#[tokio::test]
+async fn negotiation_is_in_the_debug_log_offer_by_offer() {
+    let (log, _guard) = Log::capture();
+    let service =
+        with_echo(Server::new()).extension(ws_server::Deflate::default()).service().unwrap();
+    let (mut client, _) = connect(&service, Peer::Other);
+    let offers = "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=8, \
+                  permessage-deflate, x-other\r\n";
+    client.write_all(upgrade("/echo", offers).as_bytes()).await.unwrap();
+    assert!(read_head(&mut client).await.starts_with("HTTP/1.1 101 "));
+    for part in ["server_max_window_bits=8: declined", "x-other: unknown here", "taken as"] {
+        let lines = log.lines(part);
+        assert_eq!(lines.len(), 1, "{part}: {}", log.text());
+        assert!(lines[0].contains("DEBUG"));
+    }
+    let open = log.lines(" open");
+    assert!(open[0].contains("extensions=\"permessage-deflate"), "{open:?}");
+}

@@ -1,0 +1,349 @@
+//! Connections from the first octet to the last, with their handlers.
+#![allow(clippy::unwrap_used)]
+
+mod gate;
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use gate::{
+    bind, connect, eventually, frame, masked, read_all, read_exactly, read_head, upgrade, with_echo,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time::timeout,
+};
+use ws_server::{CloseCode, Limits, Peer, Report, ServeError, Server, WebSocket};
+
+/// A server that shuts down when told to.
+struct Running {
+    address: SocketAddr,
+    shutdown: oneshot::Sender<()>,
+    report: JoinHandle<Result<Report, ServeError>>,
+}
+
+fn run(server: Server) -> Running {
+    let address = server.local_addr().unwrap();
+    let (shutdown, told) = oneshot::channel();
+    let report = tokio::spawn(server.serve_until(async { told.await.unwrap_or_default() }));
+    Running { address, shutdown, report }
+}
+
+/// An open connection to `/echo`.
+async fn open(address: SocketAddr) -> TcpStream {
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(upgrade("/echo", "").as_bytes()).await.unwrap();
+    assert!(read_head(&mut client).await.starts_with("HTTP/1.1 101 "));
+    client
+}
+
+// R6455-4.2.2-q
+#[tokio::test]
+async fn r6455_4_2_2_q_handler_may_speak_first() {
+    let service = Server::new()
+        .any(|mut ws: WebSocket| async move {
+            ws.send("hello").await?;
+            Ok(())
+        })
+        .service()
+        .unwrap();
+    let (mut client, end) = connect(&service, Peer::Other);
+    client.write_all(upgrade("/", "").as_bytes()).await.unwrap();
+    assert!(read_head(&mut client).await.starts_with("HTTP/1.1 101 "));
+    assert_eq!(read_exactly(&mut client, 7).await, frame(0x81, b"hello"));
+    assert_eq!(read_exactly(&mut client, 4).await, frame(0x88, b"\x03\xe8"));
+    client.write_all(&masked(0x88, b"\x03\xe8")).await.unwrap();
+    drop(client);
+    let closed = end.await.unwrap().unwrap();
+    assert_eq!((closed.code, closed.clean), (CloseCode::NORMAL, true));
+}
+
+#[tokio::test]
+async fn handler_sees_the_facts_of_the_request() {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let server = Server::new()
+        .route("/a%20b", move |ws: WebSocket| {
+            let request = ws.request();
+            tell.send((
+                request.path().to_owned(),
+                request.query().map(str::to_owned),
+                request.header("x-mine").map(|value| value.as_bytes().to_vec()),
+                request.peer(),
+                request.subprotocol().map(str::to_owned),
+                request.extensions().map(str::to_owned),
+            ))
+            .unwrap();
+            async { Ok(()) }
+        })
+        .subprotocols(["chat.v1", "chat.v2"]);
+    #[cfg(feature = "deflate")]
+    let (server, extensions) = (
+        server.extension(ws_server::Deflate::default()),
+        Some("permessage-deflate; server_max_window_bits=10".to_owned()),
+    );
+    #[cfg(not(feature = "deflate"))]
+    let extensions = None;
+    let service = server.service().unwrap();
+    let peer = Peer::Tcp("192.0.2.1:7".parse().unwrap());
+    let (mut client, _end) = connect(&service, peer);
+    let more = "X-Mine: \u{e9}\r\nSec-WebSocket-Protocol: x, chat.v2\r\n\
+                Sec-WebSocket-Protocol: chat.v1\r\n\
+                Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=10\r\n";
+    client.write_all(upgrade("/a%20b?c=d", more).as_bytes()).await.unwrap();
+    let head = read_head(&mut client).await;
+    assert!(head.contains("\r\nSec-WebSocket-Protocol: chat.v2\r\n"), "{head}");
+    assert_eq!(
+        told.recv().await.unwrap(),
+        (
+            "/a%20b".to_owned(),
+            Some("c=d".to_owned()),
+            Some("\u{e9}".as_bytes().to_vec()),
+            peer,
+            Some("chat.v2".to_owned()),
+            extensions,
+        )
+    );
+}
+
+#[tokio::test]
+async fn connection_without_agreement_has_neither_subprotocol_nor_extension() {
+    let service = with_echo(Server::new()).subprotocols(["chat"]).service().unwrap();
+    let (mut client, _end) = connect(&service, Peer::Other);
+    let more = "Sec-WebSocket-Protocol: other\r\nSec-WebSocket-Extensions: x-other\r\n";
+    client.write_all(upgrade("/echo", more).as_bytes()).await.unwrap();
+    let head = read_head(&mut client).await;
+    assert!(head.starts_with("HTTP/1.1 101 "));
+    assert!(!head.contains("Protocol:") && !head.contains("Extensions:"), "{head}");
+    let [client] = &service.clients().list()[..] else { panic!("one client") };
+    assert_eq!((client.request().subprotocol(), client.request().extensions()), (None, None));
+}
+
+// R6455-7.3-a, DESIGN: each sees 1001, and the counts are right.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r6455_7_3_a_thousand_connections_are_drained_with_1001() {
+    let mut limits = Limits::default();
+    limits.max_per_ip = 2000;
+    let server = with_echo(bind().await).limits(limits);
+    let clients = server.clients();
+    let running = run(server);
+    let mut open_ones = Vec::new();
+    for _ in 0..1000 {
+        open_ones.push(open(running.address).await);
+    }
+    assert!(eventually(|| clients.count() == 1000).await);
+    let mut pending = TcpStream::connect(running.address).await.unwrap();
+    running.shutdown.send(()).unwrap();
+    for client in &mut open_ones {
+        let close = frame(0x88, b"\x03\xe9server shuts down");
+        assert_eq!(read_exactly(client, close.len()).await, close);
+        client.write_all(&masked(0x88, b"\x03\xe9")).await.unwrap();
+    }
+    // Those in their handshake get nothing, and nobody else gets in.
+    assert_eq!(read_all(&mut pending).await, "");
+    assert!(TcpStream::connect(running.address).await.is_err());
+    drop(open_ones);
+    let report = running.report.await.unwrap().unwrap();
+    assert_eq!((report.closed, report.aborted), (1000, 0));
+    assert_eq!(clients.count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_and_handlers_that_do_not_end_are_aborted_in_time() {
+    let server = with_echo(bind().await).route("/stubborn", |mut ws: WebSocket| async move {
+        while ws.recv().await?.is_some() {}
+        std::future::pending().await
+    });
+    let clients = server.clients();
+    let running = run(server);
+    let good = open(running.address).await;
+    let mut stubborn = TcpStream::connect(running.address).await.unwrap();
+    stubborn.write_all(upgrade("/stubborn", "").as_bytes()).await.unwrap();
+    assert!(read_head(&mut stubborn).await.starts_with("HTTP/1.1 101 "));
+    drop(good);
+    assert!(eventually(|| clients.count() == 1).await);
+
+    let begun = tokio::time::Instant::now();
+    running.shutdown.send(()).unwrap();
+    assert_eq!(read_exactly(&mut stubborn, 1).await, [0x88]);
+    let report = running.report.await.unwrap().unwrap();
+    assert_eq!(report.aborted, 1);
+    assert_eq!(begun.elapsed().as_secs(), 10);
+}
+
+#[tokio::test]
+async fn dropping_the_server_ends_everything() {
+    let dropped = Arc::new(AtomicUsize::new(0));
+    struct Count(Arc<AtomicUsize>);
+    impl Drop for Count {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let counter = Arc::clone(&dropped);
+    let server = bind().await.route("/echo", move |_ws: WebSocket| {
+        let count = Count(Arc::clone(&counter));
+        async move {
+            std::future::pending::<()>().await;
+            drop(count);
+            Ok(())
+        }
+    });
+    let clients = server.clients();
+    let address = server.local_addr().unwrap();
+    let task = tokio::spawn(server.serve());
+    let mut first = open(address).await;
+    let mut second = TcpStream::connect(address).await.unwrap();
+    assert!(eventually(|| clients.count() == 1).await);
+    task.abort();
+    assert_eq!(read_all(&mut second).await, "");
+    let mut rest = Vec::new();
+    first.read_to_end(&mut rest).await.ok();
+    assert!(eventually(|| dropped.load(Ordering::SeqCst) == 1 && clients.count() == 0).await);
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+// DESIGN §9: a place in the totals is held until the handler has ended.
+#[tokio::test(start_paused = true)]
+async fn place_is_held_until_the_handler_has_ended() {
+    let mut limits = Limits::default();
+    limits.max_per_ip = 1;
+    let service = Server::new()
+        .any(|mut ws: WebSocket| async move {
+            while ws.recv().await?.is_some() {}
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            Ok(())
+        })
+        .limits(limits)
+        .service()
+        .unwrap();
+    let peer = Peer::Tcp("192.0.2.1:7".parse().unwrap());
+    let (mut client, end) = connect(&service, peer);
+    client.write_all(upgrade("/", "").as_bytes()).await.unwrap();
+    read_head(&mut client).await;
+    drop(client);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(service.clients().count(), 0);
+    let (mut second, _) = connect(&service, peer);
+    assert!(read_all(&mut second).await.starts_with("HTTP/1.1 503 "));
+    assert_eq!(end.await.unwrap().unwrap().code, CloseCode::ABNORMAL);
+    let (mut third, _end) = connect(&service, peer);
+    third.write_all(upgrade("/", "").as_bytes()).await.unwrap();
+    assert!(read_head(&mut third).await.starts_with("HTTP/1.1 101 "));
+}
+
+// RT-37: 20,000 cycles over every end.
+#[tokio::test]
+async fn rt_37_nothing_is_left_of_twenty_thousand_connections() {
+    let mut limits = Limits::default();
+    limits.max_connections = 1;
+    limits.max_per_ip = 1;
+    let service = with_echo(Server::new())
+        .route("/panic", |_ws: WebSocket| async { panic!("as the test wants it") })
+        .route("/fail", |_ws: WebSocket| async { Err(ws_server::HandlerError::new("no")) })
+        .limits(limits)
+        .service()
+        .unwrap();
+    std::panic::set_hook(Box::new(|_| {}));
+    let peer = Peer::Tcp("192.0.2.1:7".parse().unwrap());
+    for round in 0..20_000 {
+        let (mut client, task) = connect(&service, peer);
+        let path = ["/echo", "/echo", "/echo", "/panic", "/fail", "/none"][round % 6];
+        client.write_all(upgrade(path, "").as_bytes()).await.unwrap();
+        let head = read_head(&mut client).await;
+        match round % 6 {
+            0 => {
+                client.write_all(&masked(0x88, b"\x03\xe8")).await.unwrap();
+                assert_eq!(read_exactly(&mut client, 4).await, frame(0x88, b"\x03\xe8"));
+            }
+            1 => client.write_all(b"\xff").await.unwrap(),
+            5 => assert!(head.starts_with("HTTP/1.1 404 ")),
+            _ => {}
+        }
+        drop(client);
+        let end = timeout(gate::PATIENCE, task).await.expect("an end in time").unwrap();
+        assert_eq!(end.is_some(), round % 6 != 5, "{round}");
+        assert_eq!(service.clients().count(), 0);
+    }
+    drop(std::panic::take_hook());
+}
+
+// RT-37, T-B13: our Close cannot be written any more.
+#[tokio::test(start_paused = true)]
+async fn client_that_sends_a_close_and_vanishes_is_the_end_at_once() {
+    let service = with_echo(Server::new()).service().unwrap();
+    let (mut client, end) = connect(&service, Peer::Other);
+    client.write_all(upgrade("/echo", "").as_bytes()).await.unwrap();
+    read_head(&mut client).await;
+    client.write_all(&masked(0x88, b"\x03\xe8")).await.unwrap();
+    drop(client);
+    let closed = timeout(Duration::from_secs(1), end).await.expect("an end in time").unwrap();
+    assert_eq!(closed.unwrap().code, CloseCode::NORMAL);
+    assert_eq!(service.clients().count(), 0);
+}
+
+// RT-37, T-B13, on real sockets: their file descriptors are given back.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn rt_37_file_descriptors_are_given_back() {
+    let count = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let server = with_echo(bind().await);
+    let clients = server.clients();
+    let running = run(server);
+    let mut before = None;
+    for round in 0..600 {
+        let mut client = open(running.address).await;
+        let message = masked(0x81, b"Hello");
+        match round % 3 {
+            0 => client.write_all(&masked(0x88, b"")).await.unwrap(),
+            // A reset, in the middle of a frame.
+            1 => {
+                client.write_all(&message[..1 + round % 10]).await.unwrap();
+                client.set_zero_linger().unwrap();
+            }
+            _ => {}
+        }
+        drop(client);
+        if round == 50 {
+            assert!(eventually(|| clients.count() == 0).await);
+            before = Some(count());
+        }
+    }
+    assert!(eventually(|| clients.count() == 0).await);
+    let before = before.unwrap();
+    // Tests beside this one have some of their own.
+    assert!(eventually(|| count() <= before + 40).await, "{} of {before}", count());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn unix_socket_echoes() {
+    let path = std::env::temp_dir().join(format!("ws-server-whole-{}.sock", std::process::id()));
+    tokio::spawn(with_echo(Server::bind_unix(&path).unwrap()).serve());
+    let mut client = tokio::net::UnixStream::connect(&path).await.unwrap();
+    std::fs::remove_file(&path).unwrap();
+    client.write_all(upgrade("/echo", "").as_bytes()).await.unwrap();
+    assert!(read_head(&mut client).await.starts_with("HTTP/1.1 101 "));
+    client.write_all(&masked(0x81, b"hi")).await.unwrap();
+    assert_eq!(read_exactly(&mut client, 4).await, frame(0x81, b"hi"));
+}
+
+// Both kinds of runtime.
+#[test]
+fn current_thread_runtime_serves() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let running = run(with_echo(bind().await));
+        let mut client = open(running.address).await;
+        client.write_all(&masked(0x82, b"hi")).await.unwrap();
+        assert_eq!(read_exactly(&mut client, 4).await, frame(0x82, b"hi"));
+    });
+}

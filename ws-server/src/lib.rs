@@ -55,3 +55,7 @@ pub use ws_core::{
 #[cfg(feature = "deflate")]
 pub use ws_ext_deflate::Deflate;
 pub use ws_handshake::OriginPolicy;
+
+#[cfg(all(doctest, feature = "deflate"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,6 +1,7 @@
 //! The protocol and nothing else: bytes in, events out; messages in, bytes out.
 
 mod closing;
+mod quick;
 
 use alloc::boxed::Box;
 
@@ -71,6 +72,8 @@ pub struct Connection {
     owed: Option<Box<Payload>>,
     observer: Option<Observer>,
     input_ended: bool,
+    /// Whether small messages may go the shortest way.
+    quick: bool,
 }
 
 /// How far the connection has come.
@@ -90,6 +93,7 @@ impl Connection {
     /// A connection whose opening handshake agreed on `extensions`.
     pub fn new(role: Role, config: Config, extensions: Extensions) -> Self {
         Self {
+            quick: quick::is_possible(&config, &extensions),
             role,
             config,
             stack: extensions,
@@ -110,7 +114,15 @@ impl Connection {
     /// Pass the same buffer every time, with what was read appended. Only an unfinished header stays
     /// in it when the call returns `None`, which means that more input is needed. After
     /// [`Event::Closed`] all input is discarded.
+    #[inline]
     pub fn poll_event(&mut self, input: &mut BytesMut) -> Option<Event> {
+        match self.take_small(input) {
+            Some(message) => Some(Event::Message(message)),
+            None => self.poll_any_event(input),
+        }
+    }
+
+    fn poll_any_event(&mut self, input: &mut BytesMut) -> Option<Event> {
         match &self.life {
             Life::Open | Life::CloseSent => {}
             Life::Closed => {
@@ -246,7 +258,7 @@ impl Connection {
         if self.sender.is_streaming() {
             return Err(SendError::MessageInProgress);
         }
-        Ok(self.with_sender(|_, cx| cx.push_small(message)))
+        Ok(self.put_small(message) || self.with_sender(|_, cx| cx.push_small(message)))
     }
 
     /// Begins a message whose pieces follow by [`send_chunk`](Self::send_chunk).
@@ -362,6 +374,7 @@ impl Connection {
     /// are queued. Costs nothing while there is none.
     pub fn observe_frames(&mut self, observer: impl FrameObserver + 'static) {
         self.observer = Some(Box::new(observer));
+        self.quick = false;
     }
 
     // Looks

@@ -18,8 +18,9 @@ use crate::{Payload, Role, frame::FrameHeader, mask::apply_mask};
 
 /// From so many bytes on, a server's payload keeps its own buffer.
 pub(crate) const PASS_THROUGH_FROM: usize = 4096;
-/// The first buffer of a burst, which lasts until everything is written.
-const FIRST_BUFFER: usize = 4096;
+/// The first buffer of a burst, which lasts until everything is written: small enough for an
+/// allocator's quickest way, since most bursts are one small message.
+const FIRST_BUFFER: usize = 1024;
 /// Those that follow in the same burst. None is ever enlarged, so nothing is copied twice.
 const NEXT_BUFFER: usize = 16 * 1024;
 
@@ -160,6 +161,19 @@ impl Output {
         self.reserve_tail(len);
         encode_frame(header, payload, &mut self.tail.bytes);
         header
+    }
+
+    /// Appends an unmasked frame of at most 32 bytes, which lie at the front of `payload`.
+    #[inline]
+    pub(crate) fn push_small(&mut self, first: u8, payload: &[u8; Payload::INLINE], len: usize) {
+        // A copy of constant length is a few instructions; what is too much is taken back.
+        self.reserve_tail(2 + Payload::INLINE);
+        let tail = &mut self.tail.bytes;
+        tail.extend_from_slice(&[first, len as u8]);
+        let end = tail.len() + len;
+        tail.extend_from_slice(payload);
+        tail.truncate(end);
+        self.len += 2 + len;
     }
 
     /// Inserts a control frame in front of all data but the frame that is being written.

@@ -64,6 +64,15 @@ impl Payload {
         Some(Self(Repr::Inline { len: len as u8, bytes: Inline(bytes) }))
     }
 
+    /// The bytes in the value itself, if they are there, and how many of them count.
+    #[inline]
+    pub(crate) fn as_inline(&self) -> Option<(&[u8; INLINE], usize)> {
+        match &self.0 {
+            Repr::Inline { len, bytes } => Some((&bytes.0, usize::from(*len))),
+            Repr::Shared(_) => None,
+        }
+    }
+
     /// The bytes from `at` on, and those before it.
     pub(crate) fn split_at(self, at: usize) -> (Self, Self) {
         let mut head: Bytes = self.into();
@@ -197,6 +206,11 @@ impl Text {
         } else {
             simdutf8::basic::from_utf8(&self.0).unwrap_or_default()
         }
+    }
+
+    #[inline]
+    pub(crate) fn payload(&self) -> &Payload {
+        &self.0
     }
 
     /// The bytes of the text.

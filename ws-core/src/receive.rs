@@ -201,6 +201,11 @@ impl Receiver {
         }
     }
 
+    #[inline]
+    pub(crate) fn is_between_messages(&self) -> bool {
+        matches!(self.state, State::Header) && self.message.is_none()
+    }
+
     /// What is incomplete.
     pub(crate) fn unfinished(&self) -> Option<Unfinished> {
         let (frame_received, frame_len) = match &self.state {
@@ -399,8 +404,7 @@ impl Receiver {
         else {
             return None;
         };
-        let between_messages = matches!(self.state, State::Header) && self.message.is_none();
-        if !between_messages
+        if !self.is_between_messages()
             || !rsv.without(claimed).is_empty()
             || cx.streams()
             || cx.server != frame::is_masked(second)

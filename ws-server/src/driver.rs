@@ -126,8 +126,11 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
             return Poll::Ready((Closed::abnormal(ClosedBy::Local), true));
         };
         core.now = Instant::now();
-        core.link.begin(cx.waker());
-        core.output.set_task(cx.waker());
+        if core.output.set_task(cx.waker()) {
+            core.link.set_driver(cx.waker());
+            core.deadlines.disarm();
+        }
+        core.link.begin();
         let mut budget = TURN;
         // Whatever woke this task, it may be what the handler waits for.
         let mut handler_due = true;

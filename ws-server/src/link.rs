@@ -46,6 +46,10 @@ pub(crate) struct Link {
     has_outbound: AtomicBool,
     receiver_waits: AtomicBool,
     receiver_gone: AtomicBool,
+    /// Whether the driver looks here again before it waits. Cleared under the lock.
+    driver_busy: AtomicBool,
+    /// Whether the driver waits for the socket to take what was sent before.
+    blocked: AtomicBool,
     /// There may be room for sending, or the connection closes.
     room: Notify,
     ended: Notify,
@@ -66,10 +70,6 @@ struct State {
     closing: bool,
     closed: Option<Closed>,
     driver: Option<Waker>,
-    /// Whether the driver looks here again before it waits.
-    driver_busy: bool,
-    /// Whether the driver waits for the socket to take what was sent before.
-    blocked: bool,
 }
 
 /// Messages and their bytes.
@@ -111,6 +111,8 @@ impl Link {
             has_outbound: AtomicBool::new(false),
             receiver_waits: AtomicBool::new(false),
             receiver_gone: AtomicBool::new(false),
+            driver_busy: AtomicBool::new(false),
+            blocked: AtomicBool::new(false),
             room: Notify::new(),
             ended: Notify::new(),
         })
@@ -133,7 +135,7 @@ impl Link {
         let was_full = state.ahead().is_full(&self.limits);
         state.handed = mem::take(&mut state.queued);
         if was_full {
-            state.wake_driver();
+            self.wake_driver(&state);
         }
         if !state.inbound.is_empty() {
             mem::swap(inbox, &mut state.inbound);
@@ -149,7 +151,7 @@ impl Link {
         self.receiver_waits.store(true, Ordering::Release);
         if !known {
             // It delivers here from now on, and may have a Close to answer.
-            state.wake_driver();
+            self.wake_driver(&state);
         }
         Poll::Pending
     }
@@ -161,7 +163,7 @@ impl Link {
         let inbound = mem::take(&mut state.inbound);
         (state.queued, state.handed) = (Load::default(), Load::default());
         self.receiver_gone.store(true, Ordering::Release);
-        state.wake_driver();
+        self.wake_driver(&state);
         drop(state);
         drop(inbound);
     }
@@ -183,16 +185,25 @@ impl Link {
         if let Some(message) = message.take() {
             state.outbound_bytes += bytes;
             state.outbound.push_back(message);
-            self.queued(&mut state);
+            self.queued(&state);
         }
         Some(Ok(()))
     }
 
+    /// Wakes the driver, unless it looks here again by itself.
+    fn wake_driver(&self, state: &State) {
+        if let Some(driver) = &state.driver
+            && !self.driver_busy.swap(true, Ordering::AcqRel)
+        {
+            driver.wake_by_ref();
+        }
+    }
+
     /// Something was queued: the driver is to know.
-    fn queued(&self, state: &mut State) {
+    fn queued(&self, state: &State) {
         self.has_outbound.store(true, Ordering::Release);
-        if !state.blocked {
-            state.wake_driver();
+        if !self.blocked.load(Ordering::Acquire) {
+            self.wake_driver(state);
         }
     }
 
@@ -245,13 +256,13 @@ impl Link {
         }
         if state.has_room(message.len(), &self.limits) {
             state.push(Queued::Message(message.clone(), compression));
-            self.queued(&mut state);
+            self.queued(&state);
             return 0;
         }
         let waiting = mem::take(&mut state.outbound);
         state.outbound_bytes = 0;
         state.close(CloseCode::TRY_AGAIN_LATER, "does not keep up");
-        self.queued(&mut state);
+        self.queued(&state);
         drop(state);
         self.room.notify_waiters();
         1 + waiting.iter().filter(|queued| matches!(queued, Queued::Message(..))).count()
@@ -285,7 +296,7 @@ impl Link {
                 return Err(SendError::Closed);
             }
             state.push(Queued::Flush(told));
-            self.queued(&mut state);
+            self.queued(&state);
         }
         written.await.map_err(|_| SendError::Closed)
     }
@@ -301,7 +312,7 @@ impl Link {
         // Pings are not messages and wait for no room, but do not pile up either.
         if state.has_room(payload.len(), &self.limits) {
             state.push(Queued::Ping(payload));
-            self.queued(&mut state);
+            self.queued(&state);
         }
         Ok(())
     }
@@ -319,7 +330,7 @@ impl Link {
             return Err(SendError::Closed);
         }
         state.close(code, reason);
-        self.queued(&mut state);
+        self.queued(&state);
         drop(state);
         self.room.notify_waiters();
         Ok(())
@@ -345,14 +356,16 @@ impl Link {
 
     // The driver's side
 
-    /// The driver is at work until [`rest`](Self::rest). `waker` is given where it is a new one.
-    pub(crate) fn begin(&self, waker: &Waker) {
-        let mut state = self.state();
-        state.driver_busy = true;
-        state.blocked = false;
-        if !state.driver.as_ref().is_some_and(|driver| driver.will_wake(waker)) {
-            state.driver = Some(waker.clone());
-        }
+    /// Whom to wake when the driver is needed.
+    pub(crate) fn set_driver(&self, waker: &Waker) {
+        self.state().driver = Some(waker.clone());
+    }
+
+    /// The driver is at work until [`rest`](Self::rest). Without the lock: whoever still finds it at
+    /// rest wakes it once in vain.
+    pub(crate) fn begin(&self) {
+        self.driver_busy.store(true, Ordering::Release);
+        self.blocked.store(false, Ordering::Release);
     }
 
     /// The driver wants to wait, and where it is `blocked` more to send is no reason not to.
@@ -362,8 +375,8 @@ impl Link {
         if !blocked && !state.outbound.is_empty() {
             return false;
         }
-        state.driver_busy = false;
-        state.blocked = blocked;
+        self.driver_busy.store(false, Ordering::Release);
+        self.blocked.store(blocked, Ordering::Release);
         shrink(&mut state.outbound);
         true
     }
@@ -442,7 +455,7 @@ impl Link {
         let mut state = self.state();
         if !state.closing {
             state.close(code, "");
-            self.queued(&mut state);
+            self.queued(&state);
             drop(state);
             self.room.notify_waiters();
         }
@@ -529,15 +542,5 @@ impl State {
     fn close(&mut self, code: CloseCode, reason: &str) {
         self.push(Queued::Close(code, reason.into()));
         self.closing = true;
-    }
-
-    /// Wakes the driver, unless it looks here again by itself.
-    fn wake_driver(&mut self) {
-        if !self.driver_busy
-            && let Some(driver) = &self.driver
-        {
-            self.driver_busy = true;
-            driver.wake_by_ref();
-        }
     }
 }

@@ -36,6 +36,8 @@ pub(super) enum Expired {
 #[derive(Debug)]
 pub(super) struct Deadlines {
     timer: Pin<Box<Sleep>>,
+    /// Whether the timer will wake the task.
+    armed: bool,
     /// When something came last; when reading went on, if it had paused.
     heard: Instant,
     /// Since when a Ping of ours waits for anything to come.
@@ -66,6 +68,7 @@ impl Deadlines {
     pub(super) fn new(now: Instant, limits: &Limits) -> Self {
         Self {
             timer: Box::pin(sleep_until(after(now, limits.ping_interval))),
+            armed: false,
             heard: now,
             pinged: None,
             message_since: None,
@@ -191,6 +194,9 @@ impl Deadlines {
         now: Instant,
         cx: &mut Context<'_>,
     ) -> Poll<Expired> {
+        if self.armed && self.is_quiet() && now < self.timer.deadline() {
+            return Poll::Pending;
+        }
         let (earliest, what) = match self.all(limits).min_by_key(|(at, _)| *at) {
             Some(earliest) => earliest,
             None => return Poll::Pending,
@@ -205,6 +211,24 @@ impl Deadlines {
             // It stood at a deadline that has moved since.
             self.timer.as_mut().reset(earliest);
         }
+        self.armed = true;
         Poll::Pending
+    }
+
+    /// The task has another waker than before.
+    pub(super) fn disarm(&mut self) {
+        self.armed = false;
+    }
+
+    /// Whether no deadline can be earlier than when the timer was set: the one for the next Ping
+    /// alone counts, and that only moves away.
+    fn is_quiet(&self) -> bool {
+        self.blocked.is_none()
+            && self.closing.is_none()
+            && self.close_sent.is_none()
+            && self.pinged.is_none()
+            && self.message_since.is_none()
+            && !self.paused
+            && !self.over
     }
 }

@@ -69,11 +69,13 @@ impl Input {
     /// The buffer to read into: a header that is cut goes on where it began, everything else comes
     /// into the thread's buffer.
     pub(super) fn buffer(&mut self) -> &mut BytesMut {
-        if self.buffer.is_empty() {
-            let own = mem::take(&mut self.buffer);
-            self.buffer = BUFFER.with(|buffer| buffer.replace(own));
+        if self.buffer.is_empty() && self.buffer.capacity() < READ / 2 {
+            self.buffer = BUFFER.with(RefCell::take);
         }
-        self.buffer.reserve(READ);
+        // Half of it is room enough, and spares the move to the front after every small read.
+        if self.buffer.capacity() - self.buffer.len() < READ / 2 {
+            self.buffer.reserve(READ);
+        }
         &mut self.buffer
     }
 

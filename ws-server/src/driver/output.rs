@@ -20,7 +20,7 @@ use crate::{
 /// Encoding runs so far ahead of the socket and no further: what is not encoded can be dropped.
 const AHEAD: usize = 64 * 1024;
 /// Pieces in one vectored write.
-const SLICES: usize = 32;
+const SLICES: usize = 16;
 
 /// The sending side of a connection.
 pub(super) struct Output {
@@ -54,11 +54,13 @@ impl Output {
         self.blocked
     }
 
-    /// Notes the waker of the task.
-    pub(super) fn set_task(&mut self, waker: &Waker) {
-        if !self.is_task(waker) {
+    /// Notes the waker of the task. Whether it is a new one.
+    pub(super) fn set_task(&mut self, waker: &Waker) -> bool {
+        let new = !self.is_task(waker);
+        if new {
             self.task = Some(waker.clone());
         }
+        new
     }
 
     pub(super) fn is_task(&self, waker: &Waker) -> bool {
@@ -175,6 +177,8 @@ impl Core {
                     break false;
                 }
                 Poll::Ready(Err(error)) => {
+                    // Also where the end is known already: what is left cannot be written.
+                    self.gone = true;
                     self.lost(Some(&error));
                     self.settle();
                     break false;

@@ -62,6 +62,9 @@ struct State {
     receiver: Option<Waker>,
     outbound: VecDeque<Queued>,
     outbound_bytes: usize,
+    /// The most that was refused for want of room since there was room for all of it: somebody may
+    /// wait for that.
+    refused: Option<usize>,
     /// Whether a Close was ordered, or the connection ended: nothing more is taken.
     closing: bool,
     closed: Option<Closed>,
@@ -178,6 +181,7 @@ impl Link {
         }
         let bytes = message.as_ref().map_or(0, Queued::bytes);
         if !state.has_room(bytes, &self.limits) {
+            state.refused = state.refused.max(Some(bytes));
             return None;
         }
         if let Some(message) = message.take() {
@@ -257,20 +261,23 @@ impl Link {
         1 + waiting.iter().filter(|queued| matches!(queued, Queued::Message(..))).count()
     }
 
-    /// Waits until [`send`](Self::send) would not.
+    /// Waits until [`send`](Self::send) would not, with the largest message that was refused.
     pub(crate) async fn ready(&self) -> Result<(), SendError> {
         loop {
             let room = self.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
             {
-                let state = self.state();
+                let mut state = self.state();
                 if state.closing {
                     return Err(SendError::Closed);
                 }
-                if state.has_room(0, &self.limits) {
+                // Whoever was refused would be again, and ask again, without an end.
+                let wanted = state.refused.unwrap_or(0);
+                if state.has_room(wanted, &self.limits) {
                     return Ok(());
                 }
+                state.refused = Some(wanted);
             }
             room.await;
         }
@@ -415,7 +422,6 @@ impl Link {
         if state.outbound.is_empty() {
             return;
         }
-        let full = !state.has_room(0, &self.limits);
         if state.outbound_bytes <= room {
             mem::swap(into, &mut state.outbound);
             state.outbound_bytes = 0;
@@ -431,8 +437,10 @@ impl Link {
             state.outbound_bytes -= taken;
             self.has_outbound.store(!state.outbound.is_empty(), Ordering::Release);
         }
+        let refused = state.refused;
+        state.refused = refused.filter(|bytes| !state.has_room(*bytes, &self.limits));
         drop(state);
-        if full {
+        if refused.is_some() {
             self.room.notify_waiters();
         }
     }

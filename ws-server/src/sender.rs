@@ -58,7 +58,7 @@ impl Sender {
         self.link.try_send(message.into(), Compression::Auto)
     }
 
-    /// Waits for room. Another sender may be faster.
+    /// As [`WebSocket::ready`](crate::WebSocket::ready). Another sender may be faster.
     ///
     /// # Errors
     /// [`SendError::Closed`].

@@ -129,7 +129,8 @@ impl WebSocket {
         self.link.try_send(message.into(), Compression::Auto)
     }
 
-    /// Waits until [`try_send`](Self::try_send) has room, which it has until something is sent.
+    /// Waits until [`try_send`](Self::try_send) has room, for what it refused last if that was
+    /// larger than what there is room for now. It has until something else is sent.
     ///
     /// # Errors
     /// [`SendError::Closed`].

@@ -158,7 +158,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
                 cx.waker().wake_by_ref();
                 break;
             }
-            if read || decoded || wrote {
+            if read || decoded || wrote || core.may_resume() {
                 continue;
             }
             if let Poll::Ready(expired) = core.poll_deadlines(cx) {

@@ -3,7 +3,14 @@
 
 mod support;
 
-use support::{BINARY, open_with, service};
+use std::time::Duration;
+
+use support::{BINARY, CLOSE, PING, PONG, TEXT, masked, open, open_with, service};
+use tokio::{
+    io::AsyncWriteExt,
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 use ws_server::{Limits, TrySendReason, WebSocket};
 
 /// Messages in the queue leave room for more, but not for one of this size.
@@ -59,4 +66,59 @@ async fn ready_waits_for_room_for_what_was_refused() {
     let small = (BINARY, 80 * 1024);
     assert_eq!(lens, [small, small, small, small, (BINARY, LARGE)]);
     raw.expect_close(1000).await;
+}
+
+/// A handler that sleeps first, tells what it receives, and sends nothing.
+fn late() -> (
+    impl Fn(WebSocket) -> futures_util::future::BoxFuture<'static, Result<(), ws_server::HandlerError>>
+    + Send
+    + Sync
+    + 'static,
+    mpsc::UnboundedReceiver<usize>,
+) {
+    let (tx, lens) = mpsc::unbounded_channel();
+    let handler = move |mut ws: WebSocket| -> futures_util::future::BoxFuture<'static, _> {
+        let tx = tx.clone();
+        Box::pin(async move {
+            sleep(Duration::from_secs(1)).await;
+            while let Some(message) = ws.recv().await? {
+                tx.send(message.len())?;
+            }
+            Ok(())
+        })
+    };
+    (handler, lens)
+}
+
+#[tokio::test(start_paused = true)]
+async fn reading_goes_on_when_a_large_message_was_taken() {
+    let (handler, mut lens) = late();
+    let (mut raw, task) = open(&service(Limits::default(), handler)).await;
+    raw.send(BINARY, &[7; 100_000]).await;
+    assert_eq!(lens.recv().await, Some(100_000));
+    sleep(Duration::from_secs(1)).await;
+    raw.send(TEXT, b"more").await;
+    assert_eq!(timeout(Duration::from_secs(1), lens.recv()).await, Ok(Some(4)));
+    raw.send(CLOSE, &[0x03, 0xe8]).await;
+    raw.expect_close(1000).await;
+    assert_eq!(raw.frame().await, None);
+    assert!(task.await.unwrap().unwrap().clean);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reading_goes_on_when_one_of_many_messages_was_taken() {
+    let mut limits = Limits::default();
+    limits.receive_ahead_messages = 4;
+    let handler = |mut ws: WebSocket| async move {
+        sleep(Duration::from_secs(1)).await;
+        ws.recv().await?;
+        sleep(Duration::from_secs(1000)).await;
+        Ok(())
+    };
+    let (mut raw, _) = open(&service(limits, handler)).await;
+    raw.io.write_all(&masked(TEXT, b"x").repeat(4)).await.unwrap();
+    sleep(Duration::from_secs(2)).await;
+    raw.send(PING, b"there?").await;
+    let pong = timeout(Duration::from_secs(1), raw.frame()).await.expect("there is room");
+    assert_eq!(pong.unwrap(), (PONG, b"there?".to_vec()));
 }

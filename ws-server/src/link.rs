@@ -69,8 +69,10 @@ struct State {
     closing: bool,
     closed: Option<Closed>,
     driver: Option<Waker>,
-    /// Whether the driver looks here again before it waits.
+    /// Whether the driver is at work, and looks here again before it waits.
     driver_busy: bool,
+    /// Whether the receiver did something since, that the driver may have passed by.
+    receiver_called: bool,
     /// Whether the driver waits for the socket to take what was sent before.
     blocked: bool,
 }
@@ -136,7 +138,7 @@ impl Link {
         let was_full = state.ahead().is_full(&self.limits);
         state.handed = mem::take(&mut state.queued);
         if was_full {
-            state.wake_driver();
+            state.call_driver();
         }
         if !state.inbound.is_empty() {
             mem::swap(inbox, &mut state.inbound);
@@ -152,7 +154,7 @@ impl Link {
         self.receiver_waits.store(true, Ordering::Release);
         if !known {
             // It delivers here from now on, and may have a Close to answer.
-            state.wake_driver();
+            state.call_driver();
         }
         Poll::Pending
     }
@@ -164,7 +166,7 @@ impl Link {
         let inbound = mem::take(&mut state.inbound);
         (state.queued, state.handed) = (Load::default(), Load::default());
         self.receiver_gone.store(true, Ordering::Release);
-        state.wake_driver();
+        state.call_driver();
         drop(state);
         drop(inbound);
     }
@@ -356,6 +358,7 @@ impl Link {
     pub(crate) fn begin(&self, waker: &Waker) {
         let mut state = self.state();
         state.driver_busy = true;
+        state.receiver_called = false;
         state.blocked = false;
         if !state.driver.as_ref().is_some_and(|driver| driver.will_wake(waker)) {
             state.driver = Some(waker.clone());
@@ -363,10 +366,10 @@ impl Link {
     }
 
     /// The driver wants to wait, and where it is `blocked` more to send is no reason not to.
-    /// `false`: there is more to send.
+    /// `false`: there is more to send, or the receiver to be looked at.
     pub(crate) fn rest(&self, blocked: bool) -> bool {
         let mut state = self.state();
-        if !blocked && !state.outbound.is_empty() {
+        if mem::take(&mut state.receiver_called) || (!blocked && !state.outbound.is_empty()) {
             return false;
         }
         state.driver_busy = false;
@@ -537,6 +540,12 @@ impl State {
     fn close(&mut self, code: CloseCode, reason: &str) {
         self.push(Queued::Close(code, reason.into()));
         self.closing = true;
+    }
+
+    /// Lets the driver look at what the receiver did.
+    fn call_driver(&mut self) {
+        self.receiver_called = true;
+        self.wake_driver();
     }
 
     /// Wakes the driver, unless it looks here again by itself.

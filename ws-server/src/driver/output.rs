@@ -175,6 +175,8 @@ impl Core {
                     break false;
                 }
                 Poll::Ready(Err(error)) => {
+                    // Nothing more can be written, what is owed for the peer's Close included.
+                    self.gone = true;
                     self.lost(Some(&error));
                     self.settle();
                     break false;

@@ -189,12 +189,16 @@ impl Core {
     #[inline]
     fn decode(&mut self) -> Option<Message> {
         while self.is_open() {
+            let before = self.ws.unwritten();
             match self.ws.poll_event(&mut self.input.buffer) {
                 Some(Event::Message(message)) => {
                     self.deadlines.message_complete();
                     return Some(message);
                 }
-                Some(event) => self.see(event),
+                Some(event) => {
+                    self.output.overtaken(self.ws.unwritten().saturating_sub(before));
+                    self.see(event);
+                }
                 None => break,
             }
         }

@@ -22,6 +22,9 @@ const AHEAD: usize = 64 * 1024;
 /// Pieces in one vectored write.
 const SLICES: usize = 32;
 
+/// A Pong with its header, masked.
+const MAX_PONG: usize = 6 + 125;
+
 /// The sending side of a connection.
 pub(super) struct Output {
     /// The 101, until it is written.
@@ -75,6 +78,11 @@ impl Output {
         shrink(&mut self.flushes);
     }
 
+    /// So many bytes were put before what is to be flushed.
+    pub(super) fn overtaken(&mut self, bytes: usize) {
+        overtake(&mut self.flushes, bytes);
+    }
+
     /// Tells those whose messages are with the operating system.
     fn tell_flushed(&mut self) {
         while let Some((at, _)) = self.flushes.front()
@@ -84,6 +92,12 @@ impl Output {
             // Whoever asked may have gone.
             told.send(()).ok();
         }
+    }
+}
+
+fn overtake(flushes: &mut VecDeque<(u64, oneshot::Sender<()>)>, bytes: usize) {
+    for (at, _) in flushes {
+        *at += bytes as u64;
     }
 }
 
@@ -198,7 +212,7 @@ impl Core {
         io: &mut Io,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Written>> {
-        let Self { ws, output: Output { head, written, .. }, .. } = self;
+        let Self { ws, output: Output { head, written, flushes, .. }, .. } = self;
         let io = Pin::new(io);
         let mut slices = [IoSlice::new(&[]); SLICES];
         let mut count = 0;
@@ -206,8 +220,15 @@ impl Core {
             slices[0] = IoSlice::new(head);
             count = 1;
         }
+        let before_pong = ws.is_pong_owed().then(|| ws.unwritten());
         let frames = match ws.poll_output() {
-            Outgoing::Write(frames) => Some(frames),
+            Outgoing::Write(frames) => {
+                if let Some(before) = before_pong {
+                    // What was encoded meanwhile went behind, and is not waited for.
+                    overtake(flushes, frames.len().saturating_sub(before).min(MAX_PONG));
+                }
+                Some(frames)
+            }
             Outgoing::Yield => return Poll::Ready(Ok(Written::Encoding)),
             Outgoing::Idle if count == 0 => {
                 return io.poll_flush(cx).map_ok(|()| Written::Nothing);

@@ -125,3 +125,12 @@ async fn flush_waits_for_a_message_that_a_pong_overtakes() {
     let (written, _) = told.recv().await.unwrap();
     assert_eq!(written - head, 40_960 + 127);
 }
+
+#[tokio::test(start_paused = true)]
+async fn flush_waits_until_the_stream_is_flushed() {
+    let (mut raw, _, mut told) = flushing(&[10]).await;
+    raw.send(BINARY, b"go").await;
+    assert_eq!(raw.frame().await.unwrap(), (BINARY, vec![7; 10]));
+    let (_, flushed) = told.recv().await.unwrap();
+    assert!(flushed);
+}

@@ -83,6 +83,10 @@ impl Output {
         overtake(&mut self.flushes, bytes);
     }
 
+    fn is_flush_due(&self) -> bool {
+        self.flushes.front().is_some_and(|(at, _)| *at <= self.written)
+    }
+
     /// Tells those whose messages are with the operating system.
     fn tell_flushed(&mut self) {
         while let Some((at, _)) = self.flushes.front()
@@ -189,22 +193,33 @@ impl Core {
                     break false;
                 }
                 Poll::Ready(Err(error)) => {
-                    // Nothing more can be written, what is owed for the peer's Close included.
-                    self.gone = true;
-                    self.lost(Some(&error));
-                    self.settle();
+                    self.unwritable(&error);
                     break false;
                 }
                 Poll::Pending => break true,
             }
         };
-        self.output.tell_flushed();
+        if self.output.is_flush_due() {
+            // The stream may have a buffer of its own.
+            match Pin::new(io).poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.output.tell_flushed(),
+                Poll::Ready(Err(error)) => self.unwritable(&error),
+                Poll::Pending => {}
+            }
+        }
         self.output.blocked = blocked;
         self.deadlines.written(blocked, progress, self.now);
         if self.ws.is_close_awaited() {
             self.deadlines.close_sent(self.now);
         }
         progress
+    }
+
+    /// Nothing more can be written, what is owed for the peer's Close included.
+    fn unwritable(&mut self, error: &io::Error) {
+        self.gone = true;
+        self.lost(Some(error));
+        self.settle();
     }
 
     fn write_once<Io: AsyncWrite + Unpin>(

@@ -164,8 +164,9 @@ impl WebSocket {
     /// Starts the closing handshake behind the messages sent before: queues a Close
     /// ([RFC 6455 §5.5.1](https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1)).
     ///
-    /// What the peer still sends before its own Close can be received; [`closed`](Self::closed)
-    /// waits for the end.
+    /// What the peer still sends before its own Close can be received, except that nothing is waited
+    /// for any more: what goes beyond [`Limits::receive_ahead`](crate::Limits::receive_ahead) is
+    /// thrown away, and all that follows. [`closed`](Self::closed) waits for the end.
     ///
     /// # Errors
     /// [`SendError::Closed`] if it is closing already, [`SendError::InvalidCloseCode`],

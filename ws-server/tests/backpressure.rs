@@ -11,7 +11,7 @@ use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
 };
-use ws_server::{Limits, TrySendReason, WebSocket};
+use ws_server::{CloseCode, Limits, TrySendReason, WebSocket};
 
 /// Messages in the queue leave room for more, but not for one of this size.
 const LARGE: usize = 900 * 1024;
@@ -121,4 +121,36 @@ async fn reading_goes_on_when_one_of_many_messages_was_taken() {
     raw.send(PING, b"there?").await;
     let pong = timeout(Duration::from_secs(1), raw.frame()).await.expect("there is room");
     assert_eq!(pong.unwrap(), (PONG, b"there?".to_vec()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_received_while_our_close_waits_has_no_gap() {
+    let mut limits = Limits::default();
+    limits.receive_ahead_messages = 2;
+    let (tx, mut received) = mpsc::unbounded_channel();
+    let handler = move |mut ws: WebSocket| {
+        let tx = tx.clone();
+        async move {
+            ws.close(CloseCode::NORMAL, "")?;
+            while let Some(message) = ws.recv().await? {
+                tx.send(message.as_bytes()[0])?;
+                sleep(Duration::from_millis(100)).await;
+            }
+            Ok(())
+        }
+    };
+    let (mut raw, task) = open(&service(limits, handler)).await;
+    raw.expect_close(1000).await;
+    for i in 0..40 {
+        raw.send(TEXT, &[i]).await;
+        sleep(Duration::from_millis(20)).await;
+    }
+    raw.send(CLOSE, &[0x03, 0xe8]).await;
+    task.await.unwrap();
+    let mut expected = 0;
+    while let Some(octet) = received.recv().await {
+        assert_eq!(octet, expected);
+        expected += 1;
+    }
+    assert!(expected >= 2);
 }

@@ -36,6 +36,8 @@ pub(super) struct Input {
     /// Messages that were decoded ahead of the handler.
     ahead: VecDeque<Message>,
     load: Load,
+    /// Whether a message was thrown away, so that none behind it is received.
+    cut_off: bool,
     /// Whether messages went to a receiver in another task.
     delivered: bool,
     waiting: Waiting,
@@ -60,6 +62,7 @@ impl Input {
             ended: false,
             ahead: VecDeque::new(),
             load: Load::default(),
+            cut_off: false,
             delivered: false,
             waiting: Waiting::No,
             control: ControlRate::new(),
@@ -121,7 +124,8 @@ impl Core {
 
     /// Whether enough was decoded ahead of the handler.
     ///
-    /// While our Close waits for the peer's, reading goes on and what is too much is thrown away.
+    /// While our Close waits for the peer's, reading goes on, and what is too much is thrown away with all
+    /// that follows.
     fn is_full(&self) -> bool {
         self.is_ahead() && !self.ws.is_close_awaited()
     }
@@ -156,6 +160,7 @@ impl Core {
             return Poll::Ready(Some(message));
         }
         if self.input.undecoded
+            && !self.input.cut_off
             && let Some(message) = self.decode()
         {
             self.input.waiting = Waiting::No;
@@ -240,7 +245,8 @@ impl Core {
             };
             came = true;
             // Beyond the limit only while our Close waits for the peer's.
-            if !self.link.is_receiver_gone() && !self.is_ahead() {
+            self.input.cut_off |= self.link.is_receiver_gone() || self.is_ahead();
+            if !self.input.cut_off {
                 self.input.load.add(&message);
                 self.input.ahead.push_back(message);
             }

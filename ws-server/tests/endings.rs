@@ -288,3 +288,25 @@ async fn close_that_cannot_be_answered_ends_the_connection() {
     ended.expect("nothing is left to wait for").unwrap().unwrap();
     assert_eq!(service.clients().count(), 0);
 }
+
+// R6455-5.5.1-i
+#[tokio::test(start_paused = true)]
+async fn handler_that_closes_in_its_turn_is_not_waited_for() {
+    let handler = |mut ws: WebSocket| async move {
+        ws.recv().await?;
+        // The client's Close was read meanwhile.
+        sleep(Duration::from_millis(10)).await;
+        ws.close(CloseCode::new(4000), "")?;
+        ws.closed().await;
+        Ok(())
+    };
+    let (mut raw, task) = open(&service(Limits::default(), handler)).await;
+    let before = Instant::now();
+    raw.io.write_all(&[masked(TEXT, b"a"), masked(CLOSE, &[0x03, 0xe8])].concat()).await.unwrap();
+    raw.expect_close(4000).await;
+    assert_eq!(raw.frame().await, None);
+    assert!(before.elapsed() < Duration::from_millis(500), "{:?}", before.elapsed());
+    drop(raw);
+    let closed = task.await.unwrap().unwrap();
+    assert_eq!((closed.by, closed.code), (ClosedBy::Peer, CloseCode::NORMAL));
+}

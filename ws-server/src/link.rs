@@ -67,6 +67,8 @@ struct State {
     refused: Option<usize>,
     /// Whether a Close was ordered, or the connection ended: nothing more is taken.
     closing: bool,
+    /// Whether what was queued was dropped for a client that does not keep up.
+    dropped: bool,
     closed: Option<Closed>,
     driver: Option<Waker>,
     /// Whether the driver is at work, and looks here again before it waits.
@@ -256,6 +258,7 @@ impl Link {
         }
         let waiting = mem::take(&mut state.outbound);
         state.outbound_bytes = 0;
+        state.dropped = true;
         state.close(CloseCode::TRY_AGAIN_LATER, "does not keep up");
         self.queued(&mut state);
         drop(state);
@@ -290,7 +293,7 @@ impl Link {
         let (told, written) = oneshot::channel();
         {
             let mut state = self.state();
-            if state.closed.is_some() {
+            if state.closed.is_some() || state.dropped {
                 return Err(SendError::Closed);
             }
             state.push(Queued::Flush(told));

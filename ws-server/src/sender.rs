@@ -72,7 +72,7 @@ impl Sender {
     /// Waits until the operating system has all that was sent before.
     ///
     /// # Errors
-    /// [`SendError::Closed`] if the connection ended before.
+    /// [`SendError::Closed`] if the connection ended before, or something sent before was dropped.
     ///
     /// # Cancel safety
     /// Cancel safe.

@@ -144,7 +144,7 @@ impl WebSocket {
     /// Waits until the operating system has all that was sent before.
     ///
     /// # Errors
-    /// [`SendError::Closed`] if the connection ended before.
+    /// [`SendError::Closed`] if the connection ended before, or something sent before was dropped.
     ///
     /// # Cancel safety
     /// Cancel safe: what was sent goes out whether somebody waits for it or not.

@@ -14,13 +14,14 @@ use std::{
     time::Duration,
 };
 
-use support::{BINARY, PING, PONG, Raw, service};
+use support::{BINARY, PING, PONG, Raw, masked, service};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf},
     sync::mpsc,
+    task::yield_now,
     time::{Sleep, sleep},
 };
-use ws_server::{Limits, Peer, WebSocket};
+use ws_server::{Limits, Peer, SendError, WebSocket};
 
 /// A stream that says how much it took, and takes its time to flush.
 struct Counted {
@@ -133,4 +134,52 @@ async fn flush_waits_until_the_stream_is_flushed() {
     assert_eq!(raw.frame().await.unwrap(), (BINARY, vec![7; 10]));
     let (_, flushed) = told.recv().await.unwrap();
     assert!(flushed);
+}
+
+// Found by the property test in `cancel_safety.rs`.
+#[tokio::test(start_paused = true)]
+async fn flush_fails_where_a_message_before_it_came_too_late() {
+    let (ours, io) = tokio::io::duplex(4096);
+    let (tx, mut told) = mpsc::unbounded_channel();
+    let handler = move |mut ws: WebSocket| {
+        let tx = tx.clone();
+        async move {
+            ws.recv().await?;
+            // The end of the stream is read in this turn, and told when it is over.
+            yield_now().await;
+            ws.sender().send("late").await?;
+            tx.send(ws.flush().await)?;
+            Ok(())
+        }
+    };
+    tokio::spawn(service(Limits::default(), handler).serve_connection(io, Peer::Other));
+    let mut raw = Raw::new(ours);
+    raw.handshake("/", "").await;
+    raw.io.write_all(&masked(BINARY, b"go")).await.unwrap();
+    raw.io.shutdown().await.unwrap();
+    assert_eq!(told.recv().await.unwrap(), Err(SendError::Closed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn flush_fails_where_messages_before_it_were_dropped() {
+    let mut limits = Limits::default();
+    limits.send_buffer = 100_000;
+    let (tx, mut told) = mpsc::unbounded_channel();
+    let handler = move |mut ws: WebSocket| {
+        let tx = tx.clone();
+        async move {
+            ws.recv().await?;
+            tx.send(ws.flush().await)?;
+            Ok(())
+        }
+    };
+    let service = service(limits, handler);
+    let (mut raw, _) = support::open(&service).await;
+    for _ in 0..10 {
+        service.clients().send_all(vec![7; 80_000]);
+    }
+    assert!(service.clients().dropped() > 0);
+    raw.send(BINARY, b"go").await;
+    while raw.frame().await.unwrap().0 == BINARY {}
+    assert_eq!(told.recv().await.unwrap(), Err(SendError::Closed));
 }

@@ -35,6 +35,8 @@ pub(super) struct Output {
     flushes: VecDeque<(u64, oneshot::Sender<()>)>,
     /// Bytes of frames that were written.
     written: u64,
+    /// Whether a message came too late to be encoded.
+    dropped: bool,
     /// Whether the socket takes no more for now.
     blocked: bool,
     /// The waker of the connection's task.
@@ -48,6 +50,7 @@ impl Output {
             queue: VecDeque::new(),
             flushes: VecDeque::new(),
             written: 0,
+            dropped: false,
             blocked: false,
             task: None,
         }
@@ -157,7 +160,7 @@ impl Core {
                 None => return,
                 // An error means that the connection is ending, and the engine says how.
                 Some(Queued::Message(message, compression)) => {
-                    self.ws.send_with(message, compression).ok();
+                    self.output.dropped |= self.ws.send_with(message, compression).is_err();
                 }
                 Some(Queued::Ping(payload)) => {
                     self.ws.ping(payload).ok();
@@ -165,6 +168,8 @@ impl Core {
                 Some(Queued::Close(code, reason)) => {
                     self.ws.close(code, &reason).ok();
                 }
+                // Whoever waits learns by the end of the channel.
+                Some(Queued::Flush(_)) if self.output.dropped => {}
                 Some(Queued::Flush(told)) => {
                     let at = self.output.written + self.ws.unwritten() as u64;
                     self.output.flushes.push_back((at, told));

@@ -66,10 +66,17 @@ struct State {
     receiver: Option<Waker>,
     outbound: VecDeque<Queued>,
     outbound_bytes: usize,
+    /// The most that was refused for want of room since there was room for all of it: somebody may
+    /// wait for that.
+    refused: Option<usize>,
     /// Whether a Close was ordered, or the connection ended: nothing more is taken.
     closing: bool,
+    /// Whether what was queued was dropped for a client that does not keep up.
+    dropped: bool,
     closed: Option<Closed>,
     driver: Option<Waker>,
+    /// Whether the receiver did something that the driver may have passed by.
+    receiver_called: bool,
 }
 
 /// Messages and their bytes.
@@ -135,7 +142,7 @@ impl Link {
         let was_full = state.ahead().is_full(&self.limits);
         state.handed = mem::take(&mut state.queued);
         if was_full {
-            self.wake_driver(&state);
+            self.call_driver(&mut state);
         }
         if !state.inbound.is_empty() {
             mem::swap(inbox, &mut state.inbound);
@@ -151,7 +158,7 @@ impl Link {
         self.receiver_waits.store(true, Ordering::Release);
         if !known {
             // It delivers here from now on, and may have a Close to answer.
-            self.wake_driver(&state);
+            self.call_driver(&mut state);
         }
         Poll::Pending
     }
@@ -163,7 +170,7 @@ impl Link {
         let inbound = mem::take(&mut state.inbound);
         (state.queued, state.handed) = (Load::default(), Load::default());
         self.receiver_gone.store(true, Ordering::Release);
-        self.wake_driver(&state);
+        self.call_driver(&mut state);
         drop(state);
         drop(inbound);
     }
@@ -180,6 +187,7 @@ impl Link {
         }
         let bytes = message.as_ref().map_or(0, Queued::bytes);
         if !state.has_room(bytes, &self.limits) {
+            state.refused = state.refused.max(Some(bytes));
             return None;
         }
         if let Some(message) = message.take() {
@@ -188,6 +196,12 @@ impl Link {
             self.queued(&state);
         }
         Some(Ok(()))
+    }
+
+    /// Lets the driver look at what the receiver did.
+    fn call_driver(&self, state: &mut State) {
+        state.receiver_called = true;
+        self.wake_driver(state);
     }
 
     /// Wakes the driver, unless it looks here again by itself.
@@ -261,6 +275,7 @@ impl Link {
         }
         let waiting = mem::take(&mut state.outbound);
         state.outbound_bytes = 0;
+        state.dropped = true;
         state.close(CloseCode::TRY_AGAIN_LATER, "does not keep up");
         self.queued(&state);
         drop(state);
@@ -268,20 +283,23 @@ impl Link {
         1 + waiting.iter().filter(|queued| matches!(queued, Queued::Message(..))).count()
     }
 
-    /// Waits until [`send`](Self::send) would not.
+    /// Waits until [`send`](Self::send) would not, with the largest message that was refused.
     pub(crate) async fn ready(&self) -> Result<(), SendError> {
         loop {
             let room = self.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
             {
-                let state = self.state();
+                let mut state = self.state();
                 if state.closing {
                     return Err(SendError::Closed);
                 }
-                if state.has_room(0, &self.limits) {
+                // Whoever was refused would be again, and ask again, without an end.
+                let wanted = state.refused.unwrap_or(0);
+                if state.has_room(wanted, &self.limits) {
                     return Ok(());
                 }
+                state.refused = Some(wanted);
             }
             room.await;
         }
@@ -292,7 +310,7 @@ impl Link {
         let (told, written) = oneshot::channel();
         {
             let mut state = self.state();
-            if state.closed.is_some() {
+            if state.closed.is_some() || state.dropped {
                 return Err(SendError::Closed);
             }
             state.push(Queued::Flush(told));
@@ -369,10 +387,10 @@ impl Link {
     }
 
     /// The driver wants to wait, and where it is `blocked` more to send is no reason not to.
-    /// `false`: there is more to send.
+    /// `false`: there is more to send, or the receiver to be looked at.
     pub(crate) fn rest(&self, blocked: bool) -> bool {
         let mut state = self.state();
-        if !blocked && !state.outbound.is_empty() {
+        if mem::take(&mut state.receiver_called) || (!blocked && !state.outbound.is_empty()) {
             return false;
         }
         self.driver_busy.store(false, Ordering::Release);
@@ -428,7 +446,6 @@ impl Link {
         if state.outbound.is_empty() {
             return;
         }
-        let full = !state.has_room(0, &self.limits);
         if state.outbound_bytes <= room {
             mem::swap(into, &mut state.outbound);
             state.outbound_bytes = 0;
@@ -444,8 +461,10 @@ impl Link {
             state.outbound_bytes -= taken;
             self.has_outbound.store(!state.outbound.is_empty(), Ordering::Release);
         }
+        let refused = state.refused;
+        state.refused = refused.filter(|bytes| !state.has_room(*bytes, &self.limits));
         drop(state);
-        if full {
+        if refused.is_some() {
             self.room.notify_waiters();
         }
     }

@@ -58,7 +58,7 @@ impl Sender {
         self.link.try_send(message.into(), Compression::Auto)
     }
 
-    /// Waits for room. Another sender may be faster.
+    /// As [`WebSocket::ready`](crate::WebSocket::ready). Another sender may be faster.
     ///
     /// # Errors
     /// [`SendError::Closed`].
@@ -72,7 +72,7 @@ impl Sender {
     /// Waits until the operating system has all that was sent before.
     ///
     /// # Errors
-    /// [`SendError::Closed`] if the connection ended before.
+    /// [`SendError::Closed`] if the connection ended before, or something sent before was dropped.
     ///
     /// # Cancel safety
     /// Cancel safe.

@@ -129,7 +129,8 @@ impl WebSocket {
         self.link.try_send(message.into(), Compression::Auto)
     }
 
-    /// Waits until [`try_send`](Self::try_send) has room, which it has until something is sent.
+    /// Waits until [`try_send`](Self::try_send) has room, for what it refused last if that was
+    /// larger than what there is room for now. It has until something else is sent.
     ///
     /// # Errors
     /// [`SendError::Closed`].
@@ -143,7 +144,7 @@ impl WebSocket {
     /// Waits until the operating system has all that was sent before.
     ///
     /// # Errors
-    /// [`SendError::Closed`] if the connection ended before.
+    /// [`SendError::Closed`] if the connection ended before, or something sent before was dropped.
     ///
     /// # Cancel safety
     /// Cancel safe: what was sent goes out whether somebody waits for it or not.
@@ -163,8 +164,9 @@ impl WebSocket {
     /// Starts the closing handshake behind the messages sent before: queues a Close
     /// ([RFC 6455 §5.5.1](https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1)).
     ///
-    /// What the peer still sends before its own Close can be received; [`closed`](Self::closed)
-    /// waits for the end.
+    /// What the peer still sends before its own Close can be received, except that nothing is waited
+    /// for any more: what goes beyond [`Limits::receive_ahead`](crate::Limits::receive_ahead) is
+    /// thrown away, and all that follows. [`closed`](Self::closed) waits for the end.
     ///
     /// # Errors
     /// [`SendError::Closed`] if it is closing already, [`SendError::InvalidCloseCode`],

@@ -3,15 +3,24 @@
 
 mod support;
 
-use std::time::Duration;
-
-use support::{CLOSE, PING, TEXT, echo, masked, open, service};
-use tokio::{
-    io::AsyncWriteExt,
-    sync::{mpsc, oneshot},
-    time::{Instant, sleep},
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
 };
-use ws_server::{CloseCode, Closed, ClosedBy, HandlerError, Limits, SendError, WebSocket};
+
+use support::{CLOSE, PING, Raw, TEXT, echo, masked, open, service};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf},
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep, timeout},
+};
+use ws_server::{CloseCode, Closed, ClosedBy, HandlerError, Limits, Peer, SendError, WebSocket};
 
 /// A handler that tells how its connection ended.
 fn telling() -> (
@@ -228,4 +237,76 @@ async fn misuse_is_an_error_and_changes_nothing() {
     let (mut raw, _) = open(&service(Limits::default(), handler)).await;
     raw.send(TEXT, b"fine").await;
     assert_eq!(raw.frame().await.unwrap(), (TEXT, b"fine".to_vec()));
+}
+
+/// A stream that takes nothing any more once it is told.
+struct Cut(DuplexStream, Arc<AtomicBool>);
+
+impl AsyncRead for Cut {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Cut {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.1.load(Ordering::Relaxed) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+// RT-35, T-B13
+#[tokio::test(start_paused = true)]
+async fn close_that_cannot_be_answered_ends_the_connection() {
+    let service = service(Limits::default(), echo);
+    let (ours, io) = tokio::io::duplex(4096);
+    let cut = Arc::new(AtomicBool::new(false));
+    let task = tokio::spawn(service.serve_connection(Cut(io, Arc::clone(&cut)), Peer::Other));
+    let mut raw = Raw::new(ours);
+    raw.handshake("/", "").await;
+    cut.store(true, Ordering::Relaxed);
+    raw.send(CLOSE, &1000_u16.to_be_bytes()).await;
+    let ended = timeout(Duration::from_secs(60), task).await;
+    ended.expect("nothing is left to wait for").unwrap().unwrap();
+    assert_eq!(service.clients().count(), 0);
+}
+
+// R6455-5.5.1-i
+#[tokio::test(start_paused = true)]
+async fn handler_that_closes_in_its_turn_is_not_waited_for() {
+    let handler = |mut ws: WebSocket| async move {
+        ws.recv().await?;
+        // The client's Close was read meanwhile.
+        sleep(Duration::from_millis(10)).await;
+        ws.close(CloseCode::new(4000), "")?;
+        ws.closed().await;
+        Ok(())
+    };
+    let (mut raw, task) = open(&service(Limits::default(), handler)).await;
+    let before = Instant::now();
+    raw.io.write_all(&[masked(TEXT, b"a"), masked(CLOSE, &[0x03, 0xe8])].concat()).await.unwrap();
+    raw.expect_close(4000).await;
+    assert_eq!(raw.frame().await, None);
+    assert!(before.elapsed() < Duration::from_millis(500), "{:?}", before.elapsed());
+    drop(raw);
+    let closed = task.await.unwrap().unwrap();
+    assert_eq!((closed.by, closed.code), (ClosedBy::Peer, CloseCode::NORMAL));
 }

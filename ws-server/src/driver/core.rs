@@ -71,7 +71,8 @@ impl Core {
             return;
         }
         let turn_over = self.deadlines.is_turn_over();
-        if !turn_over && handler_runs && !self.is_attended() {
+        // Who has ordered a Close has nothing to say any more.
+        if !turn_over && handler_runs && !self.is_attended() && !self.link.is_closing() {
             return;
         }
         // RFC 6455 §5.5.1 lets replies to earlier messages go out before the Close.

@@ -118,6 +118,10 @@ impl Deadlines {
         self.paused = paused;
     }
 
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
     /// Whether the socket takes no more for now; `progress` says whether it took something.
     pub(super) fn written(&mut self, blocked: bool, progress: bool, now: Instant) {
         self.blocked = match (blocked, progress, self.blocked) {

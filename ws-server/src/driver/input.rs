@@ -36,6 +36,8 @@ pub(super) struct Input {
     /// Messages that were decoded ahead of the handler.
     ahead: VecDeque<Message>,
     load: Load,
+    /// Whether a message was thrown away, so that none behind it is received.
+    cut_off: bool,
     /// Whether messages went to a receiver in another task.
     delivered: bool,
     waiting: Waiting,
@@ -60,6 +62,7 @@ impl Input {
             ended: false,
             ahead: VecDeque::new(),
             load: Load::default(),
+            cut_off: false,
             delivered: false,
             waiting: Waiting::No,
             control: ControlRate::new(),
@@ -116,9 +119,15 @@ impl Core {
         self.is_open() && !paused && !self.input.undecoded && !self.input.ended
     }
 
+    /// Whether reading was paused and the handler has made room in its turn since.
+    pub(super) fn may_resume(&self) -> bool {
+        self.deadlines.is_paused() && !self.is_full()
+    }
+
     /// Whether enough was decoded ahead of the handler.
     ///
-    /// While our Close waits for the peer's, reading goes on and what is too much is thrown away.
+    /// While our Close waits for the peer's, reading goes on, and what is too much is thrown away with all
+    /// that follows.
     fn is_full(&self) -> bool {
         self.is_ahead() && !self.ws.is_close_awaited()
     }
@@ -153,6 +162,7 @@ impl Core {
             return Poll::Ready(Some(message));
         }
         if self.input.undecoded
+            && !self.input.cut_off
             && let Some(message) = self.decode()
         {
             self.input.waiting = Waiting::No;
@@ -186,12 +196,16 @@ impl Core {
     #[inline]
     fn decode(&mut self) -> Option<Message> {
         while self.is_open() {
+            let before = self.ws.unwritten();
             match self.ws.poll_event(&mut self.input.buffer) {
                 Some(Event::Message(message)) => {
                     self.deadlines.message_complete();
                     return Some(message);
                 }
-                Some(event) => self.see(event),
+                Some(event) => {
+                    self.output.overtaken(self.ws.unwritten().saturating_sub(before));
+                    self.see(event);
+                }
                 None => break,
             }
         }
@@ -233,7 +247,8 @@ impl Core {
             };
             came = true;
             // Beyond the limit only while our Close waits for the peer's.
-            if !self.link.is_receiver_gone() && !self.is_ahead() {
+            self.input.cut_off |= self.link.is_receiver_gone() || self.is_ahead();
+            if !self.input.cut_off {
                 self.input.load.add(&message);
                 self.input.ahead.push_back(message);
             }

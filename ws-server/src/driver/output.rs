@@ -22,6 +22,9 @@ const AHEAD: usize = 64 * 1024;
 /// Pieces in one vectored write.
 const SLICES: usize = 16;
 
+/// A Pong with its header, masked.
+const MAX_PONG: usize = 6 + 125;
+
 /// The sending side of a connection.
 pub(super) struct Output {
     /// The 101, until it is written.
@@ -32,6 +35,8 @@ pub(super) struct Output {
     flushes: VecDeque<(u64, oneshot::Sender<()>)>,
     /// Bytes of frames that were written.
     written: u64,
+    /// Whether a message came too late to be encoded.
+    dropped: bool,
     /// Whether the socket takes no more for now.
     blocked: bool,
     /// The waker of the connection's task.
@@ -45,6 +50,7 @@ impl Output {
             queue: VecDeque::new(),
             flushes: VecDeque::new(),
             written: 0,
+            dropped: false,
             blocked: false,
             task: None,
         }
@@ -77,6 +83,15 @@ impl Output {
         shrink(&mut self.flushes);
     }
 
+    /// So many bytes were put before what is to be flushed.
+    pub(super) fn overtaken(&mut self, bytes: usize) {
+        overtake(&mut self.flushes, bytes);
+    }
+
+    fn is_flush_due(&self) -> bool {
+        self.flushes.front().is_some_and(|(at, _)| *at <= self.written)
+    }
+
     /// Tells those whose messages are with the operating system.
     fn tell_flushed(&mut self) {
         while let Some((at, _)) = self.flushes.front()
@@ -86,6 +101,12 @@ impl Output {
             // Whoever asked may have gone.
             told.send(()).ok();
         }
+    }
+}
+
+fn overtake(flushes: &mut VecDeque<(u64, oneshot::Sender<()>)>, bytes: usize) {
+    for (at, _) in flushes {
+        *at += bytes as u64;
     }
 }
 
@@ -141,7 +162,7 @@ impl Core {
                 None => return,
                 // An error means that the connection is ending, and the engine says how.
                 Some(Queued::Message(message, compression)) => {
-                    self.ws.send_with(message, compression).ok();
+                    self.output.dropped |= self.ws.send_with(message, compression).is_err();
                 }
                 Some(Queued::Ping(payload)) => {
                     self.ws.ping(payload).ok();
@@ -149,6 +170,8 @@ impl Core {
                 Some(Queued::Close(code, reason)) => {
                     self.ws.close(code, &reason).ok();
                 }
+                // Whoever waits learns by the end of the channel.
+                Some(Queued::Flush(_)) if self.output.dropped => {}
                 Some(Queued::Flush(told)) => {
                     let at = self.output.written + self.ws.unwritten() as u64;
                     self.output.flushes.push_back((at, told));
@@ -177,16 +200,20 @@ impl Core {
                     break false;
                 }
                 Poll::Ready(Err(error)) => {
-                    // Also where the end is known already: what is left cannot be written.
-                    self.gone = true;
-                    self.lost(Some(&error));
-                    self.settle();
+                    self.unwritable(&error);
                     break false;
                 }
                 Poll::Pending => break true,
             }
         };
-        self.output.tell_flushed();
+        if self.output.is_flush_due() {
+            // The stream may have a buffer of its own.
+            match Pin::new(io).poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.output.tell_flushed(),
+                Poll::Ready(Err(error)) => self.unwritable(&error),
+                Poll::Pending => {}
+            }
+        }
         self.output.blocked = blocked;
         self.deadlines.written(blocked, progress, self.now);
         if self.ws.is_close_awaited() {
@@ -195,12 +222,19 @@ impl Core {
         progress
     }
 
+    /// Nothing more can be written, what is owed for the peer's Close included.
+    fn unwritable(&mut self, error: &io::Error) {
+        self.gone = true;
+        self.lost(Some(error));
+        self.settle();
+    }
+
     fn write_once<Io: AsyncWrite + Unpin>(
         &mut self,
         io: &mut Io,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Written>> {
-        let Self { ws, output: Output { head, written, .. }, .. } = self;
+        let Self { ws, output: Output { head, written, flushes, .. }, .. } = self;
         let io = Pin::new(io);
         let mut slices = [IoSlice::new(&[]); SLICES];
         let mut count = 0;
@@ -208,8 +242,15 @@ impl Core {
             slices[0] = IoSlice::new(head);
             count = 1;
         }
+        let before_pong = ws.is_pong_owed().then(|| ws.unwritten());
         let frames = match ws.poll_output() {
-            Outgoing::Write(frames) => Some(frames),
+            Outgoing::Write(frames) => {
+                if let Some(before) = before_pong {
+                    // What was encoded meanwhile went behind, and is not waited for.
+                    overtake(flushes, frames.len().saturating_sub(before).min(MAX_PONG));
+                }
+                Some(frames)
+            }
             Outgoing::Yield => return Poll::Ready(Ok(Written::Encoding)),
             Outgoing::Idle if count == 0 => {
                 return io.poll_flush(cx).map_ok(|()| Written::Nothing);

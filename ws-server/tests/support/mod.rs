@@ -144,7 +144,7 @@ pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// An unmasked frame at the front, and how long it is.
-fn parse(bytes: &[u8]) -> Option<((u8, Vec<u8>), usize)> {
+pub(crate) fn parse(bytes: &[u8]) -> Option<((u8, Vec<u8>), usize)> {
     let (&first, &second) = (bytes.first()?, bytes.get(1)?);
     assert!(second & 0x80 == 0, "a server does not mask");
     let (start, len) = match second {

@@ -1,0 +1,171 @@
+//! What other tasks do while the driver of a connection is at work is seen before it waits.
+//!
+//! Another thread may come at any point of the driver's turn. Here it comes out of the stream's
+//! `poll_flush`, the last thing that the driver calls, so that the order is the same every time.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::{
+    io,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
+
+use support::{Raw, TEXT, masked, service};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf},
+    sync::{Notify, mpsc},
+    time::{sleep, timeout},
+};
+use ws_server::{Limits, Peer, WebSocket};
+
+type Act = Box<dyn FnOnce() + Send>;
+
+/// What is done at which of the next calls of `poll_flush`.
+type Plan = Arc<Mutex<Option<(usize, Act)>>>;
+
+struct Interrupted {
+    io: DuplexStream,
+    plan: Plan,
+}
+
+impl AsyncRead for Interrupted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Interrupted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let due = {
+            let mut plan = self.plan.lock().unwrap();
+            match plan.take() {
+                Some((0, act)) => Some(act),
+                Some((more, act)) => {
+                    *plan = Some((more - 1, act));
+                    None
+                }
+                None => None,
+            }
+        };
+        if let Some(act) = due {
+            act();
+        }
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+struct Woken(Notify);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
+}
+
+/// A connection whose `WebSocket` is in the test's hands, while its handler waits for nothing.
+async fn taken(limits: Limits) -> (Raw, Plan, WebSocket) {
+    let (tx, mut sockets) = mpsc::unbounded_channel();
+    let handler = move |ws: WebSocket| {
+        tx.send(ws).unwrap();
+        std::future::pending()
+    };
+    let (ours, io) = tokio::io::duplex(1024);
+    let plan = Plan::default();
+    let interrupted = Interrupted { io, plan: Arc::clone(&plan) };
+    tokio::spawn(service(limits, handler).serve_connection(interrupted, Peer::Other));
+    let mut raw = Raw::new(ours);
+    raw.handshake("/", "").await;
+    (raw, plan, sockets.recv().await.unwrap())
+}
+
+/// Polls `recv` once, with a waker of its own.
+fn begin_to_receive(mut ws: WebSocket) -> (WebSocket, Arc<Woken>, Option<String>) {
+    let woken = Arc::new(Woken(Notify::new()));
+    let waker = Waker::from(Arc::clone(&woken));
+    let came = match pin!(ws.recv()).poll(&mut Context::from_waker(&waker)) {
+        Poll::Ready(message) => {
+            Some(String::from_utf8(message.unwrap().unwrap().as_bytes().to_vec()).unwrap())
+        }
+        Poll::Pending => None,
+    };
+    (ws, woken, came)
+}
+
+async fn next(ws: &mut WebSocket) -> String {
+    let message = timeout(Duration::from_secs(1), ws.recv()).await.expect("comes at once");
+    String::from_utf8(message.unwrap().unwrap().as_bytes().to_vec()).unwrap()
+}
+
+/// `ws` begins to receive at the given call, and gets the message.
+async fn receives_at(at: usize, ws: WebSocket, plan: &Plan, expected: &str) {
+    let (tx, mut begun) = mpsc::unbounded_channel();
+    let sender = ws.sender();
+    *plan.lock().unwrap() = Some((at, Box::new(move || tx.send(begin_to_receive(ws)).unwrap())));
+    // So that the driver has a turn: it writes and flushes, and flushes again before it waits.
+    sender.ping("").unwrap();
+    let (mut ws, woken, came) = begun.recv().await.unwrap();
+    if let Some(came) = came {
+        assert_eq!(came, expected);
+        return;
+    }
+    timeout(Duration::from_secs(1), woken.0.notified()).await.expect("it is woken");
+    assert_eq!(next(&mut ws).await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_begins_to_receive_gets_what_was_decoded_ahead() {
+    for at in 0..2 {
+        let (mut raw, plan, ws) = taken(Limits::default()).await;
+        raw.send(TEXT, b"ahead").await;
+        sleep(Duration::from_millis(1)).await;
+        receives_at(at, ws, &plan, "ahead").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_what_was_too_much_gets_what_comes_then() {
+    let mut limits = Limits::default();
+    limits.receive_ahead_messages = 2;
+    for at in 0..2 {
+        let (mut raw, plan, mut ws) = taken(limits.clone()).await;
+        raw.io.write_all(&[masked(TEXT, b"a"), masked(TEXT, b"b")].concat()).await.unwrap();
+        assert_eq!(next(&mut ws).await, "a");
+        assert_eq!(next(&mut ws).await, "b");
+        // It has been given as much as may be ahead: reading pauses until it asks for more.
+        raw.send(TEXT, b"c").await;
+        sleep(Duration::from_millis(1)).await;
+        receives_at(at, ws, &plan, "c").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn socket_that_is_dropped_closes_the_connection() {
+    for at in 0..2 {
+        let (mut raw, plan, ws) = taken(Limits::default()).await;
+        let sender = ws.sender();
+        *plan.lock().unwrap() = Some((at, Box::new(move || drop(ws))));
+        sender.ping("").unwrap();
+        let closing = async { while raw.frame().await.unwrap().0 != support::CLOSE {} };
+        timeout(Duration::from_secs(1), closing).await.expect("closes at once");
+    }
+}

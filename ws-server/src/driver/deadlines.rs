@@ -11,7 +11,6 @@ use std::{
 };
 
 use tokio::time::{Instant, Sleep, sleep_until};
-use ws_core::Unfinished;
 
 use crate::Limits;
 
@@ -40,9 +39,10 @@ pub(super) struct Deadlines {
     heard: Instant,
     /// Since when a Ping of ours waits for anything to come.
     pinged: Option<Instant>,
-    /// Since when a message is incomplete.
+    /// Since when a message, or a control frame between messages, is incomplete.
     message_since: Option<Instant>,
-    unfinished: Option<Unfinished>,
+    /// Bytes that came of it.
+    unfinished: Option<u64>,
     /// Since when nothing of what is to be written was taken.
     blocked: Option<Instant>,
     /// Since when the peer's Close or fault waits for our answer.
@@ -85,7 +85,7 @@ impl Deadlines {
         self.pinged = None;
     }
 
-    /// A message was completed: the next one has its own time.
+    /// What was incomplete is complete: the next one has its own time.
     pub(super) fn message_complete(&mut self) {
         self.message_since = None;
     }
@@ -95,8 +95,8 @@ impl Deadlines {
         self.pinged = Some(now);
     }
 
-    /// What is incomplete now.
-    pub(super) fn unfinished(&mut self, unfinished: Option<Unfinished>, now: Instant) {
+    /// Bytes that came of what is incomplete now.
+    pub(super) fn unfinished(&mut self, unfinished: Option<u64>, now: Instant) {
         if unfinished.is_none() {
             self.message_since = None;
         } else if self.message_since.is_none() {
@@ -179,7 +179,7 @@ impl Deadlines {
     }
 
     fn message_time(&self, limits: &Limits) -> Duration {
-        let received = self.unfinished.map_or(0, |unfinished| unfinished.message_received);
+        let received = self.unfinished.unwrap_or(0);
         let by_size = Duration::from_millis(received.saturating_mul(1000) / limits.min_rate as u64);
         limits.message_timeout.saturating_add(by_size)
     }

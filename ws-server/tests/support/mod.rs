@@ -155,3 +155,10 @@ fn parse(bytes: &[u8]) -> Option<((u8, Vec<u8>), usize)> {
     let payload = bytes.get(start..start + len)?;
     Some(((first, payload.to_vec()), start + len))
 }
+
+/// The defaults, but for what `change` changes.
+pub(crate) fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
+    let mut limits = Limits::default();
+    change(&mut limits);
+    limits
+}

@@ -154,7 +154,10 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
                 return Poll::Ready((closed, gone));
             }
             if budget == 0 {
-                // The others' turn.
+                // The others' turn. Deadlines pass though there is always more to read.
+                if let Poll::Ready(expired) = core.poll_deadlines(cx) {
+                    core.expire(expired);
+                }
                 cx.waker().wake_by_ref();
                 break;
             }

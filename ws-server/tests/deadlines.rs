@@ -326,6 +326,34 @@ async fn close_that_waits_behind_a_slow_handler_is_taken_once_it_is_reached() {
     assert!(task.await.unwrap().unwrap().clean);
 }
 
+// T-B11, RT-33
+#[tokio::test(start_paused = true)]
+async fn client_that_floods_in_place_of_answering_a_close_ends_at_the_close_timeout() {
+    let handler = |mut ws: WebSocket| async move {
+        ws.close(CloseCode::NORMAL, "")?;
+        Ok(())
+    };
+    let (raw, task) = open_with(&service(Limits::default(), handler), "/", "", 1 << 20).await;
+    let start = Instant::now();
+    let (_reader, mut writer) = tokio::io::split(raw.io);
+    let flood = tokio::spawn(async move {
+        // More than the server reads in one turn lies there at any time.
+        let octets = masked(BINARY, &[7; 1000]).repeat(1000);
+        while start.elapsed() < secs(100) && writer.write_all(&octets).await.is_ok() {}
+    });
+    let clock = tokio::spawn(async {
+        loop {
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+    });
+    let closed = task.await.unwrap().unwrap();
+    assert_eq!((closed.by, closed.code), (ClosedBy::Local, CloseCode::ABNORMAL));
+    // The close timeout, and what is thrown away in the end.
+    assert!(start.elapsed() >= secs(10) && start.elapsed() < secs(14), "{:?}", start.elapsed());
+    flood.abort();
+    clock.abort();
+}
+
 // T-B11
 #[tokio::test(start_paused = true)]
 async fn close_turn_and_close_timeout_are_as_they_are_set() {

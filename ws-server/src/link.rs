@@ -62,6 +62,10 @@ struct State {
     receiver: Option<Waker>,
     outbound: VecDeque<Queued>,
     outbound_bytes: usize,
+    /// Whether somebody was told that there is no room, and waits for it.
+    room_wanted: bool,
+    /// The bytes of the message that was last given back for want of room.
+    refused: usize,
     /// Whether a Close was ordered, or the connection ended: nothing more is taken.
     closing: bool,
     closed: Option<Closed>,
@@ -178,6 +182,7 @@ impl Link {
         }
         let bytes = message.as_ref().map_or(0, Queued::bytes);
         if !state.has_room(bytes, &self.limits) {
+            state.room_wanted = true;
             return None;
         }
         if let Some(message) = message.take() {
@@ -230,8 +235,10 @@ impl Link {
             Some(Err(_)) => TrySendReason::Closed,
             Some(Ok(())) => return Ok(()),
         };
+        let Some(queued) = queued else { return Ok(()) };
+        self.state().refused = queued.bytes();
         match queued {
-            Some(Queued::Message(message, _)) => Err(TrySendError { message, reason }),
+            Queued::Message(message, _) => Err(TrySendError { message, reason }),
             _ => Ok(()),
         }
     }
@@ -257,20 +264,22 @@ impl Link {
         1 + waiting.iter().filter(|queued| matches!(queued, Queued::Message(..))).count()
     }
 
-    /// Waits until [`send`](Self::send) would not.
+    /// Waits until there is room for more, and for a message like the one last given back.
     pub(crate) async fn ready(&self) -> Result<(), SendError> {
         loop {
             let room = self.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
             {
-                let state = self.state();
+                let mut state = self.state();
                 if state.closing {
                     return Err(SendError::Closed);
                 }
-                if state.has_room(0, &self.limits) {
+                if state.has_room(state.refused, &self.limits) {
+                    state.refused = 0;
                     return Ok(());
                 }
+                state.room_wanted = true;
             }
             room.await;
         }
@@ -415,7 +424,6 @@ impl Link {
         if state.outbound.is_empty() {
             return;
         }
-        let full = !state.has_room(0, &self.limits);
         if state.outbound_bytes <= room {
             mem::swap(into, &mut state.outbound);
             state.outbound_bytes = 0;
@@ -431,8 +439,9 @@ impl Link {
             state.outbound_bytes -= taken;
             self.has_outbound.store(!state.outbound.is_empty(), Ordering::Release);
         }
+        let room_wanted = mem::take(&mut state.room_wanted);
         drop(state);
-        if full {
+        if room_wanted {
             self.room.notify_waiters();
         }
     }

@@ -129,7 +129,8 @@ impl WebSocket {
         self.link.try_send(message.into(), Compression::Auto)
     }
 
-    /// Waits until [`try_send`](Self::try_send) has room, which it has until something is sent.
+    /// Waits until [`try_send`](Self::try_send) has room, also for a message as large as the one that
+    /// it last gave back. It has until something is sent.
     ///
     /// # Errors
     /// [`SendError::Closed`].

@@ -186,6 +186,55 @@ async fn messages_without_a_byte_are_not_for_free() {
     }
 }
 
+// RT-31, T-B12
+#[tokio::test(start_paused = true)]
+async fn client_that_takes_a_large_message_slowly_is_not_given_up() {
+    let handler = |mut ws: WebSocket| async move {
+        ws.send(vec![7; 199_990]).await?;
+        echo(ws).await
+    };
+    let (mut raw, _) = open_with(&service(Limits::default(), handler), "/", "", 1024).await;
+    let start = Instant::now();
+    // It cannot know of a Ping that lies behind the message.
+    let mut message = vec![0; 10 + 199_990];
+    for piece in message.chunks_mut(10_000) {
+        sleep(secs(15)).await;
+        raw.read_exact(piece).await;
+    }
+    assert_eq!(start.elapsed(), secs(300));
+    assert_eq!(raw.frame().await.unwrap().0, PING);
+    sleep(secs(19)).await;
+    raw.send(PONG, b"").await;
+    raw.send(TEXT, b"here").await;
+    assert_eq!(raw.frame().await.unwrap(), (TEXT, b"here".to_vec()));
+    // The next one it has to answer.
+    let start = Instant::now();
+    assert_eq!(raw.frame().await.unwrap().0, PING);
+    raw.expect_close(1011).await;
+    assert!(start.elapsed() >= secs(40) && start.elapsed() < secs(41), "{:?}", start.elapsed());
+}
+
+// RT-31
+#[tokio::test(start_paused = true)]
+async fn write_timeout_begins_anew_whenever_something_is_taken() {
+    let limits = limits(|limits| limits.write_timeout = secs(5));
+    let handler = |mut ws: WebSocket| async move {
+        ws.send(vec![7; 50_000]).await?;
+        ws.recv().await?;
+        Ok(())
+    };
+    let (mut raw, task) = open_with(&service(limits, handler), "/", "", 1024).await;
+    let mut octets = [0; 1000];
+    for _ in 0..20 {
+        sleep(secs(4)).await;
+        raw.read_exact(&mut octets).await;
+    }
+    assert!(!task.is_finished());
+    let start = Instant::now();
+    assert_eq!(task.await.unwrap().unwrap().code, CloseCode::ABNORMAL);
+    assert!(start.elapsed() >= secs(5) && start.elapsed() < secs(6), "{:?}", start.elapsed());
+}
+
 // RT-29, T-B3
 #[tokio::test(start_paused = true)]
 async fn rt_29_ping_flood_without_reading_owes_one_pong_at_most() {

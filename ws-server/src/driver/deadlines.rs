@@ -37,8 +37,7 @@ pub(super) struct Deadlines {
     timer: Pin<Box<Sleep>>,
     /// When something came last; when reading went on, if it had paused.
     heard: Instant,
-    /// Since when a Ping of ours waits for anything to come.
-    pinged: Option<Instant>,
+    ping: Ping,
     /// Since when a message, or a control frame between messages, is incomplete.
     message_since: Option<Instant>,
     /// Bytes that came of it.
@@ -56,6 +55,17 @@ pub(super) struct Deadlines {
     paused: bool,
 }
 
+/// A Ping of ours since something came last.
+#[derive(Clone, Copy, Debug)]
+enum Ping {
+    None,
+    /// It is on its way when so many bytes are written. A client that still takes what was sent
+    /// before cannot know of it.
+    Queued(u64),
+    /// Since when it waits for anything to come.
+    Sent(Instant),
+}
+
 /// `then` and a limit later; far away for a limit that was lifted.
 fn after(then: Instant, limit: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
@@ -67,7 +77,7 @@ impl Deadlines {
         Self {
             timer: Box::pin(sleep_until(after(now, limits.ping_interval))),
             heard: now,
-            pinged: None,
+            ping: Ping::None,
             message_since: None,
             unfinished: None,
             blocked: None,
@@ -82,7 +92,7 @@ impl Deadlines {
     /// Octets came.
     pub(super) fn heard(&mut self, now: Instant) {
         self.heard = now;
-        self.pinged = None;
+        self.ping = Ping::None;
     }
 
     /// What was incomplete is complete: the next one has its own time.
@@ -90,9 +100,9 @@ impl Deadlines {
         self.message_since = None;
     }
 
-    /// A Ping was queued.
-    pub(super) fn pinged(&mut self, now: Instant) {
-        self.pinged = Some(now);
+    /// A Ping was queued, and ends at this place of the output.
+    pub(super) fn pinged(&mut self, at: u64) {
+        self.ping = Ping::Queued(at);
     }
 
     /// Bytes that came of what is incomplete now.
@@ -115,8 +125,14 @@ impl Deadlines {
         self.paused = paused;
     }
 
-    /// Whether the socket takes no more for now; `progress` says whether it took something.
-    pub(super) fn written(&mut self, blocked: bool, progress: bool, now: Instant) {
+    /// Whether the socket takes no more for now; `progress` says whether it took something, and
+    /// `written` how many bytes in all.
+    pub(super) fn written(&mut self, blocked: bool, progress: bool, written: u64, now: Instant) {
+        if let Ping::Queued(at) = self.ping
+            && at <= written
+        {
+            self.ping = Ping::Sent(now);
+        }
         self.blocked = match (blocked, progress, self.blocked) {
             (false, ..) => None,
             (true, false, Some(since)) => Some(since),
@@ -166,9 +182,11 @@ impl Deadlines {
         let listening = !self.paused && !ending && !self.turn_over;
         let theirs = listening.then(|| {
             [
-                match self.pinged {
-                    None => of(Some(self.heard), limits.ping_interval, Expired::Ping),
-                    Some(_) => of(self.pinged, limits.pong_timeout, Expired::Pong),
+                match self.ping {
+                    Ping::None => of(Some(self.heard), limits.ping_interval, Expired::Ping),
+                    // Until then there is the deadline for writing.
+                    Ping::Queued(_) => None,
+                    Ping::Sent(since) => of(Some(since), limits.pong_timeout, Expired::Pong),
                 },
                 of(self.message_since, self.message_time(limits), Expired::Message),
                 self.unfinished

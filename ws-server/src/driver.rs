@@ -143,6 +143,9 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
                     None => return Poll::Ready((Closed::abnormal(ClosedBy::Local), true)),
                 };
             }
+            if self.handling.is_some() && core.link.is_receiver_gone() {
+                core.link.order_close(CloseCode::NORMAL);
+            }
             let decoded = core.decode_ahead();
             core.answer_close(self.handling.is_some());
             let wrote = core.write(&mut self.io, cx, &mut budget);
@@ -161,7 +164,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
                 cx.waker().wake_by_ref();
                 break;
             }
-            if read || decoded || wrote {
+            if read || decoded || wrote || core.may_read_again() {
                 continue;
             }
             if let Poll::Ready(expired) = core.poll_deadlines(cx) {
@@ -205,8 +208,6 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
             self.handling = None;
             ended.log();
             core.link.order_close(ended.close_code());
-        } else if core.link.is_receiver_gone() {
-            core.link.order_close(CloseCode::NORMAL);
         }
         Some(core)
     }

@@ -72,6 +72,8 @@ struct State {
     driver: Option<Waker>,
     /// Whether the driver looks here again before it waits.
     driver_busy: bool,
+    /// Whether a receiver in another task did something that the driver, at work, may have missed.
+    nudged: bool,
     /// Whether the driver waits for the socket to take what was sent before.
     blocked: bool,
 }
@@ -137,7 +139,7 @@ impl Link {
         let was_full = state.ahead().is_full(&self.limits);
         state.handed = mem::take(&mut state.queued);
         if was_full {
-            state.wake_driver();
+            state.nudge_driver();
         }
         if !state.inbound.is_empty() {
             mem::swap(inbox, &mut state.inbound);
@@ -153,7 +155,7 @@ impl Link {
         self.receiver_waits.store(true, Ordering::Release);
         if !known {
             // It delivers here from now on, and may have a Close to answer.
-            state.wake_driver();
+            state.nudge_driver();
         }
         Poll::Pending
     }
@@ -165,7 +167,7 @@ impl Link {
         let inbound = mem::take(&mut state.inbound);
         (state.queued, state.handed) = (Load::default(), Load::default());
         self.receiver_gone.store(true, Ordering::Release);
-        state.wake_driver();
+        state.nudge_driver();
         drop(state);
         drop(inbound);
     }
@@ -358,6 +360,7 @@ impl Link {
     pub(crate) fn begin(&self, waker: &Waker) {
         let mut state = self.state();
         state.driver_busy = true;
+        state.nudged = false;
         state.blocked = false;
         if !state.driver.as_ref().is_some_and(|driver| driver.will_wake(waker)) {
             state.driver = Some(waker.clone());
@@ -365,10 +368,10 @@ impl Link {
     }
 
     /// The driver wants to wait, and where it is `blocked` more to send is no reason not to.
-    /// `false`: there is more to send.
+    /// `false`: there is more to send, or to look at.
     pub(crate) fn rest(&self, blocked: bool) -> bool {
         let mut state = self.state();
-        if !blocked && !state.outbound.is_empty() {
+        if mem::take(&mut state.nudged) || (!blocked && !state.outbound.is_empty()) {
             return false;
         }
         state.driver_busy = false;
@@ -538,6 +541,12 @@ impl State {
     fn close(&mut self, code: CloseCode, reason: &str) {
         self.push(Queued::Close(code, reason.into()));
         self.closing = true;
+    }
+
+    /// As [`wake_driver`](Self::wake_driver), for what the driver looks at once in a while only.
+    fn nudge_driver(&mut self) {
+        self.nudged = true;
+        self.wake_driver();
     }
 
     /// Wakes the driver, unless it looks here again by itself.

@@ -114,6 +114,11 @@ impl Core {
         self.is_open() && !paused && !self.input.undecoded && !self.input.ended
     }
 
+    /// Whether reading was paused, and the handler has made room since.
+    pub(super) fn may_read_again(&self) -> bool {
+        self.deadlines.is_paused() && !self.is_full()
+    }
+
     /// Whether enough was decoded ahead of the handler.
     ///
     /// While our Close waits for the peer's, reading goes on and what is too much is thrown away.

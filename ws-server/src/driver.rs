@@ -146,7 +146,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
                     None => return Poll::Ready((Closed::abnormal(ClosedBy::Local), true)),
                 };
             }
-            if core.link.is_receiver_gone() {
+            if self.handling.is_some() && core.link.is_receiver_gone() {
                 core.link.order_close(CloseCode::NORMAL);
             }
             let decoded = core.decode_ahead();
@@ -160,7 +160,10 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
                 return Poll::Ready((closed, gone));
             }
             if budget == 0 {
-                // The others' turn.
+                // The others' turn. Deadlines pass though there is always more to read.
+                if let Poll::Ready(expired) = core.poll_deadlines(cx) {
+                    core.expire(expired);
+                }
                 cx.waker().wake_by_ref();
                 break;
             }

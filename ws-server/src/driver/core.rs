@@ -137,9 +137,9 @@ impl Core {
         debug!(?expired, "a deadline passed");
         match expired {
             Expired::Ping => {
-                self.deadlines.pinged(self.now);
                 // Fails only if we are closing anyway.
                 self.ws.ping("").ok();
+                self.deadlines.pinged(self.output.end(&self.ws));
             }
             Expired::Pong => {
                 self.gone = true;

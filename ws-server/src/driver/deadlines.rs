@@ -11,7 +11,6 @@ use std::{
 };
 
 use tokio::time::{Instant, Sleep, sleep_until};
-use ws_core::Unfinished;
 
 use crate::Limits;
 
@@ -40,11 +39,11 @@ pub(super) struct Deadlines {
     armed: bool,
     /// When something came last; when reading went on, if it had paused.
     heard: Instant,
-    /// Since when a Ping of ours waits for anything to come.
-    pinged: Option<Instant>,
-    /// Since when a message is incomplete.
+    ping: Ping,
+    /// Since when a message, or a control frame between messages, is incomplete.
     message_since: Option<Instant>,
-    unfinished: Option<Unfinished>,
+    /// Bytes that came of it.
+    unfinished: Option<u64>,
     /// Since when nothing of what is to be written was taken.
     blocked: Option<Instant>,
     /// Since when the peer's Close or fault waits for our answer.
@@ -56,6 +55,17 @@ pub(super) struct Deadlines {
     over: bool,
     /// Whether reading is paused, and so the deadlines for what the client sends.
     paused: bool,
+}
+
+/// A Ping of ours since something came last.
+#[derive(Clone, Copy, Debug)]
+enum Ping {
+    None,
+    /// It is on its way when so many bytes are written. A client that still takes what was sent
+    /// before cannot know of it.
+    Queued(u64),
+    /// Since when it waits for anything to come.
+    Sent(Instant),
 }
 
 /// `then` and a limit later; far away for a limit that was lifted.
@@ -70,7 +80,7 @@ impl Deadlines {
             timer: Box::pin(sleep_until(after(now, limits.ping_interval))),
             armed: false,
             heard: now,
-            pinged: None,
+            ping: Ping::None,
             message_since: None,
             unfinished: None,
             blocked: None,
@@ -85,21 +95,23 @@ impl Deadlines {
     /// Octets came.
     pub(super) fn heard(&mut self, now: Instant) {
         self.heard = now;
-        self.pinged = None;
+        // The next Ping may be due before the Pong would have been.
+        self.armed &= matches!(self.ping, Ping::None);
+        self.ping = Ping::None;
     }
 
-    /// A message was completed: the next one has its own time.
+    /// What was incomplete is complete: the next one has its own time.
     pub(super) fn message_complete(&mut self) {
         self.message_since = None;
     }
 
-    /// A Ping was queued.
-    pub(super) fn pinged(&mut self, now: Instant) {
-        self.pinged = Some(now);
+    /// A Ping was queued, and ends at this place of the output.
+    pub(super) fn pinged(&mut self, at: u64) {
+        self.ping = Ping::Queued(at);
     }
 
-    /// What is incomplete now.
-    pub(super) fn unfinished(&mut self, unfinished: Option<Unfinished>, now: Instant) {
+    /// Bytes that came of what is incomplete now.
+    pub(super) fn unfinished(&mut self, unfinished: Option<u64>, now: Instant) {
         if unfinished.is_none() {
             self.message_since = None;
         } else if self.message_since.is_none() {
@@ -115,6 +127,7 @@ impl Deadlines {
             self.heard = now;
             self.message_since = self.message_since.map(|_| now);
         }
+        self.armed &= self.paused == paused;
         self.paused = paused;
     }
 
@@ -122,8 +135,14 @@ impl Deadlines {
         self.paused
     }
 
-    /// Whether the socket takes no more for now; `progress` says whether it took something.
-    pub(super) fn written(&mut self, blocked: bool, progress: bool, now: Instant) {
+    /// Whether the socket takes no more for now; `progress` says whether it took something, and
+    /// `written` how many bytes in all.
+    pub(super) fn written(&mut self, blocked: bool, progress: bool, written: u64, now: Instant) {
+        if let Ping::Queued(at) = self.ping
+            && at <= written
+        {
+            self.ping = Ping::Sent(now);
+        }
         self.blocked = match (blocked, progress, self.blocked) {
             (false, ..) => None,
             (true, false, Some(since)) => Some(since),
@@ -173,9 +192,11 @@ impl Deadlines {
         let listening = !self.paused && !ending && !self.turn_over;
         let theirs = listening.then(|| {
             [
-                match self.pinged {
-                    None => of(Some(self.heard), limits.ping_interval, Expired::Ping),
-                    Some(_) => of(self.pinged, limits.pong_timeout, Expired::Pong),
+                match self.ping {
+                    Ping::None => of(Some(self.heard), limits.ping_interval, Expired::Ping),
+                    // Until then there is the deadline for writing.
+                    Ping::Queued(_) => None,
+                    Ping::Sent(since) => of(Some(since), limits.pong_timeout, Expired::Pong),
                 },
                 of(self.message_since, self.message_time(limits), Expired::Message),
                 self.unfinished
@@ -186,7 +207,7 @@ impl Deadlines {
     }
 
     fn message_time(&self, limits: &Limits) -> Duration {
-        let received = self.unfinished.map_or(0, |unfinished| unfinished.message_received);
+        let received = self.unfinished.unwrap_or(0);
         let by_size = Duration::from_millis(received.saturating_mul(1000) / limits.min_rate as u64);
         limits.message_timeout.saturating_add(by_size)
     }
@@ -230,7 +251,7 @@ impl Deadlines {
         self.blocked.is_none()
             && self.closing.is_none()
             && self.close_sent.is_none()
-            && self.pinged.is_none()
+            && matches!(self.ping, Ping::None)
             && self.message_since.is_none()
             && !self.paused
             && !self.over

@@ -210,17 +210,29 @@ impl Core {
             }
         }
         self.input.undecoded = false;
-        self.deadlines.unfinished(self.ws.unfinished(), self.now);
+        self.deadlines.unfinished(self.unfinished(), self.now);
         None
+    }
+
+    /// Bytes that came of an incomplete message, if there is one.
+    fn unfinished(&self) -> Option<u64> {
+        match self.ws.unfinished() {
+            Some(unfinished) => Some(unfinished.message_received),
+            // A header that is cut is the begin of one.
+            None => (!self.input.buffer.is_empty()).then_some(0),
+        }
     }
 
     fn see(&mut self, event: Event) {
         match event {
-            Event::Ping(_) | Event::Pong(_)
-                if !self.input.control.allow(self.now, &self.link.limits) =>
-            {
-                // Fails only if we are closing anyway.
-                self.ws.fail(CloseCode::POLICY_VIOLATION, "too many control frames").ok();
+            Event::Ping(_) | Event::Pong(_) => {
+                if self.ws.unfinished().is_none() {
+                    self.deadlines.message_complete();
+                }
+                if !self.input.control.allow(self.now, &self.link.limits) {
+                    // Fails only if we are closing anyway.
+                    self.ws.fail(CloseCode::POLICY_VIOLATION, "too many control frames").ok();
+                }
             }
             Event::Closing => {
                 self.stage = Stage::Closing;

@@ -73,6 +73,11 @@ impl Output {
         self.task.as_ref().is_some_and(|task| task.will_wake(waker))
     }
 
+    /// Bytes of frames that will have been written with everything that is encoded.
+    pub(super) fn end(&self, ws: &Connection) -> u64 {
+        self.written + ws.unwritten() as u64
+    }
+
     pub(super) fn is_written(&self, ws: &Connection) -> bool {
         self.head.is_empty() && ws.unwritten() == 0 && !ws.has_more_to_encode()
     }
@@ -173,7 +178,7 @@ impl Core {
                 // Whoever waits learns by the end of the channel.
                 Some(Queued::Flush(_)) if self.output.dropped => {}
                 Some(Queued::Flush(told)) => {
-                    let at = self.output.written + self.ws.unwritten() as u64;
+                    let at = self.output.end(&self.ws);
                     self.output.flushes.push_back((at, told));
                 }
             }
@@ -215,7 +220,7 @@ impl Core {
             }
         }
         self.output.blocked = blocked;
-        self.deadlines.written(blocked, progress, self.now);
+        self.deadlines.written(blocked, progress, self.output.written, self.now);
         if self.ws.is_close_awaited() {
             self.deadlines.close_sent(self.now);
         }

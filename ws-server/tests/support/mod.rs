@@ -1,6 +1,10 @@
 //! A client of octets and frames, so that a test says what is on the wire.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub(crate) mod counting;
+#[cfg(feature = "deflate")]
+pub(crate) mod engine;
+
 use std::time::Duration;
 
 use tokio::{
@@ -18,6 +22,9 @@ pub(crate) const PONG: u8 = 0x8a;
 
 /// Far longer than anything takes, in real and in virtual time.
 const LONG: Duration = Duration::from_secs(3600);
+
+/// What a handler comes to.
+pub(crate) type Handled = Result<(), HandlerError>;
 
 /// What lies between the two ends.
 const WIRE: usize = 64 * 1024;
@@ -116,6 +123,14 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Raw<Io> {
         }
     }
 
+    /// Exactly these octets.
+    pub(crate) async fn read_exact(&mut self, octets: &mut [u8]) {
+        let taken = self.input.len().min(octets.len());
+        octets[..taken].copy_from_slice(&self.input[..taken]);
+        self.input.drain(..taken);
+        self.io.read_exact(&mut octets[taken..]).await.unwrap();
+    }
+
     /// The next frame is a Close of this code.
     pub(crate) async fn expect_close(&mut self, code: u16) {
         let (first, body) = self.frame().await.expect("a Close");
@@ -154,4 +169,11 @@ pub(crate) fn parse(bytes: &[u8]) -> Option<((u8, Vec<u8>), usize)> {
     };
     let payload = bytes.get(start..start + len)?;
     Some(((first, payload.to_vec()), start + len))
+}
+
+/// The defaults, but for what `change` changes.
+pub(crate) fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
+    let mut limits = Limits::default();
+    change(&mut limits);
+    limits
 }

@@ -115,6 +115,10 @@ impl Core {
 
     /// Gives back what is not needed until the next wake-up.
     pub(super) fn rest(&mut self) {
+        if !self.ws.extensions().is_empty() && self.output.is_written(&self.ws) {
+            // Idle: the engine gives back what waits for the next message.
+            let _ = self.ws.poll_output();
+        }
         self.input.put_back();
         self.output.rest();
     }

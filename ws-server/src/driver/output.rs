@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     io::{self, IoSlice},
     pin::Pin,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::{Buf, BytesMut};
@@ -192,10 +192,19 @@ impl Core {
         cx: &mut Context<'_>,
         budget: &mut usize,
     ) -> bool {
+        if !self.output.blocked && !self.output.is_flush_due() && !self.has_output() {
+            return false;
+        }
         let mut progress = false;
         let blocked = loop {
             self.encode();
-            match self.write_once(io, cx) {
+            let written = if self.has_output() {
+                self.write_once(io, cx)
+            } else {
+                // The stream may have a buffer of its own.
+                Pin::new(&mut *io).poll_flush(cx).map_ok(|()| Written::Nothing)
+            };
+            match written {
                 Poll::Ready(Ok(Written::Some)) => progress = true,
                 Poll::Ready(Ok(Written::Nothing)) => break false,
                 Poll::Ready(Ok(Written::Encoding)) => {
@@ -227,6 +236,11 @@ impl Core {
         progress
     }
 
+    /// Whether there is anything to encode or write.
+    fn has_output(&self) -> bool {
+        !self.output.is_written(&self.ws) || self.ws.is_pong_owed() || self.has_more_to_encode()
+    }
+
     /// Nothing more can be written, what is owed for the peer's Close included.
     fn unwritable(&mut self, error: &io::Error) {
         self.gone = true;
@@ -241,12 +255,6 @@ impl Core {
     ) -> Poll<io::Result<Written>> {
         let Self { ws, output: Output { head, written, flushes, .. }, .. } = self;
         let io = Pin::new(io);
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let mut count = 0;
-        if !head.is_empty() {
-            slices[0] = IoSlice::new(head);
-            count = 1;
-        }
         let before_pong = ws.is_pong_owed().then(|| ws.unwritten());
         let frames = match ws.poll_output() {
             Outgoing::Write(frames) => {
@@ -257,18 +265,10 @@ impl Core {
                 Some(frames)
             }
             Outgoing::Yield => return Poll::Ready(Ok(Written::Encoding)),
-            Outgoing::Idle if count == 0 => {
-                return io.poll_flush(cx).map_ok(|()| Written::Nothing);
-            }
+            Outgoing::Idle if head.is_empty() => return Poll::Ready(Ok(Written::Nothing)),
             Outgoing::Idle => None,
         };
-        if let Some(frames) = &frames {
-            count += frames.chunks_vectored(&mut slices[count..]);
-        }
-        let n = match std::task::ready!(match &slices[..count] {
-            [one] => io.poll_write(cx, one),
-            several => io.poll_write_vectored(cx, several),
-        })? {
+        let n = match ready!(poll_write(io, cx, head, frames.as_deref()))? {
             0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             n => n,
         };
@@ -283,4 +283,27 @@ impl Core {
         }
         Poll::Ready(Ok(Written::Some))
     }
+}
+
+/// Writes the head of the handshake, if it is still there, and frames with one call.
+fn poll_write<Io: AsyncWrite>(
+    io: Pin<&mut Io>,
+    cx: &mut Context<'_>,
+    head: &[u8],
+    frames: Option<&ws_core::Output>,
+) -> Poll<io::Result<usize>> {
+    let first = frames.map(Buf::chunk).unwrap_or_default();
+    if head.is_empty() && frames.is_some_and(|frames| frames.len() == first.len()) {
+        return io.poll_write(cx, first);
+    }
+    let mut slices = [IoSlice::new(&[]); SLICES];
+    let mut count = 0;
+    if !head.is_empty() {
+        slices[0] = IoSlice::new(head);
+        count = 1;
+    }
+    if let Some(frames) = frames {
+        count += frames.chunks_vectored(&mut slices[count..]);
+    }
+    io.poll_write_vectored(cx, &slices[..count])
 }

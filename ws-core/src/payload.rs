@@ -18,7 +18,9 @@ pub struct Payload(Repr);
 
 #[derive(Clone)]
 enum Repr {
-    Inline { len: u8, bytes: Inline },
+    /// No padding lies before `bytes`: else a move would copy that too, in loads that straddle the
+    /// stores just made.
+    Inline { len: u32, bytes: Inline },
     Shared(Bytes),
 }
 
@@ -38,7 +40,7 @@ impl Payload {
     /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
         match &self.0 {
-            Repr::Inline { len, bytes } => bytes.0.get(..usize::from(*len)).unwrap_or_default(),
+            Repr::Inline { len, bytes } => bytes.0.get(..*len as usize).unwrap_or_default(),
             Repr::Shared(bytes) => bytes,
         }
     }
@@ -61,7 +63,7 @@ impl Payload {
         if let Some(key) = mask {
             apply_mask(&mut bytes, key, 0);
         }
-        Some(Self(Repr::Inline { len: len as u8, bytes: Inline(bytes) }))
+        Some(Self(Repr::Inline { len: len as u32, bytes: Inline(bytes) }))
     }
 
     /// The bytes from `at` on, and those before it.

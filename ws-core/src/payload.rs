@@ -18,8 +18,6 @@ pub struct Payload(Repr);
 
 #[derive(Clone)]
 enum Repr {
-    /// No padding lies before `bytes`: else a move would copy that too, in loads that straddle the
-    /// stores just made.
     Inline { len: u32, bytes: Inline },
     Shared(Bytes),
 }
@@ -48,10 +46,18 @@ impl Payload {
     /// An inline payload of the first `len` bytes of `data`, unmasked, if they are few enough.
     #[inline]
     pub(crate) fn inline(data: &[u8], len: usize, mask: Option<[u8; 4]>) -> Option<Self> {
+        let bytes = Self::unmask(data, len, mask)?;
+        Some(Self(Repr::Inline { len: len as u32, bytes: Inline(bytes) }))
+    }
+
+    /// The first `len` bytes of `data`, unmasked, if they are few enough. What lies behind them in
+    /// the result means nothing.
+    #[inline]
+    pub(crate) fn unmask(data: &[u8], len: usize, mask: Option<[u8; 4]>) -> Option<[u8; INLINE]> {
         if len > INLINE {
             return None;
         }
-        // A copy of constant length is a few instructions; what lies behind `len` is never shown.
+        // A copy of constant length is a few instructions.
         let mut bytes = match data.first_chunk() {
             Some(bytes) => *bytes,
             None => {
@@ -63,7 +69,7 @@ impl Payload {
         if let Some(key) = mask {
             apply_mask(&mut bytes, key, 0);
         }
-        Some(Self(Repr::Inline { len: len as u32, bytes: Inline(bytes) }))
+        Some(bytes)
     }
 
     /// The bytes from `at` on, and those before it.

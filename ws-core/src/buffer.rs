@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 /// amortised, but never for more than `ceiling` bytes in all, unless that many are there.
 ///
 /// The ceiling is what was announced or what is allowed; it is not reserved in advance.
+#[inline]
 pub(crate) fn grow(buffer: &mut Vec<u8>, additional: usize, ceiling: usize) {
     let needed = buffer.len().saturating_add(additional);
     if needed > buffer.capacity() {

@@ -84,10 +84,11 @@ use bytes::Bytes;
 
 use crate::{CloseCode, MessageKind};
 
-pub(crate) use chain::{Chain, ChainError, ChainStatus, Direction, Failure, Flow};
+pub(crate) use chain::{Chain, ChainError, ChainStatus, Direction, Failure, Flow, keep_small};
 pub use params::{Param, Params};
 pub use rsv::{Rsv, RsvClaim};
 pub use shared::{SharedEncoder, SharedKey};
+pub(crate) use stack::Layer;
 pub use stack::{Extensions, StackError};
 pub use transfer::{Chunk, Progress, Sink};
 

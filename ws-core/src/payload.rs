@@ -18,7 +18,7 @@ pub struct Payload(Repr);
 
 #[derive(Clone)]
 enum Repr {
-    Inline { len: u8, bytes: Inline },
+    Inline { len: u32, bytes: Inline },
     Shared(Bytes),
 }
 
@@ -38,7 +38,7 @@ impl Payload {
     /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
         match &self.0 {
-            Repr::Inline { len, bytes } => bytes.0.get(..usize::from(*len)).unwrap_or_default(),
+            Repr::Inline { len, bytes } => bytes.0.get(..*len as usize).unwrap_or_default(),
             Repr::Shared(bytes) => bytes,
         }
     }
@@ -46,10 +46,18 @@ impl Payload {
     /// An inline payload of the first `len` bytes of `data`, unmasked, if they are few enough.
     #[inline]
     pub(crate) fn inline(data: &[u8], len: usize, mask: Option<[u8; 4]>) -> Option<Self> {
+        let bytes = Self::unmask(data, len, mask)?;
+        Some(Self(Repr::Inline { len: len as u32, bytes: Inline(bytes) }))
+    }
+
+    /// The first `len` bytes of `data`, unmasked, if they are few enough. What lies behind them in
+    /// the result means nothing.
+    #[inline]
+    pub(crate) fn unmask(data: &[u8], len: usize, mask: Option<[u8; 4]>) -> Option<[u8; INLINE]> {
         if len > INLINE {
             return None;
         }
-        // A copy of constant length is a few instructions; what lies behind `len` is never shown.
+        // A copy of constant length is a few instructions.
         let mut bytes = match data.first_chunk() {
             Some(bytes) => *bytes,
             None => {
@@ -61,14 +69,14 @@ impl Payload {
         if let Some(key) = mask {
             apply_mask(&mut bytes, key, 0);
         }
-        Some(Self(Repr::Inline { len: len as u8, bytes: Inline(bytes) }))
+        Some(bytes)
     }
 
     /// The bytes in the value itself, if they are there, and how many of them count.
     #[inline]
     pub(crate) fn as_inline(&self) -> Option<(&[u8; INLINE], usize)> {
         match &self.0 {
-            Repr::Inline { len, bytes } => Some((&bytes.0, usize::from(*len))),
+            Repr::Inline { len, bytes } => Some((&bytes.0, *len as usize)),
             Repr::Shared(_) => None,
         }
     }

@@ -10,6 +10,7 @@
     )
 )]
 
+mod at_hand;
 mod close_body;
 mod incoming;
 mod plain;
@@ -20,13 +21,12 @@ use alloc::vec::Vec;
 use bytes::{Buf, BytesMut};
 
 use crate::{
-    CloseCode, Config, Event, Message, MessageKind, Opcode, Payload, Receive, Text, WORK_PER_CALL,
+    CloseCode, Config, Event, Opcode, Payload, Receive, Text, WORK_PER_CALL,
     extension::{Extensions, Rsv},
     fault::Fault,
     frame::{self, FrameHeader},
     mask::apply_mask,
     observer::{FrameDirection, ObservedFrame, Observer},
-    utf8,
 };
 use incoming::Incoming;
 use plain::{take_payload, unmask_piece};
@@ -156,14 +156,22 @@ impl Receiver {
         input: &mut BytesMut,
         cx: &mut Context<'_>,
     ) -> Result<Received, Fault> {
-        let mut work = WORK_PER_CALL;
-        if cx.stack.is_empty() {
-            if let Some(message) = self.message_at_hand(input, cx)? {
-                return Ok(Received::Event(Event::Message(message)));
-            }
-        } else if let Some(message) = self.decode_at_hand(input, &mut work, cx)? {
-            return Ok(Received::Event(Event::Message(message)));
+        if !cx.stack.is_empty() {
+            return self.decode_at_hand(input, cx);
         }
+        match self.message_at_hand(input, cx)? {
+            Some(message) => Ok(Received::Event(Event::Message(message))),
+            None => self.read(input, WORK_PER_CALL, cx),
+        }
+    }
+
+    /// The general way: a header, a payload, and on.
+    fn read(
+        &mut self,
+        input: &mut BytesMut,
+        mut work: usize,
+        cx: &mut Context<'_>,
+    ) -> Result<Received, Fault> {
         loop {
             let step = match &mut self.state {
                 State::Header => self.read_header(input, &mut work, cx)?,
@@ -294,134 +302,6 @@ impl Receiver {
         }
         self.state = State::Data(DataFrame::new(header, transformed));
         Ok(None)
-    }
-
-    /// The common case: a message in one frame that lies in the input, and nobody to transform it.
-    ///
-    /// `None`: it is not the common case, or not valid; the general way will tell.
-    #[inline]
-    fn message_at_hand(
-        &mut self,
-        input: &mut BytesMut,
-        cx: &mut Context<'_>,
-    ) -> Result<Option<Message>, Fault> {
-        let Some((header, start, size)) = self.frame_at_hand(input, Rsv::NONE, cx) else {
-            return Ok(None);
-        };
-        if size > cx.config.max_message {
-            return Ok(None);
-        }
-        let payload = take_payload(input, start, size, header.mask);
-        cx.observe(header, header.len);
-        if header.opcode == Opcode::Binary {
-            Ok(Some(Message::Binary(payload)))
-        } else if utf8::is_valid(&payload) {
-            Ok(Some(Message::Text(Text::checked(payload))))
-        } else {
-            Err(Fault::InvalidUtf8)
-        }
-    }
-
-    /// The same where there are extensions. `None` as above, or the message is begun and goes on the
-    /// general way.
-    #[inline(never)]
-    fn decode_at_hand(
-        &mut self,
-        input: &mut BytesMut,
-        work: &mut usize,
-        cx: &mut Context<'_>,
-    ) -> Result<Option<Message>, Fault> {
-        let Some((header, start, size)) = self.frame_at_hand(input, cx.stack.claimed(), cx) else {
-            return Ok(None);
-        };
-        if transformed::check_marks(header.rsv, true, cx.stack).is_err() {
-            return Ok(None);
-        }
-        let text = header.opcode == Opcode::Text;
-        let kind = if text { MessageKind::Text } else { MessageKind::Binary };
-        let limit = cx.config.max_message;
-        if !transformed::begin(kind, header, true, cx.stack)? {
-            if size > limit {
-                return Err(Fault::MessageTooBig { limit });
-            }
-            let payload = take_payload(input, start, size, header.mask);
-            cx.observe(header, header.len);
-            if text && !utf8::is_valid(&payload) {
-                return Err(Fault::InvalidUtf8);
-            }
-            return Ok(Some(incoming::message(kind, payload)));
-        }
-        input.advance(start);
-        let payload = input.get_mut(..size).unwrap_or_default();
-        if let Some(key) = header.mask {
-            apply_mask(payload, key, 0);
-        }
-        let mut feed: &[u8] = payload;
-        let mut out = cx.stack.take_spare();
-        let mut between = Between::default();
-        let decoded = transformed::decode_whole(&mut feed, &mut out, &mut between, work, cx);
-        let left = feed.len();
-        input.advance(size.saturating_sub(left));
-        if left == 0
-            && matches!(decoded, Ok(true))
-            && out.len() <= limit
-            && (!text || utf8::is_valid(&out))
-        {
-            cx.observe(header, out.len() as u64);
-            let payload = incoming::take_decoded(&mut out);
-            cx.stack.keep_spare(out);
-            return Ok(Some(incoming::message(kind, payload)));
-        }
-        let mut message = Incoming::new(header.opcode);
-        message.count_frame(header.len, cx.config)?;
-        message.received = header.len;
-        message.buffer = out;
-        message.judge(0, limit)?;
-        let data_len = message.buffer.len() as u64;
-        self.message = Some(message);
-        self.state = State::Data(DataFrame {
-            received: header.len,
-            piece: input.split_to(left),
-            data_len,
-            between,
-            decoded: decoded?,
-            ..DataFrame::new(header, true)
-        });
-        Ok(None)
-    }
-
-    /// The header of a data frame that is a whole message and lies in the input, where its payload
-    /// starts, and how long it is.
-    #[inline(always)]
-    fn frame_at_hand(
-        &self,
-        input: &BytesMut,
-        claimed: Rsv,
-        cx: &Context<'_>,
-    ) -> Option<(FrameHeader, usize, usize)> {
-        let &[first, second] = input.first_chunk()?;
-        let Ok((true, rsv, opcode @ (Opcode::Text | Opcode::Binary))) = frame::first_octet(first)
-        else {
-            return None;
-        };
-        if !self.is_between_messages()
-            || !rsv.without(claimed).is_empty()
-            || cx.streams()
-            || cx.server != frame::is_masked(second)
-            || cx.config.max_fragments == 0
-        {
-            return None;
-        }
-        let (len, at) = frame::length(input).ok()??;
-        let (mask, start) = frame::masking_key(input, second, at)?;
-        let size = usize::try_from(len).ok()?;
-        if size == 0
-            || size > cx.config.max_frame.min(WORK_PER_CALL)
-            || input.len().saturating_sub(start) < size
-        {
-            return None;
-        }
-        Some((FrameHeader { fin: true, rsv, opcode, mask, len }, start, size))
     }
 
     /// RSV bits, and the order of fragments.

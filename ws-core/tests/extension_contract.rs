@@ -462,6 +462,26 @@ fn full_sinks_suspend_the_work_and_lose_nothing() {
 
 // R6455-6.2-c
 #[test]
+fn extension_that_takes_a_few_bytes_a_call_sees_every_one_unmasked() {
+    let stack = || -> Stack {
+        let mut slow = marker(RsvClaim::None, Scope::Message);
+        slow.step = 3;
+        vec![slow.boxed()]
+    };
+    // Below and above the size up to which a payload is unmasked on the way.
+    for len in [4, 20, 32, 33, 100] {
+        let data: Vec<u8> = (0..len).collect();
+        // Another frame behind it, because more than the payload may lie in the input.
+        let mut input = masked(0x82, KEY, &data);
+        input.extend(masked(0x82, KEY, b"next"));
+        let seen = receive(|| server_of(stack()), &input);
+        assert_eq!(seen.events, [binary(&data), binary(b"next")]);
+        there_and_back(stack, usize::MAX, MessageKind::Binary, &data);
+    }
+}
+
+// R6455-6.2-c
+#[test]
 fn one_call_does_a_bounded_amount_of_work() {
     let mut ws = server_of(vec![Stutter::boxed(RSV1, 1)]);
     let wire = [vec![b'a'; 500_000], b".".to_vec()].concat();

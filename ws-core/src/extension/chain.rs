@@ -37,6 +37,7 @@ impl Stage {
     }
 
     /// Gets ready for a new unit.
+    #[inline]
     pub(crate) fn begin(&mut self, active: bool) {
         self.active = active;
         (self.ended, self.more, self.finished) = (false, false, false);
@@ -57,6 +58,7 @@ impl Stage {
 }
 
 /// Empties a buffer, and keeps it if it is small.
+#[inline]
 pub(crate) fn keep_small(buffer: &mut Vec<u8>) {
     if buffer.capacity() > KEPT {
         *buffer = Vec::new();
@@ -140,6 +142,7 @@ impl Layer {
     }
 
     /// Asks whether an outgoing unit is marked, and gets ready for it.
+    #[inline]
     pub(crate) fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ChainError> {
         let mark =
             self.extension.begin_encode(unit).map_err(|error| ChainError::new(self, &error))?;
@@ -148,6 +151,7 @@ impl Layer {
     }
 
     /// Gets ready for an incoming unit. An unmarked one is shown only to those who claim no bit.
+    #[inline]
     pub(crate) fn begin_decode(
         &mut self,
         unit: &MessageInfo,
@@ -216,6 +220,24 @@ impl Layer {
         }
         *work = work.saturating_sub((taken + written).max(1));
         Ok(Called { taken, written, progress })
+    }
+
+    /// Calls the extension once where nothing is gathered before it. Whether the unit is complete.
+    #[inline]
+    pub(crate) fn pass(
+        &mut self,
+        direction: Direction,
+        feed: &mut &[u8],
+        ends: bool,
+        out: &mut Vec<u8>,
+        room: usize,
+        work: &mut usize,
+    ) -> Result<bool, ChainError> {
+        let called = self.call(direction, feed, ends, out, room, work)?;
+        *feed = feed.get(called.taken..).unwrap_or_default();
+        let more = called.progress == Progress::Full;
+        self.stage(direction).more = more;
+        Ok(ends && !more)
     }
 }
 
@@ -304,13 +326,12 @@ impl<'a> Chain<'a> {
                 return Ok(ChainStatus::Starved);
             }
             let (data, ends) = layer.cut(flow.feed, flow.last, *flow.work);
-            let called = layer.call(direction, data, ends, flow.out, flow.room, flow.work)?;
-            *flow.feed = flow.feed.get(called.taken..).unwrap_or_default();
-            flow.room -= called.written;
-            let stage = layer.stage(direction);
-            stage.more = called.progress == Progress::Full;
-            if called.progress == Progress::Done && ends {
-                stage.begin(true);
+            let (mut rest, before) = (data, flow.out.len());
+            let finished =
+                layer.pass(direction, &mut rest, ends, flow.out, flow.room, flow.work)?;
+            *flow.feed = flow.feed.get(data.len() - rest.len()..).unwrap_or_default();
+            flow.room -= flow.out.len() - before;
+            if finished {
                 return Ok(ChainStatus::Finished);
             }
         }

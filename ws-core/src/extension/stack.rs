@@ -128,6 +128,22 @@ impl Extensions {
         }
     }
 
+    /// The only extension, if there is one alone and it works on messages, and an empty buffer for
+    /// what comes out of it.
+    #[inline]
+    pub(crate) fn lone(&mut self) -> Option<(&mut Layer, &mut Vec<u8>)> {
+        let Stack { layers, of_messages: 1, spare, .. } = &mut **self.0.as_mut()? else {
+            return None;
+        };
+        match &mut **layers {
+            [layer] => {
+                spare.clear();
+                Some((layer, spare))
+            }
+            _ => None,
+        }
+    }
+
     /// An empty buffer for what comes out of the stack.
     pub(crate) fn take_spare(&mut self) -> Vec<u8> {
         self.0.as_mut().map(|stack| core::mem::take(&mut stack.spare)).unwrap_or_default()

@@ -19,26 +19,31 @@ impl<'a> Chunk<'a> {
     }
 
     /// What has not been consumed yet.
+    #[inline]
     pub fn data(&self) -> &'a [u8] {
         self.data
     }
 
     /// Bytes that have not been consumed yet.
+    #[inline]
     pub fn len(&self) -> usize {
         self.data.len()
     }
 
     /// Whether everything was consumed.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.data.is_empty()
     }
 
     /// Whether the unit ends behind this data. The last chunk may be empty.
+    #[inline]
     pub fn is_last(&self) -> bool {
         self.last
     }
 
     /// Takes `n` bytes off the front, at most as many as there are.
+    #[inline]
     pub fn consume(&mut self, n: usize) {
         self.data = self.data.get(n..).unwrap_or_default();
     }
@@ -67,16 +72,19 @@ impl<'a> Sink<'a> {
     }
 
     /// Bytes that may still be written in this call.
+    #[inline]
     pub fn room(&self) -> usize {
         self.room
     }
 
     /// Whether there is no room left.
+    #[inline]
     pub fn is_full(&self) -> bool {
         self.room == 0
     }
 
     /// Writes as much of `data` as there is room for, and says how much that was.
+    #[inline]
     pub fn write(&mut self, data: &[u8]) -> usize {
         let n = data.len().min(self.room);
         grow(self.buffer, n, self.ceiling);
@@ -86,6 +94,7 @@ impl<'a> Sink<'a> {
     }
 
     /// Moves as much from `input` as there is room for.
+    #[inline]
     pub fn write_from(&mut self, input: &mut Chunk<'_>) {
         let n = self.write(input.data());
         input.consume(n);

@@ -121,19 +121,27 @@ pub(super) fn message(kind: MessageKind, payload: Payload) -> Message {
 }
 
 /// What was gathered. The buffer is left behind where it is not needed.
+///
+/// Never inlined: so a small payload is made where the event will be, and not moved there.
+#[inline(never)]
 pub(super) fn take_decoded(buffer: &mut Vec<u8>) -> Payload {
     let len = buffer.len();
-    if len < Payload::INLINE {
+    if len <= Payload::INLINE {
         // For a copy of constant length.
-        buffer.resize(Payload::INLINE, 0);
-    }
-    Payload::inline(buffer, len, None).unwrap_or_else(|| {
-        // An extension may have asked for far more room than it filled.
-        if buffer.len() < buffer.capacity() / 4 {
-            buffer.shrink_to_fit();
+        buffer.extend_from_slice(&[0; Payload::INLINE]);
+        if let Some(payload) = Payload::inline(buffer, len, None) {
+            return payload;
         }
-        core::mem::take(buffer).into()
-    })
+    }
+    take_large(buffer)
+}
+
+fn take_large(buffer: &mut Vec<u8>) -> Payload {
+    // An extension may have asked for far more room than it filled.
+    if buffer.len() < buffer.capacity() / 4 {
+        buffer.shrink_to_fit();
+    }
+    core::mem::take(buffer).into()
 }
 
 /// RFC 6455 §8.1: invalid text fails the connection, here at the first octet that proves it.

@@ -257,7 +257,7 @@ impl<'a> Run<'a> {
     }
 }
 
-fn message_fault(error: ChainError, limit: usize) -> Fault {
+pub(super) fn message_fault(error: ChainError, limit: usize) -> Fault {
     match error {
         ChainError::Extension(failure) => {
             let Failure { name, code, reason } = *failure;

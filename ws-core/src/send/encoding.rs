@@ -6,9 +6,11 @@ use super::{Context, Last};
 use crate::{
     Message, MessageKind, Opcode, UNLIMITED,
     extension::{
-        Chain, ChainError, ChainStatus, Compression, Direction, Flow, Mark, MessageInfo, Rsv,
-        RsvClaim,
+        Chain, ChainError, ChainStatus, Compression, Direction, Flow, Layer, Mark, MessageInfo,
+        Rsv, RsvClaim, keep_small,
     },
+    frame::FrameHeader,
+    output::PASS_THROUGH_FROM,
     payload::Payload,
 };
 
@@ -62,33 +64,38 @@ pub(super) enum Step {
 }
 
 impl Begun {
-    /// Asks for the marks, before any output.
-    fn ask(
-        kind: MessageKind,
-        len: Option<u64>,
-        compression: Compression,
-        cx: &mut Context<'_>,
-    ) -> Result<Self, ChainError> {
-        let (mut first_bits, mut every_bits) = (Rsv::NONE, Rsv::NONE);
+    fn new(kind: MessageKind, len: Option<u64>, compression: Compression) -> Self {
         let info = MessageInfo { kind, len, marks: Rsv::NONE, compression };
-        let mut len = len;
+        Self { info, first_bits: Rsv::NONE, every_bits: Rsv::NONE }
+    }
+
+    fn bits(&self) -> Rsv {
+        self.first_bits | self.every_bits
+    }
+
+    /// Asks for the marks, before any output.
+    fn ask_all(mut self, cx: &mut Context<'_>) -> Result<Self, ChainError> {
+        let mut len = self.info.len;
         for layer in cx.stack.split().0 {
-            let marks = first_bits | every_bits;
-            let mark = layer.begin_encode(&MessageInfo { len, marks, ..info })?;
-            match layer.claim {
-                RsvClaim::FirstFrame(bits) if mark == Mark::Marked => {
-                    first_bits = first_bits | bits;
-                }
-                RsvClaim::EveryFrame(bits) if mark == Mark::Marked => {
-                    every_bits = every_bits | bits;
-                }
-                _ => {}
-            }
+            self.ask(layer, len)?;
             if layer.encode.is_active() {
                 len = None;
             }
         }
-        Ok(Self { info, first_bits, every_bits })
+        Ok(self)
+    }
+
+    #[inline]
+    fn ask(&mut self, layer: &mut Layer, len: Option<u64>) -> Result<(), ChainError> {
+        let marks = self.bits();
+        if layer.begin_encode(&MessageInfo { len, marks, ..self.info })? == Mark::Marked {
+            match layer.claim {
+                RsvClaim::None => {}
+                RsvClaim::FirstFrame(bits) => self.first_bits = self.first_bits | bits,
+                RsvClaim::EveryFrame(bits) => self.every_bits = self.every_bits | bits,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -101,24 +108,60 @@ impl Encoding {
         cx: &mut Context<'_>,
     ) -> Result<Option<Box<Self>>, ChainError> {
         let len = message.len();
-        let begun = Begun::ask(message.kind(), Some(len as u64), compression, cx)?;
-        let opcode = message.kind().into();
+        let begun = Begun::new(message.kind(), Some(len as u64), compression);
+        let room = cx.max_frame().min(FRAME);
+        let Some((layer, spare)) = cx.stack.lone().filter(|_| len <= room.min(*work)) else {
+            return Self::through_several(message, begun, room, work, cx);
+        };
+        // The common case: one call of one extension.
+        let mut begun = begun;
+        begun.ask(layer, Some(len as u64))?;
+        if !layer.encode.is_active() {
+            *work = work.saturating_sub(len.max(1));
+            let opcode = begun.info.kind.into();
+            cx.push(true, begun.bits(), opcode, message.into_payload(), len as u64);
+            return Ok(None);
+        }
+        let mut feed = message.as_bytes();
+        let complete = layer.pass(Direction::Encode, &mut feed, true, spare, room, work)?;
+        if complete && spare.len() < PASS_THROUGH_FROM {
+            let (rsv, opcode) = (begun.bits(), begun.info.kind.into());
+            let header =
+                FrameHeader { fin: true, rsv, opcode, mask: None, len: spare.len() as u64 };
+            let header = cx.output.push_copied(header, spare, cx.role);
+            keep_small(spare);
+            cx.observe(header, len as u64);
+            return Ok(None);
+        }
+        let taken = len - feed.len();
+        let gathered = core::mem::take(spare);
+        Ok(Self::push_whole(message, begun, taken, gathered, complete, cx))
+    }
+
+    fn through_several(
+        message: Message,
+        begun: Begun,
+        room: usize,
+        work: &mut usize,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<Box<Self>>, ChainError> {
+        let len = message.len();
+        let begun = begun.ask_all(cx)?;
         let (messages, frames) = cx.stack.split();
         if !frames.is_empty() {
             return Ok(Some(Box::new(Self::new(begun, Some(message.into_payload())))));
         }
-        let bits = begun.first_bits | begun.every_bits;
         if !Chain::new(messages, Direction::Encode).is_active() {
             if len > cx.max_frame() {
                 return Ok(Some(Box::new(Self::new(begun, Some(message.into_payload())))));
             }
             *work = work.saturating_sub(len.max(1));
-            cx.push(true, bits, opcode, message.into_payload(), len as u64);
+            let opcode = begun.info.kind.into();
+            cx.push(true, begun.bits(), opcode, message.into_payload(), len as u64);
             return Ok(None);
         }
         let mut gathered = cx.stack.take_spare();
         let mut feed = message.as_bytes();
-        let room = cx.max_frame().min(FRAME);
         let status = Chain::new(cx.stack.split().0, Direction::Encode).run(Flow {
             feed: &mut feed,
             last: true,
@@ -127,18 +170,32 @@ impl Encoding {
             work,
             limit: UNLIMITED,
         })?;
-        if status == ChainStatus::Finished {
-            cx.push_buffer(true, bits, opcode, &mut gathered, len as u64);
-            cx.stack.keep_spare(gathered);
-            return Ok(None);
-        }
         let taken = len - feed.len();
-        Ok(Some(Box::new(Self {
+        let complete = status == ChainStatus::Finished;
+        Ok(Self::push_whole(message, begun, taken, gathered, complete, cx))
+    }
+
+    /// Queues the only frame of a message, or says what is left to do.
+    fn push_whole(
+        message: Message,
+        begun: Begun,
+        taken: usize,
+        mut gathered: Vec<u8>,
+        complete: bool,
+        cx: &mut Context<'_>,
+    ) -> Option<Box<Self>> {
+        if complete {
+            let opcode = begun.info.kind.into();
+            cx.push_buffer(true, begun.bits(), opcode, &mut gathered, message.len() as u64);
+            cx.stack.keep_spare(gathered);
+            return None;
+        }
+        Some(Box::new(Self {
             taken,
             gathered,
             data_len: taken as u64,
             ..Self::new(begun, Some(message.into_payload()))
-        })))
+        }))
     }
 
     pub(super) fn streamed(
@@ -146,7 +203,7 @@ impl Encoding {
         compression: Compression,
         cx: &mut Context<'_>,
     ) -> Result<Self, ChainError> {
-        Ok(Self::new(Begun::ask(kind, None, compression, cx)?, None))
+        Ok(Self::new(Begun::new(kind, None, compression).ask_all(cx)?, None))
     }
 
     fn new(begun: Begun, whole: Option<Payload>) -> Self {

@@ -116,7 +116,7 @@ async fn end(io: tokio::io::DuplexStream, way: usize, round: usize) {
                     if order != "spawn" {
                         let (first, code) = raw.frame().await.unwrap();
                         assert_eq!(first, CLOSE);
-                        if round % 2 == 0 {
+                        if round.is_multiple_of(2) {
                             raw.send(CLOSE, &code[..2]).await;
                             assert_eq!(raw.frame().await, None);
                         }

@@ -64,7 +64,7 @@ async fn clients_are_listed_with_what_is_known_of_them() {
     assert!(list.is_sorted_by_key(ws_server::Client::id), "in the order in which they came");
     let paths: Vec<_> = list.iter().map(|client| client.request().path()).collect();
     assert_eq!(paths, ["/chat", "/chat", "/spy"]);
-    let users: Vec<_> = list.iter().map(|client| client.data::<User>()).collect();
+    let users: Vec<_> = list.iter().map(ws_server::Client::data::<User>).collect();
     assert_eq!(users[0].as_deref(), Some(&User("ann".into())));
     assert_eq!(users[1].as_deref(), Some(&User("bob".into())));
     assert!(users[2].is_none());

@@ -60,15 +60,16 @@ async fn flood_of_small_messages() {
         flooding.io.write_all(&masked(BINARY, &[7; 20]).repeat(FLOOD)).await.unwrap();
         let mut before = 0;
         let mut most = 0;
-        for _ in 0..10 {
+        for _ in 0..5 {
             other.send(TEXT, b"my turn").await;
             assert_eq!(other.frame().await.unwrap(), (TEXT, b"my turn".to_vec()));
             let now = seen.load(Ordering::Relaxed) / 20;
             most = most.max(now - before);
             before = now;
         }
-        // A turn is 64 KiB of input, some 2,500 such messages.
-        assert!(most > 0 && most <= 8_000, "{most} messages before one echo");
+        // A turn ends once 64 KiB were read, by reads of as much: some 5,000 such messages at most,
+        // and there may be two before an echo.
+        assert!(most > 0 && most <= 12_000, "{most} messages before one echo");
         assert!(before < FLOOD);
         while seen.load(Ordering::Relaxed) < FLOOD * 20 {
             tokio::task::yield_now().await;

@@ -131,6 +131,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
             core.deadlines.disarm();
         }
         core.link.begin();
+        core.input.begin();
         let mut budget = TURN;
         // Whatever woke this task, it may be what the handler waits for.
         let mut handler_due = true;
@@ -159,7 +160,12 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
                 link.end(&closed, input.into_ahead());
                 return Poll::Ready((closed, gone));
             }
-            if budget == 0 {
+            let tired = core.input.is_tired();
+            if tired {
+                // It took everything that was decoded, and is to come again.
+                core.wake_handler();
+            }
+            if budget == 0 || tired {
                 // The others' turn. Deadlines pass though there is always more to read.
                 if let Poll::Ready(expired) = core.poll_deadlines(cx) {
                     core.expire(expired);

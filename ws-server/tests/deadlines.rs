@@ -357,7 +357,9 @@ async fn client_that_floods_in_place_of_answering_a_close_ends_at_the_close_time
 // T-B11
 #[tokio::test(start_paused = true)]
 async fn close_turn_and_close_timeout_are_as_they_are_set() {
-    let own = limits(|limits| (limits.close_turn, limits.close_timeout) = (secs(7), secs(3)));
+    let own = limits(|limits| {
+        (limits.close_turn, limits.close_timeout) = (secs(7), secs(3));
+    });
     let sleeper = |ws: WebSocket| async move {
         sleep(secs(100)).await;
         drop(ws);

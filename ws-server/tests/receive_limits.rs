@@ -169,7 +169,9 @@ async fn control_frames_at_the_rate_go_on_for_ever() {
 // T-B3
 #[tokio::test(start_paused = true)]
 async fn control_rate_is_as_it_is_set_and_messages_do_not_count() {
-    let limits = limits(|limits| (limits.control_rate, limits.control_burst) = (1, 3));
+    let limits = limits(|limits| {
+        (limits.control_rate, limits.control_burst) = (1, 3);
+    });
     let (service, _told) = telling(limits);
     let (mut raw, _) = open(&service).await;
     for _ in 0..1000 {
@@ -266,7 +268,7 @@ async fn so_many_bytes_are_received_ahead_of_the_handler() {
 async fn bounds_ahead_of_the_handler_are_as_they_are_set_and_one_message_always_passes() {
     for elsewhere in [false, true] {
         for change in [(|limits| limits.receive_ahead = 1) as fn(&mut Limits), |limits| {
-            limits.receive_ahead_messages = 1
+            limits.receive_ahead_messages = 1;
         }] {
             let taken = taken(limits(change), elsewhere, 64, &[7; 4996], 20).await;
             let expected = (usize::from(!elsewhere) + 1) * 5008;

@@ -18,6 +18,11 @@ use crate::link::{Load, shrink};
 
 /// What one read takes at most.
 pub(super) const READ: usize = 64 * 1024;
+/// Bytes of messages that are decoded in one turn before other tasks get theirs: with extensions a
+/// read may become a thousand times as much.
+const WORK: usize = 256 * 1024;
+/// What the engine works through before it yields.
+const YIELD: usize = 64 * 1024;
 /// What is left of a read is copied out of it if it is no more than this.
 const LEFTOVER: usize = 4096;
 
@@ -32,6 +37,8 @@ pub(super) struct Input {
     buffer: BytesMut,
     /// Whether `buffer` may hold more than an unfinished header.
     undecoded: bool,
+    /// Bytes of messages that were decoded in this turn, roughly.
+    work: usize,
     pub(super) ended: bool,
     /// Messages that were decoded ahead of the handler.
     ahead: VecDeque<Message>,
@@ -59,6 +66,7 @@ impl Input {
         Self {
             undecoded: !buffer.is_empty(),
             buffer,
+            work: 0,
             ended: false,
             ahead: VecDeque::new(),
             load: Load::default(),
@@ -80,6 +88,16 @@ impl Input {
             self.buffer.reserve(READ);
         }
         &mut self.buffer
+    }
+
+    /// A turn begins.
+    pub(super) fn begin(&mut self) {
+        self.work = 0;
+    }
+
+    /// Whether there is more to decode, and it has to wait for the next turn.
+    pub(super) fn is_tired(&self) -> bool {
+        self.work >= WORK && self.undecoded
     }
 
     /// Something was read.
@@ -109,7 +127,10 @@ impl Input {
 impl Core {
     /// Whether there is something to decode, and room for it.
     pub(super) fn may_decode(&self) -> bool {
-        (self.input.undecoded || self.input.ended) && self.is_open() && !self.is_full()
+        (self.input.undecoded || self.input.ended)
+            && self.is_open()
+            && !self.is_full()
+            && !self.input.is_tired()
     }
 
     /// Whether the socket is to be read now.
@@ -196,10 +217,14 @@ impl Core {
     #[inline]
     fn decode(&mut self) -> Option<Message> {
         while self.is_open() {
+            if self.input.is_tired() {
+                return None;
+            }
             let before = self.ws.unwritten();
             match self.ws.poll_event(&mut self.input.buffer) {
                 Some(Event::Message(message)) => {
                     self.deadlines.message_complete();
+                    self.input.work += message.len();
                     return Some(message);
                 }
                 Some(event) => {
@@ -239,7 +264,8 @@ impl Core {
                 self.deadlines.closing(self.now);
             }
             Event::Closed(closed) => self.end(closed),
-            // Yield: the work is bounded by the size of one read.
+            // Of what may not become a message for long, or never.
+            Event::Yield => self.input.work += YIELD,
             _ => {}
         }
     }

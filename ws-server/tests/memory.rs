@@ -1,0 +1,218 @@
+//! How much memory connections hold.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::{
+    alloc::System,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use support::{BINARY, PING, TEXT, echo, limits, masked, open, open_with, service};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    time::sleep,
+};
+use ws_server::{Limits, Peer, Service, UNLIMITED, WebSocket};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// One test at a time: the allocator counts for all of them.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Bytes that are held now and were not when `region` began.
+fn held(region: &Region<'_, System>) -> isize {
+    let change = region.change();
+    change.bytes_allocated as isize - change.bytes_deallocated as isize
+}
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    let _alone = alone();
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().start_paused(true).build().unwrap().block_on(test)
+}
+
+const REQUEST: &[u8] = b"GET /chat HTTP/1.1\r\nHost: test.example\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    Sec-WebSocket-Version: 13\r\nOrigin: http://test.example\r\nUser-Agent: a test\r\n\r\n";
+
+/// Passes octets through the wire and back, so that it has grown to what it needs.
+async fn worn_in() -> (DuplexStream, DuplexStream) {
+    let (mut one, mut two) = tokio::io::duplex(4096);
+    let mut buffer = [0; 4096];
+    one.write_all(&buffer).await.unwrap();
+    two.read_exact(&mut buffer).await.unwrap();
+    two.write_all(&buffer).await.unwrap();
+    one.read_exact(&mut buffer).await.unwrap();
+    (one, two)
+}
+
+/// Opens a connection over the wire and exchanges one message, without keeping anything.
+async fn exchange(io: &mut DuplexStream, server: DuplexStream, service: &Service, len: usize) {
+    tokio::spawn(service.serve_connection(server, Peer::Other));
+    io.write_all(REQUEST).await.unwrap();
+    let mut buffer = [0; 1024];
+    let mut read = 0;
+    while !buffer[..read].ends_with(b"\r\n\r\n") {
+        read += io.read(&mut buffer[read..]).await.unwrap();
+    }
+    assert!(buffer.starts_with(b"HTTP/1.1 101 "));
+    let message = masked(TEXT, &vec![b'x'; len]);
+    let (mut reader, mut writer) = tokio::io::split(&mut *io);
+    let echoed = message.len() - 4;
+    let sending = async { writer.write_all(&message).await.unwrap() };
+    let receiving = async {
+        let mut left = echoed;
+        while left > 0 {
+            left -= reader.read(&mut buffer).await.unwrap();
+        }
+    };
+    tokio::join!(sending, receiving);
+}
+
+/// Bytes that the server holds for each of many idle connections.
+async fn per_connection(service: Service, len: usize) -> isize {
+    const CONNECTIONS: usize = 1000;
+    // What a thread and a service hold once.
+    let (mut first, server) = worn_in().await;
+    exchange(&mut first, server, &service, len).await;
+    let mut wires = Vec::new();
+    for _ in 0..CONNECTIONS {
+        wires.push(worn_in().await);
+    }
+    let mut clients = Vec::with_capacity(CONNECTIONS);
+    let region = Region::new(ALLOCATOR);
+    for (mut io, server) in wires {
+        exchange(&mut io, server, &service, len).await;
+        clients.push(io);
+    }
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(service.clients().count(), CONNECTIONS + 1);
+    held(&region) / CONNECTIONS as isize
+}
+
+#[test]
+fn idle_connection_holds_little() {
+    for len in [20, 1000, 100_000] {
+        let bytes = run(per_connection(service(Limits::default(), echo), len));
+        println!("an idle connection after an echo of {len} bytes: {bytes} bytes");
+        // The wire is not counted.
+        assert!(bytes < 8 * 1024, "{bytes} bytes after an echo of {len}");
+    }
+}
+
+#[test]
+fn idle_connection_with_its_receiver_in_another_task_holds_little() {
+    let handler = |ws: WebSocket| async move { tokio::spawn(echo(ws)).await? };
+    let bytes = run(per_connection(service(Limits::default(), handler), 1000));
+    println!("with its receiver in another task: {bytes} bytes");
+    assert!(bytes < 9 * 1024, "{bytes} bytes");
+}
+
+// RT-31, T-B5
+#[test]
+fn rt_31_connection_that_cannot_write_holds_no_more_than_its_bounds() {
+    let handler = |mut ws: WebSocket| async move {
+        // Each a buffer of its own.
+        while ws.send(vec![7; 10_000]).await.is_ok() {}
+        Ok(())
+    };
+    run(async {
+        let region = Region::new(ALLOCATOR);
+        let (_raw, _) = open_with(&service(Limits::default(), handler), "/", "", 4096).await;
+        sleep(Duration::from_secs(10)).await;
+        let held = held(&region);
+        assert!((256 * 1024..600 * 1024).contains(&held), "{held} bytes");
+    });
+}
+
+// RT-29, T-B3
+#[test]
+fn rt_29_ping_flood_without_reading_holds_one_pong() {
+    let limits = limits(|limits| {
+        (limits.control_rate, limits.control_burst) = (UNLIMITED, UNLIMITED);
+    });
+    run(async {
+        let (mut raw, _) = open_with(&service(limits, echo), "/", "", 4096).await;
+        let ping = masked(PING, &[7; 125]);
+        for _ in 0..1000 {
+            raw.io.write_all(&ping).await.unwrap();
+        }
+        let region = Region::new(ALLOCATOR);
+        for _ in 0..100_000 {
+            raw.io.write_all(&ping).await.unwrap();
+        }
+        let held = held(&region);
+        assert!(held < 32 * 1024, "{held} bytes more");
+    });
+}
+
+// T-B4, RT-19
+#[test]
+fn tiny_fragments_hold_little_more_than_their_payload() {
+    let limits = limits(|limits| limits.max_fragments = UNLIMITED);
+    run(async {
+        let (mut raw, _) = open(&service(limits, echo)).await;
+        let region = Region::new(ALLOCATOR);
+        raw.io.write_all(&masked(0x02, b"7")).await.unwrap();
+        for _ in 0..100_000 {
+            raw.io.write_all(&masked(0x00, b"7")).await.unwrap();
+        }
+        sleep(Duration::from_secs(1)).await;
+        let held = held(&region);
+        // Twice the payload, what is read into, and the wire.
+        assert!(held < 200_000 + 200 * 1024, "{held} bytes");
+    });
+}
+
+// T-B7, RT-13
+#[test]
+fn announced_length_holds_nothing() {
+    let limits = limits(|limits| {
+        (limits.max_message, limits.max_frame) = (UNLIMITED, UNLIMITED);
+    });
+    run(async {
+        let service = service(limits, echo);
+        let (mut first, _) = open(&service).await;
+        first.send(TEXT, b"warm").await;
+        first.frame().await.unwrap();
+        let (mut raw, _) = open(&service).await;
+        let region = Region::new(ALLOCATOR);
+        let announced = [&[BINARY, 0xff][..], &(1_u64 << 62).to_be_bytes(), &[1; 4], &[7; 100]];
+        raw.io.write_all(&announced.concat()).await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+        let change = region.change();
+        assert!(change.bytes_allocated < 160 * 1024, "{} bytes", change.bytes_allocated);
+        assert!(held(&region) < 8 * 1024, "{} bytes", held(&region));
+    });
+}
+
+#[test]
+fn slow_handler_holds_no_more_than_its_bounds() {
+    let handler = |ws: WebSocket| async move {
+        sleep(Duration::from_secs(60)).await;
+        echo(ws).await
+    };
+    for payload in [&[7; 20][..], &[7; 1000], &[7; 30_000]] {
+        run(async {
+            let (raw, _) = open_with(&service(Limits::default(), handler), "/", "", 4096).await;
+            let (reader, mut writer) = tokio::io::split(raw.io);
+            let frame = masked(BINARY, payload);
+            let region = Region::new(ALLOCATOR);
+            let flood =
+                tokio::spawn(async move { while writer.write_all(&frame).await.is_ok() {} });
+            sleep(Duration::from_secs(59)).await;
+            let held = held(&region);
+            println!("behind a slow handler: {held} bytes, of messages of {}", payload.len());
+            assert!(held < 400 * 1024, "{held} bytes");
+            flood.abort();
+            drop(reader);
+        });
+    }
+}

@@ -33,6 +33,8 @@ pub(crate) enum Ends {
     Both,
     /// `[limits] --listen ADDRESS`.
     Server,
+    /// `[limits] URL`.
+    Client,
 }
 
 impl Ends {
@@ -40,6 +42,7 @@ impl Ends {
         match self {
             Self::Both => true,
             Self::Server => end == End::Server,
+            Self::Client => end == End::Client,
         }
     }
 }
@@ -61,6 +64,7 @@ pub(crate) const SUBJECTS: &[Subject] = &[
         count: 517,
     },
     DEMO,
+    Subject { name: "client", package: "ws-server", ends: Ends::Client, cases: &["*"], count: 517 },
 ];
 
 /// The server as people run it.

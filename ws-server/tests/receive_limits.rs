@@ -266,7 +266,7 @@ async fn so_many_bytes_are_received_ahead_of_the_handler() {
 async fn bounds_ahead_of_the_handler_are_as_they_are_set_and_one_message_always_passes() {
     for elsewhere in [false, true] {
         for change in [(|limits| limits.receive_ahead = 1) as fn(&mut Limits), |limits| {
-            limits.receive_ahead_messages = 1
+            limits.receive_ahead_messages = 1;
         }] {
             let taken = taken(limits(change), elsewhere, 64, &[7; 4996], 20).await;
             let expected = (usize::from(!elsewhere) + 1) * 5008;

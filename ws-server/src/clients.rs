@@ -14,7 +14,8 @@ use ws_core::{CloseCode, Message, extension::Compression};
 
 use crate::{Request, Sender, link::Link};
 
-/// Names a connection of a server, and is never used again by it.
+/// Names a connection of a server, and is never used again by it. The connections that a process
+/// makes as a client are counted on their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub(crate) u64);
 

@@ -64,6 +64,9 @@ where
         handling: Some(handling),
     };
     let (closed, gone) = poll_fn(|cx| driver.poll(cx)).await;
+    if server {
+        link.end(&closed);
+    }
     ended();
     tell(&closed);
     let Driver { mut io, handling, .. } = driver;
@@ -81,6 +84,10 @@ where
             linger(&mut io, &link.limits).await;
         }
         drop(io);
+        // RFC 6455 §7.1.4: "When the underlying TCP connection is closed, it is said that _The
+        // WebSocket Connection is Closed_". A program that waits for it and exits then cuts nothing
+        // off; a handler is rather told at once.
+        link.end(&closed);
     };
     tokio::join!(rest, lingering);
     closed
@@ -115,7 +122,8 @@ struct EndWhenDropped(Arc<Link>);
 
 impl Drop for EndWhenDropped {
     fn drop(&mut self) {
-        self.0.end(&Closed::abnormal(ClosedBy::Local), VecDeque::new());
+        self.0.over(VecDeque::new());
+        self.0.end(&Closed::abnormal(ClosedBy::Local));
     }
 }
 
@@ -157,7 +165,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
                 let (closed, gone) = (closed.clone(), core.gone);
                 core.wake_handler();
                 let Core { link, input, .. } = *core;
-                link.end(&closed, input.into_ahead());
+                link.over(input.into_ahead());
                 return Poll::Ready((closed, gone));
             }
             let tired = core.input.is_tired();

@@ -4,7 +4,7 @@ use std::{fmt, io};
 
 use ws_core::{CloseCode, Message};
 
-/// A server's configuration that cannot work. Told when the server starts.
+/// A configuration that cannot work. Told when the server starts, or the client connects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {

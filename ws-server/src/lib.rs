@@ -24,6 +24,8 @@ mod accept;
 mod admission;
 mod clients;
 mod complaints;
+#[cfg(feature = "client")]
+mod connect;
 mod driver;
 mod error;
 mod handler;
@@ -41,6 +43,8 @@ mod websocket;
 pub use async_trait::async_trait;
 pub use bytes::Bytes;
 pub use clients::{Client, ClientId, Clients};
+#[cfg(feature = "client")]
+pub use connect::{Connect, ConnectError, ConnectQueue, connect};
 pub use error::{ConfigError, RecvError, SendError, ServeError, TrySendError, TrySendReason};
 pub use handler::{Handler, HandlerError};
 pub use limits::Limits;
@@ -55,6 +59,8 @@ pub use ws_core::{
 #[cfg(feature = "deflate")]
 pub use ws_ext_deflate::Deflate;
 pub use ws_handshake::OriginPolicy;
+#[cfg(feature = "client")]
+pub use ws_handshake::{InvalidHeader, Refusal, RequestError, ResponseError, UriError};
 
 #[cfg(all(doctest, feature = "deflate"))]
 #[doc = include_str!("../README.md")]

@@ -33,6 +33,10 @@ pub struct Limits {
     /// Then 431, 414 or 400.
     pub head: ws_handshake::Limits,
 
+    /// Time for a client to be connected: name, TCP, request and answer. Default 20 s. Then
+    /// `ConnectError::Timeout`. Servers do not use it.
+    pub connect_timeout: Duration,
+
     /// Bytes of one received message, after the extensions. Default 1 MiB. Then 1009.
     pub max_message: usize,
     /// Bytes of payload in one received frame, as on the wire. Default 1 MiB. Then 1009.
@@ -105,6 +109,7 @@ impl Default for Limits {
             max_pending: 512,
             head_timeout: Duration::from_secs(10),
             head: ws_handshake::Limits::default(),
+            connect_timeout: Duration::from_secs(20),
             max_message: core.max_message,
             max_frame: core.max_frame,
             max_fragments: core.max_fragments,
@@ -170,6 +175,7 @@ impl Limits {
         ];
         let times = [
             ("head_timeout", self.head_timeout),
+            ("connect_timeout", self.connect_timeout),
             ("message_timeout", self.message_timeout),
             ("progress_timeout", self.progress_timeout),
             ("write_timeout", self.write_timeout),

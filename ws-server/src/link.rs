@@ -73,6 +73,8 @@ struct State {
     closing: bool,
     /// Whether what was queued was dropped for a client that does not keep up.
     dropped: bool,
+    /// Whether the driver is done: nothing more comes, and nothing goes out.
+    over: bool,
     closed: Option<Closed>,
     driver: Option<Waker>,
     /// Whether the receiver did something that the driver may have passed by.
@@ -148,7 +150,7 @@ impl Link {
             mem::swap(inbox, &mut state.inbound);
             return Poll::Ready(true);
         }
-        if state.closed.is_some() {
+        if state.over {
             return Poll::Ready(false);
         }
         let known = state.receiver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
@@ -310,7 +312,7 @@ impl Link {
         let (told, written) = oneshot::channel();
         {
             let mut state = self.state();
-            if state.closed.is_some() || state.dropped {
+            if state.over || state.dropped {
                 return Err(SendError::Closed);
             }
             state.push(Queued::Flush(told));
@@ -486,14 +488,13 @@ impl Link {
         self.room.notify_waiters();
     }
 
-    /// The connection is over. What was `received` can still be taken.
-    pub(crate) fn end(&self, closed: &Closed, received: VecDeque<Message>) {
+    /// The driver is done. What was `received` can still be taken.
+    pub(crate) fn over(&self, received: VecDeque<Message>) {
         let mut state = self.state();
-        if state.closed.is_some() {
+        if state.over {
             return;
         }
-        state.closed = Some(closed.clone());
-        state.closing = true;
+        (state.over, state.closing) = (true, true);
         state.driver = None;
         if !self.is_receiver_gone() {
             state.inbound.extend(received);
@@ -507,6 +508,11 @@ impl Link {
             receiver.wake();
         }
         self.room.notify_waiters();
+    }
+
+    /// The connection has ended.
+    pub(crate) fn end(&self, closed: &Closed) {
+        self.state().closed.get_or_insert_with(|| closed.clone());
         self.ended.notify_waiters();
     }
 }

@@ -96,7 +96,7 @@ async fn read<Io: AsyncRead + Unpin>(
         if io.read_buf(&mut input).await? == 0 {
             return Ok(None);
         }
-        // What came behind the head of an upgrade was refused with 400 (R6455-4.1-w); behind any
+        // What came behind the head of an upgrade was refused with 400 (R6455-x-early); behind any
         // other it is dropped with `input`: one connection gets one answer.
         if let Some(outcome) = reader.read(&mut input).transpose() {
             return Ok(Some(outcome));

@@ -175,7 +175,8 @@ impl WebSocket {
         self.link.close(code, reason)
     }
 
-    /// Waits for the end and says how it came.
+    /// Waits for the end and says how it came. A client's comes when the server has closed TCP too,
+    /// or has not for [`Limits::close_timeout`](crate::Limits::close_timeout).
     ///
     /// # Cancel safety
     /// Cancel safe.
@@ -183,12 +184,14 @@ impl WebSocket {
         self.link.closed().await
     }
 
-    /// What is known from the opening handshake.
+    /// What is known from the opening handshake. At a client's end this is the request that it sent,
+    /// what was agreed on, and the server as the peer.
     pub fn request(&self) -> &Request {
         &self.link.request
     }
 
-    /// Which connection this is, among those of its server.
+    /// Which connection this is, among those of its server; a client's among those that this process
+    /// made.
     pub fn id(&self) -> ClientId {
         self.link.id
     }

@@ -93,7 +93,7 @@ async fn head_is_answered_without_a_body() {
     }
 }
 
-// D-13, R6455-4.1-w, RT-09
+// D-13, R6455-x-early, RT-09
 #[tokio::test]
 async fn rt_09_octets_behind_the_head_are_refused_and_never_answered() {
     let address = spawn(with_echo(bind().await));
@@ -125,6 +125,19 @@ async fn origin_policy_replaces_the_default() {
         let (mut client, _) = connect(&service, Peer::Other);
         client.write_all(upgrade("/echo", origin).as_bytes()).await.unwrap();
         assert_eq!(&read_head(&mut client).await[9..12], expected, "{origin}");
+    }
+}
+
+// R6455-10.1-a: who writes a header can write any.
+#[tokio::test]
+async fn forged_origin_opens_nothing_that_would_be_closed_without() {
+    let address = spawn(with_echo(bind().await));
+    let forged = "Origin: http://server.example\r\n";
+    for origin in ["", forged] {
+        assert_eq!(status(&ask(address, &upgrade("/secret", origin)).await), 404);
+        let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        let request = upgrade("/echo", origin).replace(key, "");
+        assert_eq!(status(&ask(address, &request).await), 400);
     }
 }
 

@@ -121,6 +121,7 @@ fn zeroed() -> Vec<(&'static str, Limits)> {
         head.max_head = 0,
         head.max_headers = 0,
         head.max_target = 0,
+        connect_timeout = zero,
         max_message = 0,
         max_frame = 0,
         max_fragments = 0,
@@ -187,6 +188,7 @@ async fn limits_can_be_lifted() {
     let mut limits = Limits::default();
     for time in [
         &mut limits.head_timeout,
+        &mut limits.connect_timeout,
         &mut limits.message_timeout,
         &mut limits.progress_timeout,
         &mut limits.write_timeout,

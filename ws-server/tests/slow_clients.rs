@@ -127,7 +127,7 @@ async fn lingering_ends_after_two_seconds() {
     assert!(end.await.unwrap().is_none());
 }
 
-// D-9
+// D-9, R6455-7.1.1-b
 #[tokio::test(start_paused = true)]
 async fn lingering_ends_after_four_mebibytes() {
     let service = with_echo(Server::new()).service().unwrap();

@@ -276,6 +276,22 @@ async fn rt_37_nothing_is_left_of_twenty_thousand_connections() {
     drop(std::panic::take_hook());
 }
 
+// R6455-7.1.1-a, R6455-7.1.1-c
+#[tokio::test]
+async fn client_that_goes_on_after_its_fault_still_reads_the_close_and_the_end() {
+    let running = run(with_echo(bind().await));
+    for _ in 0..20 {
+        let mut client = open(running.address).await;
+        client.write_all(&masked(0x81, b"\xff")).await.unwrap();
+        client.write_all(&vec![b'x'; 1024 * 1024]).await.unwrap();
+        // The server closes first: the client has not.
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer[..1], [0x88]);
+        assert_eq!(answer[2..4], 1007_u16.to_be_bytes());
+    }
+}
+
 // RT-37, T-B13: our Close cannot be written any more.
 #[tokio::test(start_paused = true)]
 async fn client_that_sends_a_close_and_vanishes_is_the_end_at_once() {

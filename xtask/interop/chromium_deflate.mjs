@@ -1,7 +1,7 @@
 // A page in Chromium exchanges compressed messages with an echo server, which refuses pages of other
 // origins.
 //
-//     chromium_deflate.mjs client ws://ADDRESS
+//     chromium_deflate.mjs client ws://ADDRESS/PATH
 //
 // INTEROP_MODULES names the directory that holds node_modules, INTEROP_CHROMIUM the browser, and
 // INTEROP_PROFILE a directory for what the browser writes, which is removed before and after.
@@ -29,13 +29,13 @@ const browser = await chromium.launchPersistentContext(INTEROP_PROFILE, {
 })
 const [page] = browser.pages()
 
-async function open ({ port }) {
+async function open ({ port, url }) {
   await page.goto(`http://127.0.0.1:${port}/`)
   const extensions = await page.evaluate(async url => {
     const { EchoClient } = await import('/echo_client.mjs')
     window.client = await EchoClient.open(new WebSocket(url))
     return window.client.extensions
-  }, `ws://127.0.0.1:${port}/`)
+  }, url)
   return {
     extensions,
     exchange: number => page.evaluate(number => window.client.exchange(number), number),
@@ -51,7 +51,7 @@ async function refused (relay, origin) {
     const socket = new WebSocket(url)
     socket.addEventListener('open', () => resolve('open'))
     socket.addEventListener('close', ({ code }) => resolve(code))
-  }), `ws://127.0.0.1:${relay.port}/`)
+  }), relay.url)
   check(seen === 1006, `the page saw ${seen}`)
   check(relay.status === '403', `the server answered ${relay.status}`)
 }

@@ -19,7 +19,7 @@ export function check (condition, why) {
 export async function drive (open, compresses, more = () => []) {
   const [role, url] = process.argv.slice(2)
   if (role !== 'client' || !url) {
-    console.error('usage: SCRIPT client ws://ADDRESS')
+    console.error('usage: SCRIPT client ws://ADDRESS/PATH')
     process.exitCode = 2
     return
   }

@@ -1,6 +1,6 @@
 // npm `ws` as the foreign peer of an echo program.
 //
-//     npm_ws.mjs client ws://ADDRESS      as client of an echo server
+//     npm_ws.mjs client ws://ADDRESS/PATH      as client of an echo server
 //     npm_ws.mjs server PROGRAM ARG...    as server; runs `PROGRAM ARG... URL` for each case
 //
 // Either way this peer drives: it sends, compares what comes back, and closes. Every case is a
@@ -138,7 +138,7 @@ async function drive (ws, { exchange, code }) {
 
 async function asClient (url) {
   return each(async (one, signal) => {
-    const ws = new WebSocket(`${url}/${one.name}`, { perMessageDeflate: false })
+    const ws = new WebSocket(`${url}?${one.name}`, { perMessageDeflate: false })
     signal.addEventListener('abort', () => ws.terminate())
     try {
       await once(ws, 'open', { signal })
@@ -212,6 +212,6 @@ if (role === 'client' && rest.length === 1) {
 } else if (role === 'server' && rest.length > 0) {
   process.exitCode = await asServer(rest) ? 1 : 0
 } else {
-  console.error('usage: npm_ws.mjs client ws://ADDRESS | npm_ws.mjs server PROGRAM ARG...')
+  console.error('usage: npm_ws.mjs client ws://ADDRESS/PATH | npm_ws.mjs server PROGRAM ARG...')
   process.exitCode = 2
 }

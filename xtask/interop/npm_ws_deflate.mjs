@@ -1,6 +1,6 @@
 // npm `ws` exchanges compressed messages with an echo server.
 //
-//     npm_ws_deflate.mjs client ws://ADDRESS
+//     npm_ws_deflate.mjs client ws://ADDRESS/PATH
 //
 // INTEROP_MODULES names the directory that holds node_modules.
 
@@ -15,6 +15,6 @@ const { WebSocket } = createRequire(`${process.env.INTEROP_MODULES}/`)('ws')
 const perMessageDeflate = { threshold: 0 }
 
 await drive(
-  ({ port }) => EchoClient.open(new WebSocket(`ws://127.0.0.1:${port}/`, { perMessageDeflate })),
+  ({ url }) => EchoClient.open(new WebSocket(url, { perMessageDeflate })),
   true
 )

@@ -1,6 +1,6 @@
 """Python `websockets` speaks `x-crc32c` with an echo server.
 
-    python_crc32c.py client ws://ADDRESS
+    python_crc32c.py client ws://ADDRESS/PATH
 
 The extension is written here a second time, on the extension API of `websockets`, with a CRC32C of
 its own. Every case is a connection of its own and ends in one line, `ok NAME` or `FAIL NAME: why`.
@@ -174,7 +174,7 @@ def cases():
 
 async def one(url, name, exchange):
     async with connect(
-        f"{url}/{name}",
+        f"{url}?{name}",
         extensions=[ChecksumFactory()],
         compression=None,
         ping_interval=None,

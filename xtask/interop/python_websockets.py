@@ -1,6 +1,6 @@
 """Python `websockets` as the foreign peer of an echo program.
 
-    python_websockets.py client ws://ADDRESS      as client of an echo server
+    python_websockets.py client ws://ADDRESS/PATH      as client of an echo server
     python_websockets.py server PROGRAM ARG...    as server; runs `PROGRAM ARG... URL` for each case
 
 Either way this peer drives: it sends, compares what comes back, and closes. Every case is a
@@ -105,7 +105,7 @@ async def drive(ws, exchange, code):
 
 async def as_client(url):
     async def one(name, exchange, code):
-        async with connect(f"{url}/{name}", compression=None, ping_interval=None, proxy=None) as ws:
+        async with connect(f"{url}?{name}", compression=None, ping_interval=None, proxy=None) as ws:
             await drive(ws, exchange, code)
 
     return await each(one)

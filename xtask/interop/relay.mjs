@@ -16,11 +16,13 @@ export class Relay {
   // What the server answered to the last opening handshake, as far as it came with the first read.
   answer = ''
   #front
+  #path
   #sockets = new Set()
 
   static async before (url) {
-    const { hostname, port } = new URL(url)
+    const { hostname, port, pathname } = new URL(url)
     const relay = new Relay()
+    relay.#path = pathname
     relay.#front = http.createServer(page)
     relay.#front.on('upgrade', (request, client, head) => {
       // An end is passed on alone, so that either side sees whether the other closed first.
@@ -37,6 +39,11 @@ export class Relay {
 
   get port () {
     return this.#front.address().port
+  }
+
+  // Where to connect, for the path that the server has.
+  get url () {
+    return `ws://127.0.0.1:${this.port}${this.#path}`
   }
 
   get status () {

@@ -1,6 +1,6 @@
 // npm `undici`, whose WebSocket is Node's own, exchanges messages with an echo server.
 //
-//     undici_deflate.mjs client ws://ADDRESS
+//     undici_deflate.mjs client ws://ADDRESS/PATH
 //
 // INTEROP_MODULES names the directory that holds node_modules.
 
@@ -13,4 +13,4 @@ const { WebSocket } = createRequire(`${process.env.INTEROP_MODULES}/`)('undici')
 
 // It offers permessage-deflate with client_max_window_bits and inflates what it receives, but sends
 // everything as it is.
-await drive(({ port }) => EchoClient.open(new WebSocket(`ws://127.0.0.1:${port}/`)), false)
+await drive(({ url }) => EchoClient.open(new WebSocket(url)), false)

@@ -9,17 +9,10 @@ use serde_json::{Value, json};
 
 use crate::failure::{Failure, Result};
 use crate::process::{Running, tied};
-use crate::subject::Program;
+use crate::subject::{End, PATH, Program};
 use crate::verdict::{CaseId, Verdict, read_index};
 
 pub(crate) type Index = BTreeMap<CaseId, Verdict>;
-
-/// Which end the subject is: the suite is the other one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    Server,
-    Client,
-}
 
 pub(crate) struct Suite {
     pub(crate) wstest: PathBuf,
@@ -87,7 +80,7 @@ impl Suite {
         let mut server = Running::start(run.agent, &mut run.program.server(), Some(&log))?;
         let address = server.address()?;
         let spec = run.spec(&json!({
-            "servers": [{ "agent": run.agent, "url": format!("ws://{address}") }],
+            "servers": [{ "agent": run.agent, "url": format!("ws://{address}{PATH}") }],
         }))?;
         let client = self.start("fuzzingclient", &spec, &run.outdir)?;
         let mut progress = Progress::new(run);

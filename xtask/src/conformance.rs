@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::autobahn::{End, Index, Run, Suite};
+use crate::autobahn::{Index, Run, Suite};
 use crate::failure::{Failure, Result};
-use crate::subject::{Program, SUBJECTS, Subject};
+use crate::subject::{End, Ends, Program, SUBJECTS, Subject};
 use crate::tally::Tally;
 use crate::tools;
 use crate::verdict::{CaseId, Verdict, stands};
@@ -24,13 +24,14 @@ pub(crate) struct Options {
     /// Only with the subject as client of the suite's fuzzing server
     #[arg(long)]
     client_only: bool,
-    /// Only this subject (own_io, ...)
+    /// Only this subject: own_io, own_io_deflate, demo (a server), client
     #[arg(long, value_name = "NAME")]
     subject: Option<String>,
     /// Messages in each compression case; the suite's own number is 1000
     #[arg(long, value_name = "N")]
     deflate_count: Option<u32>,
-    /// Run this program in place of the example, which is then not built
+    /// Run this program in place of the examples that are both ends, which are then not built; with
+    /// --subject, in place of that one
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
 }
@@ -48,11 +49,21 @@ impl Options {
         }
     }
 
-    fn ends(&self) -> Vec<End> {
-        match (self.server_only, self.client_only) {
-            (true, _) => vec![End::Server],
-            (_, true) => vec![End::Client],
-            _ => vec![End::Server, End::Client],
+    /// The ends of `subject` that are asked for.
+    fn ends(&self, subject: &Subject) -> Vec<End> {
+        let asked = |end: &End| match end {
+            End::Server => !self.client_only,
+            End::Client => !self.server_only,
+        };
+        let ends = [End::Server, End::Client].into_iter();
+        ends.filter(|end| subject.ends.has(*end)).filter(asked).collect()
+    }
+
+    /// Whether `subject` is asked for.
+    fn wants(&self, subject: &Subject) -> bool {
+        match &self.subject {
+            Some(name) => name == subject.name,
+            None => self.binary.is_none() || subject.ends == Ends::Both,
         }
     }
 }
@@ -66,12 +77,14 @@ pub(crate) fn conformance(workspace: &Workspace, options: &Options) -> Result<Ta
     let suite = Suite { wstest: tools::wstest(workspace)?, deflate_count: options.deflate_count };
     let out = fresh_directory(workspace)?;
     let mut total = Tally::default();
-    let wanted =
-        |subject: &&Subject| options.subject.as_deref().is_none_or(|name| name == subject.name);
-    for subject in SUBJECTS.iter().filter(wanted) {
+    for subject in SUBJECTS.iter().filter(|subject| options.wants(subject)) {
+        let ends = options.ends(subject);
+        if ends.is_empty() {
+            continue;
+        }
         let cases = select(&suite, subject, options, &out)?;
         let program = subject.build(workspace, options.binary.as_deref())?.with_autobahn_limits();
-        for end in options.ends() {
+        for end in ends {
             total += judge(workspace, &suite, subject, &program, end, &cases, &out)?;
         }
     }

@@ -7,7 +7,25 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ws-core", &["bytes", "simdutf8"]),
     ("ws-handshake", &["ws-core", "http", "httparse", "sha1", "base64", "bytes"]),
     ("ws-ext-deflate", &["ws-core", "flate2", "bytes"]),
+    (
+        TOP,
+        &[
+            "ws-core",
+            "ws-handshake",
+            "ws-ext-deflate",
+            "async-trait",
+            "bytes",
+            "getrandom",
+            "http",
+            "tokio",
+            "tokio-util",
+            "tracing",
+        ],
+    ),
 ];
+
+/// The library that no other one takes, not even for its tests: what uses it lives there.
+const TOP: &str = "ws-server";
 
 /// Other WebSocket libraries: they live in a nested package of ws-bench and nowhere else.
 const RIVALS: &[&str] = &[
@@ -50,6 +68,11 @@ pub(crate) fn breaches(packages: &[Package]) -> Vec<String> {
                 (Some(_), Kind::Build) => {
                     found.push(format!(
                         "{of} takes {name} for a build script; library crates have none"
+                    ));
+                }
+                (Some(_), Kind::Dev) if name == TOP => {
+                    found.push(format!(
+                        "{of} takes {TOP} for its tests; what uses {TOP} lives with it"
                     ));
                 }
                 (_, Kind::Dev)
@@ -123,6 +146,30 @@ mod tests {
     fn handshake_and_deflate_may_not_import_each_other() {
         assert_eq!(breaches(&[package("ws-handshake", &[normal("ws-ext-deflate")])]).len(), 1);
         assert_eq!(breaches(&[package("ws-ext-deflate", &[normal("ws-handshake")])]).len(), 1);
+    }
+
+    #[test]
+    fn no_library_takes_the_server_even_for_tests() {
+        let server = || package("ws-server", &[normal("ws-core"), normal("tokio")]);
+        assert_eq!(breaches(&[server()]), Vec::<String>::new());
+        let for_tests = dev("ws-server", "*", Some("/w/ws-server"));
+        for dependency in [normal("ws-server"), for_tests] {
+            let core = package("ws-core", &[dependency]);
+            assert_eq!(breaches(&[core, server()]).len(), 1);
+        }
+    }
+
+    #[test]
+    fn program_that_is_not_published_may_take_the_server() {
+        let bench = json!({
+            "name": "ws-bench",
+            "publish": [],
+            "features": {},
+            "targets": [{ "kind": ["lib"], "src_path": "/w/src/lib.rs" }],
+            "dependencies": [normal("ws-server")],
+        });
+        let bench = Package::from_metadata(&bench).expect("a package");
+        assert_eq!(breaches(&[bench]), Vec::<String>::new());
     }
 
     #[test]

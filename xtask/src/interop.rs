@@ -1,5 +1,6 @@
-//! `cargo xtask interop`: Python `websockets` and npm `ws` against the example, both ways round;
-//! Python `websockets` with an extension of ours; npm `ws`, `undici` and Chromium with compression.
+//! `cargo xtask interop`: Python `websockets` and npm `ws` against the subjects, both ways round;
+//! Python `websockets` with an extension of ours; npm `ws`, `undici` and Chromium with compression,
+//! against the demo.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Result};
 use crate::process::{Running, tied};
-use crate::subject::{DEFLATE, Program, SUBJECTS, Subject};
+use crate::subject::{DEMO, End, Ends, PATH, Program, SUBJECTS, Subject};
 use crate::tally::Tally;
 use crate::tools;
 use crate::workspace::Workspace;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Run this program in place of the example, which is then not built; without the cases of
-    /// x-crc32c and of compression
+    /// Run this program in place of the examples that are both ends, which are then not built;
+    /// without the demo, the client, and the cases of x-crc32c and of compression
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
 }
@@ -30,7 +31,7 @@ impl Options {
 const CASES: usize = 2 * 7 * 2 + 4 + 4;
 /// The server whose extension Python `websockets` speaks too.
 const CHECKSUM: Subject =
-    Subject { name: "x_crc32c", package: "ws-handshake", cases: &[], count: 0 };
+    Subject { name: "x_crc32c", package: "ws-handshake", ends: Ends::Both, cases: &[], count: 0 };
 /// Seven sizes of text and binary, whole and fragmented; one of many messages; four ways to spoil a
 /// frame, whole and fragmented.
 const CHECKSUM_CASES: usize = 2 * 7 * 2 + 1 + 4 * 2;
@@ -67,11 +68,16 @@ pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally>
         },
     ];
     let mut total = Tally::default();
-    for subject in SUBJECTS {
+    let wanted = |subject: &&Subject| options.binary.is_none() || subject.ends == Ends::Both;
+    for subject in SUBJECTS.iter().filter(wanted) {
         let program = subject.build(workspace, options.binary.as_deref())?;
         for peer in &peers {
-            total += peer.as_client_of(subject, &program, CASES)?;
-            total += peer.as_server_for(subject, &program)?;
+            if subject.ends.has(End::Server) {
+                total += peer.as_client_of(subject, &program, CASES)?;
+            }
+            if subject.ends.has(End::Client) {
+                total += peer.as_server_for(subject, &program)?;
+            }
         }
     }
     if options.binary.is_none() {
@@ -100,7 +106,7 @@ fn compression(workspace: &Workspace, scripts: &Path) -> Result<Tally> {
         ("INTEROP_CHROMIUM", tools::chromium()?),
         ("INTEROP_PROFILE", workspace.target.join("interop/chromium")),
     ];
-    let program = DEFLATE.build(workspace, None)?;
+    let program = DEMO.build(workspace, None)?;
     let mut total = Tally::default();
     for (name, script, cases) in [
         ("npm ws with compression", "npm_ws_deflate.mjs", DEFLATE_CASES),
@@ -113,7 +119,7 @@ fn compression(workspace: &Workspace, scripts: &Path) -> Result<Tally> {
             script: scripts.join(script),
             variables: [modules.clone()].into_iter().chain(browser.clone()).collect(),
         };
-        total += peer.as_client_of(&DEFLATE, &program, cases)?;
+        total += peer.as_client_of(&DEMO, &program, cases)?;
     }
     Ok(total)
 }
@@ -123,7 +129,7 @@ impl Peer {
         let mut server = Running::start(subject.name, &mut program.server(), None)?;
         let address = server.address()?;
         let mut command = self.command();
-        command.arg("client").arg(format!("ws://{address}"));
+        command.arg("client").arg(format!("ws://{address}{PATH}"));
         let what = format!("{} as client of {}", self.name, subject.name);
         let tally = self.drive(&what, &mut command, cases)?;
         if server.is_running() {

@@ -79,7 +79,7 @@ pub(crate) fn in_text(text: &str, place: Place) -> Vec<Mention> {
         .collect()
 }
 
-/// The words of `text` that have the form of an id: `R6455-5.2-a`, `R6455C-4.1-b`, `RT-13`.
+/// The words of `text` that have the form of an id: `R6455-5.2-a`, `R6455C-4.1-b`, `RT-13`, `T-B4`.
 fn ids(text: &str) -> impl Iterator<Item = &str> {
     let within = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     text.split(move |c| !within(c))
@@ -91,8 +91,13 @@ fn is_id(word: &str) -> bool {
     let Some((source, rest)) = word.split_once('-') else {
         return false;
     };
-    if source == "RT" {
-        return rest.starts_with(|c: char| c.is_ascii_digit());
+    let number = match source {
+        "RT" => Some(rest),
+        "T" => rest.strip_prefix('B'),
+        _ => None,
+    };
+    if let Some(number) = number {
+        return number.starts_with(|c: char| c.is_ascii_digit());
     }
     let number = source.strip_prefix('R').map(|number| number.strip_suffix('C').unwrap_or(number));
     number.is_some_and(|it| it.len() == 4 && it.bytes().all(|b| b.is_ascii_digit()))
@@ -143,6 +148,7 @@ mod tests {
             words("// (R6455C-4.1-b) `RT-01`; R6455-x-early: R9110-7.8-f"),
             ["R6455C-4.1-b", "RT-01", "R6455-x-early", "R9110-7.8-f"]
         );
+        assert_eq!(words("// RT-38, T-B15: T-B, T-15, T-Bone"), ["RT-38", "T-B15"]);
         assert_eq!(words("// RFC 6455 §5.2: MIRT-5, R2-D2, RT-x, R6455-5, XR6455-5.2-a"), [""; 0]);
     }
 

@@ -1,5 +1,6 @@
 //! The programs that prove the crates against foreign peers.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -7,14 +8,43 @@ use crate::failure::Result;
 use crate::process::{run, tied, tied_words};
 use crate::workspace::{Workspace, cargo};
 
-/// An example that is an echo server and an echo client.
+/// An example that is an echo server, an echo client, or both.
 pub(crate) struct Subject {
     pub(crate) name: &'static str,
     pub(crate) package: &'static str,
+    pub(crate) ends: Ends,
     /// The Autobahn cases that it is meant to pass, as the suite's patterns.
     pub(crate) cases: &'static [&'static str],
     /// How many these are, so that a suite that lost some is noticed.
     pub(crate) count: usize,
+}
+
+/// Which end a subject is: the foreign peer is the other one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Server,
+    Client,
+}
+
+/// Which ends a subject has, and so how it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// `server [limits] ADDRESS` and `client [limits] URL`.
+    Both,
+    /// `[limits] --listen ADDRESS`.
+    Server,
+    /// `[limits] URL`.
+    Client,
+}
+
+impl Ends {
+    pub(crate) fn has(self, end: End) -> bool {
+        match self {
+            Self::Both => true,
+            Self::Server => end == End::Server,
+            Self::Client => end == End::Client,
+        }
+    }
 }
 
 /// Every program that `cargo xtask conformance` runs; another one is another entry.
@@ -22,15 +52,30 @@ pub(crate) const SUBJECTS: &[Subject] = &[
     Subject {
         name: "own_io",
         package: "ws-handshake",
+        ends: Ends::Both,
         cases: &["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*"],
         count: 301,
     },
-    DEFLATE,
+    Subject {
+        name: "own_io_deflate",
+        package: "ws-ext-deflate",
+        ends: Ends::Both,
+        cases: &["*"],
+        count: 517,
+    },
+    DEMO,
+    Subject { name: "client", package: "ws-server", ends: Ends::Client, cases: &["*"], count: 517 },
 ];
 
-/// The one that compresses.
-pub(crate) const DEFLATE: Subject =
-    Subject { name: "own_io_deflate", package: "ws-ext-deflate", cases: &["*"], count: 517 };
+/// The server as people run it.
+pub(crate) const DEMO: Subject =
+    Subject { name: "demo", package: "ws-server", ends: Ends::Server, cases: &["*"], count: 517 };
+
+/// Where all subjects echo; some do everywhere.
+pub(crate) const PATH: &str = "/echo";
+
+/// A free port of this machine.
+const LISTEN: &str = "127.0.0.1:0";
 
 /// Group 9 sends messages of 16 MiB, and 4 MiB in fragments of 64 octets.
 const AUTOBAHN_LIMITS: [&str; 4] = ["--max-message", "16777216", "--max-fragments", "100000"];
@@ -38,6 +83,7 @@ const AUTOBAHN_LIMITS: [&str; 4] = ["--max-message", "16777216", "--max-fragment
 /// A subject that was built, or what was named in its place.
 pub(crate) struct Program {
     path: PathBuf,
+    ends: Ends,
     limits: Vec<&'static str>,
 }
 
@@ -46,7 +92,16 @@ impl Subject {
         let path = match binary {
             Some(path) => path.to_owned(),
             None => {
-                let words = ["build", "--release", "-p", self.package, "--example", self.name];
+                // What an example needs of its package it says itself, and these are few.
+                let words = [
+                    "build",
+                    "--release",
+                    "-p",
+                    self.package,
+                    "--all-features",
+                    "--example",
+                    self.name,
+                ];
                 println!("xtask: cargo {}", words.join(" "));
                 let mend = format!("run `cargo {}` alone", words.join(" "));
                 run("cargo build", cargo().args(words).current_dir(&workspace.root), &mend)?;
@@ -54,7 +109,7 @@ impl Subject {
                 workspace.target.join("release/examples").join(file)
             }
         };
-        Ok(Program { path, limits: Vec::new() })
+        Ok(Program { path, ends: self.ends, limits: Vec::new() })
     }
 }
 
@@ -64,25 +119,37 @@ impl Program {
         self
     }
 
-    /// `PROGRAM server [limits] 127.0.0.1:0`, which prints `listening on ADDRESS`.
+    /// An echo server, which prints `listening on ADDRESS`.
     pub(crate) fn server(&self) -> Command {
         let mut command = tied(&self.path);
-        command.arg("server").args(&self.limits).arg("127.0.0.1:0");
+        command.args(self.words(End::Server));
+        if self.ends == Ends::Server {
+            command.arg("--listen");
+        }
+        command.arg(LISTEN);
         command
     }
 
-    /// `PROGRAM client [limits] URL`, which echoes until the server closes.
+    /// An echo client, which ends when the server closes.
     pub(crate) fn client(&self, url: &str) -> Command {
         let mut command = tied(&self.path);
-        command.arg("client").args(&self.limits).arg(url);
+        command.args(self.words(End::Client)).arg(url);
         command
     }
 
     /// The words of [`Program::client`] without the URL, for a peer that starts it itself.
-    pub(crate) fn client_words(&self) -> Vec<std::ffi::OsString> {
+    pub(crate) fn client_words(&self) -> Vec<OsString> {
         let mut words = tied_words(&self.path);
-        words.push("client".into());
-        words.extend(self.limits.iter().map(Into::into));
+        words.extend(self.words(End::Client).map(Into::into));
         words
+    }
+
+    fn words(&self, end: End) -> impl Iterator<Item = &'static str> {
+        let end = match end {
+            End::Server => "server",
+            End::Client => "client",
+        };
+        let end = (self.ends == Ends::Both).then_some(end);
+        end.into_iter().chain(self.limits.clone())
     }
 }

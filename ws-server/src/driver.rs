@@ -144,7 +144,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
         // Whatever woke this task, it may be what the handler waits for.
         let mut handler_due = true;
         loop {
-            let read = self.read(&mut core, cx, &mut budget);
+            let may_read = core.may_read();
+            let read = may_read && self.read(&mut core, cx, &mut budget);
             if read {
                 core.wake_handler();
             }
@@ -181,7 +182,9 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
                 cx.waker().wake_by_ref();
                 break;
             }
-            if read || decoded || wrote || core.may_resume() {
+            // The socket wakes this task only if it was asked in vain.
+            let unasked = !may_read && core.may_read();
+            if read || decoded || wrote || unasked {
                 continue;
             }
             if let Poll::Ready(expired) = core.poll_deadlines(cx) {
@@ -195,11 +198,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
         Poll::Pending
     }
 
-    /// Reads once, if there is room for what comes. Whether anything did.
+    /// Reads once. Whether anything came.
     fn read(&mut self, core: &mut Core, cx: &mut Context<'_>, budget: &mut usize) -> bool {
-        if !core.may_read() {
-            return false;
-        }
         match poll_read_buf(Pin::new(&mut self.io), cx, core.input.buffer()) {
             Poll::Pending => false,
             Poll::Ready(Ok(n)) if n > 0 => {

@@ -131,10 +131,6 @@ impl Deadlines {
         self.paused = paused;
     }
 
-    pub(super) fn is_paused(&self) -> bool {
-        self.paused
-    }
-
     /// Whether the socket takes no more for now; `progress` says whether it took something, and
     /// `written` how many bytes in all.
     pub(super) fn written(&mut self, blocked: bool, progress: bool, written: u64, now: Instant) {

@@ -140,11 +140,6 @@ impl Core {
         self.is_open() && !paused && !self.input.undecoded && !self.input.ended
     }
 
-    /// Whether reading was paused and the handler has made room in its turn since.
-    pub(super) fn may_resume(&self) -> bool {
-        self.deadlines.is_paused() && !self.is_full()
-    }
-
     /// Whether enough was decoded ahead of the handler.
     ///
     /// While our Close waits for the peer's, reading goes on, and what is too much is thrown away with all

@@ -51,46 +51,65 @@ pub(crate) struct Opened<Io> {
 
 /// Drives until TCP is closed and the handler has returned. `ended` is called in between, when the
 /// connection is over.
-pub(crate) async fn drive<Io>(opened: Opened<Io>, ended: impl FnOnce()) -> Closed
+///
+/// What is held while the connection is open is the driver and little else: this is most of what an
+/// idle connection costs.
+pub(crate) fn drive<Io>(opened: Opened<Io>, ended: impl FnOnce()) -> impl Future<Output = Closed>
 where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
     let Opened { io, ws, head, input, link, handling } = opened;
-    let _end = EndWhenDropped(Arc::clone(&link));
+    let end = EndWhenDropped(Arc::clone(&link));
     let server = ws.role().is_server();
-    let mut driver = Driver {
-        io,
-        core: Some(Box::new(Core::new(ws, Arc::clone(&link), head, input))),
-        handling: Some(handling),
-    };
-    let (closed, gone) = poll_fn(|cx| driver.poll(cx)).await;
-    if server {
-        link.end(&closed);
+    let core = Some(Box::new(Core::new(ws, link, head, input)));
+    let mut driver = Driver { io, core, handling: Some(handling) };
+    async move {
+        let (closed, gone) = poll_fn(|cx| driver.poll(cx)).await;
+        if server {
+            end.0.end(&closed);
+        }
+        ended();
+        tell(&closed);
+        let rest = Rest { server, gone, closed, link: Arc::clone(&end.0) };
+        Box::pin(rest.run(driver)).await
     }
-    ended();
-    tell(&closed);
-    let Driver { mut io, handling, .. } = driver;
-    let rest = async {
-        if let Some(mut handling) = handling {
-            poll_fn(|cx| handling::poll(&mut handling, cx)).await.log();
-        }
-    };
-    // A handler that has something left to do keeps neither the socket nor the client waiting.
-    let lingering = async {
-        if !gone && closed.code != CloseCode::ABNORMAL {
-            if !server {
-                await_end(&mut io, link.limits.close_timeout).await;
+}
+
+/// What is left to do when a connection is over.
+struct Rest {
+    server: bool,
+    /// Whether the peer has gone without a word.
+    gone: bool,
+    closed: Closed,
+    link: Arc<Link>,
+}
+
+impl Rest {
+    async fn run<Io: AsyncRead + AsyncWrite + Unpin>(self, driver: Driver<Io>) -> Closed {
+        let Driver { mut io, handling, .. } = driver;
+        let Self { server, gone, closed, link } = self;
+        let handler = async {
+            if let Some(mut handling) = handling {
+                poll_fn(|cx| handling::poll(&mut handling, cx)).await.log();
             }
-            linger(&mut io, &link.limits).await;
-        }
-        drop(io);
-        // RFC 6455 §7.1.4: "When the underlying TCP connection is closed, it is said that _The
-        // WebSocket Connection is Closed_". A program that waits for it and exits then cuts nothing
-        // off; a handler is rather told at once.
-        link.end(&closed);
-    };
-    tokio::join!(rest, lingering);
-    closed
+        };
+        // A handler that has something left to do keeps neither the socket nor the client waiting.
+        let lingering = async {
+            if !gone && closed.code != CloseCode::ABNORMAL {
+                if !server {
+                    await_end(&mut io, link.limits.close_timeout).await;
+                }
+                linger(&mut io, &link.limits).await;
+            }
+            drop(io);
+            // RFC 6455 §7.1.4: "When the underlying TCP connection is closed, it is said that _The
+            // WebSocket Connection is Closed_". A program that waits for it and exits then cuts
+            // nothing off; a handler is rather told at once.
+            link.end(&closed);
+        };
+        tokio::join!(handler, lingering);
+        closed
+    }
 }
 
 /// RFC 6455 §7.1.1: "when a server is instructed to _Close the WebSocket Connection_ it SHOULD

@@ -29,7 +29,8 @@ use crate::WebSocket;
 /// The connection is driven beside the handler in the same task: while the handler awaits anything,
 /// Pings are answered, a Close is taken, and what other tasks send goes out. When the handler
 /// returns the connection closes: with 1000 after `Ok`, with 1011 after `Err` or a panic. A handler
-/// that blocks the thread holds up every connection of that thread: use `spawn_blocking`.
+/// that blocks the thread holds up every connection of that thread, and where that thread has
+/// tokio's I/O driver all of them: use `spawn_blocking`.
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
     /// Handles one connection.

@@ -17,6 +17,28 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! | to | see |
+//! |---|---|
+//! | listen, route, limit, shut down | [`Server`], [`Limits`], [`Report`] |
+//! | talk with one client | [`WebSocket`], [`Sender`], [`Message`] |
+//! | know how it ended | [`WebSocket::closed`], [`Closed`] |
+//! | reach all who are connected | [`Clients`], [`Client`] |
+//! | serve a stream of your own | [`Service`] |
+//! | be the client | `connect`, in the feature `client` |
+//!
+//! # How it is driven
+//! The [`Handler`] and the connection are polled in one task. While the handler awaits anything,
+//! Pings are answered, a Close is taken, what other tasks send goes out, and silence is asked
+//! about by Pings of our own. A wake-up is one turn: read once, let the handler work, write once.
+//! So a burst of messages costs two system calls, and there is nothing to flush.
+//!
+//! A client that is faster than the handler is paused, not buffered: 64 KiB or 256 messages are
+//! received ahead. A client that is slower than the handler makes [`WebSocket::send`] wait at
+//! 256 KiB. [`Limits`] has every bound with its default.
+//!
+//! The protocol is `ws-core`'s, the opening handshake `ws-handshake`'s; this crate has the
+//! sockets, the tasks and the clock.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

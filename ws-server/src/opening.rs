@@ -9,7 +9,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderValue, Method, Response, StatusCode, Version,
+    HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, Version,
     header::{
         CONNECTION, CONTENT_LENGTH, HOST, SEC_WEBSOCKET_EXTENSIONS, TRAILER, TRANSFER_ENCODING,
         UPGRADE,
@@ -165,8 +165,8 @@ fn accept(
     write_response_head(&response, &mut head);
     let (request, ()) = request.into_parts();
     let request = Request {
-        uri: request.uri,
-        headers: request.headers,
+        uri: own_uri(request.uri),
+        headers: own_headers(&request.headers),
         peer,
         subprotocol,
         extensions: agreed,
@@ -179,6 +179,24 @@ fn accept(
         handling: start(WebSocket::new(Arc::clone(&link))),
         link,
     }))
+}
+
+/// The headers without the buffer that they were read into, which is larger, and which they would
+/// keep as long as the connection lives.
+fn own_headers(read: &HeaderMap) -> HeaderMap {
+    let mut own = HeaderMap::with_capacity(read.len());
+    for (name, value) in read {
+        // It is as valid as it was.
+        if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+            own.append(name.clone(), value);
+        }
+    }
+    own
+}
+
+/// The same for the target.
+fn own_uri(read: Uri) -> Uri {
+    Uri::try_from(read.to_string()).unwrap_or(read)
 }
 
 /// What HTTP/1.1 asks of every request.

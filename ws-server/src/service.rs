@@ -160,7 +160,8 @@ where
             debug!("dropped in its opening handshake, for others or for the end of the server");
             return None;
         }
-        parts = opening::open(&mut io, &shared, id, peer) => parts?,
+        // In a box, so that an open connection does not keep the room that its handshake took.
+        parts = Box::pin(opening::open(&mut io, &shared, id, peer)) => parts?,
     };
     let opening::Parts { ws, head, link, handling } = parts;
     let entry = shared.clients.enter(&link);

@@ -2,6 +2,17 @@
 //!
 //! Whatever is not exactly that, or not valid, is left to the general way.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::arithmetic_side_effects
+    )
+)]
+
 use bytes::{Buf, BytesMut};
 
 use super::{Connection, Life};
@@ -52,7 +63,7 @@ impl Connection {
             WHOLE_TEXT if utf8::is_valid(&payload) => Message::Text(Text::checked(payload)),
             _ => return None,
         };
-        input.advance(if masked { 6 } else { 2 } + len);
+        input.advance(if masked { 6_usize } else { 2 }.saturating_add(len));
         Some(message)
     }
 

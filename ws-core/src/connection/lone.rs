@@ -20,7 +20,7 @@ use bytes::{Buf, BytesMut};
 
 use super::{
     Connection,
-    quick::{WHOLE_BINARY, WHOLE_TEXT},
+    quick::{Small, WHOLE_BINARY, WHOLE_TEXT},
 };
 use crate::{
     Event, Message, MessageKind, Payload, SendError, WORK_PER_CALL,
@@ -34,11 +34,12 @@ impl Connection {
     /// The next event. A small message takes the shortest way.
     #[inline(never)]
     pub(super) fn poll_lone(&mut self, input: &mut BytesMut) -> Option<Event> {
-        let Some(small) = self.small_at_hand(input) else {
+        let Some(Small { first, bytes, len, start }) = self.small_at_hand(input) else {
             return self.poll_any_event(input);
         };
-        let rsv = Rsv::from_octet(small.first);
-        let kind = match small.first ^ rsv.octet() {
+        let end = start.saturating_add(len);
+        let rsv = Rsv::from_octet(first);
+        let kind = match first ^ rsv.octet() {
             WHOLE_BINARY => MessageKind::Binary,
             WHOLE_TEXT => MessageKind::Text,
             _ => return self.poll_any_event(input),
@@ -51,17 +52,17 @@ impl Connection {
             bits if bits == layer.claim.bits() => Mark::Marked,
             _ => return self.poll_any_event(input),
         };
-        let unit = MessageInfo::new(kind, Some(small.len as u64), Compression::Auto);
+        let unit = MessageInfo::new(kind, Some(len as u64), Compression::Auto);
         if let Err(error) = layer.begin_decode(&unit, mark) {
             return self.tell(Err(receive::begin_fault(error)));
         }
-        let mut feed = small.bytes.get(..small.len).unwrap_or_default();
+        let mut feed = bytes.get(..len).unwrap_or_default();
         if !layer.decode.is_active() {
             if kind == MessageKind::Text && !utf8::is_valid(feed) {
                 return self.tell(Err(Fault::InvalidUtf8));
             }
-            input.advance(small.end());
-            let payload = Payload::small(small.bytes, small.len);
+            input.advance(end);
+            let payload = Payload::small(bytes, len);
             return Some(Event::Message(message(kind, payload)));
         }
         let limit = self.config.max_message;
@@ -72,7 +73,7 @@ impl Connection {
             && out.len() <= limit
             && (kind == MessageKind::Binary || utf8::is_valid(out))
         {
-            input.advance(small.end());
+            input.advance(end);
             // Two ways out, so that a small payload is made where the event will be.
             if let Some(payload) = take_small(out) {
                 keep_small(out);

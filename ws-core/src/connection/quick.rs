@@ -66,14 +66,6 @@ pub(super) struct Small {
     pub(super) start: usize,
 }
 
-impl Small {
-    /// Where the frame ends.
-    #[inline(always)]
-    pub(super) fn end(&self) -> usize {
-        self.start.saturating_add(self.len)
-    }
-}
-
 impl Connection {
     /// A small frame, not empty, that is masked as it has to be and begins between messages.
     #[inline(always)]
@@ -114,7 +106,7 @@ impl Connection {
             WHOLE_TEXT if utf8::is_valid(&payload) => Message::Text(Text::checked(payload)),
             _ => return None,
         };
-        input.advance(small.end());
+        input.advance(small.start.saturating_add(small.len));
         Some(message)
     }
 

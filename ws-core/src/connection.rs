@@ -1,6 +1,7 @@
 //! The protocol and nothing else: bytes in, events out; messages in, bytes out.
 
 mod closing;
+mod lone;
 mod quick;
 
 use alloc::boxed::Box;
@@ -11,11 +12,13 @@ use crate::{
     CloseCode, Closed, Config, Event, FrameObserver, Message, MessageKind, Opcode, Outgoing,
     Output, Payload, Role, SendError, Unfinished,
     extension::{ChainError, Compression, Direction, Extensions},
+    fault::Fault,
     frame::MAX_CONTROL_PAYLOAD,
     observer::Observer,
     receive::{self, Received, Receiver},
     send::{self, Last, Sender},
 };
+use quick::Quick;
 
 /// While less than this is unwritten, every Ping is answered. Beyond, one Pong at a time is: it
 /// waits for the frame that is being written, and while it waits another one at most is owed.
@@ -72,8 +75,7 @@ pub struct Connection {
     owed: Option<Box<Payload>>,
     observer: Option<Observer>,
     input_ended: bool,
-    /// Whether small messages may go the shortest way.
-    quick: bool,
+    quick: Quick,
 }
 
 /// How far the connection has come.
@@ -93,7 +95,7 @@ impl Connection {
     /// A connection whose opening handshake agreed on `extensions`.
     pub fn new(role: Role, config: Config, extensions: Extensions) -> Self {
         Self {
-            quick: quick::is_possible(&config, &extensions),
+            quick: Quick::new(&config, &extensions),
             role,
             config,
             stack: extensions,
@@ -118,7 +120,14 @@ impl Connection {
     pub fn poll_event(&mut self, input: &mut BytesMut) -> Option<Event> {
         match self.take_small(input) {
             Some(message) => Some(Event::Message(message)),
-            None => self.poll_any_event(input),
+            None => self.poll_other(input),
+        }
+    }
+
+    fn poll_other(&mut self, input: &mut BytesMut) -> Option<Event> {
+        match self.quick {
+            Quick::Lone => self.poll_lone(input),
+            Quick::Plain | Quick::Never => self.poll_any_event(input),
         }
     }
 
@@ -134,13 +143,13 @@ impl Connection {
             }
             Life::Closing(_) | Life::Ending(_) => return Some(self.end()),
         }
-        let mut cx = receive::Context {
-            server: self.role.is_server(),
-            config: &self.config,
-            stack: &mut self.stack,
-            observer: &mut self.observer,
-        };
-        match self.receiver.poll(input, &mut cx) {
+        let received = self.with_receiver(|receiver, cx| receiver.poll(input, cx));
+        self.tell(received)
+    }
+
+    /// Tells what was received, and does what it asks for.
+    fn tell(&mut self, received: Result<Received, Fault>) -> Option<Event> {
+        match received {
             Ok(Received::Event(event)) => Some(event),
             Ok(Received::Yield) => Some(Event::Yield),
             Ok(Received::Ping(payload)) => {
@@ -228,7 +237,7 @@ impl Connection {
         compression: Compression,
     ) -> Result<(), SendError> {
         let message = message.into();
-        if self.send_small(&message)? {
+        if self.send_small(&message, compression)? {
             return Ok(());
         }
         self.encoded(|sender, cx| sender.message(message, compression, cx))
@@ -245,18 +254,25 @@ impl Connection {
         message: &Message,
         compression: Compression,
     ) -> Result<(), SendError> {
-        if self.send_small(message)? {
+        if self.send_small(message, compression)? {
             return Ok(());
         }
         self.encoded(|sender, cx| sender.message(message.clone(), compression, cx))
     }
 
-    /// Queues a message that is copied and that no extension is to see. Whether it was one.
+    /// Queues a message that is copied. Whether it was one.
     #[inline]
-    fn send_small(&mut self, message: &Message) -> Result<bool, SendError> {
+    fn send_small(
+        &mut self,
+        message: &Message,
+        compression: Compression,
+    ) -> Result<bool, SendError> {
         self.check_can_send()?;
         if self.sender.is_streaming() {
             return Err(SendError::MessageInProgress);
+        }
+        if self.quick == Quick::Lone {
+            return self.send_lone(message, compression);
         }
         Ok(self.put_small(message) || self.with_sender(|_, cx| cx.push_small(message)))
     }
@@ -374,7 +390,7 @@ impl Connection {
     /// are queued. Costs nothing while there is none.
     pub fn observe_frames(&mut self, observer: impl FrameObserver + 'static) {
         self.observer = Some(Box::new(observer));
-        self.quick = false;
+        self.quick = Quick::Never;
     }
 
     // Looks
@@ -468,6 +484,20 @@ impl Connection {
         self.check_can_send()?;
         self.sender.check_chunk(&data, last)?;
         self.encoded(|sender, cx| sender.chunk(data, last, cx))
+    }
+
+    #[inline]
+    fn with_receiver<T>(
+        &mut self,
+        act: impl FnOnce(&mut Receiver, &mut receive::Context<'_>) -> T,
+    ) -> T {
+        let mut cx = receive::Context {
+            server: self.role.is_server(),
+            config: &self.config,
+            stack: &mut self.stack,
+            observer: &mut self.observer,
+        };
+        act(&mut self.receiver, &mut cx)
     }
 
     #[inline]

@@ -37,8 +37,9 @@ pub(crate) fn copy_masked(target: &mut [u8], source: &[u8], key: [u8; 4], offset
 
 /// The key twice, beginning with the octet that is due at `offset`.
 fn repeat(key: [u8; 4], offset: u64) -> [u8; 8] {
-    let [a, b, c, d] = u32::from_le_bytes(key).rotate_right(8 * (offset & 3) as u32).to_le_bytes();
-    [a, b, c, d, a, b, c, d]
+    let once = u32::from_le_bytes(key).rotate_right(8 * (offset & 3) as u32);
+    // Put together from octets it would take the compiler three times as many instructions.
+    (u64::from(once) << 32 | u64::from(once)).to_le_bytes()
 }
 
 #[cfg(test)]

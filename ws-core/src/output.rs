@@ -176,6 +176,20 @@ impl Output {
         self.len += 2 + len;
     }
 
+    /// Appends an unmasked frame if its payload is at most 125 bytes. Whether it was.
+    #[inline]
+    pub(crate) fn push_short(&mut self, first: u8, payload: &[u8]) -> bool {
+        if payload.len() > 125 {
+            return false;
+        }
+        let len = 2 + payload.len();
+        self.reserve_tail(len);
+        self.tail.bytes.extend_from_slice(&[first, payload.len() as u8]);
+        self.tail.bytes.extend_from_slice(payload);
+        self.len += len;
+        true
+    }
+
     /// Inserts a control frame in front of all data but the frame that is being written.
     pub(crate) fn push_ahead(
         &mut self,

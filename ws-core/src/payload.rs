@@ -46,8 +46,13 @@ impl Payload {
     /// An inline payload of the first `len` bytes of `data`, unmasked, if they are few enough.
     #[inline]
     pub(crate) fn inline(data: &[u8], len: usize, mask: Option<[u8; 4]>) -> Option<Self> {
-        let bytes = Self::unmask(data, len, mask)?;
-        Some(Self(Repr::Inline { len: len as u32, bytes: Inline(bytes) }))
+        Some(Self::small(Self::unmask(data, len, mask)?, len))
+    }
+
+    /// An inline payload of the first `len` of `bytes`.
+    #[inline]
+    pub(crate) fn small(bytes: [u8; INLINE], len: usize) -> Self {
+        Self(Repr::Inline { len: len as u32, bytes: Inline(bytes) })
     }
 
     /// The first `len` bytes of `data`, unmasked, if they are few enough. What lies behind them in

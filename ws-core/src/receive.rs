@@ -29,7 +29,9 @@ use crate::{
     observer::{FrameDirection, ObservedFrame, Observer},
 };
 use incoming::Incoming;
+pub(crate) use incoming::{message, take_decoded, take_small};
 use plain::{take_payload, unmask_piece};
+pub(crate) use transformed::begin_fault;
 
 /// The receiving half.
 #[derive(Debug, Default)]

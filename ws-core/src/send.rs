@@ -12,10 +12,11 @@ use crate::{
     output::{Output, PASS_THROUGH_FROM},
     utf8::Utf8Validator,
 };
+pub(crate) use encoding::{Begun, FRAME};
 use encoding::{Encoding, Step};
 
 /// Encoding pauses while so much is waiting to be written.
-const AHEAD: usize = 64 * 1024;
+pub(crate) const AHEAD: usize = 64 * 1024;
 
 /// The sending half.
 #[derive(Debug, Default)]
@@ -155,12 +156,29 @@ impl Sender {
             cx.push_plain(message.kind().into(), message.into_payload(), Last::Yes);
             return Ok(());
         }
-        if self.encoding.is_some() || !self.queue.is_empty() || cx.output.len() >= AHEAD {
+        if !self.is_idle() || cx.output.len() >= AHEAD {
             self.queue.push_back(Queued::Message(message, compression));
             return self.advance(cx);
         }
         let mut work = WORK_PER_CALL;
         self.encoding = Encoding::whole(message, compression, &mut work, cx)?;
+        if self.encoding.is_some() { self.work(work, cx) } else { Ok(()) }
+    }
+
+    /// Goes on with a small message, where the only extension was called once: `taken` bytes of it
+    /// were taken, and what came of them is in the stack's buffer.
+    #[cold]
+    pub(crate) fn encode_small_on(
+        &mut self,
+        message: Message,
+        begun: Begun,
+        taken: usize,
+        complete: bool,
+        work: usize,
+        cx: &mut Context<'_>,
+    ) -> Result<(), ChainError> {
+        let gathered = cx.stack.take_spare();
+        self.encoding = Encoding::push_whole(message, begun, taken, gathered, complete, cx);
         if self.encoding.is_some() { self.work(work, cx) } else { Ok(()) }
     }
 
@@ -247,6 +265,12 @@ impl Sender {
     /// Whether the caller is sending a message in pieces.
     pub(crate) fn is_streaming(&self) -> bool {
         self.streamed.is_some()
+    }
+
+    /// Whether no message is being encoded, and none waits.
+    #[inline]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.encoding.is_none() && self.queue.is_empty()
     }
 
     /// Whether there is something left to encode.

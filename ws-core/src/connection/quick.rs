@@ -1,6 +1,17 @@
-//! The common case by the shortest way: small messages that no extension sees, in one frame.
+//! The common case by the shortest way: small messages that no extension sees, in one frame. Those
+//! that one extension sees are next door, in `lone`.
 //!
 //! Whatever is not exactly that, or not valid, is left to the general way.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::arithmetic_side_effects
+    )
+)]
 
 use bytes::{Buf, BytesMut};
 
@@ -8,27 +19,59 @@ use super::{Connection, Life};
 use crate::{Config, Message, Opcode, Payload, Receive, Text, extension::Extensions, utf8};
 
 /// The first octet of a whole message.
-const WHOLE_TEXT: u8 = 0x80 | Opcode::Text.number();
-const WHOLE_BINARY: u8 = 0x80 | Opcode::Binary.number();
+pub(super) const WHOLE_TEXT: u8 = 0x80 | Opcode::Text.number();
+pub(super) const WHOLE_BINARY: u8 = 0x80 | Opcode::Binary.number();
 /// Bit and length in the second octet.
 const MASKED: u8 = 0x80;
 const LENGTH: u8 = 0x7f;
 
-/// Whether a connection of this configuration has such messages at all. None of its limits may be
-/// so low that they would have to be looked at.
-pub(super) fn is_possible(config: &Config, stack: &Extensions) -> bool {
-    stack.is_empty()
-        && config.receive == Receive::Messages
-        && config.max_fragments > 0
-        && config.max_frame.min(config.max_message).min(config.max_sent_frame) >= Payload::INLINE
+/// Which small messages may go the shortest way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Quick {
+    /// None: something has to be looked at for each of them.
+    Never,
+    /// All: there is no extension.
+    Plain,
+    /// All, through the only extension, which works on messages.
+    Lone,
+}
+
+impl Quick {
+    /// What holds for a connection of this configuration. None of its limits may be so low that
+    /// they would have to be looked at.
+    pub(super) fn new(config: &Config, stack: &Extensions) -> Self {
+        let limits = config.max_frame.min(config.max_message).min(config.max_sent_frame);
+        if config.receive != Receive::Messages
+            || config.max_fragments == 0
+            || limits < Payload::INLINE
+        {
+            Self::Never
+        } else if stack.is_empty() {
+            Self::Plain
+        } else if stack.has_lone() {
+            Self::Lone
+        } else {
+            Self::Never
+        }
+    }
+}
+
+/// A small frame that lies in the input.
+pub(super) struct Small {
+    pub(super) first: u8,
+    /// The payload at the front, unmasked.
+    pub(super) bytes: [u8; Payload::INLINE],
+    pub(super) len: usize,
+    /// Where the payload starts.
+    pub(super) start: usize,
 }
 
 impl Connection {
-    /// A small message that lies in the input.
-    #[inline]
-    pub(super) fn take_small(&mut self, input: &mut BytesMut) -> Option<Message> {
+    /// A small frame, not empty, that is masked as it has to be and begins between messages.
+    #[inline(always)]
+    pub(super) fn small_at_hand(&self, input: &BytesMut) -> Option<Small> {
         let open = matches!(self.life, Life::Open | Life::CloseSent);
-        if !self.quick || !open || !self.receiver.is_between_messages() {
+        if !open || !self.receiver.is_between_messages() {
             return None;
         }
         let (&[first, second], rest) = input.split_first_chunk()?;
@@ -37,29 +80,40 @@ impl Connection {
         if masked != self.role.is_server() || len == 0 || len > Payload::INLINE {
             return None;
         }
-        let (key, rest) = if masked {
+        let (key, rest, start) = if masked {
             let (key, rest) = rest.split_first_chunk()?;
-            (Some(*key), rest)
+            (Some(*key), rest, 6_usize)
         } else {
-            (None, rest)
+            (None, rest, 2)
         };
         if rest.len() < len {
             return None;
         }
-        let payload = Payload::inline(rest, len, key)?;
-        let message = match first {
+        let bytes = Payload::unmask(rest, len, key)?;
+        Some(Small { first, bytes, len, start })
+    }
+
+    /// A small message that lies in the input.
+    #[inline]
+    pub(super) fn take_small(&mut self, input: &mut BytesMut) -> Option<Message> {
+        if self.quick != Quick::Plain {
+            return None;
+        }
+        let small = self.small_at_hand(input)?;
+        let payload = Payload::small(small.bytes, small.len);
+        let message = match small.first {
             WHOLE_BINARY => Message::Binary(payload),
             WHOLE_TEXT if utf8::is_valid(&payload) => Message::Text(Text::checked(payload)),
             _ => return None,
         };
-        input.advance(if masked { 6 } else { 2 } + len);
+        input.advance(small.start.saturating_add(small.len));
         Some(message)
     }
 
     /// Queues a small message of a server. Whether it was one.
     #[inline]
     pub(super) fn put_small(&mut self, message: &Message) -> bool {
-        if !self.quick || !self.role.is_server() {
+        if self.quick != Quick::Plain || !self.role.is_server() {
             return false;
         }
         let (first, payload) = match message {

@@ -58,7 +58,7 @@ impl Stage {
 }
 
 /// Empties a buffer, and keeps it if it is small.
-#[inline]
+#[inline(always)]
 pub(crate) fn keep_small(buffer: &mut Vec<u8>) {
     if buffer.capacity() > KEPT {
         *buffer = Vec::new();
@@ -188,7 +188,7 @@ impl Layer {
     }
 
     /// Calls the extension once, and holds it to what it says.
-    #[inline]
+    #[inline(always)]
     fn call(
         &mut self,
         direction: Direction,
@@ -223,7 +223,7 @@ impl Layer {
     }
 
     /// Calls the extension once where nothing is gathered before it. Whether the unit is complete.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pass(
         &mut self,
         direction: Direction,

@@ -128,6 +128,11 @@ impl Extensions {
         }
     }
 
+    /// Whether there is one extension alone, and it works on messages.
+    pub(crate) fn has_lone(&self) -> bool {
+        self.0.as_ref().is_some_and(|stack| stack.layers.len() == 1 && stack.of_messages == 1)
+    }
+
     /// The only extension, if there is one alone and it works on messages, and an empty buffer for
     /// what comes out of it.
     #[inline]

@@ -19,8 +19,8 @@ use super::{
     plain::take_payload, transformed,
 };
 use crate::{
-    Event, Message, MessageKind, Opcode, Payload, Text, UNLIMITED, WORK_PER_CALL,
-    extension::{Compression, Direction, Mark, MessageInfo, Rsv, keep_small},
+    Event, Message, MessageKind, Opcode, Text, WORK_PER_CALL,
+    extension::{ChainError, Compression, Direction, Mark, MessageInfo, Rsv, keep_small},
     fault::Fault,
     frame::{self, FrameHeader},
     mask::apply_mask,
@@ -70,25 +70,17 @@ impl Receiver {
         };
         let kind = kind(header);
         let unit = MessageInfo::new(kind, Some(header.len), Compression::Auto);
-        layer
-            .begin_decode(&unit, mark)
-            .map_err(|error| transformed::message_fault(error, UNLIMITED))?;
+        layer.begin_decode(&unit, mark).map_err(transformed::begin_fault)?;
         if !layer.decode.is_active() {
             return Ok(received(take_plain(input, header, start, size, cx)?));
         }
-        let end = start.saturating_add(size);
-        // A small payload is unmasked on the way to the extension, and not in the input.
-        let small = Payload::unmask(input.get(start..).unwrap_or_default(), size, header.mask);
-        let mut feed = match &small {
-            Some(bytes) => bytes.get(..size).unwrap_or_default(),
-            None => unmask(input.get_mut(start..end).unwrap_or_default(), header, 0),
-        };
+        input.advance(start);
+        let mut feed = unmask(input.get_mut(..size).unwrap_or_default(), header);
         let room = limit.saturating_add(1);
         let decoded = layer.pass(Direction::Decode, &mut feed, true, out, room, &mut work);
         let left = feed.len();
-        input.advance(end.saturating_sub(left));
-        if left == 0
-            && matches!(decoded, Ok(true))
+        input.advance(size.saturating_sub(left));
+        if matches!(decoded, Ok(true))
             && out.len() <= limit
             && (kind == MessageKind::Binary || utf8::is_valid(out))
         {
@@ -98,11 +90,7 @@ impl Receiver {
             cx.observe(header, data_len);
             return Ok(received(incoming::message(kind, payload)));
         }
-        let mut piece = input.split_to(left);
-        if small.is_some() {
-            // What is left of it stayed masked.
-            unmask(&mut piece, header, size.saturating_sub(left));
-        }
+        let piece = input.split_to(left);
         let out = core::mem::take(out);
         let decoded = decoded.map_err(|error| transformed::message_fault(error, limit));
         self.decode_on(header, piece, out, Between::default(), decoded, cx)?;
@@ -131,7 +119,7 @@ impl Receiver {
             return Ok(received(take_plain(input, header, start, size, cx)?));
         }
         input.advance(start);
-        let mut feed = unmask(input.get_mut(..size).unwrap_or_default(), header, 0);
+        let mut feed = unmask(input.get_mut(..size).unwrap_or_default(), header);
         let mut out = cx.stack.take_spare();
         let mut between = Between::default();
         let decoded = transformed::decode_whole(&mut feed, &mut out, &mut between, &mut work, cx);
@@ -149,6 +137,27 @@ impl Receiver {
         }
         let piece = input.split_to(left);
         self.decode_on(header, piece, out, between, decoded, cx)?;
+        self.read(input, work, cx)
+    }
+
+    /// Goes on with a small message that lies in the input as it came, where the only extension was
+    /// called once: `left` was not taken, unmasked, and `out` was decoded.
+    #[cold]
+    pub(crate) fn decode_small_on(
+        &mut self,
+        input: &mut BytesMut,
+        left: &[u8],
+        out: Vec<u8>,
+        decoded: Result<bool, ChainError>,
+        work: usize,
+        cx: &mut Context<'_>,
+    ) -> Result<Received, Fault> {
+        if let Some((header, start, size)) = self.frame_at_hand(input, cx.stack.claimed(), cx) {
+            input.advance(start.saturating_add(size));
+            let limit = cx.config.max_message;
+            let decoded = decoded.map_err(|error| transformed::message_fault(error, limit));
+            self.decode_on(header, left.into(), out, Between::default(), decoded, cx)?;
+        }
         self.read(input, work, cx)
     }
 
@@ -236,10 +245,10 @@ fn take_plain(
     }
 }
 
-/// Unmasks, in place, what lies `offset` bytes behind the start of a payload.
-fn unmask(data: &mut [u8], header: FrameHeader, offset: usize) -> &[u8] {
+/// Unmasks a payload in place.
+fn unmask(data: &mut [u8], header: FrameHeader) -> &[u8] {
     if let Some(key) = header.mask {
-        apply_mask(data, key, offset as u64);
+        apply_mask(data, key, 0);
     }
     data
 }

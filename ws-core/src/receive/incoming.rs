@@ -113,7 +113,7 @@ impl Incoming {
 }
 
 /// A message that was checked before.
-pub(super) fn message(kind: MessageKind, payload: Payload) -> Message {
+pub(crate) fn message(kind: MessageKind, payload: Payload) -> Message {
     match kind {
         MessageKind::Text => Message::Text(Text::checked(payload)),
         MessageKind::Binary => Message::Binary(payload),
@@ -124,16 +124,20 @@ pub(super) fn message(kind: MessageKind, payload: Payload) -> Message {
 ///
 /// Never inlined: so a small payload is made where the event will be, and not moved there.
 #[inline(never)]
-pub(super) fn take_decoded(buffer: &mut Vec<u8>) -> Payload {
+pub(crate) fn take_decoded(buffer: &mut Vec<u8>) -> Payload {
+    take_small(buffer).unwrap_or_else(|| take_large(buffer))
+}
+
+/// The same, if it fits into the value itself. The buffer means nothing afterwards.
+#[inline(always)]
+pub(crate) fn take_small(buffer: &mut Vec<u8>) -> Option<Payload> {
     let len = buffer.len();
-    if len <= Payload::INLINE {
-        // For a copy of constant length.
-        buffer.extend_from_slice(&[0; Payload::INLINE]);
-        if let Some(payload) = Payload::inline(buffer, len, None) {
-            return payload;
-        }
+    if len > Payload::INLINE {
+        return None;
     }
-    take_large(buffer)
+    // For a copy of constant length.
+    buffer.extend_from_slice(&[0; Payload::INLINE]);
+    Some(Payload::small(*buffer.first_chunk()?, len))
 }
 
 fn take_large(buffer: &mut Vec<u8>) -> Payload {

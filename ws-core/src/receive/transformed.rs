@@ -257,6 +257,12 @@ impl<'a> Run<'a> {
     }
 }
 
+/// The fault of an extension that failed when a unit began.
+#[cold]
+pub(crate) fn begin_fault(error: ChainError) -> Fault {
+    message_fault(error, UNLIMITED)
+}
+
 pub(super) fn message_fault(error: ChainError, limit: usize) -> Fault {
     match error {
         ChainError::Extension(failure) => {

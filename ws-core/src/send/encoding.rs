@@ -15,11 +15,11 @@ use crate::{
 };
 
 /// A message of unknown encoded length leaves in frames of this size.
-const FRAME: usize = 64 * 1024;
+pub(crate) const FRAME: usize = 64 * 1024;
 
 /// What the extensions of message scope said when the message began.
 #[derive(Clone, Copy, Debug)]
-struct Begun {
+pub(crate) struct Begun {
     info: MessageInfo,
     /// Their bits for the first frame, and for every frame.
     first_bits: Rsv,
@@ -89,13 +89,25 @@ impl Begun {
     fn ask(&mut self, layer: &mut Layer, len: Option<u64>) -> Result<(), ChainError> {
         let marks = self.bits();
         if layer.begin_encode(&MessageInfo { len, marks, ..self.info })? == Mark::Marked {
-            match layer.claim {
-                RsvClaim::None => {}
-                RsvClaim::FirstFrame(bits) => self.first_bits = self.first_bits | bits,
-                RsvClaim::EveryFrame(bits) => self.every_bits = self.every_bits | bits,
-            }
+            self.mark(layer.claim);
         }
         Ok(())
+    }
+
+    /// What one extension said, which marked the message with the bits of `claim`.
+    pub(crate) fn alone(unit: &MessageInfo, claim: RsvClaim) -> Self {
+        let mut begun = Self::new(unit.kind, unit.len, unit.compression);
+        begun.mark(claim);
+        begun
+    }
+
+    #[inline]
+    fn mark(&mut self, claim: RsvClaim) {
+        match claim {
+            RsvClaim::None => {}
+            RsvClaim::FirstFrame(bits) => self.first_bits = self.first_bits | bits,
+            RsvClaim::EveryFrame(bits) => self.every_bits = self.every_bits | bits,
+        }
     }
 }
 
@@ -176,7 +188,7 @@ impl Encoding {
     }
 
     /// Queues the only frame of a message, or says what is left to do.
-    fn push_whole(
+    pub(super) fn push_whole(
         message: Message,
         begun: Begun,
         taken: usize,

@@ -76,7 +76,7 @@ async fn handler_sees_the_facts_of_the_request() {
             tell.send((
                 request.path().to_owned(),
                 request.query().map(str::to_owned),
-                request.header("x-mine").map(|value| value.as_bytes().to_vec()),
+                request.header("x-mine").map(str::to_owned),
                 request.peer(),
                 request.subprotocol().map(str::to_owned),
                 request.extensions().map(str::to_owned),
@@ -106,12 +106,37 @@ async fn handler_sees_the_facts_of_the_request() {
         (
             "/a%20b".to_owned(),
             Some("c=d".to_owned()),
-            Some("\u{e9}".as_bytes().to_vec()),
+            Some("\u{e9}".to_owned()),
             peer,
             Some("chat.v2".to_owned()),
             extensions,
         )
     );
+}
+
+#[tokio::test]
+async fn headers_are_all_there_in_their_order_and_as_octets() {
+    let service = with_echo(Server::new()).service().unwrap();
+    let (mut client, _end) = connect(&service, Peer::Other);
+    let more = "X-Mine: a: b \r\nx-mine:\r\nX-Other: \t1\r\nX-MINE: c\r\n";
+    let request = upgrade("/echo?", more).replacen("\r\n\r\n", "\r\nX-Octets: ", 1);
+    client.write_all(request.as_bytes()).await.unwrap();
+    client.write_all(b"\xff\r\n\r\n").await.unwrap();
+    read_head(&mut client).await;
+    let [client] = &service.clients().list()[..] else { panic!("one client") };
+    let request = client.request();
+    assert_eq!((request.path(), request.query()), ("/echo", Some("")));
+    assert_eq!(request.header("X-mINE"), Some("a: b"));
+    let mine: Vec<_> = request.header_all("X-Mine").collect();
+    assert_eq!(mine, [&b"a: b"[..], b"", b"c"]);
+    assert_eq!(request.header("x-octets"), None, "is no text");
+    assert_eq!(request.header_all("x-octets").next(), Some(&b"\xff"[..]));
+    assert_eq!((request.header("x-min"), request.header("")), (None, None));
+    let names: Vec<_> = request.headers().map(|(name, _)| name).collect();
+    assert_eq!(names.len(), 10, "{names:?}");
+    assert!(request.headers().any(|header| header == ("host", b"server.example")));
+    let shown = format!("{request:?}");
+    assert!(shown.contains("/echo") && !shown.contains("server.example"), "{shown}");
 }
 
 #[tokio::test]

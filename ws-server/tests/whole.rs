@@ -152,35 +152,6 @@ async fn connection_without_agreement_has_neither_subprotocol_nor_extension() {
     assert_eq!((client.request().subprotocol(), client.request().extensions()), (None, None));
 }
 
-// R6455-7.3-a, DESIGN: each sees 1001, and the counts are right.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r6455_7_3_a_thousand_connections_are_drained_with_1001() {
-    let mut limits = Limits::default();
-    limits.max_per_ip = 2000;
-    let server = with_echo(bind().await).limits(limits);
-    let clients = server.clients();
-    let running = run(server);
-    let mut open_ones = Vec::new();
-    for _ in 0..1000 {
-        open_ones.push(open(running.address).await);
-    }
-    assert!(eventually(|| clients.count() == 1000).await);
-    let mut pending = TcpStream::connect(running.address).await.unwrap();
-    running.shutdown.send(()).unwrap();
-    for client in &mut open_ones {
-        let close = frame(0x88, b"\x03\xe9server shuts down");
-        assert_eq!(read_exactly(client, close.len()).await, close);
-        client.write_all(&masked(0x88, b"\x03\xe9")).await.unwrap();
-    }
-    // Those in their handshake get nothing, and nobody else gets in.
-    assert_eq!(read_all(&mut pending).await, "");
-    assert!(TcpStream::connect(running.address).await.is_err());
-    drop(open_ones);
-    let report = running.report.await.unwrap().unwrap();
-    assert_eq!((report.closed, report.aborted), (1000, 0));
-    assert_eq!(clients.count(), 0);
-}
-
 #[tokio::test(start_paused = true)]
 async fn clients_and_handlers_that_do_not_end_are_aborted_in_time() {
     let server = with_echo(bind().await).route("/stubborn", |mut ws: WebSocket| async move {

@@ -31,7 +31,7 @@ use self::{
 };
 use crate::{
     ClientId, ConfigError, Limits, Peer, Request, WebSocket,
-    complaints::Shown,
+    complaints::{Complaints, Shown},
     driver::{Opened, drive},
     link::Link,
 };
@@ -360,7 +360,8 @@ impl Prepared {
         };
         tokio::spawn(
             async move {
-                drive(opened, || ()).await;
+                // Every one is told: who connects decides how often.
+                drive(opened, |closed| Complaints::default().tell(closed)).await;
             }
             .instrument(span),
         );

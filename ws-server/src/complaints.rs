@@ -7,6 +7,8 @@ use std::{
 };
 
 use tokio::time::Instant;
+use tracing::{debug, info};
+use ws_core::Closed;
 
 /// Lines in a [`WINDOW`].
 const LINES: u32 = 10;
@@ -39,6 +41,19 @@ impl Complaints {
         } else {
             state.left_out += 1;
             None
+        }
+    }
+
+    /// Logs how a connection ended.
+    pub(crate) fn tell(&self, closed: &Closed) {
+        let code = closed.code.get();
+        match &closed.fault {
+            Some(fault) => {
+                if let Some(left_out) = self.admit() {
+                    info!(code, %fault, left_out, "the connection failed");
+                }
+            }
+            None => debug!(code, by = ?closed.by, "the connection closed"),
         }
     }
 }

@@ -10,7 +10,6 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
 };
 
 use bytes::BytesMut;
@@ -32,7 +31,7 @@ use self::{
 };
 use crate::{
     ClientId, ConfigError, Limits, Peer, Request, WebSocket,
-    complaints::Shown,
+    complaints::{Complaints, Shown},
     driver::{Opened, drive},
     link::Link,
 };
@@ -320,16 +319,9 @@ impl Prepared {
         let Connected { extensions, subprotocol, responses, missing, report, .. } = connected;
 
         let responses: Vec<String> = responses.iter().map(ToString::to_string).collect();
-        let agreed = (!responses.is_empty()).then(|| Box::from(responses.join(", ")));
-        let (request, ()) = self.handshake.request().clone().into_parts();
-        let request = Request {
-            uri: request.uri,
-            headers: request.headers,
-            peer,
-            subprotocol,
-            extensions: agreed,
-            since: Instant::now(),
-        };
+        let agreed = (!responses.is_empty()).then(|| responses.join(", "));
+        let request = self.handshake.request();
+        let request = Request::new(request, peer, agreed.as_deref(), subprotocol.as_deref());
         let id = next_id();
         let span = info_span!(
             "client", %id, %peer, path = request.path(),
@@ -368,7 +360,8 @@ impl Prepared {
         };
         tokio::spawn(
             async move {
-                drive(opened, || ()).await;
+                // Every one is told: who connects decides how often.
+                drive(opened, |closed| Complaints::default().tell(closed)).await;
             }
             .instrument(span),
         );

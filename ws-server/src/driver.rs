@@ -27,7 +27,6 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tokio_util::io::poll_read_buf;
-use tracing::{debug, info};
 use ws_core::{CloseCode, Closed, ClosedBy, Connection};
 
 use self::core::Core;
@@ -54,7 +53,10 @@ pub(crate) struct Opened<Io> {
 ///
 /// What is held while the connection is open is the driver and little else: this is most of what an
 /// idle connection costs.
-pub(crate) fn drive<Io>(opened: Opened<Io>, ended: impl FnOnce()) -> impl Future<Output = Closed>
+pub(crate) fn drive<Io>(
+    opened: Opened<Io>,
+    ended: impl FnOnce(&Closed),
+) -> impl Future<Output = Closed>
 where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
@@ -68,8 +70,7 @@ where
         if server {
             end.0.end(&closed);
         }
-        ended();
-        tell(&closed);
+        ended(&closed);
         let rest = Rest { server, gone, closed, link: Arc::clone(&end.0) };
         Box::pin(rest.run(driver)).await
     }
@@ -119,13 +120,6 @@ async fn await_end<Io: AsyncRead + Unpin>(io: &mut Io, limit: Duration) {
     let mut nowhere = tokio::io::sink();
     // However it ends, what follows is the same.
     timeout(limit, tokio::io::copy(io, &mut nowhere)).await.ok();
-}
-
-fn tell(closed: &Closed) {
-    match &closed.fault {
-        Some(fault) => info!(code = closed.code.get(), %fault, "the connection failed"),
-        None => debug!(code = closed.code.get(), by = ?closed.by, "the connection closed"),
-    }
 }
 
 struct Driver<Io> {

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+#[cfg(unix)]
+use tracing::warn;
+
 use crate::ConfigError;
 
 /// Limits of a server and of each connection. None is unlimited by default; a time is lifted by
@@ -19,7 +22,10 @@ pub struct Limits {
     /// Connections in all, those in their opening handshake included. Default 10,000. More are
     /// closed as soon as they are accepted.
     ///
-    /// Each takes a file descriptor: see `ulimit -n`.
+    /// Each takes a file descriptor. Where [`Server`](crate::Server) listens on a Unix-like system,
+    /// this is lowered to 64 less than the process may have when it begins to serve, or to half of
+    /// them where that is more, and a warning is logged: raise `ulimit -n` then. A connection too
+    /// many is so told 503 and closed, not left to wait until another one ends.
     pub max_connections: usize,
     /// Connections from one IP address, or from one /64 of IPv6. Default 256. More are closed as
     /// soon as they are accepted. Sockets without an IP address are not counted here.
@@ -149,6 +155,27 @@ impl Limits {
         config.max_fragments = self.max_fragments;
         config.max_empty_fragments = self.max_empty_fragments;
         config
+    }
+
+    /// Leaves file descriptors for the rest of the process.
+    #[cfg(unix)]
+    pub(crate) fn fit_file_descriptors(&mut self) {
+        /// What is left.
+        const OTHERS: u64 = 64;
+
+        let Ok((limit, _)) = rlimit::Resource::NOFILE.get() else {
+            return;
+        };
+        let most = limit.saturating_sub(OTHERS).max(limit / 2).max(1);
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        if self.max_connections > most {
+            warn!(
+                "max_connections is {most} instead of {}: this process may have {limit} file \
+                 descriptors; raise it with ulimit -n",
+                self.max_connections
+            );
+            self.max_connections = most;
+        }
     }
 
     /// Names the first field that lets nothing through.

@@ -4,12 +4,11 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Instant,
 };
 
 use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, Version,
+    HeaderValue, Method, Response, StatusCode, Version,
     header::{
         CONNECTION, CONTENT_LENGTH, HOST, SEC_WEBSOCKET_EXTENSIONS, TRAILER, TRANSFER_ENCODING,
         UPGRADE,
@@ -57,7 +56,7 @@ where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
     let outcome = match timeout(shared.limits.head_timeout, read(io, &shared.limits)).await {
-        Ok(Ok(Some(Ok(request)))) => decide(request, shared, id, peer),
+        Ok(Ok(Some(Ok(request)))) => decide(&request, shared, id, peer),
         Ok(Ok(Some(Err(rejection)))) => Err(reject(rejection, None, shared)),
         // R9110-15.5.9-a
         Err(_) => Err(reject(Cause::Timeout.into(), None, shared)),
@@ -106,19 +105,19 @@ async fn read<Io: AsyncRead + Unpin>(
 
 /// Opens, or says what to write instead.
 fn decide(
-    request: http::Request<()>,
+    request: &http::Request<()>,
     shared: &Shared,
     id: ClientId,
     peer: Peer,
 ) -> Result<Box<Parts>, BytesMut> {
     Span::current().record("path", tracing::field::display(Shown(request.uri().path())));
-    if !Upgrade::is_requested(&request)
+    if !Upgrade::is_requested(request)
         && let Some(fallback) = &shared.fallback
     {
-        return Err(match check_plain(&request) {
+        return Err(match check_plain(request) {
             Ok(()) => {
                 // A panic costs this request and nothing else.
-                let answer = catch_unwind(AssertUnwindSafe(|| fallback(&request, peer)));
+                let answer = catch_unwind(AssertUnwindSafe(|| fallback(request, peer)));
                 let answer = answer.unwrap_or_else(|_| {
                     error!("the fallback panicked");
                     Rejection::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()
@@ -129,12 +128,12 @@ fn decide(
             Err(cause) => reject(cause.into(), Some(request.method()), shared),
         });
     }
-    let method = request.method().clone();
-    accept(request, shared, id, peer).map_err(|rejection| reject(rejection, Some(&method), shared))
+    accept(request, shared, id, peer)
+        .map_err(|rejection| reject(rejection, Some(request.method()), shared))
 }
 
 fn accept(
-    request: http::Request<()>,
+    request: &http::Request<()>,
     shared: &Shared,
     id: ClientId,
     peer: Peer,
@@ -142,7 +141,7 @@ fn accept(
     let Some(start) = shared.routes.find(request.uri().path()) else {
         return Err(Rejection::new(StatusCode::NOT_FOUND).body("there is nothing at this path\n"));
     };
-    let upgrade = Upgrade::inspect_within(&request, &shared.limits.head)?;
+    let upgrade = Upgrade::inspect_within(request, &shared.limits.head)?;
     let mut options = AcceptOptions::new().extensions(&shared.extensions).origin(&shared.origin);
     if !shared.subprotocols.is_empty() {
         options = options.subprotocols(&shared.subprotocols);
@@ -150,9 +149,9 @@ fn accept(
     let Accepted { response, extensions, subprotocol, report, .. } = upgrade.accept(&options)?;
 
     let agreed = response.headers().get(SEC_WEBSOCKET_EXTENSIONS);
-    let agreed: Option<Box<str>> = agreed.and_then(|value| value.to_str().ok()).map(Into::into);
+    let agreed = agreed.and_then(|value| value.to_str().ok());
     let span = Span::current();
-    span.record("extensions", agreed.as_deref());
+    span.record("extensions", agreed);
     span.record("subprotocol", subprotocol.as_deref());
     if tracing::enabled!(Level::DEBUG) {
         for line in report.to_string().lines() {
@@ -163,15 +162,7 @@ fn accept(
 
     let mut head = BytesMut::new();
     write_response_head(&response, &mut head);
-    let (request, ()) = request.into_parts();
-    let request = Request {
-        uri: own_uri(request.uri),
-        headers: own_headers(&request.headers),
-        peer,
-        subprotocol,
-        extensions: agreed,
-        since: Instant::now(),
-    };
+    let request = Request::new(request, peer, agreed, subprotocol.as_deref());
     let link = Link::new(id, request, Arc::clone(&shared.limits));
     Ok(Box::new(Parts {
         ws: Connection::new(Role::Server, shared.limits.core(), extensions),
@@ -179,24 +170,6 @@ fn accept(
         handling: start(WebSocket::new(Arc::clone(&link))),
         link,
     }))
-}
-
-/// The headers without the buffer that they were read into, which is larger, and which they would
-/// keep as long as the connection lives.
-fn own_headers(read: &HeaderMap) -> HeaderMap {
-    let mut own = HeaderMap::with_capacity(read.len());
-    for (name, value) in read {
-        // It is as valid as it was.
-        if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
-            own.append(name.clone(), value);
-        }
-    }
-    own
-}
-
-/// The same for the target.
-fn own_uri(read: Uri) -> Uri {
-    Uri::try_from(read.to_string()).unwrap_or(read)
 }
 
 /// What HTTP/1.1 asks of every request.

@@ -270,6 +270,8 @@ impl Server {
         shutdown: impl Future<Output = ()>,
     ) -> Result<Report, ServeError> {
         let listener = self.listener.take();
+        #[cfg(unix)]
+        self.limits.fit_file_descriptors();
         let service = self.service()?;
         Ok(match listener.ok_or(ConfigError::NoListener)? {
             Listener::Tcp(listener) => accept::run(listener, &service, shutdown).await,

@@ -171,7 +171,11 @@ where
         return None;
     }
     let opened = Opened { io, ws, head, input: BytesMut::new(), link, handling };
-    let closed = drive(opened, || drop(entry)).await;
+    let ended = |closed: &Closed| {
+        drop(entry);
+        shared.complaints.tell(closed);
+    };
+    let closed = drive(opened, ended).await;
     // Held until here: a handler that goes on without its client still costs what it costs.
     drop(place);
     Some(closed)

@@ -5,9 +5,9 @@ mod gate;
 
 use std::time::Duration;
 
-use gate::{Log, connect, exchange, read_all, read_head, upgrade, with_echo};
+use gate::{Log, connect, exchange, frame, read_all, read_head, upgrade, with_echo};
 use tokio::io::AsyncWriteExt;
-use ws_server::{Peer, Server};
+use ws_server::{CloseCode, Peer, Server};
 
 // RT-55, R6455-7.1.7-b
 #[tokio::test]
@@ -68,6 +68,35 @@ async fn rt_55_flood_of_bad_clients_is_a_few_lines_and_a_count() {
     let (mut client, _) = connect(&service, Peer::Other);
     exchange(&mut client, "nonsense\r\n\r\n").await;
     let lines = log.lines("rejected");
+    assert_eq!(lines.len(), 11);
+    assert!(lines[10].contains("left_out=990"), "{}", lines[10]);
+}
+
+// RT-55, T-B20, R6455-7.1.7-b
+#[tokio::test(start_paused = true)]
+async fn rt_55_flood_of_failing_connections_is_a_few_lines_and_a_count() {
+    let (log, _guard) = Log::capture();
+    let service = with_echo(Server::new()).service().unwrap();
+    let fail = async || {
+        let (mut client, end) = connect(&service, Peer::Other);
+        client.write_all(upgrade("/echo", "").as_bytes()).await.unwrap();
+        read_head(&mut client).await;
+        // Not masked.
+        client.write_all(&frame(0x81, b"")).await.unwrap();
+        drop(client);
+        assert_eq!(end.await.unwrap().unwrap().code, CloseCode::PROTOCOL_ERROR);
+    };
+    for _ in 0..1000 {
+        fail().await;
+    }
+    let lines = log.lines("the connection failed");
+    assert_eq!(lines.len(), 10);
+    for part in [" INFO ", "connection{id=1 peer=other path=/echo", "code=1002", "fault="] {
+        assert!(lines[0].contains(part), "{part}: {}", lines[0]);
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    fail().await;
+    let lines = log.lines("the connection failed");
     assert_eq!(lines.len(), 11);
     assert!(lines[10].contains("left_out=990"), "{}", lines[10]);
 }

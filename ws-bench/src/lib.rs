@@ -8,7 +8,3 @@ pub mod engine;
 pub mod frame;
 pub mod load;
 pub mod pass_through;
-
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-mod readme {}

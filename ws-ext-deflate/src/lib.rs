@@ -2,8 +2,16 @@
 //! WebSocket connection.
 //!
 //! [`Deflate`] is a [`ws_core::ExtensionFactory`]: give it to whatever does the opening handshake,
-//! such as `ws-handshake`, and the messages of every connection that agrees on it are compressed.
-//! Nothing here knows more of the engine than its public traits.
+//! and the messages of every connection that agrees on it are compressed.
+//!
+//! | in | by |
+//! |---|---|
+//! | `ws-server`, which has it as `ws_server::Deflate` | `.extension(Deflate::default())` |
+//! | [`ws-handshake`](https://docs.rs/ws-handshake), on I/O of your own | `ExtensionSet::new().with(Deflate::default())?` |
+//! | [`ws-core`](ws_core) alone | [`accept`](ws_core::ExtensionFactory::accept) or [`confirm`](ws_core::ExtensionFactory::confirm), and [`Extensions::push`](ws_core::Extensions::push) |
+//!
+//! [`Deflate::builder`] sets level, threshold, windows and context takeover. Nothing here knows more
+//! of the engine than its public traits, so it is also what an extension of yours may look like.
 //!
 //! ```
 //! use ws_core::{ExtensionFactory, extension::{Params, Rsv}};

@@ -9,22 +9,47 @@
 //! closed by Peer: 1000
 //! ```
 //!
+//! The server speaks the subprotocol `echo.v1` with who offers it.
 //! `--max-message BYTES` and `--max-fragments N` before the address raise the default limits.
+
+// ANCHOR: own_io
+use bytes::BytesMut;
+use std::io::{self, Read, Write};
+use ws_core::{Closed, Connection, Event};
+
+/// Echoes over anything that reads and writes, after the opening handshake, until it is closed.
+fn echo(mut ws: Connection, mut io: impl Read + Write) -> io::Result<Option<Closed>> {
+    let (mut input, mut chunk, mut end) = (BytesMut::new(), [0; 16 * 1024], None);
+    while !ws.is_closed() {
+        match io.read(&mut chunk)? {
+            0 => ws.input_ended(),
+            n => input.extend_from_slice(&chunk[..n]),
+        }
+        while let Some(event) = ws.poll_event(&mut input) {
+            match event {
+                Event::Message(message) => ws.send(message).map_err(io::Error::other)?,
+                Event::Closed(closed) => end = Some(closed),
+                _ => {} // the Pong owed for a Ping is already queued
+            }
+        }
+        ws.write_to(&mut io)?; // the Close that we owe goes out too
+    }
+    Ok(end)
+}
+// ANCHOR_END: own_io
 
 use std::{
     env,
     error::Error,
-    io::{self, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     thread,
     time::Duration,
 };
 
-use bytes::BytesMut;
-use ws_core::{CloseCode, Closed, Config, Connection, Event, Message, Role};
+use ws_core::{CloseCode, Config, Message, Role};
 use ws_handshake::{
     AcceptError, AcceptOptions, ClientOptions, ExtensionSet, RequestReader, ResponseReader,
-    Upgrade, WebSocketUri, write_response, write_response_head,
+    Subprotocols, Upgrade, WebSocketUri, write_response, write_response_head,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -79,7 +104,8 @@ fn accept(
     config: Config,
     extensions: &ExtensionSet,
 ) -> io::Result<Option<Closed>> {
-    let options = AcceptOptions::new().extensions(extensions);
+    let spoken = Subprotocols::new(["echo.v1"]).map_err(io::Error::other)?;
+    let options = AcceptOptions::new().extensions(extensions).subprotocols(&spoken);
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut input = BytesMut::new();
@@ -101,11 +127,9 @@ fn accept(
         Ok(accepted) => {
             write_response_head(&accepted.response, &mut head);
             stream.write_all(&head)?;
-            echo(
-                Connection::new(Role::Server, config, accepted.extensions),
-                &mut stream,
-                &mut input,
-            )?
+            stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+            // Nothing can lie behind the request: the reader refuses what comes before the answer.
+            echo(Connection::new(Role::Server, config, accepted.extensions), &mut stream)?
         }
         Err(rejection) => {
             write_response(&rejection.into_response(), &mut head);
@@ -148,50 +172,38 @@ fn connect(
     };
     let connected = handshake.verify(&response)?;
     let role = Role::client(|| getrandom::u32().expect("the system has randomness").to_ne_bytes());
-    let closed =
-        echo(Connection::new(role, config, connected.extensions), &mut stream, &mut input)?;
-    match closed {
+    let mut ws = Connection::new(role, config, connected.extensions);
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let mut end = None;
+    // As the server's loop, but the first frames may lie behind the answer that was read.
+    while !ws.is_closed() {
+        while let Some(event) = ws.poll_event(&mut input) {
+            match event {
+                Event::Message(message) => {
+                    if let Message::Text(text) = &message {
+                        println!("text: {}", text.chars().take(60).collect::<String>());
+                    }
+                    ws.send(message)?;
+                }
+                Event::Closed(closed) => end = Some(closed),
+                _ => {}
+            }
+        }
+        ws.write_to(&mut stream)?;
+        match read(&mut stream, &mut input) {
+            Ok(1..) => {}
+            // A client leaves it to the server to close TCP, but does not insist.
+            Ok(0) | Err(_) if end.is_some() => break,
+            Ok(0) => ws.input_ended(),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match end {
         Some(closed) if closed.code != CloseCode::ABNORMAL => {
             println!("closed by {:?}: {} {}", closed.by, closed.code, closed.reason);
             Ok(())
         }
         _ => Err("the server went away without a Close".into()),
-    }
-}
-
-/// The echo, the same for both ends.
-fn echo(
-    mut ws: Connection,
-    stream: &mut TcpStream,
-    input: &mut BytesMut,
-) -> io::Result<Option<Closed>> {
-    let client = !ws.role().is_server();
-    let mut end = None;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-    loop {
-        while let Some(event) = ws.poll_event(input) {
-            match event {
-                Event::Message(message) => {
-                    if let (true, Message::Text(text)) = (client, &message) {
-                        println!("text: {}", text.chars().take(60).collect::<String>());
-                    }
-                    ws.send(message).map_err(io::Error::other)?;
-                }
-                Event::Closed(closed) => end = Some(closed),
-                _ => {} // a Ping was answered already
-            }
-        }
-        ws.write_to(stream)?;
-        if ws.is_closed() {
-            return Ok(end);
-        }
-        match read(stream, input) {
-            Ok(1..) => {}
-            // A client leaves it to the server to close TCP, but does not insist.
-            Ok(0) | Err(_) if end.is_some() => return Ok(end),
-            Ok(0) => ws.input_ended(),
-            Err(error) => return Err(error),
-        }
     }
 }
 

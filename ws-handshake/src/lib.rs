@@ -3,7 +3,18 @@
 //!
 //! A handshake is one HTTP request and one response. This crate reads and writes both, over the types
 //! of the [`http`] crate, so that any HTTP implementation can carry them, or over raw octets. What comes
-//! out is a stack of [`ws_core::Extensions`] and a subprotocol, to open a connection of `ws-core` with.
+//! out is a stack of [`ws_core::Extensions`] and a subprotocol, to open a [`ws_core::Connection`] with.
+//!
+//! | to | see |
+//! |---|---|
+//! | answer on a raw byte stream | [`RequestReader`], [`Upgrade`], [`write_response_head`] |
+//! | answer in a framework with `http` types | [`Upgrade::inspect`], [`Accepted`] |
+//! | refuse | [`Rejection`], [`Cause`] |
+//! | ask as a client | [`ClientOptions`], [`ClientHandshake`], [`ResponseReader`] |
+//! | offer extensions and learn what became of them | [`ExtensionSet`], [`Report`] |
+//! | agree on a subprotocol | [`Subprotocols`] |
+//! | say which web pages may connect | [`OriginPolicy`] |
+//! | bound what a peer can send | [`Limits`] |
 //!
 //! # The server
 //!
@@ -54,6 +65,12 @@
 //! An [`ExtensionSet`] holds the factories, in the order of their operations; the server's order is that
 //! of the response. A declined offer is never a failed handshake: both ends have a [`Report`] of what
 //! became of each.
+//!
+//! # The other crates
+//!
+//! - [`ws-core`](ws_core): frames and messages, for what comes after the handshake.
+//! - [`ws-ext-deflate`](https://docs.rs/ws-ext-deflate): permessage-deflate, for an [`ExtensionSet`].
+//! - `ws-server`: a server and a client for tokio, with all of this done.
 //!
 //! # Choices where the RFCs leave one
 //!

@@ -1,7 +1,11 @@
-//! A client that sends back whatever a server sends, until it closes.
+//! A client: it says what the command line says and prints the answers, or sends back whatever the
+//! server sends until that closes.
 //!
 //! ```text
-//! $ cargo run --example client --features client -- ws://127.0.0.1:9002/
+//! $ cargo run --example client --features client -- ws://127.0.0.1:9001/echo hello
+//! text: hello
+//! closed by Local: 1000
+//! $ cargo run --example client --features client -- ws://127.0.0.1:9002/       # of a server that says hello
 //! text: hello
 //! closed by Peer: 1000
 //! ```
@@ -9,15 +13,19 @@
 use std::{error::Error, num::NonZeroUsize};
 
 use clap::Parser;
-use ws_server::{CloseCode, Connect, Deflate, Limits, Message};
+use ws_server::{CloseCode, Connect, Deflate, Limits, Message, WebSocket};
 
-/// A WebSocket client that sends back whatever the server sends, and prints what is text. It ends
-/// when the server closes.
+/// A WebSocket client that prints the text it gets. It sends its messages one by one, each after
+/// the answer to the one before, and closes; without any it sends back whatever the server sends,
+/// until that closes.
 #[derive(Parser)]
 #[command(name = "client")]
 struct Options {
     /// Where to connect, ws://HOST:PORT/PATH
     url: String,
+
+    /// What to send
+    messages: Vec<String>,
 
     /// Do not offer to compress
     #[arg(long)]
@@ -48,14 +56,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let mut ws = client.connect().await?;
-    while let Some(message) = ws.recv().await? {
-        if let Message::Text(text) = &message {
-            println!("text: {}", text.chars().take(60).collect::<String>());
-        }
-        // It may have closed in the meantime, which is how this ends anyway.
-        if ws.send(message).await.is_err() {
-            break;
-        }
+    if options.messages.is_empty() {
+        send_back(&mut ws).await?;
+    } else {
+        send_all(&mut ws, &options.messages).await?;
     }
     let closed = ws.closed().await;
     println!("closed by {:?}: {} {}", closed.by, closed.code, closed.reason);
@@ -63,4 +67,33 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("the server went away without a Close".into());
     }
     Ok(())
+}
+
+async fn send_all(ws: &mut WebSocket, messages: &[String]) -> Result<(), Box<dyn Error>> {
+    for message in messages {
+        ws.send(message.as_str()).await?;
+        match ws.recv().await? {
+            Some(answer) => show(&answer),
+            None => return Ok(()),
+        }
+    }
+    ws.close(CloseCode::NORMAL, "")?;
+    Ok(())
+}
+
+async fn send_back(ws: &mut WebSocket) -> Result<(), Box<dyn Error>> {
+    while let Some(message) = ws.recv().await? {
+        show(&message);
+        // It may have closed in the meantime, which is how this ends anyway.
+        if ws.send(message).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn show(message: &Message) {
+    if let Message::Text(text) = message {
+        println!("text: {}", text.chars().take(60).collect::<String>());
+    }
 }

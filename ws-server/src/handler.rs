@@ -8,8 +8,27 @@ use crate::WebSocket;
 
 /// Handles one connection after the other, each in a call of its own.
 ///
-/// Every `Fn(WebSocket) -> impl Future<Output = Result<(), HandlerError>> + Send` is one. A type of
-/// your own implements it with [`async_trait`](macro@async_trait):
+/// Every `Fn(WebSocket) -> impl Future<Output = Result<(), HandlerError>> + Send` is one. A closure
+/// has to name the type of its parameter, `|mut ws: WebSocket|`, and its last expression is `Ok(())`.
+/// It is called once for each connection, so what connections share is cloned in it for each:
+///
+/// ```
+/// # use ws_server::{Server, WebSocket};
+/// # let server = Server::new();
+/// let clients = server.clients(); // or an `Arc` of yours
+/// let chat = move |mut ws: WebSocket| {
+///     let clients = clients.clone();
+///     async move {
+///         while let Some(message) = ws.recv().await? {
+///             clients.send_path("/chat", message);
+///         }
+///         Ok(())
+///     }
+/// };
+/// let server = server.route("/chat", chat);
+/// ```
+///
+/// A type of your own implements it with [`async_trait`](macro@async_trait):
 ///
 /// ```
 /// use ws_server::{Handler, HandlerError, WebSocket, async_trait};

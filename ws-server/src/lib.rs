@@ -1,30 +1,34 @@
-//! A WebSocket server for tokio: the connection lives while your handler waits.
+//! A WebSocket server for tokio: the connection lives while your handler waits, and everything that
+//! a client can make large, slow or many has a limit.
 //!
 //! ```no_run
-//! use ws_server::{Server, WebSocket};
+//! use ws_server::{ServeError, Server, WebSocket};
 //!
-//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! Server::bind("127.0.0.1:9001")
-//!     .await?
-//!     .any(|mut ws: WebSocket| async move {
+//! #[tokio::main]
+//! async fn main() -> Result<(), ServeError> {
+//!     let echo = |mut ws: WebSocket| async move {
 //!         while let Some(message) = ws.recv().await? {
 //!             ws.send(message).await?;
 //!         }
 //!         Ok(())
-//!     })
-//!     .serve()
-//!     .await?;
-//! # Ok(())
-//! # }
+//!     };
+//!     Server::bind("127.0.0.1:9001").await?.any(echo).serve().await
+//! }
 //! ```
 //!
+//! # The map
 //! | to | see |
 //! |---|---|
 //! | listen, route, limit, shut down | [`Server`], [`Limits`], [`Report`] |
+//! | write a handler, share state among them | [`Handler`] |
 //! | talk with one client | [`WebSocket`], [`Sender`], [`Message`] |
 //! | know how it ended | [`WebSocket::closed`], [`Closed`] |
 //! | reach all who are connected | [`Clients`], [`Client`] |
-//! | serve a stream of your own | [`Service`] |
+//! | look at path, query, headers, peer | [`WebSocket::request`], [`Request`] |
+//! | say which web pages may connect | [`Server::origin`], [`OriginPolicy`] |
+//! | answer plain HTTP requests | [`Server::fallback`] |
+//! | compress, or add an extension of your own | [`Server::extension`] |
+//! | serve a stream of your own, TLS for example | [`Service`] |
 //! | be the client | `connect`, in the feature `client` |
 //!
 //! # How it is driven
@@ -37,8 +41,20 @@
 //! received ahead. A client that is slower than the handler makes [`WebSocket::send`] wait at
 //! 256 KiB. [`Limits`] has every bound with its default.
 //!
-//! The protocol is `ws-core`'s, the opening handshake `ws-handshake`'s; this crate has the
-//! sockets, the tasks and the clock.
+//! # What it tells
+//! Nothing is printed. Events go to [`tracing`](https://docs.rs/tracing), in a span for each
+//! connection: that one was refused, and why, at `INFO`. With `tracing-subscriber` one line in `main`
+//! shows them: `tracing_subscriber::fmt::init()`.
+//!
+//! # Features
+//! - `deflate` (default): permessage-deflate, as `Deflate`.
+//! - `client`: `connect` and `Connect`, the same [`WebSocket`] on the other end.
+//!
+//! # The other crates
+//! The protocol is that of [`ws-core`](ws_core), where extensions are written too; the
+//! opening handshake that of [`ws-handshake`](ws_handshake); compression comes from
+//! [`ws-ext-deflate`](https://docs.rs/ws-ext-deflate). This crate has the sockets, the tasks and the
+//! clock.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

@@ -1,6 +1,7 @@
 // npm `ws` as the foreign peer of an echo program.
 //
-//     npm_ws.mjs client ws://ADDRESS/PATH      as client of an echo server
+//     npm_ws.mjs client ws://ADDRESS/PATH [SUBPROTOCOL]
+//                             as client of an echo server, and what that speaks, if it does
 //     npm_ws.mjs server PROGRAM ARG...    as server; runs `PROGRAM ARG... URL` for each case
 //
 // Either way this peer drives: it sends, compares what comes back, and closes. Every case is a
@@ -136,17 +137,27 @@ async function drive (ws, { exchange, code }) {
   if (fault) throw fault
 }
 
-async function asClient (url) {
+async function asClient (url, spoken) {
+  const subprotocol = {
+    name: 'subprotocol',
+    offers: ['x.unknown', spoken ?? 'x.other'],
+    exchange: async ws => check(ws.protocol === spoken, `agreed on ${ws.protocol}, not on ${spoken}`),
+    code: [1000]
+  }
   return each(async (one, signal) => {
-    const ws = new WebSocket(`${url}?${one.name}`, { perMessageDeflate: false })
+    const ws = new WebSocket(`${url}?${one.name}`, one.offers ?? [], { perMessageDeflate: false })
     signal.addEventListener('abort', () => ws.terminate())
     try {
       await once(ws, 'open', { signal })
       await drive(ws, one)
+    } catch (error) {
+      // By itself it does not go without, although the server let it.
+      if (one.offers && !spoken && error.message === 'Server sent no subprotocol') return
+      throw error
     } finally {
       ws.terminate()
     }
-  })
+  }, [...cases(), subprotocol])
 }
 
 async function asServer ([program, ...args]) {
@@ -184,9 +195,9 @@ async function asServer ([program, ...args]) {
   return failed
 }
 
-async function each (run) {
+async function each (run, which = cases()) {
   let failed = 0
-  for (const one of cases()) {
+  for (const one of which) {
     const aborted = new AbortController()
     let timer
     try {
@@ -207,11 +218,11 @@ async function each (run) {
 }
 
 const [role, ...rest] = process.argv.slice(2)
-if (role === 'client' && rest.length === 1) {
-  process.exitCode = await asClient(rest[0]) ? 1 : 0
+if (role === 'client' && (rest.length === 1 || rest.length === 2)) {
+  process.exitCode = await asClient(...rest) ? 1 : 0
 } else if (role === 'server' && rest.length > 0) {
   process.exitCode = await asServer(rest) ? 1 : 0
 } else {
-  console.error('usage: npm_ws.mjs client ws://ADDRESS/PATH | npm_ws.mjs server PROGRAM ARG...')
+  console.error('usage: npm_ws.mjs client ws://ADDRESS/PATH [SUBPROTOCOL] | npm_ws.mjs server PROGRAM ARG...')
   process.exitCode = 2
 }

@@ -1,13 +1,16 @@
 """Python `websockets` as the foreign peer of an echo program.
 
-    python_websockets.py client ws://ADDRESS/PATH      as client of an echo server
+    python_websockets.py client ws://ADDRESS/PATH [SUBPROTOCOL]
+                                  as client of an echo server, and what that speaks, if it does
     python_websockets.py server PROGRAM ARG...    as server; runs `PROGRAM ARG... URL` for each case
 
 Either way this peer drives: it sends, compares what comes back, and closes. Every case is a
-connection of its own and ends in one line, `ok NAME` or `FAIL NAME: why`.
+connection of its own and ends in one line, `ok NAME` or `FAIL NAME: why`. With
+INTEROP_COMPRESSION=deflate it compresses as a client.
 """
 
 import asyncio
+import os
 import sys
 
 from websockets.asyncio.client import connect
@@ -103,12 +106,26 @@ async def drive(ws, exchange, code):
     await close(ws, *code)
 
 
-async def as_client(url):
+async def as_client(url, spoken=None):
+    compression = os.environ.get("INTEROP_COMPRESSION")
+
     async def one(name, exchange, code):
-        async with connect(f"{url}?{name}", compression=None, ping_interval=None, proxy=None) as ws:
+        options = dict(compression=compression, ping_interval=None, proxy=None)
+        async with connect(f"{url}?{name}", **options) as ws:
+            agreed = [extension.name for extension in ws.protocol.extensions]
+            wanted = ["permessage-deflate"] if compression else []
+            check(agreed == wanted, f"agreed on {agreed}, not on {wanted}")
             await drive(ws, exchange, code)
 
-    return await each(one)
+    async def subprotocol(name, exchange, code):
+        offers = ["x.unknown", spoken or "x.other"]
+        async with connect(url, subprotocols=offers, compression=compression, proxy=None) as ws:
+            check(ws.subprotocol == spoken, f"agreed on {ws.subprotocol}, not on {spoken}")
+            await drive(ws, exchange, code)
+
+    failed = await each(one)
+    echo_last = lambda ws: echo(ws, "last", False)
+    return failed + await each(subprotocol, [("subprotocol", echo_last, (1000,))])
 
 
 async def as_server(command):
@@ -156,9 +173,9 @@ async def as_server(command):
         return await each(one)
 
 
-async def each(one):
+async def each(one, which=None):
     failed = 0
-    for name, exchange, code in cases():
+    for name, exchange, code in which or cases():
         try:
             async with asyncio.timeout(SECONDS_PER_CASE):
                 await one(name, exchange, code)
@@ -171,8 +188,8 @@ async def each(one):
 
 
 match sys.argv[1:]:
-    case ["client", url]:
-        failed = asyncio.run(as_client(url))
+    case ["client", url, *spoken] if len(spoken) < 2:
+        failed = asyncio.run(as_client(url, *spoken))
     case ["server", *command] if command:
         failed = asyncio.run(as_server(command))
     case _:

@@ -1,6 +1,6 @@
-//! `cargo xtask interop`: Python `websockets` and npm `ws` against the subjects, both ways round;
-//! Python `websockets` with an extension of ours; npm `ws`, `undici` and Chromium with compression,
-//! against the demo.
+//! `cargo xtask interop`: Python `websockets` and npm `ws` against the subjects, both ways round, and
+//! `websocat` as their client; Python `websockets` with an extension of ours; Python `websockets`,
+//! npm `ws`, `undici` and Chromium with compression, against the demo.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,9 +29,19 @@ impl Options {
 
 /// Seven sizes of text and binary, whole and fragmented; four pings; four ways to close.
 const CASES: usize = 2 * 7 * 2 + 4 + 4;
+/// The same, and one of the subprotocol.
+const CLIENT_CASES: usize = CASES + 1;
+/// Six sizes of text and binary, one of many messages, a ping, a subprotocol, three ways to close.
+const WEBSOCAT_CASES: usize = 2 * 6 + 1 + 1 + 1 + 3;
 /// The server whose extension Python `websockets` speaks too.
-const CHECKSUM: Subject =
-    Subject { name: "x_crc32c", package: "ws-handshake", ends: Ends::Both, cases: &[], count: 0 };
+const CHECKSUM: Subject = Subject {
+    name: "x_crc32c",
+    package: "ws-handshake",
+    ends: Ends::Both,
+    subprotocol: None,
+    cases: &[],
+    count: 0,
+};
 /// Seven sizes of text and binary, whole and fragmented; one of many messages; four ways to spoil a
 /// frame, whole and fragmented.
 const CHECKSUM_CASES: usize = 2 * 7 * 2 + 1 + 4 * 2;
@@ -67,13 +77,24 @@ pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally>
             variables: vec![("INTEROP_MODULES", tools::node_modules(workspace)?)],
         },
     ];
+    let websocat = Peer {
+        name: "websocat",
+        program: tools::python_with_websockets(workspace)?,
+        script: scripts.join("websocat.py"),
+        variables: vec![("INTEROP_WEBSOCAT", tools::websocat(workspace)?)],
+    };
     let mut total = Tally::default();
     let wanted = |subject: &&Subject| options.binary.is_none() || subject.ends == Ends::Both;
     for subject in SUBJECTS.iter().filter(wanted) {
         let program = subject.build(workspace, options.binary.as_deref())?;
+        // A program that was named promises no subprotocol.
+        let spoken = subject.subprotocol.filter(|_| options.binary.is_none());
+        if subject.ends.has(End::Server) {
+            total += websocat.as_client_of(subject, &program, spoken, WEBSOCAT_CASES)?;
+        }
         for peer in &peers {
             if subject.ends.has(End::Server) {
-                total += peer.as_client_of(subject, &program, CASES)?;
+                total += peer.as_client_of(subject, &program, spoken, CLIENT_CASES)?;
             }
             if subject.ends.has(End::Client) {
                 total += peer.as_server_for(subject, &program)?;
@@ -96,7 +117,7 @@ fn checksum(workspace: &Workspace, scripts: &Path) -> Result<Tally> {
         variables: Vec::new(),
     };
     let program = CHECKSUM.build(workspace, None)?;
-    peer.as_client_of(&CHECKSUM, &program, CHECKSUM_CASES)
+    peer.as_client_of(&CHECKSUM, &program, None, CHECKSUM_CASES)
 }
 
 /// Clients that speak permessage-deflate, a browser among them.
@@ -119,17 +140,30 @@ fn compression(workspace: &Workspace, scripts: &Path) -> Result<Tally> {
             script: scripts.join(script),
             variables: [modules.clone()].into_iter().chain(browser.clone()).collect(),
         };
-        total += peer.as_client_of(&DEMO, &program, cases)?;
+        total += peer.as_client_of(&DEMO, &program, None, cases)?;
     }
+    let peer = Peer {
+        name: "Python websockets with compression",
+        program: tools::python_with_websockets(workspace)?,
+        script: scripts.join("python_websockets.py"),
+        variables: vec![("INTEROP_COMPRESSION", "deflate".into())],
+    };
+    total += peer.as_client_of(&DEMO, &program, None, CLIENT_CASES)?;
     Ok(total)
 }
 
 impl Peer {
-    fn as_client_of(&self, subject: &Subject, program: &Program, cases: usize) -> Result<Tally> {
+    fn as_client_of(
+        &self,
+        subject: &Subject,
+        program: &Program,
+        spoken: Option<&str>,
+        cases: usize,
+    ) -> Result<Tally> {
         let mut server = Running::start(subject.name, &mut program.server(), None)?;
         let address = server.address()?;
         let mut command = self.command();
-        command.arg("client").arg(format!("ws://{address}{PATH}"));
+        command.arg("client").arg(format!("ws://{address}{PATH}")).args(spoken);
         let what = format!("{} as client of {}", self.name, subject.name);
         let tally = self.drive(&what, &mut command, cases)?;
         if server.is_running() {

@@ -43,10 +43,11 @@ enum Task {
     /// compares both verdicts of every case, and their number, with what is expected. A case that is
     /// not as expected is repeated three times.
     Conformance(conformance::Options),
-    /// Python websockets and npm ws against the example, as its clients and as its servers; npm ws,
-    /// undici and Chromium with compression
+    /// Python websockets, npm ws and websocat against the examples, as clients and as servers;
+    /// websockets, ws, undici and Chromium with compression
     ///
-    /// Installs the packages into target/tools (PyPI, npm) by pinned version, Chromium by apt-get.
+    /// Installs the packages into target/tools (PyPI, npm, cargo) by pinned version, Chromium by
+    /// apt-get.
     Interop(interop::Options),
     /// Echo servers under the same load: this workspace's, a raw echo and other libraries
     ///

@@ -13,6 +13,8 @@ pub(crate) struct Subject {
     pub(crate) name: &'static str,
     pub(crate) package: &'static str,
     pub(crate) ends: Ends,
+    /// The subprotocol that its server speaks, if it speaks one.
+    pub(crate) subprotocol: Option<&'static str>,
     /// The Autobahn cases that it is meant to pass, as the suite's patterns.
     pub(crate) cases: &'static [&'static str],
     /// How many these are, so that a suite that lost some is noticed.
@@ -53,6 +55,7 @@ pub(crate) const SUBJECTS: &[Subject] = &[
         name: "own_io",
         package: "ws-handshake",
         ends: Ends::Both,
+        subprotocol: Some("echo.v1"),
         cases: &["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*"],
         count: 301,
     },
@@ -60,16 +63,30 @@ pub(crate) const SUBJECTS: &[Subject] = &[
         name: "own_io_deflate",
         package: "ws-ext-deflate",
         ends: Ends::Both,
+        subprotocol: Some("echo.v1"),
         cases: &["*"],
         count: 517,
     },
     DEMO,
-    Subject { name: "client", package: "ws-server", ends: Ends::Client, cases: &["*"], count: 517 },
+    Subject {
+        name: "client",
+        package: "ws-server",
+        ends: Ends::Client,
+        subprotocol: None,
+        cases: &["*"],
+        count: 517,
+    },
 ];
 
 /// The server as people run it.
-pub(crate) const DEMO: Subject =
-    Subject { name: "demo", package: "ws-server", ends: Ends::Server, cases: &["*"], count: 517 };
+pub(crate) const DEMO: Subject = Subject {
+    name: "demo",
+    package: "ws-server",
+    ends: Ends::Server,
+    subprotocol: None,
+    cases: &["*"],
+    count: 517,
+};
 
 /// Where all subjects echo; some do everywhere.
 pub(crate) const PATH: &str = "/echo";

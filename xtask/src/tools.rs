@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::failure::{Failure, Result};
 use crate::process::{find_program, program_path, run};
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, cargo};
 
 /// Autobahn's wstest, ported to Python 3.
 pub(crate) fn wstest(workspace: &Workspace) -> Result<PathBuf> {
@@ -73,6 +73,20 @@ pub(crate) fn node_modules(workspace: &Workspace) -> Result<PathBuf> {
             .current_dir(dir);
         run("npm ci", &mut npm, "run it in target/tools/npm; the npm registry must be reachable")
     })
+}
+
+/// The client for the command line, built here by its own `Cargo.lock`. What it leaves out is TLS.
+pub(crate) fn websocat(workspace: &Workspace) -> Result<PathBuf> {
+    let version = "1.14.1";
+    let what = format!("websocat {version} (cargo, a minute)");
+    let dir = installed(workspace, "websocat", version, &what, |dir| {
+        let mut install = cargo();
+        install.args(["install", "websocat", "--version", version, "--locked", "--quiet"]);
+        install.args(["--no-default-features", "--root"]).arg(dir);
+        let mend = "see the message of cargo above; its registry must be reachable";
+        run("cargo install websocat", &mut install, mend)
+    })?;
+    Ok(dir.join("bin").join(format!("websocat{}", std::env::consts::EXE_SUFFIX)))
 }
 
 /// The browser, which Debian keeps up to date: its version is not pinned.

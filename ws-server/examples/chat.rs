@@ -1,0 +1,35 @@
+//! A chat: what one writes, everyone in the room reads.
+//!
+//! ```text
+//! $ cargo run --example chat                 # or: -- 127.0.0.1:0, which takes a free port
+//! listening on 127.0.0.1:9001
+//! $ npx wscat -c ws://127.0.0.1:9001/chat
+//! < guest 1 came
+//! > hello
+//! < guest 1: hello
+//! ```
+
+// ANCHOR: chat
+use ws_server::{Message, ServeError, Server, WebSocket};
+
+#[tokio::main]
+async fn main() -> Result<(), ServeError> {
+    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:9001".into());
+    let server = Server::bind(address).await?;
+    println!("listening on {}", server.local_addr().expect("TCP"));
+    let clients = server.clients();
+    let chat = move |mut ws: WebSocket| {
+        let clients = clients.clone();
+        async move {
+            let guest = ws.id();
+            clients.send_path("/chat", format!("guest {guest} came"));
+            while let Some(Message::Text(text)) = ws.recv().await? {
+                clients.send_path("/chat", format!("guest {guest}: {text}"));
+            }
+            clients.send_path("/chat", format!("guest {guest} left"));
+            Ok(())
+        }
+    };
+    server.route("/chat", chat).serve().await
+}
+// ANCHOR_END: chat

@@ -1,0 +1,40 @@
+//! The example `client`, as a process, against a server of ours.
+#![cfg(all(feature = "client", feature = "deflate"))]
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::{env, time::Duration};
+
+use support::echo;
+use tokio::{process::Command, time::timeout};
+use ws_server::Server;
+
+/// By cargo, because `cargo test NAME` builds no examples and would leave us an old one.
+const RUN: [&str; 8] = [
+    "run",
+    "--quiet",
+    "--offline",
+    "--all-features",
+    "--package",
+    "ws-server",
+    "--example",
+    "client",
+];
+
+#[tokio::test]
+async fn client_prints_the_answers_to_its_messages_and_closes() {
+    let server = Server::bind("127.0.0.1:0").await.unwrap().any(echo);
+    let url = format!("ws://{}/", server.local_addr().unwrap());
+    tokio::spawn(server.serve());
+
+    let mut client = Command::new(env::var_os("CARGO").unwrap());
+    client.args(RUN).args(["--", url.as_str(), "hello", "once more"]).kill_on_drop(true);
+    let output = timeout(Duration::from_secs(600), client.output()).await.unwrap().unwrap();
+
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "text: hello\ntext: once more\nclosed by Local: 1000 \n"
+    );
+}

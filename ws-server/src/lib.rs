@@ -24,6 +24,7 @@
 //! | talk with one client | [`WebSocket`], [`Sender`], [`Message`] |
 //! | know how it ended | [`WebSocket::closed`], [`Closed`] |
 //! | reach all who are connected | [`Clients`], [`Client`] |
+//! | see every frame of a connection, and why an extension was declined | [`Server::observe`] |
 //! | look at path, query, headers, peer | [`WebSocket::request`], [`Request`] |
 //! | say which web pages may connect | [`Server::origin`], [`OriginPolicy`] |
 //! | answer plain HTTP requests | [`Server::fallback`] |
@@ -86,19 +87,20 @@ pub use connect::{Connect, ConnectError, ConnectQueue, connect};
 pub use error::{ConfigError, RecvError, SendError, ServeError, TrySendError, TrySendReason};
 pub use handler::{Handler, HandlerError};
 pub use limits::Limits;
-pub use request::{Peer, Request};
+pub use request::{Opening, Peer, Request};
 pub use sender::Sender;
 pub use server::{Report, Server};
 pub use service::Service;
 pub use websocket::WebSocket;
 pub use ws_core::{
-    CloseCode, Closed, ClosedBy, Message, Payload, Text, UNLIMITED, extension::Compression,
+    CloseCode, Closed, ClosedBy, FrameDirection, FrameObserver, Message, ObservedFrame, Payload,
+    Text, UNLIMITED, extension::Compression,
 };
 #[cfg(feature = "deflate")]
 pub use ws_ext_deflate::Deflate;
-pub use ws_handshake::OriginPolicy;
 #[cfg(feature = "client")]
 pub use ws_handshake::{InvalidHeader, Refusal, RequestError, ResponseError, UriError};
+pub use ws_handshake::{OriginPolicy, Report as NegotiationReport};
 
 #[cfg(all(doctest, feature = "deflate"))]
 #[doc = include_str!("../README.md")]

@@ -19,14 +19,14 @@ use tokio::{
     time::timeout,
 };
 use tracing::{Level, Span, debug, error, info};
-use ws_core::{Connection, Role};
+use ws_core::{Connection, ObservedFrame, Role};
 use ws_handshake::{
     AcceptOptions, Accepted, Authority, Cause, Rejection, RequestReader, Upgrade, write_response,
     write_response_head,
 };
 
 use crate::{
-    ClientId, Limits, Peer, Request, WebSocket, complaints::Shown, driver::Handling,
+    ClientId, Limits, Opening, Peer, Request, WebSocket, complaints::Shown, driver::Handling,
     linger::linger, link::Link, service::Shared,
 };
 
@@ -163,13 +163,23 @@ fn accept(
     let mut head = BytesMut::new();
     write_response_head(&response, &mut head);
     let request = Request::new(request, peer, agreed, subprotocol.as_deref());
+    let mut ws = Connection::new(Role::Server, shared.limits.core(), extensions);
+    if let Some(observe) = &shared.observe {
+        let opening = Opening { id, request: &request, report: &report };
+        // A panic costs this request and nothing else.
+        match catch_unwind(AssertUnwindSafe(|| observe(&opening))) {
+            Ok(Some(mut observer)) => {
+                ws.observe_frames(move |frame: &ObservedFrame| observer.frame(frame));
+            }
+            Ok(None) => {}
+            Err(_) => {
+                error!("the application panicked when it was shown the opening");
+                return Err(Rejection::new(StatusCode::INTERNAL_SERVER_ERROR));
+            }
+        }
+    }
     let link = Link::new(id, request, Arc::clone(&shared.limits));
-    Ok(Box::new(Parts {
-        ws: Connection::new(Role::Server, shared.limits.core(), extensions),
-        head,
-        handling: start(WebSocket::new(Arc::clone(&link))),
-        link,
-    }))
+    Ok(Box::new(Parts { ws, head, handling: start(WebSocket::new(Arc::clone(&link))), link }))
 }
 
 /// What HTTP/1.1 asks of every request.

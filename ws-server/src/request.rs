@@ -2,6 +2,8 @@
 
 use std::{fmt, net::SocketAddr, time::Instant};
 
+use crate::{ClientId, NegotiationReport};
+
 /// Where a connection comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -152,4 +154,16 @@ impl fmt::Debug for Request {
             .field("subprotocol", &self.subprotocol())
             .finish_non_exhaustive()
     }
+}
+
+/// A connection that is opening, as [`Server::observe`](crate::Server::observe) is shown it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Opening<'a> {
+    /// Which one.
+    pub id: ClientId,
+    /// What it asked for, and what was agreed on.
+    pub request: &'a Request,
+    /// What became of each extension that the client offered, and why.
+    pub report: &'a NegotiationReport,
 }

@@ -4,15 +4,15 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use tokio::net::{TcpListener, ToSocketAddrs};
-use ws_core::ExtensionFactory;
+use ws_core::{ExtensionFactory, FrameObserver};
 use ws_handshake::{ExtensionSet, OriginPolicy, Subprotocols};
 
 use crate::{
-    Clients, ConfigError, Handler, Limits, Peer, ServeError, Service, accept,
+    Clients, ConfigError, Handler, Limits, Opening, Peer, ServeError, Service, accept,
     admission::Admission,
     complaints::Complaints,
     route::Routes,
-    service::{Fallback, Shared},
+    service::{Fallback, Observe, Shared},
 };
 
 /// A WebSocket server.
@@ -51,6 +51,7 @@ pub struct Server {
     listener: Option<Listener>,
     routes: Routes,
     fallback: Option<Box<Fallback>>,
+    observe: Option<Box<Observe>>,
     extensions: ExtensionSet,
     subprotocols: Subprotocols,
     origin: OriginPolicy,
@@ -123,6 +124,7 @@ impl Server {
             listener,
             routes: Routes::default(),
             fallback: None,
+            observe: None,
             extensions: ExtensionSet::new(),
             subprotocols: Subprotocols::default(),
             origin: OriginPolicy::default(),
@@ -180,6 +182,34 @@ impl Server {
         answer: impl Fn(&http::Request<()>, Peer) -> http::Response<Bytes> + Send + Sync + 'static,
     ) -> Self {
         self.fallback = Some(Box::new(answer));
+        self
+    }
+
+    /// Asks `observe` about every connection that opens, before its handler starts: it sees the
+    /// request and why each extension was taken or not, and may give an observer, which is then
+    /// shown every frame. A connection without one costs nothing more.
+    ///
+    /// ```
+    /// use ws_server::{FrameObserver, ObservedFrame, Server};
+    ///
+    /// let server = Server::new().observe(|opening| {
+    ///     println!("{} {}\n{}", opening.id, opening.request.path(), opening.report);
+    ///     let id = opening.id;
+    ///     let print = move |frame: &ObservedFrame| println!("{id} {frame:?}");
+    ///     (opening.request.query() == Some("debug")).then(|| Box::new(print) as Box<dyn FrameObserver>)
+    /// });
+    /// ```
+    ///
+    /// Received frames are shown when they are whole, so one that breaks a rule is not; sent ones when
+    /// they are encoded. Both functions are called in the task of the connection and must not block. A
+    /// panic of `observe` is answered with 500; one of the observer ends its connection without a
+    /// Close.
+    #[must_use]
+    pub fn observe(
+        mut self,
+        observe: impl Fn(&Opening<'_>) -> Option<Box<dyn FrameObserver>> + Send + Sync + 'static,
+    ) -> Self {
+        self.observe = Some(Box::new(observe));
         self
     }
 
@@ -298,6 +328,7 @@ impl Server {
             shared: Arc::new(Shared {
                 routes: self.routes,
                 fallback: self.fallback,
+                observe: self.observe,
                 extensions: self.extensions,
                 subprotocols: self.subprotocols,
                 origin: self.origin,

@@ -5,11 +5,11 @@ use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, task::Poll};
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{Instrument, debug, field::Empty, info, info_span};
-use ws_core::Closed;
+use ws_core::{Closed, FrameObserver};
 use ws_handshake::{ExtensionSet, OriginPolicy, Subprotocols};
 
 use crate::{
-    ClientId, Clients, Limits, Peer,
+    ClientId, Clients, Limits, Opening, Peer,
     admission::{Admission, Full, Place},
     complaints::Complaints,
     driver::{Opened, drive},
@@ -19,6 +19,9 @@ use crate::{
 
 /// Answers plain HTTP requests.
 pub(crate) type Fallback = dyn Fn(&http::Request<()>, Peer) -> http::Response<Bytes> + Send + Sync;
+
+/// May give an observer of a connection's frames.
+pub(crate) type Observe = dyn Fn(&Opening<'_>) -> Option<Box<dyn FrameObserver>> + Send + Sync;
 
 /// What a connection over capacity gets, where it can be had at once.
 pub(crate) const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\n\
@@ -56,6 +59,7 @@ pub struct Service {
 pub(crate) struct Shared {
     pub(crate) routes: Routes,
     pub(crate) fallback: Option<Box<Fallback>>,
+    pub(crate) observe: Option<Box<Observe>>,
     pub(crate) extensions: ExtensionSet,
     pub(crate) subprotocols: Subprotocols,
     pub(crate) origin: OriginPolicy,

@@ -1,6 +1,6 @@
 //! `cargo xtask interop`: Python `websockets` and npm `ws` against the subjects, both ways round, and
 //! `websocat` as their client; Python `websockets` with an extension of ours; Python `websockets`,
-//! npm `ws`, `undici` and Chromium with compression, against the demo.
+//! npm `ws`, `undici` and Chromium with compression, against the demo; the demo's page in Chromium.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -49,6 +49,8 @@ const CHECKSUM_CASES: usize = 2 * 7 * 2 + 1 + 4 * 2;
 const DEFLATE_CASES: usize = 1 + 100 + 2 + 1;
 /// The same, and pages of two other origins.
 const CHROMIUM_CASES: usize = DEFLATE_CASES + 2;
+/// What the page of the demo can do.
+const PAGE_CASES: usize = 18;
 /// The longest that a script may take without a line; it stops a case after 20 s itself.
 const CASE: Duration = Duration::from_secs(60);
 
@@ -104,6 +106,7 @@ pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally>
     if options.binary.is_none() {
         total += checksum(workspace, &scripts)?;
         total += compression(workspace, &scripts)?;
+        total += page(workspace, &scripts)?;
     }
     Ok(total)
 }
@@ -152,6 +155,28 @@ fn compression(workspace: &Workspace, scripts: &Path) -> Result<Tally> {
     Ok(total)
 }
 
+/// The page of the demo, which the script starts and starts again. Leaves pictures of it.
+fn page(workspace: &Workspace, scripts: &Path) -> Result<Tally> {
+    let pictures = workspace.target.join("interop/screenshots");
+    let peer = Peer {
+        name: "the page of the demo in Chromium",
+        program: "node".into(),
+        script: scripts.join("chromium_demo.mjs"),
+        variables: vec![
+            ("INTEROP_MODULES", tools::node_modules(workspace)?),
+            ("INTEROP_CHROMIUM", tools::chromium()?),
+            ("INTEROP_PROFILE", workspace.target.join("interop/chromium")),
+            ("INTEROP_SCREENSHOTS", pictures.clone()),
+        ],
+    };
+    let program = DEMO.build(workspace, None)?;
+    let mut command = peer.command();
+    command.args(program.start_words(End::Server));
+    let tally = peer.drive(peer.name, &mut command, PAGE_CASES)?;
+    println!("  screenshots are in {}", pictures.display());
+    Ok(tally)
+}
+
 impl Peer {
     fn as_client_of(
         &self,
@@ -177,7 +202,7 @@ impl Peer {
 
     fn as_server_for(&self, subject: &Subject, program: &Program) -> Result<Tally> {
         let mut command = self.command();
-        command.arg("server").args(program.client_words());
+        command.arg("server").args(program.start_words(End::Client));
         self.drive(&format!("{} as server of {}", self.name, subject.name), &mut command, CASES)
     }
 

@@ -83,7 +83,7 @@ pub(crate) const DEMO: Subject = Subject {
     name: "demo",
     package: "ws-server",
     ends: Ends::Server,
-    subprotocol: None,
+    subprotocol: Some("echo.v1"),
     cases: &["*"],
     count: 517,
 };
@@ -154,10 +154,10 @@ impl Program {
         command
     }
 
-    /// The words of [`Program::client`] without the URL, for a peer that starts it itself.
-    pub(crate) fn client_words(&self) -> Vec<OsString> {
+    /// The words that start an end, without its address or URL, for a peer that starts it itself.
+    pub(crate) fn start_words(&self, end: End) -> Vec<OsString> {
         let mut words = tied_words(&self.path);
-        words.extend(self.words(End::Client).map(Into::into));
+        words.extend(self.words(end).map(Into::into));
         words
     }
 

@@ -75,14 +75,19 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Raw<Io> {
 
     /// The opening handshake; the head of the answer.
     pub(crate) async fn handshake(&mut self, path: &str, headers: &str) -> String {
+        let head = self.ask(path, headers).await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        head
+    }
+
+    /// Asks for a WebSocket; the head of the answer.
+    pub(crate) async fn ask(&mut self, path: &str, headers: &str) -> String {
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n"
         );
         self.io.write_all(request.as_bytes()).await.unwrap();
-        let head = self.head().await;
-        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        head
+        self.head().await
     }
 
     /// The head of an HTTP response.

@@ -1,23 +1,36 @@
-//! A server to try things on: `/echo` sends every message back, `/broadcast` sends it to everyone who
-//! is connected there. permessage-deflate is on.
+//! A server to try things on: a page at `/` with a chat, an echo and a live view of frames; `/echo`
+//! sends every message back, `/broadcast` sends it to everyone who is connected there.
+//! permessage-deflate is on.
 //!
 //! ```text
 //! $ cargo run --release --example demo
 //! listening on 127.0.0.1:9001
+//! open http://127.0.0.1:9001/ in a browser
 //! ```
+
+mod chat;
+mod page;
+mod raw_client;
+mod views;
 
 use std::{
     error::Error,
     io::{self, IsTerminal, Write},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     num::NonZeroUsize,
     process::ExitCode,
 };
 
 use clap::Parser;
-use ws_server::{Clients, Deflate, Handler, Limits, Server, WebSocket};
+use ws_server::{
+    Clients, CloseCode, Deflate, Handler, HandlerError, Limits, Message, ServeError, Server,
+    WebSocket,
+};
 
-/// A WebSocket server with two paths: /echo sends every message back, /broadcast sends it to
-/// everyone who is connected there, the sender too.
+use crate::{chat::Chat, views::Views};
+
+/// A WebSocket server with a page to try it on at /. /echo sends every message back, /broadcast sends
+/// it to everyone who is connected there, the sender too; /chat and /frames are what the page uses.
 #[derive(Parser)]
 #[command(name = "demo")]
 struct Options {
@@ -37,7 +50,7 @@ struct Options {
     #[arg(long, value_name = "N")]
     max_fragments: Option<NonZeroUsize>,
 
-    /// Most connections at a time [default: 10000]
+    /// Most connections at a time [default: 10000, or what the limit on open files leaves]
     #[arg(long, value_name = "N")]
     max_connections: Option<NonZeroUsize>,
 
@@ -88,16 +101,29 @@ fn run(options: Options) -> Outcome {
 }
 
 async fn serve(options: Options) -> Outcome {
-    let server = Server::bind(options.listen.as_str()).await?;
-    if let Some(address) = server.local_addr() {
-        let mut out = io::stdout();
-        writeln!(out, "listening on {address}")?;
-        out.flush()?;
-    }
+    let server = match Server::bind(options.listen.as_str()).await {
+        Ok(server) => server,
+        Err(error) => return Err(explain(error, &options.listen)),
+    };
+    let address = server.local_addr().ok_or("this is no TCP address")?;
+    let mut out = io::stdout();
+    let page = reachable(address);
+    let lines = format!("listening on {address}\nopen http://{page}/ in a browser\n");
+    // In one write: who reads only the first line may be gone then.
+    out.write_all(lines.as_bytes())?;
+    out.flush()?;
+
     let clients = server.clients();
+    let (chat, views, policy) = (Chat::new(clients.clone()), Views::default(), page::policy());
+    let (observed, watched, shown) = (views.clone(), views.clone(), views);
     let mut server = server
-        .route("/echo", echo)
+        .fallback(move |request, _peer| page::answer(request, &policy))
+        .observe(move |opening| observed.observer(opening))
+        .route("/echo", move |ws: WebSocket| echo(ws, watched.clone()))
         .route("/broadcast", broadcast(clients))
+        .route("/chat", move |ws: WebSocket| chat.clone().serve(ws))
+        .route("/frames", move |ws: WebSocket| frames(ws, shown.clone(), page))
+        .subprotocols(["echo.v1"])
         .limits(limits(&options));
     if !options.no_deflate {
         server = server.extension(Deflate::default());
@@ -107,9 +133,55 @@ async fn serve(options: Options) -> Outcome {
     Ok(())
 }
 
-async fn echo(mut ws: WebSocket) -> Result<(), ws_server::HandlerError> {
+/// What to do about an address that cannot be listened on.
+fn explain(error: ServeError, listen: &str) -> Box<dyn Error + Send + Sync> {
+    let ServeError::Bind { error: cause, .. } = &error else { return error.into() };
+    let mend = match cause.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another program has this port: stop that one, or take a free port by --listen 127.0.0.1:0"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "a port below 1024 may need rights that you do not have: take one above, such as --listen 127.0.0.1:9001"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine does not have that address: 127.0.0.1 is itself, 0.0.0.0 all that it has"
+        }
+        _ => "--listen takes an address and a port, such as 127.0.0.1:9001",
+    };
+    format!("cannot listen on {listen}: {cause}\n{mend}").into()
+}
+
+/// Where this machine itself reaches the server.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+async fn echo(mut ws: WebSocket, views: Views) -> Result<(), HandlerError> {
     while let Some(message) = ws.recv().await? {
         ws.send(message).await?;
+    }
+    if let Some(view) = views.of(ws.request()) {
+        view.ended(ws.id(), &ws.closed().await);
+    }
+    Ok(())
+}
+
+/// Shows a page its frames, and lets the raw client run what the page asks for, one after the other.
+async fn frames(mut ws: WebSocket, views: Views, server: SocketAddr) -> Result<(), HandlerError> {
+    let Some(open) = views.open(ws.sender()) else {
+        ws.close(CloseCode::POLICY_VIOLATION, "view=TOKEN is missing, 16 to 64 letters or digits")?;
+        return Ok(());
+    };
+    while let Some(message) = ws.recv().await? {
+        if let Message::Text(script) = message {
+            raw_client::run(&script, server, &open).await;
+        }
     }
     Ok(())
 }

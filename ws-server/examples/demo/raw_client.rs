@@ -1,0 +1,106 @@
+//! A client that writes its frames by hand, octet by octet, since a browser cannot send what is wrong.
+
+use std::{net::SocketAddr, time::Duration};
+
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::views::Open;
+
+/// The whole of one script.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// What is read of the server at most.
+const ENOUGH: usize = 4096;
+/// Every frame of this client has it, which no real client may do (RFC 6455 §5.3: "unpredictable").
+const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+/// What to write, each with what it is.
+type Script = Vec<(&'static str, Vec<u8>)>;
+
+fn script(name: &str) -> Option<Script> {
+    let close = ("Close, 1000", masked(0x88, &1000_u16.to_be_bytes()));
+    Some(match name {
+        "fragmented" => vec![
+            ("Text without FIN: \"one \"", masked(0x01, b"one ")),
+            ("Continuation without FIN: \"message \"", masked(0x00, b"message ")),
+            ("Ping between the fragments", masked(0x89, b"alive?")),
+            ("Continuation with FIN: \"in three\"", masked(0x80, b"in three")),
+            close,
+        ],
+        "ping" => vec![("Ping: \"are you there?\"", masked(0x89, b"are you there?")), close],
+        // RFC 6455 §5.1: "a client MUST mask all frames"
+        "unmasked" => vec![("Text that is not masked: \"hello\"", b"\x81\x05hello".to_vec())],
+        // RFC 6455 §8.1: the connection fails where a text is no UTF-8
+        "utf8" => vec![("Text that is not UTF-8: c0 af", masked(0x81, b"\xc0\xaf"))],
+        // RFC 6455 §5.2: the bits "MUST be 0 unless an extension is negotiated"
+        "rsv" => vec![("Text with RSV3, which nobody negotiated", masked(0x91, b"hello"))],
+        _ => return None,
+    })
+}
+
+/// Runs the script of this name against `/echo` of this server, and shows what was written and read.
+pub(crate) async fn run(name: &str, server: SocketAddr, open: &Open) {
+    let view = open.view();
+    let Some(script) = script(name) else {
+        return view.show(&json!({ "refused": "there is no such script" }));
+    };
+    view.show(&json!({ "script": name }));
+    let ended = match timeout(PATIENCE, converse(script, server, open)).await {
+        Ok(Ok(())) => "the server closed the connection".to_owned(),
+        Ok(Err(error)) => format!("the connection broke: {error}"),
+        Err(_) => format!("given up after {} s", PATIENCE.as_secs()),
+    };
+    view.show(&json!({ "script": null, "ended": ended }));
+}
+
+async fn converse(script: Script, server: SocketAddr, open: &Open) -> std::io::Result<()> {
+    let view = open.view();
+    let mut stream = TcpStream::connect(server).await?;
+    let request = format!(
+        "GET /echo?raw&view={} HTTP/1.1\r\nHost: {server}\r\nUpgrade: websocket\r\n\
+         Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Version: 13\r\n\r\n",
+        open.token()
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    let head = loop {
+        if let Some(end) = answer.windows(4).position(|octets| octets == b"\r\n\r\n") {
+            break end + 4;
+        }
+        if answer.len() > ENOUGH || stream.read_buf(&mut answer).await? == 0 {
+            return Err(std::io::Error::other("there was no answer to the opening handshake"));
+        }
+    };
+    let status = answer.split(|octet| *octet == b'\r').next().unwrap_or_default();
+    view.show(&json!({ "raw": { "wrote": true, "what": "the opening handshake" } }));
+    view.show(&json!({ "raw": { "wrote": false, "what": String::from_utf8_lossy(status) } }));
+    if !status.starts_with(b"HTTP/1.1 101 ") {
+        return Ok(());
+    }
+    answer.drain(..head);
+    for (what, octets) in script {
+        view.show(&json!({ "raw": { "wrote": true, "what": what, "octets": hex(&octets) } }));
+        stream.write_all(&octets).await?;
+    }
+    while answer.len() < ENOUGH && stream.read_buf(&mut answer).await? > 0 {}
+    view.show(&json!({ "raw": { "wrote": false, "what": "all of it", "octets": hex(&answer) } }));
+    Ok(())
+}
+
+/// A frame of a client: its first octet, and a payload of at most 125 octets.
+fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first, 0x80 | payload.len() as u8];
+    frame.extend(KEY);
+    frame.extend(payload.iter().zip(KEY.iter().cycle()).map(|(octet, key)| octet ^ key));
+    frame
+}
+
+fn hex(octets: &[u8]) -> String {
+    let octets: Vec<String> = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+    octets.join(" ")
+}

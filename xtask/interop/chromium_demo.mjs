@@ -1,0 +1,255 @@
+// The page of the demo in Chromium: two tabs chat, messages are echoed, the frames are shown, the raw
+// client is let loose, and the server comes back after a restart.
+//
+//     chromium_demo.mjs DEMO [WORD...]
+//
+// starts the demo itself, by these words. Every case ends in one line, `ok NAME` or `FAIL NAME: why`.
+// INTEROP_MODULES names the directory that holds node_modules, INTEROP_CHROMIUM the browser,
+// INTEROP_PROFILE a directory for what the browser writes, and INTEROP_SCREENSHOTS one for pictures.
+
+import { spawn } from 'node:child_process'
+import { mkdir, rm } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import readline from 'node:readline'
+
+const { INTEROP_CHROMIUM, INTEROP_MODULES, INTEROP_PROFILE, INTEROP_SCREENSHOTS } = process.env
+const { chromium } = createRequire(`${INTEROP_MODULES}/`)('playwright-core')
+const [program, ...words] = process.argv.slice(2)
+
+// What is waited for appears within this, or fails the case.
+const PATIENCE = 15_000
+
+function check (condition, why) {
+  if (!condition) throw new Error(why)
+}
+
+async function start (address) {
+  const demo = spawn(program, [...words, '--listen', address, '--quiet'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const lines = readline.createInterface({ input: demo.stdout })
+  for await (const line of lines) {
+    const listening = line.match(/^listening on (.*)/)
+    if (listening) return { demo, address: listening[1] }
+  }
+  throw new Error('the demo did not start')
+}
+
+const stop = demo => new Promise(resolve => {
+  demo.once('exit', resolve)
+  demo.kill('SIGTERM')
+})
+
+const empty = () => rm(INTEROP_PROFILE, { recursive: true, force: true })
+await empty()
+await mkdir(INTEROP_SCREENSHOTS, { recursive: true })
+let { demo, address } = await start('127.0.0.1:0')
+const browser = await chromium.launchPersistentContext(INTEROP_PROFILE, {
+  executablePath: INTEROP_CHROMIUM,
+  env: { ...process.env, HOME: INTEROP_PROFILE },
+  args: [
+    '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+    '--disable-component-update', '--disable-sync'
+  ]
+})
+browser.setDefaultTimeout(PATIENCE)
+
+const complaints = []
+async function tab () {
+  const page = await browser.newPage()
+  page.on('console', message => {
+    // While the server is down the browser itself says that it does not answer.
+    if (message.type() === 'error' && !(down && /ERR_CONNECTION_REFUSED/.test(message.text()))) {
+      complaints.push(message.text())
+    }
+  })
+  page.on('pageerror', error => complaints.push(error.message))
+  await page.goto(`http://${address}/`)
+  await page.locator('#status.on').waitFor()
+  return page
+}
+
+let down = false
+const [one, two] = [await tab(), await tab()]
+const has = (page, selector, text) =>
+  page.locator(selector, { hasText: text }).first().waitFor()
+const frames = (page, ...texts) =>
+  texts.reduce((rows, hasText) => rows.filter({ hasText }), page.locator('#frames tr'))
+const script = async (page, label, wanted) => {
+  await page.getByRole('button', { name: label }).click()
+  await has(page, '#script-note', wanted)
+  await page.locator('#scripts button:enabled').first().waitFor()
+}
+
+const cases = {
+  async 'join-and-see-who-is-there' () {
+    await one.getByLabel('Your name').fill('Ada')
+    await one.getByRole('button', { name: 'Join' }).click()
+    await has(one, '#people', 'Ada (you)')
+    await two.getByLabel('Your name').fill('Ada')
+    await two.keyboard.press('Enter')
+    await has(two, '#people', 'Ada 2 (you)')
+    await has(one, '#people', 'Ada 2')
+    await has(one, '#said', 'Ada 2 came')
+  },
+  async 'two-tabs-chat' () {
+    await two.locator('#text').fill('hello <b>Ada</b>')
+    await two.keyboard.press('Enter')
+    await has(one, '#said li', 'hello <b>Ada</b>')
+    await has(two, '#said li', 'hello <b>Ada</b>')
+    await one.locator('#text').fill('hello yourself')
+    await one.keyboard.press('Enter')
+    await has(two, '#said li', 'hello yourself')
+  },
+  async 'who-leaves-is-gone' () {
+    const three = await tab()
+    await three.getByLabel('Your name').fill('Grace')
+    await three.keyboard.press('Enter')
+    await has(one, '#people', 'Grace')
+    await three.close()
+    await has(one, '#said', 'Grace left')
+    check(!(await one.locator('#people').innerText()).includes('Grace'), 'the list still has the name')
+  },
+  async 'echo-shows-its-round-trip' () {
+    await one.locator('#echo-text').fill('hello')
+    await one.locator('#echo').getByRole('button', { name: 'Send', exact: true }).click()
+    await has(one, '#echo-note', '5 B came back in')
+    await has(one, '#times', 'Last 1: median')
+    await one.getByRole('button', { name: 'Send 50 in turn' }).click()
+    await has(one, '#times', 'Last 51:')
+    check(await one.locator('#plot rect').count() === 51, 'the plot has other bars')
+  },
+  async 'frames-of-an-echo-are-shown' () {
+    const received = frames(one, 'echo', 'received', 'Text').first()
+    const cells = await received.locator('td').allInnerTexts()
+    check(cells[3] === 'yes' && cells[5] === 'yes' && cells[7] === '5', `the row is ${cells}`)
+    const sent = await frames(one, 'echo', 'sent', 'Text').first().locator('td').allInnerTexts()
+    // So few bytes are below the server's threshold of compression.
+    check(sent.slice(2).join('|') === 'Text|yes|-|no|5|5', `the row is ${sent}`)
+  },
+  async 'compressed-frames-have-rsv1-and-both-lengths' () {
+    await one.getByLabel('Size').selectOption('1000')
+    await one.locator('#echo').getByRole('button', { name: 'Send', exact: true }).click()
+    await has(one, '#echo-note', '1,000 B came back')
+    for (const direction of ['received', 'sent']) {
+      const cells = await frames(one, 'echo', direction, 'RSV1', '1,000').first().locator('td').allInnerTexts()
+      check(Number(cells[6]) < 200 && cells[7] === '1,000', `the row is ${cells}`)
+    }
+    await has(one, '#compression', 'on, permessage-deflate')
+    await one.getByText('Why not?').click()
+    await has(one, '#report', 'permessage-deflate; client_max_window_bits: taken as')
+  },
+  async 'too-large-is-refused-in-words' () {
+    await one.getByLabel('Size').selectOption('2000000')
+    await one.locator('#echo').getByRole('button', { name: 'Send', exact: true }).click()
+    await has(one, '#echo-note', '1009, the message is larger than the server takes')
+    await one.getByLabel('Size').selectOption('0')
+    await one.locator('#compression', { hasText: 'on,' }).waitFor()
+    await one.locator('#echo').getByRole('button', { name: 'Send', exact: true }).click()
+    await has(one, '#echo-note', '5 B came back')
+  },
+  async 'raw-fragments' () {
+    await script(one, 'A message in three fragments', '1000, it was closed in good order')
+    for (const [opcode, fin] of [['Text', 'no'], ['Continuation', 'no'], ['Ping', 'yes'], ['Continuation', 'yes']]) {
+      await frames(one, 'raw', 'received', opcode, fin).first().waitFor()
+    }
+    await frames(one, 'raw', 'sent', 'Pong').first().waitFor()
+    const echoed = await frames(one, 'raw', 'sent', 'Text').first().locator('td').allInnerTexts()
+    check(echoed[7] === String('one message in three'.length), `the row is ${echoed}`)
+  },
+  async 'raw-ping' () {
+    await one.getByRole('button', { name: 'Clear' }).click()
+    await script(one, 'A Ping', '1000, it was closed in good order')
+    await frames(one, 'raw', 'sent', 'Pong').first().waitFor()
+  },
+  'raw-unmasked': () => script(one, 'A frame that is not masked', 'closed by the server: 1002'),
+  'raw-invalid-utf8': () => script(one, 'Text that is not UTF-8', 'closed by the server: 1007'),
+  'raw-reserved-bit': () => script(one, 'A reserved bit', 'closed by the server: 1002'),
+  async 'rows-can-be-picked' () {
+    await one.getByLabel('Show').selectOption('raw')
+    check(await frames(one).filter({ visible: true, hasText: 'chat' }).count() === 0, 'others are shown')
+    check(await frames(one).filter({ visible: true }).count() > 5, 'nothing is shown')
+    await one.getByLabel('Show').selectOption('')
+  },
+  async 'all-controls-are-reached-by-tab' () {
+    await one.locator('body').click({ position: { x: 1, y: 1 } })
+    const wanted = await one.locator('button:enabled, input:enabled, select, summary, [tabindex="0"]')
+      .filter({ visible: true }).count()
+    const reached = new Set()
+    for (let n = 0; n < wanted + 3; n++) {
+      await one.keyboard.press('Tab')
+      reached.add(await one.evaluate(() => {
+        const all = [...document.querySelectorAll('*')]
+        return document.activeElement === document.body ? -1 : all.indexOf(document.activeElement)
+      }))
+    }
+    reached.delete(-1)
+    check(reached.size >= wanted, `${reached.size} of ${wanted}`)
+  },
+  async 'controls-have-names-and-nothing-is-cut-off' () {
+    const nameless = await one.evaluate(() => [...document.querySelectorAll('button, input, select')]
+      .filter(it => !(it.textContent.trim() || it.labels?.length)).length)
+    check(nameless === 0, `${nameless} have none`)
+    for (const width of [360, 768, 1280]) {
+      await one.setViewportSize({ width, height: 800 })
+      const over = await one.evaluate(() => document.documentElement.scrollWidth - innerWidth)
+      check(over <= 0, `${over} pixels too wide at ${width}`)
+    }
+  },
+  async screenshots () {
+    await one.getByRole('button', { name: 'Clear' }).click()
+    await one.getByRole('button', { name: 'Send 50 in turn' }).click()
+    await one.waitForFunction(() => inTurn === 0 && !waiting)
+    await one.getByLabel('Size').selectOption('1000')
+    await one.locator('#echo').getByRole('button', { name: 'Send', exact: true }).click()
+    await has(one, '#echo-note', '1,000 B came back')
+    await script(one, 'A message in three fragments', '1000')
+    for (const scheme of ['light', 'dark']) {
+      for (const [name, width, height] of [['phone', 360, 740], ['desktop', 1280, 900]]) {
+        await one.emulateMedia({ colorScheme: scheme })
+        await one.setViewportSize({ width, height })
+        await one.evaluate(() => { $('scroll').scrollTop = $('scroll').scrollHeight; scrollTo(0, 0) })
+        await one.screenshot({ path: `${INTEROP_SCREENSHOTS}/demo-${name}-${scheme}.png`, fullPage: true })
+      }
+    }
+    await one.emulateMedia({ colorScheme: 'light' })
+    // The picture of the README.
+    await one.setViewportSize({ width: 1100, height: 1120 })
+    await one.screenshot({ path: `${INTEROP_SCREENSHOTS}/readme.png` })
+    await one.emulateMedia({ colorScheme: null })
+  },
+  async 'a-restart-is-survived' () {
+    down = true
+    await stop(demo)
+    await has(one, '#status-text', 'Not connected')
+    await has(one, '#chat-note', '1001, the server is going away')
+    await one.locator('#countdown', { hasText: 'in' }).waitFor()
+    demo = (await start(address)).demo
+    await Promise.all([one, two].map(page => page.getByRole('button', { name: 'Try now' }).click({ timeout: 2000 })
+      .catch(() => { /* it was faster by itself */ })))
+    for (const page of [one, two]) await page.locator('#status.on').waitFor()
+    down = false
+    await has(one, '#people', '(you)')
+    await has(two, '#people', '(you)')
+    await two.locator('#text').fill('still here')
+    await two.keyboard.press('Enter')
+    await has(one, '#said li', 'still here')
+  },
+  async 'no-console-error' () {
+    check(complaints.length === 0, complaints.join('; '))
+  }
+}
+
+try {
+  for (const [name, run] of Object.entries(cases)) {
+    try {
+      await run()
+      console.log(`ok ${name}`)
+    } catch (error) {
+      console.log(`FAIL ${name}: ${error.message.split('\n').slice(0, 4).join(' / ')}`)
+      process.exitCode = 1
+    }
+  }
+} finally {
+  await browser.close()
+  await stop(demo)
+  await empty()
+}

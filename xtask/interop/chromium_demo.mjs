@@ -216,6 +216,7 @@ const cases = {
     await one.screenshot({ path: `${INTEROP_SCREENSHOTS}/readme.png` })
     await one.emulateMedia({ colorScheme: null })
   },
+  // R6455C-7.2.3-a
   async 'a-restart-is-survived' () {
     down = true
     await stop(demo)

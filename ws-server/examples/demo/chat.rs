@@ -8,10 +8,14 @@
 //! | | | `{"came":{..}}`, `{"went":{..}}` | to the others |
 //! | | | `{"refused":"why"}` | nothing was done |
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
-use ws_server::{Client, ClientId, Clients, CloseCode, HandlerError, Message, WebSocket};
+use ws_server::{ClientId, Clients, CloseCode, HandlerError, Message, WebSocket};
 
 /// Characters of a name.
 const NAME: usize = 24;
@@ -19,120 +23,128 @@ const NAME: usize = 24;
 const TEXT: usize = 500;
 /// Each who comes or goes is told to all, so that a room has an end.
 const PEOPLE: usize = 100;
+/// Between two messages of one client. The server reads no more from who is faster.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Names of those who are there. Locked while something is told, so that all hear it in one order.
+type People = BTreeMap<ClientId, String>;
 
 #[derive(Clone)]
 pub(crate) struct Chat {
     clients: Clients,
-    /// Held while a name is chosen, so that two never take the same one.
-    door: Arc<Mutex<()>>,
+    people: Arc<Mutex<People>>,
 }
 
-/// What a connection in the chat carries.
-struct Name(String);
+/// A place in the chat, given up when it is dropped, however the connection ends.
+struct Seat {
+    chat: Chat,
+    id: ClientId,
+}
+
+/// Marks a connection as one of those who are there.
+struct IsHere;
 
 impl Chat {
     pub(crate) fn new(clients: Clients) -> Self {
-        Self { clients, door: Arc::default() }
+        Self { clients, people: Arc::default() }
     }
 
-    /// Serves one who is there.
+    /// Serves one connection.
     pub(crate) async fn serve(self, mut ws: WebSocket) -> Result<(), HandlerError> {
-        let mut name = None;
+        let mut seat = None;
         while let Some(message) = ws.recv().await? {
-            let refused = match (parse(&message), &name) {
+            let refused = match (parse(&message), &seat) {
+                (Some(Asked::Join(_)), None) if self.people().len() >= PEOPLE => {
+                    ws.close(CloseCode::TRY_AGAIN_LATER, "the room is full")?;
+                    return Ok(());
+                }
                 (Some(Asked::Join(wish)), None) => match self.join(&ws, &wish) {
-                    Ok(Some(taken)) => {
-                        name = Some(taken);
+                    Ok(taken) => {
+                        seat = Some(taken);
                         None
-                    }
-                    Ok(None) => {
-                        ws.close(CloseCode::TRY_AGAIN_LATER, "the room is full")?;
-                        break;
                     }
                     Err(refused) => Some(refused),
                 },
                 (Some(Asked::Join(_)), Some(_)) => Some("you have a name already".to_owned()),
-                (Some(Asked::Say(text)), Some(name)) => self.say(ws.id(), name, &text).err(),
+                (Some(Asked::Say(text)), Some(seat)) => seat.say(&text).err(),
                 (Some(Asked::Say(_)), None) => Some("join first".to_owned()),
                 (None, _) => Some(r#"say {"join":"NAME"} or {"say":"TEXT"}"#.to_owned()),
             };
             if let Some(refused) = refused {
                 ws.send(json!({ "refused": refused }).to_string()).await?;
             }
-        }
-        if let Some(name) = name {
-            self.leave(ws.id(), &name);
+            tokio::time::sleep(PAUSE).await;
         }
         Ok(())
     }
 
-    /// `None` where the room is full.
-    fn join(&self, ws: &WebSocket, wish: &str) -> Result<Option<String>, String> {
+    fn join(&self, ws: &WebSocket, wish: &str) -> Result<Seat, String> {
         let wish = wish.trim();
-        if wish.is_empty() || wish.chars().count() > NAME || wish.chars().any(char::is_control) {
-            return Err(format!(
-                "a name has 1 to {NAME} characters, none of them control characters"
-            ));
+        let allowed = |c: char| c.is_alphanumeric() || " -_.'".contains(c);
+        if wish.is_empty() || wish.chars().count() > NAME || !wish.chars().all(allowed) {
+            return Err(format!("a name has 1 to {NAME} letters, digits, spaces and - _ . '"));
         }
-        let door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
-        let people = self.people(None);
-        if people.len() >= PEOPLE {
-            return Ok(None);
+        let mut people = self.people();
+        let id = ws.id();
+        let mut name = wish.to_owned();
+        let mut number = 1;
+        while people.values().any(|taken| *taken == name) {
+            number += 1;
+            name = format!("{wish} {number}");
         }
-        let taken = |name: &str| people.iter().any(|(_, other)| other.0 == name);
-        let numbered = (2..).map(|number| format!("{wish} {number}"));
-        let name = std::iter::once(wish.to_owned()).chain(numbered).find(|name| !taken(name));
-        let name = name.unwrap_or_default();
-        ws.set_data(Name(name.clone()));
-        drop(door);
-
+        people.insert(id, name.clone());
+        ws.set_data(IsHere);
         // Best effort, as with everyone: who does not read is closed with 1013.
-        self.clients.send(ws.id(), json!({ "you": person(ws.id(), &name) }).to_string());
-        self.tell(Some(ws.id()), &json!({ "came": person(ws.id(), &name) }));
-        self.tell(None, &self.list(None));
-        Ok(Some(name))
+        self.clients.send(id, json!({ "you": person(&id, &name) }).to_string());
+        self.tell(Some(id), &json!({ "came": person(&id, &name) }));
+        self.tell(None, &list(&people));
+        Ok(Seat { chat: self.clone(), id })
     }
 
-    fn say(&self, id: ClientId, name: &str, text: &str) -> Result<(), String> {
+    fn people(&self) -> MutexGuard<'_, People> {
+        self.people.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends to everyone who is there but `except`.
+    fn tell(&self, except: Option<ClientId>, what: &Value) {
+        self.clients.send_where(what.to_string(), |client| {
+            Some(client.id()) != except && client.data::<IsHere>().is_some()
+        });
+    }
+}
+
+impl Seat {
+    fn say(&self, text: &str) -> Result<(), String> {
         let text = text.trim();
         if text.is_empty() || text.chars().count() > TEXT {
             return Err(format!("a message has 1 to {TEXT} characters"));
         }
-        let mut said = person(id, name);
+        let people = self.chat.people();
+        let name = people.get(&self.id).map_or("", String::as_str);
+        let mut said = person(&self.id, name);
         said["text"] = text.into();
-        self.tell(None, &json!({ "said": said }));
+        self.chat.tell(None, &json!({ "said": said }));
         Ok(())
     }
+}
 
-    fn leave(&self, id: ClientId, name: &str) {
-        self.tell(Some(id), &json!({ "went": person(id, name) }));
-        self.tell(Some(id), &self.list(Some(id)));
-    }
-
-    /// Sends to everyone in the room but `except`.
-    fn tell(&self, except: Option<ClientId>, what: &Value) {
-        let is_here = |client: &Client| is_here(client, except);
-        self.clients.send_where(what.to_string(), is_here);
-    }
-
-    fn people(&self, except: Option<ClientId>) -> Vec<(ClientId, Arc<Name>)> {
-        let here = self.clients.list().into_iter().filter(|client| is_here(client, except));
-        here.filter_map(|client| Some((client.id(), client.data::<Name>()?))).collect()
-    }
-
-    fn list(&self, except: Option<ClientId>) -> Value {
-        let people = self.people(except);
-        let people: Vec<_> = people.iter().map(|(id, name)| person(*id, &name.0)).collect();
-        json!({ "people": people })
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut people = self.chat.people();
+        if let Some(name) = people.remove(&self.id) {
+            self.chat.tell(Some(self.id), &json!({ "went": person(&self.id, &name) }));
+            self.chat.tell(Some(self.id), &list(&people));
+        }
     }
 }
 
-fn is_here(client: &Client, except: Option<ClientId>) -> bool {
-    Some(client.id()) != except && client.data::<Name>().is_some()
-}
-
-fn person(id: ClientId, name: &str) -> Value {
+fn person(id: &ClientId, name: &str) -> Value {
     json!({ "id": id.to_string(), "name": name })
+}
+
+fn list(people: &People) -> Value {
+    let people: Vec<_> = people.iter().map(|(id, name)| person(id, name)).collect();
+    json!({ "people": people })
 }
 
 enum Asked {

@@ -6,6 +6,7 @@ use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::Semaphore,
     time::timeout,
 };
 
@@ -15,6 +16,8 @@ use crate::views::Open;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What is read of the server at most.
 const ENOUGH: usize = 4096;
+/// So many of them are at work at a time; the others wait.
+static AT_WORK: Semaphore = Semaphore::const_new(8);
 /// Every frame of this client has it, which no real client may do (RFC 6455 §5.3: "unpredictable").
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
@@ -49,6 +52,7 @@ pub(crate) async fn run(name: &str, server: SocketAddr, open: &Open) {
         return view.show(&json!({ "refused": "there is no such script" }));
     };
     view.show(&json!({ "script": name }));
+    let _place = AT_WORK.acquire().await;
     let ended = match timeout(PATIENCE, converse(script, server, open)).await {
         Ok(Ok(())) => "the server closed the connection".to_owned(),
         Ok(Err(error)) => format!("the connection broke: {error}"),
@@ -60,6 +64,8 @@ pub(crate) async fn run(name: &str, server: SocketAddr, open: &Open) {
 async fn converse(script: Script, server: SocketAddr, open: &Open) -> std::io::Result<()> {
     let view = open.view();
     let mut stream = TcpStream::connect(server).await?;
+    // Or a frame would wait until the one before it is acknowledged.
+    stream.set_nodelay(true)?;
     let request = format!(
         "GET /echo?raw&view={} HTTP/1.1\r\nHost: {server}\r\nUpgrade: websocket\r\n\
          Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\

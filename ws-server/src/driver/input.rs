@@ -1,13 +1,13 @@
 //! From octets to messages for the handler.
 
 use std::{
-    cell::RefCell,
+    cell::Cell,
     collections::VecDeque,
     mem,
     task::{Context, Poll, Waker},
 };
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use ws_core::{CloseCode, Event, Message};
 
 use super::{
@@ -28,7 +28,7 @@ const LEFTOVER: usize = 4096;
 
 thread_local! {
     /// What connections of this thread read into, one after the other. An idle one holds no buffer.
-    static BUFFER: RefCell<BytesMut> = RefCell::default();
+    static BUFFER: Cell<Option<BytesMut>> = const { Cell::new(None) };
 }
 
 /// The receiving side of a connection.
@@ -80,14 +80,22 @@ impl Input {
     /// The buffer to read into: a header that is cut goes on where it began, everything else comes
     /// into the thread's buffer.
     pub(super) fn buffer(&mut self) -> &mut BytesMut {
-        if self.buffer.is_empty() && self.buffer.capacity() < READ / 2 {
-            self.buffer = BUFFER.with(RefCell::take);
-        }
         // Half of it is room enough, and spares the move to the front after every small read.
-        if self.buffer.capacity() - self.buffer.len() < READ / 2 {
-            self.buffer.reserve(READ);
+        if self.room() < READ / 2 {
+            if self.buffer.is_empty()
+                && let Some(buffer) = BUFFER.take()
+            {
+                self.buffer = buffer;
+            }
+            if self.room() < READ / 2 {
+                self.buffer.reserve(READ);
+            }
         }
         &mut self.buffer
+    }
+
+    fn room(&self) -> usize {
+        self.buffer.capacity() - self.buffer.len()
     }
 
     /// A turn begins.
@@ -107,12 +115,14 @@ impl Input {
 
     /// Gives the thread's buffer back, but for what was read and not decoded.
     pub(super) fn put_back(&mut self) {
-        if self.buffer.is_empty() || self.buffer.len() <= LEFTOVER {
-            let left = BytesMut::from(&*self.buffer);
-            self.buffer.advance(self.buffer.len());
-            let whole = mem::replace(&mut self.buffer, left);
+        if self.buffer.len() <= LEFTOVER && self.buffer.capacity() > 0 {
+            let mut whole = mem::take(&mut self.buffer);
+            if !whole.is_empty() {
+                self.buffer = BytesMut::from(&*whole);
+                whole.clear();
+            }
             if whole.capacity() > LEFTOVER {
-                BUFFER.with(|buffer| *buffer.borrow_mut() = whole);
+                BUFFER.set(Some(whole));
             }
         }
         shrink(&mut self.ahead);
@@ -148,7 +158,11 @@ impl Core {
         self.is_ahead() && !self.ws.is_close_awaited()
     }
 
+    #[inline]
     fn is_ahead(&self) -> bool {
+        if self.input.ahead.is_empty() && !self.input.delivered {
+            return false;
+        }
         let elsewhere = if self.input.delivered { self.link.ahead() } else { Load::default() };
         self.input.load.and(elsewhere).is_full(&self.link.limits)
     }
@@ -220,6 +234,11 @@ impl Core {
                 Some(Event::Message(message)) => {
                     self.deadlines.message_complete();
                     self.input.work += message.len();
+                    if self.input.buffer.is_empty() && self.ws.extensions().is_empty() {
+                        // The engine, which would be asked in vain, keeps nothing back.
+                        self.input.undecoded = false;
+                        self.deadlines.unfinished(None, self.now);
+                    }
                     return Some(message);
                 }
                 Some(event) => {

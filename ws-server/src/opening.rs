@@ -26,7 +26,7 @@ use ws_handshake::{
 };
 
 use crate::{
-    ClientId, Limits, Peer, Request, WebSocket, complaints::Shown, driver::Handling,
+    ClientId, Limits, Peer, Request, complaints::Shown, driver::Handling,
     linger::linger, link::Link, service::Shared,
 };
 
@@ -138,7 +138,7 @@ fn accept(
     id: ClientId,
     peer: Peer,
 ) -> Result<Box<Parts>, Rejection> {
-    let Some(start) = shared.routes.find(request.uri().path()) else {
+    let Some(handler) = shared.routes.find(request.uri().path()) else {
         return Err(Rejection::new(StatusCode::NOT_FOUND).body("there is nothing at this path\n"));
     };
     let upgrade = Upgrade::inspect_within(request, &shared.limits.head)?;
@@ -167,7 +167,7 @@ fn accept(
     Ok(Box::new(Parts {
         ws: Connection::new(Role::Server, shared.limits.core(), extensions),
         head,
-        handling: start(WebSocket::new(Arc::clone(&link))),
+        handling: Handling::Due(Arc::clone(handler), Arc::clone(&link)),
         link,
     }))
 }

@@ -187,7 +187,9 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
                 core.link.order_close(CloseCode::NORMAL);
             }
             core.decode_ahead();
-            core.answer_close(self.handling.is_some());
+            if core.is_closing() {
+                core.answer_close(self.handling.is_some());
+            }
             let wrote = core.write(&mut self.io, cx, &mut budget);
             if let Some(closed) = core.over() {
                 let (closed, gone) = (closed.clone(), core.gone);

@@ -26,8 +26,8 @@ use ws_handshake::{
 };
 
 use crate::{
-    ClientId, Limits, Peer, Request, complaints::Shown, driver::Handling,
-    linger::linger, link::Link, service::Shared,
+    ClientId, Limits, Peer, Request, complaints::Shown, driver::Handling, linger::linger,
+    link::Link, service::Shared,
 };
 
 /// Room for reading. Most heads fit; more is reserved as they grow.

@@ -79,19 +79,24 @@ impl Input {
 
     /// The buffer to read into: a header that is cut goes on where it began, everything else comes
     /// into the thread's buffer.
+    #[inline]
     pub(super) fn buffer(&mut self) -> &mut BytesMut {
         // Half of it is room enough, and spares the move to the front after every small read.
         if self.room() < READ / 2 {
-            if self.buffer.is_empty()
-                && let Some(buffer) = BUFFER.take()
-            {
-                self.buffer = buffer;
-            }
-            if self.room() < READ / 2 {
-                self.buffer.reserve(READ);
-            }
+            self.make_room();
         }
         &mut self.buffer
+    }
+
+    fn make_room(&mut self) {
+        if self.buffer.is_empty()
+            && let Some(buffer) = BUFFER.take()
+        {
+            self.buffer = buffer;
+        }
+        if self.room() < READ / 2 {
+            self.buffer.reserve(READ);
+        }
     }
 
     fn room(&self) -> usize {
@@ -160,9 +165,10 @@ impl Core {
 
     #[inline]
     fn is_ahead(&self) -> bool {
-        if self.input.ahead.is_empty() && !self.input.delivered {
-            return false;
-        }
+        (!self.input.ahead.is_empty() || self.input.delivered) && self.is_far_ahead()
+    }
+
+    fn is_far_ahead(&self) -> bool {
         let elsewhere = if self.input.delivered { self.link.ahead() } else { Load::default() };
         self.input.load.and(elsewhere).is_full(&self.link.limits)
     }
@@ -214,6 +220,7 @@ impl Core {
         self.input.load = self.input.load.and(load);
     }
 
+    #[inline]
     fn wait(&mut self, task: &Context<'_>) {
         self.input.waiting = if self.output.is_task(task.waker()) {
             Waiting::Here
@@ -285,19 +292,28 @@ impl Core {
     }
 
     /// Decodes what the handler left, so that control frames are seen while it waits for something
-    /// else, and hands messages to a receiver in another task. Whether anything came.
-    pub(super) fn decode_ahead(&mut self) -> bool {
-        let mut came = false;
+    /// else, and hands messages to a receiver in another task.
+    #[inline]
+    pub(super) fn decode_ahead(&mut self) {
+        if self.may_decode() {
+            self.decode_all();
+        }
+        if self.link.receiver_waits() && !self.input.ahead.is_empty() {
+            self.input.delivered = true;
+            let load = mem::take(&mut self.input.load);
+            self.link.deliver(&mut self.input.ahead, load);
+        }
+    }
+
+    fn decode_all(&mut self) {
         while self.may_decode() {
             let Some(message) = self.decode() else {
-                came = true;
                 // The end of the input is told only once all of it was decoded.
                 if !self.input.ended {
                     break;
                 }
                 continue;
             };
-            came = true;
             // Beyond the limit only while our Close waits for the peer's.
             self.input.cut_off |= self.link.is_receiver_gone() || self.is_ahead();
             if !self.input.cut_off {
@@ -305,11 +321,5 @@ impl Core {
                 self.input.ahead.push_back(message);
             }
         }
-        if self.link.receiver_waits() && !self.input.ahead.is_empty() {
-            self.input.delivered = true;
-            let load = mem::take(&mut self.input.load);
-            self.link.deliver(&mut self.input.ahead, load);
-        }
-        came
     }
 }

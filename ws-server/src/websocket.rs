@@ -14,7 +14,8 @@ use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
 use crate::{
     ClientId, RecvError, Request, SendError, Sender, TrySendError,
     driver::turn,
-    link::{Link, Queued, shrink},
+    link::{Link, shrink},
+    sending::Sending,
 };
 
 /// One end of an open connection.
@@ -46,8 +47,8 @@ impl WebSocket {
     /// # Cancel safety
     /// Cancel safe: a dropped call loses no message.
     #[inline]
-    pub async fn recv(&mut self) -> Result<Option<Message>, RecvError> {
-        poll_fn(|cx| self.poll_recv(cx)).await
+    pub fn recv(&mut self) -> impl Future<Output = Result<Option<Message>, RecvError>> + Send {
+        poll_fn(|cx| self.poll_recv(cx))
     }
 
     #[inline]
@@ -93,12 +94,11 @@ impl WebSocket {
     /// A dropped call has queued the message whole or not at all. Use [`ready`](Self::ready) and
     /// [`try_send`](Self::try_send) where the message must not be lost.
     #[inline]
-    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
-        let message = message.into();
-        match turn::with(&self.link, |core| core.send(&message, Compression::Auto)).flatten() {
-            Some(done) => done,
-            None => self.link.send(&mut Some(Queued::Message(message, Compression::Auto))).await,
-        }
+    pub fn send(
+        &mut self,
+        message: impl Into<Message>,
+    ) -> impl Future<Output = Result<(), SendError>> + Send {
+        self.send_with(message, Compression::Auto)
     }
 
     /// As [`send`](Self::send), with a hint for the extensions whether to compress.
@@ -109,16 +109,12 @@ impl WebSocket {
     /// # Cancel safety
     /// As [`send`](Self::send).
     #[inline]
-    pub async fn send_with(
+    pub fn send_with(
         &mut self,
         message: impl Into<Message>,
         compression: Compression,
-    ) -> Result<(), SendError> {
-        let message = message.into();
-        match turn::with(&self.link, |core| core.send(&message, compression)).flatten() {
-            Some(done) => done,
-            None => self.link.send(&mut Some(Queued::Message(message, compression))).await,
-        }
+    ) -> impl Future<Output = Result<(), SendError>> + Send {
+        Sending::Due(&self.link, message.into(), compression)
     }
 
     /// Queues a message if there is room now.

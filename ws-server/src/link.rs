@@ -75,7 +75,7 @@ struct State {
     dropped: bool,
     /// Whether the driver is done: nothing more comes, and nothing goes out.
     over: bool,
-    closed: Option<Closed>,
+    closed: Option<Box<Closed>>,
     driver: Option<Waker>,
     /// Whether the receiver did something that the driver may have passed by.
     receiver_called: bool,
@@ -363,7 +363,7 @@ impl Link {
             tokio::pin!(ended);
             ended.as_mut().enable();
             if let Some(closed) = &self.state().closed {
-                return closed.clone();
+                return Closed::clone(closed);
             }
             ended.await;
         }
@@ -512,7 +512,7 @@ impl Link {
 
     /// The connection has ended.
     pub(crate) fn end(&self, closed: &Closed) {
-        self.state().closed.get_or_insert_with(|| closed.clone());
+        self.state().closed.get_or_insert_with(|| Box::new(closed.clone()));
         self.ended.notify_waiters();
     }
 }

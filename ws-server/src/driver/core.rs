@@ -38,7 +38,7 @@ pub(super) enum Stage {
     /// The peer's Close or fault was read. It is answered when the handler has had its turn.
     Closing,
     /// Over, but for what is to be written.
-    Over(Closed),
+    Over(Box<Closed>),
 }
 
 impl Core {
@@ -98,7 +98,7 @@ impl Core {
     pub(super) fn end(&mut self, closed: Closed) {
         self.link.stop_sending();
         self.deadlines.over();
-        self.stage = Stage::Over(closed);
+        self.stage = Stage::Over(Box::new(closed));
     }
 
     /// The transport ended, in order or not: for a WebSocket both are an end without a Close.

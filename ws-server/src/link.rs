@@ -46,7 +46,9 @@ pub(crate) struct Link {
     has_outbound: AtomicBool,
     receiver_waits: AtomicBool,
     receiver_gone: AtomicBool,
-    /// Whether the driver looks here again before it waits. Cleared under the lock.
+    /// Whether the receiver did something that the driver may have passed by.
+    receiver_called: AtomicBool,
+    /// Whether the driver looks here again before it waits.
     driver_busy: AtomicBool,
     /// Whether the driver waits for the socket to take what was sent before.
     blocked: AtomicBool,
@@ -77,8 +79,6 @@ struct State {
     over: bool,
     closed: Option<Box<Closed>>,
     driver: Option<Waker>,
-    /// Whether the receiver did something that the driver may have passed by.
-    receiver_called: bool,
 }
 
 /// Messages and their bytes.
@@ -120,6 +120,7 @@ impl Link {
             has_outbound: AtomicBool::new(false),
             receiver_waits: AtomicBool::new(false),
             receiver_gone: AtomicBool::new(false),
+            receiver_called: AtomicBool::new(false),
             driver_busy: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             room: Notify::new(),
@@ -144,7 +145,7 @@ impl Link {
         let was_full = state.ahead().is_full(&self.limits);
         state.handed = mem::take(&mut state.queued);
         if was_full {
-            self.call_driver(&mut state);
+            self.call_driver(&state);
         }
         if !state.inbound.is_empty() {
             mem::swap(inbox, &mut state.inbound);
@@ -160,7 +161,7 @@ impl Link {
         self.receiver_waits.store(true, Ordering::Release);
         if !known {
             // It delivers here from now on, and may have a Close to answer.
-            self.call_driver(&mut state);
+            self.call_driver(&state);
         }
         Poll::Pending
     }
@@ -172,7 +173,7 @@ impl Link {
         let inbound = mem::take(&mut state.inbound);
         (state.queued, state.handed) = (Load::default(), Load::default());
         self.receiver_gone.store(true, Ordering::Release);
-        self.call_driver(&mut state);
+        self.call_driver(&state);
         drop(state);
         drop(inbound);
     }
@@ -201,15 +202,15 @@ impl Link {
     }
 
     /// Lets the driver look at what the receiver did.
-    fn call_driver(&self, state: &mut State) {
-        state.receiver_called = true;
+    fn call_driver(&self, state: &State) {
+        self.receiver_called.store(true, Ordering::SeqCst);
         self.wake_driver(state);
     }
 
     /// Wakes the driver, unless it looks here again by itself.
     fn wake_driver(&self, state: &State) {
         if let Some(driver) = &state.driver
-            && !self.driver_busy.swap(true, Ordering::AcqRel)
+            && !self.driver_busy.swap(true, Ordering::SeqCst)
         {
             driver.wake_by_ref();
         }
@@ -217,8 +218,8 @@ impl Link {
 
     /// Something was queued: the driver is to know.
     fn queued(&self, state: &State) {
-        self.has_outbound.store(true, Ordering::Release);
-        if !self.blocked.load(Ordering::Acquire) {
+        self.has_outbound.store(true, Ordering::SeqCst);
+        if !self.blocked.load(Ordering::SeqCst) {
             self.wake_driver(state);
         }
     }
@@ -381,23 +382,32 @@ impl Link {
         self.state().driver = Some(waker.clone());
     }
 
-    /// The driver is at work until [`rest`](Self::rest). Without the lock: whoever still finds it at
-    /// rest wakes it once in vain.
+    /// The driver is at work until [`rest`](Self::rest). Whoever still finds it at rest wakes it once
+    /// in vain.
     pub(crate) fn begin(&self) {
         self.driver_busy.store(true, Ordering::Release);
-        self.blocked.store(false, Ordering::Release);
     }
 
     /// The driver wants to wait, and where it is `blocked` more to send is no reason not to.
     /// `false`: there is more to send, or the receiver to be looked at.
+    ///
+    /// Without the lock, by one order of all that is done here and by those who want the driver: they
+    /// first say so and then look whether it rests, it first rests and then looks. So one of the two
+    /// sees the other.
+    #[inline]
     pub(crate) fn rest(&self, blocked: bool) -> bool {
-        let mut state = self.state();
-        if mem::take(&mut state.receiver_called) || (!blocked && !state.outbound.is_empty()) {
+        if self.blocked.load(Ordering::Relaxed) != blocked {
+            self.blocked.store(blocked, Ordering::SeqCst);
+        }
+        self.driver_busy.store(false, Ordering::SeqCst);
+        let called = self.receiver_called.load(Ordering::SeqCst);
+        if called || (!blocked && self.has_outbound.load(Ordering::SeqCst)) {
+            self.driver_busy.store(true, Ordering::Release);
+            if called {
+                self.receiver_called.swap(false, Ordering::AcqRel);
+            }
             return false;
         }
-        self.driver_busy.store(false, Ordering::Release);
-        self.blocked.store(blocked, Ordering::Release);
-        shrink(&mut state.outbound);
         true
     }
 
@@ -450,6 +460,8 @@ impl Link {
         }
         if state.outbound_bytes <= room {
             mem::swap(into, &mut state.outbound);
+            // It may have served a burst, and the next one is not in sight.
+            shrink(&mut state.outbound);
             state.outbound_bytes = 0;
             self.has_outbound.store(false, Ordering::Release);
         } else {

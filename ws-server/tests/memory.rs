@@ -143,7 +143,7 @@ fn idle_connection_holds_little() {
         let bytes = run(per_connection(echo, 1000, Burst { count: 1, len }));
         println!("an idle connection after an echo of {len} bytes: {bytes} bytes");
         // The wire is not counted.
-        assert!(bytes <= 3 * 1024, "{bytes} bytes after an echo of {len}");
+        assert!(bytes <= 2560, "{bytes} bytes after an echo of {len}");
     }
 }
 
@@ -151,7 +151,7 @@ fn idle_connection_holds_little() {
 fn idle_connection_with_its_receiver_in_another_task_holds_little() {
     let bytes = run(per_connection(echo_in_another_task, 1000, Burst { count: 1, len: 1000 }));
     println!("with its receiver in another task: {bytes} bytes");
-    assert!(bytes <= 4 * 1024, "{bytes} bytes");
+    assert!(bytes <= 3 * 1024, "{bytes} bytes");
 }
 
 #[test]

@@ -32,7 +32,7 @@ use self::{
 use crate::{
     ClientId, ConfigError, Limits, Peer, Request, WebSocket,
     complaints::{Complaints, Shown},
-    driver::{Opened, drive},
+    driver::{Handling, Opened, drive},
     link::Link,
 };
 pub use error::ConnectError;
@@ -349,13 +349,13 @@ impl Prepared {
             head: BytesMut::new(),
             input,
             // In place of a handler: it is there until the connection has ended.
-            handling: Box::pin({
+            handling: Handling::AtWork(Box::pin({
                 let link = Arc::clone(&link);
                 async move {
                     link.closed().await;
                     Ok(())
                 }
-            }),
+            })),
             link,
         };
         tokio::spawn(

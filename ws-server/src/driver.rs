@@ -156,9 +156,23 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
         let mut budget = TURN;
         // Whatever woke this task, it may be what the handler waits for.
         let mut handler_due = true;
+        // Whether something besides what is read now may give work.
+        let mut due = true;
+        // Whether the socket was asked in vain: from then on it wakes this task.
+        let mut asked = false;
         loop {
-            let may_read = core.may_read();
-            let read = may_read && self.read(&mut core, cx, &mut budget);
+            let ask = !asked && core.may_read();
+            let read = ask && self.read(&mut core, cx, &mut budget);
+            asked |= ask && !read;
+            if !read && !due {
+                if let Poll::Ready(expired) = core.poll_deadlines(cx) {
+                    core.expire(expired);
+                } else if core.link.rest(core.output.is_blocked()) {
+                    break;
+                }
+                due = true;
+                continue;
+            }
             if read {
                 core.wake_handler();
             }
@@ -172,8 +186,10 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
             if self.handling.is_some() && core.link.is_receiver_gone() {
                 core.link.order_close(CloseCode::NORMAL);
             }
-            let decoded = core.decode_ahead();
-            core.answer_close(self.handling.is_some());
+            core.decode_ahead();
+            if core.is_closing() {
+                core.answer_close(self.handling.is_some());
+            }
             let wrote = core.write(&mut self.io, cx, &mut budget);
             if let Some(closed) = core.over() {
                 let (closed, gone) = (closed.clone(), core.gone);
@@ -195,16 +211,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
                 cx.waker().wake_by_ref();
                 break;
             }
-            // The socket wakes this task only if it was asked in vain.
-            let unasked = !may_read && core.may_read();
-            if read || decoded || wrote || unasked {
-                continue;
-            }
-            if let Poll::Ready(expired) = core.poll_deadlines(cx) {
-                core.expire(expired);
-            } else if core.link.rest(core.output.is_blocked()) {
-                break;
-            }
+            // What was written may let more be decoded, or the peer's Close be answered.
+            due = wrote && (!core.is_open() || core.may_decode());
         }
         core.rest();
         self.core = Some(core);

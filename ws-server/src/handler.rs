@@ -1,10 +1,13 @@
 //! What an application does with a connection.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
 
 use crate::WebSocket;
+
+/// A handler at work on a connection.
+pub(crate) type Working = Pin<Box<dyn Future<Output = Result<(), HandlerError>> + Send>>;
 
 /// Handles one connection after the other, each in a call of its own.
 ///
@@ -54,6 +57,12 @@ use crate::WebSocket;
 pub trait Handler: Send + Sync + 'static {
     /// Handles one connection.
     async fn handle(&self, ws: WebSocket) -> Result<(), HandlerError>;
+
+    // What a function makes is kept as it is, without a future around it that holds the function.
+    #[doc(hidden)]
+    fn start(self: Arc<Self>, ws: WebSocket) -> Working {
+        Box::pin(async move { self.handle(ws).await })
+    }
 }
 
 #[async_trait]
@@ -64,6 +73,10 @@ where
 {
     async fn handle(&self, ws: WebSocket) -> Result<(), HandlerError> {
         self(ws).await
+    }
+
+    fn start(self: Arc<Self>, ws: WebSocket) -> Working {
+        Box::pin(self(ws))
     }
 }
 

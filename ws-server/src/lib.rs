@@ -75,6 +75,7 @@ mod opening;
 mod request;
 mod route;
 mod sender;
+mod sending;
 mod server;
 mod service;
 mod websocket;

@@ -12,6 +12,9 @@
 //! What waits here was never encoded, so that it can be dropped without tearing a compression
 //! context.
 
+mod driver_side;
+mod queued;
+
 use std::{
     any::Any,
     collections::VecDeque,
@@ -26,10 +29,8 @@ use std::{
 use tokio::sync::{Notify, oneshot};
 use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
 
+pub(crate) use self::queued::{Load, Queued, shrink};
 use crate::{ClientId, Limits, Request, SendError, TrySendError, TrySendReason};
-
-/// What a queued message counts besides its bytes, so that a million empty ones are not for free.
-const PER_MESSAGE: usize = 64;
 
 /// RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less".
 const MAX_CONTROL: usize = 125;
@@ -46,7 +47,9 @@ pub(crate) struct Link {
     has_outbound: AtomicBool,
     receiver_waits: AtomicBool,
     receiver_gone: AtomicBool,
-    /// Whether the driver looks here again before it waits. Cleared under the lock.
+    /// Whether the receiver did something that the driver may have passed by.
+    receiver_called: AtomicBool,
+    /// Whether the driver looks here again before it waits.
     driver_busy: AtomicBool,
     /// Whether the driver waits for the socket to take what was sent before.
     blocked: AtomicBool,
@@ -75,38 +78,8 @@ struct State {
     dropped: bool,
     /// Whether the driver is done: nothing more comes, and nothing goes out.
     over: bool,
-    closed: Option<Closed>,
+    closed: Option<Box<Closed>>,
     driver: Option<Waker>,
-    /// Whether the receiver did something that the driver may have passed by.
-    receiver_called: bool,
-}
-
-/// Messages and their bytes.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Load {
-    pub(crate) messages: usize,
-    pub(crate) bytes: usize,
-}
-
-/// What is to be sent, in order.
-#[derive(Debug)]
-pub(crate) enum Queued {
-    Message(Message, Compression),
-    Ping(Payload),
-    Close(CloseCode, Box<str>),
-    /// Told when everything before it is with the operating system.
-    Flush(oneshot::Sender<()>),
-}
-
-impl Queued {
-    fn bytes(&self) -> usize {
-        PER_MESSAGE
-            + match self {
-                Self::Message(message, _) => message.len(),
-                Self::Ping(payload) => payload.len(),
-                Self::Close(..) | Self::Flush(_) => 0,
-            }
-    }
 }
 
 impl Link {
@@ -120,6 +93,7 @@ impl Link {
             has_outbound: AtomicBool::new(false),
             receiver_waits: AtomicBool::new(false),
             receiver_gone: AtomicBool::new(false),
+            receiver_called: AtomicBool::new(false),
             driver_busy: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             room: Notify::new(),
@@ -132,8 +106,6 @@ impl Link {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    // The side of other tasks, and of the handler outside of its turn
-
     /// Exchanges an empty inbox for all messages that are there. `false` is the end.
     pub(crate) fn poll_inbound(
         &self,
@@ -144,7 +116,7 @@ impl Link {
         let was_full = state.ahead().is_full(&self.limits);
         state.handed = mem::take(&mut state.queued);
         if was_full {
-            self.call_driver(&mut state);
+            self.call_driver(&state);
         }
         if !state.inbound.is_empty() {
             mem::swap(inbox, &mut state.inbound);
@@ -160,7 +132,7 @@ impl Link {
         self.receiver_waits.store(true, Ordering::Release);
         if !known {
             // It delivers here from now on, and may have a Close to answer.
-            self.call_driver(&mut state);
+            self.call_driver(&state);
         }
         Poll::Pending
     }
@@ -172,7 +144,7 @@ impl Link {
         let inbound = mem::take(&mut state.inbound);
         (state.queued, state.handed) = (Load::default(), Load::default());
         self.receiver_gone.store(true, Ordering::Release);
-        self.call_driver(&mut state);
+        self.call_driver(&state);
         drop(state);
         drop(inbound);
     }
@@ -201,15 +173,15 @@ impl Link {
     }
 
     /// Lets the driver look at what the receiver did.
-    fn call_driver(&self, state: &mut State) {
-        state.receiver_called = true;
+    fn call_driver(&self, state: &State) {
+        self.receiver_called.store(true, Ordering::SeqCst);
         self.wake_driver(state);
     }
 
     /// Wakes the driver, unless it looks here again by itself.
     fn wake_driver(&self, state: &State) {
         if let Some(driver) = &state.driver
-            && !self.driver_busy.swap(true, Ordering::AcqRel)
+            && !self.driver_busy.swap(true, Ordering::SeqCst)
         {
             driver.wake_by_ref();
         }
@@ -217,8 +189,8 @@ impl Link {
 
     /// Something was queued: the driver is to know.
     fn queued(&self, state: &State) {
-        self.has_outbound.store(true, Ordering::Release);
-        if !self.blocked.load(Ordering::Acquire) {
+        self.has_outbound.store(true, Ordering::SeqCst);
+        if !self.blocked.load(Ordering::SeqCst) {
             self.wake_driver(state);
         }
     }
@@ -363,7 +335,7 @@ impl Link {
             tokio::pin!(ended);
             ended.as_mut().enable();
             if let Some(closed) = &self.state().closed {
-                return closed.clone();
+                return Closed::clone(closed);
             }
             ended.await;
         }
@@ -372,177 +344,6 @@ impl Link {
     /// Whether nothing more is taken for sending.
     pub(crate) fn is_closing(&self) -> bool {
         self.state().closing
-    }
-
-    // The driver's side
-
-    /// Whom to wake when the driver is needed.
-    pub(crate) fn set_driver(&self, waker: &Waker) {
-        self.state().driver = Some(waker.clone());
-    }
-
-    /// The driver is at work until [`rest`](Self::rest). Without the lock: whoever still finds it at
-    /// rest wakes it once in vain.
-    pub(crate) fn begin(&self) {
-        self.driver_busy.store(true, Ordering::Release);
-        self.blocked.store(false, Ordering::Release);
-    }
-
-    /// The driver wants to wait, and where it is `blocked` more to send is no reason not to.
-    /// `false`: there is more to send, or the receiver to be looked at.
-    pub(crate) fn rest(&self, blocked: bool) -> bool {
-        let mut state = self.state();
-        if mem::take(&mut state.receiver_called) || (!blocked && !state.outbound.is_empty()) {
-            return false;
-        }
-        self.driver_busy.store(false, Ordering::Release);
-        self.blocked.store(blocked, Ordering::Release);
-        shrink(&mut state.outbound);
-        true
-    }
-
-    /// Hands over what was received to a receiver in another task, and leaves `batch` empty.
-    pub(crate) fn deliver(&self, batch: &mut VecDeque<Message>, load: Load) {
-        let mut state = self.state();
-        if state.inbound.is_empty() {
-            mem::swap(&mut state.inbound, batch);
-        } else {
-            state.inbound.append(batch);
-        }
-        state.queued.messages += load.messages;
-        state.queued.bytes += load.bytes;
-        self.receiver_waits.store(false, Ordering::Release);
-        if let Some(receiver) = state.receiver.take() {
-            receiver.wake();
-        }
-    }
-
-    /// Takes back what was handed over and not taken: the handler receives in its turn again.
-    pub(crate) fn take_back(&self) -> (VecDeque<Message>, Load) {
-        let mut state = self.state();
-        state.handed = Load::default();
-        (mem::take(&mut state.inbound), mem::take(&mut state.queued))
-    }
-
-    /// What a receiver in another task has been given and may not have handled.
-    pub(crate) fn ahead(&self) -> Load {
-        self.state().ahead()
-    }
-
-    /// Whether a receiver in another task took everything and waits for more.
-    pub(crate) fn receiver_waits(&self) -> bool {
-        self.receiver_waits.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn is_receiver_gone(&self) -> bool {
-        self.receiver_gone.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn has_outbound(&self) -> bool {
-        self.has_outbound.load(Ordering::Acquire)
-    }
-
-    /// Takes what is to be sent, about as many bytes as `room` says, into an empty queue.
-    pub(crate) fn take_outbound(&self, into: &mut VecDeque<Queued>, room: usize) {
-        let mut state = self.state();
-        if state.outbound.is_empty() {
-            return;
-        }
-        if state.outbound_bytes <= room {
-            mem::swap(into, &mut state.outbound);
-            state.outbound_bytes = 0;
-            self.has_outbound.store(false, Ordering::Release);
-        } else {
-            let mut taken = 0;
-            while taken < room
-                && let Some(queued) = state.outbound.pop_front()
-            {
-                taken += queued.bytes();
-                into.push_back(queued);
-            }
-            state.outbound_bytes -= taken;
-            self.has_outbound.store(!state.outbound.is_empty(), Ordering::Release);
-        }
-        let refused = state.refused;
-        state.refused = refused.filter(|bytes| !state.has_room(*bytes, &self.limits));
-        drop(state);
-        if refused.is_some() {
-            self.room.notify_waiters();
-        }
-    }
-
-    /// Orders a Close from the driver's side, unless there was one.
-    pub(crate) fn order_close(&self, code: CloseCode) {
-        let mut state = self.state();
-        if !state.closing {
-            state.close(code, "");
-            self.queued(&state);
-            drop(state);
-            self.room.notify_waiters();
-        }
-    }
-
-    /// Takes nothing more for sending.
-    pub(crate) fn stop_sending(&self) {
-        self.state().closing = true;
-        self.room.notify_waiters();
-    }
-
-    /// The driver is done. What was `received` can still be taken.
-    pub(crate) fn over(&self, received: VecDeque<Message>) {
-        let mut state = self.state();
-        if state.over {
-            return;
-        }
-        (state.over, state.closing) = (true, true);
-        state.driver = None;
-        if !self.is_receiver_gone() {
-            state.inbound.extend(received);
-        }
-        let waiting = mem::take(&mut state.outbound);
-        state.outbound_bytes = 0;
-        let receiver = state.receiver.take();
-        drop(state);
-        drop(waiting);
-        if let Some(receiver) = receiver {
-            receiver.wake();
-        }
-        self.room.notify_waiters();
-    }
-
-    /// The connection has ended.
-    pub(crate) fn end(&self, closed: &Closed) {
-        self.state().closed.get_or_insert_with(|| closed.clone());
-        self.ended.notify_waiters();
-    }
-}
-
-/// Gives the buffer of an empty queue back, unless it is small.
-pub(crate) fn shrink<T>(queue: &mut VecDeque<T>) {
-    const KEPT: usize = 4;
-    if queue.is_empty() && queue.capacity() > KEPT {
-        *queue = VecDeque::new();
-    }
-}
-
-impl Load {
-    /// Whether enough was received ahead. One message always is.
-    pub(crate) fn is_full(self, limits: &Limits) -> bool {
-        self.messages >= limits.receive_ahead_messages || self.bytes >= limits.receive_ahead
-    }
-
-    pub(crate) fn and(self, other: Self) -> Self {
-        Self { messages: self.messages + other.messages, bytes: self.bytes + other.bytes }
-    }
-
-    pub(crate) fn add(&mut self, message: &Message) {
-        self.messages += 1;
-        self.bytes += message.len();
-    }
-
-    pub(crate) fn remove(&mut self, message: &Message) {
-        self.messages -= 1;
-        self.bytes -= message.len();
     }
 }
 

@@ -26,8 +26,8 @@ use ws_handshake::{
 };
 
 use crate::{
-    ClientId, Limits, Opening, Peer, Request, WebSocket, complaints::Shown, driver::Handling,
-    linger::linger, link::Link, service::Shared,
+    ClientId, Limits, Opening, Peer, Request, complaints::Shown, driver::Handling, linger::linger,
+    link::Link, service::Shared,
 };
 
 /// Room for reading. Most heads fit; more is reserved as they grow.
@@ -138,7 +138,7 @@ fn accept(
     id: ClientId,
     peer: Peer,
 ) -> Result<Box<Parts>, Rejection> {
-    let Some(start) = shared.routes.find(request.uri().path()) else {
+    let Some(handler) = shared.routes.find(request.uri().path()) else {
         return Err(Rejection::new(StatusCode::NOT_FOUND).body("there is nothing at this path\n"));
     };
     let upgrade = Upgrade::inspect_within(request, &shared.limits.head)?;
@@ -179,7 +179,8 @@ fn accept(
         }
     }
     let link = Link::new(id, request, Arc::clone(&shared.limits));
-    Ok(Box::new(Parts { ws, head, handling: start(WebSocket::new(Arc::clone(&link))), link }))
+    let handling = Handling::Due(Arc::clone(handler), Arc::clone(&link));
+    Ok(Box::new(Parts { ws, head, link, handling }))
 }
 
 /// What HTTP/1.1 asks of every request.

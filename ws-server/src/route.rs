@@ -2,15 +2,13 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use crate::{ConfigError, Handler, WebSocket, driver::Handling};
-
-type Start = dyn Fn(WebSocket) -> Handling + Send + Sync;
+use crate::{ConfigError, Handler};
 
 /// Handlers by path: exactly the path of the request, as it was sent, without its query.
 #[derive(Default)]
 pub(crate) struct Routes {
-    exact: HashMap<Box<str>, Box<Start>>,
-    any: Option<Box<Start>>,
+    exact: HashMap<Box<str>, Arc<dyn Handler>>,
+    any: Option<Arc<dyn Handler>>,
 }
 
 impl Routes {
@@ -21,34 +19,26 @@ impl Routes {
         if self.exact.contains_key(path) {
             return Err(ConfigError::DuplicateRoute { path: path.into() });
         }
-        self.exact.insert(path.into(), start(handler));
+        self.exact.insert(path.into(), Arc::new(handler));
         Ok(())
     }
 
     /// For every path that has no handler of its own.
     pub(crate) fn set_any(&mut self, handler: impl Handler) {
-        self.any = Some(start(handler));
+        self.any = Some(Arc::new(handler));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.exact.is_empty() && self.any.is_none()
     }
 
-    pub(crate) fn find(&self, path: &str) -> Option<&Start> {
-        self.exact.get(path).or(self.any.as_ref()).map(AsRef::as_ref)
+    pub(crate) fn find(&self, path: &str) -> Option<&Arc<dyn Handler>> {
+        self.exact.get(path).or(self.any.as_ref())
     }
 
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
         self.exact.keys().map(AsRef::as_ref)
     }
-}
-
-fn start(handler: impl Handler) -> Box<Start> {
-    let handler = Arc::new(handler);
-    Box::new(move |ws| {
-        let handler = Arc::clone(&handler);
-        Box::pin(async move { handler.handle(ws).await })
-    })
 }
 
 /// Whether a request can have this path.

@@ -4,6 +4,7 @@ use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, task::Poll};
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::either::Either;
 use tracing::{Instrument, debug, field::Empty, info, info_span};
 use ws_core::{Closed, FrameObserver};
 use ws_handshake::{ExtensionSet, OriginPolicy, Subprotocols};
@@ -11,6 +12,7 @@ use ws_handshake::{ExtensionSet, OriginPolicy, Subprotocols};
 use crate::{
     ClientId, Clients, Limits, Opening, Peer,
     admission::{Admission, Full, Place},
+    clients::Entry,
     complaints::Complaints,
     driver::{Opened, drive},
     opening,
@@ -90,16 +92,12 @@ impl Service {
     where
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let place = self.enter(peer);
-        let shared = Arc::clone(&self.shared);
-        async move {
-            match place {
-                Ok(place) => serve(shared, io, peer, place).await,
-                Err(_) => {
-                    refuse(io).await;
-                    None
-                }
-            }
+        match self.enter(peer) {
+            Ok(place) => Either::Left(serve(Arc::clone(&self.shared), io, peer, place)),
+            Err(_) => Either::Right(async {
+                refuse(io).await;
+                None
+            }),
         }
     }
 
@@ -147,15 +145,39 @@ where
     run(shared, io, id, peer, place).instrument(span)
 }
 
-async fn run<Io>(
+fn run<Io>(
+    shared: Arc<Shared>,
+    io: Io,
+    id: ClientId,
+    peer: Peer,
+    place: Place,
+) -> impl Future<Output = Option<Closed>> + Send
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    // In a box, so that an open connection does not keep the room that its handshake took.
+    let opening = Box::pin(open(Arc::clone(&shared), io, id, peer));
+    async move {
+        let (opened, entry) = opening.await?;
+        let ended = |closed: &Closed| {
+            drop(entry);
+            shared.complaints.tell(closed);
+        };
+        let closed = drive(opened, ended).await;
+        // Held until here: a handler that goes on without its client still costs what it costs.
+        drop(place);
+        Some(closed)
+    }
+}
+
+async fn open<Io>(
     shared: Arc<Shared>,
     mut io: Io,
     id: ClientId,
     peer: Peer,
-    place: Place,
-) -> Option<Closed>
+) -> Option<(Opened<Io>, Entry)>
 where
-    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    Io: AsyncRead + AsyncWrite + Unpin,
 {
     let mut pending = shared.admission.begin();
     let parts = tokio::select! {
@@ -164,8 +186,7 @@ where
             debug!("dropped in its opening handshake, for others or for the end of the server");
             return None;
         }
-        // In a box, so that an open connection does not keep the room that its handshake took.
-        parts = Box::pin(opening::open(&mut io, &shared, id, peer)) => parts?,
+        parts = opening::open(&mut io, &shared, id, peer) => parts?,
     };
     let opening::Parts { ws, head, link, handling } = parts;
     let entry = shared.clients.enter(&link);
@@ -174,15 +195,7 @@ where
     if !pending.succeed() {
         return None;
     }
-    let opened = Opened { io, ws, head, input: BytesMut::new(), link, handling };
-    let ended = |closed: &Closed| {
-        drop(entry);
-        shared.complaints.tell(closed);
-    };
-    let closed = drive(opened, ended).await;
-    // Held until here: a handler that goes on without its client still costs what it costs.
-    drop(place);
-    Some(closed)
+    Some((Opened { io, ws, head, input: BytesMut::new(), link, handling }, entry))
 }
 
 /// Says why, if the stream takes it at once.

@@ -12,9 +12,8 @@ use std::{
 use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
 
 use crate::{
-    ClientId, RecvError, Request, SendError, Sender, TrySendError,
-    driver::turn,
-    link::{Link, Queued, shrink},
+    ClientId, RecvError, Request, SendError, Sender, TrySendError, driver::turn, link::Link,
+    sending::Sending,
 };
 
 /// One end of an open connection.
@@ -27,12 +26,14 @@ use crate::{
 pub struct WebSocket {
     link: Arc<Link>,
     /// Messages that were taken from the link in one go.
-    inbox: VecDeque<Message>,
+    // In a box, since a handler holds a `WebSocket` twice, and most never need this.
+    #[allow(clippy::box_collection)]
+    inbox: Option<Box<VecDeque<Message>>>,
 }
 
 impl WebSocket {
     pub(crate) fn new(link: Arc<Link>) -> Self {
-        Self { link, inbox: VecDeque::new() }
+        Self { link, inbox: None }
     }
 
     /// The next message, or `None` at the end of the connection, whatever ended it;
@@ -46,13 +47,13 @@ impl WebSocket {
     /// # Cancel safety
     /// Cancel safe: a dropped call loses no message.
     #[inline]
-    pub async fn recv(&mut self) -> Result<Option<Message>, RecvError> {
-        poll_fn(|cx| self.poll_recv(cx)).await
+    pub fn recv(&mut self) -> impl Future<Output = Result<Option<Message>, RecvError>> + Send {
+        poll_fn(|cx| self.poll_recv(cx))
     }
 
     #[inline]
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, RecvError>> {
-        if self.inbox.is_empty()
+        if self.inbox.as_ref().is_none_or(|inbox| inbox.is_empty())
             && let Some(polled) = turn::with(&self.link, |core| core.poll_message(cx))
         {
             return polled.map(Ok);
@@ -63,20 +64,18 @@ impl WebSocket {
     /// Receives outside of the handler's turn: in another task, say.
     fn poll_elsewhere(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, RecvError>> {
         loop {
-            if let Some(message) = self.inbox.pop_front() {
+            if let Some(message) = self.inbox.as_mut().and_then(|inbox| inbox.pop_front()) {
                 return Poll::Ready(Ok(Some(message)));
             }
             // So that a task with an endless supply lets others have their turn.
             let coop = ready!(tokio::task::coop::poll_proceed(cx));
-            match self.link.poll_inbound(&mut self.inbox, cx) {
-                Poll::Ready(true) => coop.made_progress(),
-                Poll::Ready(false) => return Poll::Ready(Ok(None)),
-                Poll::Pending => {
-                    // A burst is over: its buffer is not kept for the next one.
-                    shrink(&mut self.inbox);
-                    return Poll::Pending;
-                }
+            // Where it waits nothing is kept for the next burst.
+            let mut inbox = self.inbox.take().unwrap_or_default();
+            if !ready!(self.link.poll_inbound(&mut inbox, cx)) {
+                return Poll::Ready(Ok(None));
             }
+            self.inbox = Some(inbox);
+            coop.made_progress();
         }
     }
 
@@ -93,12 +92,11 @@ impl WebSocket {
     /// A dropped call has queued the message whole or not at all. Use [`ready`](Self::ready) and
     /// [`try_send`](Self::try_send) where the message must not be lost.
     #[inline]
-    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
-        let message = message.into();
-        match turn::with(&self.link, |core| core.send(&message, Compression::Auto)).flatten() {
-            Some(done) => done,
-            None => self.link.send(&mut Some(Queued::Message(message, Compression::Auto))).await,
-        }
+    pub fn send(
+        &mut self,
+        message: impl Into<Message>,
+    ) -> impl Future<Output = Result<(), SendError>> + Send {
+        self.send_with(message, Compression::Auto)
     }
 
     /// As [`send`](Self::send), with a hint for the extensions whether to compress.
@@ -109,16 +107,12 @@ impl WebSocket {
     /// # Cancel safety
     /// As [`send`](Self::send).
     #[inline]
-    pub async fn send_with(
+    pub fn send_with(
         &mut self,
         message: impl Into<Message>,
         compression: Compression,
-    ) -> Result<(), SendError> {
-        let message = message.into();
-        match turn::with(&self.link, |core| core.send(&message, compression)).flatten() {
-            Some(done) => done,
-            None => self.link.send(&mut Some(Queued::Message(message, compression))).await,
-        }
+    ) -> impl Future<Output = Result<(), SendError>> + Send {
+        Sending::Due(&self.link, message.into(), compression)
     }
 
     /// Queues a message if there is room now.

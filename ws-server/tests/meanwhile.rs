@@ -14,13 +14,13 @@ use std::{
     time::Duration,
 };
 
-use support::{Raw, TEXT, masked, service};
+use support::{PING, Raw, TEXT, masked, service};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf},
     sync::{Notify, mpsc},
     time::{sleep, timeout},
 };
-use ws_server::{Limits, Peer, WebSocket};
+use ws_server::{Limits, Peer, Sender, WebSocket};
 
 type Act = Box<dyn FnOnce() + Send>;
 
@@ -124,13 +124,19 @@ async fn next(ws: &mut WebSocket) -> String {
     String::from_utf8(message.unwrap().unwrap().as_bytes().to_vec()).unwrap()
 }
 
+/// Lets the driver read what came, unless it pauses, write and flush, and read in vain before it
+/// waits.
+async fn give_turn(raw: &mut Raw, sender: &Sender) {
+    raw.send(PING, b"").await;
+    sender.ping("").unwrap();
+}
+
 /// `ws` begins to receive at the given call, and gets the message.
-async fn receives_at(at: usize, ws: WebSocket, plan: &Plan, expected: &str) {
+async fn receives_at(at: usize, raw: &mut Raw, ws: WebSocket, plan: &Plan, expected: &str) {
     let (tx, mut begun) = mpsc::unbounded_channel();
     let sender = ws.sender();
     *plan.lock().unwrap() = Some((at, Box::new(move || tx.send(begin_to_receive(ws)).unwrap())));
-    // So that the driver has a turn: it reads, writes and flushes, and reads again before it waits.
-    sender.ping("").unwrap();
+    give_turn(raw, &sender).await;
     let (mut ws, woken, came) = begun.recv().await.unwrap();
     if let Some(came) = came {
         assert_eq!(came, expected);
@@ -146,7 +152,7 @@ async fn who_begins_to_receive_gets_what_was_decoded_ahead() {
         let (mut raw, plan, ws) = taken(Limits::default()).await;
         raw.send(TEXT, b"ahead").await;
         sleep(Duration::from_millis(1)).await;
-        receives_at(at, ws, &plan, "ahead").await;
+        receives_at(at, &mut raw, ws, &plan, "ahead").await;
     }
 }
 
@@ -161,7 +167,7 @@ async fn who_takes_what_was_too_much_gets_what_comes_then() {
     // It has been given as much as may be ahead: reading pauses until it asks for more.
     raw.send(TEXT, b"c").await;
     sleep(Duration::from_millis(1)).await;
-    receives_at(0, ws, &plan, "c").await;
+    receives_at(0, &mut raw, ws, &plan, "c").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,7 +176,7 @@ async fn socket_that_is_dropped_closes_the_connection() {
         let (mut raw, plan, ws) = taken(Limits::default()).await;
         let sender = ws.sender();
         *plan.lock().unwrap() = Some((at, Box::new(move || drop(ws))));
-        sender.ping("").unwrap();
+        give_turn(&mut raw, &sender).await;
         let closing = async { while raw.frame().await.unwrap().0 != support::CLOSE {} };
         timeout(Duration::from_secs(1), closing).await.expect("closes at once");
     }

@@ -38,7 +38,7 @@ pub(super) enum Stage {
     /// The peer's Close or fault was read. It is answered when the handler has had its turn.
     Closing,
     /// Over, but for what is to be written.
-    Over(Closed),
+    Over(Box<Closed>),
 }
 
 impl Core {
@@ -65,11 +65,13 @@ impl Core {
         matches!(self.stage, Stage::Open)
     }
 
+    /// Whether the peer's Close or fault is to be answered.
+    pub(super) fn is_closing(&self) -> bool {
+        matches!(self.stage, Stage::Closing)
+    }
+
     /// Answers the peer's Close or fault, when the handler has had its turn.
     pub(super) fn answer_close(&mut self, handler_runs: bool) {
-        if !matches!(self.stage, Stage::Closing) {
-            return;
-        }
         let turn_over = self.deadlines.is_turn_over();
         // Who has ordered a Close has nothing to say any more.
         if !turn_over && handler_runs && !self.is_attended() && !self.link.is_closing() {
@@ -96,7 +98,7 @@ impl Core {
     pub(super) fn end(&mut self, closed: Closed) {
         self.link.stop_sending();
         self.deadlines.over();
-        self.stage = Stage::Over(closed);
+        self.stage = Stage::Over(Box::new(closed));
     }
 
     /// The transport ended, in order or not: for a WebSocket both are an end without a Close.
@@ -109,11 +111,13 @@ impl Core {
     }
 
     /// What took too long, if anything did.
+    #[inline]
     pub(super) fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
         self.deadlines.poll(&self.link.limits, self.now, cx)
     }
 
     /// Gives back what is not needed until the next wake-up.
+    #[inline]
     pub(super) fn rest(&mut self) {
         if !self.ws.extensions().is_empty() && self.output.is_written(&self.ws) {
             // Idle: the engine gives back what waits for the next message.

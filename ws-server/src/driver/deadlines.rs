@@ -35,8 +35,9 @@ pub(super) enum Expired {
 #[derive(Debug)]
 pub(super) struct Deadlines {
     timer: Pin<Box<Sleep>>,
-    /// Whether the timer will wake the task.
-    armed: bool,
+    /// Whether the timer will wake the task, and stands no later than the earliest deadline. It stays
+    /// so while deadlines only pass away or move further away.
+    settled: bool,
     /// When something came last; when reading went on, if it had paused.
     heard: Instant,
     ping: Ping,
@@ -78,7 +79,7 @@ impl Deadlines {
     pub(super) fn new(now: Instant, limits: &Limits) -> Self {
         Self {
             timer: Box::pin(sleep_until(after(now, limits.ping_interval))),
-            armed: false,
+            settled: false,
             heard: now,
             ping: Ping::None,
             message_since: None,
@@ -96,7 +97,7 @@ impl Deadlines {
     pub(super) fn heard(&mut self, now: Instant) {
         self.heard = now;
         // The next Ping may be due before the Pong would have been.
-        self.armed &= matches!(self.ping, Ping::None);
+        self.settled &= matches!(self.ping, Ping::None);
         self.ping = Ping::None;
     }
 
@@ -116,6 +117,7 @@ impl Deadlines {
             self.message_since = None;
         } else if self.message_since.is_none() {
             self.message_since = Some(now);
+            self.settled = false;
         }
         self.unfinished = unfinished;
     }
@@ -126,8 +128,8 @@ impl Deadlines {
             // A client behind a slow handler is not dead.
             self.heard = now;
             self.message_since = self.message_since.map(|_| now);
+            self.settled = false;
         }
-        self.armed &= self.paused == paused;
         self.paused = paused;
     }
 
@@ -138,7 +140,9 @@ impl Deadlines {
             && at <= written
         {
             self.ping = Ping::Sent(now);
+            self.settled = false;
         }
+        self.settled &= !blocked || self.blocked.is_some();
         self.blocked = match (blocked, progress, self.blocked) {
             (false, ..) => None,
             (true, false, Some(since)) => Some(since),
@@ -149,6 +153,7 @@ impl Deadlines {
     /// The peer's Close or fault was read.
     pub(super) fn closing(&mut self, now: Instant) {
         self.closing = Some(now);
+        self.settled = false;
     }
 
     /// The handler's turn is over, whatever it does.
@@ -168,10 +173,11 @@ impl Deadlines {
 
     /// Our Close is on its way, and the peer's is awaited.
     pub(super) fn close_sent(&mut self, now: Instant) {
-        if self.over {
+        if self.over || self.close_sent.is_some() {
             return;
         }
-        self.close_sent.get_or_insert(now);
+        self.close_sent = Some(now);
+        self.settled = false;
     }
 
     /// All of them.
@@ -209,15 +215,20 @@ impl Deadlines {
     }
 
     /// What expired first, if anything has. Otherwise the task is woken when something may have.
+    #[inline]
     pub(super) fn poll(
         &mut self,
         limits: &Limits,
         now: Instant,
         cx: &mut Context<'_>,
     ) -> Poll<Expired> {
-        if self.armed && self.is_quiet() && now < self.timer.deadline() {
+        if self.settled && now < self.timer.deadline() {
             return Poll::Pending;
         }
+        self.settle(limits, now, cx)
+    }
+
+    fn settle(&mut self, limits: &Limits, now: Instant, cx: &mut Context<'_>) -> Poll<Expired> {
         let (earliest, what) = match self.all(limits).min_by_key(|(at, _)| *at) {
             Some(earliest) => earliest,
             None => return Poll::Pending,
@@ -232,24 +243,12 @@ impl Deadlines {
             // It stood at a deadline that has moved since.
             self.timer.as_mut().reset(earliest);
         }
-        self.armed = true;
+        self.settled = true;
         Poll::Pending
     }
 
     /// The task has another waker than before.
     pub(super) fn disarm(&mut self) {
-        self.armed = false;
-    }
-
-    /// Whether no deadline can be earlier than when the timer was set: the one for the next Ping
-    /// alone counts, and that only moves away.
-    fn is_quiet(&self) -> bool {
-        self.blocked.is_none()
-            && self.closing.is_none()
-            && self.close_sent.is_none()
-            && matches!(self.ping, Ping::None)
-            && self.message_since.is_none()
-            && !self.paused
-            && !self.over
+        self.settled = false;
     }
 }

@@ -2,17 +2,36 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use tracing::{error, warn};
 use ws_core::CloseCode;
 
-use crate::HandlerError;
+use crate::{Handler, HandlerError, WebSocket, handler::Working, link::Link};
 
-/// The handler at work.
-pub(crate) type Handling = Pin<Box<dyn Future<Output = Result<(), HandlerError>> + Send>>;
+/// The handler of one connection.
+pub(crate) enum Handling {
+    /// To be started in its first turn.
+    Due(Arc<dyn Handler>, Arc<Link>),
+    AtWork(Working),
+}
+
+impl Handling {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), HandlerError>> {
+        match self {
+            Self::AtWork(working) => working.as_mut().poll(cx),
+            Self::Due(handler, link) => {
+                let ws = WebSocket::new(Arc::clone(link));
+                let mut working = Arc::clone(handler).start(ws);
+                let poll = working.as_mut().poll(cx);
+                *self = Self::AtWork(working);
+                poll
+            }
+        }
+    }
+}
 
 /// How a handler ended.
 #[derive(Debug)]
@@ -45,7 +64,7 @@ impl Ended {
 /// Polls a handler. A panic costs its own connection and nothing else.
 pub(super) fn poll(handling: &mut Handling, cx: &mut Context<'_>) -> Poll<Ended> {
     // After a panic the handler is never polled again, so nobody sees what it left half done.
-    match catch_unwind(AssertUnwindSafe(|| handling.as_mut().poll(cx))) {
+    match catch_unwind(AssertUnwindSafe(|| handling.poll(cx))) {
         Ok(Poll::Pending) => Poll::Pending,
         Ok(Poll::Ready(Ok(()))) => Poll::Ready(Ended::Returned),
         Ok(Poll::Ready(Err(reason))) => Poll::Ready(Ended::Failed(reason)),

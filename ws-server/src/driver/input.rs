@@ -1,13 +1,13 @@
 //! From octets to messages for the handler.
 
 use std::{
-    cell::RefCell,
+    cell::Cell,
     collections::VecDeque,
     mem,
     task::{Context, Poll, Waker},
 };
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use ws_core::{CloseCode, Event, Message};
 
 use super::{
@@ -28,7 +28,7 @@ const LEFTOVER: usize = 4096;
 
 thread_local! {
     /// What connections of this thread read into, one after the other. An idle one holds no buffer.
-    static BUFFER: RefCell<BytesMut> = RefCell::default();
+    static BUFFER: Cell<Option<BytesMut>> = const { Cell::new(None) };
 }
 
 /// The receiving side of a connection.
@@ -79,15 +79,28 @@ impl Input {
 
     /// The buffer to read into: a header that is cut goes on where it began, everything else comes
     /// into the thread's buffer.
+    #[inline]
     pub(super) fn buffer(&mut self) -> &mut BytesMut {
-        if self.buffer.is_empty() && self.buffer.capacity() < READ / 2 {
-            self.buffer = BUFFER.with(RefCell::take);
-        }
         // Half of it is room enough, and spares the move to the front after every small read.
-        if self.buffer.capacity() - self.buffer.len() < READ / 2 {
-            self.buffer.reserve(READ);
+        if self.room() < READ / 2 {
+            self.make_room();
         }
         &mut self.buffer
+    }
+
+    fn make_room(&mut self) {
+        if self.buffer.is_empty()
+            && let Some(buffer) = BUFFER.take()
+        {
+            self.buffer = buffer;
+        }
+        if self.room() < READ / 2 {
+            self.buffer.reserve(READ);
+        }
+    }
+
+    fn room(&self) -> usize {
+        self.buffer.capacity() - self.buffer.len()
     }
 
     /// A turn begins.
@@ -107,12 +120,14 @@ impl Input {
 
     /// Gives the thread's buffer back, but for what was read and not decoded.
     pub(super) fn put_back(&mut self) {
-        if self.buffer.is_empty() || self.buffer.len() <= LEFTOVER {
-            let left = BytesMut::from(&*self.buffer);
-            self.buffer.advance(self.buffer.len());
-            let whole = mem::replace(&mut self.buffer, left);
+        if self.buffer.len() <= LEFTOVER && self.buffer.capacity() > 0 {
+            let mut whole = mem::take(&mut self.buffer);
+            if !whole.is_empty() {
+                self.buffer = BytesMut::from(&*whole);
+                whole.clear();
+            }
             if whole.capacity() > LEFTOVER {
-                BUFFER.with(|buffer| *buffer.borrow_mut() = whole);
+                BUFFER.set(Some(whole));
             }
         }
         shrink(&mut self.ahead);
@@ -148,7 +163,12 @@ impl Core {
         self.is_ahead() && !self.ws.is_close_awaited()
     }
 
+    #[inline]
     fn is_ahead(&self) -> bool {
+        (!self.input.ahead.is_empty() || self.input.delivered) && self.is_far_ahead()
+    }
+
+    fn is_far_ahead(&self) -> bool {
         let elsewhere = if self.input.delivered { self.link.ahead() } else { Load::default() };
         self.input.load.and(elsewhere).is_full(&self.link.limits)
     }
@@ -200,6 +220,7 @@ impl Core {
         self.input.load = self.input.load.and(load);
     }
 
+    #[inline]
     fn wait(&mut self, task: &Context<'_>) {
         self.input.waiting = if self.output.is_task(task.waker()) {
             Waiting::Here
@@ -220,6 +241,11 @@ impl Core {
                 Some(Event::Message(message)) => {
                     self.deadlines.message_complete();
                     self.input.work += message.len();
+                    if self.input.buffer.is_empty() && self.ws.extensions().is_empty() {
+                        // The engine, which would be asked in vain, keeps nothing back.
+                        self.input.undecoded = false;
+                        self.deadlines.unfinished(None, self.now);
+                    }
                     return Some(message);
                 }
                 Some(event) => {
@@ -266,19 +292,28 @@ impl Core {
     }
 
     /// Decodes what the handler left, so that control frames are seen while it waits for something
-    /// else, and hands messages to a receiver in another task. Whether anything came.
-    pub(super) fn decode_ahead(&mut self) -> bool {
-        let mut came = false;
+    /// else, and hands messages to a receiver in another task.
+    #[inline]
+    pub(super) fn decode_ahead(&mut self) {
+        if self.may_decode() {
+            self.decode_all();
+        }
+        if self.link.receiver_waits() && !self.input.ahead.is_empty() {
+            self.input.delivered = true;
+            let load = mem::take(&mut self.input.load);
+            self.link.deliver(&mut self.input.ahead, load);
+        }
+    }
+
+    fn decode_all(&mut self) {
         while self.may_decode() {
             let Some(message) = self.decode() else {
-                came = true;
                 // The end of the input is told only once all of it was decoded.
                 if !self.input.ended {
                     break;
                 }
                 continue;
             };
-            came = true;
             // Beyond the limit only while our Close waits for the peer's.
             self.input.cut_off |= self.link.is_receiver_gone() || self.is_ahead();
             if !self.input.cut_off {
@@ -286,11 +321,5 @@ impl Core {
                 self.input.ahead.push_back(message);
             }
         }
-        if self.link.receiver_waits() && !self.input.ahead.is_empty() {
-            self.input.delivered = true;
-            let load = mem::take(&mut self.input.load);
-            self.link.deliver(&mut self.input.ahead, load);
-        }
-        came
     }
 }

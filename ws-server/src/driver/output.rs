@@ -154,7 +154,14 @@ impl Core {
     }
 
     /// Encodes what is queued, in order, as far ahead of the socket as is allowed.
+    #[inline]
     pub(super) fn encode(&mut self) {
+        if self.has_more_to_encode() {
+            self.encode_queued();
+        }
+    }
+
+    fn encode_queued(&mut self) {
         while self.ws.unwritten() < AHEAD && !self.ws.has_more_to_encode() {
             if self.output.queue.is_empty() {
                 if !self.link.has_outbound() {
@@ -273,9 +280,11 @@ impl Core {
             n => n,
         };
         let of_head = n.min(head.len());
-        head.advance(of_head);
-        if head.is_empty() {
-            *head = BytesMut::new();
+        if of_head > 0 {
+            head.advance(of_head);
+            if head.is_empty() {
+                *head = BytesMut::new();
+            }
         }
         if let Some(frames) = frames {
             frames.advance(n - of_head);

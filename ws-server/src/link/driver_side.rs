@@ -1,0 +1,160 @@
+//! What the driver does with its [`Link`].
+
+use std::{collections::VecDeque, mem, sync::atomic::Ordering, task::Waker};
+
+use ws_core::{CloseCode, Closed, Message};
+
+use super::{Link, Load, Queued, shrink};
+
+impl Link {
+    /// Whom to wake when the driver is needed.
+    pub(crate) fn set_driver(&self, waker: &Waker) {
+        self.state().driver = Some(waker.clone());
+    }
+
+    /// The driver is at work until [`rest`](Self::rest). Whoever still finds it at rest wakes it once
+    /// in vain.
+    pub(crate) fn begin(&self) {
+        self.driver_busy.store(true, Ordering::Release);
+    }
+
+    /// The driver wants to wait, and where it is `blocked` more to send is no reason not to.
+    /// `false`: there is more to send, or the receiver to be looked at.
+    ///
+    /// Without the lock, by one order of all that is done here and by those who want the driver: they
+    /// first say so and then look whether it rests, it first rests and then looks. So one of the two
+    /// sees the other.
+    #[inline]
+    pub(crate) fn rest(&self, blocked: bool) -> bool {
+        if self.blocked.load(Ordering::Relaxed) != blocked {
+            self.blocked.store(blocked, Ordering::SeqCst);
+        }
+        self.driver_busy.store(false, Ordering::SeqCst);
+        let called = self.receiver_called.load(Ordering::SeqCst);
+        if called || (!blocked && self.has_outbound.load(Ordering::SeqCst)) {
+            self.driver_busy.store(true, Ordering::Release);
+            if called {
+                self.receiver_called.swap(false, Ordering::AcqRel);
+            }
+            return false;
+        }
+        true
+    }
+
+    /// Hands over what was received to a receiver in another task, and leaves `batch` empty.
+    pub(crate) fn deliver(&self, batch: &mut VecDeque<Message>, load: Load) {
+        let mut state = self.state();
+        if state.inbound.is_empty() {
+            mem::swap(&mut state.inbound, batch);
+        } else {
+            state.inbound.append(batch);
+        }
+        state.queued.messages += load.messages;
+        state.queued.bytes += load.bytes;
+        self.receiver_waits.store(false, Ordering::Release);
+        if let Some(receiver) = state.receiver.take() {
+            receiver.wake();
+        }
+    }
+
+    /// Takes back what was handed over and not taken: the handler receives in its turn again.
+    pub(crate) fn take_back(&self) -> (VecDeque<Message>, Load) {
+        let mut state = self.state();
+        state.handed = Load::default();
+        (mem::take(&mut state.inbound), mem::take(&mut state.queued))
+    }
+
+    /// What a receiver in another task has been given and may not have handled.
+    pub(crate) fn ahead(&self) -> Load {
+        self.state().ahead()
+    }
+
+    /// Whether a receiver in another task took everything and waits for more.
+    pub(crate) fn receiver_waits(&self) -> bool {
+        self.receiver_waits.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_receiver_gone(&self) -> bool {
+        self.receiver_gone.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn has_outbound(&self) -> bool {
+        self.has_outbound.load(Ordering::Acquire)
+    }
+
+    /// Takes what is to be sent, about as many bytes as `room` says, into an empty queue.
+    pub(crate) fn take_outbound(&self, into: &mut VecDeque<Queued>, room: usize) {
+        let mut state = self.state();
+        if state.outbound.is_empty() {
+            return;
+        }
+        if state.outbound_bytes <= room {
+            mem::swap(into, &mut state.outbound);
+            // It may have served a burst, and the next one is not in sight.
+            shrink(&mut state.outbound);
+            state.outbound_bytes = 0;
+            self.has_outbound.store(false, Ordering::Release);
+        } else {
+            let mut taken = 0;
+            while taken < room
+                && let Some(queued) = state.outbound.pop_front()
+            {
+                taken += queued.bytes();
+                into.push_back(queued);
+            }
+            state.outbound_bytes -= taken;
+            self.has_outbound.store(!state.outbound.is_empty(), Ordering::Release);
+        }
+        let refused = state.refused;
+        state.refused = refused.filter(|bytes| !state.has_room(*bytes, &self.limits));
+        drop(state);
+        if refused.is_some() {
+            self.room.notify_waiters();
+        }
+    }
+
+    /// Orders a Close from the driver's side, unless there was one.
+    pub(crate) fn order_close(&self, code: CloseCode) {
+        let mut state = self.state();
+        if !state.closing {
+            state.close(code, "");
+            self.queued(&state);
+            drop(state);
+            self.room.notify_waiters();
+        }
+    }
+
+    /// Takes nothing more for sending.
+    pub(crate) fn stop_sending(&self) {
+        self.state().closing = true;
+        self.room.notify_waiters();
+    }
+
+    /// The driver is done. What was `received` can still be taken.
+    pub(crate) fn over(&self, received: VecDeque<Message>) {
+        let mut state = self.state();
+        if state.over {
+            return;
+        }
+        (state.over, state.closing) = (true, true);
+        state.driver = None;
+        if !self.is_receiver_gone() {
+            state.inbound.extend(received);
+        }
+        let waiting = mem::take(&mut state.outbound);
+        state.outbound_bytes = 0;
+        let receiver = state.receiver.take();
+        drop(state);
+        drop(waiting);
+        if let Some(receiver) = receiver {
+            receiver.wake();
+        }
+        self.room.notify_waiters();
+    }
+
+    /// The connection has ended.
+    pub(crate) fn end(&self, closed: &Closed) {
+        self.state().closed.get_or_insert_with(|| Box::new(closed.clone()));
+        self.ended.notify_waiters();
+    }
+}

@@ -1,0 +1,68 @@
+//! What waits in a connection's queues, and how much it counts.
+
+use std::collections::VecDeque;
+
+use tokio::sync::oneshot;
+use ws_core::{CloseCode, Message, Payload, extension::Compression};
+
+use crate::Limits;
+
+/// What a queued message counts besides its bytes, so that a million empty ones are not for free.
+const PER_MESSAGE: usize = 64;
+
+/// Messages and their bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Load {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
+
+/// What is to be sent, in order.
+#[derive(Debug)]
+pub(crate) enum Queued {
+    Message(Message, Compression),
+    Ping(Payload),
+    Close(CloseCode, Box<str>),
+    /// Told when everything before it is with the operating system.
+    Flush(oneshot::Sender<()>),
+}
+
+impl Queued {
+    pub(super) fn bytes(&self) -> usize {
+        PER_MESSAGE
+            + match self {
+                Self::Message(message, _) => message.len(),
+                Self::Ping(payload) => payload.len(),
+                Self::Close(..) | Self::Flush(_) => 0,
+            }
+    }
+}
+
+/// Gives the buffer of an empty queue back, unless it is small.
+pub(crate) fn shrink<T>(queue: &mut VecDeque<T>) {
+    const KEPT: usize = 4;
+    if queue.is_empty() && queue.capacity() > KEPT {
+        *queue = VecDeque::new();
+    }
+}
+
+impl Load {
+    /// Whether enough was received ahead. One message always is.
+    pub(crate) fn is_full(self, limits: &Limits) -> bool {
+        self.messages >= limits.receive_ahead_messages || self.bytes >= limits.receive_ahead
+    }
+
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self { messages: self.messages + other.messages, bytes: self.bytes + other.bytes }
+    }
+
+    pub(crate) fn add(&mut self, message: &Message) {
+        self.messages += 1;
+        self.bytes += message.len();
+    }
+
+    pub(crate) fn remove(&mut self, message: &Message) {
+        self.messages -= 1;
+        self.bytes -= message.len();
+    }
+}

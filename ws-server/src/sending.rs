@@ -1,0 +1,62 @@
+//! Sending a message from the handler.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use ws_core::{Message, extension::Compression};
+
+use crate::{
+    SendError,
+    driver::turn,
+    link::{Link, Queued},
+};
+
+/// Sends one message. A future by hand, since handlers hold it and an idle one is to be small.
+pub(crate) enum Sending<'a> {
+    Due(&'a Arc<Link>, Message, Compression),
+    /// There was no room.
+    Waiting(Pin<Box<dyn Future<Output = Result<(), SendError>> + Send + 'a>>),
+    Done,
+}
+
+impl<'a> Future for Sending<'a> {
+    type Output = Result<(), SendError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Self::Due(link, message, compression) = &*self
+            && let Some(done) = turn::with(link, |core| core.send(message, *compression)).flatten()
+        {
+            *self = Self::Done;
+            return Poll::Ready(done);
+        }
+        self.poll_elsewhere(cx)
+    }
+}
+
+impl Sending<'_> {
+    /// Sends through the link.
+    fn poll_elsewhere(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        match std::mem::replace(self, Self::Done) {
+            Self::Due(link, message, compression) => {
+                let mut message = Some(Queued::Message(message, compression));
+                if let Some(done) = link.push(&mut message) {
+                    return Poll::Ready(done);
+                }
+                *self = Self::Waiting(Box::pin(async move { link.send(&mut message).await }));
+                self.poll_elsewhere(cx)
+            }
+            Self::Waiting(mut waiting) => {
+                let poll = waiting.as_mut().poll(cx);
+                if poll.is_pending() {
+                    *self = Self::Waiting(waiting);
+                }
+                poll
+            }
+            Self::Done => panic!("polled again after the message was sent"),
+        }
+    }
+}

@@ -266,13 +266,13 @@ impl Output {
     }
 
     fn start_tail(&mut self, additional: usize) {
-        let tail = &self.tail.bytes;
-        let size =
-            if tail.is_empty() && self.queue.is_empty() { FIRST_BUFFER } else { NEXT_BUFFER };
-        if !tail.is_empty() {
+        let is_first = self.tail.bytes.is_empty() && self.queue.is_empty();
+        let size = if is_first { FIRST_BUFFER } else { NEXT_BUFFER };
+        if !self.tail.bytes.is_empty() {
             self.queue_tail();
         }
-        self.tail.bytes.reserve_exact(additional.max(size));
+        // A new one takes an allocator half the work of enlarging one that holds nothing.
+        self.tail = Frames::new(Vec::with_capacity(additional.max(size)));
     }
 
     /// Makes room for a header whose payload keeps its own buffer: no more than that, since nothing
@@ -308,7 +308,10 @@ impl Output {
             self.queue.pop_front();
         }
         if self.len == 0 {
-            *self = Self::default();
+            self.tail = Frames::default();
+            if self.queue.capacity() > 0 {
+                self.queue = VecDeque::new();
+            }
         }
     }
 

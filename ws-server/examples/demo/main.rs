@@ -19,6 +19,7 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     num::NonZeroUsize,
     process::ExitCode,
+    thread,
 };
 
 use clap::Parser;
@@ -62,7 +63,7 @@ struct Options {
     #[arg(long)]
     quiet: bool,
 
-    /// Threads to work with; 1 suits a server that is pinned to one core [default: one a core]
+    /// Threads to work with [default: one for each core that it may use]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
 }
@@ -85,13 +86,13 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> Outcome {
-    let mut runtime = match options.threads.map(NonZeroUsize::get) {
-        Some(1) => tokio::runtime::Builder::new_current_thread(),
+    let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let mut runtime = match options.threads.unwrap_or_else(cores).get() {
+        // Where there is one core, the runtime that knows it does less work.
+        1 => tokio::runtime::Builder::new_current_thread(),
         threads => {
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
-            if let Some(threads) = threads {
-                runtime.worker_threads(threads);
-            }
+            runtime.worker_threads(threads);
             runtime
         }
     };

@@ -66,6 +66,39 @@
 //! that a broadcast is encoded once for many connections. Both are optional: the defaults keep
 //! everything and share nothing.
 //!
+//! # Testing with the kit
+//! The module `testkit`, a feature for dev-dependencies, tries an extension on all of this: every
+//! offer and parameters that nobody defined, both roles, every cut of a message, every room for
+//! output, fragments with control frames in between, rest, garbage, neighbours in the stack, the
+//! shared form against its own.
+//!
+//! ```toml
+//! [dev-dependencies]
+//! ws-core = { version = "0.1", features = ["testkit"] }
+//! ```
+//!
+//! ```
+//! # #[cfg(feature = "testkit")]
+//! # mod tests {
+//! use ws_core::testkit::{Failure, Kit, Rule, check};
+//! # use ws_core::ExtensionFactory;
+//!
+//! # pub fn prove(factory: &dyn ExtensionFactory, thrifty: &dyn ExtensionFactory) -> Result<(), Failure> {
+//! println!("{}", check(factory)?);
+//! // Ends with options of their own, and a rule that is broken on purpose.
+//! Kit::between(thrifty, factory).without(Rule::Parameters).run()?;
+//! // While mending: one rule alone.
+//! Kit::new(factory).run_rule(Rule::Cuts)?;
+//! # Ok(())
+//! # }
+//! # }
+//! ```
+//!
+//! A failure names the rule that was broken, says how it is usually mended, and prints the octets
+//! that show it. `Kit::pairs` takes extensions that no factory can make alone. What the extension is
+//! for is left to tests of its own: [`Chunk::new`], [`Sink::new`] and [`MessageInfo::new`] call it by
+//! hand.
+//!
 //! # Cost
 //! An empty stack costs nothing: no box, no virtual call, no copy. A message that lies in one frame
 //! and passes one extension is copied once and allocates nothing of its own.

@@ -63,6 +63,7 @@
 //! # Features
 //! - `std` (default): SIMD detected at run time for UTF-8, vectored output, `write_to`. Without it
 //!   the crate is `no_std` with `alloc`.
+//! - `testkit`: the module `testkit`, which proves an extension. For dev-dependencies.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -87,6 +88,8 @@ mod payload;
 mod receive;
 mod role;
 mod send;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 mod utf8;
 
 pub use close::CloseCode;

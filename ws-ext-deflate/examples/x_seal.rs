@@ -397,6 +397,12 @@ mod tests {
     }
 
     #[test]
+    fn contract_of_extensions_is_kept() {
+        // Both ends have the secret, and salts of their own.
+        ws_core::testkit::Kit::between(&seal(), &seal()).run().unwrap();
+    }
+
+    #[test]
     fn messages_of_every_kind_and_size_open_in_both_directions() {
         for (mut here, mut there) in [sealing(), compressing()] {
             for len in [0, 1, 109, 110, 125, 126, 65_535, 65_536, 1_000_000] {

@@ -204,6 +204,11 @@ mod tests {
     }
 
     #[test]
+    fn contract_of_extensions_is_kept() {
+        ws_core::testkit::check(&ChecksumFactory).unwrap();
+    }
+
+    #[test]
     fn checksum_stands_behind_the_payload_with_the_most_significant_octet_first() {
         let mut ws = server();
         // The check value of CRC32C, as every catalogue of checksums gives it.

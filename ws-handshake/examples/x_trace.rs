@@ -284,6 +284,12 @@ mod tests {
     }
 
     #[test]
+    fn contract_of_extensions_is_kept() {
+        let factory = TraceFactory { id: Some("a"), observer: recorder().0 };
+        ws_core::testkit::check(&factory).unwrap();
+    }
+
+    #[test]
     fn wire_is_that_of_a_connection_without_it() {
         let (mut ws, log) = server();
         ws.send("Hello").unwrap();

@@ -10,6 +10,7 @@ mod floors;
 mod imports;
 mod interop;
 mod mentions;
+mod new_extension;
 mod packaging;
 mod process;
 mod requirements;
@@ -59,6 +60,9 @@ enum Task {
     /// What has to hold for every commit besides the tests
     #[command(after_help = ci::step_names())]
     Ci(ci::Options),
+    /// A crate for an extension of your own: a skeleton that works, with the conformance kit as its
+    /// test and a server that speaks it
+    NewExtension(new_extension::Options),
     /// Every row of xtask/requirements.txt has a test that carries its id
     ///
     /// A test carries an id by a comment `// R6455-5.1-b` right above it or within it, anywhere in
@@ -100,6 +104,7 @@ fn run(task: &Task) -> Result<ExitCode> {
         }
         Task::Bench(options) => bench::bench(&workspace, options)?,
         Task::Ci(options) => ci::ci(&workspace, options)?,
+        Task::NewExtension(options) => new_extension::new_extension(&workspace, options)?,
         Task::Requirements => requirements::requirements(&workspace)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -1,0 +1,92 @@
+//! What a peer may send that did not come of the extension at the other end.
+
+use super::{Outcome, Trial};
+use crate::{
+    CloseCode, MessageKind,
+    extension::{Compression, Mark},
+    testkit::{
+        Failure, Rule,
+        drive::{How, Sizes, Trouble},
+        source::Course,
+    },
+};
+
+/// So many inputs that nobody encoded.
+const INVENTED: usize = 120;
+
+pub(super) fn garbage(trial: &Trial<'_>) -> Result<Outcome, Failure> {
+    every_input(trial, Rule::Garbage, |trouble| match trouble {
+        Trouble::Error(_) => None,
+        trouble => Some(trouble.text("decode")),
+    })
+}
+
+pub(super) fn close_code(trial: &Trial<'_>) -> Result<Outcome, Failure> {
+    every_input(trial, Rule::CloseCode, |trouble| {
+        let blamed = trouble.code() == Some(CloseCode::INTERNAL_ERROR);
+        blamed.then(|| trouble.text("decode"))
+    })
+}
+
+/// Decodes all sorts of input, each with an extension that has seen nothing else.
+fn every_input(
+    trial: &Trial<'_>,
+    rule: Rule,
+    judge: impl Fn(&Trouble) -> Option<String>,
+) -> Result<Outcome, Failure> {
+    for course in Course::BOTH {
+        let inputs = inputs(trial, rule, course)?;
+        for (number, input) in inputs.iter().enumerate() {
+            let kind = if number % 2 == 0 { MessageKind::Binary } else { MessageKind::Text };
+            let how = match number % 3 {
+                0 => How::USUAL,
+                1 => How { cuts: Sizes::Each(1), rooms: Sizes::Each(1), end_alone: true },
+                _ => How::rooms(Sizes::Random(trial.rng(), 64)),
+            };
+            let mut ends = trial.ends()?;
+            let (_, end) = ends.along(course);
+            let decoded = end.decode(kind, Mark::Marked, input, &how);
+            if let Some(what) = decoded.err().as_ref().and_then(&judge) {
+                let failure = Failure::new(rule, what).with("input", input);
+                return Err(failure.during(format!("{kind:?} input, {}", course.text())));
+            }
+        }
+    }
+    Ok(Outcome::Held)
+}
+
+/// Nothing, noise, and messages that were cut short, prolonged or changed in one place.
+fn inputs(trial: &Trial<'_>, rule: Rule, course: Course) -> Result<Vec<Vec<u8>>, Failure> {
+    let mut rng = trial.rng();
+    let mut inputs = Vec::from([Vec::new()]);
+    for octet in [0x00, 0x01, 0x7f, 0x80, 0xff] {
+        inputs.extend([1, 2, 3, 4, 5, 8, 16, 33, 300].map(|len| vec![octet; len]));
+    }
+    for number in 0..INVENTED {
+        let len = if number % 8 == 0 { rng.below(2000) } else { rng.below(40) };
+        inputs.push(rng.octets(len));
+    }
+    for message in trial.short() {
+        let mut ends = trial.ends()?;
+        let encoded = ends
+            .along(course)
+            .0
+            .encode(message, Compression::Always, &How::USUAL)
+            .map_err(|trouble| Failure::new(rule, trouble.text("encode")))?
+            .octets;
+        for at in 0..encoded.len() {
+            inputs.push(encoded[..at].to_vec());
+            for change in [0x01, 0x80, 0xff] {
+                let mut changed = encoded.clone();
+                changed[at] ^= change;
+                inputs.push(changed);
+            }
+        }
+        inputs.extend([&b"\0"[..], b"\xff\xff\xff\xff", &encoded].map(|behind| {
+            let mut longer = encoded.clone();
+            longer.extend_from_slice(behind);
+            longer
+        }));
+    }
+    Ok(inputs)
+}

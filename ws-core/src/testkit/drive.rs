@@ -1,0 +1,327 @@
+//! One extension, driven by hand: every call cut and bounded as a check likes.
+
+use std::{
+    any::Any,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use super::{Failure, Rule, messages::Rng};
+use crate::{
+    CloseCode, Message, MessageKind,
+    extension::{
+        Chunk, Compression, Direction, Extension, ExtensionError, Mark, MessageInfo, Progress,
+        RsvClaim, Scope, Sink,
+    },
+};
+
+/// Room and input of a call where a check has no wishes: more than what the kit sends.
+const USUAL: usize = 256 * 1024;
+
+/// Nobody looks at more that comes of one unit: a bomb is the engine's to bound.
+pub(super) const ENOUGH: usize = 4 << 20;
+
+/// The extension at one end.
+pub(super) struct End {
+    extension: Box<dyn Extension>,
+    pub(super) claim: RsvClaim,
+    pub(super) scope: Scope,
+}
+
+/// A unit as it goes over the wire.
+#[derive(Debug)]
+pub(super) struct Encoded {
+    pub(super) mark: Mark,
+    pub(super) octets: Vec<u8>,
+}
+
+/// What went wrong within the extension.
+pub(super) enum Trouble {
+    Panic(String),
+    Contract(&'static str),
+    Error(ExtensionError),
+}
+
+impl Trouble {
+    pub(super) fn text(&self, verb: &str) -> String {
+        match self {
+            Self::Panic(panic) => format!("`{verb}` panicked: {panic}"),
+            Self::Contract(breach) => format!("`{verb}` {breach}"),
+            Self::Error(error) => {
+                format!("`{verb}` failed with {} and {:?}", error.code().get(), format!("{error}"))
+            }
+        }
+    }
+
+    pub(super) fn code(&self) -> Option<CloseCode> {
+        match self {
+            Self::Error(error) => Some(error.code()),
+            _ => None,
+        }
+    }
+}
+
+/// Runs what belongs to an extension; a panic is its text.
+pub(super) fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| panic_text(&*panic))
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).into());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without a text".into())
+}
+
+/// How much a call is given.
+#[derive(Clone, Debug)]
+pub(super) enum Sizes {
+    Usual,
+    Each(usize),
+    /// The first call, and those behind it as usual.
+    First(usize),
+    Random(Rng, usize),
+}
+
+impl Sizes {
+    fn next(&mut self) -> usize {
+        match self {
+            Self::Usual => USUAL,
+            Self::Each(size) => *size,
+            Self::First(size) => {
+                let size = *size;
+                *self = Self::Usual;
+                size
+            }
+            Self::Random(rng, most) => 1 + rng.below(*most),
+        }
+    }
+}
+
+impl fmt::Display for Sizes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usual => f.write_str("by calls of any size"),
+            Self::Each(size) => write!(f, "by calls of {size}"),
+            Self::First(size) => write!(f, "by calls of {size} and then any size"),
+            Self::Random(_, most) => write!(f, "by calls of 1 to {most} at random"),
+        }
+    }
+}
+
+/// How a unit is shown to an extension.
+#[derive(Clone, Debug)]
+pub(super) struct How {
+    pub(super) cuts: Sizes,
+    pub(super) rooms: Sizes,
+    /// Whether the end comes behind the data, alone.
+    pub(super) end_alone: bool,
+}
+
+impl How {
+    pub(super) const USUAL: Self =
+        Self { cuts: Sizes::Usual, rooms: Sizes::Usual, end_alone: false };
+
+    pub(super) fn cut(cuts: Sizes) -> Self {
+        Self { cuts, ..Self::USUAL }
+    }
+
+    pub(super) fn rooms(rooms: Sizes) -> Self {
+        Self { rooms, ..Self::USUAL }
+    }
+
+    pub(super) fn end_alone() -> Self {
+        Self { end_alone: true, ..Self::USUAL }
+    }
+}
+
+/// A unit in progress at one end.
+pub(super) struct Running<'a> {
+    direction: Direction,
+    left: &'a [u8],
+    how: How,
+    done: bool,
+    out: Vec<u8>,
+    mark: Mark,
+}
+
+impl<'a> Running<'a> {
+    /// Shows the extension the next piece. Whether the unit is complete.
+    pub(super) fn step(&mut self, end: &mut End) -> Result<bool, Trouble> {
+        if self.done {
+            return Ok(true);
+        }
+        let piece = match end.scope {
+            // An empty chunk is shown at the end and behind `Full` alone, as the engine does it.
+            Scope::Message => self.left.get(..self.how.cuts.next().max(1)).unwrap_or(self.left),
+            Scope::WholeMessage | Scope::Frame => self.left,
+        };
+        let alone = self.how.end_alone && end.scope == Scope::Message && !self.left.is_empty();
+        let last = piece.len() == self.left.len() && !alone;
+        let mut chunk = Chunk::new(piece, last);
+        let before = self.out.len();
+        let mut sink = Sink::new(&mut self.out, self.how.rooms.next().max(1));
+        let (extension, direction) = (&mut end.extension, self.direction);
+        let progress = guarded(|| match direction {
+            Direction::Encode => extension.encode(&mut chunk, &mut sink),
+            Direction::Decode => extension.decode(&mut chunk, &mut sink),
+        })
+        .map_err(Trouble::Panic)?
+        .map_err(Trouble::Error)?;
+        let taken = piece.len() - chunk.len();
+        self.left = self.left.get(taken..).unwrap_or_default();
+        match progress {
+            Progress::Done if !chunk.is_empty() => {
+                return Err(Trouble::Contract("said `Done` with input left"));
+            }
+            Progress::Full if taken == 0 && self.out.len() == before => {
+                return Err(Trouble::Contract("said `Full` without any progress"));
+            }
+            _ => {}
+        }
+        self.done = (last && progress == Progress::Done) || self.out.len() > ENOUGH;
+        Ok(self.done)
+    }
+
+    pub(super) fn into_encoded(self) -> Encoded {
+        Encoded { mark: self.mark, octets: self.out }
+    }
+}
+
+impl End {
+    pub(super) fn new(extension: Box<dyn Extension>) -> Self {
+        let (claim, scope) = (Self::claim_of(&*extension), extension.scope());
+        Self { claim, scope, extension }
+    }
+
+    /// Its claim, as the engine reads it.
+    pub(super) fn claim_of(extension: &dyn Extension) -> RsvClaim {
+        match extension.claim() {
+            claim if claim.bits().is_empty() => RsvClaim::None,
+            claim => claim,
+        }
+    }
+
+    pub(super) fn extension(&mut self) -> &mut dyn Extension {
+        &mut *self.extension
+    }
+
+    pub(super) fn into_extension(self) -> Box<dyn Extension> {
+        self.extension
+    }
+
+    pub(super) fn start_encoding<'a>(
+        &mut self,
+        message: &'a Message,
+        hint: Compression,
+        how: &How,
+    ) -> Result<Running<'a>, Trouble> {
+        let unit = MessageInfo::new(message.kind(), Some(message.len() as u64), hint);
+        let mark = guarded(|| self.extension.begin_encode(&unit))
+            .map_err(Trouble::Panic)?
+            .map_err(Trouble::Error)?;
+        Ok(self.running(Direction::Encode, mark, message.as_bytes(), how))
+    }
+
+    pub(super) fn start_decoding<'a>(
+        &mut self,
+        kind: MessageKind,
+        mark: Mark,
+        octets: &'a [u8],
+        how: &How,
+    ) -> Result<Running<'a>, Trouble> {
+        let unit = MessageInfo::new(kind, Some(octets.len() as u64), Compression::Auto);
+        let extension = &mut self.extension;
+        let seen = mark == Mark::Marked || self.claim == RsvClaim::None;
+        guarded(
+            || if seen { extension.begin_decode(&unit) } else { extension.begin_unmarked(&unit) },
+        )
+        .map_err(Trouble::Panic)?
+        .map_err(Trouble::Error)?;
+        Ok(self.running(Direction::Decode, mark, octets, how))
+    }
+
+    fn running<'a>(
+        &self,
+        direction: Direction,
+        mark: Mark,
+        data: &'a [u8],
+        how: &How,
+    ) -> Running<'a> {
+        // What is not marked passes as it is, unless no bit could mark it.
+        let done = mark == Mark::Unmarked && self.claim != RsvClaim::None;
+        let (left, out) = if done { (&[][..], data.to_vec()) } else { (data, Vec::new()) };
+        Running { direction, left, how: how.clone(), done, out, mark }
+    }
+
+    pub(super) fn encode(
+        &mut self,
+        message: &Message,
+        hint: Compression,
+        how: &How,
+    ) -> Result<Encoded, Trouble> {
+        let mut running = self.start_encoding(message, hint, how)?;
+        while !running.step(self)? {}
+        Ok(running.into_encoded())
+    }
+
+    pub(super) fn decode(
+        &mut self,
+        kind: MessageKind,
+        mark: Mark,
+        octets: &[u8],
+        how: &How,
+    ) -> Result<Vec<u8>, Trouble> {
+        let mut running = self.start_decoding(kind, mark, octets, how)?;
+        while !running.step(self)? {}
+        Ok(running.out)
+    }
+}
+
+/// Sends a message from end to end, which has to arrive.
+pub(super) fn deliver(
+    rule: Rule,
+    (from, to): (&mut End, &mut End),
+    message: &Message,
+    hint: Compression,
+    sending: &How,
+    receiving: &How,
+) -> Result<(), Failure> {
+    let plain = message.as_bytes();
+    let encoded = from
+        .encode(message, hint, sending)
+        .map_err(|trouble| Failure::new(rule, trouble.text("encode")).with("message", plain))?;
+    arrives(rule, to, message, &encoded, receiving)
+}
+
+/// Decodes what came of a message, which has to be the message.
+pub(super) fn arrives(
+    rule: Rule,
+    to: &mut End,
+    message: &Message,
+    encoded: &Encoded,
+    how: &How,
+) -> Result<(), Failure> {
+    let decoded = to.decode(message.kind(), encoded.mark, &encoded.octets, how);
+    judge(rule, message, encoded, decoded)
+}
+
+/// Whether what was decoded is the message.
+pub(super) fn judge(
+    rule: Rule,
+    message: &Message,
+    encoded: &Encoded,
+    decoded: Result<Vec<u8>, Trouble>,
+) -> Result<(), Failure> {
+    let plain = message.as_bytes();
+    let failure = |what: String| {
+        Failure::new(rule, what).with("message", plain).with("encoded", &encoded.octets)
+    };
+    match decoded {
+        Ok(decoded) if decoded == plain => Ok(()),
+        Ok(decoded) => {
+            Err(failure("another message was decoded than was sent".into())
+                .with("decoded", &decoded))
+        }
+        Err(trouble) => Err(failure(trouble.text("decode"))),
+    }
+}

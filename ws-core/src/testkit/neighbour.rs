@@ -1,0 +1,59 @@
+//! Another extension in the stack: flips bits of every octet, where it marks.
+
+use crate::extension::{
+    Chunk, Extension, ExtensionError, Mark, MessageInfo, Progress, RsvClaim, Scope, Sink,
+};
+
+pub(super) struct Neighbour {
+    claim: RsvClaim,
+    scope: Scope,
+    /// How many units began; it leaves every third alone.
+    units: u8,
+}
+
+impl Neighbour {
+    pub(super) fn new(claim: RsvClaim, scope: Scope) -> Self {
+        Self { claim, scope, units: 0 }
+    }
+
+    fn flip(input: &mut Chunk<'_>, out: &mut Sink<'_>) -> Progress {
+        let data = input.data();
+        let written = out.fill(data.len(), |room| {
+            room.iter_mut().zip(data).for_each(|(to, from)| *to = from ^ 0x55);
+            room.len()
+        });
+        input.consume(written);
+        if input.is_empty() { Progress::Done } else { Progress::Full }
+    }
+}
+
+impl Extension for Neighbour {
+    fn claim(&self) -> RsvClaim {
+        self.claim
+    }
+
+    fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
+        self.units = (self.units + 1) % 3;
+        Ok(if self.units == 0 { Mark::Unmarked } else { Mark::Marked })
+    }
+
+    fn encode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        Ok(Self::flip(input, out))
+    }
+
+    fn decode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        Ok(Self::flip(input, out))
+    }
+}

@@ -1,0 +1,372 @@
+//! An extension that keeps the contract, and the flaws that it can have.
+//!
+//! `x-roll` sends of every message a tag, its octets with a key and their position added, and their
+//! sum. The key is the number of the message (tag 0) or nothing (tag 1, the shared form). It streams,
+//! remembers how many messages there were, and needs its last octet: so every rule can be broken.
+
+use std::{
+    iter,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use ws_core::{
+    CloseCode, Extension, ExtensionFactory,
+    extension::{
+        Agreed, Chunk, Compression, ExtensionError, Mark, MessageInfo, NegotiationError, Params,
+        Progress, Rsv, RsvClaim, Scope, SharedEncoder, SharedKey, Sink,
+    },
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    None,
+    NameIsNoToken,
+    ResponseIsNotConfirmed,
+    NoOffers,
+    ScopeOfFactoryIsAnother,
+    EndsClaimDifferentBits,
+    ClaimChanges,
+    UnknownParametersAreTaken,
+    ParameterPanics,
+    TakesAnotherBitInSecret,
+    DecodesWrongly,
+    DecodePanics,
+    ServerBeginsElsewhere,
+    EmptyEndHasNoSum,
+    PositionIsThatOfTheCall,
+    SumIsDroppedWithoutRoom,
+    DoneWithInputLeft,
+    FullWithoutProgress,
+    OneStateForBothDirections,
+    OneStateForAllConnections,
+    ParkForgets,
+    EmptyInputPanics,
+    PeerIsToldInternalError,
+    LengthIsReliedOn,
+    UnmarkedAreCounted,
+    UnmarkedAreCountedByTheReceiver,
+    MarksAreAddedWhenSending,
+    SharedAreNotCounted,
+    SharedFormHasAState,
+    SharedKeyIsTooWide,
+}
+
+pub(crate) struct RollFactory {
+    flaw: Flaw,
+    /// A server declines more.
+    pub(crate) max_level: u8,
+    everybody: Arc<AtomicU8>,
+}
+
+struct Roll {
+    flaw: Flaw,
+    bit: Rsv,
+    claimed: AtomicU8,
+    sending: Half,
+    receiving: Half,
+    everybody: Arc<AtomicU8>,
+    level: u8,
+    /// How many marked messages there were.
+    sent: u8,
+    received: u8,
+}
+
+/// The message in progress in one direction.
+#[derive(Clone, Copy, Default)]
+struct Half {
+    tag: Option<u8>,
+    key: u8,
+    position: u8,
+    sum: u8,
+    /// What was added or read last and may be the sum.
+    held: Option<u8>,
+    ended: bool,
+    left: u64,
+}
+
+impl RollFactory {
+    pub(crate) fn new(flaw: Flaw) -> Self {
+        Self { flaw, max_level: u8::MAX, everybody: Arc::default() }
+    }
+
+    fn build(&self, bit: Rsv, level: u8, sent: u8) -> Box<dyn Extension> {
+        Box::new(Roll {
+            flaw: self.flaw,
+            bit,
+            claimed: AtomicU8::new(0),
+            sending: Half::default(),
+            receiving: Half::default(),
+            everybody: Arc::clone(&self.everybody),
+            level,
+            sent,
+            received: 0,
+        })
+    }
+
+    /// The one parameter, `level=N`.
+    fn level(&self, params: &Params) -> Result<u8, NegotiationError> {
+        let mut level = None;
+        for param in params {
+            match (param.name(), param.value()) {
+                ("level", Some(value)) if self.flaw == Flaw::ParameterPanics => {
+                    level = Some(value.parse().unwrap());
+                }
+                ("level", Some(value)) => {
+                    let parsed = value.parse();
+                    level = Some(parsed.map_err(|_| NegotiationError::parameter("level", "?"))?);
+                }
+                _ if self.flaw == Flaw::UnknownParametersAreTaken => {}
+                (stranger, _) => return Err(NegotiationError::parameter(stranger, "unknown")),
+            }
+        }
+        level.ok_or_else(|| NegotiationError::parameter("level", "is missing"))
+    }
+}
+
+impl ExtensionFactory for RollFactory {
+    fn name(&self) -> &str {
+        if self.flaw == Flaw::NameIsNoToken { "x roll" } else { "x-roll" }
+    }
+
+    fn scope(&self) -> Scope {
+        match self.flaw {
+            Flaw::ScopeOfFactoryIsAnother => Scope::WholeMessage,
+            _ => Scope::Message,
+        }
+    }
+
+    fn accept(&self, offer: &Params, free: Rsv) -> Result<Agreed, NegotiationError> {
+        let level = self.level(offer)?;
+        if level > self.max_level {
+            return Err(NegotiationError::parameter("level", "is too high"));
+        }
+        let bit = match self.flaw {
+            Flaw::EndsClaimDifferentBits => Rsv::RSV1,
+            Flaw::TakesAnotherBitInSecret if !free.contains(Rsv::RSV2) => Rsv::RSV3,
+            _ => Rsv::RSV2,
+        };
+        let answered = if self.flaw == Flaw::ResponseIsNotConfirmed { "no" } else { "1" };
+        let sent = u8::from(self.flaw == Flaw::ServerBeginsElsewhere);
+        let answered = if level == 1 { answered } else { "2" };
+        Ok(Agreed {
+            response: Params::new().value("level", answered),
+            extension: self.build(bit, level.min(2), sent),
+        })
+    }
+
+    fn offers(&self) -> Vec<Params> {
+        if self.flaw == Flaw::NoOffers {
+            return Vec::new();
+        }
+        ["1", "2"].map(|level| Params::new().value("level", level)).into()
+    }
+
+    fn confirm(&self, response: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
+        Ok(self.build(Rsv::RSV2, self.level(response)?, 0))
+    }
+}
+
+fn corrupt(flaw: Flaw) -> ExtensionError {
+    let code = match flaw {
+        Flaw::PeerIsToldInternalError => CloseCode::INTERNAL_ERROR,
+        _ => CloseCode::INVALID_PAYLOAD,
+    };
+    ExtensionError::new(code, "it does not roll")
+}
+
+impl Roll {
+    /// What is added to every octet of the shared form.
+    fn shared_key(&self) -> u8 {
+        if self.flaw == Flaw::SharedKeyIsTooWide { self.level } else { 0 }
+    }
+
+    fn receiving(&mut self) -> &mut Half {
+        match self.flaw {
+            Flaw::OneStateForBothDirections => &mut self.sending,
+            _ => &mut self.receiving,
+        }
+    }
+}
+
+impl Extension for Roll {
+    fn claim(&self) -> RsvClaim {
+        let asked = self.claimed.fetch_add(1, Ordering::Relaxed);
+        match self.flaw {
+            Flaw::ClaimChanges if asked > 0 => RsvClaim::EveryFrame(self.bit),
+            _ => RsvClaim::FirstFrame(self.bit),
+        }
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Message
+    }
+
+    fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
+        let marked = unit.compression != Compression::Never;
+        if marked || self.flaw == Flaw::UnmarkedAreCounted {
+            self.sent = self.sent.wrapping_add(1);
+        }
+        if !marked {
+            return Ok(Mark::Unmarked);
+        }
+        let marks = self.flaw == Flaw::MarksAreAddedWhenSending && !unit.marks.is_empty();
+        let key = self.sent.wrapping_mul(self.level).wrapping_add(u8::from(marks));
+        self.sending = Half { key, left: unit.len.unwrap_or(0), ..Half::default() };
+        self.everybody.store(0, Ordering::Relaxed);
+        Ok(Mark::Marked)
+    }
+
+    fn begin_decode(&mut self, _: &MessageInfo) -> Result<(), ExtensionError> {
+        self.received = self.received.wrapping_add(1);
+        let key = self.received.wrapping_mul(self.level);
+        *self.receiving() = Half { key, ..Half::default() };
+        Ok(())
+    }
+
+    fn begin_unmarked(&mut self, _: &MessageInfo) -> Result<(), ExtensionError> {
+        if self.flaw == Flaw::UnmarkedAreCountedByTheReceiver {
+            self.received = self.received.wrapping_add(1);
+        }
+        Ok(())
+    }
+
+    fn encode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        let flaw = self.flaw;
+        let half = &mut self.sending;
+        let had_none = input.is_empty();
+        if half.tag.is_none() {
+            if flaw == Flaw::FullWithoutProgress && out.room() == 1 {
+                return Ok(Progress::Full);
+            }
+            if out.write(&[0]) == 0 {
+                return Ok(Progress::Full);
+            }
+            half.tag = Some(0);
+        }
+        if flaw == Flaw::PositionIsThatOfTheCall {
+            half.position = 0;
+        }
+        while let Some(&octet) = input.data().first() {
+            let position = match flaw {
+                Flaw::OneStateForAllConnections => self.everybody.load(Ordering::Relaxed),
+                _ => half.position,
+            };
+            if out.write(&[octet.wrapping_add(half.key).wrapping_add(position)]) == 0 {
+                return Ok(match flaw {
+                    Flaw::DoneWithInputLeft => Progress::Done,
+                    _ => Progress::Full,
+                });
+            }
+            self.everybody.fetch_add(1, Ordering::Relaxed);
+            half.position = half.position.wrapping_add(1);
+            half.sum = half.sum.wrapping_add(octet);
+            half.left = half.left.saturating_sub(1);
+            input.consume(1);
+        }
+        let ends = match flaw {
+            Flaw::LengthIsReliedOn => half.left == 0,
+            // An empty message it remembers, but not an end that comes alone.
+            Flaw::EmptyEndHasNoSum if half.position > 0 => input.is_last() && !had_none,
+            _ => input.is_last(),
+        };
+        if ends && !half.ended {
+            half.ended = out.write(&[half.sum]) == 1;
+            if !half.ended && flaw != Flaw::SumIsDroppedWithoutRoom {
+                return Ok(Progress::Full);
+            }
+        }
+        Ok(Progress::Done)
+    }
+
+    fn decode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        let (flaw, shared) = (self.flaw, self.shared_key());
+        let half = self.receiving();
+        if half.tag.is_none() {
+            match input.data().first() {
+                Some(&tag @ 0..=1) => half.tag = Some(tag),
+                _ if flaw == Flaw::EmptyInputPanics => panic!("{:#x}", input.data()[0]),
+                Some(_) => return Err(corrupt(flaw)),
+                None if input.is_last() => return Err(corrupt(flaw)),
+                None => return Ok(Progress::Done),
+            }
+            input.consume(1);
+            if half.tag == Some(1) {
+                half.key = shared;
+            }
+        }
+        while let Some(&octet) = input.data().first() {
+            if let Some(held) = half.held {
+                let plain = held.wrapping_sub(half.key).wrapping_sub(half.position);
+                let plain = if flaw == Flaw::DecodesWrongly { plain | 1 } else { plain };
+                if flaw == Flaw::DecodePanics && half.position == 3 {
+                    panic!("the fourth octet");
+                }
+                if out.write(&[plain]) == 0 {
+                    return Ok(Progress::Full);
+                }
+                half.sum = half.sum.wrapping_add(plain);
+                half.position = half.position.wrapping_add(1);
+            }
+            half.held = Some(octet);
+            input.consume(1);
+        }
+        if input.is_last() && half.held != Some(half.sum) {
+            return Err(corrupt(flaw));
+        }
+        Ok(Progress::Done)
+    }
+
+    fn park(&mut self) {
+        if self.flaw == Flaw::ParkForgets {
+            self.sent = 0;
+        }
+    }
+
+    fn shared(&self, message: &MessageInfo) -> Option<(SharedKey, Arc<dyn SharedEncoder>)> {
+        if message.len.is_none_or(|len| len > 1000) {
+            return None;
+        }
+        let state = self.flaw == Flaw::SharedFormHasAState;
+        let encoder = RollShared { state: state.then(AtomicU8::default), key: self.shared_key() };
+        Some((SharedKey::new::<Self>(0), Arc::new(encoder)))
+    }
+
+    fn sent_shared(&mut self, _: &Bytes) {
+        if self.flaw != Flaw::SharedAreNotCounted {
+            self.sent = self.sent.wrapping_add(1);
+        }
+    }
+}
+
+struct RollShared {
+    state: Option<AtomicU8>,
+    key: u8,
+}
+
+impl SharedEncoder for RollShared {
+    fn encode(
+        &self,
+        _: &MessageInfo,
+        plain: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Mark, ExtensionError> {
+        let skew = self.state.as_ref().map_or(0, |state| state.fetch_add(1, Ordering::Relaxed));
+        let add = |(octet, at): (&u8, usize)| octet.wrapping_add(self.key).wrapping_add(at as u8);
+        let rolled = plain.iter().zip(0..).map(add);
+        let sum = plain.iter().fold(0_u8, |sum, octet| sum.wrapping_add(*octet));
+        out.extend(iter::once(1).chain(rolled).chain([sum.wrapping_add(skew)]));
+        Ok(Mark::Marked)
+    }
+}

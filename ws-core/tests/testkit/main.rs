@@ -1,0 +1,134 @@
+//! The conformance kit catches what breaks the contract, by the name of the rule that is broken.
+#![allow(clippy::unwrap_used)]
+
+mod flawed;
+
+use flawed::{Flaw, RollFactory};
+use ws_core::{
+    ExtensionFactory,
+    extension::{Params, Rsv},
+    testkit::{Kit, Rule, check},
+};
+
+/// Every flaw, and the rule that it breaks.
+const FLAWS: &[(Flaw, Rule)] = &[
+    (Flaw::NameIsNoToken, Rule::Name),
+    (Flaw::ResponseIsNotConfirmed, Rule::Offers),
+    (Flaw::NoOffers, Rule::Offers),
+    (Flaw::ScopeOfFactoryIsAnother, Rule::Scope),
+    (Flaw::EndsClaimDifferentBits, Rule::Claim),
+    (Flaw::ClaimChanges, Rule::Claim),
+    (Flaw::UnknownParametersAreTaken, Rule::Parameters),
+    (Flaw::ParameterPanics, Rule::Parameters),
+    (Flaw::TakesAnotherBitInSecret, Rule::Clash),
+    (Flaw::DecodesWrongly, Rule::RoundTrip),
+    (Flaw::DecodePanics, Rule::RoundTrip),
+    (Flaw::ServerBeginsElsewhere, Rule::Roles),
+    (Flaw::EmptyEndHasNoSum, Rule::Empty),
+    (Flaw::PositionIsThatOfTheCall, Rule::Cuts),
+    (Flaw::SumIsDroppedWithoutRoom, Rule::Budget),
+    (Flaw::DoneWithInputLeft, Rule::Budget),
+    (Flaw::FullWithoutProgress, Rule::Budget),
+    (Flaw::OneStateForBothDirections, Rule::Duplex),
+    (Flaw::OneStateForAllConnections, Rule::Isolation),
+    (Flaw::ParkForgets, Rule::Park),
+    (Flaw::EmptyInputPanics, Rule::Garbage),
+    (Flaw::PeerIsToldInternalError, Rule::CloseCode),
+    (Flaw::LengthIsReliedOn, Rule::Fragments),
+    (Flaw::UnmarkedAreCounted, Rule::Unmarked),
+    (Flaw::UnmarkedAreCountedByTheReceiver, Rule::Unmarked),
+    (Flaw::MarksAreAddedWhenSending, Rule::Neighbours),
+    (Flaw::SharedAreNotCounted, Rule::Shared),
+    (Flaw::SharedFormHasAState, Rule::Shared),
+    (Flaw::SharedKeyIsTooWide, Rule::Shared),
+];
+
+#[test]
+fn sound_extension_keeps_every_rule() {
+    let report = check(&RollFactory::new(Flaw::None)).unwrap();
+    assert_eq!(report.held(), Rule::ALL, "{report}");
+    assert_eq!(report.configurations(), 2);
+}
+
+#[test]
+fn every_flaw_is_caught_by_the_name_of_its_rule() {
+    for (flaw, rule) in FLAWS {
+        let failure = check(&RollFactory::new(*flaw)).expect_err(&format!("{flaw:?}"));
+        assert_eq!(failure.rule(), *rule, "{flaw:?}: {failure}");
+    }
+}
+
+#[test]
+fn every_rule_has_a_flaw_that_breaks_it() {
+    for rule in Rule::ALL {
+        assert!(FLAWS.iter().any(|(_, broken)| broken == rule), "{rule:?}");
+    }
+}
+
+#[test]
+fn failure_says_what_was_tried_and_shows_the_octets() {
+    let failure = check(&RollFactory::new(Flaw::PositionIsThatOfTheCall)).unwrap_err();
+    let octets: Vec<_> = failure.octets().collect();
+    assert_eq!(octets[0], ("message", &b"Hello"[..]));
+    // The position of the second call begins anew.
+    assert_eq!(octets[1], ("encoded", &b"\0\x49\x66\x6e\x6f\x73\xf4"[..]));
+    // The documentation shows it.
+    let shown: Vec<String> = include_str!("../../src/testkit.rs")
+        .lines()
+        .skip_while(|line| !line.contains("x-roll breaks"))
+        .take_while(|line| *line != "//! ```")
+        .map(|line| line.trim_start_matches("//! ").to_owned())
+        .collect();
+    assert_eq!(failure.to_string(), shown.join("\n"));
+}
+
+#[test]
+fn rule_can_be_left_out_and_tried_alone() {
+    let factory = RollFactory::new(Flaw::ParkForgets);
+    let report = Kit::new(&factory).without(Rule::Park).run().unwrap();
+    assert_eq!(report.not_tried(), [(Rule::Park, "it was left out")]);
+    assert!(!report.held().contains(&Rule::Park));
+    let failure = Kit::new(&factory).run_rule(Rule::Park).unwrap_err();
+    assert_eq!(failure.rule(), Rule::Park);
+    let report = Kit::new(&factory).run_rule(Rule::Cuts).unwrap();
+    assert_eq!(report.held(), [Rule::Cuts]);
+}
+
+#[test]
+fn offer_that_the_server_declines_is_told_and_not_tried() {
+    let (client, mut server) = (RollFactory::new(Flaw::None), RollFactory::new(Flaw::None));
+    server.max_level = 1;
+    let report = Kit::between(&client, &server).run_rule(Rule::RoundTrip).unwrap();
+    assert_eq!(report.configurations(), 1);
+    let declined = "`; level=2` was declined: parameter level: is too high";
+    assert_eq!(report.declined(), [declined]);
+    server.max_level = 0;
+    let failure = Kit::between(&client, &server).run().unwrap_err();
+    assert_eq!(failure.rule(), Rule::Offers);
+    assert!(failure.what().ends_with(declined), "{failure}");
+}
+
+#[test]
+fn pairs_are_tried_without_a_negotiation() {
+    let factory = |flaw| {
+        move || {
+            let factory = RollFactory::new(flaw);
+            let agreed = factory.accept(&Params::new().value("level", "1"), Rsv::ALL).unwrap();
+            (factory.confirm(&agreed.response).unwrap(), agreed.extension)
+        }
+    };
+    let report = Kit::pairs("x-roll", &factory(Flaw::None)).seed(3).run().unwrap();
+    let not_tried: Vec<Rule> = report.not_tried().iter().map(|(rule, _)| *rule).collect();
+    assert_eq!(not_tried, [Rule::Name, Rule::Offers, Rule::Parameters, Rule::Clash]);
+    let failure = Kit::pairs("x-roll", &factory(Flaw::EmptyInputPanics)).run().unwrap_err();
+    assert_eq!(failure.rule(), Rule::Garbage);
+}
+
+#[test]
+fn messages_of_the_caller_are_sent_in_place_of_the_kits_own() {
+    // Without four octets nothing reaches the flaw, and what is not cut does not show another.
+    let flaw = RollFactory::new(Flaw::DecodePanics);
+    Kit::new(&flaw).messages(["ab", "cd"]).run_rule(Rule::RoundTrip).unwrap();
+    let failure = Kit::new(&flaw).messages(["abcd"]).run_rule(Rule::RoundTrip).unwrap_err();
+    assert!(failure.what().contains("the fourth octet"), "{failure}");
+}

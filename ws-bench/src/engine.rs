@@ -3,7 +3,7 @@
 use bytes::{Buf, BytesMut};
 use ws_core::{Config, Connection, Event, Extensions, Message, Outgoing, Role};
 
-use crate::frame::push_masked;
+use crate::frame::{BINARY, push_masked};
 
 /// Sizes of messages in bytes, and how many of them make one batch.
 pub const SIZES: [(usize, usize); 3] = [(20, 256), (1024, 64), (65_536, 8)];
@@ -17,7 +17,7 @@ pub fn client_frames(len: usize, count: usize) -> Vec<u8> {
     for i in 0..count {
         let key = (0x9e37_79b9_u32.wrapping_mul(i as u32 + 1)).to_be_bytes();
         let payload: Vec<u8> = (0..len).map(|at| (at * 7 + i) as u8).collect();
-        push_masked(&mut frames, &payload, key);
+        push_masked(&mut frames, BINARY, &payload, key);
     }
     frames
 }

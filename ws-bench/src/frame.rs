@@ -1,13 +1,22 @@
-//! Binary frames, one per message, for both directions.
+//! Frames, one per message, for both directions.
 //!
 //! They are written here by hand, so that what a benchmark sends and expects does not come from
 //! the code that it measures.
 
 use ws_core::apply_mask;
 
-/// Appends what a client sends: a masked frame.
-pub fn push_masked(out: &mut Vec<u8>, payload: &[u8], key: [u8; 4]) {
-    push_header(out, payload.len(), 0x80);
+/// The first octet of a text message in one frame.
+pub const TEXT: u8 = 0x81;
+/// The first octet of a binary message in one frame.
+pub const BINARY: u8 = 0x82;
+/// The first octet of a Close.
+pub const CLOSE: u8 = 0x88;
+/// RSV1 in the first octet: the message is compressed.
+pub const RSV1: u8 = 0x40;
+
+/// Appends what a client sends: a masked frame that begins with the octet `first`.
+pub fn push_masked(out: &mut Vec<u8>, first: u8, payload: &[u8], key: [u8; 4]) {
+    push_header(out, first, payload.len(), 0x80);
     out.extend_from_slice(&key);
     let start = out.len();
     out.extend_from_slice(payload);
@@ -15,14 +24,14 @@ pub fn push_masked(out: &mut Vec<u8>, payload: &[u8], key: [u8; 4]) {
 }
 
 /// Appends what a server sends: a frame without mask.
-pub fn push_unmasked(out: &mut Vec<u8>, payload: &[u8]) {
-    push_header(out, payload.len(), 0);
+pub fn push_unmasked(out: &mut Vec<u8>, first: u8, payload: &[u8]) {
+    push_header(out, first, payload.len(), 0);
     out.extend_from_slice(payload);
 }
 
-/// RFC 6455 §5.2: FIN, opcode 2, the mask bit, and the shortest form of the length.
-fn push_header(out: &mut Vec<u8>, len: usize, mask: u8) {
-    out.push(0x82);
+/// RFC 6455 §5.2: the first octet, the mask bit, and the shortest form of the length.
+fn push_header(out: &mut Vec<u8>, first: u8, len: usize, mask: u8) {
+    out.push(first);
     match len {
         0..=125 => out.push(mask | len as u8),
         126..=0xffff => {
@@ -36,25 +45,40 @@ fn push_header(out: &mut Vec<u8>, len: usize, mask: u8) {
     }
 }
 
+/// The first octet of the server's frame that `octets` begin with, the length of its header and
+/// that of its payload; `None` while they are not there.
+pub fn unmasked_header(octets: &[u8]) -> Option<(u8, usize, usize)> {
+    let (&first, rest) = octets.split_first()?;
+    let (&len, rest) = rest.split_first()?;
+    Some(match len {
+        126 => (first, 4, usize::from(u16::from_be_bytes(*rest.first_chunk()?))),
+        127.. => (first, 10, u64::from_be_bytes(*rest.first_chunk()?) as usize),
+        len => (first, 2, usize::from(len)),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn hello_of_the_rfc_is_framed_as_its_binary_twin() {
+    fn hello_of_the_rfc_is_framed_masked_and_not() {
         let (mut masked, mut unmasked) = (Vec::new(), Vec::new());
-        push_masked(&mut masked, b"Hello", [0x37, 0xfa, 0x21, 0x3d]);
-        push_unmasked(&mut unmasked, b"Hello");
-        let octets = [0x82, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
+        push_masked(&mut masked, TEXT, b"Hello", [0x37, 0xfa, 0x21, 0x3d]);
+        push_unmasked(&mut unmasked, TEXT, b"Hello");
+        let octets = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
         assert_eq!(masked, octets);
-        assert_eq!(unmasked, *b"\x82\x05Hello");
+        assert_eq!(unmasked, *b"\x81\x05Hello");
     }
 
     #[test]
     fn longer_payloads_take_the_longer_lengths() {
         let head = |len: usize| {
             let mut out = Vec::new();
-            push_unmasked(&mut out, &vec![0; len]);
+            push_unmasked(&mut out, BINARY, &vec![0; len]);
+            let header = unmasked_header(&out).expect("a header");
+            assert_eq!((header.0, header.1 + header.2, header.2), (BINARY, out.len(), len));
+            assert_eq!(unmasked_header(&out[..header.1 - 1]), None);
             out.truncate(10);
             out
         };

@@ -6,5 +6,7 @@
 
 pub mod engine;
 pub mod frame;
+pub mod json;
 pub mod load;
 pub mod pass_through;
+pub mod report;

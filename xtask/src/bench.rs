@@ -1,41 +1,48 @@
-//! `cargo xtask bench`: echo servers under the same load, one after the other, round by round.
+//! `cargo xtask bench`: servers under the same load, one after the other, round by round.
 
 mod build;
 mod case;
 mod cores;
 mod figures;
+mod limits;
 mod measurement;
+mod progress;
 mod record;
+mod rounds;
 mod server;
 mod table;
 
-use std::time::{Duration, Instant};
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
 
-use self::build::Programs;
+use self::build::{Programs, raised};
 use self::case::Case;
 use self::cores::Cores;
-use self::figures::Figures;
 use self::measurement::Measurement;
+use self::progress::Progress;
 use self::record::Record;
+use self::rounds::Runner;
 use self::server::Server;
 use crate::failure::{Failure, Result};
+use crate::process::run;
 use crate::workspace::Workspace;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Two minutes of measuring: 5 rounds of 1.2 s, in place of 15 rounds of 2.5 s
+    /// Two minutes of measuring, in place of ten: fewer cases, 3 rounds in place of 5, and 1,000
+    /// idle connections
     #[arg(long)]
     quick: bool,
-    /// What to send, as BYTESxCONNECTIONSxDEPTH; depth is what a connection keeps in flight
-    #[arg(long, value_name = "CASE", value_delimiter = ',', default_values_t = case::all())]
+    /// Only these cases of the list below, or others of their kind
+    #[arg(long, value_name = "CASE", value_delimiter = ',')]
     cases: Vec<Case>,
     /// Only these servers of the list below
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    servers: Vec<String>,
-    /// All servers but this workspace's own
-    #[arg(long, conflicts_with = "servers")]
-    peers: bool,
-    /// One more server, which echoes at /echo; the command runs without a shell
+    #[arg(long, alias = "servers", value_name = "NAME", value_delimiter = ',')]
+    peers: Vec<String>,
+    /// One more server, at the paths /echo and /broadcast; the command runs without a shell. With
+    /// {mode} in it, which becomes echo, deflate or broadcast, it takes part in all cases
     #[arg(long, value_name = "NAME=COMMAND {port}")]
     server: Vec<String>,
     /// How often each server is measured in each case
@@ -44,6 +51,12 @@ pub(crate) struct Options {
     /// How long each measurement takes
     #[arg(long, value_parser = seconds)]
     seconds: Option<f64>,
+    /// Say which cases and servers there are
+    #[arg(long)]
+    list: bool,
+    /// Also draw the most telling cases into this SVG, for a README
+    #[arg(long, value_name = "FILE")]
+    picture: Option<PathBuf>,
 }
 
 fn seconds(text: &str) -> std::result::Result<f64, String> {
@@ -56,77 +69,139 @@ fn seconds(text: &str) -> std::result::Result<f64, String> {
 /// What `--help` says behind the options.
 pub(crate) fn after_help() -> String {
     format!(
-        "Servers: {}.\n\n\
+        "{}\n\n\
          Each round measures every server once, each time as a new process, so that whatever makes the\n\
-         machine faster or slower meets them all. The server has one core and the load another, where\n\
-         there are two and `taskset`. The figure to compare is the CPU time of the server per message;\n\
-         ratios are the medians of the ratios within each round. Every octet of every reply is compared.\n\n\
+         machine faster or slower meets them all; a measurement that other work disturbed is repeated.\n\
+         The server has one core and the load another, where there are two and `taskset`. The figure to\n\
+         compare is the CPU time of the server per message; ratios are the medians of the ratios within\n\
+         each round.\n\n\
          Examples:\n  \
          cargo xtask bench --quick\n  \
-         cargo xtask bench --servers ws-server,raw --cases 1024x100x1 --rounds 5\n  \
-         cargo xtask bench --peers --server 'mine=target/release/my-echo --port {{port}}'",
+         cargo xtask bench --peers ws-server,raw --cases echo-1kx100x1 --rounds 9\n  \
+         cargo xtask bench --cases echo-1k --server 'mine=target/release/my-echo --port {{port}}'",
+        list()
+    )
+}
+
+fn list() -> String {
+    let cases: Vec<String> =
+        case::all().iter().map(|case| format!("  {:24} {}", case.name, case.in_words())).collect();
+    format!(
+        "Cases:\n{}\n  {}\n\nServers: {}",
+        cases.join("\n"),
+        case::GRAMMAR,
         server::names().join(", ")
     )
 }
 
 pub(crate) fn bench(workspace: &Workspace, options: &Options) -> Result<()> {
+    if options.list {
+        println!("{}", list());
+        return Ok(());
+    }
     let servers = chosen(workspace, options)?;
-    let rounds = options.rounds.unwrap_or(if options.quick { 5 } else { 15 });
-    let seconds = options.seconds.unwrap_or(if options.quick { 1.2 } else { 2.5 });
+    let cases = cases(options);
+    let rounds = options.rounds.unwrap_or(if options.quick { 3 } else { 5 });
+    let seconds = options.seconds.unwrap_or(if options.quick { 0.6 } else { 0.8 });
+    let dir = workspace.target.join("bench");
+    let logs = dir.join("logs");
+    fs::create_dir_all(&logs)
+        .map_err(|error| Failure::system(format!("creating {}", logs.display()), &error))?;
     let measuring = Measurement {
         cores: Cores::find(),
-        warm_up: Duration::from_secs_f64(if options.quick { 0.3 } else { 0.5 }),
+        warm_up: Duration::from_secs_f64(0.2),
         seconds: Duration::from_secs_f64(seconds),
+        rest: Duration::from_secs_f64(if options.quick { 0.5 } else { 1.5 }),
         programs: Programs::build(workspace, &servers)?,
+        logs,
     };
 
-    let count = options.cases.len() * servers.len() * rounds as usize;
-    let each = measuring.warm_up + measuring.seconds + measurement::OVERHEAD;
+    let able = |case: &Case| servers.iter().filter(|server| server.can(case)).collect::<Vec<_>>();
+    let times = |case: &Case| if case.is_memory() { 1 } else { rounds };
+    let planned: Duration = cases
+        .iter()
+        .map(|case| measuring.takes(case) * (able(case).len() as u32 * times(case)))
+        .sum();
     println!(
-        "xtask bench: {count} measurements, {} cases × {} servers × {rounds} rounds: about {}",
-        options.cases.len(),
+        "xtask bench: {} cases, {} servers, {rounds} rounds: about {}, and up to a quarter more where \
+         other work disturbs",
+        cases.len(),
         servers.len(),
-        minutes(each * count as u32)
+        minutes(planned)
     );
     println!("xtask bench: {}", measuring.cores);
     let mut record = Record::create(workspace, &servers, &measuring.cores)?;
 
-    let started = Instant::now();
-    let mut done = 0;
-    for case in &options.cases {
-        println!("\nxtask bench: {}", case.in_words());
-        let mut figures: Vec<Vec<Figures>> = vec![Vec::new(); servers.len()];
-        for round in 1..=rounds {
-            for (server, figures) in servers.iter().zip(&mut figures) {
-                let answer = measuring.run(server, case)?;
-                let measured = Figures::from_load(&answer).ok_or_else(|| {
-                    Failure::new(
-                        format!("the load answered {answer}"),
-                        "make src/load/outcome.rs of ws-bench and xtask agree",
-                    )
-                })?;
-                record.measurement(case, server, round, &answer)?;
-                done += 1;
-                println!(
-                    "[{done}/{count}, {}] round {round} {}: {measured}",
-                    minutes(started.elapsed()),
-                    server.name
-                );
-                figures.push(measured);
-            }
+    let progress = Progress::new(planned);
+    let mut is_cpu = true;
+    let mut runner = Runner {
+        measuring: &measuring,
+        rounds,
+        progress: &progress,
+        record: &mut record,
+        spare: planned / 4,
+        failures: Vec::new(),
+    };
+    for case in &cases {
+        let raised = raised(case);
+        runner.record.case(case, &raised)?;
+        let shown = if case.is_memory() {
+            table::show_memory(&runner.memory(case, &able(case))?)
+        } else {
+            let rows = table::rows(&runner.time(case, &able(case))?);
+            is_cpu &= rows.iter().all(|row| row.is_cpu);
+            rows.iter().try_for_each(|row| runner.record.summary(case, row))?;
+            table::show(&rows, case.unit())
+        };
+        let mut said = format!("\n{}: {}\n", case.name, case.in_words());
+        for (name, value) in raised.iter().filter(|_| servers.iter().any(Server::is_ours)) {
+            said += &format!("raised above the defaults of ws-server: --{name} {value}\n");
         }
-        let rows = table::rows(&servers, &figures);
-        rows.iter().try_for_each(|row| record.summary(case, row))?;
-        println!("\n{}\n{}", case.in_words(), table::show(&rows));
+        progress.say(&(said + &shown));
     }
-    println!("{}\nEvery measurement: {}", table::LEGEND, workspace.short(record.path()));
-    Ok(())
+    let failures = runner.failures;
+    progress.finish();
+
+    println!("{}\nEvery measurement: {}", table::legend(is_cpu), workspace.short(record.path()));
+    let html = dir.join("report.html");
+    let mut report = Command::new(&measuring.programs.report);
+    report.arg(record.path()).arg("--html").arg(&html);
+    if let Some(picture) = &options.picture {
+        report.arg("--picture").arg(picture);
+    }
+    run("the report", &mut report, "run `target/release/ws-report RUN.jsonl` by hand")?;
+    println!("The report: {}", workspace.short(&html));
+    if failures.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        format!("these failed and were left out: {}", failures.join(", ")),
+        "see why above, beside each",
+    ))
+}
+
+/// The cases, reduced to what this machine has room for.
+fn cases(options: &Options) -> Vec<Case> {
+    let mut cases = match (&options.cases[..], options.quick) {
+        ([], true) => case::quick(),
+        ([], false) => case::all(),
+        (named, _) => named.to_vec(),
+    };
+    for case in &mut cases {
+        if options.quick && case.is_memory() {
+            case.connections = case.connections.min(1000);
+        }
+        if let Some(said) = limits::fit(case) {
+            println!("xtask bench: {said}");
+        }
+    }
+    cases
 }
 
 fn chosen(workspace: &Workspace, options: &Options) -> Result<Vec<Server>> {
     let mut servers = server::known(workspace)?;
     if let Some(stranger) =
-        options.servers.iter().find(|name| !servers.iter().any(|server| server.name == **name))
+        options.peers.iter().find(|name| !servers.iter().any(|server| server.name == **name))
     {
         return Err(Failure::new(
             format!("there is no server {stranger:?}"),
@@ -136,10 +211,7 @@ fn chosen(workspace: &Workspace, options: &Options) -> Result<Vec<Server>> {
             ),
         ));
     }
-    servers.retain(|server| {
-        let is_named = options.servers.is_empty() || options.servers.contains(&server.name);
-        is_named && !(options.peers && server.is_ours())
-    });
+    servers.retain(|server| options.peers.is_empty() || options.peers.contains(&server.name));
     for text in &options.server {
         let added = Server::added(text)?;
         if servers.iter().any(|server| server.name == added.name) {

@@ -50,11 +50,11 @@ enum Task {
     /// Installs the packages into target/tools (PyPI, npm, cargo) by pinned version, Chromium by
     /// apt-get.
     Interop(interop::Options),
-    /// Echo servers under the same load: this workspace's, a raw echo and other libraries
+    /// Servers under the same load: this workspace's, a raw echo and other libraries
     ///
     /// Builds the servers and the load in release, all in one profile, measures them in turns on
-    /// 127.0.0.1, prints a table for each case, and writes every measurement into target/bench.
-    /// Twelve minutes; --quick takes two.
+    /// 127.0.0.1, prints a table for each case, and writes every measurement and a report into
+    /// target/bench. About ten minutes of measuring; --quick takes two.
     #[command(after_help = bench::after_help())]
     Bench(bench::Options),
     /// What has to hold for every commit besides the tests

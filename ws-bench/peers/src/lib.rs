@@ -1,7 +1,10 @@
-//! Other WebSocket libraries: in memory, and as the echo servers of `src/bin`.
+//! Other WebSocket libraries as the servers of `src/bin`: what these have in common.
 
 #![forbid(unsafe_code)]
 
-pub mod in_memory;
-pub mod opening;
+pub mod deferred;
+pub mod hub;
+#[cfg(feature = "hyper")]
+pub mod hyper_upgrade;
 pub mod server;
+pub mod turns;

@@ -1,4 +1,5 @@
-//! What all echo servers share: a runtime on one thread, a listener, a task per connection.
+//! What all servers share: the command line, a runtime on one thread, a listener, a task per
+//! connection.
 
 use std::error::Error;
 use std::net::Ipv4Addr;
@@ -8,33 +9,69 @@ use tokio::net::{TcpListener, TcpStream};
 /// Whatever ends a connection or the server.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
-/// Serves the port that the command line names, each connection by `handler`, for ever.
+/// The command line: `PORT` or `--port PORT`, and what to do there.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    port: u16,
+    /// Compress where the client offers permessage-deflate.
+    pub deflate: bool,
+    /// A message goes to every client, the sender too, and not back to the sender alone.
+    pub broadcast: bool,
+}
+
+/// What a server can do besides echoing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Abilities {
+    /// It takes `--deflate`.
+    pub deflate: bool,
+    /// It takes `--broadcast`.
+    pub broadcast: bool,
+}
+
+impl Options {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// If there is no port, or a flag that is not among `abilities`.
+    pub fn read(abilities: Abilities) -> Result<Self, Failure> {
+        let mut options = Self { port: 0, deflate: false, broadcast: false };
+        for word in std::env::args().skip(1) {
+            match word.as_str() {
+                "--port" => {}
+                "--deflate" if abilities.deflate => options.deflate = true,
+                "--broadcast" if abilities.broadcast => options.broadcast = true,
+                port => options.port = port.parse().map_err(|_| usage(abilities))?,
+            }
+        }
+        if options.port == 0 { Err(usage(abilities)) } else { Ok(options) }
+    }
+}
+
+fn usage(abilities: Abilities) -> Failure {
+    let deflate = if abilities.deflate { " [--deflate]" } else { "" };
+    let broadcast = if abilities.broadcast { " [--broadcast]" } else { "" };
+    format!("usage: PROGRAM PORT{deflate}{broadcast}").into()
+}
+
+/// Serves the port, each connection by `handler`, for ever.
 ///
 /// # Errors
-/// If the command line is not `PORT` or `--port PORT`, or the port cannot be had.
-pub fn serve<F>(handler: fn(TcpStream) -> F) -> Result<(), Failure>
+/// If the port cannot be had.
+pub fn serve<F>(options: Options, handler: impl Fn(TcpStream) -> F) -> Result<(), Failure>
 where
     F: Future<Output = Result<(), Failure>> + Send + 'static,
 {
-    let port: u16 = port()?;
     // One thread, as every server here is measured on one core.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
         println!("listening on {}", listener.local_addr()?);
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
+            let serving = handler(stream);
             // How a client leaves is nothing to report.
-            tokio::spawn(async move { handler(stream).await.ok() });
+            tokio::spawn(async move { serving.await.ok() });
         }
     })
-}
-
-fn port() -> Result<u16, Failure> {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [port] | ["--port", port] => Ok(port.parse()?),
-        _ => Err("usage: PROGRAM PORT".into()),
-    }
 }

@@ -1,4 +1,4 @@
-//! `ws-load --port PORT`: a load for an echo server on this machine, one line of JSON as its answer.
+//! `ws-load KIND --port PORT`: a load for a server on this machine, one line of JSON as its answer.
 
 #![forbid(unsafe_code)]
 
@@ -6,16 +6,20 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
-use ws_bench::load::{Load, run};
+use clap::{Parser, ValueEnum};
+use ws_bench::load::{self, Load, run};
 
-/// Drives an echo server on 127.0.0.1 and prints one line of JSON
+/// Drives a server on 127.0.0.1 and prints one line of JSON
 ///
-/// Each connection keeps DEPTH binary messages in flight, all different, and compares every octet
-/// that comes back; anything but the echo, each in one frame, ends it with status 1.
+/// Each connection keeps DEPTH messages in flight, all different. Whatever comes back that should
+/// not ends it with status 1. Every octet of every reply is compared, but with compression: there
+/// every reply is inflated and compared during the warm-up, then those of one connection in 16.
 #[derive(Parser)]
 #[command(name = "ws-load")]
 struct Cli {
+    /// What to do
+    #[arg(value_enum, default_value = "echo")]
+    kind: Kind,
     /// The port of the server
     #[arg(long)]
     port: u16,
@@ -25,16 +29,25 @@ struct Cli {
     /// No handshake: the server echoes octets, not messages
     #[arg(long)]
     raw: bool,
+    /// Text messages; not needed for JSON, which always is text
+    #[arg(long)]
+    text: bool,
+    /// Idle connections with permessage-deflate, whose messages are JSON
+    #[arg(long)]
+    deflate: bool,
+    /// Offer permessage-deflate without context takeover
+    #[arg(long)]
+    no_takeover: bool,
     /// Bytes in a message, at most 64 MiB
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(..=64 << 20))]
     size: u64,
-    /// Connections
+    /// Connections; with fan-out those besides the one that sends, with handshakes those at a time
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=50_000))]
     connections: u64,
     /// Messages that each connection keeps in flight
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     depth: u64,
-    /// Seconds before anything is counted, at most 3600
+    /// Seconds before anything is counted, with idle before each look at memory; at most 3600
     #[arg(long, default_value = "0.5", value_parser = seconds)]
     warm_up: Duration,
     /// Seconds to measure, at most 3600
@@ -43,9 +56,23 @@ struct Cli {
     /// Measure no more than about so many messages
     #[arg(long, default_value_t = u64::MAX, hide_default_value = true)]
     messages: u64,
-    /// The process whose CPU time is to be counted (Linux)
+    /// The process whose CPU time and memory are to be counted (Linux)
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Kind {
+    /// Messages that come back
+    Echo,
+    /// JSON that comes back, by permessage-deflate
+    Deflate,
+    /// The messages of one client go to all
+    FanOut,
+    /// Connections that open and close
+    Handshake,
+    /// Connections that rest: memory, open and after one and twenty messages each
+    Idle,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -58,9 +85,19 @@ fn seconds(text: &str) -> Result<Duration, String> {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let load = Load {
+        kind: match cli.kind {
+            Kind::Echo => load::Kind::Echo,
+            Kind::Deflate => load::Kind::Deflate,
+            Kind::FanOut => load::Kind::FanOut,
+            Kind::Handshake => load::Kind::Handshake,
+            Kind::Idle => load::Kind::Idle,
+        },
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, cli.port)),
         path: cli.path,
         raw: cli.raw,
+        text: cli.text,
+        deflate: cli.deflate,
+        no_takeover: cli.no_takeover,
         size: cli.size as usize,
         connections: cli.connections as usize,
         depth: cli.depth as usize,

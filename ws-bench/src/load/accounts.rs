@@ -1,4 +1,5 @@
-//! CPU time, of the server and of this process, as Linux counts it; elsewhere there is none.
+//! CPU time, of the server and of this process, and memory of the server, as Linux counts them;
+//! elsewhere there is none.
 
 use std::fs;
 use std::time::Duration;
@@ -29,6 +30,27 @@ pub(super) struct Usage {
 struct Machine {
     all: u64,
     stolen: u64,
+}
+
+/// What a process holds, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Memory {
+    /// Pages of its own that belong to no file: its heap and its stacks.
+    pub(super) private: u64,
+    /// All pages that are in memory.
+    pub(super) resident: u64,
+}
+
+impl Memory {
+    pub(super) fn of(process: u32) -> Option<Self> {
+        Self::parse(&fs::read_to_string(format!("/proc/{process}/smaps_rollup")).ok()?)
+    }
+
+    fn parse(rollup: &str) -> Option<Self> {
+        let line = |name: &str| rollup.lines().find_map(|line| line.strip_prefix(name));
+        let bytes = |name| Some(1024 * line(name)?.split_whitespace().next()?.parse::<u64>().ok()?);
+        Some(Self { private: bytes("Anonymous:")?, resident: bytes("Rss:")? })
+    }
 }
 
 impl Accounts {
@@ -117,6 +139,15 @@ mod tests {
         let stat = "77 (a) b (c)) S 1 2 3 4 5 6 7 8 9 10 120 30 0 0 20 0 1 0";
         assert_eq!(ticks(stat), Some(150));
         assert_eq!(ticks("77 (a"), None);
+    }
+
+    #[test]
+    fn memory_is_that_of_the_rollup() {
+        let rollup =
+            "5581-7ffe ---p 0 00:00 0  [rollup]\nRss:        2048 kB\nAnonymous:   512 kB\n";
+        let memory = Memory { private: 512 * 1024, resident: 2048 * 1024 };
+        assert_eq!(Memory::parse(rollup), Some(memory));
+        assert_eq!(Memory::parse("Rss: 1 kB"), None);
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Load;
-use super::accounts::{Spent, Usage};
-use super::connection::Tally;
+use super::accounts::{Memory, Spent, Usage};
+use super::tally::Tally;
 
 /// The figures of one measurement.
 #[derive(Clone, Debug)]
@@ -25,8 +25,8 @@ impl Outcome {
                 "depth": load.depth,
                 "raw": load.raw,
                 "seconds": elapsed.as_secs_f64(),
-                "messages": tally.messages(),
-                "reply_bytes": tally.octets(),
+                "messages": tally.messages,
+                "reply_bytes": tally.octets,
                 "latency_ns": {
                     "p50": tally.latency(50.0),
                     "p99": tally.latency(99.0),
@@ -41,7 +41,26 @@ impl Outcome {
         }
     }
 
-    /// One line of JSON. Times are in nanoseconds and `null` where the system does not tell them.
+    /// Memory `before` there was a connection, and at each of the `looks`.
+    pub(super) fn memory(load: &Load, before: Memory, looks: &[Memory]) -> Self {
+        let of = |value: fn(&Memory) -> u64| looks.iter().map(value).collect::<Vec<_>>();
+        let grown = |look: &Memory| look.private.saturating_sub(before.private);
+        let each: Vec<f64> =
+            looks.iter().map(|look| grown(look) as f64 / load.connections as f64).collect();
+        Self {
+            json: json!({
+                "size": load.size,
+                "connections": load.connections,
+                "bytes_per_connection": each,
+                "private": of(|look| look.private),
+                "resident": of(|look| look.resident),
+                "private_before": before.private,
+            }),
+        }
+    }
+
+    /// One line of JSON. Times are in nanoseconds and `null` where the system does not tell them,
+    /// memory is in bytes.
     pub fn json(&self) -> &Value {
         &self.json
     }

@@ -6,6 +6,26 @@ use std::thread;
 
 use super::*;
 
+/// One message of `size` bytes over one connection.
+pub(super) fn echo_of(size: usize) -> Load {
+    Load {
+        kind: Kind::Echo,
+        address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        path: "/echo".to_owned(),
+        raw: false,
+        text: false,
+        deflate: false,
+        no_takeover: false,
+        size,
+        connections: 1,
+        depth: 1,
+        warm_up: Duration::from_millis(10),
+        measure: Duration::from_secs(10),
+        messages: 1000,
+        server: None,
+    }
+}
+
 /// A server that treats every connection by `handler`, as long as the test lasts.
 fn server(handler: fn(TcpStream)) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
@@ -30,18 +50,7 @@ fn echo(mut stream: TcpStream, change: impl Fn(&mut [u8])) {
 }
 
 fn raw(address: SocketAddr) -> Load {
-    Load {
-        address,
-        path: "/echo".to_owned(),
-        raw: true,
-        size: 20,
-        connections: 3,
-        depth: 8,
-        warm_up: Duration::from_millis(10),
-        measure: Duration::from_secs(10),
-        messages: 1000,
-        server: None,
-    }
+    Load { address, raw: true, connections: 3, depth: 8, ..echo_of(20) }
 }
 
 fn failure(load: &Load) -> String {

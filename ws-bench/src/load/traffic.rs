@@ -3,7 +3,9 @@
 //! Every connection has other messages, each with its own masking key, so that no branch predictor
 //! of a server learns them.
 
-use crate::frame::{push_masked, push_unmasked};
+use super::Load;
+use crate::frame::{BINARY, TEXT, push_masked, push_unmasked};
+use crate::json::Random;
 
 /// Small messages are made in this many bytes at least, so that they differ from one to the next.
 const VARIETY: usize = 512;
@@ -31,10 +33,8 @@ struct Message {
     payload: Vec<u8>,
 }
 
-type Push = fn(&mut Vec<u8>, &Message);
-
 impl Ring {
-    fn new(messages: &[Message], depth: usize, push: Push) -> Self {
+    fn new(messages: &[Message], depth: usize, push: impl Fn(&mut Vec<u8>, &Message)) -> Self {
         let mut octets = Vec::new();
         messages.iter().for_each(|message| push(&mut octets, message));
         let len = octets.len();
@@ -54,19 +54,27 @@ impl Ring {
 }
 
 impl Traffic {
-    pub(super) fn new(connection: u64, size: usize, depth: usize, raw: bool) -> Self {
-        let mut random = Random(connection);
-        let messages: Vec<Message> = (0..Self::count(size, depth))
+    pub(super) fn new(connection: u64, load: &Load) -> Self {
+        let mut random = Random::new(connection);
+        let messages: Vec<Message> = (0..Self::count(load.size, load.depth))
             .map(|_| Message {
-                key: (random.next() as u32).to_be_bytes(),
-                payload: (0..size).map(|_| random.next() as u8).collect(),
+                key: (random.number() as u32).to_be_bytes(),
+                payload: payload(&mut random, load),
             })
             .collect();
-        let masked: Push = |out, message| push_masked(out, &message.payload, message.key);
-        let unmasked: Push = |out, message| push_unmasked(out, &message.payload);
-        let requests = Ring::new(&messages, depth, masked);
-        let replies = Ring::new(&messages, depth, if raw { masked } else { unmasked });
-        Traffic { depth, requests, replies }
+        let first = if load.text { TEXT } else { BINARY };
+        let masked = |out: &mut Vec<u8>, message: &Message| {
+            push_masked(out, first, &message.payload, message.key);
+        };
+        let unmasked =
+            |out: &mut Vec<u8>, message: &Message| push_unmasked(out, first, &message.payload);
+        let requests = Ring::new(&messages, load.depth, masked);
+        let replies = if load.raw {
+            Ring::new(&messages, load.depth, masked)
+        } else {
+            Ring::new(&messages, load.depth, unmasked)
+        };
+        Traffic { depth: load.depth, requests, replies }
     }
 
     fn count(size: usize, depth: usize) -> usize {
@@ -79,26 +87,32 @@ impl Traffic {
     }
 }
 
-/// SplitMix64: the same messages in every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0.wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+/// Any octets, or as text letters of one to three octets, each with the same share.
+fn payload(random: &mut Random, load: &Load) -> Vec<u8> {
+    if !load.text {
+        return (0..load.size).map(|_| random.number() as u8).collect();
     }
+    let mut text = String::with_capacity(load.size);
+    while text.len() < load.size {
+        let letter = match random.below(3) {
+            _ if load.size - text.len() < 3 => random.below(26) as u32 + u32::from('a'),
+            0 => random.below(26) as u32 + u32::from('a'),
+            1 => random.below(0x100) as u32 + 0x391,
+            _ => random.below(0x1000) as u32 + 0x4e00,
+        };
+        text.extend(char::from_u32(letter));
+    }
+    text.into_bytes()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::echo_of;
     use super::*;
 
     #[test]
     fn what_is_in_flight_is_one_slice_anywhere_in_the_ring() {
-        let traffic = Traffic::new(3, 20, 64, false);
+        let traffic = Traffic::new(3, &Load { depth: 64, ..echo_of(20) });
         for ring in [&traffic.requests, &traffic.replies] {
             let last = ring.len - ring.frame;
             assert_eq!(ring.slice(last, 64 * ring.frame).len(), 64 * ring.frame);
@@ -110,15 +124,25 @@ mod tests {
 
     #[test]
     fn connections_and_messages_differ() {
-        let [one, other] = [1, 2].map(|connection| Traffic::new(connection, 20, 1, false));
+        let [one, other] = [1, 2].map(|connection| Traffic::new(connection, &echo_of(20)));
         assert_ne!(one.replies.octets, other.replies.octets);
         assert_ne!(one.replies.slice(0, 22), one.replies.slice(22, 22));
-        assert_eq!(one.replies.octets, Traffic::new(1, 20, 1, false).replies.octets);
+        assert_eq!(one.replies.octets, Traffic::new(1, &echo_of(20)).replies.octets);
     }
 
     #[test]
     fn raw_replies_are_the_requests() {
-        let traffic = Traffic::new(1, 300, 4, true);
+        let traffic = Traffic::new(1, &Load { depth: 4, raw: true, ..echo_of(300) });
         assert_eq!(traffic.requests.octets, traffic.replies.octets);
+    }
+
+    #[test]
+    fn text_is_text_of_the_size_that_was_asked_for() {
+        let mut random = Random::new(1);
+        for size in [0, 1, 2, 3, 20, 16_384] {
+            let text = payload(&mut random, &Load { text: true, ..echo_of(size) });
+            assert_eq!(text.len(), size);
+            assert!(std::str::from_utf8(&text).is_ok());
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::case::{Case, Mode};
 use super::server::{Program, Server};
 use crate::failure::{Failure, Result};
 use crate::process::run;
@@ -21,9 +22,17 @@ pub(crate) struct Programs {
     ours: PathBuf,
     peers: PathBuf,
     pub(crate) load: PathBuf,
+    pub(crate) report: PathBuf,
 }
 
 impl Programs {
+    /// None of them: whatever is started ends at once.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        let none = PathBuf::from("false");
+        Programs { ours: none.clone(), peers: none.clone(), load: none.clone(), report: none }
+    }
+
     /// Builds those that `servers` need, and the load.
     pub(crate) fn build(workspace: &Workspace, servers: &[Server]) -> Result<Self> {
         let executable = |path: String| workspace.target.join(path + std::env::consts::EXE_SUFFIX);
@@ -31,54 +40,92 @@ impl Programs {
             ours: executable("release/examples/demo".to_owned()),
             peers: workspace.target.join("peers/release"),
             load: executable("release/ws-load".to_owned()),
+            report: executable("release/ws-report".to_owned()),
         };
         if servers.iter().any(Server::is_ours) {
             if !workspace.packages.iter().any(|package| package.name == "ws-server") {
                 return Err(Failure::new(
                     "this workspace has no package ws-server, whose demo is measured as ws-server",
-                    "measure the others alone: `cargo xtask bench --peers`, or `--servers raw,yawc`",
+                    "measure others alone: `cargo xtask bench --peers raw,yawc`",
                 ));
             }
             build(workspace, &["-p", "ws-server", "--example", "demo"]).map_err(|_| {
                 Failure::new(
                     "the demo of ws-server cannot be built, see above",
-                    "repair it, or measure the others alone: `cargo xtask bench --peers`",
+                    "repair it, or measure others alone: `cargo xtask bench --peers raw,yawc`",
                 )
             })?;
         }
-        if servers
-            .iter()
-            .any(|server| matches!(server.program, Program::Peer { .. } | Program::Raw))
-        {
-            let manifest = workspace.peers().join("Cargo.toml");
-            let target = workspace.target.join("peers");
-            let [manifest, target] = [&manifest, &target].map(|path| path.to_string_lossy());
-            let words = ["--bins", "--manifest-path", &manifest, "--target-dir", &target];
+        let c_zlib = |server: &Server| match &server.program {
+            Program::Peer(peer) => Some(peer.c_zlib),
+            Program::Raw => Some(false),
+            _ => None,
+        };
+        let manifest = workspace.peers().join("Cargo.toml");
+        let target = workspace.target.join("peers");
+        let [manifest, target] = [&manifest, &target].map(|path| path.to_string_lossy());
+        let words = ["--bins", "--manifest-path", &manifest, "--target-dir", &target];
+        if servers.iter().any(|server| c_zlib(server) == Some(false)) {
             build(workspace, &words)?;
         }
-        build(workspace, &["-p", "ws-bench", "--bin", "ws-load"])?;
+        if servers.iter().any(|server| c_zlib(server) == Some(true)) {
+            let apart = ["--no-default-features", "--features", "c-zlib"];
+            build(workspace, &[&words[..], &apart].concat())?;
+        }
+        build(workspace, &["-p", "ws-bench", "--bins"])?;
         Ok(programs)
     }
 
-    /// The words by which `server` is started on `port`.
-    pub(crate) fn words(&self, server: &Server, port: u16) -> Vec<String> {
-        let peer = |binary: &str| {
-            let path = self.peers.join(format!("{binary}{}", std::env::consts::EXE_SUFFIX));
-            vec![text(&path), port.to_string()]
+    /// The words by which `server` is started on `port` for `case`.
+    pub(crate) fn words(&self, server: &Server, port: u16, case: &Case) -> Vec<String> {
+        let peer = |name: &str| {
+            let path = self.peers.join(format!("echo-{name}{}", std::env::consts::EXE_SUFFIX));
+            let flag = match case.mode() {
+                Mode::Echo => None,
+                Mode::Deflate => Some("--deflate".to_owned()),
+                Mode::Broadcast => Some("--broadcast".to_owned()),
+            };
+            [text(&path), port.to_string()].into_iter().chain(flag).collect()
         };
         match &server.program {
             Program::Ours => {
                 let listen = format!("127.0.0.1:{port}");
-                let words = ["--listen", &listen, "--no-deflate", "--quiet"];
-                std::iter::once(text(&self.ours)).chain(words.map(str::to_owned)).collect()
+                let mut words = vec![text(&self.ours)];
+                words.extend(["--listen", &listen, "--quiet", "--threads", "1"].map(str::to_owned));
+                if case.mode() != Mode::Deflate {
+                    words.push("--no-deflate".to_owned());
+                }
+                for (name, value) in raised(case) {
+                    words.extend([format!("--{name}"), value.to_string()]);
+                }
+                words
             }
-            Program::Peer { binary } => peer(binary),
-            Program::Raw => peer("echo-raw"),
+            Program::Peer(of) => peer(of.name),
+            Program::Raw => peer("raw"),
             Program::Added(words) => {
-                words.iter().map(|word| word.replace("{port}", &port.to_string())).collect()
+                let mode = match case.mode() {
+                    Mode::Echo => "echo",
+                    Mode::Deflate => "deflate",
+                    Mode::Broadcast => "broadcast",
+                };
+                let filled = |word: &String| {
+                    word.replace("{port}", &port.to_string()).replace("{mode}", mode)
+                };
+                words.iter().map(filled).collect()
             }
         }
     }
+}
+
+/// What our server's limits are raised to for `case`: counts of connections, and nothing else. The
+/// defaults are those of `ws_server::Limits`.
+pub(crate) fn raised(case: &Case) -> Vec<(&'static str, u64)> {
+    let connections = case.connections_at_a_time();
+    [("max-per-ip", 256), ("max-connections", 10_000)]
+        .into_iter()
+        .filter(|(_, default)| connections > *default)
+        .map(|(name, _)| (name, connections))
+        .collect()
 }
 
 fn text(path: &Path) -> String {
@@ -92,4 +139,17 @@ fn build(workspace: &Workspace, words: &[&str]) -> Result<()> {
     let shown = format!("cargo build --release {}", words.join(" "));
     println!("xtask bench: {shown}");
     run(&shown, &mut command, &format!("run `{shown}` alone"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_connections_are_raised_where_they_have_to_be() {
+        let of = |name: &str| raised(&name.parse().expect("a case"));
+        assert_eq!(of("echo-20x64x1"), []);
+        assert_eq!(of("fanout-1k-1000"), [("max-per-ip", 1001)]);
+        assert_eq!(of("idle"), [("max-per-ip", 10_016), ("max-connections", 10_016)]);
+    }
 }

@@ -1,35 +1,208 @@
-//! What is sent: the size of the messages, over how many connections, how many at a time.
+//! What is measured, by a name that can be typed.
 
 use std::fmt;
 use std::str::FromStr;
 
+/// What clients do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Echo { text: bool },
+    Deflate { takeover: bool },
+    FanOut,
+    Handshake,
+    Idle { deflate: bool },
+}
+
+/// How a server has to be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Echo,
+    Deflate,
+    Broadcast,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
     pub(crate) size: u64,
     pub(crate) connections: u64,
     pub(crate) depth: u64,
 }
 
-/// Small messages in batches, small messages that come alone, and large ones.
+/// The cases with a short name of their own, in their order: name, kind, size, connections, depth.
+const NAMED: &[(&str, Kind, u64, u64, u64)] = &[
+    ("echo-20x64x1", BINARY, 20, 64, 1),
+    ("echo-20x16x64", BINARY, 20, 16, 64),
+    ("echo-1k", BINARY, 1024, 16, 16),
+    ("echo-16k", BINARY, 16 * 1024, 16, 1),
+    ("text-16k", Kind::Echo { text: true }, 16 * 1024, 16, 1),
+    ("echo-64k", BINARY, 64 * 1024, 16, 1),
+    ("echo-1m", BINARY, 1024 * 1024, 4, 1),
+    ("deflate-1k", Kind::Deflate { takeover: true }, 1024, 64, 1),
+    ("deflate-1k-no-takeover", Kind::Deflate { takeover: false }, 1024, 64, 1),
+    ("deflate-16k", Kind::Deflate { takeover: true }, 16 * 1024, 16, 1),
+    ("fanout-1k-1000", Kind::FanOut, 1024, 1000, 1),
+    ("handshake", Kind::Handshake, 0, 16, 1),
+    ("idle", Kind::Idle { deflate: false }, 1024, IDLE, 1),
+    ("idle-deflate", Kind::Idle { deflate: true }, 1024, IDLE, 1),
+];
+
+const BINARY: Kind = Kind::Echo { text: false };
+
+/// Idle connections, where a process may have so many descriptors.
+pub(crate) const IDLE: u64 = 10_000;
+
+const QUICK: [&str; 5] = ["echo-20x64x1", "echo-20x16x64", "echo-16k", "deflate-1k", "idle"];
+
 pub(crate) fn all() -> Vec<Case> {
-    [(20, 16, 64), (20, 64, 1), (16_384, 16, 1)]
-        .map(|(size, connections, depth)| Case { size, connections, depth })
-        .into()
+    NAMED
+        .iter()
+        .map(|&(name, kind, size, connections, depth)| Case {
+            name: name.to_owned(),
+            kind,
+            size,
+            connections,
+            depth,
+        })
+        .collect()
 }
 
+/// Those of `--quick`.
+pub(crate) fn quick() -> Vec<Case> {
+    all().into_iter().filter(|case| QUICK.contains(&case.name.as_str())).collect()
+}
+
+/// What can be typed besides the names.
+pub(crate) const GRAMMAR: &str = "\
+others are echo-, text- or deflate-SIZExCONNECTIONSxDEPTH (deflate also with -no-takeover), \
+fanout-SIZE-CLIENTS, handshake-AT_A_TIME, idle-CONNECTIONS and idle-deflate-CONNECTIONS; SIZE is in \
+bytes, or ends with k or m";
+
 impl Case {
+    pub(crate) fn mode(&self) -> Mode {
+        match self.kind {
+            Kind::Deflate { .. } | Kind::Idle { deflate: true } => Mode::Deflate,
+            Kind::FanOut => Mode::Broadcast,
+            _ => Mode::Echo,
+        }
+    }
+
+    /// Whether memory is its figure, and not time.
+    pub(crate) fn is_memory(&self) -> bool {
+        matches!(self.kind, Kind::Idle { .. })
+    }
+
+    /// Whether an echo of octets can do it.
+    pub(crate) fn is_raw(&self) -> bool {
+        matches!(self.kind, Kind::Echo { .. })
+    }
+
+    /// How many connections a server has at a time.
+    pub(crate) fn connections_at_a_time(&self) -> u64 {
+        match self.kind {
+            Kind::FanOut => self.connections + 1,
+            // Those that closed may still be on their way out.
+            Kind::Handshake => 4 * self.connections,
+            Kind::Idle { .. } => self.connections + 16,
+            _ => self.connections,
+        }
+    }
+
+    /// What is counted.
+    pub(crate) fn unit(&self) -> &'static str {
+        match self.kind {
+            Kind::FanOut => "delivery",
+            Kind::Handshake => "handshake",
+            Kind::Idle { .. } => "connection",
+            _ => "message",
+        }
+    }
+
+    /// The words for `ws-load`.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let mut words = vec![
+            match self.kind {
+                Kind::Echo { .. } => "echo",
+                Kind::Deflate { .. } => "deflate",
+                Kind::FanOut => "fan-out",
+                Kind::Handshake => "handshake",
+                Kind::Idle { .. } => "idle",
+            }
+            .to_owned(),
+        ];
+        match self.kind {
+            Kind::Echo { text: true } => words.push("--text".to_owned()),
+            Kind::Deflate { takeover: false } => words.push("--no-takeover".to_owned()),
+            Kind::Idle { deflate: true } => words.push("--deflate".to_owned()),
+            Kind::FanOut => words.extend(["--path", "/broadcast"].map(str::to_owned)),
+            _ => {}
+        }
+        let numbers =
+            [("size", self.size), ("connections", self.connections), ("depth", self.depth)];
+        words.extend(numbers.iter().flat_map(|(name, n)| [format!("--{name}"), n.to_string()]));
+        words
+    }
+
+    /// A title: `Echo: 20 B × 16 connections × depth 64`.
     pub(crate) fn in_words(&self) -> String {
-        let size = match self.size {
-            size if size >= 1024 && size % 1024 == 0 => format!("{} KiB", size / 1024),
-            size => format!("{size} B"),
+        let (size, connections) = (bytes(self.size), grouped(self.connections));
+        let what = match self.kind {
+            Kind::Echo { text: false } => "Echo",
+            Kind::Echo { text: true } => "Echo of text",
+            Kind::Deflate { takeover: true } => "Deflate echo",
+            Kind::Deflate { takeover: false } => "Deflate echo without takeover",
+            Kind::FanOut => return format!("Fan-out: {size} to {connections} clients"),
+            Kind::Handshake => return format!("Handshakes, {connections} at a time"),
+            Kind::Idle { deflate: false } => return format!("{connections} idle connections"),
+            Kind::Idle { deflate: true } => {
+                return format!("{connections} idle connections with deflate");
+            }
         };
-        format!("{size} × {} connections × depth {}", self.connections, self.depth)
+        format!("{what}: {size} × {connections} connections × depth {}", self.depth)
+    }
+
+    /// What the case says about a server, in a sentence.
+    pub(crate) fn meaning(&self) -> &'static str {
+        match self.kind {
+            Kind::Echo { text: true } => {
+                "Text of letters of one to three bytes, checked as UTF-8 by the server, comes back."
+            }
+            Kind::Echo { .. } if self.size <= 1024 && self.depth > 1 => {
+                "Messages come in batches: what a library itself costs, with few system calls."
+            }
+            Kind::Echo { .. } if self.size <= 1024 => {
+                "Every message comes alone, so that a read and a write of the kernel go with each."
+            }
+            Kind::Echo { .. } => "Large binary messages: what reading, unmasking and copying cost.",
+            Kind::Deflate { takeover: true } => {
+                "JSON through permessage-deflate as browsers offer it, on the defaults of each \
+                 library: some look back at earlier messages and send less, some do not."
+            }
+            Kind::Deflate { takeover: false } => {
+                "JSON through permessage-deflate where no message looks back at earlier ones."
+            }
+            Kind::FanOut => {
+                "One client sends, all get it, and then comes the next message: a chat or a ticker."
+            }
+            Kind::Handshake => {
+                "A client connects, asks with the headers of a browser, is answered, and closes."
+            }
+            Kind::Idle { deflate: false } => {
+                "Heap and stacks of the server for each connection that rests: open, after one \
+                 message of 1 KiB, after twenty."
+            }
+            Kind::Idle { deflate: true } => {
+                "The same with permessage-deflate, after compressed JSON of 1 KiB: a library that \
+                 keeps its compressor holds hundreds of KiB for it."
+            }
+        }
     }
 }
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}x{}x{}", self.size, self.connections, self.depth)
+        f.write_str(&self.name)
     }
 }
 
@@ -37,13 +210,77 @@ impl FromStr for Case {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let numbers: Option<Vec<u64>> = text.split('x').map(|number| number.parse().ok()).collect();
-        match numbers.as_deref() {
-            Some(&[size, connections, depth]) if connections > 0 && depth > 0 => {
-                Ok(Case { size, connections, depth })
-            }
-            _ => Err("not BYTESxCONNECTIONSxDEPTH, such as 20x16x64".to_owned()),
+        if let Some(named) = all().into_iter().find(|case| case.name == text) {
+            return Ok(named);
         }
+        parse(text).ok_or_else(|| {
+            let names: Vec<&str> = NAMED.iter().map(|(name, ..)| *name).collect();
+            format!("there is no such case; there are {}; {GRAMMAR}", names.join(", "))
+        })
+    }
+}
+
+fn parse(text: &str) -> Option<Case> {
+    let made = |kind, size, connections, depth| {
+        let name = text.to_owned();
+        (connections > 0 && depth > 0).then_some(Case { name, kind, size, connections, depth })
+    };
+    if let Some(count) = text.strip_prefix("handshake-") {
+        return made(Kind::Handshake, 0, count.parse().ok()?, 1);
+    }
+    if let Some(count) = text.strip_prefix("idle-deflate-") {
+        return made(Kind::Idle { deflate: true }, 1024, count.parse().ok()?, 1);
+    }
+    if let Some(count) = text.strip_prefix("idle-") {
+        return made(Kind::Idle { deflate: false }, 1024, count.parse().ok()?, 1);
+    }
+    if let Some(rest) = text.strip_prefix("fanout-") {
+        let (size, clients) = rest.split_once('-')?;
+        return made(Kind::FanOut, size_of(size)?, clients.parse().ok()?, 1);
+    }
+    let (kind, shape) = if let Some(rest) = text.strip_prefix("text-") {
+        (Kind::Echo { text: true }, rest)
+    } else if let Some(rest) = text.strip_prefix("deflate-") {
+        match rest.strip_suffix("-no-takeover") {
+            Some(rest) => (Kind::Deflate { takeover: false }, rest),
+            None => (Kind::Deflate { takeover: true }, rest),
+        }
+    } else {
+        (BINARY, text.strip_prefix("echo-").unwrap_or(text))
+    };
+    let mut parts = shape.split('x');
+    let size = size_of(parts.next()?)?;
+    if matches!(kind, Kind::Deflate { .. }) && size < 64 {
+        return None;
+    }
+    let connections = parts.next()?.parse().ok()?;
+    let depth = parts.next()?.parse().ok()?;
+    if parts.next().is_some() { None } else { made(kind, size, connections, depth) }
+}
+
+/// `20`, `16k`, `1m`.
+fn size_of(text: &str) -> Option<u64> {
+    let (digits, unit) = match text.strip_suffix('k') {
+        Some(digits) => (digits, 1024),
+        None => text.strip_suffix('m').map_or((text, 1), |digits| (digits, 1024 * 1024)),
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+fn bytes(size: u64) -> String {
+    match size {
+        size if size >= 1 << 20 && size % (1 << 20) == 0 => format!("{} MiB", size >> 20),
+        size if size >= 1024 && size % 1024 == 0 => format!("{} KiB", size / 1024),
+        size => format!("{size} B"),
+    }
+}
+
+/// `10,000`
+fn grouped(number: u64) -> String {
+    if number < 1000 {
+        number.to_string()
+    } else {
+        format!("{},{:03}", number / 1000, number % 1000)
     }
 }
 
@@ -56,15 +293,53 @@ mod tests {
         for case in all() {
             assert_eq!(case.to_string().parse(), Ok(case));
         }
-        for text in ["", "20", "20x16", "20x0x1", "20x16x0", "20x16x64x1", "20 x16x64", "x16x64"] {
-            assert!(text.parse::<Case>().is_err(), "{text}");
+        assert_eq!(quick().len(), QUICK.len());
+    }
+
+    #[test]
+    fn cases_of_any_size_can_be_typed() {
+        let case = |text: &str| {
+            text.parse::<Case>().map(|case| (case.kind, case.size, case.connections, case.depth))
+        };
+        assert_eq!(case("20x16x64"), Ok((BINARY, 20, 16, 64)));
+        assert_eq!(case("echo-2kx8x4"), Ok((BINARY, 2048, 8, 4)));
+        assert_eq!(case("text-1mx1x1"), Ok((Kind::Echo { text: true }, 1 << 20, 1, 1)));
+        let deflate = Kind::Deflate { takeover: false };
+        assert_eq!(case("deflate-4kx2x1-no-takeover"), Ok((deflate, 4096, 2, 1)));
+        assert_eq!(case("fanout-100-20"), Ok((Kind::FanOut, 100, 20, 1)));
+        assert_eq!(case("handshake-4"), Ok((Kind::Handshake, 0, 4, 1)));
+        assert_eq!(case("idle-deflate-50"), Ok((Kind::Idle { deflate: true }, 1024, 50, 1)));
+    }
+
+    #[test]
+    fn other_words_are_no_cases_and_say_which_there_are() {
+        for text in [
+            "",
+            "20",
+            "20x16",
+            "20x0x1",
+            "20x16x0",
+            "20x16x64x1",
+            "20 x16x64",
+            "x16x64",
+            "echo",
+            "deflate-2x1x1",
+            "fanout-1k",
+            "fanout-1k-0",
+            "idle-",
+            "handshake-x",
+            "echo-9m9x1x1",
+        ] {
+            let refused = text.parse::<Case>().expect_err(text);
+            assert!(refused.contains("echo-20x64x1, ") && refused.contains("idle-deflate"));
         }
     }
 
     #[test]
-    fn sizes_are_said_in_kib_where_they_are_whole() {
-        let words = all().iter().map(Case::in_words).collect::<Vec<_>>();
-        assert_eq!(words[0], "20 B × 16 connections × depth 64");
-        assert_eq!(words[2], "16 KiB × 16 connections × depth 1");
+    fn sizes_are_said_in_the_largest_unit_that_is_whole() {
+        let words = |name: &str| name.parse::<Case>().expect("a case").in_words();
+        assert_eq!(words("echo-20x16x64"), "Echo: 20 B × 16 connections × depth 64");
+        assert_eq!(words("echo-1m"), "Echo: 1 MiB × 4 connections × depth 1");
+        assert_eq!(words("fanout-1k-1000"), "Fan-out: 1 KiB to 1,000 clients");
     }
 }

@@ -1,7 +1,5 @@
 //! What one measurement says, and what several say together.
 
-use std::fmt;
-
 use serde_json::Value;
 
 /// A round is disturbed when the server had to wait for its core for more than this share of it.
@@ -15,14 +13,21 @@ const STOLEN: f64 = 0.01;
 pub(crate) struct Figures {
     /// Messages per second.
     pub(crate) rate: f64,
-    /// CPU time per message in nanoseconds, where the system tells it.
-    pub(crate) server_cpu: Option<f64>,
+    /// CPU time of the server per message in nanoseconds; where the system does not tell it, all
+    /// the time that passed.
+    pub(crate) cost: f64,
+    /// Whether `cost` is CPU time.
+    pub(crate) is_cpu: bool,
+    /// CPU time of the load per message in nanoseconds, where the system tells it.
     pub(crate) load_cpu: Option<f64>,
+    /// What the server sent per message, in bytes.
+    pub(crate) bytes: f64,
     /// Latencies in nanoseconds.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
     pub(crate) p999: f64,
-    pub(crate) is_disturbed: bool,
+    /// How far other work got in the way; above 1 the round is disturbed.
+    pub(crate) disturbance: f64,
 }
 
 impl Figures {
@@ -30,28 +35,51 @@ impl Figures {
         let number = |name: &str| answer[name].as_f64();
         let latency = |name: &str| answer["latency_ns"][name].as_f64();
         let (messages, seconds) = (number("messages")?, number("seconds")?);
-        let above = |name: &str, limit: f64| number(name).is_some_and(|share| share > limit);
+        let share = |name: &str, of: f64| number(name).map_or(0.0, |value| value / of);
+        let nanoseconds = seconds * 1e9;
         Some(Figures {
             rate: messages / seconds,
-            server_cpu: number("server_cpu_ns").map(|time| time / messages),
+            cost: number("server_cpu_ns").unwrap_or(nanoseconds) / messages,
+            is_cpu: number("server_cpu_ns").is_some(),
             load_cpu: number("load_cpu_ns").map(|time| time / messages),
+            bytes: number("reply_bytes")? / messages,
             p50: latency("p50")?,
             p99: latency("p99")?,
             p999: latency("p99.9")?,
-            is_disturbed: above("server_waited_ns", SERVER_WAITED * seconds * 1e9)
-                || above("load_waited_ns", LOAD_WAITED * seconds * 1e9)
-                || above("stolen", STOLEN),
+            disturbance: [
+                share("server_waited_ns", nanoseconds * SERVER_WAITED),
+                share("load_waited_ns", nanoseconds * LOAD_WAITED),
+                share("stolen", STOLEN),
+            ]
+            .into_iter()
+            .fold(0.0, f64::max),
         })
+    }
+
+    pub(crate) fn is_disturbed(&self) -> bool {
+        self.disturbance > 1.0
     }
 }
 
-impl fmt::Display for Figures {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} messages/s", rate(self.rate))?;
-        if let Some(cpu) = self.server_cpu {
-            write!(f, ", {} CPU per message", time(cpu))?;
-        }
-        if self.is_disturbed { write!(f, ", disturbed") } else { Ok(()) }
+/// What a server holds for each of its connections that rest, in bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Memory {
+    pub(crate) connections: f64,
+    /// Open, after one message, after twenty.
+    pub(crate) each: [f64; 3],
+    /// All that is in memory of the process, after twenty messages.
+    pub(crate) resident: f64,
+}
+
+impl Memory {
+    pub(crate) fn from_load(answer: &Value) -> Option<Self> {
+        let each = answer["bytes_per_connection"].as_array()?;
+        let each: Vec<f64> = each.iter().map(Value::as_f64).collect::<Option<_>>()?;
+        Some(Memory {
+            connections: answer["connections"].as_f64()?,
+            each: each.try_into().ok()?,
+            resident: answer["resident"].as_array()?.last()?.as_f64()?,
+        })
     }
 }
 
@@ -94,6 +122,15 @@ pub(crate) fn time(nanoseconds: f64) -> String {
     }
 }
 
+/// Bytes, in three digits.
+pub(crate) fn bytes(value: f64) -> String {
+    match value {
+        1_048_576.0.. => format!("{} MiB", digits(value / 1_048_576.0)),
+        1024.0.. => format!("{} KiB", digits(value / 1024.0)),
+        _ => format!("{value:.0} B"),
+    }
+}
+
 fn digits(value: f64) -> String {
     match value {
         99.95.. => format!("{value:.0}"),
@@ -110,7 +147,7 @@ mod tests {
 
     fn answer() -> Value {
         json!({
-            "seconds": 2.0, "messages": 1000,
+            "seconds": 2.0, "messages": 1000, "reply_bytes": 22_000,
             "latency_ns": { "p50": 1000, "p99": 2000, "p99.9": 3000 },
             "server_cpu_ns": 5_000_000, "server_waited_ns": 1000,
             "load_cpu_ns": 4_000_000, "load_waited_ns": 1000, "stolen": 0.0,
@@ -120,13 +157,13 @@ mod tests {
     #[test]
     fn figures_are_per_second_and_per_message() {
         let figures = Figures::from_load(&answer()).expect("figures");
-        assert_eq!((figures.rate, figures.server_cpu), (500.0, Some(5000.0)));
-        assert!(!figures.is_disturbed);
-        assert_eq!(figures.to_string(), "500 messages/s, 5.00 µs CPU per message");
+        assert_eq!((figures.rate, figures.cost, figures.bytes), (500.0, 5000.0, 22.0));
+        assert!(!figures.is_disturbed());
     }
 
     #[test]
-    fn waiting_and_stolen_time_disturb() {
+    fn waiting_and_stolen_time_disturb_from_their_limits_on() {
+        assert!(Figures::from_load(&answer()).expect("figures").disturbance < 0.1);
         for (name, value) in [
             ("server_waited_ns", json!(50_000_000)),
             ("load_waited_ns", json!(200_000_000)),
@@ -134,19 +171,19 @@ mod tests {
         ] {
             let mut answer = answer();
             answer[name] = value;
-            assert!(Figures::from_load(&answer).expect("figures").is_disturbed, "{name}");
+            assert!(Figures::from_load(&answer).expect("figures").is_disturbed(), "{name}");
         }
     }
 
     #[test]
-    fn system_without_cpu_times_still_has_figures() {
+    fn system_without_cpu_times_has_the_time_that_passed() {
         let mut answer = answer();
         for name in ["server_cpu_ns", "server_waited_ns", "load_cpu_ns", "load_waited_ns", "stolen"]
         {
             answer[name] = Value::Null;
         }
         let figures = Figures::from_load(&answer).expect("figures");
-        assert_eq!((figures.server_cpu, figures.is_disturbed), (None, false));
+        assert_eq!((figures.cost, figures.is_cpu, figures.is_disturbed()), (2e6, false, false));
     }
 
     #[test]
@@ -161,5 +198,17 @@ mod tests {
     fn numbers_have_three_digits() {
         assert_eq!([214.4, 6214.0, 1.25e7].map(time), ["214 ns", "6.21 µs", "12.5 ms"]);
         assert_eq!([99.96, 4.61e6, 152_000.0].map(rate), ["100", "4.61 M", "152 k"]);
+    }
+
+    #[test]
+    fn memory_is_that_of_three_looks() {
+        let answer = json!({
+            "connections": 100, "bytes_per_connection": [1024.0, 2048.0, 4096.0],
+            "resident": [1, 2, 3_000_000],
+        });
+        let memory = Memory::from_load(&answer).expect("figures");
+        assert_eq!((memory.each[2], memory.resident), (4096.0, 3e6));
+        assert_eq!(memory.each.map(bytes), ["1.00 KiB", "2.00 KiB", "4.00 KiB"]);
+        assert_eq!(Memory::from_load(&json!({ "connections": 1 })), None);
     }
 }

@@ -1,6 +1,8 @@
 //! One measurement: a new process of the server, one of the load, and its answer.
 
+use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,51 +16,80 @@ use crate::failure::{Failure, Result};
 use crate::process::Running;
 
 /// About what starting and stopping takes.
-pub(crate) const OVERHEAD: Duration = Duration::from_millis(100);
+pub(crate) const OVERHEAD: Duration = Duration::from_millis(150);
 
-/// For a server to take connections, and for the load beyond its own time.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// About what opening idle connections and sending over them takes.
+pub(crate) const IDLE_OVERHEAD: Duration = Duration::from_secs(4);
+
+/// For a server to take connections.
+const START: Duration = Duration::from_secs(20);
+
+/// For the load beyond its own time.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What memory is looked at four times; each waits before, so that what a server gives back late
+/// is given back.
+pub(crate) const LOOKS: u32 = 4;
 
 pub(crate) struct Measurement {
     pub(crate) cores: Cores,
     pub(crate) warm_up: Duration,
     pub(crate) seconds: Duration,
+    /// How long idle connections rest before their memory is looked at.
+    pub(crate) rest: Duration,
     pub(crate) programs: Programs,
+    /// Where the servers' complaints go.
+    pub(crate) logs: PathBuf,
 }
 
 impl Measurement {
+    /// About how long one takes.
+    pub(crate) fn takes(&self, case: &Case) -> Duration {
+        if case.is_memory() {
+            LOOKS * self.rest + IDLE_OVERHEAD
+        } else {
+            self.warm_up + self.seconds + OVERHEAD
+        }
+    }
+
     /// What the load says, which is one object of JSON.
     pub(crate) fn run(&self, server: &Server, case: &Case) -> Result<Value> {
+        let log = self.logs.join(format!("{}.log", server.name));
         let port = free_port()?;
-        let words = self.programs.words(server, port);
+        let words = self.programs.words(server, port, case);
         let mut command = self.cores.server(&words);
-        let mut running = Running::start(&server.name, &mut command, None)?;
+        let mut running = Running::start(&server.name, &mut command, Some(&log))?;
         wait_for(&mut running, server, port, &words)?;
 
+        let load_log = self.logs.join("load.log");
+        let complaints_before = fs::read_to_string(&load_log).unwrap_or_default().len();
         let mut words = vec![self.programs.load.to_string_lossy().into_owned()];
+        words.extend(case.words());
         let mut say = |name: &str, value: String| words.extend([format!("--{name}"), value]);
+        let warm_up = if case.is_memory() { self.rest } else { self.warm_up };
         say("port", port.to_string());
-        say("size", case.size.to_string());
-        say("connections", case.connections.to_string());
-        say("depth", case.depth.to_string());
-        say("warm-up", self.warm_up.as_secs_f64().to_string());
+        say("warm-up", warm_up.as_secs_f64().to_string());
         say("seconds", self.seconds.as_secs_f64().to_string());
         say("server-pid", running.id().to_string());
         if server.is_raw() {
             words.push("--raw".to_owned());
         }
-        let load = Running::start("the load", &mut self.cores.load(&words), None)?;
-        let deadline = Instant::now() + self.warm_up + self.seconds + PATIENCE;
+        let load = Running::start("the load", &mut self.cores.load(&words), Some(&load_log))?;
+        let deadline = Instant::now() + self.takes(case) + PATIENCE;
         let line = load.line(deadline)?;
         let status = load.wait(deadline)?;
-        let answer = line.and_then(|line| serde_json::from_str(&line).ok());
-        match answer {
-            Some(answer) if status.success() => Ok(answer),
-            _ => Err(Failure::new(
-                format!("the load on {} failed ({status}) in {case}, see above", server.name),
-                "start the server by hand, and `target/release/ws-load --port PORT` beside it",
-            )),
+        if status.success()
+            && let Some(answer) = line.and_then(|line| serde_json::from_str(&line).ok())
+        {
+            return Ok(answer);
         }
+        let complaints = fs::read_to_string(&load_log).unwrap_or_default();
+        let complaint = complaints.get(complaints_before..).unwrap_or_default().trim();
+        let died = if running.is_running() { "" } else { "; the server has ended" };
+        Err(Failure::new(
+            format!("{}: {}{died}", server.name, complaint.trim_start_matches("ws-load: ")),
+            format!("its own words are in {}; the load was `{}`", log.display(), words.join(" ")),
+        ))
     }
 }
 
@@ -71,10 +102,10 @@ fn free_port() -> Result<u16> {
 }
 
 fn wait_for(running: &mut Running, server: &Server, port: u16, words: &[String]) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + START;
     while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
         let what = if !running.is_running() {
-            "ended"
+            "ended before it listened"
         } else if Instant::now() > deadline {
             "did not listen in its time"
         } else {

@@ -1,4 +1,6 @@
-//! `target/bench/RUN.jsonl`: a line for the run, one for each measurement, one for each row.
+//! `target/bench/RUN.jsonl`: a line for the run, one for each case, measurement, row and failure.
+//!
+//! `ws-report` of ws-bench makes the report of it, and `ws-bench/src/report/run.rs` reads it.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -10,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::case::Case;
 use super::cores::Cores;
-use super::figures::Spread;
+use super::figures::{Memory, Spread};
 use super::server::Server;
 use super::table::Row;
 use crate::failure::{Failure, Result};
@@ -40,9 +42,13 @@ impl Record {
         record.line(&json!({
             "kind": "run",
             "time": time,
+            "command": std::env::args().skip(1).collect::<Vec<_>>(),
             "commit": commit(workspace),
             "processor": processor(),
+            "processors": std::thread::available_parallelism().ok().map(usize::from),
             "kernel": kernel("kernel/osrelease"),
+            "system": std::env::consts::OS,
+            "rustc": rustc(),
             "congestion_control": kernel("net/ipv4/tcp_congestion_control"),
             "cores": cores.to_string(),
             "load_average": load_average.map(|text| text.trim().to_owned()),
@@ -55,6 +61,18 @@ impl Record {
         &self.path
     }
 
+    /// What is measured next, with what was `raised` above our defaults for it.
+    pub(crate) fn case(&mut self, case: &Case, raised: &[(&str, u64)]) -> Result<()> {
+        self.line(&json!({
+            "kind": "case",
+            "case": case.name,
+            "title": case.in_words(),
+            "meaning": case.meaning(),
+            "unit": case.unit(),
+            "raised": raised,
+        }))
+    }
+
     /// What the load answered, with what it was about.
     pub(crate) fn measurement(
         &mut self,
@@ -65,7 +83,7 @@ impl Record {
     ) -> Result<()> {
         let mut line = answer.clone();
         line["kind"] = "measurement".into();
-        line["case"] = case.to_string().into();
+        line["case"] = case.name.clone().into();
         line["server"] = server.name.clone().into();
         line["round"] = round.into();
         self.line(&line)
@@ -75,16 +93,35 @@ impl Record {
         let spread = |spread: Spread| json!([spread.min, spread.median, spread.max]);
         self.line(&json!({
             "kind": "summary",
-            "case": case.to_string(),
+            "case": case.name,
             "server": row.name,
-            "messages_per_second": spread(row.rate),
-            "server_cpu_ns_per_message": row.cpu.map(spread),
-            "load_cpu_ns_per_message": row.load_cpu.map(spread),
-            "cpu_to_best_peer": row.to_best,
-            "cpu_to_raw": row.to_raw,
+            "is_cpu": row.is_cpu,
+            "per_second": spread(row.rate),
+            "cost_ns": spread(row.cost),
+            "load_cpu_ns": row.load_cpu.map(spread),
+            "bytes": row.bytes,
+            "to_best_peer": row.to_best,
+            "to_raw": row.to_raw,
             "latency_ns": row.latency,
             "rounds": row.rounds,
             "disturbed": row.disturbed,
+        }))
+    }
+
+    pub(crate) fn memory(&mut self, case: &Case, server: &Server, memory: &Memory) -> Result<()> {
+        self.line(&json!({
+            "kind": "memory",
+            "case": case.name,
+            "server": server.name,
+            "connections": memory.connections,
+            "bytes_per_connection": memory.each,
+            "resident": memory.resident,
+        }))
+    }
+
+    pub(crate) fn failure(&mut self, case: &Case, server: &Server, what: &str) -> Result<()> {
+        self.line(&json!({
+            "kind": "failure", "case": case.name, "server": server.name, "what": what,
         }))
     }
 
@@ -98,6 +135,12 @@ fn commit(workspace: &Workspace) -> Option<String> {
     let mut git = Command::new("git");
     git.args(["describe", "--always", "--dirty", "--abbrev=12"]).current_dir(&workspace.root);
     let output = git.output().ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn rustc() -> Option<String> {
+    let program = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(program).arg("--version").output().ok()?;
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 

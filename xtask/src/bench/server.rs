@@ -2,11 +2,12 @@
 
 use std::fs;
 
+use super::case::{Case, Mode};
 use crate::failure::{Failure, Result};
 use crate::floors::locked;
 use crate::workspace::Workspace;
 
-/// A program that echoes: ours, a peer, or one that the command line adds.
+/// A program that serves: ours, a peer, or one that the command line adds.
 pub(crate) struct Server {
     pub(crate) name: String,
     pub(crate) version: String,
@@ -17,25 +18,43 @@ pub(crate) enum Program {
     /// The demo of ws-server.
     Ours,
     /// A binary of `ws-bench/peers`.
-    Peer { binary: &'static str },
+    Peer(&'static Peer),
     /// The binary of `ws-bench/peers` that echoes octets, without WebSocket.
     Raw,
     /// The words of a command, with `{port}` where the port belongs.
     Added(Vec<String>),
 }
 
+/// A library, named as its package, whose binary is `echo-` and its name.
+pub(crate) struct Peer {
+    pub(crate) name: &'static str,
+    pub(crate) deflate: bool,
+    pub(crate) broadcast: bool,
+    /// Its deflate is the zlib in C, for which it is built apart.
+    pub(crate) c_zlib: bool,
+}
+
 const OURS: &str = "ws-server";
 const RAW: &str = "raw";
 
-/// Every peer, named as its package, and its binary; another one is another line.
-const PEERS: &[(&str, &str)] = &[
-    ("tokio-tungstenite", "echo-tokio-tungstenite"),
-    ("yawc", "echo-yawc"),
-    ("sockudo-ws", "echo-sockudo-ws"),
+const fn peer(name: &'static str, deflate: bool, broadcast: bool) -> Peer {
+    Peer { name, deflate, broadcast, c_zlib: false }
+}
+
+/// Every peer; another one is another line.
+const PEERS: &[Peer] = &[
+    peer("tokio-tungstenite", false, true),
+    peer("fastwebsockets", false, false),
+    peer("tokio-websockets", false, true),
+    peer("yawc", true, true),
+    peer("sockudo-ws", true, true),
+    peer("soketto", false, false),
+    Peer { c_zlib: true, ..peer("ratchet_rs", true, false) },
+    peer("wtx", true, false),
 ];
 
 pub(crate) fn names() -> Vec<&'static str> {
-    [OURS, RAW].into_iter().chain(PEERS.iter().map(|(name, _)| *name)).collect()
+    [OURS, RAW].into_iter().chain(PEERS.iter().map(|peer| peer.name)).collect()
 }
 
 /// Ours, the raw echo, and the peers, with the versions of their lock file.
@@ -53,10 +72,10 @@ pub(crate) fn known(workspace: &Workspace) -> Result<Vec<Server>> {
         version: format!("tokio {}", version("tokio")),
         program: Program::Raw,
     };
-    let peers = PEERS.iter().map(|&(name, binary)| Server {
-        name: name.into(),
-        version: version(name),
-        program: Program::Peer { binary },
+    let peers = PEERS.iter().map(|peer| Server {
+        name: peer.name.into(),
+        version: version(peer.name),
+        program: Program::Peer(peer),
     });
     Ok([ours, raw].into_iter().chain(peers).collect())
 }
@@ -82,6 +101,20 @@ impl Server {
     pub(crate) fn is_raw(&self) -> bool {
         matches!(self.program, Program::Raw)
     }
+
+    /// Whether it takes part in `case`.
+    pub(crate) fn can(&self, case: &Case) -> bool {
+        match (&self.program, case.mode()) {
+            (Program::Ours, _) => true,
+            (Program::Raw, _) => case.is_raw(),
+            (Program::Peer(peer), Mode::Deflate) => peer.deflate,
+            (Program::Peer(peer), Mode::Broadcast) => peer.broadcast,
+            (Program::Added(words), Mode::Deflate | Mode::Broadcast) => {
+                words.iter().any(|word| word.contains("{mode}"))
+            }
+            (Program::Peer(_) | Program::Added(_), Mode::Echo) => true,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -98,5 +131,16 @@ mod tests {
         for text in ["mine", "mine=", "mine=./echo", "=./echo {port}", ""] {
             assert!(Server::added(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn servers_take_part_in_what_they_can() {
+        let case = |name: &str| name.parse::<Case>().expect("a case");
+        let raw = Server { name: RAW.into(), version: String::new(), program: Program::Raw };
+        assert!(raw.can(&case("echo-1k")) && !raw.can(&case("handshake")));
+        let plain = Server::added("mine=./echo {port}").expect("a server");
+        assert!(plain.can(&case("handshake")) && !plain.can(&case("deflate-1k")));
+        let all = Server::added("mine=./serve {mode} {port}").expect("a server");
+        assert!(all.can(&case("deflate-1k")) && all.can(&case("fanout-1k-1000")));
     }
 }

@@ -1,22 +1,36 @@
 //! The servers of one case side by side.
 
-use super::figures::{Figures, Spread, rate, time};
+use super::figures::{Figures, Memory, Spread, bytes, rate, time};
 use super::server::Server;
 
-pub(crate) const LEGEND: &str = "\
-Medians over the rounds, with the least and the most behind them. CPU is the server's time per message;
+/// Below all tables; `is_cpu` says that CPU times are known here.
+pub(crate) fn legend(is_cpu: bool) -> String {
+    let cost = if is_cpu {
+        "CPU is the server's time per message"
+    } else {
+        "This system does not tell the CPU time of a process: time is what passed per message"
+    };
+    format!(
+        "\
+Medians over the rounds, with the least and the most behind them. {cost};
 its ratios compare within each round, with the cheapest other WebSocket server and with raw, an echo of
 octets without WebSocket. Latency is that of a closed loop: it contains the queue of DEPTH messages.
 A round is disturbed when the server waited for its core for 2 % of it, the load for 5 %, or the host of
-a virtual machine took 1 %; disturbed rounds are counted in, and cost more CPU.";
+a virtual machine took 1 %. It is repeated, twice at most; what is still disturbed then is counted in and
+shown. Memory is the heap and the stacks of the server, grown since before the first connection."
+    )
+}
 
 /// What a server did in all rounds of a case.
 pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) rate: Spread,
-    pub(crate) cpu: Option<Spread>,
+    pub(crate) cost: Spread,
+    /// Whether `cost` is CPU time, and not what passed.
+    pub(crate) is_cpu: bool,
     pub(crate) load_cpu: Option<Spread>,
+    pub(crate) bytes: f64,
     pub(crate) to_best: Option<f64>,
     pub(crate) to_raw: Option<f64>,
     /// p50, p99 and p99.9, each the median of the rounds.
@@ -25,12 +39,11 @@ pub(crate) struct Row {
     pub(crate) rounds: usize,
 }
 
-/// One row for each server; `figures` has the rounds of each.
-pub(crate) fn rows(servers: &[Server], figures: &[Vec<Figures>]) -> Vec<Row> {
-    let cpu = |rounds: &[Figures]| Spread::of(rounds.iter().filter_map(|round| round.server_cpu));
-    let all = || servers.iter().zip(figures);
-    let raw = all().find(|(server, _)| server.is_raw()).map(|(_, rounds)| rounds);
-    let others: Vec<&Vec<Figures>> = all()
+/// One row for each server; the rounds of each are complete.
+pub(crate) fn rows(measured: &[(&Server, Vec<Figures>)]) -> Vec<Row> {
+    let raw = measured.iter().find(|(server, _)| server.is_raw()).map(|(_, rounds)| rounds);
+    let others: Vec<&Vec<Figures>> = measured
+        .iter()
         .filter(|(server, _)| !server.is_raw() && !server.is_ours())
         .map(|(_, rounds)| rounds)
         .collect();
@@ -40,15 +53,18 @@ pub(crate) fn rows(servers: &[Server], figures: &[Vec<Figures>]) -> Vec<Row> {
         ratios.fold(0.0, f64::max)
     };
     let best = others.iter().min_by(|one, other| dearest(one).total_cmp(&dearest(other)));
-    all()
+    measured
+        .iter()
         .filter_map(|(server, rounds)| {
             let of = |value: fn(&Figures) -> f64| Spread::of(rounds.iter().map(value));
             Some(Row {
                 name: server.name.clone(),
                 version: server.version.clone(),
                 rate: of(|round| round.rate)?,
-                cpu: cpu(rounds),
+                cost: of(|round| round.cost)?,
+                is_cpu: rounds.iter().all(|round| round.is_cpu),
                 load_cpu: Spread::of(rounds.iter().filter_map(|round| round.load_cpu)),
+                bytes: of(|round| round.bytes)?.median,
                 to_best: best.and_then(|best| ratio(rounds, best)),
                 to_raw: raw.and_then(|raw| ratio(rounds, raw)),
                 latency: [
@@ -56,56 +72,54 @@ pub(crate) fn rows(servers: &[Server], figures: &[Vec<Figures>]) -> Vec<Row> {
                     of(|round| round.p99)?.median,
                     of(|round| round.p999)?.median,
                 ],
-                disturbed: rounds.iter().filter(|round| round.is_disturbed).count(),
+                disturbed: rounds.iter().filter(|round| round.is_disturbed()).count(),
                 rounds: rounds.len(),
             })
         })
         .collect()
 }
 
-/// The CPU per message of one in that of the other: the median of the rounds.
+/// The cost per message of one in that of the other: the median of the rounds.
 fn ratio(one: &[Figures], other: &[Figures]) -> Option<f64> {
     let pairs = one.iter().zip(other);
-    let ratios = pairs.filter_map(|(one, other)| Some(one.server_cpu? / other.server_cpu?));
-    Spread::of(ratios).map(|spread| spread.median)
+    Spread::of(pairs.map(|(one, other)| one.cost / other.cost)).map(|spread| spread.median)
 }
 
-const HEAD: [&str; 13] = [
-    "server",
-    "version",
-    "messages/s",
-    "",
-    "CPU",
-    "",
-    "× best",
-    "× raw",
-    "p50",
-    "p99",
-    "p99.9",
-    "load CPU",
-    "disturbed",
-];
-
-/// How many columns are text, which stands on the left.
-const TEXT: usize = 2;
-
-pub(crate) fn show(rows: &[Row]) -> String {
+/// The table of a case whose figure is time.
+pub(crate) fn show(rows: &[Row], unit: &str) -> String {
+    let is_cpu = rows.iter().all(|row| row.is_cpu);
+    let per_second = format!("{}/s", plural(unit));
     let span = |spread: &Spread, say: fn(f64) -> String| {
         format!("{} - {}", say(spread.min), say(spread.max))
     };
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let ratio = |value: Option<f64>| or_none(value.map(|value| format!("{value:.2}")));
+    let head = [
+        "server",
+        "version",
+        if is_cpu { "CPU" } else { "time" },
+        "",
+        "× best",
+        "× raw",
+        "bytes",
+        &per_second,
+        "p50",
+        "p99",
+        "p99.9",
+        "load CPU",
+        "disturbed",
+    ];
     let cells = rows.iter().map(|row| {
         let [p50, p99, p999] = row.latency.map(time);
-        [
+        vec![
             row.name.clone(),
             row.version.clone(),
-            rate(row.rate.median),
-            span(&row.rate, rate),
-            or_none(row.cpu.map(|cpu| time(cpu.median))),
-            or_none(row.cpu.map(|cpu| span(&cpu, time))),
+            time(row.cost.median),
+            span(&row.cost, time),
             ratio(row.to_best),
             ratio(row.to_raw),
+            format!("{:.0}", row.bytes),
+            rate(row.rate.median),
             p50,
             p99,
             p999,
@@ -113,11 +127,47 @@ pub(crate) fn show(rows: &[Row]) -> String {
             format!("{}/{}", row.disturbed, row.rounds),
         ]
     });
-    let lines: Vec<[String; 13]> = std::iter::once(HEAD.map(str::to_owned)).chain(cells).collect();
+    aligned(&head, cells)
+}
+
+/// The table of a case whose figure is memory; the best peer is that with the least after one
+/// message.
+pub(crate) fn show_memory(rows: &[(&Server, Memory)]) -> String {
+    let peers = rows.iter().filter(|(server, _)| !server.is_ours());
+    let best = peers.map(|(_, memory)| memory.each[1]).min_by(f64::total_cmp);
+    let head = ["server", "version", "open", "after 1", "after 20", "× best", "resident"];
+    let cells = rows.iter().map(|(server, memory)| {
+        let [open, one, twenty] = memory.each.map(bytes);
+        vec![
+            server.name.clone(),
+            server.version.clone(),
+            open,
+            one,
+            twenty,
+            best.map_or_else(|| "-".to_owned(), |best| format!("{:.2}", memory.each[1] / best)),
+            bytes(memory.resident),
+        ]
+    });
+    aligned(&head, cells)
+}
+
+pub(crate) fn plural(unit: &str) -> String {
+    match unit.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None => format!("{unit}s"),
+    }
+}
+
+/// How many columns are text, which stands on the left.
+const TEXT: usize = 2;
+
+fn aligned(head: &[&str], cells: impl Iterator<Item = Vec<String>>) -> String {
+    let head = head.iter().map(|&cell| cell.to_owned()).collect();
+    let lines: Vec<Vec<String>> = std::iter::once(head).chain(cells).collect();
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
-    let widths: [usize; 13] = std::array::from_fn(|column| width(column).unwrap_or(0));
-    let line = |cells: &[String; 13]| {
-        let padded = cells.iter().zip(widths).enumerate().map(|(column, (cell, width))| {
+    let widths: Vec<usize> = (0..lines[0].len()).filter_map(width).collect();
+    let line = |cells: &Vec<String>| {
+        let padded = cells.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
             if column < TEXT { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
         });
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
@@ -134,15 +184,21 @@ mod tests {
         Server { name: name.into(), version: "1".into(), program }
     }
 
-    fn rounds(cpu: [f64; 3]) -> Vec<Figures> {
-        cpu.map(|cpu| Figures {
-            rate: 1e9 / cpu,
-            server_cpu: Some(cpu),
+    fn added(name: &str) -> Server {
+        server(name, Program::Added(Vec::new()))
+    }
+
+    fn rounds(cost: [f64; 3]) -> Vec<Figures> {
+        cost.map(|cost| Figures {
+            rate: 1e9 / cost,
+            cost,
+            is_cpu: true,
             load_cpu: Some(50.0),
+            bytes: 22.0,
             p50: 1e3,
             p99: 2e3,
             p999: 3e3,
-            is_disturbed: cpu > 500.0,
+            disturbance: cost / 500.0,
         })
         .into()
     }
@@ -152,8 +208,8 @@ mod tests {
         let servers = [
             server("ours", Program::Ours),
             server("raw", Program::Raw),
-            server("slow", Program::Peer { binary: "slow" }),
-            server("quick", Program::Peer { binary: "quick" }),
+            added("slow"),
+            added("quick"),
         ];
         // The machine gets slower from round to round.
         let figures = [
@@ -162,20 +218,29 @@ mod tests {
             rounds([150.0, 300.0, 1200.0]),
             rounds([100.0, 200.0, 800.0]),
         ];
-        let rows = rows(&servers, &figures);
+        let rows = rows(&servers.iter().zip(figures).collect::<Vec<_>>());
         let ratios = rows.iter().map(|row| (row.to_best.unwrap(), row.to_raw.unwrap()));
         assert_eq!(ratios.collect::<Vec<_>>(), [(0.8, 1.6), (0.5, 1.0), (1.5, 3.0), (1.0, 2.0)]);
         assert_eq!((rows[0].disturbed, rows[1].disturbed), (1, 0));
 
-        let shown = show(&rows);
+        let shown = show(&rows, "delivery");
         let widths: Vec<_> = shown.lines().map(|line| line.chars().count()).collect();
         assert!(widths.iter().all(|width| *width == widths[0]), "{shown}");
-        assert!(shown.contains("160 ns"), "{shown}");
+        assert!(shown.contains("160 ns") && shown.contains("deliveries/s"), "{shown}");
     }
 
     #[test]
     fn without_peers_there_is_no_ratio() {
-        let rows = rows(&[server("ours", Program::Ours)], &[rounds([80.0, 160.0, 640.0])]);
+        let ours = server("ours", Program::Ours);
+        let rows = rows(&[(&ours, rounds([80.0, 160.0, 640.0]))]);
         assert_eq!((rows[0].to_best, rows[0].to_raw), (None, None));
+    }
+
+    #[test]
+    fn memory_compares_with_the_peer_that_has_least_after_one_message() {
+        let (ours, peer) = (server("ours", Program::Ours), added("peer"));
+        let memory = |one: f64| Memory { connections: 9.0, each: [1.0, one, 3.0], resident: 1e6 };
+        let shown = show_memory(&[(&ours, memory(1024.0)), (&peer, memory(2048.0))]);
+        assert!(shown.contains("0.50") && shown.contains("1.00 KiB"), "{shown}");
     }
 }

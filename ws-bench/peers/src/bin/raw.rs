@@ -4,10 +4,10 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use ws_bench_peers::server::{Failure, serve};
+use ws_bench_peers::server::{Abilities, Failure, Options, serve};
 
 fn main() -> Result<(), Failure> {
-    serve(echo)
+    serve(Options::read(Abilities::default())?, echo)
 }
 
 async fn echo(mut stream: TcpStream) -> Result<(), Failure> {

@@ -2,21 +2,20 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
+use std::rc::Rc;
 use std::time::Instant;
 
-use hdrhistogram::Histogram;
 use mio::net::TcpStream;
 
-use super::Failure;
+use super::tally::Tally;
 use super::traffic::Traffic;
-
-/// What one read takes at most.
-const READ: usize = 64 * 1024;
+use super::turns::Clients;
+use super::{Failure, Load, MEMORY, opening};
 
 pub(super) struct Connection {
     index: usize,
     stream: TcpStream,
-    traffic: Traffic,
+    traffic: Rc<Traffic>,
     /// Where in the ring of requests the next octet to write lies, and how many are due.
     write_at: usize,
     unwritten: usize,
@@ -27,46 +26,44 @@ pub(super) struct Connection {
     sent: VecDeque<(Instant, u64)>,
 }
 
-/// What all connections have in common.
-pub(super) struct Tally {
-    /// Whether a reply is answered with the next message.
-    pub(super) sending: bool,
-    messages: u64,
-    octets: u64,
-    latency: Histogram<u64>,
-    buffer: Box<[u8]>,
+/// Connections that echo, each for itself.
+pub(super) struct Connections(Vec<Connection>);
+
+impl Connections {
+    pub(super) fn open(load: &Load) -> Result<Self, Failure> {
+        let held = Traffic::memory(load.size, load.depth).saturating_mul(load.connections);
+        if held > MEMORY {
+            return Err(Failure::new(format!("{held} bytes of messages are more than {MEMORY}")));
+        }
+        let open = |index| {
+            let (stream, _) = opening::connect(load, index as u64, None)?;
+            let traffic = Rc::new(Traffic::new(index as u64, load));
+            Ok(Connection::new(index, stream, traffic))
+        };
+        (0..load.connections).map(open).collect::<Result<_, _>>().map(Self)
+    }
 }
 
-impl Tally {
-    pub(super) fn new() -> Self {
-        // Nanoseconds up to a minute; 0.1 % is finer than any two runs agree.
-        let latency = Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("valid bounds");
-        let buffer = vec![0; READ].into_boxed_slice();
-        Self { sending: false, messages: 0, octets: 0, latency, buffer }
+impl Clients for Connections {
+    fn streams(&mut self) -> Vec<&mut TcpStream> {
+        self.0.iter_mut().map(Connection::stream).collect()
     }
 
-    /// Counts from here.
-    pub(super) fn start(&mut self) {
-        (self.messages, self.octets) = (0, 0);
-        self.latency.reset();
+    fn fill(&mut self, now: Instant) -> Result<(), Failure> {
+        self.0.iter_mut().try_for_each(|connection| connection.fill(now))
     }
 
-    pub(super) fn messages(&self) -> u64 {
-        self.messages
+    fn turn(&mut self, index: usize, tally: &mut Tally) -> Result<(), Failure> {
+        self.0[index].turn(tally)
     }
 
-    pub(super) fn octets(&self) -> u64 {
-        self.octets
-    }
-
-    /// In nanoseconds.
-    pub(super) fn latency(&self, percentile: f64) -> u64 {
-        self.latency.value_at_percentile(percentile)
+    fn in_flight(&self) -> u64 {
+        self.0.iter().map(Connection::in_flight).sum()
     }
 }
 
 impl Connection {
-    pub(super) fn new(index: usize, stream: TcpStream, traffic: Traffic) -> Self {
+    pub(super) fn new(index: usize, stream: TcpStream, traffic: Rc<Traffic>) -> Self {
         let sent = VecDeque::with_capacity(traffic.depth);
         Self { index, stream, traffic, write_at: 0, unwritten: 0, read_at: 0, awaited: 0, sent }
     }
@@ -80,13 +77,22 @@ impl Connection {
     }
 
     /// Sends as many messages as may be in flight.
-    pub(super) fn fill(&mut self, now: Instant) -> Result<(), Failure> {
-        self.queue(self.traffic.depth, now);
-        self.write()
+    fn fill(&mut self, now: Instant) -> Result<(), Failure> {
+        self.send(self.traffic.depth, now)
     }
 
     /// Reads what came, compares it, and answers it with as many messages, in one write.
-    pub(super) fn turn(&mut self, tally: &mut Tally) -> Result<(), Failure> {
+    fn turn(&mut self, tally: &mut Tally) -> Result<(), Failure> {
+        let messages = self.receive(tally)?;
+        if messages > 0 && tally.sending {
+            self.send(messages, Instant::now())
+        } else {
+            self.write()
+        }
+    }
+
+    /// Reads what came, compares it, and returns how many messages it completed.
+    pub(super) fn receive(&mut self, tally: &mut Tally) -> Result<usize, Failure> {
         let awaited = self.awaited;
         self.read(&mut tally.buffer)?;
         let frame = self.traffic.replies.frame;
@@ -94,13 +100,22 @@ impl Connection {
         if messages > 0 {
             tally.octets += (messages * frame) as u64;
             tally.messages += messages as u64;
-            let now = Instant::now();
-            self.settle(messages as u64, now, &mut tally.latency);
-            if tally.sending {
-                self.queue(messages, now);
-            }
+            self.settle(messages as u64, tally);
         }
+        Ok(messages)
+    }
+
+    /// Sends the next `messages`, and awaits their echo.
+    pub(super) fn send(&mut self, messages: usize, now: Instant) -> Result<(), Failure> {
+        self.unwritten += messages * self.traffic.requests.frame;
+        self.expect(messages, now);
         self.write()
+    }
+
+    /// Awaits `messages`, whoever sent them.
+    pub(super) fn expect(&mut self, messages: usize, now: Instant) {
+        self.awaited += messages * self.traffic.replies.frame;
+        self.sent.push_back((now, messages as u64));
     }
 
     /// Reads until nothing is left, which a short read says as well as a refused one.
@@ -132,12 +147,13 @@ impl Connection {
     }
 
     /// `messages` of the oldest in flight are answered.
-    fn settle(&mut self, mut messages: u64, now: Instant, latency: &mut Histogram<u64>) {
+    fn settle(&mut self, mut messages: u64, tally: &mut Tally) {
+        let now = Instant::now();
         while messages > 0
             && let Some((since, count)) = self.sent.front_mut()
         {
             let answered = messages.min(*count);
-            latency.saturating_record_n(now.duration_since(*since).as_nanos() as u64, answered);
+            tally.came(answered, *since, now);
             messages -= answered;
             *count -= answered;
             if *count == 0 {
@@ -146,13 +162,7 @@ impl Connection {
         }
     }
 
-    fn queue(&mut self, messages: usize, now: Instant) {
-        self.unwritten += messages * self.traffic.requests.frame;
-        self.awaited += messages * self.traffic.replies.frame;
-        self.sent.push_back((now, messages as u64));
-    }
-
-    fn write(&mut self) -> Result<(), Failure> {
+    pub(super) fn write(&mut self) -> Result<(), Failure> {
         while self.unwritten > 0 {
             let octets = self.traffic.requests.slice(self.write_at, self.unwritten);
             match self.stream.write(octets) {

@@ -1,9 +1,10 @@
 //! `cargo bench --manifest-path ws-bench/peers/Cargo.toml`: the engine beside tungstenite's, in turn.
 
+mod in_memory;
+
 use bytes::{Bytes, BytesMut};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ws_bench::engine;
-use ws_bench_peers::in_memory;
 
 fn parse(c: &mut Criterion) {
     let mut group = c.benchmark_group("parse");

@@ -7,7 +7,7 @@ use ws_bench::engine::READ;
 
 /// A socket that delivers prepared bytes in reads of [`READ`] and takes everything written.
 #[derive(Default)]
-pub struct Memory {
+pub(crate) struct Memory {
     frames: Vec<u8>,
     at: usize,
     written: usize,
@@ -15,7 +15,7 @@ pub struct Memory {
 
 impl Memory {
     /// Delivers `frames`, once.
-    pub fn new(frames: Vec<u8>) -> Self {
+    pub(crate) fn new(frames: Vec<u8>) -> Self {
         Self { frames, at: 0, written: 0 }
     }
 }
@@ -41,7 +41,7 @@ impl Write for Memory {
 }
 
 /// A server's end of an open connection, on tungstenite's defaults.
-pub fn server(frames: Vec<u8>) -> WebSocket<Memory> {
+pub(crate) fn server(frames: Vec<u8>) -> WebSocket<Memory> {
     WebSocket::from_raw_socket(Memory::new(frames), Role::Server, None)
 }
 
@@ -49,7 +49,7 @@ pub fn server(frames: Vec<u8>) -> WebSocket<Memory> {
 ///
 /// # Panics
 /// If the frames are not valid.
-pub fn parse(ws: &mut WebSocket<Memory>, count: usize) -> usize {
+pub(crate) fn parse(ws: &mut WebSocket<Memory>, count: usize) -> usize {
     ws.get_mut().at = 0;
     (0..count).map(|_| ws.read().expect("a valid frame").len()).sum()
 }
@@ -58,7 +58,7 @@ pub fn parse(ws: &mut WebSocket<Memory>, count: usize) -> usize {
 ///
 /// # Panics
 /// If the connection is closed.
-pub fn write(ws: &mut WebSocket<Memory>, message: &Message, count: usize) -> usize {
+pub(crate) fn write(ws: &mut WebSocket<Memory>, message: &Message, count: usize) -> usize {
     let before = ws.get_ref().written;
     for _ in 0..count {
         ws.write(message.clone()).expect("the connection is open");

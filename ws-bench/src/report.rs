@@ -1,0 +1,23 @@
+//! The report of a run: a page and a picture, from the lines of JSON that `cargo xtask bench` wrote.
+
+mod bars;
+mod numbers;
+mod page;
+mod picture;
+mod run;
+mod scatter;
+
+pub use self::page::page;
+pub use self::picture::picture;
+pub use self::run::{Case, Failure, Figures, Memory, Row, Run, Time};
+
+/// What every chart and the page look like, light and dark.
+const COLOURS: &str = include_str!("report/colours.css");
+
+/// Text for HTML and SVG.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! The rounds of one case: every server once in each, so that whatever makes the machine faster or
+//! slower meets them all.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::case::Case;
+use super::figures::{Figures, Memory};
+use super::measurement::Measurement;
+use super::progress::Progress;
+use super::record::Record;
+use super::server::Server;
+use crate::failure::{Failure, Result};
+
+/// How often a disturbed measurement is repeated.
+const REPEATS: u32 = 2;
+
+pub(crate) struct Runner<'a> {
+    pub(crate) measuring: &'a Measurement,
+    pub(crate) rounds: u32,
+    pub(crate) progress: &'a Progress,
+    pub(crate) record: &'a mut Record,
+    /// What may still be spent on repetitions in this run.
+    pub(crate) spare: Duration,
+    /// What went wrong: the case, the server and how.
+    pub(crate) failures: Vec<String>,
+}
+
+impl Runner<'_> {
+    /// The figures of every round of those servers that got through all of them.
+    pub(crate) fn time<'s>(
+        &mut self,
+        case: &Case,
+        servers: &[&'s Server],
+    ) -> Result<Vec<(&'s Server, Vec<Figures>)>> {
+        let mut measured: Vec<(&Server, Option<Vec<Figures>>)> =
+            servers.iter().map(|&server| (server, Some(Vec::new()))).collect();
+        for round in 1..=self.rounds {
+            for (server, figures) in &mut measured {
+                if let Some(so_far) = figures {
+                    let of_rounds = format!("{case}, round {round} of {}", self.rounds);
+                    self.progress.at(format!("{of_rounds}: {}", server.name));
+                    match self.undisturbed(case, server, round)? {
+                        Some(one) => so_far.push(one),
+                        None => *figures = None,
+                    }
+                }
+                self.progress.done(self.measuring.takes(case));
+            }
+        }
+        Ok(measured.into_iter().filter_map(|(server, all)| Some((server, all?))).collect())
+    }
+
+    /// The memory of each server that got through.
+    pub(crate) fn memory<'s>(
+        &mut self,
+        case: &Case,
+        servers: &[&'s Server],
+    ) -> Result<Vec<(&'s Server, Memory)>> {
+        let mut measured = Vec::new();
+        for server in servers {
+            self.progress.at(format!("{case}: {}", server.name));
+            if let Some(answer) = self.measure(case, server, 1)? {
+                let memory = Memory::from_load(&answer).ok_or_else(|| disagree(&answer))?;
+                self.record.memory(case, server, &memory)?;
+                measured.push((*server, memory));
+            }
+            self.progress.done(self.measuring.takes(case));
+        }
+        Ok(measured)
+    }
+
+    /// Repeats what other work got in the way of, and takes the least disturbed.
+    fn undisturbed(&mut self, case: &Case, server: &Server, round: u32) -> Result<Option<Figures>> {
+        let takes = self.measuring.takes(case);
+        let mut best: Option<Figures> = None;
+        for attempt in 0..=REPEATS {
+            if attempt > 0 {
+                if self.spare < takes {
+                    break;
+                }
+                self.spare -= takes;
+                self.progress.more(takes);
+            }
+            let answer = self.measure(case, server, round)?;
+            if attempt > 0 {
+                self.progress.done(takes);
+            }
+            let Some(answer) = answer else {
+                return Ok(None);
+            };
+            let figures = Figures::from_load(&answer).ok_or_else(|| disagree(&answer))?;
+            let calmer = best.as_ref().is_none_or(|best| figures.disturbance < best.disturbance);
+            let is_disturbed = figures.is_disturbed();
+            if calmer {
+                best = Some(figures);
+            }
+            if !is_disturbed {
+                break;
+            }
+        }
+        Ok(best)
+    }
+
+    /// `None` if the server failed, which is said and noted.
+    fn measure(&mut self, case: &Case, server: &Server, round: u32) -> Result<Option<Value>> {
+        match self.measuring.run(server, case) {
+            Ok(answer) => {
+                self.record.measurement(case, server, round, &answer)?;
+                Ok(Some(answer))
+            }
+            Err(failure) => {
+                self.progress.say(&format!("xtask bench: {case}: FAILED, left out: {failure}"));
+                self.record.failure(case, server, &failure.to_string())?;
+                self.failures.push(format!("{} in {case}", server.name));
+                Ok(None)
+            }
+        }
+    }
+}
+
+fn disagree(answer: &Value) -> Failure {
+    Failure::new(
+        format!("the load answered {answer}"),
+        "make src/load/outcome.rs of ws-bench and xtask agree",
+    )
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::super::build::Programs;
+    use super::super::cores::Cores;
+    use super::super::server::Program;
+    use super::*;
+    use crate::workspace::Workspace;
+
+    #[test]
+    fn servers_that_do_not_start_are_named_and_the_others_go_on() {
+        let target = std::env::temp_dir().join(format!("xtask-bench-{}", std::process::id()));
+        let workspace =
+            Workspace { root: target.clone(), target: target.clone(), packages: vec![] };
+        let server = |name: &str| Server {
+            name: name.into(),
+            version: String::new(),
+            program: Program::Added(vec!["false".into(), "{port}".into()]),
+        };
+        let (one, other) = (server("one"), server("other"));
+        let measuring = Measurement {
+            cores: Cores::Free("a test"),
+            warm_up: Duration::ZERO,
+            seconds: Duration::ZERO,
+            rest: Duration::ZERO,
+            programs: Programs::none(),
+            logs: target.join("bench"),
+        };
+        let mut record = Record::create(&workspace, &[], &measuring.cores).expect("a record");
+        let mut runner = Runner {
+            measuring: &measuring,
+            rounds: 3,
+            progress: &Progress::new(Duration::from_secs(1)),
+            record: &mut record,
+            spare: Duration::ZERO,
+            failures: Vec::new(),
+        };
+        let case: Case = "handshake".parse().expect("a case");
+        let measured = runner.time(&case, &[&one, &other]).expect("no failure of the run");
+        assert!(measured.is_empty());
+        // Once each: who failed in the first round is not measured in the others.
+        assert_eq!(runner.failures, ["one in handshake", "other in handshake"]);
+        let lines = std::fs::read_to_string(record.path()).expect("the record");
+        assert_eq!(lines.matches(r#""kind":"failure""#).count(), 2, "{lines}");
+        std::fs::remove_dir_all(target).expect("its directory");
+    }
+}

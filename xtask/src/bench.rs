@@ -102,7 +102,7 @@ pub(crate) fn bench(workspace: &Workspace, options: &Options) -> Result<()> {
     let servers = chosen(workspace, options)?;
     let cases = cases(options);
     let rounds = options.rounds.unwrap_or(if options.quick { 3 } else { 5 });
-    let seconds = options.seconds.unwrap_or(if options.quick { 0.6 } else { 0.8 });
+    let seconds = options.seconds.unwrap_or(if options.quick { 0.6 } else { 0.7 });
     let dir = workspace.target.join("bench");
     let logs = dir.join("logs");
     fs::create_dir_all(&logs)
@@ -139,7 +139,6 @@ pub(crate) fn bench(workspace: &Workspace, options: &Options) -> Result<()> {
         rounds,
         progress: &progress,
         record: &mut record,
-        spare: planned / 4,
         failures: Vec::new(),
     };
     for case in &cases {

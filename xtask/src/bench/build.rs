@@ -6,7 +6,7 @@ use std::process::Command;
 use super::case::{Case, Mode};
 use super::server::{Program, Server};
 use crate::failure::{Failure, Result};
-use crate::process::run;
+use crate::process::{run, tied};
 use crate::workspace::{Workspace, cargo};
 
 /// The profile of every program, whatever its manifest says.
@@ -133,7 +133,7 @@ fn text(path: &Path) -> String {
 }
 
 fn build(workspace: &Workspace, words: &[&str]) -> Result<()> {
-    let mut command: Command = cargo();
+    let mut command: Command = tied(cargo().get_program());
     command.args(["build", "--release"]).current_dir(&workspace.root);
     command.args(PROFILE.iter().flat_map(|setting| ["--config", setting])).args(words);
     let shown = format!("cargo build --release {}", words.join(" "));

@@ -1,8 +1,6 @@
 //! The rounds of one case: every server once in each, so that whatever makes the machine faster or
 //! slower meets them all.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 use super::case::Case;
@@ -16,13 +14,14 @@ use crate::failure::{Failure, Result};
 /// How often a disturbed measurement is repeated.
 const REPEATS: u32 = 2;
 
+/// One measurement in so many may be repeated, in each case.
+const REPEATED: u32 = 4;
+
 pub(crate) struct Runner<'a> {
     pub(crate) measuring: &'a Measurement,
     pub(crate) rounds: u32,
     pub(crate) progress: &'a Progress,
     pub(crate) record: &'a mut Record,
-    /// What may still be spent on repetitions in this run.
-    pub(crate) spare: Duration,
     /// What went wrong: the case, the server and how.
     pub(crate) failures: Vec<String>,
 }
@@ -36,12 +35,14 @@ impl Runner<'_> {
     ) -> Result<Vec<(&'s Server, Vec<Figures>)>> {
         let mut measured: Vec<(&Server, Option<Vec<Figures>>)> =
             servers.iter().map(|&server| (server, Some(Vec::new()))).collect();
+        // Where other work never ends, repeating everything would only take long.
+        let mut spare = (self.rounds * servers.len() as u32).div_ceil(REPEATED);
         for round in 1..=self.rounds {
             for (server, figures) in &mut measured {
                 if let Some(so_far) = figures {
                     let of_rounds = format!("{case}, round {round} of {}", self.rounds);
                     self.progress.at(format!("{of_rounds}: {}", server.name));
-                    match self.undisturbed(case, server, round)? {
+                    match self.undisturbed(case, server, round, &mut spare)? {
                         Some(one) => so_far.push(one),
                         None => *figures = None,
                     }
@@ -72,15 +73,21 @@ impl Runner<'_> {
     }
 
     /// Repeats what other work got in the way of, and takes the least disturbed.
-    fn undisturbed(&mut self, case: &Case, server: &Server, round: u32) -> Result<Option<Figures>> {
+    fn undisturbed(
+        &mut self,
+        case: &Case,
+        server: &Server,
+        round: u32,
+        spare: &mut u32,
+    ) -> Result<Option<Figures>> {
         let takes = self.measuring.takes(case);
         let mut best: Option<Figures> = None;
         for attempt in 0..=REPEATS {
             if attempt > 0 {
-                if self.spare < takes {
+                if *spare == 0 {
                     break;
                 }
-                self.spare -= takes;
+                *spare -= 1;
                 self.progress.more(takes);
             }
             let answer = self.measure(case, server, round)?;
@@ -129,6 +136,8 @@ fn disagree(answer: &Value) -> Failure {
 
 #[cfg(all(test, unix))]
 mod tests {
+    use std::time::Duration;
+
     use super::super::build::Programs;
     use super::super::cores::Cores;
     use super::super::server::Program;
@@ -160,7 +169,6 @@ mod tests {
             rounds: 3,
             progress: &Progress::new(Duration::from_secs(1)),
             record: &mut record,
-            spare: Duration::ZERO,
             failures: Vec::new(),
         };
         let case: Case = "handshake".parse().expect("a case");

@@ -56,6 +56,8 @@ impl Sending<'_> {
                 }
                 poll
             }
+            // `Future::poll`: once it was ready, "clients should not poll it again". An async
+            // function panics there as well.
             Self::Done => panic!("polled again after the message was sent"),
         }
     }

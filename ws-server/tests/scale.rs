@@ -5,9 +5,9 @@ mod gate;
 
 use std::net::SocketAddr;
 
-use gate::{bind, frame, masked, read_all, read_exactly, read_head, upgrade, with_echo};
-use tokio::{io::AsyncWriteExt, net::TcpStream, sync::oneshot, task::JoinHandle};
-use ws_server::{Limits, Report, ServeError, Server};
+use gate::{bind, frame, masked, read_all, read_exactly, read_head, run, upgrade, with_echo};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+use ws_server::Limits;
 
 const CONNECTIONS: usize = 1000;
 
@@ -25,20 +25,6 @@ fn need_file_descriptors() {
         limit >= NEEDED,
         "this test needs {NEEDED} file descriptors and may have {limit}: raise the hard limit, `ulimit -Hn`"
     );
-}
-
-/// A server that shuts down when told to.
-struct Running {
-    address: SocketAddr,
-    shutdown: oneshot::Sender<()>,
-    report: JoinHandle<Result<Report, ServeError>>,
-}
-
-fn run(server: Server) -> Running {
-    let address = server.local_addr().unwrap();
-    let (shutdown, told) = oneshot::channel();
-    let report = tokio::spawn(server.serve_until(async { told.await.unwrap_or_default() }));
-    Running { address, shutdown, report }
 }
 
 /// A connection that has echoed `payload`.

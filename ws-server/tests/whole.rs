@@ -13,30 +13,16 @@ use std::{
 };
 
 use gate::{
-    bind, connect, eventually, frame, masked, read_all, read_exactly, read_head, upgrade, with_echo,
+    bind, connect, eventually, frame, masked, read_all, read_exactly, read_head, run, upgrade,
+    with_echo,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::{mpsc, oneshot},
-    task::JoinHandle,
+    sync::mpsc,
     time::timeout,
 };
-use ws_server::{CloseCode, Limits, Peer, Report, ServeError, Server, WebSocket};
-
-/// A server that shuts down when told to.
-struct Running {
-    address: SocketAddr,
-    shutdown: oneshot::Sender<()>,
-    report: JoinHandle<Result<Report, ServeError>>,
-}
-
-fn run(server: Server) -> Running {
-    let address = server.local_addr().unwrap();
-    let (shutdown, told) = oneshot::channel();
-    let report = tokio::spawn(server.serve_until(async { told.await.unwrap_or_default() }));
-    Running { address, shutdown, report }
-}
+use ws_server::{CloseCode, Limits, Peer, Server, WebSocket};
 
 /// An open connection to `/echo`.
 async fn open(address: SocketAddr) -> TcpStream {

@@ -11,11 +11,12 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream},
     net::TcpStream,
+    sync::oneshot,
     task::JoinHandle,
     time::timeout,
 };
 use tracing::subscriber::DefaultGuard;
-use ws_server::{Closed, Peer, Server, Service, WebSocket};
+use ws_server::{Closed, Peer, Report, ServeError, Server, Service, WebSocket};
 
 /// Longer than anything here takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -66,6 +67,20 @@ pub(crate) fn spawn(server: Server) -> SocketAddr {
     let address = server.local_addr().unwrap();
     tokio::spawn(async move { server.serve().await.unwrap() });
     address
+}
+
+/// A server that shuts down when told to.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) shutdown: oneshot::Sender<()>,
+    pub(crate) report: JoinHandle<Result<Report, ServeError>>,
+}
+
+pub(crate) fn run(server: Server) -> Running {
+    let address = server.local_addr().unwrap();
+    let (shutdown, told) = oneshot::channel();
+    let report = tokio::spawn(server.serve_until(async { told.await.unwrap_or_default() }));
+    Running { address, shutdown, report }
 }
 
 /// A client's end of a connection that `service` serves in a task.

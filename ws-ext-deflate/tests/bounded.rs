@@ -1,45 +1,28 @@
 //! Memory and work that a peer can make us spend.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../ws-core/tests/limits_support/heap.rs"]
+mod heap;
 mod support;
 
-use std::{
-    alloc::System,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
-
 use bytes::BytesMut;
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use heap::measured;
 use support::{
     client, client_for, config, decoded, encoded, feed, noise, plain, server_for, text, unmasked,
     written,
 };
 use ws_core::{CloseCode, Config, Connection, Event, Receive};
 
-#[global_allocator]
-static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
-
-/// One test at a time, because all are counted together.
-static TURN: Mutex<()> = Mutex::new(());
-
-fn turn() -> MutexGuard<'static, ()> {
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Bytes asked for while `act` ran; a reallocation counts with the difference. No less than what
-/// the heap grew by at any time.
-fn asked_for<T>(act: impl FnOnce() -> T) -> (usize, T) {
-    let region = Region::new(HEAP);
-    let result = act();
-    (region.change().bytes_allocated, result)
+/// The most that was held at a time while `act` ran, beyond what was there before, in bytes.
+fn peak<T>(act: impl FnOnce() -> T) -> (usize, T) {
+    let (heap, result) = measured(act);
+    (heap.peak as usize, result)
 }
 
 /// Bytes that are still there when `act` has run.
 fn kept<T>(act: impl FnOnce() -> T) -> (isize, T) {
-    let region = Region::new(HEAP);
-    let result = act();
-    let change = region.change();
-    (change.bytes_allocated as isize - change.bytes_deallocated as isize, result)
+    let (heap, result) = measured(act);
+    (heap.live, result)
 }
 
 const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
@@ -65,16 +48,15 @@ fn explodes(config: Config, frames: &[u8]) {
     let limit = config.max_message;
     let (mut ws, mut input) = warmed(config);
     input.extend_from_slice(frames);
-    let (asked, events) = asked_for(|| feed(&mut ws, &mut input, b""));
+    let (held, events) = peak(|| feed(&mut ws, &mut input, b""));
     let Some(Event::Closed(closed)) = events.last() else { panic!("{events:?}") };
     assert_eq!(closed.code, CloseCode::MESSAGE_TOO_BIG);
-    assert!(asked <= limit + 64 * 1024, "{asked} bytes for {limit}");
+    assert!(held <= limit + 64 * 1024, "{held} bytes for {limit}");
 }
 
 // R7692-7.2.2-h, RT-21
 #[test]
 fn rt_21_bomb_in_one_frame_is_1009_within_the_limit() {
-    let _turn = turn();
     let bomb = bomb();
     for limit in [5, 1000, 1 << 16, 1 << 20, (1 << 20) + 1] {
         explodes(config(|config| config.max_message = limit), &unmasked(0xc2, &bomb));
@@ -84,7 +66,6 @@ fn rt_21_bomb_in_one_frame_is_1009_within_the_limit() {
 // R7692-7.2.2-h, RT-21
 #[test]
 fn rt_21_bomb_in_fragments_of_one_byte_is_1009_within_the_limit() {
-    let _turn = turn();
     let mut frames = unmasked(0x42, &[]);
     for octet in bomb() {
         frames.extend(unmasked(0x00, &[octet]));
@@ -99,7 +80,6 @@ fn rt_21_bomb_in_fragments_of_one_byte_is_1009_within_the_limit() {
 // R7692-7.2.2-h, RT-21
 #[test]
 fn rt_21_many_small_bombs_hold_no_more_than_one() {
-    let _turn = turn();
     let mut ext = client_for(
         &plain().server_no_context_takeover(true).build().unwrap(),
         "server_no_context_takeover",
@@ -120,14 +100,13 @@ fn rt_21_many_small_bombs_hold_no_more_than_one() {
 // R7692-7.2.2-h, RT-21
 #[test]
 fn rt_21_streamed_bomb_comes_in_chunks_of_bounded_size() {
-    let _turn = turn();
     let bomb = bomb();
     let mut ws = client(config(|config| config.receive = Receive::Streaming));
     let mut input = BytesMut::from(&unmasked(0xc2, &bomb)[..]);
     let mut total = 0;
     loop {
-        let (asked, event) = asked_for(|| ws.poll_event(&mut input));
-        assert!(asked <= 256 * 1024, "{asked} bytes for one event");
+        let (held, event) = peak(|| ws.poll_event(&mut input));
+        assert!(held <= 256 * 1024, "{held} bytes for one event");
         match event {
             Some(Event::Chunk(chunk)) => {
                 assert!(chunk.len() <= 64 * 1024);
@@ -144,17 +123,16 @@ fn rt_21_streamed_bomb_comes_in_chunks_of_bounded_size() {
 // R7692-7.2.2-i, RT-22
 #[test]
 fn rt_22_million_empty_blocks_inflate_to_nothing_without_a_new_inflater() {
-    let _turn = turn();
     // Stored blocks, fixed blocks, and blocks with BFINAL, behind each of which we start anew.
     for block in [&[0x00, 0x00, 0x00, 0xff, 0xff][..], &[0x03, 0x00]] {
         let payload = block.repeat(1_000_000);
         let mut ext = client_for(&plain().build().unwrap(), "");
         assert_eq!(decoded(&mut *ext, &HELLO).unwrap(), b"Hello");
-        let (asked, ()) = asked_for(|| {
+        let (heap, ()) = measured(|| {
             assert_eq!(decoded(&mut *ext, &payload).unwrap(), b"");
             assert_eq!(decoded(&mut *ext, &HELLO).unwrap(), b"Hello");
         });
-        assert!(asked < 64 * 1024, "{asked} bytes, where one new inflater takes 48 KiB");
+        assert!(heap.asked < 64 * 1024, "{heap:?}, where one new inflater takes 48 KiB");
     }
     // Through a connection.
     let payload = [0x00, 0x00, 0x00, 0xff, 0xff].repeat(1_000_000);
@@ -166,7 +144,6 @@ fn rt_22_million_empty_blocks_inflate_to_nothing_without_a_new_inflater() {
 // RT-22
 #[test]
 fn rt_22_million_empty_fragments_are_1008() {
-    let _turn = turn();
     let mut wire = unmasked(0x41, &[]);
     wire.extend(unmasked(0x00, &[]).repeat(1_000_000));
     let (mut ws, mut input) = warmed(Config::default());
@@ -178,7 +155,6 @@ fn rt_22_million_empty_fragments_are_1008() {
 // R7692-x-mem
 #[test]
 fn memory_is_known_lazy_and_given_back() {
-    let _turn = turn();
     for bits in [9, 10, 12, 15] {
         for level in [1, 3, 6, 9] {
             let options = plain()
@@ -227,7 +203,6 @@ fn near(said: usize, is: isize, what: &str) {
 // R7692-x-pool
 #[test]
 fn parked_extension_knows_its_own_history_alone() {
-    let _turn = turn();
     let options = plain().build().unwrap();
     let mut ends: Vec<_> = (0..8).map(|_| client_for(&options, "")).collect();
     decoded(&mut *ends[0], &HELLO).unwrap();
@@ -245,11 +220,10 @@ fn parked_extension_knows_its_own_history_alone() {
 // R7692-6-e
 #[test]
 fn connection_without_compressed_messages_makes_no_state() {
-    let _turn = turn();
     let mut ws = client(Config::default());
-    let (asked, ()) = asked_for(|| {
+    let (heap, ()) = measured(|| {
         ws.send_with("Hello", ws_core::extension::Compression::Never).unwrap();
     });
     written(&mut ws);
-    assert!(asked < 8 * 1024, "{asked}");
+    assert!(heap.asked < 8 * 1024, "{heap:?}");
 }

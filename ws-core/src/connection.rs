@@ -9,8 +9,8 @@ use alloc::boxed::Box;
 use bytes::{Buf, BytesMut};
 
 use crate::{
-    CloseCode, Closed, Config, Event, FrameObserver, Message, MessageKind, Opcode, Outgoing,
-    Output, Payload, Role, SendError, Unfinished,
+    Broadcast, CloseCode, Closed, Config, Event, FrameObserver, Message, MessageKind, Opcode,
+    Outgoing, Output, Payload, Role, SendError, Unfinished,
     extension::{ChainError, Compression, Direction, Extensions},
     fault::Fault,
     frame::MAX_CONTROL_PAYLOAD,
@@ -258,6 +258,14 @@ impl Connection {
             return Ok(());
         }
         self.encoded(|sender, cx| sender.message(message.clone(), compression, cx))
+    }
+
+    /// Queues a message that goes to many connections.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_broadcast(&mut self, broadcast: &Broadcast) -> Result<(), SendError> {
+        self.send_ref(broadcast.message(), broadcast.compression())
     }
 
     /// Queues a message that is copied. Whether it was one.

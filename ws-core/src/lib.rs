@@ -70,6 +70,7 @@
 
 extern crate alloc;
 
+mod broadcast;
 mod buffer;
 mod close;
 mod config;
@@ -92,6 +93,7 @@ mod send;
 pub mod testkit;
 mod utf8;
 
+pub use broadcast::Broadcast;
 pub use close::CloseCode;
 pub use config::{Config, Receive, UNLIMITED};
 pub use connection::Connection;

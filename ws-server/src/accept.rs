@@ -20,6 +20,7 @@ use ws_core::{CloseCode, Closed};
 use crate::{
     Peer, Report, Service,
     service::{BUSY, serve},
+    watchdog::Watchdog,
 };
 
 /// What connections come from.
@@ -87,6 +88,7 @@ pub(crate) async fn run<L: Accept>(
     service: &Service,
     shutdown: impl Future<Output = ()>,
 ) -> Report {
+    let _watchdog = Watchdog::start();
     let mut tasks = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     let mut backoff = Backoff::default();

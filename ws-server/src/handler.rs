@@ -51,8 +51,10 @@ pub(crate) type Working = Pin<Box<dyn Future<Output = Result<(), HandlerError>> 
 /// The connection is driven beside the handler in the same task: while the handler awaits anything,
 /// Pings are answered, a Close is taken, and what other tasks send goes out. When the handler
 /// returns the connection closes: with 1000 after `Ok`, with 1011 after `Err` or a panic. A handler
-/// that blocks the thread holds up every connection of that thread, and where that thread has
-/// tokio's I/O driver all of them: use `spawn_blocking`.
+/// that blocks its thread holds up the connections that this thread was about to serve, and all
+/// others until another thread takes over: a server with a listener, on a runtime of several
+/// threads, sees to that within 100 ms, and logs a warning where no thread is left for a second.
+/// Use `spawn_blocking`.
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
     /// Handles one connection.

@@ -78,6 +78,7 @@ mod sender;
 mod sending;
 mod server;
 mod service;
+mod watchdog;
 mod websocket;
 
 pub use async_trait::async_trait;

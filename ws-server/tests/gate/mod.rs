@@ -159,15 +159,27 @@ pub(crate) async fn eventually(mut condition: impl FnMut() -> bool) -> bool {
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
+    /// What this thread logs.
     pub(crate) fn capture() -> (Self, DefaultGuard) {
         let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
+        let guard = tracing::subscriber::set_default(log.subscriber());
+        (log, guard)
+    }
+
+    /// What all threads of the process log: for one test of it.
+    pub(crate) fn capture_all() -> Self {
+        let log = Self::default();
+        tracing::subscriber::set_global_default(log.subscriber()).unwrap();
+        log
+    }
+
+    fn subscriber(&self) -> impl tracing::Subscriber + use<> {
+        let writer = self.clone();
+        tracing_subscriber::fmt()
             .with_max_level(tracing::Level::DEBUG)
             .with_ansi(false)
             .with_writer(move || writer.clone())
-            .finish();
-        (log, tracing::subscriber::set_default(subscriber))
+            .finish()
     }
 
     pub(crate) fn text(&self) -> String {

@@ -78,6 +78,7 @@ mod sender;
 mod sending;
 mod server;
 mod service;
+mod sync;
 mod watchdog;
 mod websocket;
 

@@ -13,16 +13,15 @@
 //! context.
 
 mod driver_side;
+#[cfg(all(test, shuttle))]
+mod model;
 mod queued;
 
 use std::{
     any::Any,
     collections::VecDeque,
     mem,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock, atomic::Ordering},
     task::{Context, Poll, Waker},
 };
 
@@ -30,7 +29,10 @@ use tokio::sync::{Notify, oneshot};
 use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
 
 pub(crate) use self::queued::{Load, Queued, shrink};
-use crate::{ClientId, Limits, Request, SendError, TrySendError, TrySendReason};
+use crate::{
+    ClientId, Limits, Request, SendError, TrySendError, TrySendReason,
+    sync::{AtomicBool, Mutex, MutexGuard, PoisonError},
+};
 
 /// RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less".
 const MAX_CONTROL: usize = 125;

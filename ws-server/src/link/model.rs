@@ -1,0 +1,340 @@
+//! The hand-over between a connection's driver and other tasks, in every order that shuttle finds.
+//!
+//! ```sh
+//! RUSTFLAGS="--cfg shuttle" cargo test -p ws-server --lib --target-dir target/shuttle
+//! ```
+//!
+//! What is modelled is the [`Link`] itself, under a driver that does with it what the real one does,
+//! and a socket that is a list. A task that waits and is never woken ends a model as a deadlock.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll, Waker},
+};
+
+use shuttle::{check_random, future, thread};
+use ws_core::{CloseCode, Closed, ClosedBy, Message, extension::Compression};
+
+use super::{Link, Load, Queued};
+use crate::{
+    ClientId, Limits, Peer, Request, SendError,
+    sync::{AtomicBool, Mutex},
+};
+
+/// Orders that each model is tried in.
+const ORDERS: usize = 3000;
+
+fn link(limits: Limits) -> Arc<Link> {
+    let request = Request::new(&http::Request::new(()), Peer::Other, None, None);
+    Link::new(ClientId(1), request, Arc::new(limits))
+}
+
+/// Room for one message, so that whoever sends often waits.
+fn narrow() -> Limits {
+    Limits { send_buffer: 1, max_send_buffer: 1, ..Limits::default() }
+}
+
+/// Takes what is written, and sometimes nothing until it is emptied.
+#[derive(Default)]
+struct Socket {
+    written: Mutex<Vec<String>>,
+    full: AtomicBool,
+    writable: Mutex<Option<Waker>>,
+}
+
+impl Socket {
+    fn poll_write(&self, text: &str, cx: &mut Context<'_>) -> Poll<()> {
+        let mut writable = self.writable.lock().unwrap();
+        if self.full.load(Ordering::SeqCst) {
+            *writable = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        self.written.lock().unwrap().push(text.into());
+        Poll::Ready(())
+    }
+
+    fn empty(&self) {
+        let mut writable = self.writable.lock().unwrap();
+        self.full.store(false, Ordering::SeqCst);
+        if let Some(waker) = writable.take() {
+            waker.wake();
+        }
+    }
+
+    fn written(&self) -> Vec<String> {
+        self.written.lock().unwrap().clone()
+    }
+}
+
+/// What `driver.rs` does with its link: takes what is queued, writes it, and rests.
+struct Driver {
+    link: Arc<Link>,
+    socket: Arc<Socket>,
+    known: bool,
+    queue: VecDeque<Queued>,
+    /// What it received, and hands over when the receiver waits.
+    received: VecDeque<Message>,
+}
+
+impl Driver {
+    fn new(link: &Arc<Link>, socket: &Arc<Socket>) -> Self {
+        Self {
+            link: Arc::clone(link),
+            socket: Arc::clone(socket),
+            known: false,
+            queue: VecDeque::new(),
+            received: VecDeque::new(),
+        }
+    }
+
+    async fn run(mut self) {
+        poll_fn(|cx| self.poll(cx)).await;
+        self.link.end(&Closed::abnormal(ClosedBy::Local));
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.known {
+            self.known = true;
+            self.link.set_driver(cx.waker());
+        }
+        self.link.begin();
+        loop {
+            if !self.received.is_empty() && self.link.receiver_waits() {
+                let load = Load { messages: self.received.len(), bytes: 0 };
+                self.link.deliver(&mut self.received, load);
+            }
+            if self.link.is_receiver_gone() {
+                self.link.order_close(CloseCode::NORMAL);
+            }
+            let blocked = match self.write(cx) {
+                Poll::Ready(true) => {
+                    self.link.over(std::mem::take(&mut self.received));
+                    return Poll::Ready(());
+                }
+                Poll::Ready(false) => false,
+                Poll::Pending => true,
+            };
+            if self.link.rest(blocked) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Whether a Close was written, when everything is.
+    fn write(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        loop {
+            if self.queue.is_empty() {
+                self.link.take_outbound(&mut self.queue, 1);
+            }
+            let text = match self.queue.front() {
+                None => return Poll::Ready(false),
+                Some(Queued::Message(Message::Text(text), _)) => text.as_str().to_owned(),
+                Some(Queued::Close(code, _)) => format!("close {}", code.get()),
+                Some(_) => String::new(),
+            };
+            if !text.is_empty() && self.socket.poll_write(&text, cx).is_pending() {
+                return Poll::Pending;
+            }
+            match self.queue.pop_front() {
+                Some(Queued::Flush(told)) => drop(told.send(())),
+                Some(Queued::Close(..)) => return Poll::Ready(true),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn queued(text: &str) -> Option<Queued> {
+    Some(Queued::Message(text.into(), Compression::Auto))
+}
+
+/// Waits as the receiving end does, until there is something or the end.
+async fn receive(link: &Link, inbox: &mut VecDeque<Message>) -> bool {
+    poll_fn(|cx| link.poll_inbound(inbox, cx)).await
+}
+
+#[test]
+fn messages_of_several_senders_arrive_each_in_order() {
+    check_random(
+        || {
+            let (link, socket) = (link(narrow()), Arc::default());
+            let driver = future::spawn(Driver::new(&link, &socket).run());
+            let senders: Vec<_> = ["a", "b"]
+                .into_iter()
+                .map(|name| {
+                    let link = Arc::clone(&link);
+                    thread::spawn(move || {
+                        future::block_on(async {
+                            for n in 0..3 {
+                                link.send(&mut queued(&format!("{name}{n}"))).await.unwrap();
+                            }
+                        });
+                    })
+                })
+                .collect();
+            for sender in senders {
+                sender.join().unwrap();
+            }
+            link.close(CloseCode::NORMAL, "").unwrap();
+            future::block_on(driver).unwrap();
+            let written = socket.written();
+            assert_eq!(written.len(), 7, "{written:?}");
+            for name in ["a", "b"] {
+                let of_one: Vec<_> = written.iter().filter(|text| text.starts_with(name)).collect();
+                assert_eq!(of_one, [&format!("{name}0"), &format!("{name}1"), &format!("{name}2")]);
+            }
+            assert_eq!(written[6], "close 1000");
+        },
+        ORDERS,
+    );
+}
+
+#[test]
+fn socket_that_is_full_for_a_while_delays_and_loses_nothing() {
+    check_random(
+        || {
+            let (link, socket) = (link(narrow()), Arc::new(Socket::default()));
+            socket.full.store(true, Ordering::SeqCst);
+            let driver = future::spawn(Driver::new(&link, &socket).run());
+            let sender = {
+                let link = Arc::clone(&link);
+                thread::spawn(move || {
+                    future::block_on(async {
+                        for n in 0..3 {
+                            link.send(&mut queued(&format!("{n}"))).await.unwrap();
+                        }
+                        link.flush().await.unwrap();
+                    });
+                })
+            };
+            socket.empty();
+            sender.join().unwrap();
+            assert_eq!(socket.written(), ["0", "1", "2"]);
+            link.close(CloseCode::NORMAL, "").unwrap();
+            future::block_on(driver).unwrap();
+        },
+        ORDERS,
+    );
+}
+
+#[test]
+fn close_ends_whoever_waits_for_room_and_nothing_follows_it() {
+    check_random(
+        || {
+            let (link, socket) = (link(narrow()), Arc::new(Socket::default()));
+            let driver = future::spawn(Driver::new(&link, &socket).run());
+            let sender = {
+                let link = Arc::clone(&link);
+                thread::spawn(move || {
+                    future::block_on(async {
+                        let mut sent = 0;
+                        while link.send(&mut queued("message")).await.is_ok() {
+                            sent += 1;
+                            assert!(sent < 100, "it is closed at last");
+                        }
+                        assert_eq!(link.ready().await, Err(SendError::Closed));
+                        sent
+                    })
+                })
+            };
+            let closer = {
+                let link = Arc::clone(&link);
+                thread::spawn(move || link.close(CloseCode::GOING_AWAY, "").unwrap())
+            };
+            closer.join().unwrap();
+            let sent = sender.join().unwrap();
+            future::block_on(driver).unwrap();
+            let written = socket.written();
+            assert_eq!(written.len(), sent + 1, "{written:?}");
+            assert_eq!(written[sent], "close 1001");
+            future::block_on(link.closed());
+        },
+        ORDERS,
+    );
+}
+
+#[test]
+fn messages_to_many_are_written_or_counted_as_dropped() {
+    check_random(
+        || {
+            let (link, socket) = (link(narrow()), Arc::new(Socket::default()));
+            let driver = future::spawn(Driver::new(&link, &socket).run());
+            let publishers: Vec<_> = (0..2)
+                .map(|_| {
+                    let link = Arc::clone(&link);
+                    thread::spawn(move || {
+                        let mut dropped = 0;
+                        for _ in 0..2 {
+                            dropped += link.offer(&"to many".into(), Compression::Auto);
+                        }
+                        dropped
+                    })
+                })
+                .collect();
+            let dropped: usize = publishers.into_iter().map(|one| one.join().unwrap()).sum();
+            // It may be closing for a client that does not keep up: then nothing more is taken.
+            let closed = link.close(CloseCode::NORMAL, "").is_err();
+            future::block_on(driver).unwrap();
+            let mut written = socket.written();
+            let end = written.pop().unwrap();
+            assert_eq!(closed, dropped > 0);
+            assert_eq!(end, if closed { "close 1013" } else { "close 1000" });
+            if closed {
+                assert!(written.len() + dropped <= 4, "{written:?} and {dropped} dropped");
+            } else {
+                assert_eq!(written.len(), 4);
+            }
+        },
+        ORDERS,
+    );
+}
+
+#[test]
+fn receiver_in_another_task_takes_everything_and_then_the_end() {
+    check_random(
+        || {
+            let (link, socket) = (link(Limits::default()), Arc::new(Socket::default()));
+            let mut driver = Driver::new(&link, &socket);
+            driver.received.extend([Message::from("one"), Message::from("two")]);
+            let driver = future::spawn(driver.run());
+            let receiver = {
+                let link = Arc::clone(&link);
+                thread::spawn(move || {
+                    let mut all = Vec::new();
+                    let mut inbox = VecDeque::new();
+                    while future::block_on(receive(&link, &mut inbox)) {
+                        all.extend(inbox.drain(..));
+                    }
+                    all
+                })
+            };
+            link.close(CloseCode::NORMAL, "").unwrap();
+            future::block_on(driver).unwrap();
+            assert_eq!(receiver.join().unwrap(), ["one".into(), "two".into()]);
+        },
+        ORDERS,
+    );
+}
+
+#[test]
+fn receiver_that_goes_closes_the_connection_behind_what_was_sent() {
+    check_random(
+        || {
+            let (link, socket) = (link(Limits::default()), Arc::new(Socket::default()));
+            let driver = future::spawn(Driver::new(&link, &socket).run());
+            let receiver = {
+                let link = Arc::clone(&link);
+                thread::spawn(move || {
+                    future::block_on(link.send(&mut queued("last words"))).unwrap();
+                    link.receiver_gone();
+                })
+            };
+            receiver.join().unwrap();
+            future::block_on(driver).unwrap();
+            assert_eq!(socket.written(), ["last words", "close 1000"]);
+        },
+        ORDERS,
+    );
+}

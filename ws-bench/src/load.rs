@@ -11,6 +11,7 @@ mod failure;
 mod fan_out;
 mod handshakes;
 mod idle;
+mod mixed;
 mod opening;
 mod outcome;
 mod script;
@@ -43,6 +44,8 @@ pub enum Kind {
     Handshake,
     /// Connections that rest, for the memory that they take.
     Idle,
+    /// Much of the above at once, to see whether memory grows.
+    Mixed,
 }
 
 /// What to send, where to, and for how long.
@@ -89,6 +92,7 @@ pub fn run(load: &Load) -> Result<Outcome, Failure> {
         Kind::Deflate => turns::measure(load, compressed::Connections::open(load)?),
         Kind::FanOut => turns::measure(load, fan_out::FanOut::open(load)?),
         Kind::Handshake => handshakes::measure(load),
+        Kind::Mixed => mixed::measure(load),
         Kind::Idle if load.deflate => idle::measure(load, compressed::Connections::open),
         Kind::Idle => idle::measure(load, echo::Connections::open),
     }

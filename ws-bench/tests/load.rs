@@ -147,3 +147,17 @@ fn memory_of_idle_connections_is_looked_at_three_times() {
         assert!(each.as_array().expect("numbers").iter().all(Value::is_number), "{each}");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn everything_at_once_tells_memory_over_time() {
+    let outcome = run(&Load {
+        warm_up: Duration::from_millis(500),
+        measure: Duration::from_millis(1500),
+        ..load(Kind::Mixed, server(true))
+    });
+    let json = outcome.expect("an outcome").json().clone();
+    assert!(json["messages"].as_u64() > Some(0), "{json}");
+    let looks = json["private"].as_array().expect("a list");
+    assert!(looks.len() >= 3 && looks.iter().all(|look| look.as_u64() > Some(0)), "{json}");
+}

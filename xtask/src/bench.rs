@@ -145,7 +145,7 @@ pub(crate) fn bench(workspace: &Workspace, options: &Options) -> Result<()> {
         let raised = raised(case);
         runner.record.case(case, &raised)?;
         let shown = if case.is_memory() {
-            table::show_memory(&runner.memory(case, &able(case))?)
+            table::show_memory(case.looks(), &runner.memory(case, &able(case))?)
         } else {
             let rows = table::rows(&runner.time(case, &able(case))?);
             is_cpu &= rows.iter().all(|row| row.is_cpu);

@@ -73,6 +73,9 @@ enum Kind {
     Handshake,
     /// Connections that rest: memory, open and after one and twenty messages each
     Idle,
+    /// Echoes of all sizes, compression and handshakes at once, over connections that come and go:
+    /// memory, every second from the end of the warm-up on. Sizes and numbers are its own
+    Mixed,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
             Kind::FanOut => load::Kind::FanOut,
             Kind::Handshake => load::Kind::Handshake,
             Kind::Idle => load::Kind::Idle,
+            Kind::Mixed => load::Kind::Mixed,
         },
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, cli.port)),
         path: cli.path,

@@ -59,6 +59,19 @@ impl Outcome {
         }
     }
 
+    /// Memory at each of the `looks`, while so many `messages` came back.
+    pub(super) fn growth(load: &Load, messages: u64, looks: &[Memory]) -> Self {
+        let of = |value: fn(&Memory) -> u64| looks.iter().map(value).collect::<Vec<_>>();
+        Self {
+            json: json!({
+                "seconds": load.measure.as_secs_f64(),
+                "messages": messages,
+                "private": of(|look| look.private),
+                "resident": of(|look| look.resident),
+            }),
+        }
+    }
+
     /// One line of JSON. Times are in nanoseconds and `null` where the system does not tell them,
     /// memory is in bytes.
     pub fn json(&self) -> &Value {

@@ -109,8 +109,8 @@ fn bar(case: &Case, server: &str, figures: &Figures) -> Bar {
             (figures.cost[1], said, Shape::Spread(figures.cost))
         }
         Figures::Memory(memory) => {
-            let said = memory.each.map(bytes).join(" · ");
-            (memory.each[1], said, Shape::Three(memory.each))
+            let said = memory.bytes.map(bytes).join(" · ");
+            (memory.bytes[1], said, Shape::Three(memory.bytes))
         }
     };
     Bar { server: server.to_owned(), value, said, shape }

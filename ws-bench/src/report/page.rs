@@ -100,7 +100,8 @@ fn table(case: &Case) -> String {
             }
             Figures::Memory(memory) => {
                 head.truncate(1);
-                head.extend(["open", "after 1", "after 20", "resident in all"]);
+                head.extend(memory.looks.iter().map(String::as_str));
+                head.push("resident in all");
                 memory_cells(memory)
             }
         };
@@ -134,7 +135,7 @@ fn time_cells(figures: &Time) -> Vec<String> {
 }
 
 fn memory_cells(memory: &Memory) -> Vec<String> {
-    let mut cells: Vec<String> = memory.each.map(bytes).into();
+    let mut cells: Vec<String> = memory.bytes.map(bytes).into();
     cells.push(bytes(memory.resident));
     cells
 }

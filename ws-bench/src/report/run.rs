@@ -50,7 +50,7 @@ pub struct Row {
 pub enum Figures {
     /// Messages that went to and fro.
     Time(Box<Time>),
-    /// Connections that rested.
+    /// What was held.
     Memory(Memory),
 }
 
@@ -77,11 +77,13 @@ pub struct Time {
     pub disturbed: u64,
 }
 
-/// Bytes that a server holds per connection.
+/// Bytes that a server holds, for each connection or in all.
 #[derive(Debug)]
 pub struct Memory {
-    /// Open, after one message, after twenty.
-    pub each: [f64; 3],
+    /// When it was looked at.
+    pub looks: [String; 3],
+    /// What there was each time.
+    pub bytes: [f64; 3],
     /// All that is in memory of the process.
     pub resident: f64,
 }
@@ -152,7 +154,8 @@ impl Run {
             }
             "memory" => {
                 let figures = Figures::Memory(Memory {
-                    each: three(&line["bytes_per_connection"])?,
+                    looks: strings(&line["looks"])?.try_into().ok()?,
+                    bytes: three(&line["bytes"])?,
                     resident: line["resident"].as_f64()?,
                 });
                 let server = text(&line["server"])?;

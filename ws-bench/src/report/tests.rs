@@ -12,7 +12,7 @@ const RUN: &str = r#"{"kind":"run","time":1790000000,"command":["bench","--quick
 {"kind":"summary","case":"deflate-1k","server":"ws-server","is_cpu":true,"per_second":[1,2,3],"cost_ns":[900,1000,1500],"load_cpu_ns":null,"bytes":290,"to_best_peer":0.5,"to_raw":null,"latency_ns":[1,2,3],"rounds":5,"disturbed":0}
 {"kind":"summary","case":"deflate-1k","server":"yawc","is_cpu":true,"per_second":[1,2,3],"cost_ns":[1900,2000,2500],"load_cpu_ns":null,"bytes":260,"to_best_peer":1.0,"to_raw":null,"latency_ns":[1,2,3],"rounds":5,"disturbed":0}
 {"kind":"case","case":"idle","title":"Idle","meaning":"They rest.","unit":"connection","raised":[["max-per-ip",10016]]}
-{"kind":"memory","case":"idle","server":"ws-server","connections":10000,"bytes_per_connection":[1024,2048,4096],"resident":9000000}
+{"kind":"memory","case":"idle","server":"ws-server","looks":["open","after 1","after 20"],"bytes":[1024,2048,4096],"resident":9000000}
 "#;
 
 /// Every element is closed, in its order, apart from those of HTML that never are.

@@ -6,11 +6,21 @@ use std::str::FromStr;
 /// What clients do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Echo { text: bool },
-    Deflate { takeover: bool },
+    Echo {
+        text: bool,
+    },
+    Deflate {
+        takeover: bool,
+    },
     FanOut,
     Handshake,
-    Idle { deflate: bool },
+    Idle {
+        deflate: bool,
+    },
+    /// Much of that at once, for so many seconds.
+    Mixed {
+        seconds: u64,
+    },
 }
 
 /// How a server has to be started.
@@ -48,7 +58,13 @@ const NAMED: &[(&str, Kind, u64, u64, u64)] = &[
     ("idle-deflate", Kind::Idle { deflate: true }, 1024, IDLE, 1),
 ];
 
+/// What is only measured when it is asked for, because of the time that it takes.
+const LONG: Kind = Kind::Mixed { seconds: 600 };
+
 const BINARY: Kind = Kind::Echo { text: false };
+
+/// About as many as `ws-load mixed` has open at a time.
+const MIXED: u64 = 150;
 
 /// Idle connections, where a process may have so many descriptors.
 pub(crate) const IDLE: u64 = 10_000;
@@ -76,13 +92,15 @@ pub(crate) fn quick() -> Vec<Case> {
 /// What can be typed besides the names.
 pub(crate) const GRAMMAR: &str = "\
 others are echo-, text- or deflate-SIZExCONNECTIONSxDEPTH (deflate also with -no-takeover), \
-fanout-SIZE-CLIENTS, handshake-AT_A_TIME, idle-CONNECTIONS and idle-deflate-CONNECTIONS; SIZE is in \
-bytes, or ends with k or m";
+fanout-SIZE-CLIENTS, handshake-AT_A_TIME, idle-CONNECTIONS and idle-deflate-CONNECTIONS, and mixed, which takes ten \
+minutes for each server, or mixed-SECONDS; SIZE is in bytes, or ends with k or m";
 
 impl Case {
     pub(crate) fn mode(&self) -> Mode {
         match self.kind {
-            Kind::Deflate { .. } | Kind::Idle { deflate: true } => Mode::Deflate,
+            Kind::Deflate { .. } | Kind::Idle { deflate: true } | Kind::Mixed { .. } => {
+                Mode::Deflate
+            }
             Kind::FanOut => Mode::Broadcast,
             _ => Mode::Echo,
         }
@@ -90,7 +108,15 @@ impl Case {
 
     /// Whether memory is its figure, and not time.
     pub(crate) fn is_memory(&self) -> bool {
-        matches!(self.kind, Kind::Idle { .. })
+        matches!(self.kind, Kind::Idle { .. } | Kind::Mixed { .. })
+    }
+
+    /// When memory is looked at.
+    pub(crate) fn looks(&self) -> [&'static str; 3] {
+        match self.kind {
+            Kind::Mixed { .. } => ["after a tenth", "half way", "at the end"],
+            _ => ["open", "after 1", "after 20"],
+        }
     }
 
     /// Whether an echo of octets can do it.
@@ -104,6 +130,7 @@ impl Case {
             Kind::FanOut => self.connections + 1,
             // Those that closed may still be on their way out.
             Kind::Handshake => 4 * self.connections,
+            Kind::Mixed { .. } => 2 * self.connections,
             Kind::Idle { .. } => self.connections + 16,
             _ => self.connections,
         }
@@ -114,7 +141,7 @@ impl Case {
         match self.kind {
             Kind::FanOut => "delivery",
             Kind::Handshake => "handshake",
-            Kind::Idle { .. } => "connection",
+            Kind::Idle { .. } | Kind::Mixed { .. } => "connection",
             _ => "message",
         }
     }
@@ -128,6 +155,7 @@ impl Case {
                 Kind::FanOut => "fan-out",
                 Kind::Handshake => "handshake",
                 Kind::Idle { .. } => "idle",
+                Kind::Mixed { .. } => "mixed",
             }
             .to_owned(),
         ];
@@ -136,6 +164,8 @@ impl Case {
             Kind::Deflate { takeover: false } => words.push("--no-takeover".to_owned()),
             Kind::Idle { deflate: true } => words.push("--deflate".to_owned()),
             Kind::FanOut => words.extend(["--path", "/broadcast"].map(str::to_owned)),
+            // Sizes and numbers are its own.
+            Kind::Mixed { .. } => return words,
             _ => {}
         }
         let numbers =
@@ -157,6 +187,9 @@ impl Case {
             Kind::Idle { deflate: false } => return format!("{connections} idle connections"),
             Kind::Idle { deflate: true } => {
                 return format!("{connections} idle connections with deflate");
+            }
+            Kind::Mixed { seconds } => {
+                return format!("Everything at once for {}", duration(seconds));
             }
         };
         format!("{what}: {size} × {connections} connections × depth {}", self.depth)
@@ -196,6 +229,11 @@ impl Case {
                 "The same with permessage-deflate, after compressed JSON of 1 KiB: a library that \
                  keeps its compressor holds hundreds of KiB for it."
             }
+            Kind::Mixed { .. } => {
+                "Heap and stacks of the server in all, under echoes of 20 B to 1 MiB, compression and \
+                 handshakes at once, over connections that come and go: what leaks or falls to pieces \
+                 grows."
+            }
         }
     }
 }
@@ -225,6 +263,13 @@ fn parse(text: &str) -> Option<Case> {
         let name = text.to_owned();
         (connections > 0 && depth > 0).then_some(Case { name, kind, size, connections, depth })
     };
+    if text == "mixed" {
+        return made(LONG, 0, MIXED, 1);
+    }
+    if let Some(seconds) = text.strip_prefix("mixed-") {
+        let seconds = seconds.parse().ok().filter(|seconds| (10..=3600).contains(seconds))?;
+        return made(Kind::Mixed { seconds }, 0, MIXED, 1);
+    }
     if let Some(count) = text.strip_prefix("handshake-") {
         return made(Kind::Handshake, 0, count.parse().ok()?, 1);
     }
@@ -275,6 +320,13 @@ fn bytes(size: u64) -> String {
     }
 }
 
+fn duration(seconds: u64) -> String {
+    match seconds {
+        seconds if seconds % 60 == 0 => format!("{} minutes", seconds / 60),
+        seconds => format!("{seconds} seconds"),
+    }
+}
+
 /// `10,000`
 fn grouped(number: u64) -> String {
     if number < 1000 {
@@ -308,6 +360,7 @@ mod tests {
         assert_eq!(case("deflate-4kx2x1-no-takeover"), Ok((deflate, 4096, 2, 1)));
         assert_eq!(case("fanout-100-20"), Ok((Kind::FanOut, 100, 20, 1)));
         assert_eq!(case("handshake-4"), Ok((Kind::Handshake, 0, 4, 1)));
+        assert_eq!(case("mixed"), case("mixed-600"));
         assert_eq!(case("idle-deflate-50"), Ok((Kind::Idle { deflate: true }, 1024, 50, 1)));
     }
 
@@ -328,6 +381,7 @@ mod tests {
             "fanout-1k-0",
             "idle-",
             "handshake-x",
+            "mixed-9",
             "echo-9m9x1x1",
         ] {
             let refused = text.parse::<Case>().expect_err(text);
@@ -339,6 +393,7 @@ mod tests {
     fn sizes_are_said_in_the_largest_unit_that_is_whole() {
         let words = |name: &str| name.parse::<Case>().expect("a case").in_words();
         assert_eq!(words("echo-20x16x64"), "Echo: 20 B × 16 connections × depth 64");
+        assert_eq!(words("mixed"), "Everything at once for 10 minutes");
         assert_eq!(words("echo-1m"), "Echo: 1 MiB × 4 connections × depth 1");
         assert_eq!(words("fanout-1k-1000"), "Fan-out: 1 KiB to 1,000 clients");
     }

@@ -61,25 +61,37 @@ impl Figures {
     }
 }
 
-/// What a server holds for each of its connections that rest, in bytes.
+/// What a server holds, in bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Memory {
-    pub(crate) connections: f64,
-    /// Open, after one message, after twenty.
-    pub(crate) each: [f64; 3],
-    /// All that is in memory of the process, after twenty messages.
+    /// At each look of the [case](super::case::Case::looks): for each connection that rests, or in
+    /// all.
+    pub(crate) looks: [f64; 3],
+    /// All that is in memory of the process, at the last look.
     pub(crate) resident: f64,
 }
 
 impl Memory {
     pub(crate) fn from_load(answer: &Value) -> Option<Self> {
-        let each = answer["bytes_per_connection"].as_array()?;
-        let each: Vec<f64> = each.iter().map(Value::as_f64).collect::<Option<_>>()?;
-        Some(Memory {
-            connections: answer["connections"].as_f64()?,
-            each: each.try_into().ok()?,
-            resident: answer["resident"].as_array()?.last()?.as_f64()?,
-        })
+        let numbers = |name: &str| {
+            answer[name].as_array()?.iter().map(Value::as_f64).collect::<Option<Vec<_>>>()
+        };
+        let resident = *numbers("resident")?.last()?;
+        let looks = match numbers("bytes_per_connection") {
+            Some(each) => each.try_into().ok()?,
+            None => Self::over_time(&numbers("private")?)?,
+        };
+        Some(Memory { looks, resident })
+    }
+
+    /// Of many looks while work went on: what was held behind the first tenth, half way, and in the
+    /// last tenth, each as the median of a tenth.
+    fn over_time(all: &[f64]) -> Option<[f64; 3]> {
+        let tenth = (all.len() / 10).max(1);
+        let around = |at: usize| {
+            Some(Spread::of(all.iter().skip(at * all.len() / 10).take(tenth).copied())?.median)
+        };
+        Some([around(1)?, around(5)?, around(9)?])
     }
 }
 
@@ -203,12 +215,21 @@ mod tests {
     #[test]
     fn memory_is_that_of_three_looks() {
         let answer = json!({
-            "connections": 100, "bytes_per_connection": [1024.0, 2048.0, 4096.0],
+            "bytes_per_connection": [1024.0, 2048.0, 4096.0],
             "resident": [1, 2, 3_000_000],
         });
         let memory = Memory::from_load(&answer).expect("figures");
-        assert_eq!((memory.each[2], memory.resident), (4096.0, 3e6));
-        assert_eq!(memory.each.map(bytes), ["1.00 KiB", "2.00 KiB", "4.00 KiB"]);
+        assert_eq!((memory.looks[2], memory.resident), (4096.0, 3e6));
+        assert_eq!(memory.looks.map(bytes), ["1.00 KiB", "2.00 KiB", "4.00 KiB"]);
         assert_eq!(Memory::from_load(&json!({ "connections": 1 })), None);
+    }
+
+    #[test]
+    fn memory_over_time_is_that_of_three_tenths_without_their_peaks() {
+        let mut private: Vec<u64> = (0..60).collect();
+        private[7] = 9999;
+        let answer = json!({ "private": private, "resident": [1, 5] });
+        let memory = Memory::from_load(&answer).expect("figures");
+        assert_eq!(memory, Memory { looks: [9.5, 32.5, 56.5], resident: 5.0 });
     }
 }

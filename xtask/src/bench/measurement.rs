@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::build::Programs;
-use super::case::Case;
+use super::case::{Case, Kind};
 use super::cores::Cores;
 use super::server::Server;
 use crate::failure::{Failure, Result};
@@ -45,10 +45,19 @@ pub(crate) struct Measurement {
 impl Measurement {
     /// About how long one takes.
     pub(crate) fn takes(&self, case: &Case) -> Duration {
-        if case.is_memory() {
-            LOOKS * self.rest + IDLE_OVERHEAD
-        } else {
-            self.warm_up + self.seconds + OVERHEAD
+        let (warm_up, seconds) = self.times(case);
+        match case.kind {
+            Kind::Idle { .. } => LOOKS * warm_up + IDLE_OVERHEAD,
+            _ => warm_up + seconds + OVERHEAD,
+        }
+    }
+
+    /// What the load is told: how long before it measures, or before each look, and how long then.
+    fn times(&self, case: &Case) -> (Duration, Duration) {
+        match case.kind {
+            Kind::Idle { .. } => (self.rest, self.seconds),
+            Kind::Mixed { seconds } => (self.warm_up, Duration::from_secs(seconds)),
+            _ => (self.warm_up, self.seconds),
         }
     }
 
@@ -66,10 +75,10 @@ impl Measurement {
         let mut words = vec![self.programs.load.to_string_lossy().into_owned()];
         words.extend(case.words());
         let mut say = |name: &str, value: String| words.extend([format!("--{name}"), value]);
-        let warm_up = if case.is_memory() { self.rest } else { self.warm_up };
+        let (warm_up, seconds) = self.times(case);
         say("port", port.to_string());
         say("warm-up", warm_up.as_secs_f64().to_string());
-        say("seconds", self.seconds.as_secs_f64().to_string());
+        say("seconds", seconds.as_secs_f64().to_string());
         say("server-pid", running.id().to_string());
         if server.is_raw() {
             words.push("--raw".to_owned());

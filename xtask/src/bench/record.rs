@@ -113,8 +113,8 @@ impl Record {
             "kind": "memory",
             "case": case.name,
             "server": server.name,
-            "connections": memory.connections,
-            "bytes_per_connection": memory.each,
+            "looks": case.looks(),
+            "bytes": memory.looks,
             "resident": memory.resident,
         }))
     }

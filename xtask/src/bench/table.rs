@@ -130,21 +130,22 @@ pub(crate) fn show(rows: &[Row], unit: &str) -> String {
     aligned(&head, cells)
 }
 
-/// The table of a case whose figure is memory; the best peer is that with the least after one
-/// message.
-pub(crate) fn show_memory(rows: &[(&Server, Memory)]) -> String {
+/// The table of a case whose figure is memory; the best peer is that with the least at the second
+/// look.
+pub(crate) fn show_memory(looks: [&str; 3], rows: &[(&Server, Memory)]) -> String {
     let peers = rows.iter().filter(|(server, _)| !server.is_ours());
-    let best = peers.map(|(_, memory)| memory.each[1]).min_by(f64::total_cmp);
-    let head = ["server", "version", "open", "after 1", "after 20", "× best", "resident"];
+    let best = peers.map(|(_, memory)| memory.looks[1]).min_by(f64::total_cmp);
+    let [first, second, third] = looks;
+    let head = ["server", "version", first, second, third, "× best", "resident"];
     let cells = rows.iter().map(|(server, memory)| {
-        let [open, one, twenty] = memory.each.map(bytes);
+        let [first, second, third] = memory.looks.map(bytes);
         vec![
             server.name.clone(),
             server.version.clone(),
-            open,
-            one,
-            twenty,
-            best.map_or_else(|| "-".to_owned(), |best| format!("{:.2}", memory.each[1] / best)),
+            first,
+            second,
+            third,
+            best.map_or_else(|| "-".to_owned(), |best| format!("{:.2}", memory.looks[1] / best)),
             bytes(memory.resident),
         ]
     });
@@ -237,10 +238,11 @@ mod tests {
     }
 
     #[test]
-    fn memory_compares_with_the_peer_that_has_least_after_one_message() {
+    fn memory_compares_with_the_peer_that_has_least_at_the_second_look() {
         let (ours, peer) = (server("ours", Program::Ours), added("peer"));
-        let memory = |one: f64| Memory { connections: 9.0, each: [1.0, one, 3.0], resident: 1e6 };
-        let shown = show_memory(&[(&ours, memory(1024.0)), (&peer, memory(2048.0))]);
+        let memory = |one: f64| Memory { looks: [1.0, one, 3.0], resident: 1e6 };
+        let shown =
+            show_memory(["a", "b", "c"], &[(&ours, memory(1024.0)), (&peer, memory(2048.0))]);
         assert!(shown.contains("0.50") && shown.contains("1.00 KiB"), "{shown}");
     }
 }

@@ -110,7 +110,7 @@ mod shared;
 mod stack;
 mod transfer;
 
-use alloc::{borrow::Cow, boxed::Box, sync::Arc, vec::Vec};
+use alloc::{borrow::Cow, boxed::Box, sync::Arc, vec, vec::Vec};
 use core::fmt;
 
 use bytes::Bytes;
@@ -150,7 +150,11 @@ pub trait ExtensionFactory: Send + Sync {
 
     /// Client: the offers to send, in order of preference. Several offers of one extension are
     /// alternatives, of which the server takes one at most.
-    fn offers(&self) -> Vec<Params>;
+    ///
+    /// The default is one offer without parameters.
+    fn offers(&self) -> Vec<Params> {
+        vec![Params::new()]
+    }
 
     /// Client: checks the parameters that the server agreed to.
     ///
@@ -227,9 +231,14 @@ pub trait Extension: Send {
     /// called for this unit. An extension that claims no bit always sees the data.
     /// With [`Scope::Frame`] and [`RsvClaim::FirstFrame`], asked for a message's first frame only.
     ///
+    /// The default marks every unit.
+    ///
     /// # Errors
     /// Fail the connection with the code of the error.
-    fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError>;
+    fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
+        let _ = unit;
+        Ok(Mark::Marked)
+    }
 
     /// An incoming unit begins that this extension will decode.
     ///

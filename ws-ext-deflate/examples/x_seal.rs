@@ -179,9 +179,7 @@ impl Direction {
     fn begin(&mut self, unit: &MessageInfo) {
         // What says how to read the message is not in the message. It is sealed along, else text
         // could be made binary, or RSV1 be cleared so that compressed data is taken as it is.
-        let bits = [Rsv::RSV1, Rsv::RSV2, Rsv::RSV3];
-        let marks = bits.iter().fold(0, |all, bit| all << 1 | u8::from(unit.marks.contains(*bit)));
-        self.about = [u8::from(unit.kind == MessageKind::Text), marks];
+        self.about = [u8::from(unit.kind == MessageKind::Text), unit.marks.octet()];
         (self.output, self.written) = (None, 0);
     }
 

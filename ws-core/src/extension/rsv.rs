@@ -18,12 +18,13 @@ impl Rsv {
     /// All three.
     pub const ALL: Self = Self(0x70);
 
-    /// The bits as they stand in the first octet of a frame.
+    /// The bits of a frame's first octet.
     pub(crate) const fn from_octet(octet: u8) -> Self {
         Self(octet & 0x70)
     }
 
-    pub(crate) const fn octet(self) -> u8 {
+    /// The bits as they stand in the first octet of a frame: 0x40 for RSV1, 0x20 and 0x10.
+    pub const fn octet(self) -> u8 {
         self.0
     }
 

@@ -2,108 +2,26 @@
 //!
 //! Two traits: an immutable [`ExtensionFactory`] negotiates in the opening handshake, and the
 //! [`Extension`] that it makes transforms the messages of one connection. An [`Extensions`] stack
-//! holds what was agreed, in the order of the response header:
+//! holds what was agreed, in the order of the response header.
 //!
-//! ```text
-//!    Sec-WebSocket-Extensions: x-trace, permessage-deflate, x-crc32c
+//! **To write one, read the [guide]**: from the picture to a server that speaks it.
 //!
-//!                ┌─────────── messages ───────────┐        ┌── frames ──┐
-//!     send ────▶ │ x-trace │──▶│ permessage-      │──cut──▶│ x-crc32c   │──▶ header, ────▶ wire
-//!                │ no bit  │   │ deflate     RSV1 │        │ RSV2       │    masking
-//!  receive ◀──── │         │◀──│                  │◀─join──│            │◀── RSV check ◀─── wire
-//!                └────────────────────────────────┘        └────────────┘
-//!   application             engine: sets, checks and clears the bits, cuts and joins frames
-//! ```
-//!
-//! # Scope: what is transformed at a time
-//! [`Scope::Message`] sees a message as a stream of chunks that are cut anywhere, and must not let
-//! the cuts show: the same message gives the same output however it was fragmented or read.
-//! [`Scope::WholeMessage`] and [`Scope::Frame`] see the message, or the payload of one data frame,
-//! in one chunk, which the engine gathers. Extensions of frame scope stand nearer the wire than the
-//! others: a configuration or a response in which they do not is refused. Control frames are never
-//! shown to an extension.
-//!
-//! # Claim: which RSV bits
-//! [`RsvClaim`] names the bits of a configuration, and whether they stand on the first frame of a
-//! message or on every data frame. Two extensions never share a bit: such a stack cannot be built.
-//! A server declines the later one and says so in its report, a client fails the handshake and
-//! names both. A received bit that nobody claimed, a claimed bit on the wrong frame, or any bit on
-//! a control frame fails the connection with 1002.
-//!
-//! # Mark: whether a unit carries them
-//! Before any output, [`begin_encode`](Extension::begin_encode) answers [`Mark::Marked`] or
-//! [`Mark::Unmarked`]; the engine sets and clears the bits. The data of an unmarked unit is never
-//! shown to an extension that claims a bit, which may only
-//! [refuse it](Extension::begin_unmarked). An extension that claims none sees everything.
-//!
-//! # Order
-//! Outgoing data passes the stack in the order of the response header, which is the order in which
-//! the server registered its factories; incoming data in reverse. What authenticates or encrypts
-//! stands behind what compresses.
-//!
-//! # Budget and progress
-//! [`encode`](Extension::encode) and [`decode`](Extension::decode) take from a [`Chunk`] and write
-//! to a [`Sink`] with bounded room. They consume all input and say [`Progress::Done`], or say
-//! [`Progress::Full`] and are called again with new room: a bomb or a huge message cannot hold a
-//! thread, because a connection goes through 64 KiB at a time. Everything that is emitted or
-//! gathered on the receiving side counts against the limits on message and frame. `Full` without
-//! progress, or `Done` with input left, is a fault of the extension and fails the connection with
-//! 1011.
-//!
-//! # One to one
-//! One message maps to one message: an extension cannot drop, split or join them.
-//!
-//! # Errors
-//! A [`NegotiationError`] declines one offer, or fails a client's handshake; it names the parameter.
-//! An [`ExtensionError`] ends the connection with the close code that it carries; what was decoded
-//! before it is still judged. Neither takes the process with it, and an extension is not called
-//! again after its error, nor after it broke the contract.
-//!
-//! # Parking and sharing
-//! [`park`](Extension::park) asks a resting connection's extension to give back what can be rebuilt
-//! or forgotten; it is called between messages only, and what follows has to be the same as if it had
-//! not been. [`shared`](Extension::shared) offers an encoding that depends on the message alone, so
-//! that a broadcast is encoded once for many connections. Both are optional: the defaults keep
-//! everything and share nothing.
-//!
-//! # Testing with the kit
-//! The module `testkit`, a feature for dev-dependencies, tries an extension on all of this: every
-//! offer and parameters that nobody defined, both roles, every cut of a message, every room for
-//! output, fragments with control frames in between, rest, garbage, neighbours in the stack, the
-//! shared form against its own.
-//!
-//! ```toml
-//! [dev-dependencies]
-//! ws-core = { version = "0.1", features = ["testkit"] }
-//! ```
-//!
-//! ```
-//! # #[cfg(feature = "testkit")]
-//! # mod tests {
-//! use ws_core::testkit::{Failure, Kit, Rule, check};
-//! # use ws_core::ExtensionFactory;
-//!
-//! # pub fn prove(factory: &dyn ExtensionFactory, thrifty: &dyn ExtensionFactory) -> Result<(), Failure> {
-//! println!("{}", check(factory)?);
-//! // Ends with options of their own, and a rule that is broken on purpose.
-//! Kit::between(thrifty, factory).without(Rule::Parameters).run()?;
-//! // While mending: one rule alone.
-//! Kit::new(factory).run_rule(Rule::Cuts)?;
-//! # Ok(())
-//! # }
-//! # }
-//! ```
-//!
-//! A failure names the rule that was broken, says how it is usually mended, and prints the octets
-//! that show it. `Kit::pairs` takes extensions that no factory can make alone. What the extension is
-//! for is left to tests of its own: [`Chunk::new`], [`Sink::new`] and [`MessageInfo::new`] call it by
-//! hand.
+//! | to know | see |
+//! |---|---|
+//! | how frames pass the stack, and in which order | [the idea in a picture](guide#the-idea-in-a-picture) |
+//! | what a whole extension looks like, in 40 lines | [begin](guide#begin) |
+//! | which RSV bits to claim, and who uses which | [which bits to claim](guide#which-bits-to-claim) |
+//! | whether to see streams, messages or frames | [choose a scope](guide#choose-a-scope) |
+//! | what [`Chunk`], [`Sink`] and [`Progress`] ask for | [budgets and progress](guide#budgets-and-progress) |
+//! | how offers are answered and declined | [negotiate parameters](guide#negotiate-parameters) |
+//! | whether yours keeps the contract | [test it](guide#test-it) |
 //!
 //! # Cost
 //! An empty stack costs nothing: no box, no virtual call, no copy. A message that lies in one frame
 //! and passes one extension is copied once and allocates nothing of its own.
 
 mod chain;
+pub mod guide;
 mod params;
 mod rsv;
 mod shared;

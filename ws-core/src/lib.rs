@@ -36,7 +36,7 @@
 //! | write out as you like | [`Connection::poll_output`], [`Outgoing`], [`Output`] |
 //! | bound what a peer can make you hold | [`Config`] |
 //! | tell what went wrong | [`Closed`], [`Fault`], [`SendError`], [`CloseCode`] |
-//! | write an extension | [`extension`] |
+//! | write an extension | [the guide](extension::guide), [`extension`] |
 //! | read or write single frames | [`FrameHeader`], [`apply_mask`] |
 //! | watch frames go by | [`Connection::observe_frames`] |
 //!

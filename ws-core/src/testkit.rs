@@ -1,4 +1,4 @@
-//! Proves an extension: tries what the [contract](crate::extension) promises and demands.
+//! Proves an extension: tries what the [contract](crate::extension::guide) promises and demands.
 //!
 //! ```toml
 //! [dev-dependencies]
@@ -247,7 +247,8 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, configurations, declined, held, not_tried } = self;
-        write!(f, "{name} keeps {} rules in {configurations} configurations", held.len())?;
+        let plural = if *configurations == 1 { "" } else { "s" };
+        write!(f, "{name} keeps {} rules in {configurations} configuration{plural}", held.len())?;
         for declined in declined {
             write!(f, "; {declined}")?;
         }

@@ -7,13 +7,14 @@
 //! guest 1 agreed on Some("x-scramble")       # for a client that offers it; None for others
 //! ```
 //!
-//! What needs more of the contract: `x_crc32c` (frames), `x_trace` (looks on), `x_seal` (encrypts).
-#![expect(elided_lifetimes_in_paths, reason = "as a crate of one's own may write it")]
+//! How to write one is in the guide, `ws_core::extension::guide`. What needs more of the contract:
+//! `x_crc32c` (frames), `x_trace` (looks on), `x_seal` (encrypts).
+#![allow(elided_lifetimes_in_paths, missing_docs, unreachable_pub)] // as in a crate of one's own
 
 // ANCHOR: extension
-use ws_core::{Extension, ExtensionFactory, extension::*};
+use ws_core::extension::*;
 
-struct Scramble;
+pub struct Scramble;
 impl ExtensionFactory for Scramble {
     fn name(&self) -> &str {
         "x-scramble"
@@ -23,9 +24,6 @@ impl ExtensionFactory for Scramble {
     }
     fn accept(&self, offer: &Params, _: Rsv) -> Result<Agreed, NegotiationError> {
         Ok(Agreed { response: Params::new(), extension: self.confirm(offer)? })
-    }
-    fn offers(&self) -> Vec<Params> {
-        vec![Params::new()]
     }
     fn confirm(&self, params: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
         let stranger = NegotiationError::new("x-scramble takes no parameters");
@@ -39,9 +37,6 @@ impl Extension for Scramble {
     }
     fn scope(&self) -> Scope {
         Scope::Message // as a stream of chunks, cut anywhere
-    }
-    fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
-        Ok(Mark::Marked)
     }
     fn encode(&mut self, input: &mut Chunk, out: &mut Sink) -> Result<Progress, ExtensionError> {
         while let (Some(octet), false) = (input.data().first(), out.is_full()) {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod flawed;
+mod guide;
 
 use flawed::{Flaw, RollFactory};
 use ws_core::{

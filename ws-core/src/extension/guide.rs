@@ -7,4 +7,4 @@
 #[cfg(doc)]
 use super::*;
 #[cfg(doc)]
-use crate::{CloseCode, Config, Connection, Extensions};
+use crate::{CloseCode, Config, Connection, Extensions, Fault};

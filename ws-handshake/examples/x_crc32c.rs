@@ -57,10 +57,8 @@ impl ExtensionFactory for ChecksumFactory {
     }
 
     fn confirm(&self, response: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
-        match response.iter().next() {
-            Some(stranger) => Err(NegotiationError::parameter(stranger.name(), "there are none")),
-            None => Ok(Box::new(Checksum::default())),
-        }
+        response.refuse_any()?;
+        Ok(Box::new(Checksum::default()))
     }
 }
 

@@ -26,8 +26,8 @@ impl ExtensionFactory for Scramble {
         Ok(Agreed { response: Params::new(), extension: self.confirm(offer)? })
     }
     fn confirm(&self, params: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
-        let stranger = NegotiationError::new("x-scramble takes no parameters");
-        if params.is_empty() { Ok(Box::new(Scramble)) } else { Err(stranger) }
+        params.refuse_any()?;
+        Ok(Box::new(Scramble))
     }
 }
 

@@ -24,8 +24,8 @@ impl ExtensionFactory for TYPE {
     }
     // Client: an error fails the handshake.
     fn confirm(&self, params: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
-        let stranger = NegotiationError::new("it takes no parameters");
-        if params.is_empty() { Ok(Box::new(Connected)) } else { Err(stranger) }
+        params.refuse_any()?;
+        Ok(Box::new(Connected))
     }
 }
 

@@ -3,6 +3,8 @@
 use alloc::{boxed::Box, vec::Vec};
 use core::fmt;
 
+use super::NegotiationError;
+
 /// Ordered `name[=value]` pairs (RFC 6455 §9.1), values unquoted.
 ///
 /// Duplicates are kept, because whether they are an error is for the extension to say.
@@ -53,6 +55,17 @@ impl Params {
     /// Name and value have to be tokens; the crate that writes the header checks them.
     pub fn push(&mut self, name: &str, value: Option<&str>) {
         self.0.push(Param { name: name.into(), value: value.map(Into::into) });
+    }
+
+    /// For an extension without parameters: declines if there is any.
+    ///
+    /// # Errors
+    /// Names the first one.
+    pub fn refuse_any(&self) -> Result<(), NegotiationError> {
+        match self.0.first() {
+            Some(stranger) => Err(NegotiationError::parameter(stranger.name(), "there are none")),
+            None => Ok(()),
+        }
     }
 
     /// How many there are.

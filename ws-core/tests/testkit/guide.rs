@@ -88,7 +88,8 @@ impl ExtensionFactory for XScramble {
     }
 
     fn confirm(&self, params: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
-        if params.is_empty() { Ok(Box::new(Self)) } else { Err(NegotiationError::new("none")) }
+        params.refuse_any()?;
+        Ok(Box::new(Self))
     }
 }
 

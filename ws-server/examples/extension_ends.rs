@@ -14,8 +14,6 @@
 #[allow(dead_code)]
 mod custom_extension;
 
-use std::error::Error;
-
 use custom_extension::Scramble as XScramble;
 
 #[tokio::main]
@@ -27,6 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 // ANCHOR: both_ends
+use std::error::Error;
 use ws_server::{Connect, Deflate, Message, Server, WebSocket};
 
 async fn both_ends() -> Result<String, Box<dyn Error>> {
@@ -83,9 +82,9 @@ fn by_hand(nonce: [u8; 16]) -> Result<(Connection, Connection), Box<dyn Error>> 
 
 fn why_not() -> Result<String, Box<dyn Error>> {
     // ANCHOR: why_not
-    use ws_handshake::{Limits, parse_extensions};
+    use ws_handshake::{ExtensionSet, Limits, parse_extensions};
 
-    let set = ExtensionSet::new().with(XScramble)?.with(Deflate::default())?;
+    let set = ExtensionSet::new().with(Deflate::default())?.with(XScramble)?;
     let offers = b"x-scramble; level=9, x-scramble, x-stamp";
     let offers = parse_extensions([&offers[..]], &Limits::default())?;
     let report = set.negotiate(&offers).report.to_string();

@@ -258,7 +258,7 @@ impl Encoding {
                 Ok(cut) => cut,
                 Err(step) => return Ok(step),
             };
-            let len = data.as_ref().map_or(self.gathered.len(), |data| data.len());
+            let len = data.as_ref().map_or(self.gathered.len(), Payload::len);
             let bits = self.begin_frame(len, cx)?;
             if Chain::new(cx.stack.split().1, Direction::Encode).is_active() {
                 let data = data.unwrap_or_else(|| core::mem::take(&mut self.gathered).into());

@@ -85,28 +85,33 @@ impl Link {
     /// Takes what is to be sent, about as many bytes as `room` says, into an empty queue.
     pub(crate) fn take_outbound(&self, into: &mut VecDeque<Queued>, room: usize) {
         let mut state = self.state();
-        if state.outbound.is_empty() {
+        if state.is_drained() {
             return;
         }
-        if state.outbound_bytes <= room {
+        if state.outbound_bytes <= room && !state.has_broadcasts() {
             mem::swap(into, &mut state.outbound);
-            // It may have served a burst, and the next one is not in sight.
-            shrink(&mut state.outbound);
             state.outbound_bytes = 0;
-            self.has_outbound.store(false, Ordering::Release);
         } else {
             let mut taken = 0;
             while taken < room
-                && let Some(queued) = state.outbound.pop_front()
+                && let Some(queued) = state.pop()
             {
                 taken += queued.bytes();
                 into.push_back(queued);
             }
             state.outbound_bytes -= taken;
-            self.has_outbound.store(!state.outbound.is_empty(), Ordering::Release);
         }
+        let drained = state.is_drained();
+        if drained {
+            // It may have served a burst, and the next one is not in sight.
+            shrink(&mut state.outbound);
+            if state.broadcasts.as_ref().is_some_and(|broadcasts| broadcasts.is_unused()) {
+                state.broadcasts = None;
+            }
+        }
+        self.has_outbound.store(!drained, Ordering::Release);
         let refused = state.refused;
-        state.refused = refused.filter(|bytes| !state.has_room(*bytes, &self.limits));
+        state.refused = refused.filter(|bytes| !state.has_room(bytes.get(), &self.limits));
         drop(state);
         if refused.is_some() {
             self.room.notify_waiters();
@@ -141,7 +146,8 @@ impl Link {
         if !self.is_receiver_gone() {
             state.inbound.extend(received);
         }
-        let waiting = mem::take(&mut state.outbound);
+        let broadcasts = state.broadcasts.as_mut().map(|broadcasts| broadcasts.take_all());
+        let waiting = (mem::take(&mut state.outbound), broadcasts);
         state.outbound_bytes = 0;
         let receiver = state.receiver.take();
         drop(state);

@@ -25,25 +25,25 @@ impl fmt::Display for ClientId {
 /// subscriptions.
 ///
 /// # Topics
-/// A connection subscribes to topics, and what is published to a topic goes to all who subscribe then.
-/// A topic is a name, there as long as somebody subscribes; there is no hierarchy of them. A tag is a
-/// topic too: subscribe every connection of a user to `user/ann`, and [`publish`](Self::publish) sends
-/// to Ann wherever she is, [`subscribers`](Self::subscribers) counts her connections, and
-/// [`subscribed`](Self::subscribed) finds them.
+/// A connection subscribes to topics, and what is published to a topic goes to all who subscribe
+/// then. A topic is a name, there as long as somebody subscribes; there is no hierarchy of them. A
+/// tag is a topic too: subscribe every connection of a user to `user/ann`, and
+/// [`publish`](Self::publish) sends to Ann wherever she is, [`subscribers`](Self::subscribers) counts
+/// her connections, and [`subscribed`](Self::subscribed) finds them.
 ///
 /// What is published after [`subscribe`](crate::WebSocket::subscribe) has returned reaches the
 /// subscriber, and what was published before does not; what was published before
-/// [`unsubscribe`](crate::WebSocket::unsubscribe) may still come after it. All subscribers of a topic
-/// see what is published to it in one order. A client may not subscribe by itself: the handler does,
-/// so nobody reads what the application does not show.
+/// [`unsubscribe`](crate::WebSocket::unsubscribe) may still come after it. All subscribers of a
+/// topic see what is published to it in one order. A client does not subscribe by itself: the
+/// handler does, so nobody reads what the application does not show.
 ///
 /// # Messages to many
 /// They are queued for each without waiting, and never wait for a slow one: where
-/// [`Limits::send_buffer`](crate::Limits::send_buffer) is reached a policy drops some, or closes that
-/// connection, see [`SlowConsumer`](crate::SlowConsumer). [`dropped`](Self::dropped) counts what was
-/// dropped. The payload is shared, not copied, from 4 KiB on. Publishing blocks for as long as it takes
-/// to queue, and for those who publish to the same topic at the time; nothing here is async, so there
-/// is nothing to cancel.
+/// [`Limits::send_buffer`](crate::Limits::send_buffer) is reached a policy drops some, or closes
+/// that connection, see [`SlowConsumer`](crate::SlowConsumer). [`dropped`](Self::dropped) counts
+/// what was dropped. The payload is shared, not copied, from 4 KiB on. Publishing takes as long as
+/// it takes to queue, and may have to wait for others that publish to the same topic; nothing here
+/// is async, so there is nothing to cancel.
 #[derive(Clone, Default)]
 pub struct Clients {
     pub(crate) hub: Arc<Hub>,
@@ -124,7 +124,7 @@ impl Clients {
         self.hub.topics.count().0
     }
 
-    /// The topics that somebody subscribes to, with how many do, by name.
+    /// The topics that somebody subscribes to, with how many do, by name. Looks at every topic.
     pub fn topics(&self) -> Vec<(Arc<str>, usize)> {
         let mut topics = self.hub.topics.list();
         topics.sort_unstable();

@@ -43,7 +43,8 @@
 //!
 //! A client that is faster than the handler is paused, not buffered: 64 KiB or 256 messages are
 //! received ahead. A client that is slower than the handler makes [`WebSocket::send`] wait at
-//! 256 KiB. [`Limits`] has every bound with its default.
+//! 256 KiB; messages to many wait for nobody, and a [`SlowConsumer`] policy says what becomes of
+//! them there. [`Limits`] has every bound with its default.
 //!
 //! # What it tells
 //! Nothing is printed. Events go to [`tracing`](https://docs.rs/tracing), in a span for each

@@ -110,6 +110,24 @@ async fn compressed_bytes_are_fewer_on_the_wire_and_their_contexts_are_memory() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn message_that_is_inflated_in_many_steps_counts_its_bytes_once() {
+    let service = service(Limits::default());
+    let clients = service.clients();
+    let (mut one, _) = open_deflate(&service, 4096).await;
+    for round in 1..3 {
+        one.send(vec![0; 1_000_000]).await;
+        assert_eq!(one.message().await.len(), 1_000_000);
+        let metrics = rested(&clients).await;
+        assert_eq!(
+            (metrics.received.messages, metrics.received.payload),
+            (round, round * 1_000_000)
+        );
+        assert_eq!((metrics.sent.messages, metrics.sent.payload), (round, round * 1_000_000));
+        assert!(metrics.received.wire < 5000 && metrics.sent.wire < 5000, "{metrics:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn memory_of_unfinished_messages_is_counted_while_it_is_held() {
     let service = service(Limits::default());
     let clients = service.clients();

@@ -404,13 +404,22 @@ impl State {
         Some(own)
     }
 
-    /// Whether nothing is to be sent.
-    fn is_drained(&self) -> bool {
-        self.outbound.is_empty() && !self.has_broadcasts()
+    /// Takes about as many bytes as `room` says. How many.
+    fn take_in_order(&mut self, into: &mut VecDeque<Queued>, room: usize) -> usize {
+        let mut taken = 0;
+        while taken < room
+            && let Some(queued) = self.pop()
+        {
+            taken += queued.bytes();
+            into.push_back(queued);
+        }
+        taken
     }
 
-    fn has_broadcasts(&self) -> bool {
-        self.broadcasts.as_ref().is_some_and(|broadcasts| !broadcasts.is_empty())
+    /// Whether nothing is to be sent.
+    fn is_drained(&self) -> bool {
+        let broadcasts = self.broadcasts.as_ref();
+        self.outbound.is_empty() && broadcasts.is_none_or(|broadcasts| broadcasts.is_empty())
     }
 
     fn push(&mut self, queued: Queued) {

@@ -12,8 +12,9 @@ use std::{
 
 use ws_core::Broadcast;
 
-use super::queued::{PER_MESSAGE, shrink};
+use super::queued::{PER_MESSAGE, Queued, shrink};
 use crate::{
+    SubscribeError,
     publication::{Key, Post},
     topics::is_roomy,
 };
@@ -26,11 +27,14 @@ pub(super) struct Broadcasts {
     bytes: usize,
     /// The number of the first one that waits. They are numbered in their order.
     first: u64,
-    /// The numbers of those with a key, of which there is one for each.
-    keys: HashMap<Key, u64>,
+    /// The numbers of those with a key, of which there is one for each. In a box, as the topics are,
+    /// since this is there for everybody who is sent what goes to all.
+    #[expect(clippy::box_collection, reason = "most have none")]
+    keys: Option<Box<HashMap<Key, u64>>>,
     /// Own messages that have left the queue since the first of these came.
     own_left: u64,
-    pub(super) topics: HashSet<Arc<str>>,
+    #[expect(clippy::box_collection, reason = "many have none")]
+    topics: Option<Box<HashSet<Arc<str>>>>,
     /// How many were dropped, ever.
     pub(super) dropped: u64,
 }
@@ -63,7 +67,7 @@ impl Broadcasts {
 
     /// Whether nothing is lost by forgetting this.
     pub(super) fn is_unused(&self) -> bool {
-        self.waiting.is_empty() && self.topics.is_empty() && self.dropped == 0
+        self.waiting.is_empty() && self.topics.is_none() && self.dropped == 0
     }
 
     /// Bytes of the next to go, if it goes before what is first among the own messages.
@@ -77,20 +81,55 @@ impl Broadcasts {
         self.own_left += 1;
     }
 
-    /// Gives room for topics back that were left.
-    pub(super) fn shrink_topics(&mut self) {
-        let len = self.topics.len();
-        if is_roomy(len, self.topics.capacity()) {
-            self.topics.shrink_to(2 * len);
+    pub(super) fn topics(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.topics.iter().flat_map(|topics| topics.iter())
+    }
+
+    /// Notes a topic. Whether it is a new one.
+    pub(super) fn add_topic(
+        &mut self,
+        topic: &Arc<str>,
+        limit: usize,
+    ) -> Result<bool, SubscribeError> {
+        let topics = self.topics.get_or_insert_default();
+        if topics.contains(topic) {
+            return Ok(false);
         }
+        if topics.len() >= limit {
+            return Err(SubscribeError::TooMany { limit });
+        }
+        Ok(topics.insert(Arc::clone(topic)))
+    }
+
+    /// Forgets a topic. Whether it was there.
+    pub(super) fn remove_topic(&mut self, topic: &str) -> bool {
+        let Some(topics) = &mut self.topics else {
+            return false;
+        };
+        let was = topics.remove(topic);
+        let len = topics.len();
+        if len == 0 {
+            self.topics = None;
+        } else if is_roomy(len, topics.capacity()) {
+            topics.shrink_to(2 * len);
+        }
+        was
+    }
+
+    pub(super) fn take_topics(&mut self) -> HashSet<Arc<str>> {
+        self.topics.take().map(|topics| *topics).unwrap_or_default()
     }
 
     /// Bytes of the one that waits with this key, and whether it is the first of all that wait.
     pub(super) fn of_key(&self, key: &Key) -> Option<(usize, bool)> {
-        let number = *self.keys.get(key)?;
+        let number = self.number(key)?;
         let waiting = self.waiting.get(self.place(number))?;
         let first = number == self.first && waiting.behind <= self.own_left;
         Some((bytes(&waiting.broadcast), first))
+    }
+
+    fn number(&self, key: &Key) -> Option<u64> {
+        self.keys.as_ref()?.get(key).copied()
     }
 
     fn place(&self, number: u64) -> usize {
@@ -102,7 +141,7 @@ impl Broadcasts {
         let broadcast = post.broadcast.clone();
         let bytes = bytes(&broadcast);
         self.bytes += bytes;
-        let number = post.key.as_ref().and_then(|key| self.keys.get(key)).copied();
+        let number = post.key.as_ref().and_then(|key| self.number(key));
         let place = number.map(|number| self.place(number));
         if let Some(waiting) = place.and_then(|place| self.waiting.get_mut(place)) {
             let older = mem::replace(&mut waiting.broadcast, broadcast);
@@ -114,7 +153,8 @@ impl Broadcasts {
             self.own_left = 0;
         }
         if let Some(key) = &post.key {
-            self.keys.insert(key.clone(), self.first + self.waiting.len() as u64);
+            let number = self.first + self.waiting.len() as u64;
+            self.keys.get_or_insert_default().insert(key.clone(), number);
         }
         let behind = self.own_left + own as u64;
         self.waiting.push_back(Waiting { broadcast, key: post.key.clone(), behind });
@@ -125,18 +165,28 @@ impl Broadcasts {
     pub(super) fn pop(&mut self) -> Option<(Broadcast, usize)> {
         let Waiting { broadcast, key, .. } = self.waiting.pop_front()?;
         self.first += 1;
-        if let Some(key) = key {
-            self.keys.remove(&key);
-        }
-        if self.waiting.is_empty() {
-            shrink(&mut self.waiting);
-            if self.keys.capacity() > 0 {
-                self.keys = HashMap::new();
+        if let (Some(keys), Some(key)) = (&mut self.keys, key) {
+            keys.remove(&key);
+            if keys.is_empty() {
+                self.keys = None;
             }
         }
+        shrink(&mut self.waiting);
         let bytes = bytes(&broadcast);
         self.bytes -= bytes;
         Some((broadcast, bytes))
+    }
+
+    /// Takes about as many bytes as `room` says, where no own message waits. How many.
+    pub(super) fn take(&mut self, into: &mut VecDeque<Queued>, room: usize) -> usize {
+        let mut taken = 0;
+        while taken < room
+            && let Some((broadcast, bytes)) = self.pop()
+        {
+            taken += bytes;
+            into.push_back(Queued::Broadcast(broadcast));
+        }
+        taken
     }
 
     /// Takes all, to be dropped outside of the lock.

@@ -84,35 +84,29 @@ impl Link {
 
     /// Takes what is to be sent, about as many bytes as `room` says, into an empty queue.
     pub(crate) fn take_outbound(&self, into: &mut VecDeque<Queued>, room: usize) {
-        let mut state = self.state();
-        if state.is_drained() {
-            return;
-        }
-        if state.outbound_bytes <= room && !state.has_broadcasts() {
-            mem::swap(into, &mut state.outbound);
-            state.outbound_bytes = 0;
-        } else {
-            let mut taken = 0;
-            while taken < room
-                && let Some(queued) = state.pop()
-            {
-                taken += queued.bytes();
-                into.push_back(queued);
+        let mut guard = self.state();
+        let state = &mut *guard;
+        match &mut state.broadcasts {
+            Some(broadcasts) if !broadcasts.is_empty() => {
+                state.outbound_bytes -= if state.outbound.is_empty() {
+                    broadcasts.take(into, room)
+                } else {
+                    state.take_in_order(into, room)
+                };
             }
-            state.outbound_bytes -= taken;
-        }
-        let drained = state.is_drained();
-        if drained {
-            // It may have served a burst, and the next one is not in sight.
-            shrink(&mut state.outbound);
-            if state.broadcasts.as_ref().is_some_and(|broadcasts| broadcasts.is_unused()) {
-                state.broadcasts = None;
+            _ if state.outbound.is_empty() => return,
+            _ if state.outbound_bytes <= room => {
+                mem::swap(into, &mut state.outbound);
+                state.outbound_bytes = 0;
             }
+            _ => state.outbound_bytes -= state.take_in_order(into, room),
         }
-        self.has_outbound.store(!drained, Ordering::Release);
+        // It may have served a burst, and the next one is not in sight.
+        shrink(&mut state.outbound);
+        self.has_outbound.store(!state.is_drained(), Ordering::Release);
         let refused = state.refused;
         state.refused = refused.filter(|bytes| !state.has_room(bytes.get(), &self.limits));
-        drop(state);
+        drop(guard);
         if refused.is_some() {
             self.room.notify_waiters();
         }

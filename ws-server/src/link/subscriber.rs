@@ -75,15 +75,8 @@ impl Link {
         if state.closing {
             return Err(SubscribeError::Closed);
         }
-        let topics = &mut state.broadcasts.get_or_insert_default().topics;
-        if topics.contains(topic) {
-            return Ok(false);
-        }
-        let limit = self.limits.max_subscriptions;
-        if topics.len() >= limit {
-            return Err(SubscribeError::TooMany { limit });
-        }
-        Ok(topics.insert(Arc::clone(topic)))
+        let broadcasts = state.broadcasts.get_or_insert_default();
+        broadcasts.add_topic(topic, self.limits.max_subscriptions)
     }
 
     /// Forgets a topic. Whether it was there.
@@ -92,8 +85,7 @@ impl Link {
         let Some(broadcasts) = &mut state.broadcasts else {
             return false;
         };
-        let was = broadcasts.topics.remove(topic);
-        broadcasts.shrink_topics();
+        let was = broadcasts.remove_topic(topic);
         if broadcasts.is_unused() {
             state.broadcasts = None;
         }
@@ -103,7 +95,7 @@ impl Link {
     /// The topics.
     pub(crate) fn topics(&self) -> Vec<Arc<str>> {
         let state = self.state();
-        state.broadcasts.iter().flat_map(|broadcasts| &broadcasts.topics).cloned().collect()
+        state.broadcasts.iter().flat_map(|broadcasts| broadcasts.topics()).cloned().collect()
     }
 
     /// Takes the topics, of a connection that is over: none is added any more.
@@ -111,7 +103,7 @@ impl Link {
         let mut state = self.state();
         state.closing = true;
         let broadcasts = state.broadcasts.as_mut();
-        broadcasts.map(|broadcasts| mem::take(&mut broadcasts.topics)).unwrap_or_default()
+        broadcasts.map(|broadcasts| broadcasts.take_topics()).unwrap_or_default()
     }
 }
 

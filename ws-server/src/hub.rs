@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -15,6 +15,7 @@ use crate::{
     link::{Dropped, Link},
     metrics::Counters,
     publication::Post,
+    sync::{Mutex, MutexGuard, PoisonError},
     topics::Topics,
 };
 

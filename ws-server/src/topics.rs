@@ -1,12 +1,12 @@
 //! Who subscribes to what.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, fmt, sync::Arc};
 
-use crate::{Client, ClientId, Publication, SubscribeError, link::Link};
+use crate::{
+    Client, ClientId, Publication, SubscribeError,
+    link::Link,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 /// The topics that somebody subscribes to.
 ///

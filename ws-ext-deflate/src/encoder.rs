@@ -218,7 +218,7 @@ impl Encoder {
     }
 
     pub(crate) fn memory_usage(&self) -> usize {
-        let shared = self.shared.as_ref().map_or(0, |plain| plain.len());
+        let shared = self.shared.as_ref().map_or(0, ws_core::Payload::len);
         shared + self.deflater.as_ref().map_or(0, |_| DEFLATER + 4 * self.window.size())
     }
 }

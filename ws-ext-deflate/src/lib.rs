@@ -79,16 +79,21 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod decoder;
+mod deflater;
 mod encoder;
 mod factory;
+mod held;
+mod inflater;
 mod options;
 mod params;
 mod permessage;
+mod pool;
 mod record;
 mod window;
 mod worth;
 
 pub use options::{Deflate, DeflateBuilder, OptionsError};
+pub use pool::Pool;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,13 +1,16 @@
 //! The extension of one connection.
 
 use ws_core::{
-    Extension,
+    Extension, MessageKind,
     extension::{
         Chunk, Compression, ExtensionError, Mark, MessageInfo, Progress, Rsv, RsvClaim, Scope, Sink,
     },
 };
 
-use crate::{decoder::Decoder, encoder::Encoder, options::Deflate, window::Window, worth::Worth};
+use crate::{
+    decoder::Decoder, deflater::Kind, encoder::Encoder, options::Deflate, window::Window,
+    worth::Worth,
+};
 
 /// What was agreed for one direction.
 #[derive(Clone, Copy, Debug)]
@@ -22,16 +25,18 @@ pub(crate) struct PermessageDeflate {
     encoder: Encoder,
     decoder: Decoder,
     worth: Worth,
-    /// The message being compressed, if the outcome is to be learned from.
-    learning: Option<MessageInfo>,
+    /// The kind of the message being compressed, if the outcome is to be learned from.
+    learning: Option<MessageKind>,
 }
 
 impl PermessageDeflate {
     pub(crate) fn new(options: &Deflate, sending: Half, receiving: Half) -> Self {
+        let kind = Kind { level: options.level, window: sending.window };
+        let history = if sending.takeover { options.history } else { 0 };
         Self {
             threshold: options.threshold as u64,
-            encoder: Encoder::new(options.level, sending.window, sending.takeover),
-            decoder: Decoder::new(receiving.window, receiving.takeover),
+            encoder: Encoder::new(&options.pool, kind, history),
+            decoder: Decoder::new(&options.pool, receiving.window, receiving.takeover),
             worth: Worth::default(),
             learning: None,
         }
@@ -62,7 +67,7 @@ impl Extension for PermessageDeflate {
         if !self.compresses(message) {
             return Ok(Mark::Unmarked);
         }
-        self.learning = (message.compression == Compression::Auto).then_some(*message);
+        self.learning = (message.compression == Compression::Auto).then_some(message.kind);
         self.encoder.begin()?;
         Ok(Mark::Marked)
     }
@@ -79,9 +84,9 @@ impl Extension for PermessageDeflate {
         let progress = self.encoder.encode(input, out)?;
         if progress == Progress::Done
             && input.is_last()
-            && let Some(message) = self.learning.take()
+            && let Some(kind) = self.learning.take()
         {
-            self.worth.learn(&message, self.encoder.sizes());
+            self.worth.learn(kind, self.encoder.sizes());
         }
         Ok(progress)
     }
@@ -96,7 +101,6 @@ impl Extension for PermessageDeflate {
 
     fn park(&mut self) {
         self.encoder.park();
-        self.decoder.park();
     }
 
     fn memory_usage(&self) -> usize {

@@ -68,6 +68,8 @@ impl Extensions {
         let stack = self.0.get_or_insert_default();
         stack.claimed = stack.claimed | claim.bits();
         stack.of_messages += usize::from(scope != Scope::Frame);
+        // There is seldom another one, and room for four would wait on every connection.
+        stack.layers.reserve_exact(1);
         stack.layers.push(Layer {
             name: name.into(),
             extension,

@@ -29,6 +29,8 @@ pub(super) enum Expired {
     CloseTurn,
     /// Our Close is not answered.
     Close,
+    /// No message passed for so long that the extensions are to give back what they can.
+    Rest,
 }
 
 /// The deadlines of one connection.
@@ -54,8 +56,18 @@ pub(super) struct Deadlines {
     /// Since when our Close waits for the peer's.
     close_sent: Option<Instant>,
     over: bool,
+    rest: Rest,
     /// Whether reading is paused, and so the deadlines for what the client sends.
     paused: bool,
+}
+
+/// How the extensions stand.
+#[derive(Clone, Copy, Debug)]
+enum Rest {
+    /// They hold nothing that they could give back.
+    Resting,
+    /// When a message passed last.
+    Since(Instant),
 }
 
 /// A Ping of ours since something came last.
@@ -89,6 +101,7 @@ impl Deadlines {
             turn_over: false,
             close_sent: None,
             over: false,
+            rest: Rest::Resting,
             paused: false,
         }
     }
@@ -109,6 +122,18 @@ impl Deadlines {
     /// A Ping was queued, and ends at this place of the output.
     pub(super) fn pinged(&mut self, at: u64) {
         self.ping = Ping::Queued(at);
+    }
+
+    /// A message passes the extensions, in either direction.
+    #[inline]
+    pub(super) fn passed(&mut self, now: Instant) {
+        self.settled &= matches!(self.rest, Rest::Since(_));
+        self.rest = Rest::Since(now);
+    }
+
+    /// The extensions gave back what they can.
+    pub(super) fn rested(&mut self) {
+        self.rest = Rest::Resting;
     }
 
     /// Bytes that came of what is incomplete now.
@@ -169,6 +194,7 @@ impl Deadlines {
     /// The connection is over, but for what is to be written.
     pub(super) fn over(&mut self) {
         (self.over, self.closing, self.close_sent) = (true, None, None);
+        self.rest = Rest::Resting;
     }
 
     /// Our Close is on its way, and the peer's is awaited.
@@ -188,6 +214,10 @@ impl Deadlines {
             of(self.blocked, limits.write_timeout, Expired::Write),
             of(self.closing, limits.close_turn, Expired::CloseTurn),
             of(self.close_sent, limits.close_timeout, Expired::Close),
+            match self.rest {
+                Rest::Resting => None,
+                Rest::Since(passed) => of(Some(passed), limits.park_after, Expired::Rest),
+            },
         ];
         // What the client owes, while it is listened to and nothing is ending.
         let ending = self.over || self.closing.is_some() || self.close_sent.is_some();

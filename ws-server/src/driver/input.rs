@@ -240,6 +240,7 @@ impl Core {
             match self.ws.poll_event(&mut self.input.buffer) {
                 Some(Event::Message(message)) => {
                     self.deadlines.message_complete();
+                    self.passed();
                     self.input.work += message.len();
                     if self.input.buffer.is_empty() && self.ws.extensions().is_empty() {
                         // The engine, which would be asked in vain, keeps nothing back.

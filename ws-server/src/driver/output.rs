@@ -144,6 +144,7 @@ impl Core {
         if self.ws.unwritten() >= AHEAD || self.ws.has_more_to_encode() {
             return None;
         }
+        self.passed();
         // An error means that it is closing: nothing follows a Close.
         Some(self.ws.send_ref(message, compression).map_err(|_| SendError::Closed))
     }
@@ -174,6 +175,7 @@ impl Core {
                 None => return,
                 // An error means that the connection is ending, and the engine says how.
                 Some(Queued::Message(message, compression)) => {
+                    self.passed();
                     self.output.dropped |= self.ws.send_with(message, compression).is_err();
                 }
                 Some(Queued::Ping(payload)) => {

@@ -24,10 +24,10 @@ const KEPT: usize = 4;
 /// What connections share: states to compress and to inflate with, and a limit on bytes.
 ///
 /// A state is lent to a connection for one message. Between messages a connection holds records of
-/// the last plaintext alone, from which any state goes on where another one stood, so that a few
-/// states serve thousands of connections and stay in the processor's cache. Nothing that one
-/// connection sent or received can be referred to by another: a state forgets everything before it
-/// is lent, except to the connection that had it last.
+/// the last plaintext alone, from which any state goes on, so that a few states serve thousands of
+/// connections and stay in the processor's cache. Nothing that one connection sent or received can be
+/// referred to by another: a state forgets everything before it serves, unless a deflater serves the
+/// connection again that it served last.
 ///
 /// Nobody waits for a state: where none is free a new one is made. Kept for later are four to
 /// compress and four to inflate for each processor at most.
@@ -47,9 +47,9 @@ const KEPT: usize = 4;
 /// # At the limit
 /// Counted are the states, lent or free, and the records of all connections. While they are more
 /// than the limit,
-/// - what was sent is not recorded, and records of it are given back with the next message or
-///   [rest](ws_core::Connection::park) of their connection: messages become larger, as without
-///   context takeover;
+/// - what is sent is not recorded, and the record of what was sent is given back with the next
+///   message or [rest](ws_core::Connection::park) of its connection: messages become larger, as
+///   without context takeover;
 /// - one state of each sort is kept for each processor, and no more.
 ///
 /// A record of what was received cannot be forgotten, because the peer may refer to it: to bound
@@ -116,7 +116,7 @@ impl Pool {
         self.0.limit
     }
 
-    /// Bytes that states and records hold now.
+    /// Bytes that the states, lent and free, and the records of all connections hold now.
     pub fn held(&self) -> usize {
         self.0.held.load(Ordering::Relaxed)
     }

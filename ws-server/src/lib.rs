@@ -98,7 +98,7 @@ pub use ws_core::{
     Text, UNLIMITED, extension::Compression,
 };
 #[cfg(feature = "deflate")]
-pub use ws_ext_deflate::Deflate;
+pub use ws_ext_deflate::{Deflate, Pool as DeflatePool};
 #[cfg(feature = "client")]
 pub use ws_handshake::{InvalidHeader, Refusal, RequestError, ResponseError, UriError};
 pub use ws_handshake::{OriginPolicy, Report as NegotiationReport};

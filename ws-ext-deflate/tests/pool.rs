@@ -107,6 +107,63 @@ fn connection_that_goes_on_alone_looks_back_as_far_as_its_window() {
     assert_eq!(reference.message(&payload).unwrap(), data);
 }
 
+// A state that this connection had, and that another one has overtaken since, is not gone on with.
+#[test]
+fn connection_that_moves_between_threads_keeps_its_context() {
+    let (options, _) = pooled(usize::MAX);
+    let mut ext = server_for(&options.build().unwrap(), "");
+    let mut reference = Reference::default();
+    for i in 0..8 {
+        let payload = encoded(&mut *ext, &json(i));
+        assert_eq!(reference.message(&payload).unwrap(), json(i));
+        // Every thread has a shelf of its own as far as there are processors.
+        let payload = std::thread::scope(|scope| {
+            scope.spawn(|| encoded(&mut *ext, &json(i + 1))).join().unwrap()
+        });
+        assert_eq!(reference.message(&payload).unwrap(), json(i + 1));
+    }
+}
+
+#[test]
+fn connection_finds_the_state_that_it_had_among_others() {
+    let (options, _) = pooled(usize::MAX);
+    let options = options.history(512).build().unwrap();
+    let info = info(MessageKind::Binary, None, Compression::Always);
+    let data = noise(2000, 9);
+    let mut ends = [server_for(&options, ""), server_for(&options, "")];
+    for ext in &mut ends {
+        ext.begin_encode(&info).unwrap();
+    }
+    for ext in &mut ends {
+        let (mut out, mut input) = (Vec::new(), Chunk::new(&data, true));
+        while ext.encode(&mut input, &mut Sink::new(&mut out, 5000)) != Ok(Progress::Done) {}
+    }
+    for ext in &mut ends {
+        let payload = encoded(&mut **ext, &data);
+        assert!(payload.len() < 100, "{} bytes", payload.len());
+    }
+}
+
+// R7692-7.2.1-h
+#[test]
+fn message_that_was_not_completed_is_never_referred_to() {
+    let (options, _) = pooled(usize::MAX);
+    let options = options.build().unwrap();
+    let info = info(MessageKind::Binary, None, Compression::Always);
+    let data = noise(2000, 9);
+    for between in [false, true] {
+        let mut ext = server_for(&options, "");
+        let mut out = Vec::new();
+        ext.begin_encode(&info).unwrap();
+        ext.encode(&mut Chunk::new(&data, false), &mut Sink::new(&mut out, 5000)).unwrap();
+        if between {
+            encoded(&mut *server_for(&options, ""), b"in between");
+        }
+        let payload = encoded(&mut *ext, &data);
+        assert_eq!(Reference::default().message(&payload).unwrap(), data);
+    }
+}
+
 #[test]
 fn history_of_nothing_compresses_every_message_on_its_own() {
     let (options, _) = pooled(usize::MAX);

@@ -158,6 +158,23 @@ async fn extensions_rest_after_messages_that_only_go_out() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn extensions_rest_after_messages_that_only_come_in() {
+    let handler = |mut ws: WebSocket| async move {
+        while ws.recv().await?.is_some() {}
+        Ok(())
+    };
+    let (service, rests) = service(Limits::default(), handler);
+    let (mut raw, _) = open_with(&service, "/", OFFER, 4096).await;
+    for expected in [1, 2] {
+        raw.send(TEXT, b"Hello").await;
+        sleep(secs(9)).await;
+        assert_eq!(rests.count(), expected - 1);
+        sleep(secs(2)).await;
+        assert_eq!(rests.count(), expected);
+    }
+}
+
 // Half of a message is no rest, in either direction.
 #[tokio::test(start_paused = true)]
 async fn extensions_do_not_rest_inside_of_a_received_message() {

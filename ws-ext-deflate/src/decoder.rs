@@ -37,7 +37,7 @@ enum State {
     /// In a message, with so many bytes of the tail already fed.
     Inflating {
         inflater: Inflater,
-        tail: usize,
+        tail: u8,
     },
     Failed,
 }
@@ -105,11 +105,15 @@ impl Decoder {
             // RFC 7692 §7.2.2: "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end of the
             // payload of the message."
             let in_tail = input.is_empty() && input.is_last();
-            let data = if in_tail { TAIL.get(*tail..).unwrap_or_default() } else { input.data() };
+            let data = if in_tail {
+                TAIL.get(usize::from(*tail)..).unwrap_or_default()
+            } else {
+                input.data()
+            };
             let offered = data.len();
             let step = step(inflater, &mut self.record, data, out, room)?;
             if in_tail {
-                *tail += step.taken;
+                *tail += step.taken as u8;
             } else {
                 input.consume(step.taken);
             }

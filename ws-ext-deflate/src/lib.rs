@@ -80,7 +80,7 @@
 //! received cannot: the records of connections that were sent more than their window are all there,
 //! 4 KiB each with windows of 12 bits and 32 KiB with 15, whatever the limit.
 //!
-//! Records of more than 256 bytes of what was sent share a 256th of the limit, 1 MiB: about 600 busy
+//! Records of more than 256 bytes of what was sent share a 512th of the limit, 512 KiB: some 300 busy
 //! connections have all of their history.
 //!
 //! Output grows in steps of at most 16 KiB under the limit of the engine, so a bomb ends with 1009

@@ -17,7 +17,7 @@ use crate::{
 /// The limit of the pool that is used unless another one is given.
 const LIMIT: usize = 256 << 20;
 /// The share of the limit, one in so many, that is for long records of what was sent.
-const EXTRA: usize = 256;
+const EXTRA: usize = 512;
 /// States of either sort that are kept for one thread.
 const KEPT: usize = 4;
 

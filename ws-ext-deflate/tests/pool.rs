@@ -246,8 +246,8 @@ fn pool_at_its_limit_forgets_what_was_sent_and_never_what_was_received() {
 // R7692-x-mem
 #[test]
 fn many_busy_connections_record_less_of_what_they_sent() {
-    // Of what is beyond the least, a 256th of the limit is there for all together.
-    let (options, pool) = pooled(4 << 20);
+    // Of what is beyond the least, a 512th of the limit is there for all together.
+    let (options, pool) = pooled(8 << 20);
     let options = options.build().unwrap();
     let mut ends: Vec<_> = (0..100).map(|_| server_for(&options, "")).collect();
     let idle = ends[0].memory_usage();

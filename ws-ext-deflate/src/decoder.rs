@@ -68,7 +68,10 @@ impl Decoder {
             State::Inflating { inflater, .. } => inflater,
             State::Failed => return Err(corrupt()),
         };
-        inflater.prime(&self.record).map_err(|_| internal("the inflater takes no history"))?;
+        if inflater.prime(&self.record).is_err() {
+            self.record.pool().discard(inflater);
+            return Err(internal("the inflater takes no history"));
+        }
         self.state = State::Inflating { inflater, tail: 0 };
         Ok(())
     }

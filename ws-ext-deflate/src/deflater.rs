@@ -38,14 +38,21 @@ pub(crate) struct Deflater {
     stands_at: Option<Stamp>,
     /// What it wrote of the message in progress and is not passed on.
     pub(crate) held: Held,
+    /// Of the message in progress, as far as it was read and passed on.
+    pub(crate) sizes: Sizes,
+}
+
+/// What compressing brings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    pub(crate) before: u64,
+    pub(crate) after: u64,
 }
 
 /// What one call did.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step {
     pub(crate) read: usize,
-    /// Bytes that were passed on.
-    pub(crate) written: usize,
     /// Whether it came to something.
     pub(crate) progress: bool,
     /// Whether the message is compressed to its end, and the mark is written.
@@ -57,7 +64,7 @@ impl Deflater {
         let Kind { level, window } = kind;
         let level = Compression::new(level.into());
         let compress = Compress::new_with_window_bits(level, false, window.bits());
-        Self { compress, kind, stands_at: None, held: Held::new() }
+        Self { compress, kind, stands_at: None, held: Held::new(), sizes: Sizes::default() }
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -76,6 +83,7 @@ impl Deflater {
         record: &Record<BLOCK>,
     ) -> Result<(), CompressError> {
         self.held.clear();
+        self.sizes = Sizes::default();
         if self.stands_at.take() == Some(stamp) {
             return Ok(());
         }
@@ -97,11 +105,11 @@ impl Deflater {
         input: &mut Chunk<'_>,
         out: &mut Sink<'_>,
     ) -> Result<Step, CompressError> {
-        let Self { compress, held, .. } = self;
+        let Self { compress, held, sizes, .. } = self;
         let flush = if input.is_last() { FlushCompress::Sync } else { FlushCompress::None };
         let before = compress.total_in();
         let mut result = Ok(());
-        let (mut room, mut made, mut written) = (0, 0, 0);
+        let (mut room, mut made) = (0, 0);
         let deflate = |buffer: &mut [u8]| {
             let before = compress.total_out();
             result = compress.compress(input.data(), buffer, flush).map(|_| ());
@@ -113,12 +121,13 @@ impl Deflater {
             held.fill(deflate);
         } else {
             let size = (input.len() / 2).clamp(CRAMPED, STEP);
-            written = out.fill(size, |buffer| held.pass(buffer, deflate));
+            sizes.after += out.fill(size, |buffer| held.pass(buffer, deflate)) as u64;
         }
         result?;
         let read = distance(before, compress.total_in());
+        sizes.before += read as u64;
         let flushed = read == input.len() && input.is_last() && made < room;
-        Ok(Step { read, written, progress: read > 0 || made > 0, flushed })
+        Ok(Step { read, progress: read > 0 || made > 0, flushed })
     }
 }
 

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ws_core::{
     CloseCode,
-    extension::{Chunk, ExtensionError, Progress, Sink},
+    extension::{Chunk, ExtensionError, Sink},
 };
 
 use crate::{
-    deflater::{Deflater, Kind, Stamp},
+    deflater::{Deflater, Kind, Sizes, Stamp},
     pool::{Counted, Pool, Room},
     record::Record,
 };
@@ -30,7 +30,6 @@ pub(crate) struct Encoder {
     record: Record<LEAST>,
     stamp: Stamp,
     state: State,
-    sizes: Sizes,
 }
 
 #[derive(Debug)]
@@ -42,11 +41,14 @@ enum State {
     Failed,
 }
 
-/// What compressing a message brought.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sizes {
-    pub(crate) before: u64,
-    pub(crate) after: u64,
+/// How far a message has come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Encoded {
+    /// There is no room for more output.
+    Full,
+    /// All input is taken, and there is more to come.
+    Starved,
+    Complete(Sizes),
 }
 
 impl Encoder {
@@ -62,7 +64,6 @@ impl Encoder {
             record: Record::new(pool, history),
             stamp: Stamp { connection, messages: 0 },
             state: State::Resting,
-            sizes: Sizes::default(),
         }
     }
 
@@ -79,9 +80,11 @@ impl Encoder {
         // RFC 7692 §7.2.1: if the "agreed parameters" contain no_context_takeover, the sender
         // "MUST start compressing each new message with an empty LZ77 sliding window." Then nothing
         // is recorded, and no deflater is left where it stands.
-        deflater.begin(self.stamp, &self.record).map_err(|_| failed())?;
+        if deflater.begin(self.stamp, &self.record).is_err() {
+            self.record.pool().discard(deflater);
+            return Err(failed());
+        }
         self.state = State::Compressing(deflater);
-        self.sizes = Sizes::default();
         Ok(())
     }
 
@@ -89,7 +92,7 @@ impl Encoder {
         &mut self,
         input: &mut Chunk<'_>,
         out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
+    ) -> Result<Encoded, ExtensionError> {
         let result = self.deflate(input, out);
         if result.is_err() {
             if let Some(deflater) = self.take(State::Failed) {
@@ -100,25 +103,20 @@ impl Encoder {
         result
     }
 
-    /// The sizes of the message that was completed last.
-    pub(crate) fn sizes(&self) -> Sizes {
-        self.sizes
-    }
-
     fn deflate(
         &mut self,
         input: &mut Chunk<'_>,
         out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
+    ) -> Result<Encoded, ExtensionError> {
         loop {
             let (deflater, flushed) = match &mut self.state {
                 State::Compressing(deflater) => (deflater, false),
                 State::Flushed(deflater) => (deflater, true),
                 State::Resting | State::Failed => return Err(failed()),
             };
-            self.sizes.after += deflater.held.write_to(out) as u64;
+            deflater.sizes.after += deflater.held.write_to(out) as u64;
             if deflater.held.has_more() || out.is_full() && !flushed {
-                return Ok(Progress::Full);
+                return Ok(Encoded::Full);
             }
             if flushed {
                 // RFC 7692 §7.2.1: "Remove 4 octets (that are 0x00 0x00 0xff 0xff) from the tail
@@ -126,13 +124,14 @@ impl Encoder {
                 if !deflater.held.is_mark() {
                     return Err(failed());
                 }
+                let sizes = deflater.sizes;
                 self.complete();
-                return Ok(Progress::Done);
+                return Ok(Encoded::Complete(sizes));
             }
             if input.is_empty() && !input.is_last() {
-                return Ok(Progress::Done);
+                return Ok(Encoded::Starved);
             }
-            if input.is_empty() && self.sizes.before == 0 {
+            if input.is_empty() && deflater.sizes.before == 0 {
                 // An empty message is one octet, the header of an empty block (RFC 7692
                 // §7.2.3.6). A deflater that was flushed before would give nothing at all.
                 deflater.held.set(&[0x00, 0x00, 0x00, 0xff, 0xff]);
@@ -143,8 +142,6 @@ impl Encoder {
             if !step.progress && !step.flushed {
                 return Err(failed());
             }
-            self.sizes.before += step.read as u64;
-            self.sizes.after += step.written as u64;
             self.remember(input.data().get(..step.read).unwrap_or_default());
             input.consume(step.read);
             if step.flushed {

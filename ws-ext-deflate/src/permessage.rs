@@ -8,7 +8,11 @@ use ws_core::{
 };
 
 use crate::{
-    decoder::Decoder, deflater::Kind, encoder::Encoder, options::Deflate, window::Window,
+    decoder::Decoder,
+    deflater::Kind,
+    encoder::{Encoded, Encoder},
+    options::Deflate,
+    window::Window,
     worth::Worth,
 };
 
@@ -81,14 +85,16 @@ impl Extension for PermessageDeflate {
         input: &mut Chunk<'_>,
         out: &mut Sink<'_>,
     ) -> Result<Progress, ExtensionError> {
-        let progress = self.encoder.encode(input, out)?;
-        if progress == Progress::Done
-            && input.is_last()
-            && let Some(kind) = self.learning.take()
-        {
-            self.worth.learn(kind, self.encoder.sizes());
-        }
-        Ok(progress)
+        Ok(match self.encoder.encode(input, out)? {
+            Encoded::Full => Progress::Full,
+            Encoded::Starved => Progress::Done,
+            Encoded::Complete(sizes) => {
+                if let Some(kind) = self.learning.take() {
+                    self.worth.learn(kind, sizes);
+                }
+                Progress::Done
+            }
+        })
     }
 
     fn decode(

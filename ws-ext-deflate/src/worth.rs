@@ -2,7 +2,7 @@
 
 use ws_core::{MessageKind, extension::MessageInfo};
 
-use crate::encoder::Sizes;
+use crate::deflater::Sizes;
 
 /// A message of unknown length counts as so many bytes.
 const UNKNOWN: u64 = 64 * 1024;

@@ -1,6 +1,7 @@
 //! permessage-deflate: time and size over levels and window sizes.
 //!
-//! Both directions take over their context. Sizes are printed beside the times.
+//! Both directions take over their context. Sizes are printed beside the times. `connections` is what
+//! one message costs where many connections are busy in turns.
 
 use std::{hint::black_box, time::Duration};
 
@@ -148,6 +149,71 @@ fn inflate(c: &mut Criterion) {
     }
 }
 
+/// What a client sends: a ring of messages, each of which goes on from the one before.
+struct Ring {
+    /// What the first one goes on from.
+    before: Vec<Vec<u8>>,
+    payloads: Vec<Vec<u8>>,
+}
+
+impl Ring {
+    /// Begins somewhere else for every client.
+    fn new(messages: &[Vec<u8>], client: usize, bits: u8) -> Self {
+        let mut ring = messages.to_vec();
+        ring.rotate_left(4 * client);
+        let payloads = |ext: &mut dyn Extension, messages: &[Vec<u8>]| {
+            let payload = |message: &Vec<u8>| {
+                let mut out = Vec::new();
+                encode(ext, message, &mut out);
+                out
+            };
+            messages.iter().map(payload).collect()
+        };
+        // As much as the largest window holds.
+        let last = &ring[ring.len() - 32..];
+        let before = payloads(&mut *ends(6, bits).1, last);
+        let (_, mut ext) = ends(6, bits);
+        let _: Vec<Vec<u8>> = payloads(&mut *ext, last);
+        Self { before, payloads: payloads(&mut *ext, &ring) }
+    }
+}
+
+/// Messages of 1 KiB come and go back over so many connections, in turns.
+fn connections(c: &mut Criterion) {
+    /// As many clients are different.
+    const CLIENTS: usize = 64;
+    let messages = messages(1024);
+    let (mut out, mut reply) = (Vec::with_capacity(4096), Vec::with_capacity(4096));
+    let mut group = c.benchmark_group("connections");
+    for bits in [12, 15] {
+        let rings: Vec<Ring> =
+            (0..CLIENTS).map(|client| Ring::new(&messages, client, bits)).collect();
+        for n in [1, 32, 1_000, 10_000] {
+            let open = |i: usize| {
+                let (mut server, _) = ends(6, bits);
+                let ring = &rings[i % CLIENTS];
+                for payload in &ring.before {
+                    decode(&mut *server, payload, &mut out);
+                }
+                (server, ring, 0)
+            };
+            let mut busy: Vec<_> = (0..n).map(open).collect();
+            let mut turn = 0;
+            group.bench_function(BenchmarkId::new(format!("{bits} bits"), n), |b| {
+                b.iter(|| {
+                    // Not the neighbour, in memory either.
+                    turn = (turn + 7919) % n;
+                    let (server, ring, next) = &mut busy[turn];
+                    decode(&mut **server, black_box(&ring.payloads[*next]), &mut out);
+                    *next = (*next + 1) % ring.payloads.len();
+                    encode(&mut **server, &out, &mut reply);
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
 fn short() -> Criterion {
     Criterion::default()
         .warm_up_time(Duration::from_millis(300))
@@ -158,6 +224,6 @@ fn short() -> Criterion {
 criterion_group! {
     name = benches;
     config = short();
-    targets = deflate, inflate
+    targets = deflate, inflate, connections
 }
 criterion_main!(benches);

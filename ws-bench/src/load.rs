@@ -71,8 +71,11 @@ pub struct Load {
     pub connections: usize,
     /// How many messages each connection keeps in flight.
     pub depth: usize,
-    /// How long before anything is counted; for idle connections, before memory is looked at.
+    /// How long before anything is counted; for idle connections, before memory is looked at while
+    /// there were no messages.
     pub warm_up: Duration,
+    /// How long idle connections rest after messages before memory is looked at.
+    pub rest: Duration,
     /// How long to measure at most.
     pub measure: Duration,
     /// How many messages to measure at most.

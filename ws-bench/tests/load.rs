@@ -72,6 +72,7 @@ fn load(kind: Kind, address: SocketAddr) -> Load {
         connections: 20,
         depth: 2,
         warm_up: Duration::from_millis(20),
+        rest: Duration::from_millis(20),
         measure: Duration::from_secs(20),
         messages: 500,
         server: Some(std::process::id()),

@@ -395,13 +395,15 @@ impl Connection {
         Ok(())
     }
 
-    /// Tells the extensions that the connection rests. Does nothing inside of a message.
-    pub fn park(&mut self) {
-        if self.sender.is_between_messages()
-            && self.unfinished().is_none_or(|unfinished| !unfinished.in_message)
-        {
+    /// Tells the extensions that the connection rests. Does nothing inside of a message, sent or
+    /// received: then it is `false`.
+    pub fn park(&mut self) -> bool {
+        let rests = self.sender.is_between_messages()
+            && self.unfinished().is_none_or(|unfinished| !unfinished.in_message);
+        if rests {
             self.stack.park();
         }
+        rests
     }
 
     /// Shows every frame to `observer`: received ones when they are complete, sent ones when they

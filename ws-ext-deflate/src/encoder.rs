@@ -1,109 +1,98 @@
 //! Compresses outgoing messages.
 
-use flate2::{Compress, Compression, FlushCompress};
+use core::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use ws_core::{
-    CloseCode, Payload,
-    extension::{Chunk, ExtensionError, Progress, Sink},
+    CloseCode,
+    extension::{Chunk, ExtensionError, Sink},
 };
 
-use crate::window::Window;
+use crate::{
+    deflater::{Deflater, Kind, Sizes, Stamp},
+    pool::{Counted, Pool, Room},
+    record::Record,
+};
 
-/// With what a sync flush ends, and what does not go out at the end of a message.
-const MARK: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
-/// In less room than this the deflater writes to a buffer of ours: a flush that is short of room
-/// writes its mark again, and in room for one byte would never end.
-const CRAMPED: usize = 128;
-/// The room that a step asks for at most.
-const STEP: usize = 16 * 1024;
+/// Bytes of what was sent that a connection keeps while it rests, or while many others are busy.
+const LEAST: usize = 256;
 
 /// One connection's outgoing half.
+///
+/// Between messages the record is all there is. Whatever deflater serves the next message knows
+/// what is recorded; if it is the one that served the last message, all that its window holds. Both
+/// are right, since a sender need not look back at all.
 #[derive(Debug)]
 pub(crate) struct Encoder {
-    level: u8,
-    window: Window,
-    takeover: bool,
-    /// Made for the first compressed message.
-    deflater: Option<Compress>,
+    kind: Kind,
+    /// Bytes that are recorded at most.
+    history: u16,
+    record: Record<LEAST>,
+    stamp: Stamp,
     state: State,
-    /// While it is stale: the message that was compressed elsewhere last, if the next one is to
-    /// refer back to it.
-    shared: Option<Payload>,
-    held: Held,
-    /// Bytes of the message in progress, before and after.
-    read: u64,
-    written: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum State {
     Resting,
-    /// The peer's window holds what the deflater has not seen.
-    Stale,
-    Compressing,
+    Compressing(Box<Deflater>),
     /// Everything is compressed and the mark written.
-    Flushed,
+    Flushed(Box<Deflater>),
     Failed,
 }
 
-/// The end of what the deflater wrote. The last four bytes stay until it is known whether they are
-/// the mark that ends the message.
-#[derive(Debug)]
-struct Held {
-    bytes: [u8; MARK.len() + CRAMPED],
-    len: usize,
-}
-
-/// What compressing a message brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sizes {
-    pub(crate) before: u64,
-    pub(crate) after: u64,
+/// How far a message has come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Encoded {
+    /// There is no room for more output.
+    Full,
+    /// All input is taken, and there is more to come.
+    Starved,
+    Complete(Sizes),
 }
 
 impl Encoder {
-    pub(crate) fn new(level: u8, window: Window, takeover: bool) -> Self {
+    /// With `history` bytes of what was sent for later messages to refer to; with none every
+    /// message is compressed on its own.
+    pub(crate) fn new(pool: &Pool, kind: Kind, history: usize) -> Self {
+        static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
+        let connection = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
+        let history = history.min(kind.window.size());
         Self {
-            level,
-            window,
-            takeover,
-            deflater: None,
+            kind,
+            history: history as u16,
+            record: Record::new(pool, history),
+            stamp: Stamp { connection, messages: 0 },
             state: State::Resting,
-            shared: None,
-            held: Held { bytes: [0; MARK.len() + CRAMPED], len: 0 },
-            read: 0,
-            written: 0,
         }
     }
 
-    /// Works with a deflater of the same level and window that was used before.
-    pub(crate) fn put_deflater(&mut self, deflater: Compress) {
-        self.deflater = Some(deflater);
+    pub(crate) fn pool(&self) -> &Pool {
+        self.record.pool()
     }
 
-    pub(crate) fn take_deflater(&mut self) -> Option<Compress> {
-        self.deflater.take()
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
     }
 
     pub(crate) fn begin(&mut self) -> Result<(), ExtensionError> {
-        if self.state == State::Failed {
+        let mut deflater = match mem::replace(&mut self.state, State::Failed) {
+            State::Resting => self.record.pool().deflater(self.kind, self.stamp),
+            State::Compressing(deflater) | State::Flushed(deflater) => {
+                // What the peer knows ended before the message that was begun and not completed.
+                self.record.clear();
+                deflater
+            }
+            State::Failed => return Err(failed()),
+        };
+        // RFC 7692 §7.2.1: if the "agreed parameters" contain no_context_takeover, the sender
+        // "MUST start compressing each new message with an empty LZ77 sliding window." Then nothing
+        // is recorded, and no deflater is left where it stands.
+        if deflater.begin(self.stamp, &self.record).is_err() {
+            self.record.pool().discard(deflater);
             return Err(failed());
         }
-        // RFC 7692 §7.2.1: if the "agreed parameters" contain no_context_takeover, the sender
-        // "MUST start compressing each new message with an empty LZ77 sliding window." The same
-        // where a message was begun and not completed, because the peer does not know it, and behind
-        // a shared form, which the deflater does not know.
-        if (!self.takeover || self.state != State::Resting)
-            && let Some(deflater) = &mut self.deflater
-        {
-            deflater.reset();
-            if let Some(last) = self.shared.take().filter(|last| !last.is_empty()) {
-                // The end of the peer's window.
-                deflater.set_dictionary(&last).map_err(|_| failed())?;
-            }
-        }
-        self.state = State::Compressing;
-        self.held.len = 0;
-        (self.read, self.written) = (0, 0);
+        self.state = State::Compressing(deflater);
         Ok(())
     }
 
@@ -111,155 +100,144 @@ impl Encoder {
         &mut self,
         input: &mut Chunk<'_>,
         out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
+    ) -> Result<Encoded, ExtensionError> {
         let result = self.deflate(input, out);
         if result.is_err() {
-            self.state = State::Failed;
-            self.deflater = None;
+            if let Some(deflater) = self.take(State::Failed) {
+                self.record.pool().discard(deflater);
+            }
+            self.change(Record::release);
         }
         result
-    }
-
-    /// The sizes of the message that was completed last.
-    pub(crate) fn sizes(&self) -> Sizes {
-        Sizes { before: self.read, after: self.written }
     }
 
     fn deflate(
         &mut self,
         input: &mut Chunk<'_>,
         out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
+    ) -> Result<Encoded, ExtensionError> {
         loop {
-            self.written += self.held.write_to(out) as u64;
-            if self.held.len > MARK.len() || out.is_full() && self.state == State::Compressing {
-                return Ok(Progress::Full);
+            let (deflater, flushed) = match &mut self.state {
+                State::Compressing(deflater) => (deflater, false),
+                State::Flushed(deflater) => (deflater, true),
+                State::Resting | State::Failed => return Err(failed()),
+            };
+            deflater.sizes.after += deflater.held.write_to(out) as u64;
+            if deflater.held.has_more() || out.is_full() && !flushed {
+                return Ok(Encoded::Full);
             }
-            match self.state {
-                State::Compressing if input.is_empty() && !input.is_last() => {
-                    return Ok(Progress::Done);
+            if flushed {
+                // RFC 7692 §7.2.1: "Remove 4 octets (that are 0x00 0x00 0xff 0xff) from the tail
+                // end."
+                if !deflater.held.is_mark() {
+                    return Err(failed());
                 }
-                State::Compressing if input.is_empty() && self.read == 0 => {
-                    // An empty message is one octet, the header of an empty block (RFC 7692
-                    // §7.2.3.6). A deflater that was flushed before would give nothing at all.
-                    self.held.set(&[0x00, 0x00, 0x00, 0xff, 0xff]);
-                    self.state = State::Flushed;
-                }
-                State::Compressing => self.step(input, out)?,
-                State::Flushed => {
-                    // RFC 7692 §7.2.1: "Remove 4 octets (that are 0x00 0x00 0xff 0xff) from the
-                    // tail end."
-                    if self.held.bytes.get(..self.held.len) != Some(&MARK[..]) {
-                        return Err(failed());
-                    }
-                    self.held.len = 0;
-                    self.state = State::Resting;
-                    return Ok(Progress::Done);
-                }
-                State::Resting | State::Stale | State::Failed => return Err(failed()),
+                let sizes = deflater.sizes;
+                self.complete();
+                return Ok(Encoded::Complete(sizes));
+            }
+            if input.is_empty() && !input.is_last() {
+                return Ok(Encoded::Starved);
+            }
+            if input.is_empty() && deflater.sizes.before == 0 {
+                // An empty message is one octet, the header of an empty block (RFC 7692
+                // §7.2.3.6). A deflater that was flushed before would give nothing at all.
+                deflater.held.set(&[0x00, 0x00, 0x00, 0xff, 0xff]);
+                self.flushed();
+                continue;
+            }
+            let step = deflater.step(input, out).map_err(|_| failed())?;
+            if !step.progress && !step.flushed {
+                return Err(failed());
+            }
+            self.remember(input.data().get(..step.read).unwrap_or_default());
+            input.consume(step.read);
+            if step.flushed {
+                self.flushed();
             }
         }
     }
 
-    /// Calls the deflater once.
-    fn step(&mut self, input: &mut Chunk<'_>, out: &mut Sink<'_>) -> Result<(), ExtensionError> {
-        let (level, window) = (self.level, self.window);
-        let deflater = self.deflater.get_or_insert_with(|| {
-            Compress::new_with_window_bits(Compression::new(level.into()), false, window.bits())
+    fn flushed(&mut self) {
+        if let Some(deflater) = self.take(State::Resting) {
+            self.state = State::Flushed(deflater);
+        }
+    }
+
+    fn complete(&mut self) {
+        self.stamp.messages += 1;
+        if let Some(mut deflater) = self.take(State::Resting) {
+            if self.history > 0 {
+                deflater.leave_at(self.stamp);
+            }
+            self.record.pool().give_deflater(deflater);
+        }
+    }
+
+    fn take(&mut self, next: State) -> Option<Box<Deflater>> {
+        match mem::replace(&mut self.state, next) {
+            State::Compressing(deflater) | State::Flushed(deflater) => Some(deflater),
+            State::Resting | State::Failed => None,
+        }
+    }
+
+    /// Records what the peer's window now holds as well, as far as the pool has room.
+    fn remember(&mut self, plain: &[u8]) {
+        let most = self.most();
+        self.change(|record| {
+            record.limit(most);
+            record.push(plain);
         });
-        let flush = if input.is_last() { FlushCompress::Sync } else { FlushCompress::None };
-        let before = deflater.total_in();
-        let mut result = Ok(());
-        let (mut room, mut made) = (0, 0);
-        let compress = |buffer: &mut [u8]| {
-            let before = deflater.total_out();
-            result =
-                deflater.compress(input.data(), buffer, flush).map(|_| ()).map_err(|_| failed());
-            room = buffer.len();
-            made = distance(before, deflater.total_out());
-            made
-        };
-        if out.room() < CRAMPED {
-            self.held.fill(compress);
-        } else {
-            let held = &mut self.held;
-            let size = (input.len() / 2).clamp(CRAMPED, STEP);
-            self.written += out.fill(size, |buffer| held.pass(buffer, compress)) as u64;
-        }
-        result?;
-        let taken = distance(before, deflater.total_in());
-        input.consume(taken);
-        self.read += taken as u64;
-        if input.is_empty() && input.is_last() && made < room {
-            self.state = State::Flushed;
-        } else if taken == 0 && made == 0 {
-            return Err(failed());
-        }
-        Ok(())
     }
 
-    /// A message went out that was compressed elsewhere: the next one refers back to nothing that
-    /// was before it, and to the message itself if there is a deflater to be told of it.
-    pub(crate) fn sent_shared(&mut self, plain: &Payload) {
-        if self.state != State::Failed {
-            self.state = State::Stale;
-            // No larger one, so that what it keeps alive is small.
-            let known =
-                self.takeover && self.deflater.is_some() && plain.len() <= self.window.size();
-            self.shared = known.then(|| plain.clone());
+    /// How many bytes may be recorded now.
+    fn most(&self) -> usize {
+        match self.record.pool().room() {
+            Room::Plenty => self.history.into(),
+            Room::Little => LEAST.min(self.history.into()),
+            Room::None => 0,
         }
     }
 
-    /// Gives the deflater back: a sender that no longer looks back is always right.
+    /// Changes the record, and counts what it holds beyond what every connection may.
+    fn change(&mut self, change: impl FnOnce(&mut Record<LEAST>)) {
+        let before = self.record.capacity().saturating_sub(LEAST);
+        change(&mut self.record);
+        self.record.pool().recount_extra(before, self.record.capacity().saturating_sub(LEAST));
+    }
+
+    /// A message went out that was compressed elsewhere, and the peer's window ends with it.
+    pub(crate) fn sent_shared(&mut self, plain: &[u8]) {
+        // No deflater stands behind it.
+        self.stamp.messages += 1;
+        // Who sends nothing else has no use for it.
+        if !self.record.is_empty() {
+            self.remember(plain);
+        }
+    }
+
+    /// Keeps a little of what was sent, for the next message to refer to.
     pub(crate) fn park(&mut self) {
-        if matches!(self.state, State::Resting | State::Stale | State::Failed) {
-            (self.deflater, self.shared) = (None, None);
-        }
+        let most = self.most().min(LEAST);
+        self.change(|record| record.limit(most));
     }
 
     pub(crate) fn memory_usage(&self) -> usize {
-        let shared = self.shared.as_ref().map_or(0, ws_core::Payload::len);
-        shared + self.deflater.as_ref().map_or(0, |_| DEFLATER + 4 * self.window.size())
+        self.record.capacity()
+            + match &self.state {
+                State::Compressing(deflater) | State::Flushed(deflater) => deflater.bytes(),
+                State::Resting | State::Failed => 0,
+            }
     }
 }
 
-/// Bytes that a deflater of zlib-rs holds, besides four for every byte of its window.
-const DEFLATER: usize = 248_960;
-
-impl Held {
-    /// Writes all but the last four bytes, as far as there is room. How many that were.
-    fn write_to(&mut self, out: &mut Sink<'_>) -> usize {
-        let free = self.len.saturating_sub(MARK.len());
-        let written = out.write(self.bytes.get(..free).unwrap_or_default());
-        self.bytes.copy_within(written..self.len, 0);
-        self.len -= written;
-        written
+impl Drop for Encoder {
+    fn drop(&mut self) {
+        if let Some(deflater) = self.take(State::Failed) {
+            self.record.pool().give_deflater(deflater);
+        }
+        self.change(Record::release);
     }
-
-    fn set(&mut self, bytes: &[u8]) {
-        self.bytes[..bytes.len()].copy_from_slice(bytes);
-        self.len = bytes.len();
-    }
-
-    /// Lets `compress` write behind what is held: no more than four bytes.
-    fn fill(&mut self, compress: impl FnOnce(&mut [u8]) -> usize) {
-        self.len += compress(self.bytes.get_mut(self.len..).unwrap_or_default());
-    }
-
-    /// Lets `compress` write to `buffer`, with what is held in front, and holds the last four
-    /// bytes of it. How many stay in the buffer.
-    fn pass(&mut self, buffer: &mut [u8], compress: impl FnOnce(&mut [u8]) -> usize) -> usize {
-        let (front, rest) = buffer.split_at_mut(self.len.min(buffer.len()));
-        front.copy_from_slice(&self.bytes[..front.len()]);
-        let end = front.len() + compress(rest);
-        let stays = end.saturating_sub(MARK.len());
-        self.set(buffer.get(stays..end).unwrap_or_default());
-        stays
-    }
-}
-
-fn distance(from: u64, to: u64) -> usize {
-    usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX)
 }
 
 fn failed() -> ExtensionError {

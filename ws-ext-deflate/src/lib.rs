@@ -10,7 +10,7 @@
 //! | [`ws-handshake`](https://docs.rs/ws-handshake), on I/O of your own | `ExtensionSet::new().with(Deflate::default())?` |
 //! | [`ws-core`](ws_core) alone | [`accept`](ws_core::ExtensionFactory::accept) or [`confirm`](ws_core::ExtensionFactory::confirm), and [`Extensions::push`](ws_core::Extensions::push) |
 //!
-//! [`Deflate::builder`] sets level, threshold, windows and context takeover. Nothing here knows more
+//! [`Deflate::builder`] sets level, threshold, windows, context takeover and memory. Nothing here knows more
 //! of the engine than its public traits, so it is also what an extension of yours may look like.
 //!
 //! ```
@@ -80,38 +80,57 @@
 //! messages and their bits as they are.
 //!
 //! # Memory and work
+//! A connection holds, with context takeover,
+//!
 //! | held | bytes | when |
 //! |---|---|---|
-//! | record of received plaintext | as received, at most 2^bits of the sender's window | with context takeover |
-//! | inflater | 47,562 | from the first compressed message received, until the connection [rests](ws_core::Connection::park) |
-//! | deflater | 248,960 + 4 · 2^bits | from the first compressed message of its own sent, until it rests |
-//! | deflaters for broadcasts, 4 in a process at most | as above | from the first broadcast on |
+//! | record of received plaintext | as received, by the KiB, at most 2^bits of the sender's window | from the first compressed message on: the peer may refer back to all of it |
+//! | record of sent plaintext | [`history`](DeflateBuilder::history), 2048 | while few connections are busy |
+//! | | 256 | while it [rests](ws_core::Connection::park), or many are busy |
+//! | | 0 | while the pool is at its limit |
+//! | inflater | 47,700 | in the middle of a received message |
+//! | deflater | 249,200 + 4 · 2^bits | in the middle of a sent one |
 //!
-//! A connection that rests keeps the record alone. The peer may refer back to all of it; what is
-//! sent next refers back to nothing, which is always correct.
+//! Inflaters and deflaters come from a [`Pool`] for every message, and go back to it: thousands of
+//! connections need one of each for every thread that serves them, and four of each are kept for a
+//! processor. They go on from the records. A deflater that finds its last connection again goes on
+//! from where it stands, so that one busy connection compresses as well as with a state of its own.
+//! The pool counts all bytes, and its limit, 256 MiB unless you give
+//! [another one](DeflateBuilder::pool), is what records and states keep to as far as they can be
+//! done without. What was sent can be forgotten, because a sender need not look back. What was
+//! received cannot: the records of connections that were sent more than their window are all there,
+//! 4 KiB each with windows of 12 bits and 32 KiB with 15, whatever the limit.
+//!
+//! Records of more than 256 bytes of what was sent share a 512th of the limit, 512 KiB: some 300 busy
+//! connections have all of their history.
 //!
 //! Output grows in steps of at most 16 KiB under the limit of the engine, so a bomb ends with 1009
 //! at the first byte too many; corrupt data ends with 1007. Work is in proportion to input and
 //! output. Behind a block with BFINAL set the inflater starts anew within the same message, with
 //! nothing to refer back to, and nothing is left over for the next.
 //!
-//! # Level and window
+//! # Level, window and states
 #![doc = include_str!("../figures.md")]
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod decoder;
+mod deflater;
 mod encoder;
 mod factory;
+mod held;
+mod inflater;
 mod options;
 mod params;
 mod permessage;
+mod pool;
 mod record;
 mod shared;
 mod window;
 mod worth;
 
 pub use options::{Deflate, DeflateBuilder, OptionsError};
+pub use pool::Pool;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,7 +1,7 @@
 //! The extension of one connection.
 
 use ws_core::{
-    Extension, Payload,
+    Extension, MessageKind, Payload,
     extension::{
         Chunk, Compression, ExtensionError, Mark, MessageInfo, Progress, Rsv, RsvClaim, Scope,
         SharedEncoder, SharedForm, Sink,
@@ -10,7 +10,8 @@ use ws_core::{
 
 use crate::{
     decoder::Decoder,
-    encoder::Encoder,
+    deflater::Kind,
+    encoder::{Encoded, Encoder},
     options::Deflate,
     shared::{Form, Once},
     window::Window,
@@ -26,25 +27,22 @@ pub(crate) struct Half {
 
 #[derive(Debug)]
 pub(crate) struct PermessageDeflate {
-    level: u8,
-    /// That of what is sent.
-    window: Window,
     threshold: u64,
     encoder: Encoder,
     decoder: Decoder,
     worth: Worth,
-    /// The message being compressed, if the outcome is to be learned from.
-    learning: Option<MessageInfo>,
+    /// The kind of the message being compressed, if the outcome is to be learned from.
+    learning: Option<MessageKind>,
 }
 
 impl PermessageDeflate {
     pub(crate) fn new(options: &Deflate, sending: Half, receiving: Half) -> Self {
+        let kind = Kind { level: options.level, window: sending.window };
+        let history = if sending.takeover { options.history } else { 0 };
         Self {
-            level: options.level,
-            window: sending.window,
             threshold: options.threshold as u64,
-            encoder: Encoder::new(options.level, sending.window, sending.takeover),
-            decoder: Decoder::new(receiving.window, receiving.takeover),
+            encoder: Encoder::new(&options.pool, kind, history),
+            decoder: Decoder::new(&options.pool, receiving.window, receiving.takeover),
             worth: Worth::default(),
             learning: None,
         }
@@ -66,7 +64,7 @@ impl PermessageDeflate {
 
     /// How a message of known length is compressed for many.
     fn form(&self, message: &MessageInfo) -> Option<Form> {
-        Some(Form::new(self.level, self.window, message.len?))
+        Some(Form::new(self.encoder.kind(), message.len?))
     }
 }
 
@@ -84,7 +82,7 @@ impl Extension for PermessageDeflate {
         if !self.compresses(message) {
             return Ok(Mark::Unmarked);
         }
-        self.learning = (message.compression == Compression::Auto).then_some(*message);
+        self.learning = (message.compression == Compression::Auto).then_some(message.kind);
         self.encoder.begin()?;
         Ok(Mark::Marked)
     }
@@ -98,14 +96,16 @@ impl Extension for PermessageDeflate {
         input: &mut Chunk<'_>,
         out: &mut Sink<'_>,
     ) -> Result<Progress, ExtensionError> {
-        let progress = self.encoder.encode(input, out)?;
-        if progress == Progress::Done
-            && input.is_last()
-            && let Some(message) = self.learning.take()
-        {
-            self.worth.learn(&message, self.encoder.sizes());
-        }
-        Ok(progress)
+        Ok(match self.encoder.encode(input, out)? {
+            Encoded::Full => Progress::Full,
+            Encoded::Starved => Progress::Done,
+            Encoded::Complete(sizes) => {
+                if let Some(kind) = self.learning.take() {
+                    self.worth.learn(kind, sizes);
+                }
+                Progress::Done
+            }
+        })
     }
 
     fn decode(
@@ -118,7 +118,6 @@ impl Extension for PermessageDeflate {
 
     fn park(&mut self) {
         self.encoder.park();
-        self.decoder.park();
     }
 
     fn shared(&self, message: &MessageInfo) -> Option<SharedForm> {
@@ -130,11 +129,11 @@ impl Extension for PermessageDeflate {
     }
 
     fn shared_encoder(&self, message: &MessageInfo) -> Option<Box<dyn SharedEncoder>> {
-        Some(Box::new(Once::new(self.form(message)?, message)?))
+        Some(Box::new(Once::new(self.encoder.pool(), self.form(message)?, message)?))
     }
 
     fn sent_shared(&mut self, plain: &Payload) {
-        self.encoder.sent_shared(plain);
+        self.encoder.sent_shared(plain.as_slice());
     }
 
     fn memory_usage(&self) -> usize {

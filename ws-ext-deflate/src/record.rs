@@ -1,76 +1,117 @@
-//! The last bytes of plaintext, to which the peer's next message may refer back.
+//! The last bytes of plaintext, to which the next message may refer back.
+
+use crate::pool::Pool;
 
 /// At most `limit` bytes: what a window of that size still holds.
 ///
-/// A ring, so that a small message costs a small copy; memory comes as it fills.
+/// A ring of blocks, so that a small message costs a small copy. Memory comes block by block as it
+/// fills and never moves, so that thousands of records that grow leave no holes behind. The pool
+/// counts it.
 #[derive(Debug)]
-pub(crate) struct Record {
-    ring: Vec<u8>,
+pub(crate) struct Record<const BLOCK: usize> {
+    pool: Pool,
+    blocks: Vec<Box<[u8; BLOCK]>>,
+    limit: u16,
+    len: u16,
     /// Where the oldest byte is, once the ring is full.
-    oldest: usize,
-    limit: usize,
+    oldest: u16,
 }
 
-impl Record {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { ring: Vec::new(), oldest: 0, limit }
+impl<const BLOCK: usize> Record<BLOCK> {
+    /// Of at most 32 KiB.
+    pub(crate) fn new(pool: &Pool, limit: usize) -> Self {
+        let limit = u16::try_from(limit).unwrap_or(1 << 15);
+        Self { pool: pool.clone(), blocks: Vec::new(), limit, len: 0, oldest: 0 }
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     /// Adds what came last. Of data larger than the window the end alone is copied.
     pub(crate) fn push(&mut self, data: &[u8]) {
-        let data = data.get(data.len().saturating_sub(self.limit)..).unwrap_or_default();
-        if data.len() == self.limit {
+        let limit = usize::from(self.limit);
+        let data = data.get(data.len().saturating_sub(limit)..).unwrap_or_default();
+        if data.len() == limit {
             self.clear();
         }
-        let (fills, wraps) = data.split_at(data.len().min(self.limit - self.ring.len()));
-        self.grow(fills.len());
-        self.ring.extend_from_slice(fills);
-        self.overwrite(wraps);
+        let (len, oldest) = (usize::from(self.len), usize::from(self.oldest));
+        let (fills, wraps) = data.split_at(data.len().min(limit - len));
+        self.write(len, fills);
+        self.len += fills.len() as u16;
+        let (to_end, from_start) = wraps.split_at(wraps.len().min(limit - oldest));
+        self.write(oldest, to_end);
+        self.write(0, from_start);
+        let oldest = oldest + wraps.len();
+        self.oldest = if oldest < limit { oldest } else { oldest - limit } as u16;
+    }
+
+    /// Copies `data` to this place of the ring and behind it.
+    fn write(&mut self, mut place: usize, mut data: &[u8]) {
+        while !data.is_empty() {
+            let (index, start) = (place / BLOCK, place % BLOCK);
+            if index == self.blocks.len() {
+                self.blocks.reserve_exact(1);
+                self.blocks.push(Box::new([0; BLOCK]));
+                self.pool.add(BLOCK);
+            }
+            let (now, later) = data.split_at(data.len().min(BLOCK - start));
+            self.blocks[index][start..start + now.len()].copy_from_slice(now);
+            place += now.len();
+            data = later;
+        }
     }
 
     /// Forgets everything and keeps the memory.
     pub(crate) fn clear(&mut self) {
-        self.ring.clear();
-        self.oldest = 0;
+        (self.len, self.oldest) = (0, 0);
     }
 
     /// Forgets everything and gives the memory back.
     pub(crate) fn release(&mut self) {
-        *self = Self::new(self.limit);
+        self.clear();
+        self.pool.subtract(self.capacity());
+        self.blocks = Vec::new();
     }
 
-    /// What is there, oldest first, in two parts.
-    pub(crate) fn parts(&self) -> (&[u8], &[u8]) {
-        let (newer, older) = self.ring.split_at(self.oldest);
-        (older, newer)
+    /// Holds at most `limit` bytes from now on: the last ones, where there are more.
+    pub(crate) fn limit(&mut self, limit: usize) {
+        if limit == usize::from(self.limit) {
+            return;
+        }
+        let held: Vec<u8> = self.parts().flatten().copied().collect();
+        self.release();
+        self.limit = u16::try_from(limit).unwrap_or(1 << 15);
+        self.push(&held);
+    }
+
+    /// What is there, oldest first.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        let (len, oldest) = (usize::from(self.len), usize::from(self.oldest));
+        self.between(oldest, len).chain(self.between(0, oldest))
+    }
+
+    /// What lies between two places of the ring, block by block.
+    fn between(&self, start: usize, end: usize) -> impl Iterator<Item = &[u8]> {
+        self.blocks.iter().enumerate().filter_map(move |(index, block)| {
+            let place = index * BLOCK;
+            let end = end.saturating_sub(place).min(BLOCK);
+            block.get(start.saturating_sub(place)..end).filter(|part| !part.is_empty())
+        })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     pub(crate) fn capacity(&self) -> usize {
-        self.ring.capacity()
+        self.blocks.len() * BLOCK
     }
+}
 
-    /// Doubles what is there, so that the copying is amortised, but not beyond the limit.
-    fn grow(&mut self, additional: usize) {
-        let needed = self.ring.len() + additional;
-        if needed > self.ring.capacity() {
-            let target = (2 * needed).min(self.limit);
-            self.ring.reserve_exact(target - self.ring.len());
-        }
-    }
-
-    /// Writes over the oldest bytes of a full ring. `data` is shorter than it.
-    fn overwrite(&mut self, data: &[u8]) {
-        let (to_end, from_start) = data.split_at(data.len().min(self.ring.len() - self.oldest));
-        let (start, end) = self.ring.split_at_mut(self.oldest);
-        for (part, new) in [(end, to_end), (start, from_start)] {
-            if let Some(part) = part.get_mut(..new.len()) {
-                part.copy_from_slice(new);
-            }
-        }
-        self.oldest = match self.oldest + data.len() {
-            place if place >= self.ring.len() => place - self.ring.len(),
-            place => place,
-        };
+impl<const BLOCK: usize> Drop for Record<BLOCK> {
+    fn drop(&mut self) {
+        self.release();
     }
 }
 
@@ -78,37 +119,65 @@ impl Record {
 mod tests {
     use super::*;
 
-    fn held(record: &Record) -> Vec<u8> {
-        let (older, newer) = record.parts();
-        [older, newer].concat()
+    fn held<const BLOCK: usize>(record: &Record<BLOCK>) -> Vec<u8> {
+        record.parts().flatten().copied().collect()
     }
 
-    #[test]
-    fn record_holds_the_last_bytes_however_they_came() {
+    fn holds_the_last_bytes<const BLOCK: usize>() {
+        let pool = Pool::new(0);
         let data: Vec<u8> = (0..=255).collect();
         for limit in [0, 1, 2, 7, 8, 64] {
             for size in 1..=70 {
-                let mut record = Record::new(limit);
+                let mut record = Record::<BLOCK>::new(&pool, limit);
                 for (i, piece) in data.chunks(size).enumerate() {
                     record.push(piece);
                     let end = (i * size + size).min(data.len());
                     assert_eq!(held(&record), data[end.saturating_sub(limit)..end]);
-                    assert!(record.capacity() <= limit);
+                    assert!(record.capacity() <= limit.next_multiple_of(BLOCK));
+                    assert_eq!(record.capacity(), pool.held());
                 }
             }
         }
     }
 
     #[test]
+    fn record_holds_the_last_bytes_however_they_came() {
+        holds_the_last_bytes::<1>();
+        holds_the_last_bytes::<3>();
+        holds_the_last_bytes::<8>();
+        holds_the_last_bytes::<100>();
+    }
+
+    #[test]
     fn record_takes_memory_as_it_fills() {
-        let mut record = Record::new(1 << 15);
+        let pool = Pool::new(0);
+        let mut record = Record::<1024>::new(&pool, 1 << 15);
+        assert_eq!(record.capacity(), 0);
         record.push(b"Hello");
-        assert!(record.capacity() <= 16);
+        assert_eq!(record.capacity(), 1024);
         record.push(&[0; 40_000]);
         assert_eq!(record.capacity(), 1 << 15);
         record.clear();
         assert_eq!(held(&record), b"");
         record.release();
-        assert_eq!(record.capacity(), 0);
+        assert_eq!((record.capacity(), pool.held()), (0, 0));
+    }
+
+    #[test]
+    fn record_keeps_the_last_bytes_when_its_limit_changes() {
+        let pool = Pool::new(0);
+        let data: Vec<u8> = (0..=255).collect();
+        let mut record = Record::<16>::new(&pool, 64);
+        record.push(&data[..100]);
+        record.limit(32);
+        assert_eq!((held(&record), record.capacity()), (data[68..100].to_vec(), 32));
+        record.push(&data[100..110]);
+        assert_eq!(held(&record), data[78..110]);
+        record.limit(64);
+        record.push(&data[110..150]);
+        assert_eq!(held(&record), data[86..150]);
+        record.limit(0);
+        assert_eq!((held(&record), pool.held()), (Vec::new(), 0));
+        drop(record);
     }
 }

@@ -2,7 +2,7 @@
 
 use ws_core::{MessageKind, extension::MessageInfo};
 
-use crate::encoder::Sizes;
+use crate::deflater::Sizes;
 
 /// A message of unknown length counts as so many bytes.
 const UNKNOWN: u64 = 64 * 1024;
@@ -25,9 +25,9 @@ pub(crate) struct Worth {
 
 #[derive(Debug, Default)]
 struct Experience {
-    /// What is not judged yet.
-    before: u64,
-    after: u64,
+    /// What is not judged yet, which is little.
+    before: u32,
+    after: u32,
     /// Bytes that are still to go out uncompressed.
     rest: u64,
     failures: u8,
@@ -41,18 +41,19 @@ pub(crate) fn is_worth_it(sizes: Sizes) -> bool {
 impl Worth {
     /// Whether to compress this message.
     pub(crate) fn trying(&mut self, message: &MessageInfo) -> bool {
-        let of_kind = self.of(message);
+        let of_kind = self.of(message.kind);
         let tries = of_kind.rest == 0;
         of_kind.rest = of_kind.rest.saturating_sub(message.len.unwrap_or(UNKNOWN).max(1));
         tries
     }
 
-    pub(crate) fn learn(&mut self, message: &MessageInfo, sizes: Sizes) {
-        let of_kind = self.of(message);
-        let before = of_kind.before.saturating_add(sizes.before);
-        let after = of_kind.after.saturating_add(sizes.after);
+    pub(crate) fn learn(&mut self, kind: MessageKind, sizes: Sizes) {
+        let of_kind = self.of(kind);
+        let before = u64::from(of_kind.before).saturating_add(sizes.before);
+        let after = u64::from(of_kind.after).saturating_add(sizes.after);
         if before < JUDGED {
-            (of_kind.before, of_kind.after) = (before, after);
+            of_kind.before = u32::try_from(before).unwrap_or(u32::MAX);
+            of_kind.after = u32::try_from(after).unwrap_or(u32::MAX);
         } else if is_worth_it(Sizes { before, after }) {
             *of_kind = Experience::default();
         } else {
@@ -64,8 +65,8 @@ impl Worth {
         }
     }
 
-    fn of(&mut self, message: &MessageInfo) -> &mut Experience {
-        match message.kind {
+    fn of(&mut self, kind: MessageKind) -> &mut Experience {
+        match kind {
             MessageKind::Text => &mut self.text,
             MessageKind::Binary => &mut self.binary,
         }
@@ -86,7 +87,7 @@ mod tests {
             if worth.trying(&message) {
                 tried += 1;
                 let before = len;
-                worth.learn(&message, Sizes { before, after });
+                worth.learn(kind, Sizes { before, after });
             }
         }
         tried

@@ -8,10 +8,14 @@ mod support;
 use bytes::BytesMut;
 use heap::measured;
 use support::{
-    client, client_for, config, decoded, encoded, feed, noise, plain, server_for, text, unmasked,
-    written,
+    client, client_for, config, decoded, encoded, feed, info, noise, plain, server_for, text,
+    unmasked, written,
 };
-use ws_core::{Broadcast, CloseCode, Config, Connection, Event, Receive, Role};
+use ws_core::{
+    Broadcast, CloseCode, Config, Connection, Event, MessageKind, Receive, Role,
+    extension::Compression,
+};
+use ws_ext_deflate::Pool;
 
 /// The most that was held at a time while `act` ran, beyond what was there before, in bytes.
 fn peak<T>(act: impl FnOnce() -> T) -> (usize, T) {
@@ -157,39 +161,52 @@ fn rt_22_million_empty_fragments_are_1008() {
 fn memory_is_known_lazy_and_given_back() {
     for bits in [9, 10, 12, 15] {
         for level in [1, 3, 6, 9] {
+            let (kept_pool, pool) = kept(|| Pool::new(usize::MAX));
             let options = plain()
                 .level(level)
                 .server_max_window_bits(bits)
                 .client_max_window_bits(bits)
+                .pool(pool.clone())
                 .build()
                 .unwrap();
             let offer = format!("client_max_window_bits={bits}");
-            let (kept_idle, mut ext) = kept(|| server_for(&options, &offer));
-            assert!(kept_idle < 1024, "{kept_idle}");
-            assert!(ext.memory_usage() < 1024);
+            let (idle, mut ext) = kept(|| server_for(&options, &offer));
+            assert!(idle < 512, "{idle}");
+            assert!(ext.memory_usage() < 512);
+            assert_eq!(pool.held(), 0);
 
+            // In the middle of a message the connection has an inflater, at its end the pool.
             let (inflating, ()) = kept(|| {
-                decoded(&mut *ext, &HELLO).unwrap();
+                let info = info(MessageKind::Text, None, Compression::Auto);
+                ext.begin_decode(&info).unwrap();
             });
-            let said = ext.memory_usage();
-            near(said, kept_idle + inflating, "inflater");
+            near(ext.memory_usage(), idle + inflating, "inflater, lent");
+            near(pool.held(), inflating, "inflater, lent");
             assert!(inflating < 64 * 1024);
+            let (record, _) = kept(|| drop(decoded(&mut *ext, &HELLO)));
+            near(ext.memory_usage(), idle + record, "record");
+            near(pool.held(), inflating + record, "inflater and record");
 
-            let (deflating, ()) = kept(|| {
-                encoded(&mut *ext, b"Hello");
-            });
-            near(ext.memory_usage(), kept_idle + inflating + deflating, "both");
-            let (parked, ()) = kept(|| ext.park());
-            assert!(kept_idle + inflating + deflating + parked < 2048);
-            // What is left is the plaintext.
-            assert_eq!(decoded(&mut *ext, &[0xf2, 0x00, 0x11, 0x00, 0x00]).unwrap(), b"Hello");
+            let (deflating, _) = kept(|| drop(encoded(&mut *ext, b"Hello")));
+            near(pool.held(), inflating + record + deflating, "both");
             let data = noise(100_000, 1);
             let mut writer = client_for(&options, &format!("server_max_window_bits={bits}"));
             let payload = encoded(&mut *writer, &data);
             assert_eq!(decoded(&mut *ext, &payload).unwrap(), data);
+            encoded(&mut *ext, &data);
+            // A record grows by 1 KiB.
+            let window = (1 << bits).max(1024);
+            let busy = ext.memory_usage();
+            assert!((window..window + 2048 + 512).contains(&busy), "{busy} busy, {bits} bits");
             ext.park();
-            let usage = ext.memory_usage();
-            assert!(usage <= (1 << bits) + 1024, "{usage} parked, {bits} bits");
+            let parked = ext.memory_usage();
+            assert!((window..window + 512).contains(&parked), "{parked} parked, {bits} bits");
+
+            let (ended, ()) = kept(|| drop((ext, writer)));
+            assert!(ended < -(window as isize), "{ended} given back with the connections");
+            near(pool.held(), inflating + deflating, "what the pool keeps");
+            let (ended, ()) = kept(|| drop((options, pool)));
+            near(-(ended + kept_pool) as usize, inflating + deflating, "given back with the pool");
         }
     }
 }
@@ -198,23 +215,6 @@ fn memory_is_known_lazy_and_given_back() {
 fn near(said: usize, is: isize, what: &str) {
     let is = is as usize;
     assert!(said.abs_diff(is) <= is / 50 + 1024, "{what}: {said} said, {is} held");
-}
-
-// R7692-x-pool
-#[test]
-fn parked_extension_knows_its_own_history_alone() {
-    let options = plain().build().unwrap();
-    let mut ends: Vec<_> = (0..8).map(|_| client_for(&options, "")).collect();
-    decoded(&mut *ends[0], &HELLO).unwrap();
-    for end in &mut ends {
-        end.park();
-    }
-    let again = [0xf2, 0x00, 0x11, 0x00, 0x00];
-    assert_eq!(decoded(&mut *ends[0], &again).unwrap(), b"Hello");
-    for end in &mut ends[1..] {
-        let error = decoded(&mut **end, &again).unwrap_err();
-        assert_eq!(error.code(), CloseCode::INVALID_PAYLOAD);
-    }
 }
 
 // R7692-6-e

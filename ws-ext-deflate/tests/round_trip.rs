@@ -9,7 +9,7 @@ use support::{
     repetitive, shown,
 };
 use ws_core::{ExtensionFactory, extension::Compression};
-use ws_ext_deflate::Deflate;
+use ws_ext_deflate::{Deflate, Pool};
 
 #[derive(Clone, Debug)]
 struct Sent {
@@ -46,9 +46,15 @@ fn sent() -> impl Strategy<Value = Sent> {
 }
 
 fn options() -> impl Strategy<Value = Deflate> {
-    (1..=9_u8, 9..=15_u8, 9..=15_u8, any::<[bool; 2]>(), 0..200_usize).prop_map(
-        |(level, server, client, [server_afresh, client_afresh], threshold)| {
+    let history = prop_oneof![Just(0), 1..5000_usize, Just(usize::MAX)];
+    // At its limit, on the way to it, and far from it.
+    let limit = prop_oneof![Just(0), 0..1_000_000_usize, Just(usize::MAX)];
+    let takeovers = any::<[bool; 2]>();
+    (1..=9_u8, 9..=15_u8, 9..=15_u8, takeovers, 0..200_usize, history, limit).prop_map(
+        |(level, server, client, [server_afresh, client_afresh], threshold, history, limit)| {
             Deflate::builder()
+                .pool(Pool::new(limit))
+                .history(history)
                 .level(level)
                 .server_max_window_bits(server)
                 .client_max_window_bits(client)

@@ -113,7 +113,7 @@ pub use ws_core::{
     Text, UNLIMITED, extension::Compression,
 };
 #[cfg(feature = "deflate")]
-pub use ws_ext_deflate::Deflate;
+pub use ws_ext_deflate::{Deflate, Pool as DeflatePool};
 pub use ws_handshake::{Cause, OriginPolicy, Report as NegotiationReport};
 #[cfg(feature = "client")]
 pub use ws_handshake::{InvalidHeader, Refusal, RequestError, ResponseError, UriError};

@@ -100,6 +100,16 @@ pub struct Limits {
     /// Time in which a client that was sent a Ping has to send anything. Default 20 s. Then 1011.
     pub pong_timeout: Duration,
 
+    /// Time without a message in either direction, after which the extensions of a connection are
+    /// told that it rests, so that they give back what they can do without. Default 10 s;
+    /// [`Duration::MAX`] never tells them.
+    ///
+    /// What that is, is up to the extension: `Deflate` keeps 256 bytes of the last 2 KiB that were
+    /// sent, and the next message compresses a little less. Never in the middle of a message, and
+    /// once for each rest: Pings and Pongs do not end it. Buffers of the connection itself are given
+    /// back as soon as there is nothing to do.
+    pub park_after: Duration,
+
     /// Time for the handler to answer what came before a client's Close. Default 1 s.
     pub close_turn: Duration,
     /// Time for the client to answer our Close. Default 10 s. Then TCP is closed (1006).
@@ -142,6 +152,7 @@ impl Default for Limits {
             write_timeout: Duration::from_secs(20),
             ping_interval: Duration::from_secs(20),
             pong_timeout: Duration::from_secs(20),
+            park_after: Duration::from_secs(10),
             close_turn: Duration::from_secs(1),
             close_timeout: Duration::from_secs(10),
             linger_timeout: Duration::from_secs(2),
@@ -220,6 +231,7 @@ impl Limits {
             ("write_timeout", self.write_timeout),
             ("ping_interval", self.ping_interval),
             ("pong_timeout", self.pong_timeout),
+            ("park_after", self.park_after),
             ("close_turn", self.close_turn),
             ("close_timeout", self.close_timeout),
             ("linger_timeout", self.linger_timeout),

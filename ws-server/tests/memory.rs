@@ -10,11 +10,15 @@ use std::{
 };
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+#[cfg(feature = "deflate")]
+use support::Raw;
 use support::{BINARY, PING, TEXT, echo, limits, masked, open, open_with, service};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     time::sleep,
 };
+#[cfg(feature = "deflate")]
+use ws_server::Deflate;
 use ws_server::{Limits, Peer, Server, Service, SlowConsumer, UNLIMITED, WebSocket};
 
 #[global_allocator]
@@ -144,6 +148,88 @@ fn idle_connection_holds_little() {
         println!("an idle connection after an echo of {len} bytes: {bytes} bytes");
         // The wire is not counted.
         assert!(bytes <= 2560, "{bytes} bytes after an echo of {len}");
+    }
+}
+
+/// The frames of a client that compresses so many messages of 1 KiB of JSON.
+#[cfg(feature = "deflate")]
+fn compressed(client: &Deflate, agreed: &str, messages: usize) -> Vec<Vec<u8>> {
+    use ws_core::{ExtensionFactory, extension::Params};
+    let mut params = Params::new();
+    for param in agreed.split("; ") {
+        match param.split_once('=') {
+            Some((name, value)) => params.push(name, Some(value)),
+            None => params.push(param, None),
+        }
+    }
+    let mut extensions = ws_core::Extensions::none();
+    extensions.push(client.name(), client.confirm(&params).unwrap()).unwrap();
+    let config = ws_core::Config::default();
+    let mut ws = ws_core::Connection::new(ws_core::Role::client(|| [7; 4]), config, extensions);
+    let frame = |i: usize| {
+        let mut json = String::new();
+        for n in i * 20.. {
+            json += &format!(r#"{{"id":{},"user":"alice","price":{}.5}},"#, n * 7919, n * n);
+            if json.len() >= 1024 {
+                break;
+            }
+        }
+        ws.send(&json[..1024]).unwrap();
+        let mut frame = Vec::new();
+        ws.write_to(&mut frame).unwrap();
+        frame
+    };
+    (0..messages).map(frame).collect()
+}
+
+/// Bytes that the server holds for each of 1000 connections with compression, which rest after so
+/// many messages of 1 KiB of JSON in both directions, with takeover.
+#[cfg(feature = "deflate")]
+async fn per_compressed_connection(bits: u8, messages: usize) -> isize {
+    const CONNECTIONS: usize = 1000;
+    let options = Deflate::builder().client_max_window_bits(bits).build().unwrap();
+    let offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
+    let agreed = match bits {
+        15 => "server_max_window_bits=12".to_owned(),
+        bits => format!("server_max_window_bits=12; client_max_window_bits={bits}"),
+    };
+    let frames = compressed(&options, &agreed, messages);
+    let server = Server::new().limits(Limits::default()).extension(options).any(echo);
+    let service = server.service().unwrap();
+    let mut wires = Vec::new();
+    for _ in 0..=CONNECTIONS {
+        wires.push(worn_in().await);
+    }
+    let mut clients = Vec::with_capacity(CONNECTIONS + 1);
+    let mut region = Region::new(ALLOCATOR);
+    for (i, (io, server)) in wires.into_iter().enumerate() {
+        tokio::spawn(service.serve_connection(server, Peer::Other));
+        let mut raw = Raw::new(io);
+        let answer = raw.handshake("/", offer).await;
+        assert!(answer.contains(&agreed), "{answer}");
+        for frame in &frames {
+            raw.io.write_all(frame).await.unwrap();
+            let (first, payload) = raw.frame().await.unwrap();
+            assert!(first == 0xc1 && payload.len() < 512, "{} bytes", payload.len());
+        }
+        clients.push(raw.io);
+        if i == 0 {
+            // The states that compress and inflate are there for all.
+            region.reset();
+        }
+    }
+    sleep(Duration::from_secs(15)).await;
+    held(&region) / CONNECTIONS as isize
+}
+
+// R7692-x-mem
+#[cfg(feature = "deflate")]
+#[test]
+fn resting_connection_with_compression_holds_little() {
+    for (bits, messages, most) in [(12, 1, 6), (12, 20, 8), (15, 1, 6), (15, 40, 40)] {
+        let bytes = run(per_compressed_connection(bits, messages));
+        println!("a resting connection with {bits} bits, after {messages} messages: {bytes} bytes");
+        assert!(bytes <= most * 1024, "{bytes} bytes, {bits} bits, after {messages} messages");
     }
 }
 

@@ -54,7 +54,7 @@ enum Task {
     ///
     /// Builds the servers and the load in release, all in one profile, measures them in turns on
     /// 127.0.0.1, prints a table for each case, and writes every measurement and a report into
-    /// target/bench. About ten minutes of measuring; --quick takes two.
+    /// target/bench. About fourteen minutes of measuring; --quick takes two.
     #[command(after_help = bench::after_help())]
     Bench(bench::Options),
     /// What has to hold for every commit besides the tests

@@ -47,9 +47,12 @@ struct Cli {
     /// Messages that each connection keeps in flight
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     depth: u64,
-    /// Seconds before anything is counted, with idle before each look at memory; at most 3600
+    /// Seconds before anything is counted, with idle before memory is looked at; at most 3600
     #[arg(long, default_value = "0.5", value_parser = seconds)]
     warm_up: Duration,
+    /// Seconds that idle connections rest after messages before memory is looked at; at most 3600
+    #[arg(long, default_value = "0.5", value_parser = seconds)]
+    rest: Duration,
     /// Seconds to measure, at most 3600
     #[arg(long, default_value = "2", value_parser = seconds)]
     seconds: Duration,
@@ -106,6 +109,7 @@ fn main() -> ExitCode {
         connections: cli.connections as usize,
         depth: cli.depth as usize,
         warm_up: cli.warm_up,
+        rest: cli.rest,
         measure: cli.seconds,
         messages: cli.messages,
         server: cli.server_pid,

@@ -15,15 +15,15 @@ pub(super) fn measure<C: Clients>(
     open: fn(&Load) -> Result<C, Failure>,
 ) -> Result<Outcome, Failure> {
     let pid = load.server.ok_or_else(|| Failure::new("idle needs the server's process id"))?;
-    let look = || {
-        thread::sleep(load.warm_up);
+    let look = |rest| {
+        thread::sleep(rest);
         Memory::of(pid).ok_or_else(|| Failure::new("this system does not tell a server's memory"))
     };
     // One connection first, so that what a server makes for its first one is not counted.
     drop(Turns::new(open(&Load { connections: 1, ..load.clone() })?)?);
-    let before = look()?;
+    let before = look(load.warm_up)?;
     let mut turns = Turns::new(open(load)?)?;
-    let mut looks = vec![look()?];
+    let mut looks = vec![look(load.warm_up)?];
     let mut sent = 0;
     for messages in LOOKS {
         for _ in sent..messages {
@@ -31,7 +31,7 @@ pub(super) fn measure<C: Clients>(
             turns.drain()?;
         }
         sent = messages;
-        looks.push(look()?);
+        looks.push(look(load.rest)?);
     }
     Ok(Outcome::memory(load, before, &looks))
 }

@@ -20,6 +20,7 @@ pub(super) fn echo_of(size: usize) -> Load {
         connections: 1,
         depth: 1,
         warm_up: Duration::from_millis(10),
+        rest: Duration::from_millis(10),
         measure: Duration::from_secs(10),
         messages: 1000,
         server: None,

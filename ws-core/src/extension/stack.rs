@@ -18,7 +18,7 @@ pub struct Extensions(Option<Box<Stack>>);
 struct Stack {
     layers: Vec<Layer>,
     /// How many of them, from the first on, work on messages and not on frames.
-    of_messages: usize,
+    of_messages: u32,
     claimed: Rsv,
     /// An empty buffer for what comes out of the stack, until the connection rests.
     spare: Vec<u8>,
@@ -67,7 +67,9 @@ impl Extensions {
         }
         let stack = self.0.get_or_insert_default();
         stack.claimed = stack.claimed | claim.bits();
-        stack.of_messages += usize::from(scope != Scope::Frame);
+        stack.of_messages += u32::from(scope != Scope::Frame);
+        // There is seldom another one, and room for four would wait on every connection.
+        stack.layers.reserve_exact(1);
         stack.layers.push(Layer {
             name: name.into(),
             extension,
@@ -123,7 +125,7 @@ impl Extensions {
     /// The layers of message scope, and behind them those of frame scope.
     pub(crate) fn split(&mut self) -> (&mut [Layer], &mut [Layer]) {
         match &mut self.0 {
-            Some(stack) => stack.layers.split_at_mut(stack.of_messages),
+            Some(stack) => stack.layers.split_at_mut(stack.of_messages as usize),
             None => (&mut [], &mut []),
         }
     }

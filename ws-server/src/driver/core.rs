@@ -110,6 +110,14 @@ impl Core {
         self.ws.input_ended();
     }
 
+    /// A message passed, in either direction.
+    #[inline]
+    pub(super) fn passed(&mut self) {
+        if !self.ws.extensions().is_empty() {
+            self.deadlines.passed(self.now);
+        }
+    }
+
     /// What took too long, if anything did.
     #[inline]
     pub(super) fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
@@ -158,8 +166,11 @@ impl Core {
     }
 
     pub(super) fn expire(&mut self, expired: Expired) {
-        debug!(?expired, "a deadline passed");
+        if expired != Expired::Rest {
+            debug!(?expired, "a deadline passed");
+        }
         match expired {
+            Expired::Rest => self.park(),
             Expired::Ping => {
                 // Fails only if we are closing anyway.
                 self.ws.ping("").ok();
@@ -177,6 +188,16 @@ impl Core {
                 self.lost(None);
                 self.settle();
             }
+        }
+    }
+
+    /// Lets the extensions give back what they can do without. In the middle of a message they
+    /// cannot, and are asked again after as long a time.
+    fn park(&mut self) {
+        if self.ws.park() {
+            self.deadlines.rested();
+        } else {
+            self.deadlines.passed(self.now);
         }
     }
 

@@ -29,6 +29,8 @@ pub(super) enum Expired {
     CloseTurn,
     /// Our Close is not answered.
     Close,
+    /// No message passed for so long that the extensions are to give back what they can.
+    Rest,
 }
 
 /// The deadlines of one connection.
@@ -41,10 +43,8 @@ pub(super) struct Deadlines {
     /// When something came last; when reading went on, if it had paused.
     heard: Instant,
     ping: Ping,
-    /// Since when a message, or a control frame between messages, is incomplete.
-    message_since: Option<Instant>,
-    /// Bytes that came of it.
-    unfinished: Option<u64>,
+    /// A message, or a control frame between messages, that is incomplete.
+    unfinished: Option<Unfinished>,
     /// Since when nothing of what is to be written was taken.
     blocked: Option<Instant>,
     /// Since when the peer's Close or fault waits for our answer.
@@ -54,8 +54,25 @@ pub(super) struct Deadlines {
     /// Since when our Close waits for the peer's.
     close_sent: Option<Instant>,
     over: bool,
+    rest: Rest,
     /// Whether reading is paused, and so the deadlines for what the client sends.
     paused: bool,
+}
+
+/// Since when it is, and bytes that came of it.
+#[derive(Clone, Copy, Debug)]
+struct Unfinished {
+    since: Instant,
+    received: u64,
+}
+
+/// How the extensions stand.
+#[derive(Clone, Copy, Debug)]
+enum Rest {
+    /// They hold nothing that they could give back.
+    Resting,
+    /// When a message passed last.
+    Since(Instant),
 }
 
 /// A Ping of ours since something came last.
@@ -75,6 +92,14 @@ fn after(then: Instant, limit: Duration) -> Instant {
     then.checked_add(limit).unwrap_or_else(|| then + FAR)
 }
 
+impl Unfinished {
+    /// How long it may take.
+    fn time(self, limits: &Limits) -> Duration {
+        let millis = self.received.saturating_mul(1000) / limits.min_rate as u64;
+        limits.message_timeout.saturating_add(Duration::from_millis(millis))
+    }
+}
+
 impl Deadlines {
     pub(super) fn new(now: Instant, limits: &Limits) -> Self {
         Self {
@@ -82,13 +107,13 @@ impl Deadlines {
             settled: false,
             heard: now,
             ping: Ping::None,
-            message_since: None,
             unfinished: None,
             blocked: None,
             closing: None,
             turn_over: false,
             close_sent: None,
             over: false,
+            rest: Rest::Resting,
             paused: false,
         }
     }
@@ -103,7 +128,7 @@ impl Deadlines {
 
     /// What was incomplete is complete: the next one has its own time.
     pub(super) fn message_complete(&mut self) {
-        self.message_since = None;
+        self.unfinished = None;
     }
 
     /// A Ping was queued, and ends at this place of the output.
@@ -111,15 +136,25 @@ impl Deadlines {
         self.ping = Ping::Queued(at);
     }
 
+    /// A message passes the extensions, in either direction.
+    #[inline]
+    pub(super) fn passed(&mut self, now: Instant) {
+        self.settled &= matches!(self.rest, Rest::Since(_));
+        self.rest = Rest::Since(now);
+    }
+
+    /// The extensions gave back what they can.
+    pub(super) fn rested(&mut self) {
+        self.rest = Rest::Resting;
+    }
+
     /// Bytes that came of what is incomplete now.
     pub(super) fn unfinished(&mut self, unfinished: Option<u64>, now: Instant) {
-        if unfinished.is_none() {
-            self.message_since = None;
-        } else if self.message_since.is_none() {
-            self.message_since = Some(now);
-            self.settled = false;
-        }
-        self.unfinished = unfinished;
+        self.settled &= unfinished.is_none() || self.unfinished.is_some();
+        self.unfinished = unfinished.map(|received| Unfinished {
+            since: self.unfinished.map_or(now, |unfinished| unfinished.since),
+            received,
+        });
     }
 
     /// Whether reading is paused.
@@ -127,7 +162,8 @@ impl Deadlines {
         if self.paused && !paused {
             // A client behind a slow handler is not dead.
             self.heard = now;
-            self.message_since = self.message_since.map(|_| now);
+            self.unfinished =
+                self.unfinished.map(|unfinished| Unfinished { since: now, ..unfinished });
             self.settled = false;
         }
         self.paused = paused;
@@ -169,6 +205,7 @@ impl Deadlines {
     /// The connection is over, but for what is to be written.
     pub(super) fn over(&mut self) {
         (self.over, self.closing, self.close_sent) = (true, None, None);
+        self.rest = Rest::Resting;
     }
 
     /// Our Close is on its way, and the peer's is awaited.
@@ -188,6 +225,10 @@ impl Deadlines {
             of(self.blocked, limits.write_timeout, Expired::Write),
             of(self.closing, limits.close_turn, Expired::CloseTurn),
             of(self.close_sent, limits.close_timeout, Expired::Close),
+            match self.rest {
+                Rest::Resting => None,
+                Rest::Since(passed) => of(Some(passed), limits.park_after, Expired::Rest),
+            },
         ];
         // What the client owes, while it is listened to and nothing is ending.
         let ending = self.over || self.closing.is_some() || self.close_sent.is_some();
@@ -200,18 +241,14 @@ impl Deadlines {
                     Ping::Queued(_) => None,
                     Ping::Sent(since) => of(Some(since), limits.pong_timeout, Expired::Pong),
                 },
-                of(self.message_since, self.message_time(limits), Expired::Message),
+                self.unfinished.and_then(|unfinished| {
+                    of(Some(unfinished.since), unfinished.time(limits), Expired::Message)
+                }),
                 self.unfinished
                     .and_then(|_| of(Some(self.heard), limits.progress_timeout, Expired::Message)),
             ]
         });
         ours.into_iter().chain(theirs.into_iter().flatten()).flatten()
-    }
-
-    fn message_time(&self, limits: &Limits) -> Duration {
-        let received = self.unfinished.unwrap_or(0);
-        let by_size = Duration::from_millis(received.saturating_mul(1000) / limits.min_rate as u64);
-        limits.message_timeout.saturating_add(by_size)
     }
 
     /// What expired first, if anything has. Otherwise the task is woken when something may have.

@@ -252,6 +252,7 @@ impl Core {
             match self.ws.poll_event(&mut self.input.buffer) {
                 Some(Event::Message(message)) => {
                     self.deadlines.message_complete();
+                    self.passed();
                     self.input.work += message.len();
                     self.input.messages = self.input.messages.wrapping_add(1);
                     if self.input.buffer.is_empty() && self.ws.extensions().is_empty() {

@@ -167,6 +167,7 @@ impl Core {
         if self.ws.unwritten() >= AHEAD || self.ws.has_more_to_encode() {
             return None;
         }
+        self.passed();
         let sent = self.ws.send_ref(message, compression);
         if sent.is_ok() {
             self.output.count(message.len());
@@ -226,6 +227,7 @@ impl Core {
 
     /// A message was sent. If it was not, the connection is ending, and the engine says how.
     fn encoded(&mut self, len: usize, sent: bool) {
+        self.passed();
         self.output.dropped |= !sent;
         if sent {
             self.output.count(len);

@@ -226,8 +226,9 @@ impl Case {
                  message of 1 KiB, after twenty."
             }
             Kind::Idle { deflate: true } => {
-                "The same with permessage-deflate, after compressed JSON of 1 KiB: a library that \
-                 keeps its compressor holds hundreds of KiB for it."
+                "The same with permessage-deflate, 12 s after compressed JSON of 1 KiB, so that what is \
+                 given back late is given back: a library that keeps its compressor holds hundreds of \
+                 KiB for it."
             }
             Kind::Mixed { .. } => {
                 "Heap and stacks of the server in all, under echoes of 20 B to 1 MiB, compression and \

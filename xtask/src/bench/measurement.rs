@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::build::Programs;
-use super::case::{Case, Kind};
+use super::case::{Case, Kind, Mode};
 use super::cores::Cores;
 use super::server::Server;
 use crate::failure::{Failure, Result};
@@ -27,15 +27,19 @@ const START: Duration = Duration::from_secs(20);
 /// For the load beyond its own time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What memory is looked at four times; each waits before, so that what a server gives back late
-/// is given back.
-pub(crate) const LOOKS: u32 = 4;
+/// How often memory is looked at before there were messages, and after.
+pub(crate) const LOOKS: [u32; 2] = [2, 2];
+
+/// How long connections with deflate rest after messages, so that what a server gives back late is
+/// given back: ours tells its extensions after 10 s. The same for every server.
+const DEFLATE_REST: Duration = Duration::from_secs(12);
 
 pub(crate) struct Measurement {
     pub(crate) cores: Cores,
     pub(crate) warm_up: Duration,
     pub(crate) seconds: Duration,
-    /// How long idle connections rest before their memory is looked at.
+    /// How long idle connections rest before their memory is looked at; with deflate, after messages,
+    /// it is longer.
     pub(crate) rest: Duration,
     pub(crate) programs: Programs,
     /// Where the servers' complaints go.
@@ -47,7 +51,9 @@ impl Measurement {
     pub(crate) fn takes(&self, case: &Case) -> Duration {
         let (warm_up, seconds) = self.times(case);
         match case.kind {
-            Kind::Idle { .. } => LOOKS * warm_up + IDLE_OVERHEAD,
+            Kind::Idle { .. } => {
+                LOOKS[0] * warm_up + LOOKS[1] * self.rest_after(case) + IDLE_OVERHEAD
+            }
             _ => warm_up + seconds + OVERHEAD,
         }
     }
@@ -58,6 +64,13 @@ impl Measurement {
             Kind::Idle { .. } => (self.rest, self.seconds),
             Kind::Mixed { seconds } => (self.warm_up, Duration::from_secs(seconds)),
             _ => (self.warm_up, self.seconds),
+        }
+    }
+
+    fn rest_after(&self, case: &Case) -> Duration {
+        match case.mode() {
+            Mode::Deflate => DEFLATE_REST.max(self.rest),
+            Mode::Echo | Mode::Broadcast => self.rest,
         }
     }
 
@@ -78,6 +91,7 @@ impl Measurement {
         let (warm_up, seconds) = self.times(case);
         say("port", port.to_string());
         say("warm-up", warm_up.as_secs_f64().to_string());
+        say("rest", self.rest_after(case).as_secs_f64().to_string());
         say("seconds", seconds.as_secs_f64().to_string());
         say("server-pid", running.id().to_string());
         if server.is_raw() {

@@ -4,7 +4,7 @@ use core::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ws_core::{
-    CloseCode,
+    CloseCode, Payload,
     extension::{Chunk, ExtensionError, Sink},
 };
 
@@ -28,6 +28,9 @@ pub(crate) struct Encoder {
     /// Bytes that are recorded at most.
     history: u16,
     record: Record<LEAST>,
+    /// A broadcast that was sent behind all that is recorded, and is not recorded yet. Boxed: a
+    /// connection that rests has none.
+    shared: Option<Box<Payload>>,
     stamp: Stamp,
     state: State,
 }
@@ -62,13 +65,15 @@ impl Encoder {
             kind,
             history: history as u16,
             record: Record::new(pool, history),
+            shared: None,
             stamp: Stamp { connection, messages: 0 },
             state: State::Resting,
         }
     }
 
-    pub(crate) fn pool(&self) -> &Pool {
-        self.record.pool()
+    /// Another one of the same pool, which compresses every message on its own.
+    pub(crate) fn once(&self, kind: Kind) -> Self {
+        Self::new(self.record.pool(), kind, 0)
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -76,6 +81,7 @@ impl Encoder {
     }
 
     pub(crate) fn begin(&mut self) -> Result<(), ExtensionError> {
+        self.record_shared();
         let mut deflater = match mem::replace(&mut self.state, State::Failed) {
             State::Resting => self.record.pool().deflater(self.kind, self.stamp),
             State::Compressing(deflater) | State::Flushed(deflater) => {
@@ -206,24 +212,38 @@ impl Encoder {
         self.record.pool().recount_extra(before, self.record.capacity().saturating_sub(LEAST));
     }
 
-    /// A message went out that was compressed elsewhere, and the peer's window ends with it.
-    pub(crate) fn sent_shared(&mut self, plain: &[u8]) {
-        // No deflater stands behind it.
+    /// A message went out that was compressed elsewhere: no deflater stands where the peer's window
+    /// now is, and what was recorded ended before it.
+    pub(crate) fn sent_shared(&mut self, plain: &Payload) {
         self.stamp.messages += 1;
-        // Who sends nothing else has no use for it.
-        if !self.record.is_empty() {
-            self.remember(plain);
+        // Nothing is copied for connections that may never send a message of their own again, and
+        // nothing is begun for those that did not.
+        let refers = !self.record.is_empty() || self.shared.is_some();
+        let small = plain.len() <= self.kind.window.size();
+        match &mut self.shared {
+            Some(last) if small => **last = plain.clone(),
+            last => *last = (refers && small).then(|| Box::new(plain.clone())),
+        }
+        self.record.clear();
+    }
+
+    /// Records the broadcast that was sent last.
+    fn record_shared(&mut self) {
+        if let Some(plain) = self.shared.take() {
+            self.remember(&plain);
         }
     }
 
     /// Keeps a little of what was sent, for the next message to refer to.
     pub(crate) fn park(&mut self) {
+        self.record_shared();
         let most = self.most().min(LEAST);
         self.change(|record| record.limit(most));
     }
 
     pub(crate) fn memory_usage(&self) -> usize {
         self.record.capacity()
+            + self.shared.as_ref().map_or(0, |plain| size_of::<Payload>() + plain.len())
             + match &self.state {
                 State::Compressing(deflater) | State::Flushed(deflater) => deflater.bytes(),
                 State::Resting | State::Failed => 0,

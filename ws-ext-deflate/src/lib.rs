@@ -49,22 +49,22 @@
 //! A server compresses a [`Broadcast`](ws_core::Broadcast) once for all connections of one level whose
 //! window is no smaller than the message, with context takeover and without; those with smaller
 //! windows have a form for each size. It refers back to nothing before it, which is valid for every
-//! peer, and takes some more bytes: 39 % of 1 KiB of JSON in place of the 29 % that a context of 12
-//! bits brings. To 1,000 connections, each written to a TCP socket:
+//! peer, and takes some more bytes: 39 % of 1 KiB of JSON in place of the 29 % to 33 % that a context
+//! of 12 bits brings. To 1,000 connections, each written to a TCP socket:
 //!
 //! | 1 KiB of JSON | bytes | time of a delivery |
 //! |---|---|---|
-//! | without compression | 1,028 | 5.0 µs |
-//! | compressed once | 401 | 5.3 µs |
-//! | compressed by each connection | 301 | 45 µs |
+//! | without compression | 1,028 | 4.8 µs |
+//! | compressed once | 402 | 5.0 µs |
+//! | compressed by each connection | 336 | 20 µs |
 //!
 //! Threshold and hint hold as for any other message. With `Auto` it goes out plain to all if it did
 //! not lose a sixteenth of its bytes; what a connection learned from messages of its own is not asked,
 //! and not changed.
 //!
-//! Behind a broadcast the deflater of a connection starts anew. With context takeover the next message
-//! of its own refers back to the broadcast, if that is no longer than the window, and to nothing
-//! before it.
+//! With context takeover the next message of a connection's own refers back to the broadcast, if that
+//! is no longer than the window and the connection sent messages of its own before; to nothing that
+//! was before the broadcast.
 //!
 // R7692-8-a
 //! # Secrets
@@ -88,6 +88,7 @@
 //! | record of sent plaintext | [`history`](DeflateBuilder::history), 2048 | while few connections are busy |
 //! | | 256 | while it [rests](ws_core::Connection::park), or many are busy |
 //! | | 0 | while the pool is at its limit |
+//! | last broadcast | its plaintext, at most 2^bits, which all that hold it share | between messages of its own, unless it rests |
 //! | inflater | 47,700 | in the middle of a received message |
 //! | deflater | 249,200 + 4 · 2^bits | in the middle of a sent one |
 //!

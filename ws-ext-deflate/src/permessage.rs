@@ -13,7 +13,7 @@ use crate::{
     deflater::Kind,
     encoder::{Encoded, Encoder},
     options::Deflate,
-    shared::{Form, Once},
+    shared::{self, Once},
     window::Window,
     worth::Worth,
 };
@@ -60,11 +60,6 @@ impl PermessageDeflate {
             Compression::Always => true,
             Compression::Auto => message.len.is_none_or(|len| len >= self.threshold),
         }
-    }
-
-    /// How a message of known length is compressed for many.
-    fn form(&self, message: &MessageInfo) -> Option<Form> {
-        Some(Form::new(self.encoder.kind(), message.len?))
     }
 }
 
@@ -122,18 +117,20 @@ impl Extension for PermessageDeflate {
 
     fn shared(&self, message: &MessageInfo) -> Option<SharedForm> {
         if self.may_compress(message) {
-            self.form(message).map(|form| SharedForm::Encoded(form.key()))
+            let kind = shared::kind(self.encoder.kind(), message.len?);
+            Some(SharedForm::Encoded(shared::key(kind)))
         } else {
             Some(SharedForm::Plain)
         }
     }
 
     fn shared_encoder(&self, message: &MessageInfo) -> Option<Box<dyn SharedEncoder>> {
-        Some(Box::new(Once::new(self.encoder.pool(), self.form(message)?, message)?))
+        let kind = shared::kind(self.encoder.kind(), message.len?);
+        Some(Box::new(Once::new(self.encoder.once(kind), message.compression)?))
     }
 
     fn sent_shared(&mut self, plain: &Payload) {
-        self.encoder.sent_shared(plain.as_slice());
+        self.encoder.sent_shared(plain);
     }
 
     fn memory_usage(&self) -> usize {

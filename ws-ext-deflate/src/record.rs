@@ -28,6 +28,10 @@ impl<const BLOCK: usize> Record<BLOCK> {
         &self.pool
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Adds what came last. Of data larger than the window the end alone is copied.
     pub(crate) fn push(&mut self, data: &[u8]) {
         let limit = usize::from(self.limit);
@@ -98,10 +102,6 @@ impl<const BLOCK: usize> Record<BLOCK> {
             let end = end.saturating_sub(place).min(BLOCK);
             block.get(start.saturating_sub(place)..end).filter(|part| !part.is_empty())
         })
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
     }
 
     pub(crate) fn capacity(&self) -> usize {

@@ -5,48 +5,50 @@
 //! no smaller than the message, with and without context takeover.
 
 use ws_core::extension::{
-    Chunk, Compression, ExtensionError, Mark, MessageInfo, Progress, SharedEncoder, SharedKey, Sink,
+    Chunk, Compression, ExtensionError, Mark, Progress, SharedEncoder, SharedKey, Sink,
 };
 
 use crate::{
     deflater::{Kind, Sizes},
     encoder::{Encoded, Encoder},
     permessage::PermessageDeflate,
-    pool::Pool,
     window::Window,
     worth::is_worth_it,
 };
 
-/// How a message is compressed for all whose form has the same key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Form(Kind);
+/// What compresses a message of `len` bytes for all whose own deflaters are of this kind.
+pub(crate) fn kind(own: Kind, len: u64) -> Kind {
+    let fits = |window: Window| len <= window.size() as u64;
+    // No distance is larger than the message. Most connections have a deflater of the proposed window
+    // for messages of their own, so that it is in the pool.
+    let window = if !fits(own.window) {
+        own.window
+    } else if fits(Window::PROPOSED) {
+        Window::PROPOSED
+    } else {
+        Window::MAX
+    };
+    Kind { window, ..own }
+}
 
-impl Form {
-    /// For a message of `len` bytes on a connection that compresses like this.
-    pub(crate) fn new(own: Kind, len: u64) -> Self {
-        // No distance is larger than the message.
-        let window = if len <= own.window.size() as u64 { Window::MAX } else { own.window };
-        Self(Kind { window, ..own })
-    }
-
-    pub(crate) fn key(self) -> SharedKey {
-        let Kind { level, window } = self.0;
-        SharedKey::new::<PermessageDeflate>(u64::from(level) << 8 | u64::from(window.bits()))
-    }
+/// Names the form that this kind makes.
+pub(crate) fn key(kind: Kind) -> SharedKey {
+    SharedKey::new::<PermessageDeflate>(u64::from(kind.level) << 8 | u64::from(kind.window.bits()))
 }
 
 /// Compresses one message.
 pub(crate) struct Once {
+    /// Has no history, and gives its deflater back when it is dropped.
     encoder: Encoder,
     compression: Compression,
+    /// What came of it, when it is complete.
     sizes: Sizes,
 }
 
 impl Once {
-    pub(crate) fn new(pool: &Pool, form: Form, message: &MessageInfo) -> Option<Self> {
-        let mut encoder = Encoder::new(pool, form.0, 0);
+    pub(crate) fn new(mut encoder: Encoder, compression: Compression) -> Option<Self> {
         encoder.begin().ok()?;
-        Some(Self { encoder, compression: message.compression, sizes: Sizes::default() })
+        Some(Self { encoder, compression, sizes: Sizes::default() })
     }
 }
 

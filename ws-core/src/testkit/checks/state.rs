@@ -22,7 +22,9 @@ const SLOW: How = How { cuts: Sizes::Each(1), rooms: Sizes::Each(1), end_alone: 
 const SEVERAL: usize = 5;
 
 pub(super) fn duplex(trial: &Trial<'_>) -> Result<Outcome, Failure> {
-    octet_by_octet(trial)?;
+    octet_by_octet(trial).map_err(|failure| {
+        failure.during("one is sent and one received, octet by octet by turns")
+    })?;
     let ways = [
         ("in chunks of 1 octet", How { rooms: Sizes::Usual, ..SLOW }),
         ("with room for 1 octet", How { cuts: Sizes::Usual, ..SLOW }),

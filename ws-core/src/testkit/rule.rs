@@ -51,7 +51,7 @@ rules! {
     /// Parameters that nobody defined decline the offer, and no parameter panics.
     Parameters: "unknown parameters are declined, and no parameter makes a factory panic",
         "match every parameter and return a `NegotiationError` for the rest, in `accept` and `confirm`; \
-         parse values with `str::parse` and without `unwrap`";
+         read numbers by `Param::number`, and other values without `unwrap`";
     /// A message comes back as it was, from client to server.
     RoundTrip: "what one end encodes the other decodes to the same message",
         "compare what `encode` writes with what `decode` reads, message by message: both ends go through \
@@ -62,10 +62,10 @@ rules! {
         "look at what `accept` and `confirm` hand to the extension for each direction: what one end \
          sends with, the other receives with";
     /// Messages are marked, so that there is something to try.
-    Marks: "an extension that claims bits marks some of the short messages that are sent with \
-            `Compression::Always`",
-        "answer `Marked` in `begin_encode`, or send messages that are marked by `Kit::messages`; where \
-         that cannot be, leave the rule out by `Kit::without`, and see in the report what was not tried";
+    Marks: "an extension that claims bits marks some of the messages of at most 4096 octets that are \
+            sent with `Compression::Always`",
+        "answer `Marked` in `begin_encode`, or give `Kit::messages` some that it marks; where that cannot \
+         be, leave the rule out by `Kit::without`, and see in the report what was not tried";
     /// Where bits are taken, it declines or both ends take the same others.
     Clash: "where its bits are taken an extension declines, or both ends use the same others",
         "decline in `accept` when `free` lacks the bits, or say in the response which ones were taken \

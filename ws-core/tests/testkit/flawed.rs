@@ -30,7 +30,7 @@ pub(crate) enum Flaw {
     MarksNothing,
     MarksLongMessagesAlone,
     /// No flaw.
-    MarksLongerThanThirty,
+    MarksFrom60Octets,
     /// No flaw either.
     ClaimsTheBitOfCompression,
     ScopeOfFactoryIsAnother,
@@ -228,7 +228,7 @@ impl Extension for Roll {
         let marked = match self.flaw {
             Flaw::MarksNothing => false,
             Flaw::MarksLongMessagesAlone => unit.len > Some(5000),
-            Flaw::MarksLongerThanThirty if unit.len < Some(30) => false,
+            Flaw::MarksFrom60Octets if unit.len < Some(60) => false,
             _ => unit.compression != Compression::Never,
         };
         if marked || self.flaw == Flaw::UnmarkedAreCounted {

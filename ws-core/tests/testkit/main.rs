@@ -7,8 +7,8 @@ mod guide;
 
 use flawed::{Flaw, RollFactory};
 use ws_core::{
-    ExtensionFactory,
-    extension::{Params, Rsv},
+    Extension, ExtensionFactory,
+    extension::{Chunk, ExtensionError, Params, Progress, Rsv, RsvClaim, Scope, Sink},
     testkit::{Kit, Rule, check},
 };
 
@@ -199,10 +199,55 @@ fn rules_that_saw_nothing_marked_are_not_tried() {
 
 #[test]
 fn messages_that_are_marked_are_those_that_are_cut_everywhere() {
-    // Of the kit's own, the short ones are not marked and a longer one is.
-    let flaw = Flaw::MarksLongerThanThirty;
-    let report = check(&RollFactory::new(flaw)).unwrap();
+    let factory = RollFactory::new(Flaw::MarksFrom60Octets);
+    let long = "sixty octets and more, which is longer than what is cut else";
+    let report = Kit::new(&factory).messages(["short", "short as well", long]).run().unwrap();
     assert_eq!(report.held(), Rule::ALL, "{report}");
+    assert_eq!(report.marked(), (4, 4 * 3));
+}
+
+/// Inverts every octet, without a bit that tells.
+struct Inverted;
+
+impl Extension for Inverted {
+    fn claim(&self) -> RsvClaim {
+        RsvClaim::None
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Message
+    }
+
+    fn encode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        while let (Some(octet), false) = (input.data().first(), out.is_full()) {
+            input.consume(out.write(&[!octet]));
+        }
+        Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
+    }
+
+    fn decode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        self.encode(input, out)
+    }
+}
+
+#[test]
+fn extension_without_a_bit_is_tried_on_everything() {
+    let make =
+        || -> (Box<dyn Extension>, Box<dyn Extension>) { (Box::new(Inverted), Box::new(Inverted)) };
+    let report = Kit::pairs("x-inverted", &make).run().unwrap();
+    let why = |rule| report.not_tried().iter().find(|(not, _)| *not == rule).map(|(_, why)| *why);
+    assert_eq!(why(Rule::Marks), Some("it claims no bit"));
+    assert!(!report.not_tried().iter().any(|(_, why)| *why == "nothing was marked"), "{report}");
+    assert_eq!(report.marked(), (0, 0));
+    assert!(!report.to_string().contains("messages"), "{report}");
 }
 
 #[test]

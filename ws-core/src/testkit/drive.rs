@@ -6,7 +6,12 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use super::{Failure, Rule, failure::differ_after, messages::Rng, tally::Tally};
+use super::{
+    Failure, Rule,
+    failure::{after, differ_after},
+    messages::Rng,
+    tally::Tally,
+};
 use crate::{
     CloseCode, Message, MessageKind,
     extension::{
@@ -79,10 +84,7 @@ impl From<Trouble> for Stopped {
 
 impl Stopped {
     pub(super) fn text(&self, verb: &str) -> String {
-        match (self.trouble.text(verb), self.taken) {
-            (text, 0) => text,
-            (text, taken) => format!("after {taken} octets {text}"),
-        }
+        after(self.taken) + &self.trouble.text(verb)
     }
 
     /// As a failure, whose hint is that of the trouble.
@@ -373,12 +375,12 @@ pub(super) fn judge(
     match decoded {
         Ok(decoded) if decoded == plain => Ok(()),
         Ok(decoded) => {
-            let after = differ_after(plain, &decoded);
-            let what = format!("after {after} octets another message was decoded than was sent");
+            let place = differ_after(plain, &decoded);
+            let what = after(place) + "another message was decoded than was sent";
             Err(Failure::new(rule, what)
-                .with_at("message", plain, after)
+                .with_at("message", plain, place)
                 .with("encoded", &encoded.octets)
-                .with_at("decoded", &decoded, after))
+                .with_at("decoded", &decoded, place))
         }
         Err(stopped) => Err(stopped
             .failure(rule, "decode")

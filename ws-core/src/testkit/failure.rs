@@ -98,6 +98,15 @@ impl Failure {
     }
 }
 
+/// Where something went wrong, in front of what it was.
+pub(super) fn after(octets: usize) -> String {
+    match octets {
+        0 => String::new(),
+        1 => "after 1 octet ".into(),
+        octets => format!("after {octets} octets "),
+    }
+}
+
 /// How many octets two lists begin with in common.
 pub(super) fn differ_after(one: &[u8], other: &[u8]) -> usize {
     one.iter().zip(other).take_while(|(one, other)| one == other).count()

@@ -5,7 +5,7 @@ use bytes::{BufMut, BytesMut};
 use super::{
     Failure, Rule,
     drive::{ENOUGH, guarded},
-    failure::differ_after,
+    failure::{after, differ_after},
     source::Course,
 };
 use crate::{
@@ -108,8 +108,8 @@ pub(super) fn arrives(
         Ok(events) => match &events[..] {
             [Event::Message(got)] if got == message => return Ok(()),
             [Event::Message(got)] => {
-                let after = differ_after(message.as_bytes(), got.as_bytes());
-                format!("after {after} octets another message arrived than was sent")
+                let place = differ_after(message.as_bytes(), got.as_bytes());
+                after(place) + "another message arrived than was sent"
             }
             events => match events.iter().find_map(fault) {
                 Some(fault) => format!("it was refused: {fault}"),

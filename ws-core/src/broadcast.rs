@@ -1,22 +1,85 @@
 //! A message that goes to many connections.
 
-use alloc::sync::Arc;
+#[cfg(feature = "std")]
+mod forms;
 
+use alloc::sync::Arc;
+#[cfg(feature = "std")]
+use alloc::vec::Vec;
+use core::fmt;
+#[cfg(feature = "std")]
+use core::ops::Range;
+#[cfg(feature = "std")]
+use std::sync::OnceLock;
+
+#[cfg(feature = "std")]
+use bytes::Bytes;
+
+#[cfg(feature = "std")]
+pub(crate) use forms::{Encoded, Forms, Job, Outcome};
+
+#[cfg(feature = "std")]
+use crate::{FrameHeader, output::PASS_FRAME_FROM, send::Begun};
 use crate::{Message, extension::Compression};
 
 /// A message for many connections. A handle: cloning it is cheap.
 ///
-/// Send it with [`Connection::send_broadcast`](crate::Connection::send_broadcast).
-#[derive(Clone, Debug)]
+/// Send it with [`Connection::send_broadcast`](crate::Connection::send_broadcast). It is queued as
+/// it is, and encoded when its first copy leaves a queue: what is dropped before was never encoded.
+///
+/// ```
+/// use ws_core::{Broadcast, Config, Connection, Extensions, Role};
+///
+/// let mut room: Vec<Connection> = (0..3)
+///     .map(|_| Connection::new(Role::Server, Config::default(), Extensions::none()))
+///     .collect();
+/// let news = Broadcast::new("hello, all of you");
+/// for ws in &mut room {
+///     ws.send_broadcast(&news)?;
+/// }
+/// # Ok::<(), ws_core::SendError>(())
+/// ```
+///
+/// # Encoded once
+/// Servers whose extensions [share a form](crate::Extension::shared) of the message send the same
+/// octets, which are made once and kept with the handle. If only the first extensions of a stack
+/// share one, those behind encode it for every connection. permessage-deflate shares a form among
+/// all connections of one level whose window is no smaller than the message. A message that an
+/// extension finds too short, or not worth it, goes out as it is to all. Frames from 2 KiB on are
+/// not copied for each connection.
+///
+/// A client encodes every message on its own, and so does a server without the feature `std`.
+///
+/// # Locks
+/// A form that is complete is read without a lock. One in the making is locked for one step at most
+/// of 64 KiB, or for the whole message with an extension that has to see it whole: a connection that
+/// comes meanwhile waits for that step and makes the next one itself. Nothing else is done under the
+/// lock. A connection that used up the work of one call before the form was complete says
+/// [`Outgoing::Yield`](crate::Outgoing::Yield), and goes on with the next call.
+///
+/// # Memory
+/// The message and what it was encoded to, until the last handle is dropped and the last copy
+/// written. 16 forms are kept at most, none of them larger than twice the message and 128 KiB;
+/// connections that would need another encode the message on their own.
+#[derive(Clone)]
 pub struct Broadcast {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     message: Message,
     compression: Compression,
+    #[cfg(feature = "std")]
+    plain: OnceLock<Bytes>,
+    #[cfg(feature = "std")]
+    forms: Forms,
 }
+
+/// Lengths of messages that are copied behind a header once, so that a frame for all is one piece:
+/// with a header of its own each delivery takes half as many instructions again. Shorter ones are
+/// copied for each connection; with longer ones the header is nothing, and the copy is much.
+#[cfg(feature = "std")]
+const PLAIN_FRAMES: Range<usize> = PASS_FRAME_FROM..64 * 1024;
 
 impl Broadcast {
     /// A message for many, with the hint [`Compression::Auto`].
@@ -26,7 +89,16 @@ impl Broadcast {
 
     /// A message for many, with a hint for the extensions whether to compress.
     pub fn with_compression(message: impl Into<Message>, compression: Compression) -> Self {
-        Self { shared: Arc::new(Shared { message: message.into(), compression }) }
+        Self {
+            shared: Arc::new(Shared {
+                message: message.into(),
+                compression,
+                #[cfg(feature = "std")]
+                plain: OnceLock::new(),
+                #[cfg(feature = "std")]
+                forms: Forms::default(),
+            }),
+        }
     }
 
     /// The message.
@@ -37,5 +109,38 @@ impl Broadcast {
     /// The hint for the extensions.
     pub fn compression(&self) -> Compression {
         self.shared.compression
+    }
+
+    /// The message as it is, in one frame; made if it is of a size at which that pays.
+    #[cfg(feature = "std")]
+    pub(crate) fn plain_frame(&self) -> Option<(FrameHeader, &Bytes)> {
+        let message = self.message();
+        if !PLAIN_FRAMES.contains(&message.len()) {
+            return None;
+        }
+        let begun = Begun::new(message.kind(), None, self.compression());
+        let header = begun.header(message.len());
+        let frame = self.shared.plain.get_or_init(|| {
+            let mut frame = Vec::with_capacity(header.encoded_len() + message.len());
+            header.encode(&mut frame);
+            frame.extend_from_slice(message.as_bytes());
+            frame.into()
+        });
+        Some((header, frame))
+    }
+
+    /// What it is encoded to.
+    #[cfg(feature = "std")]
+    pub(crate) fn forms(&self) -> &Forms {
+        &self.shared.forms
+    }
+}
+
+impl fmt::Debug for Broadcast {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broadcast")
+            .field("message", self.message())
+            .field("compression", &self.compression())
+            .finish_non_exhaustive()
     }
 }

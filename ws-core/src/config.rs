@@ -32,8 +32,9 @@ pub struct Config {
     /// How messages are received. Default [`Receive::Messages`].
     pub receive: Receive,
     /// Bytes of payload in one sent data frame, before extensions of frame scope add theirs. Default
-    /// [`UNLIMITED`]: a message of any size is one frame, but behind an extension of message scope
-    /// frames have at most 64 KiB. Zero counts as one.
+    /// [`UNLIMITED`]: a message of any size is one frame, and so is the form that a
+    /// [broadcast](crate::Broadcast) shares; else frames behind an extension of message scope have at
+    /// most 64 KiB. Zero counts as one.
     pub max_sent_frame: usize,
 }
 

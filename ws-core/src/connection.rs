@@ -261,12 +261,22 @@ impl Connection {
         self.encoded(|sender, cx| sender.message(message.clone(), compression, cx))
     }
 
-    /// Queues a message that goes to many connections.
+    /// Queues a message that goes to many connections. What the extensions of a server share is
+    /// encoded once for all of them; see [`Broadcast`].
+    ///
+    /// Between [`start_message`](Self::start_message) and [`finish_message`](Self::finish_message) it
+    /// is held, and queued behind the message in pieces; with the message it is dropped if that is
+    /// given up by [`fail`](Self::fail) or the end of the connection.
     ///
     /// # Errors
-    /// As [`send`](Self::send).
+    /// [`SendError::Closed`] after our Close was queued, [`SendError::Extension`] if an extension
+    /// fails, and with it the connection.
     pub fn send_broadcast(&mut self, broadcast: &Broadcast) -> Result<(), SendError> {
-        self.send_ref(broadcast.message(), broadcast.compression())
+        self.check_can_send()?;
+        if !self.sender.is_streaming() && self.put_small(broadcast.message()) {
+            return Ok(());
+        }
+        self.encoded(|sender, cx| sender.broadcast(broadcast, cx))
     }
 
     /// Queues a message that is copied. Whether it was one.

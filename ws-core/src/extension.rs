@@ -28,17 +28,15 @@ mod shared;
 mod stack;
 mod transfer;
 
-use alloc::{borrow::Cow, boxed::Box, sync::Arc, vec, vec::Vec};
+use alloc::{borrow::Cow, boxed::Box, vec, vec::Vec};
 use core::fmt;
 
-use bytes::Bytes;
-
-use crate::{CloseCode, MessageKind};
+use crate::{CloseCode, MessageKind, Payload};
 
 pub(crate) use chain::{Chain, ChainError, ChainStatus, Direction, Failure, Flow, keep_small};
 pub use params::{Param, Params};
 pub use rsv::{Rsv, RsvClaim};
-pub use shared::{SharedEncoder, SharedKey};
+pub use shared::{SharedEncoder, SharedForm, SharedKey};
 pub(crate) use stack::Layer;
 pub use stack::{Extensions, StackError};
 pub use transfer::{Chunk, Progress, Sink};
@@ -214,18 +212,36 @@ pub trait Extension: Send {
         0
     }
 
-    /// A form of this outgoing message that does not depend on what this connection sent before,
-    /// and who encodes it. Servers alone ask, for messages that go to many.
+    /// What this connection can send of a message that goes to many: a form that does not depend on
+    /// what the connection sent before. `message.len` is known.
+    ///
+    /// Servers alone ask, once for every broadcast and connection, so it should take no time, and
+    /// nothing may come of it: it can be asked again for the same message. It is asked only if the
+    /// extensions nearer to the application share their form too; those behind it, and all of
+    /// [`Scope::Frame`], encode what it shares for every connection.
     ///
     /// `None`, the default, sends the message through [`encode`](Self::encode).
-    fn shared(&self, message: &MessageInfo) -> Option<(SharedKey, Arc<dyn SharedEncoder>)> {
+    fn shared(&self, message: &MessageInfo) -> Option<SharedForm> {
         let _ = message;
         None
     }
 
-    /// The shared form of `plain` was sent on this connection, marked. What this extension remembers
-    /// of its own messages has to take that into account, as the peer's does.
-    fn sent_shared(&mut self, plain: &Bytes) {
+    /// An encoder for the form of which [`shared`](Self::shared) just gave the key. Whatever
+    /// connection it comes from, its output has to be the same for the same key and message.
+    ///
+    /// `None`, the default, makes every connection encode the message on its own.
+    fn shared_encoder(&self, message: &MessageInfo) -> Option<Box<dyn SharedEncoder>> {
+        let _ = message;
+        None
+    }
+
+    /// The shared form of `plain`, which is what entered this extension, was sent on this
+    /// connection, marked. [`begin_encode`](Self::begin_encode) and [`encode`](Self::encode) were
+    /// not called for it. What this extension remembers of its own messages has to take that into
+    /// account, as the peer's does when it decodes it.
+    ///
+    /// A clone of `plain` keeps a buffer that all connections share.
+    fn sent_shared(&mut self, plain: &Payload) {
         let _ = plain;
     }
 }

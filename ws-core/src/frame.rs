@@ -46,6 +46,10 @@ pub struct FrameHeader {
 }
 
 impl FrameHeader {
+    /// The longest that a server writes.
+    #[cfg(feature = "std")]
+    pub(crate) const MAX_UNMASKED: usize = 10;
+
     /// Reads a header from the front of `input`, and how many bytes it took.
     ///
     /// `None` means that more input is needed. Checks what holds for every frame of either role:

@@ -33,6 +33,7 @@
 //! |---|---|
 //! | drive a connection | [`Connection`], [`Event`], [`Role`] |
 //! | send and receive | [`Message`], [`Payload`], [`Text`]; in pieces: [`Connection::start_message`], [`Receive`] |
+//! | send to many | [`Broadcast`], [`Connection::send_broadcast`] |
 //! | write out as you like | [`Connection::poll_output`], [`Outgoing`], [`Output`] |
 //! | bound what a peer can make you hold | [`Config`] |
 //! | tell what went wrong | [`Closed`], [`Fault`], [`SendError`], [`CloseCode`] |
@@ -61,8 +62,8 @@
 //!   done.
 //!
 //! # Features
-//! - `std` (default): SIMD detected at run time for UTF-8, vectored output, `write_to`. Without it
-//!   the crate is `no_std` with `alloc`.
+//! - `std` (default): SIMD detected at run time for UTF-8, vectored output, `write_to`; a broadcast is
+//!   encoded once and not for each connection. Without it the crate is `no_std` with `alloc`.
 //! - `testkit`: the module `testkit`, which proves an extension. For dev-dependencies.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]

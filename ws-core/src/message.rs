@@ -60,8 +60,12 @@ impl Message {
     }
 
     /// Length in bytes.
+    #[inline]
     pub fn len(&self) -> usize {
-        self.as_bytes().len()
+        match self {
+            Self::Text(text) => text.payload().len(),
+            Self::Binary(payload) => payload.len(),
+        }
     }
 
     /// Whether there are no bytes.

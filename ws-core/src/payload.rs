@@ -43,6 +43,21 @@ impl Payload {
         }
     }
 
+    /// Length in bytes.
+    #[inline]
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Repr::Inline { len, .. } => *len as usize,
+            Repr::Shared(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether there are no bytes.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// An inline payload of the first `len` bytes of `data`, unmasked, if they are few enough.
     #[inline]
     pub(crate) fn inline(data: &[u8], len: usize, mask: Option<[u8; 4]>) -> Option<Self> {

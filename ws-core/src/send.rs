@@ -1,11 +1,17 @@
 //! From messages to frames: the sending half of a connection.
 
 mod encoding;
+#[cfg(feature = "std")]
+mod sharing;
 
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
+#[cfg(feature = "std")]
+use bytes::Bytes;
+
 use crate::{
-    CloseCode, Config, Message, MessageKind, Opcode, Payload, Role, SendError, Text, WORK_PER_CALL,
+    Broadcast, CloseCode, Config, Message, MessageKind, Opcode, Payload, Role, SendError, Text,
+    WORK_PER_CALL,
     extension::{ChainError, Compression, Direction, Extensions, Rsv},
     frame::{FrameHeader, MAX_CONTROL_PAYLOAD},
     observer::{FrameDirection, ObservedFrame, Observer},
@@ -14,6 +20,8 @@ use crate::{
 };
 pub(crate) use encoding::{Begun, FRAME};
 use encoding::{Encoding, Step};
+#[cfg(feature = "std")]
+use sharing::Sent;
 
 /// Encoding pauses while so much is waiting to be written.
 pub(crate) const AHEAD: usize = 64 * 1024;
@@ -21,8 +29,8 @@ pub(crate) const AHEAD: usize = 64 * 1024;
 /// The sending half.
 #[derive(Debug, Default)]
 pub(crate) struct Sender {
-    /// A message that is sent in pieces by the caller.
-    streamed: Option<Streamed>,
+    /// A message that is sent in pieces by the caller. Boxed: most connections have none.
+    streamed: Option<Box<Streamed>>,
     /// A message that extensions are encoding. Boxed: most connections have none.
     encoding: Option<Box<Encoding>>,
     /// What comes behind it.
@@ -34,11 +42,14 @@ struct Streamed {
     kind: MessageKind,
     first: bool,
     utf8: Utf8Validator,
+    /// Broadcasts that wait for its end.
+    held: Vec<Broadcast>,
 }
 
 #[derive(Debug)]
 enum Queued {
     Message(Message, Compression),
+    Broadcast(Broadcast),
     Start(MessageKind, Compression),
     Chunk(Payload, Last),
     Control(Opcode, Payload),
@@ -86,6 +97,33 @@ impl Context<'_> {
         let header = self.output.push_copied(header, buffer, self.role);
         self.observe(header, data_len);
         buffer.clear();
+    }
+
+    /// Queues a frame that is encoded with its header, unmasked; `data_len` bytes of message data
+    /// went into it.
+    #[cfg(feature = "std")]
+    fn push_frame(&mut self, header: FrameHeader, frame: &Bytes, data_len: u64) {
+        self.output.push_frame(frame);
+        self.observe(header, data_len);
+    }
+
+    /// Queues a broadcast as it is, if it is of a size at which a common frame pays. Whether it is.
+    #[cfg(feature = "std")]
+    fn push_shared(&mut self, broadcast: &Broadcast) -> bool {
+        let len = broadcast.message().len();
+        if !self.role.is_server() || len > self.max_frame() {
+            return false;
+        }
+        let Some((header, frame)) = broadcast.plain_frame() else {
+            return false;
+        };
+        self.push_frame(header, frame, len as u64);
+        true
+    }
+
+    #[cfg(not(feature = "std"))]
+    fn push_shared(&mut self, _: &Broadcast) -> bool {
+        false
     }
 
     fn observe(&mut self, header: FrameHeader, data_len: u64) {
@@ -165,6 +203,64 @@ impl Sender {
         if self.encoding.is_some() { self.work(work, cx) } else { Ok(()) }
     }
 
+    /// Queues a message that goes to many, behind one that is sent in pieces.
+    pub(crate) fn broadcast(
+        &mut self,
+        broadcast: &Broadcast,
+        cx: &mut Context<'_>,
+    ) -> Result<(), ChainError> {
+        if let Some(streamed) = &mut self.streamed {
+            streamed.held.push(broadcast.clone());
+            return Ok(());
+        }
+        if cx.stack.is_empty() && (cx.push_shared(broadcast) || cx.push_small(broadcast.message()))
+        {
+            return Ok(());
+        }
+        if cx.stack.is_empty() || !cx.role.is_server() {
+            return self.message(broadcast.message().clone(), broadcast.compression(), cx);
+        }
+        if !self.is_idle() || cx.output.len() >= AHEAD {
+            self.queue.push_back(Queued::Broadcast(broadcast.clone()));
+            return self.advance(cx);
+        }
+        let mut work = WORK_PER_CALL;
+        self.begin_broadcast(broadcast, &mut work, cx)?;
+        if self.encoding.is_some() { self.work(work, cx) } else { Ok(()) }
+    }
+
+    /// Begins a broadcast, or puts it back in front of the queue. Whether it is begun.
+    #[cfg(feature = "std")]
+    fn begin_broadcast(
+        &mut self,
+        broadcast: &Broadcast,
+        work: &mut usize,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, ChainError> {
+        match sharing::send(broadcast, work, cx)? {
+            Sent::Begun(encoding) => {
+                self.encoding = encoding;
+                Ok(true)
+            }
+            Sent::Awaited => {
+                self.queue.push_front(Queued::Broadcast(broadcast.clone()));
+                Ok(false)
+            }
+        }
+    }
+
+    #[cfg(not(feature = "std"))]
+    fn begin_broadcast(
+        &mut self,
+        broadcast: &Broadcast,
+        work: &mut usize,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, ChainError> {
+        let message = broadcast.message().clone();
+        self.encoding = Encoding::whole(message, broadcast.compression(), work, cx)?;
+        Ok(true)
+    }
+
     /// Goes on with a small message, where the only extension was called once: `taken` bytes of it
     /// were taken, and what came of them is in the stack's buffer.
     #[cold]
@@ -178,7 +274,7 @@ impl Sender {
         cx: &mut Context<'_>,
     ) -> Result<(), ChainError> {
         let gathered = cx.stack.take_spare();
-        self.encoding = Encoding::push_whole(message, begun, taken, gathered, complete, cx);
+        self.encoding = Encoding::push_whole(message.into(), begun, taken, gathered, complete, cx);
         if self.encoding.is_some() { self.work(work, cx) } else { Ok(()) }
     }
 
@@ -189,7 +285,8 @@ impl Sender {
         compression: Compression,
         cx: &mut Context<'_>,
     ) -> Result<(), ChainError> {
-        self.streamed = Some(Streamed { kind, first: true, utf8: Utf8Validator::default() });
+        let utf8 = Utf8Validator::default();
+        self.streamed = Some(Box::new(Streamed { kind, first: true, utf8, held: Vec::new() }));
         if cx.stack.is_empty() {
             return Ok(());
         }
@@ -225,15 +322,15 @@ impl Sender {
             return Ok(());
         }
         streamed.first = false;
-        if last == Last::Yes {
-            self.streamed = None;
-        }
+        let ended = if last == Last::Yes { self.streamed.take() } else { None };
         if cx.stack.is_empty() {
             cx.push_plain(opcode, data, last);
-            return Ok(());
+        } else {
+            self.queue.push_back(Queued::Chunk(data, last));
+            self.advance(cx)?;
         }
-        self.queue.push_back(Queued::Chunk(data, last));
-        self.advance(cx)
+        let mut held = ended.iter().flat_map(|streamed| &streamed.held);
+        held.try_for_each(|broadcast| self.broadcast(broadcast, cx))
     }
 
     /// Queues a Ping or Pong of the caller behind what was queued before it.
@@ -252,6 +349,7 @@ impl Sender {
         reason: &str,
         cx: &mut Context<'_>,
     ) -> Result<(), ChainError> {
+        // What it held goes with it: no other message may follow one that is not complete.
         self.streamed = None;
         self.queue.push_back(Queued::Close(close_body(code, reason)));
         self.advance(cx)
@@ -297,6 +395,11 @@ impl Sender {
                     Some(Queued::Message(message, compression)) => {
                         self.encoding = Encoding::whole(message, compression, &mut work, cx)?;
                     }
+                    Some(Queued::Broadcast(broadcast)) => {
+                        if !self.begin_broadcast(&broadcast, &mut work, cx)? {
+                            break;
+                        }
+                    }
                     Some(Queued::Start(kind, compression)) => {
                         self.encoding = Some(Box::new(Encoding::streamed(kind, compression, cx)?));
                     }
@@ -338,13 +441,19 @@ impl Sender {
             .iter()
             .map(|queued| match queued {
                 Queued::Message(message, _) => message.len(),
+                Queued::Broadcast(broadcast) => broadcast.message().len(),
                 Queued::Chunk(data, _) | Queued::Control(_, data) | Queued::Close(data) => {
                     data.len()
                 }
                 Queued::Start(..) => 0,
             })
             .sum();
+        let streamed = self.streamed.as_ref().map_or(0, |streamed| {
+            let held: usize = streamed.held.iter().map(|broadcast| broadcast.message().len()).sum();
+            held + streamed.held.capacity() * size_of::<Broadcast>() + size_of::<Streamed>()
+        });
         queued
+            + streamed
             + self.queue.capacity() * size_of::<Queued>()
             + self.encoding.as_ref().map_or(0, |encoding| encoding.memory_usage())
     }

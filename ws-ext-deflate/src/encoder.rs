@@ -2,7 +2,7 @@
 
 use flate2::{Compress, Compression, FlushCompress};
 use ws_core::{
-    CloseCode,
+    CloseCode, Payload,
     extension::{Chunk, ExtensionError, Progress, Sink},
 };
 
@@ -25,6 +25,9 @@ pub(crate) struct Encoder {
     /// Made for the first compressed message.
     deflater: Option<Compress>,
     state: State,
+    /// While it is stale: the message that was compressed elsewhere last, if the next one is to
+    /// refer back to it.
+    shared: Option<Payload>,
     held: Held,
     /// Bytes of the message in progress, before and after.
     read: u64,
@@ -34,6 +37,8 @@ pub(crate) struct Encoder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Resting,
+    /// The peer's window holds what the deflater has not seen.
+    Stale,
     Compressing,
     /// Everything is compressed and the mark written.
     Flushed,
@@ -63,10 +68,20 @@ impl Encoder {
             takeover,
             deflater: None,
             state: State::Resting,
+            shared: None,
             held: Held { bytes: [0; MARK.len() + CRAMPED], len: 0 },
             read: 0,
             written: 0,
         }
+    }
+
+    /// Works with a deflater of the same level and window that was used before.
+    pub(crate) fn put_deflater(&mut self, deflater: Compress) {
+        self.deflater = Some(deflater);
+    }
+
+    pub(crate) fn take_deflater(&mut self) -> Option<Compress> {
+        self.deflater.take()
     }
 
     pub(crate) fn begin(&mut self) -> Result<(), ExtensionError> {
@@ -75,11 +90,16 @@ impl Encoder {
         }
         // RFC 7692 §7.2.1: if the "agreed parameters" contain no_context_takeover, the sender
         // "MUST start compressing each new message with an empty LZ77 sliding window." The same
-        // where a message was begun and not completed, because the peer does not know it.
+        // where a message was begun and not completed, because the peer does not know it, and behind
+        // a shared form, which the deflater does not know.
         if (!self.takeover || self.state != State::Resting)
             && let Some(deflater) = &mut self.deflater
         {
             deflater.reset();
+            if let Some(last) = self.shared.take().filter(|last| !last.is_empty()) {
+                // The end of the peer's window.
+                deflater.set_dictionary(&last).map_err(|_| failed())?;
+            }
         }
         self.state = State::Compressing;
         self.held.len = 0;
@@ -136,7 +156,7 @@ impl Encoder {
                     self.state = State::Resting;
                     return Ok(Progress::Done);
                 }
-                State::Resting | State::Failed => return Err(failed()),
+                State::Resting | State::Stale | State::Failed => return Err(failed()),
             }
         }
     }
@@ -178,15 +198,28 @@ impl Encoder {
         Ok(())
     }
 
+    /// A message went out that was compressed elsewhere: the next one refers back to nothing that
+    /// was before it, and to the message itself if there is a deflater to be told of it.
+    pub(crate) fn sent_shared(&mut self, plain: &Payload) {
+        if self.state != State::Failed {
+            self.state = State::Stale;
+            // No larger one, so that what it keeps alive is small.
+            let known =
+                self.takeover && self.deflater.is_some() && plain.len() <= self.window.size();
+            self.shared = known.then(|| plain.clone());
+        }
+    }
+
     /// Gives the deflater back: a sender that no longer looks back is always right.
     pub(crate) fn park(&mut self) {
-        if matches!(self.state, State::Resting | State::Failed) {
-            self.deflater = None;
+        if matches!(self.state, State::Resting | State::Stale | State::Failed) {
+            (self.deflater, self.shared) = (None, None);
         }
     }
 
     pub(crate) fn memory_usage(&self) -> usize {
-        self.deflater.as_ref().map_or(0, |_| DEFLATER + 4 * self.window.size())
+        let shared = self.shared.as_ref().map_or(0, ws_core::Payload::len);
+        shared + self.deflater.as_ref().map_or(0, |_| DEFLATER + 4 * self.window.size())
     }
 }
 

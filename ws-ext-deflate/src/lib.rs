@@ -45,6 +45,27 @@
 //! A message that goes out plain leaves the compression context untouched. The pieces of a streamed
 //! message leave when the compressor has something to write, not each on its own.
 //!
+//! # Broadcasts
+//! A server compresses a [`Broadcast`](ws_core::Broadcast) once for all connections of one level whose
+//! window is no smaller than the message, with context takeover and without; those with smaller
+//! windows have a form for each size. It refers back to nothing before it, which is valid for every
+//! peer, and takes some more bytes: 39 % of 1 KiB of JSON in place of the 29 % that a context of 12
+//! bits brings. To 1,000 connections, each written to a TCP socket:
+//!
+//! | 1 KiB of JSON | bytes | time of a delivery |
+//! |---|---|---|
+//! | without compression | 1,028 | 5.0 µs |
+//! | compressed once | 401 | 5.3 µs |
+//! | compressed by each connection | 301 | 45 µs |
+//!
+//! Threshold and hint hold as for any other message. With `Auto` it goes out plain to all if it did
+//! not lose a sixteenth of its bytes; what a connection learned from messages of its own is not asked,
+//! and not changed.
+//!
+//! Behind a broadcast the deflater of a connection starts anew. With context takeover the next message
+//! of its own refers back to the broadcast, if that is no longer than the window, and to nothing
+//! before it.
+//!
 // R7692-8-a
 //! # Secrets
 //! Who can make you compress text of theirs next to a secret of yours, and sees the size of what
@@ -63,7 +84,8 @@
 //! |---|---|---|
 //! | record of received plaintext | as received, at most 2^bits of the sender's window | with context takeover |
 //! | inflater | 47,562 | from the first compressed message received, until the connection [rests](ws_core::Connection::park) |
-//! | deflater | 248,960 + 4 · 2^bits | from the first compressed message sent, until it rests |
+//! | deflater | 248,960 + 4 · 2^bits | from the first compressed message of its own sent, until it rests |
+//! | deflaters for broadcasts, 4 in a process at most | as above | from the first broadcast on |
 //!
 //! A connection that rests keeps the record alone. The peer may refer back to all of it; what is
 //! sent next refers back to nothing, which is always correct.
@@ -85,6 +107,7 @@ mod options;
 mod params;
 mod permessage;
 mod record;
+mod shared;
 mod window;
 mod worth;
 

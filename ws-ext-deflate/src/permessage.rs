@@ -1,13 +1,21 @@
 //! The extension of one connection.
 
 use ws_core::{
-    Extension,
+    Extension, Payload,
     extension::{
-        Chunk, Compression, ExtensionError, Mark, MessageInfo, Progress, Rsv, RsvClaim, Scope, Sink,
+        Chunk, Compression, ExtensionError, Mark, MessageInfo, Progress, Rsv, RsvClaim, Scope,
+        SharedEncoder, SharedForm, Sink,
     },
 };
 
-use crate::{decoder::Decoder, encoder::Encoder, options::Deflate, window::Window, worth::Worth};
+use crate::{
+    decoder::Decoder,
+    encoder::Encoder,
+    options::Deflate,
+    shared::{Form, Once},
+    window::Window,
+    worth::Worth,
+};
 
 /// What was agreed for one direction.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +26,9 @@ pub(crate) struct Half {
 
 #[derive(Debug)]
 pub(crate) struct PermessageDeflate {
+    level: u8,
+    /// That of what is sent.
+    window: Window,
     threshold: u64,
     encoder: Encoder,
     decoder: Decoder,
@@ -29,6 +40,8 @@ pub(crate) struct PermessageDeflate {
 impl PermessageDeflate {
     pub(crate) fn new(options: &Deflate, sending: Half, receiving: Half) -> Self {
         Self {
+            level: options.level,
+            window: sending.window,
             threshold: options.threshold as u64,
             encoder: Encoder::new(options.level, sending.window, sending.takeover),
             decoder: Decoder::new(receiving.window, receiving.takeover),
@@ -38,13 +51,22 @@ impl PermessageDeflate {
     }
 
     fn compresses(&mut self, message: &MessageInfo) -> bool {
+        self.may_compress(message)
+            && (message.compression != Compression::Auto || self.worth.trying(message))
+    }
+
+    /// What hint and threshold say.
+    fn may_compress(&self, message: &MessageInfo) -> bool {
         match message.compression {
             Compression::Never => false,
             Compression::Always => true,
-            Compression::Auto => {
-                message.len.is_none_or(|len| len >= self.threshold) && self.worth.trying(message)
-            }
+            Compression::Auto => message.len.is_none_or(|len| len >= self.threshold),
         }
+    }
+
+    /// How a message of known length is compressed for many.
+    fn form(&self, message: &MessageInfo) -> Option<Form> {
+        Some(Form::new(self.level, self.window, message.len?))
     }
 }
 
@@ -97,6 +119,22 @@ impl Extension for PermessageDeflate {
     fn park(&mut self) {
         self.encoder.park();
         self.decoder.park();
+    }
+
+    fn shared(&self, message: &MessageInfo) -> Option<SharedForm> {
+        if self.may_compress(message) {
+            self.form(message).map(|form| SharedForm::Encoded(form.key()))
+        } else {
+            Some(SharedForm::Plain)
+        }
+    }
+
+    fn shared_encoder(&self, message: &MessageInfo) -> Option<Box<dyn SharedEncoder>> {
+        Some(Box::new(Once::new(self.form(message)?, message)?))
+    }
+
+    fn sent_shared(&mut self, plain: &Payload) {
+        self.encoder.sent_shared(plain);
     }
 
     fn memory_usage(&self) -> usize {

@@ -33,6 +33,11 @@ struct Experience {
     failures: u8,
 }
 
+/// Whether a sixteenth of the bytes was lost.
+pub(crate) fn is_worth_it(sizes: Sizes) -> bool {
+    sizes.after <= sizes.before - sizes.before / 16
+}
+
 impl Worth {
     /// Whether to compress this message.
     pub(crate) fn trying(&mut self, message: &MessageInfo) -> bool {
@@ -48,7 +53,7 @@ impl Worth {
         let after = of_kind.after.saturating_add(sizes.after);
         if before < JUDGED {
             (of_kind.before, of_kind.after) = (before, after);
-        } else if after <= before - before / 16 {
+        } else if is_worth_it(Sizes { before, after }) {
             *of_kind = Experience::default();
         } else {
             *of_kind = Experience {

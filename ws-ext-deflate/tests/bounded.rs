@@ -11,7 +11,7 @@ use support::{
     client, client_for, config, decoded, encoded, feed, noise, plain, server_for, text, unmasked,
     written,
 };
-use ws_core::{CloseCode, Config, Connection, Event, Receive};
+use ws_core::{Broadcast, CloseCode, Config, Connection, Event, Receive, Role};
 
 /// The most that was held at a time while `act` ran, beyond what was there before, in bytes.
 fn peak<T>(act: impl FnOnce() -> T) -> (usize, T) {
@@ -226,4 +226,43 @@ fn connection_without_compressed_messages_makes_no_state() {
     });
     written(&mut ws);
     assert!(heap.asked < 8 * 1024, "{heap:?}");
+}
+
+// R7692-x-mem, R7692-x-pool
+#[test]
+fn connections_that_send_broadcasts_alone_hold_no_deflater() {
+    let options = plain().build().unwrap();
+    let server = || support::connection(Role::Server, Config::default(), server_for(&options, ""));
+    let mut all: Vec<Connection> = (0..100).map(|_| server()).collect();
+    let send = |ws: &mut Connection, broadcast: &Broadcast| {
+        ws.send_broadcast(broadcast).unwrap();
+        assert!(written(ws).len() < 100);
+    };
+    let text = "compress me ".repeat(100);
+    let (heap, ()) = measured(|| {
+        for _ in 0..50 {
+            let broadcast = Broadcast::new(text.clone());
+            all.iter_mut().for_each(|ws| send(ws, &broadcast));
+        }
+    });
+    assert!(heap.live < 500_000, "one deflater is kept for all of them: {heap:?}");
+    assert!(all.iter().all(|ws| ws.memory_usage() < 1024));
+    let (heap, ()) = measured(|| {
+        for _ in 0..50 {
+            send(&mut all[0], &Broadcast::new(text.clone()));
+        }
+    });
+    assert!(heap.asked < 500_000, "and none is made for a broadcast: {heap:?}");
+    // However many kinds there are, few are kept.
+    let (heap, ()) = measured(|| {
+        for level in 1..=9 {
+            for bits in 9..=15 {
+                let options = plain().level(level).server_max_window_bits(bits).build().unwrap();
+                let ext = server_for(&options, "");
+                let mut ws = support::connection(Role::Server, Config::default(), ext);
+                ws.send_broadcast(&Broadcast::new(text.repeat(30))).unwrap();
+            }
+        }
+    });
+    assert!(heap.live <= 4 * 400_000, "{heap:?}");
 }

@@ -17,18 +17,14 @@ async fn main() -> Result<(), ServeError> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:9001".into());
     let server = Server::bind(address).await?;
     println!("listening on {}", server.local_addr().expect("TCP"));
-    let clients = server.clients();
-    let chat = move |mut ws: WebSocket| {
-        let clients = clients.clone();
-        async move {
-            let guest = ws.id();
-            clients.send_path("/chat", format!("guest {guest} came"));
-            while let Some(Message::Text(text)) = ws.recv().await? {
-                clients.send_path("/chat", format!("guest {guest}: {text}"));
-            }
-            clients.send_path("/chat", format!("guest {guest} left"));
-            Ok(())
+    let chat = |mut ws: WebSocket| async move {
+        let (guest, room) = (ws.id(), ws.subscribe("room")?);
+        room.publish(format!("guest {guest} came"));
+        while let Some(Message::Text(text)) = ws.recv().await? {
+            room.publish(format!("guest {guest}: {text}"));
         }
+        room.publish(format!("guest {guest} left"));
+        Ok(())
     };
     server.route("/chat", chat).serve().await
 }

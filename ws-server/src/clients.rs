@@ -1,18 +1,12 @@
 //! Who is connected.
 
-use std::{
-    any::Any,
-    collections::HashMap,
-    fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{any::Any, fmt, sync::Arc};
 
 use ws_core::{CloseCode, Message, extension::Compression};
 
-use crate::{Request, Sender, link::Link};
+use crate::{
+    Metrics, Publication, Request, Sender, SubscribeError, Topic, hub::Hub, link::Link, topics,
+};
 
 /// Names a connection of a server, and is never used again by it. The connections that a process
 /// makes as a client are counted on their own.
@@ -27,56 +21,49 @@ impl fmt::Display for ClientId {
 
 /// The connections of a server. A handle: cloning it is cheap.
 ///
-/// A connection is listed from its opening handshake until it is closed, exactly.
+/// A connection is listed from its opening handshake until it is closed, exactly, and so are its
+/// subscriptions.
 ///
-/// A message to many is queued for each without waiting. Where
-/// [`Limits::send_buffer`](crate::Limits::send_buffer) is reached it is dropped, with what waits
-/// before it, and that connection is closed with 1013, so that a client that does not keep up harms
-/// nobody else; [`dropped`](Self::dropped) counts those messages. The payload is shared, not copied,
-/// from 4 KiB on.
+/// # Topics
+/// A connection subscribes to topics, and what is published to a topic goes to all who subscribe
+/// then. A topic is a name, there as long as somebody subscribes; there is no hierarchy of them. A
+/// tag is a topic too: subscribe every connection of a user to `user/ann`, and
+/// [`publish`](Self::publish) sends to Ann wherever she is, [`subscribers`](Self::subscribers) counts
+/// her connections, and [`subscribed`](Self::subscribed) finds them.
+///
+/// What is published after [`subscribe`](crate::WebSocket::subscribe) has returned reaches the
+/// subscriber, and what was published before does not; what was published before
+/// [`unsubscribe`](crate::WebSocket::unsubscribe) may still come after it. All subscribers of a
+/// topic see what is published to it in one order. A client does not subscribe by itself: the
+/// handler does, so nobody reads what the application does not show.
+///
+/// # Messages to many
+/// They are queued for each without waiting, and never wait for a slow one: where
+/// [`Limits::send_buffer`](crate::Limits::send_buffer) is reached a policy drops some, or closes
+/// that connection, see [`SlowConsumer`](crate::SlowConsumer). [`dropped`](Self::dropped) counts
+/// what was dropped. The payload is shared, not copied, from 4 KiB on. Publishing takes as long as
+/// it takes to queue, and may have to wait for others that publish to the same topic; nothing here
+/// is async, so there is nothing to cancel.
 #[derive(Clone, Default)]
 pub struct Clients {
-    registry: Arc<Registry>,
-}
-
-#[derive(Default)]
-struct Registry {
-    links: Mutex<HashMap<ClientId, Arc<Link>>>,
-    ids: AtomicU64,
-    dropped: AtomicU64,
+    pub(crate) hub: Arc<Hub>,
 }
 
 impl Clients {
-    /// Lists a connection until the entry is dropped.
-    pub(crate) fn enter(&self, link: &Arc<Link>) -> Entry {
-        self.links().insert(link.id, Arc::clone(link));
-        Entry { clients: self.clone(), id: link.id }
-    }
-
-    /// An id for a new connection.
-    pub(crate) fn next_id(&self) -> ClientId {
-        ClientId(1 + self.registry.ids.fetch_add(1, Ordering::Relaxed))
-    }
-
-    fn links(&self) -> MutexGuard<'_, HashMap<ClientId, Arc<Link>>> {
-        // Nothing that may panic runs under the lock, but for predicates, which only look.
-        self.registry.links.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// How many are connected.
     pub fn count(&self) -> usize {
-        self.links().len()
+        self.hub.links().len()
     }
 
     /// The connection of this id, if it is still there.
     pub fn get(&self, id: ClientId) -> Option<Client> {
-        self.links().get(&id).map(|link| Client { link: Arc::clone(link) })
+        self.hub.links().get(&id).map(|link| Client::new(Arc::clone(link)))
     }
 
     /// All of them, in the order in which they came.
     pub fn list(&self) -> Vec<Client> {
         let mut clients: Vec<Client> =
-            self.links().values().map(|link| Client { link: Arc::clone(link) }).collect();
+            self.hub.links().values().map(|link| Client::new(Arc::clone(link))).collect();
         clients.sort_by_key(Client::id);
         clients
     }
@@ -87,39 +74,61 @@ impl Clients {
             .is_some_and(|client| client.link.try_send(message.into(), Compression::Auto).is_ok())
     }
 
-    /// Sends to all.
-    pub fn send_all(&self, message: impl Into<Message>) {
-        self.send_where(message, |_| true);
+    /// Sends to all. For how many it was queued.
+    pub fn send_all(&self, publication: impl Into<Publication>) -> usize {
+        self.hub.send_where(publication.into(), |_| true)
     }
 
-    /// Sends to all whose request was for `path`.
-    pub fn send_path(&self, path: &str, message: impl Into<Message>) {
-        self.send_where(message, |client| client.request().path() == path);
+    /// Sends to all whose request was for `path`. For how many it was queued.
+    ///
+    /// Looks at every connection; a [topic](Self::publish) knows its own.
+    pub fn send_path(&self, path: &str, publication: impl Into<Publication>) -> usize {
+        self.hub.send_where(publication.into(), |link| link.request.path() == path)
     }
 
-    /// Sends to all that `predicate` picks. It is called while the list is locked: it must not
-    /// connect or close anything, and should be quick.
+    /// Sends to all that `predicate` picks. For how many it was queued.
+    ///
+    /// Looks at every connection. `predicate` is called while the list is locked: it must not connect,
+    /// close or subscribe anything, and should be quick.
     pub fn send_where(
         &self,
-        message: impl Into<Message>,
+        publication: impl Into<Publication>,
         mut predicate: impl FnMut(&Client) -> bool,
-    ) {
-        let message = message.into();
-        let picked: Vec<Arc<Link>> = {
-            let links = self.links();
-            let mut client;
-            let mut picked = Vec::with_capacity(links.len());
-            for link in links.values() {
-                client = Client { link: Arc::clone(link) };
-                if predicate(&client) {
-                    picked.push(client.link);
-                }
-            }
-            picked
-        };
-        let dropped: usize =
-            picked.iter().map(|link| link.offer(&message, Compression::Auto)).sum();
-        self.registry.dropped.fetch_add(dropped as u64, Ordering::Relaxed);
+    ) -> usize {
+        let pick = |link: &Arc<Link>| predicate(&Client::new(Arc::clone(link)));
+        self.hub.send_where(publication.into(), pick)
+    }
+
+    /// Sends to all who subscribe to `topic`. For how many it was queued.
+    ///
+    /// It costs what its subscribers cost, however many connections and topics there are. A
+    /// [`Publication`] says more about it: who is left out, how it is compressed, what happens to slow
+    /// ones.
+    pub fn publish(&self, topic: &str, publication: impl Into<Publication>) -> usize {
+        self.hub.publish(topic, publication.into())
+    }
+
+    /// How many subscribe to `topic`.
+    pub fn subscribers(&self, topic: &str) -> usize {
+        self.hub.topics.find(topic).map_or(0, |(_, subscribers)| subscribers.count())
+    }
+
+    /// Those who subscribe to `topic`, in the order in which they came.
+    pub fn subscribed(&self, topic: &str) -> Vec<Client> {
+        let found = self.hub.topics.find(topic);
+        topics::clients(found.map_or(Vec::new(), |(_, subscribers)| subscribers.links(None)))
+    }
+
+    /// How many topics somebody subscribes to.
+    pub fn topic_count(&self) -> usize {
+        self.hub.topics.count().0
+    }
+
+    /// The topics that somebody subscribes to, with how many do, by name. Looks at every topic.
+    pub fn topics(&self) -> Vec<(Arc<str>, usize)> {
+        let mut topics = self.hub.topics.list();
+        topics.sort_unstable();
+        topics
     }
 
     /// Starts to close one. Whether it is there.
@@ -135,29 +144,25 @@ impl Clients {
         }
     }
 
-    /// How many messages to many were dropped so far, for clients that did not keep up.
+    /// How many messages were dropped so far, because a client does not keep up: by
+    /// [`SlowConsumer`](crate::SlowConsumer), and for newer ones of the same
+    /// [key](Publication::key).
     pub fn dropped(&self) -> u64 {
-        self.registry.dropped.load(Ordering::Relaxed)
+        self.hub.counters.dropped()
+    }
+
+    /// What the server has done so far, and what it holds now. Cheap enough to be asked every second.
+    pub fn metrics(&self) -> Metrics {
+        let mut metrics = self.hub.counters.read();
+        metrics.connections = self.count();
+        (metrics.topics, metrics.subscriptions) = self.hub.topics.count();
+        metrics
     }
 }
 
 impl fmt::Debug for Clients {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Clients").field("count", &self.count()).finish_non_exhaustive()
-    }
-}
-
-/// A place in the list, given up when it is dropped.
-pub(crate) struct Entry {
-    clients: Clients,
-    id: ClientId,
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        let link = self.clients.links().remove(&self.id);
-        // Outside of the lock, because it may be the last reference.
-        drop(link);
     }
 }
 
@@ -168,6 +173,10 @@ pub struct Client {
 }
 
 impl Client {
+    pub(crate) fn new(link: Arc<Link>) -> Self {
+        Self { link }
+    }
+
     /// Which one.
     pub fn id(&self) -> ClientId {
         self.link.id
@@ -180,7 +189,37 @@ impl Client {
 
     /// The value that the application [attached](crate::WebSocket::set_data), if it has this type.
     pub fn data<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        Arc::clone(self.link.data.get()?).downcast().ok()
+        Arc::clone(&**self.link.data.get()?).downcast().ok()
+    }
+
+    /// As [`WebSocket::subscribe`](crate::WebSocket::subscribe).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn subscribe(&self, topic: &str) -> Result<Topic, SubscribeError> {
+        Topic::subscribe(&self.link, topic)
+    }
+
+    /// As [`WebSocket::unsubscribe`](crate::WebSocket::unsubscribe).
+    pub fn unsubscribe(&self, topic: &str) -> bool {
+        topics::unsubscribe(&self.link, topic)
+    }
+
+    /// The topics that it subscribes to, by name.
+    pub fn topics(&self) -> Vec<Arc<str>> {
+        let mut topics = self.link.topics();
+        topics.sort_unstable();
+        topics
+    }
+
+    /// As [`WebSocket::dropped`](crate::WebSocket::dropped).
+    pub fn dropped(&self) -> u64 {
+        self.link.dropped()
+    }
+
+    /// Its part of [`Metrics::memory`], in bytes.
+    pub fn memory_usage(&self) -> usize {
+        self.link.memory()
     }
 
     /// A handle for sending.

@@ -337,7 +337,7 @@ impl Prepared {
         }
 
         let config = self.limits.core();
-        let link = Link::new(id, request, Arc::new(self.limits));
+        let link = Link::new(id, request, Arc::new(self.limits), None);
         let ws = WebSocket::new(Arc::clone(&link));
         if let Some((code, reason)) = &close {
             // Fails for a connection that is closing, and this one was never in use.

@@ -154,6 +154,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
         core.link.begin();
         core.input.begin();
         let mut budget = TURN;
+        let (mut octets_read, written_before) = (0, core.output.written());
         // Whatever woke this task, it may be what the handler waits for.
         let mut handler_due = true;
         // Whether something besides what is read now may give work.
@@ -162,7 +163,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
         let mut asked = false;
         loop {
             let ask = !asked && core.may_read();
-            let read = ask && self.read(&mut core, cx, &mut budget);
+            let read = ask && self.read(&mut core, cx, &mut budget, &mut octets_read);
             asked |= ask && !read;
             if !read && !due {
                 if let Poll::Ready(expired) = core.poll_deadlines(cx) {
@@ -194,6 +195,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
             if let Some(closed) = core.over() {
                 let (closed, gone) = (closed.clone(), core.gone);
                 core.wake_handler();
+                core.count(octets_read, written_before);
                 let Core { link, input, .. } = *core;
                 link.over(input.into_ahead());
                 return Poll::Ready((closed, gone));
@@ -215,16 +217,24 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
             due = wrote && (!core.is_open() || core.may_decode());
         }
         core.rest();
+        core.count(octets_read, written_before);
         self.core = Some(core);
         Poll::Pending
     }
 
     /// Reads once. Whether anything came.
-    fn read(&mut self, core: &mut Core, cx: &mut Context<'_>, budget: &mut usize) -> bool {
+    fn read(
+        &mut self,
+        core: &mut Core,
+        cx: &mut Context<'_>,
+        budget: &mut usize,
+        octets_read: &mut u64,
+    ) -> bool {
         match poll_read_buf(Pin::new(&mut self.io), cx, core.input.buffer()) {
             Poll::Pending => false,
             Poll::Ready(Ok(n)) if n > 0 => {
                 *budget = budget.saturating_sub(n);
+                *octets_read += n as u64;
                 core.deadlines.heard(core.now);
                 core.input.filled();
                 true

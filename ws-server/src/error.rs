@@ -180,6 +180,45 @@ impl fmt::Display for SendError {
 
 impl std::error::Error for SendError {}
 
+/// A subscription that was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// The connection is closing or closed.
+    Closed,
+    /// The connection has as many as it may have.
+    TooMany {
+        /// [`Limits::max_subscriptions`](crate::Limits::max_subscriptions).
+        limit: usize,
+    },
+    /// The name of the topic is longer than it may be.
+    TopicTooLong {
+        /// Its length in bytes.
+        len: usize,
+        /// [`Limits::max_topic`](crate::Limits::max_topic).
+        limit: usize,
+    },
+    /// This is a client's end: topics are those of a server.
+    ClientEnd,
+}
+
+impl fmt::Display for SubscribeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("the connection is closing or closed"),
+            Self::TooMany { limit } => {
+                write!(f, "a connection subscribes to at most {limit} topics")
+            }
+            Self::TopicTooLong { len, limit } => {
+                write!(f, "the name of a topic has at most {limit} bytes, not {len}")
+            }
+            Self::ClientEnd => f.write_str("topics are those of a server, and this is a client"),
+        }
+    }
+}
+
+impl std::error::Error for SubscribeError {}
+
 /// A message that was not taken at once, given back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrySendError {

@@ -24,6 +24,9 @@
 //! | talk with one client | [`WebSocket`], [`Sender`], [`Message`] |
 //! | know how it ended | [`WebSocket::closed`], [`Closed`] |
 //! | reach all who are connected | [`Clients`], [`Client`] |
+//! | send to many: rooms, topics, tags | [`WebSocket::subscribe`], [`Clients::publish`], [`Publication`] |
+//! | say what happens to slow ones | [`SlowConsumer`] |
+//! | count what goes on | [`Clients::metrics`], [`Metrics`] |
 //! | see every frame of a connection, and why an extension was declined | [`Server::observe`] |
 //! | look at path, query, headers, peer | [`WebSocket::request`], [`Request`] |
 //! | say which web pages may connect | [`Server::origin`], [`OriginPolicy`] |
@@ -40,7 +43,8 @@
 //!
 //! A client that is faster than the handler is paused, not buffered: 64 KiB or 256 messages are
 //! received ahead. A client that is slower than the handler makes [`WebSocket::send`] wait at
-//! 256 KiB. [`Limits`] has every bound with its default.
+//! 256 KiB; messages to many wait for nobody, and a [`SlowConsumer`] policy says what becomes of
+//! them there. [`Limits`] has every bound with its default.
 //!
 //! # What it tells
 //! Nothing is printed. Events go to [`tracing`](https://docs.rs/tracing), in a span for each
@@ -68,10 +72,13 @@ mod connect;
 mod driver;
 mod error;
 mod handler;
+mod hub;
 mod limits;
 mod linger;
 mod link;
+mod metrics;
 mod opening;
+mod publication;
 mod request;
 mod route;
 mod sender;
@@ -79,6 +86,7 @@ mod sending;
 mod server;
 mod service;
 mod sync;
+mod topics;
 mod watchdog;
 mod websocket;
 
@@ -87,13 +95,18 @@ pub use bytes::Bytes;
 pub use clients::{Client, ClientId, Clients};
 #[cfg(feature = "client")]
 pub use connect::{Connect, ConnectError, ConnectQueue, connect};
-pub use error::{ConfigError, RecvError, SendError, ServeError, TrySendError, TrySendReason};
+pub use error::{
+    ConfigError, RecvError, SendError, ServeError, SubscribeError, TrySendError, TrySendReason,
+};
 pub use handler::{Handler, HandlerError};
 pub use limits::Limits;
+pub use metrics::{Metrics, Rejected, Traffic};
+pub use publication::{Publication, SlowConsumer};
 pub use request::{Opening, Peer, Request};
 pub use sender::Sender;
 pub use server::{Report, Server};
 pub use service::Service;
+pub use topics::Topic;
 pub use websocket::WebSocket;
 pub use ws_core::{
     CloseCode, Closed, ClosedBy, FrameDirection, FrameObserver, Message, ObservedFrame, Payload,
@@ -101,9 +114,9 @@ pub use ws_core::{
 };
 #[cfg(feature = "deflate")]
 pub use ws_ext_deflate::Deflate;
+pub use ws_handshake::{Cause, OriginPolicy, Report as NegotiationReport};
 #[cfg(feature = "client")]
 pub use ws_handshake::{InvalidHeader, Refusal, RequestError, ResponseError, UriError};
-pub use ws_handshake::{OriginPolicy, Report as NegotiationReport};
 
 #[cfg(all(doctest, feature = "deflate"))]
 #[doc = include_str!("../README.md")]

@@ -77,12 +77,20 @@ pub struct Limits {
 
     /// Bytes waiting to be sent at which [`send`](crate::WebSocket::send) waits and
     /// [`try_send`](crate::WebSocket::try_send) refuses. Default 256 KiB; one message is always
-    /// taken by an empty queue. A message to many that meets a connection at this mark is dropped
-    /// there, and that connection is closed with 1013.
+    /// taken by an empty queue. Where a message to many meets a connection at this mark,
+    /// [`SlowConsumer`](crate::SlowConsumer) says what happens: by default that connection is closed
+    /// with 1013.
     pub send_buffer: usize,
     /// Bytes that may wait to be sent in all, behind the first message. Default 1 MiB. A message
     /// that would go beyond waits, or is refused, as above.
     pub max_send_buffer: usize,
+    /// Topics that one connection subscribes to at a time. Default 256. Then
+    /// [`SubscribeError::TooMany`](crate::SubscribeError::TooMany). Each takes some hundred bytes and
+    /// its name.
+    pub max_subscriptions: usize,
+    /// Bytes of the name of a topic that is subscribed to. Default 256. Then
+    /// [`SubscribeError::TopicTooLong`](crate::SubscribeError::TopicTooLong).
+    pub max_topic: usize,
     /// Time in which the client takes none of what is to be written. Default 20 s. Then the
     /// connection is aborted, since a Close could not be written either.
     pub write_timeout: Duration,
@@ -129,6 +137,8 @@ impl Default for Limits {
             receive_ahead_messages: 256,
             send_buffer: 256 * 1024,
             max_send_buffer: 1024 * 1024,
+            max_subscriptions: 256,
+            max_topic: 256,
             write_timeout: Duration::from_secs(20),
             ping_interval: Duration::from_secs(20),
             pong_timeout: Duration::from_secs(20),
@@ -198,6 +208,8 @@ impl Limits {
             ("receive_ahead_messages", self.receive_ahead_messages),
             ("send_buffer", self.send_buffer),
             ("max_send_buffer", self.max_send_buffer),
+            ("max_subscriptions", self.max_subscriptions),
+            ("max_topic", self.max_topic),
             ("linger_bytes", self.linger_bytes),
         ];
         let times = [

@@ -12,25 +12,36 @@
 //! What waits here was never encoded, so that it can be dropped without tearing a compression
 //! context.
 
+mod broadcasts;
 mod driver_side;
 #[cfg(all(test, shuttle))]
 mod model;
 mod queued;
+mod subscriber;
 
 use std::{
     any::Any,
     collections::VecDeque,
     mem,
-    sync::{Arc, OnceLock, atomic::Ordering},
+    num::NonZeroUsize,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, Waker},
 };
 
 use tokio::sync::{Notify, oneshot};
 use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
 
-pub(crate) use self::queued::{Load, Queued, shrink};
+use self::broadcasts::Broadcasts;
+pub(crate) use self::{
+    queued::{Load, Queued, shrink},
+    subscriber::Dropped,
+};
 use crate::{
     ClientId, Limits, Request, SendError, TrySendError, TrySendReason,
+    hub::Hub,
     sync::{AtomicBool, Mutex, MutexGuard, PoisonError},
 };
 
@@ -42,8 +53,10 @@ pub(crate) struct Link {
     pub(crate) id: ClientId,
     pub(crate) request: Request,
     pub(crate) limits: Arc<Limits>,
-    /// Set by the application, once.
-    pub(crate) data: OnceLock<Arc<dyn Any + Send + Sync>>,
+    /// What it shares with the other connections of its server. A client's end has none.
+    pub(crate) hub: Option<Arc<Hub>>,
+    /// Set by the application, once. In a box, since most have none.
+    pub(crate) data: OnceLock<Box<Arc<dyn Any + Send + Sync>>>,
     state: Mutex<State>,
     /// What the driver can see without the lock. Written under it.
     has_outbound: AtomicBool,
@@ -55,6 +68,8 @@ pub(crate) struct Link {
     driver_busy: AtomicBool,
     /// Whether the driver waits for the socket to take what was sent before.
     blocked: AtomicBool,
+    /// Bytes that the engine held when the driver rested last.
+    memory: AtomicUsize,
     /// There may be room for sending, or the connection closes.
     room: Notify,
     ended: Notify,
@@ -70,10 +85,13 @@ struct State {
     /// The receiver in another task, while it waits.
     receiver: Option<Waker>,
     outbound: VecDeque<Queued>,
+    /// Where it is, or was, one of many.
+    broadcasts: Option<Box<Broadcasts>>,
+    /// Of both.
     outbound_bytes: usize,
     /// The most that was refused for want of room since there was room for all of it: somebody may
     /// wait for that.
-    refused: Option<usize>,
+    refused: Option<NonZeroUsize>,
     /// Whether a Close was ordered, or the connection ended: nothing more is taken.
     closing: bool,
     /// Whether what was queued was dropped for a client that does not keep up.
@@ -85,11 +103,17 @@ struct State {
 }
 
 impl Link {
-    pub(crate) fn new(id: ClientId, request: Request, limits: Arc<Limits>) -> Arc<Self> {
+    pub(crate) fn new(
+        id: ClientId,
+        request: Request,
+        limits: Arc<Limits>,
+        hub: Option<Arc<Hub>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id,
             request,
             limits,
+            hub,
             data: OnceLock::new(),
             state: Mutex::default(),
             has_outbound: AtomicBool::new(false),
@@ -98,6 +122,7 @@ impl Link {
             receiver_called: AtomicBool::new(false),
             driver_busy: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
+            memory: AtomicUsize::new(0),
             room: Notify::new(),
             ended: Notify::new(),
         })
@@ -163,7 +188,7 @@ impl Link {
         }
         let bytes = message.as_ref().map_or(0, Queued::bytes);
         if !state.has_room(bytes, &self.limits) {
-            state.refused = state.refused.max(Some(bytes));
+            state.refused = state.refused.max(NonZeroUsize::new(bytes));
             return None;
         }
         if let Some(message) = message.take() {
@@ -237,26 +262,21 @@ impl Link {
         }
     }
 
-    /// Queues a copy of a message that goes to many. Where there is no room it is dropped, with all
-    /// that waits before it, and the connection closes with 1013. How many messages were dropped.
-    pub(crate) fn offer(&self, message: &Message, compression: Compression) -> usize {
-        let mut state = self.state();
-        if state.closing {
-            return 0;
+    /// Bytes that the engine held when the driver rested last.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory.load(Ordering::Relaxed)
+    }
+
+    /// The engine holds so many bytes.
+    #[inline]
+    pub(crate) fn tell_memory(&self, bytes: usize) {
+        if self.memory() == bytes {
+            return;
         }
-        if state.has_room(message.len(), &self.limits) {
-            state.push(Queued::Message(message.clone(), compression));
-            self.queued(&state);
-            return 0;
+        let before = self.memory.swap(bytes, Ordering::Relaxed);
+        if let Some(hub) = &self.hub {
+            hub.counters.memory(bytes as i64 - before as i64);
         }
-        let waiting = mem::take(&mut state.outbound);
-        state.outbound_bytes = 0;
-        state.dropped = true;
-        state.close(CloseCode::TRY_AGAIN_LATER, "does not keep up");
-        self.queued(&state);
-        drop(state);
-        self.room.notify_waiters();
-        1 + waiting.iter().filter(|queued| matches!(queued, Queued::Message(..))).count()
     }
 
     /// Waits until [`send`](Self::send) would not, with the largest message that was refused.
@@ -271,8 +291,8 @@ impl Link {
                     return Err(SendError::Closed);
                 }
                 // Whoever was refused would be again, and ask again, without an end.
-                let wanted = state.refused.unwrap_or(0);
-                if state.has_room(wanted, &self.limits) {
+                let wanted = state.refused.unwrap_or(NonZeroUsize::MIN);
+                if state.has_room(wanted.get(), &self.limits) {
                     return Ok(());
                 }
                 state.refused = Some(wanted);
@@ -349,6 +369,14 @@ impl Link {
     }
 }
 
+/// Whether `len` bytes may wait besides so many, of which `first` are what goes next.
+fn has_room(waiting: usize, first: Option<usize>, len: usize, limits: &Limits) -> bool {
+    let Some(first) = first else {
+        return true;
+    };
+    waiting < limits.send_buffer && (waiting - first).saturating_add(len) <= limits.max_send_buffer
+}
+
 impl State {
     fn ahead(&self) -> Load {
         self.queued.and(self.handed)
@@ -356,10 +384,42 @@ impl State {
 
     /// One message is always taken by an empty queue, so that a large one can pass.
     fn has_room(&self, len: usize, limits: &Limits) -> bool {
-        let first = self.outbound.front().map_or(0, Queued::bytes);
-        self.outbound.is_empty()
-            || (self.outbound_bytes < limits.send_buffer
-                && (self.outbound_bytes - first).saturating_add(len) <= limits.max_send_buffer)
+        let due = self.broadcasts.as_ref().and_then(|broadcasts| broadcasts.due());
+        let first = due.or_else(|| self.outbound.front().map(Queued::bytes));
+        has_room(self.outbound_bytes, first, len, limits)
+    }
+
+    /// Takes what is to go next.
+    fn pop(&mut self) -> Option<Queued> {
+        let Some(broadcasts) = &mut self.broadcasts else {
+            return self.outbound.pop_front();
+        };
+        if broadcasts.due().is_some()
+            && let Some((broadcast, _)) = broadcasts.pop()
+        {
+            return Some(Queued::Broadcast(broadcast));
+        }
+        let own = self.outbound.pop_front()?;
+        broadcasts.own_left();
+        Some(own)
+    }
+
+    /// Takes about as many bytes as `room` says. How many.
+    fn take_in_order(&mut self, into: &mut VecDeque<Queued>, room: usize) -> usize {
+        let mut taken = 0;
+        while taken < room
+            && let Some(queued) = self.pop()
+        {
+            taken += queued.bytes();
+            into.push_back(queued);
+        }
+        taken
+    }
+
+    /// Whether nothing is to be sent.
+    fn is_drained(&self) -> bool {
+        let broadcasts = self.broadcasts.as_ref();
+        self.outbound.is_empty() && broadcasts.is_none_or(|broadcasts| broadcasts.is_empty())
     }
 
     fn push(&mut self, queued: Queued) {

@@ -178,7 +178,8 @@ fn accept(
             }
         }
     }
-    let link = Link::new(id, request, Arc::clone(&shared.limits));
+    let hub = Some(Arc::clone(&shared.clients.hub));
+    let link = Link::new(id, request, Arc::clone(&shared.limits), hub);
     let handling = Handling::Due(Arc::clone(handler), Arc::clone(&link));
     Ok(Box::new(Parts { ws, head, link, handling }))
 }
@@ -227,8 +228,9 @@ fn plain(mut answer: Response<Bytes>, method: &Method) -> BytesMut {
     out
 }
 
-/// Logs a rejection and writes it down.
+/// Counts a rejection, logs it and writes it down.
 fn reject(rejection: Rejection, method: Option<&Method>, shared: &Shared) -> BytesMut {
+    shared.clients.hub.counters.rejected(rejection.status(), rejection.cause());
     if let Some(left_out) = shared.complaints.admit() {
         match rejection.cause() {
             Cause::Application => info!(left_out, "rejected with {}", rejection.status()),

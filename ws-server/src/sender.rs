@@ -5,8 +5,9 @@ use std::{fmt, sync::Arc};
 use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
 
 use crate::{
-    ClientId, Request, SendError, TrySendError,
+    ClientId, Request, SendError, SubscribeError, Topic, TrySendError,
     link::{Link, Queued},
+    topics,
 };
 
 /// Sends to one connection from any task. A handle: cloning it is cheap, and it keeps nothing open.
@@ -69,15 +70,28 @@ impl Sender {
         self.link.ready().await
     }
 
-    /// Waits until the operating system has all that was sent before.
+    /// As [`WebSocket::flush`](crate::WebSocket::flush).
     ///
     /// # Errors
-    /// [`SendError::Closed`] if the connection ended before, or something sent before was dropped.
+    /// As there.
     ///
     /// # Cancel safety
     /// Cancel safe.
     pub async fn flush(&self) -> Result<(), SendError> {
         self.link.flush().await
+    }
+
+    /// As [`WebSocket::subscribe`](crate::WebSocket::subscribe).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn subscribe(&self, topic: &str) -> Result<Topic, SubscribeError> {
+        Topic::subscribe(&self.link, topic)
+    }
+
+    /// As [`WebSocket::unsubscribe`](crate::WebSocket::unsubscribe).
+    pub fn unsubscribe(&self, topic: &str) -> bool {
+        topics::unsubscribe(&self.link, topic)
     }
 
     /// As [`WebSocket::ping`](crate::WebSocket::ping).

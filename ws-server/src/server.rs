@@ -8,7 +8,8 @@ use ws_core::{ExtensionFactory, FrameObserver};
 use ws_handshake::{ExtensionSet, OriginPolicy, Subprotocols};
 
 use crate::{
-    Clients, ConfigError, Handler, Limits, Opening, Peer, ServeError, Service, accept,
+    Clients, ConfigError, Handler, Limits, Opening, Peer, ServeError, Service, SlowConsumer,
+    accept,
     admission::Admission,
     complaints::Complaints,
     route::Routes,
@@ -56,6 +57,7 @@ pub struct Server {
     subprotocols: Subprotocols,
     origin: OriginPolicy,
     limits: Limits,
+    slow_consumer: SlowConsumer,
     clients: Clients,
     mistake: Option<ConfigError>,
 }
@@ -129,6 +131,7 @@ impl Server {
             subprotocols: Subprotocols::default(),
             origin: OriginPolicy::default(),
             limits: Limits::default(),
+            slow_consumer: SlowConsumer::default(),
             clients: Clients::default(),
             mistake: None,
         }
@@ -254,6 +257,14 @@ impl Server {
         self
     }
 
+    /// What happens where a message to many meets a client that does not keep up. Default
+    /// [`SlowConsumer::Close`]. A [`Publication`](crate::Publication) may say otherwise.
+    #[must_use]
+    pub fn slow_consumer(mut self, policy: SlowConsumer) -> Self {
+        self.slow_consumer = policy;
+        self
+    }
+
     /// Keeps the first mistake.
     fn note(&mut self, outcome: Result<(), ConfigError>) {
         if let (Err(mistake), None) = (outcome, &self.mistake) {
@@ -324,6 +335,7 @@ impl Server {
             return Err(ConfigError::NoRoute);
         }
         let limits = Arc::new(self.limits);
+        self.clients.hub.set_slow_consumer(self.slow_consumer);
         Ok(Service {
             shared: Arc::new(Shared {
                 routes: self.routes,
@@ -351,6 +363,7 @@ impl fmt::Debug for Server {
             .field("subprotocols", &self.subprotocols)
             .field("origin", &self.origin)
             .field("limits", &self.limits)
+            .field("slow_consumer", &self.slow_consumer)
             .finish_non_exhaustive()
     }
 }

@@ -7,14 +7,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::either::Either;
 use tracing::{Instrument, debug, field::Empty, info, info_span};
 use ws_core::{Closed, FrameObserver};
-use ws_handshake::{ExtensionSet, OriginPolicy, Subprotocols};
+use ws_handshake::{Cause, ExtensionSet, OriginPolicy, Subprotocols};
 
 use crate::{
     ClientId, Clients, Limits, Opening, Peer,
     admission::{Admission, Full, Place},
-    clients::Entry,
     complaints::Complaints,
     driver::{Opened, drive},
+    hub::Entry,
     opening,
     route::Routes,
 };
@@ -109,6 +109,10 @@ impl Service {
     /// A place for a connection, if there is one.
     pub(crate) fn enter(&self, peer: Peer) -> Result<Place, Full> {
         let place = self.shared.admission.enter(peer);
+        if place.is_err() {
+            let busy = http::StatusCode::SERVICE_UNAVAILABLE;
+            self.shared.clients.hub.counters.rejected(busy, Cause::Application);
+        }
         if let Err(full) = &place
             && let Some(left_out) = self.shared.complaints.admit()
         {
@@ -138,7 +142,7 @@ pub(crate) fn serve<Io>(
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let id = shared.clients.next_id();
+    let id = shared.clients.hub.next_id();
     let span = info_span!(
         "connection", %id, %peer, path = Empty, extensions = Empty, subprotocol = Empty
     );
@@ -160,7 +164,7 @@ where
     async move {
         let (opened, entry) = opening.await?;
         let ended = |closed: &Closed| {
-            drop(entry);
+            entry.close(closed);
             shared.complaints.tell(closed);
         };
         let closed = drive(opened, ended).await;
@@ -189,12 +193,14 @@ where
         parts = opening::open(&mut io, &shared, id, peer) => parts?,
     };
     let opening::Parts { ws, head, link, handling } = parts;
-    let entry = shared.clients.enter(&link);
+    let entry = shared.clients.hub.enter(&link);
     // In this order: whoever closes the server ends the handshakes first and then all that are
     // listed, so that nobody slips through.
     if !pending.succeed() {
+        entry.withdraw();
         return None;
     }
+    shared.clients.hub.counters.opened();
     Some((Opened { io, ws, head, input: BytesMut::new(), link, handling }, entry))
 }
 

@@ -12,8 +12,8 @@ use std::{
 use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
 
 use crate::{
-    ClientId, RecvError, Request, SendError, Sender, TrySendError, driver::turn, link::Link,
-    sending::Sending,
+    ClientId, RecvError, Request, SendError, Sender, SubscribeError, Topic, TrySendError,
+    driver::turn, link::Link, sending::Sending, topics,
 };
 
 /// One end of an open connection.
@@ -135,15 +135,52 @@ impl WebSocket {
         self.link.ready().await
     }
 
-    /// Waits until the operating system has all that was sent before.
+    /// Waits until the operating system has all that was sent before, messages to many included. Those
+    /// that a policy for slow consumers dropped are not waited for.
     ///
     /// # Errors
-    /// [`SendError::Closed`] if the connection ended before, or something sent before was dropped.
+    /// [`SendError::Closed`] if the connection ended before, or something that was sent to it alone
+    /// was dropped.
     ///
     /// # Cancel safety
     /// Cancel safe: what was sent goes out whether somebody waits for it or not.
     pub async fn flush(&self) -> Result<(), SendError> {
         self.link.flush().await
+    }
+
+    /// Subscribes to a topic: what is published to it from now on comes to this client. Subscribing
+    /// again changes nothing. The [`Topic`] is for publishing; dropping it ends nothing.
+    ///
+    /// ```
+    /// # use ws_server::{HandlerError, Message, WebSocket};
+    /// # async fn chat(mut ws: WebSocket) -> Result<(), HandlerError> {
+    /// let room = ws.subscribe("room")?;
+    /// while let Some(message) = ws.recv().await? {
+    ///     room.publish(message);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// [`Clients`](crate::Clients) says more about topics, and publishes from anywhere.
+    ///
+    /// # Errors
+    /// [`SubscribeError::Closed`] when the connection is closing or closed,
+    /// [`SubscribeError::TooMany`] at [`Limits::max_subscriptions`](crate::Limits::max_subscriptions),
+    /// [`SubscribeError::TopicTooLong`] beyond [`Limits::max_topic`](crate::Limits::max_topic),
+    /// [`SubscribeError::ClientEnd`] at a client's end.
+    pub fn subscribe(&self, topic: &str) -> Result<Topic, SubscribeError> {
+        Topic::subscribe(&self.link, topic)
+    }
+
+    /// Ends a subscription. Whether there was one. What was published before may still come.
+    pub fn unsubscribe(&self, topic: &str) -> bool {
+        topics::unsubscribe(&self.link, topic)
+    }
+
+    /// How many messages to this client were dropped so far, because it does not keep up.
+    pub fn dropped(&self) -> u64 {
+        self.link.dropped()
     }
 
     /// Queues a Ping of at most 125 bytes, behind the messages sent before. Pings that keep the
@@ -193,7 +230,7 @@ impl WebSocket {
     /// Attaches a value of the application's, a user's name for example, which
     /// [`Client::data`](crate::Client::data) shows. Can be done once; whether it was.
     pub fn set_data<T: Any + Send + Sync>(&self, data: T) -> bool {
-        self.link.data.set(Arc::new(data)).is_ok()
+        self.link.data.set(Box::new(Arc::new(data))).is_ok()
     }
 
     /// A handle for sending from other tasks.

@@ -9,9 +9,11 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use support::{TEXT, echo, engine::open_deflate, masked, open, open_with};
+use support::{TEXT, echo, engine::open_deflate, limits, masked, open, open_with};
 use tokio::io::AsyncWriteExt;
-use ws_server::{ClosedBy, Deflate, Limits, Message, Server, Service, WebSocket};
+use ws_server::{
+    ClosedBy, Deflate, Limits, Message, Publication, Server, Service, SlowConsumer, WebSocket,
+};
 
 /// A service with compression, and one handler for every path.
 fn service(handler: impl ws_server::Handler) -> Service {
@@ -201,4 +203,76 @@ async fn own_messages_and_those_to_many_are_decoded_in_order() {
         assert_eq!(two.message().await, Message::from(own.as_str()));
         assert_eq!(plain.frame().await.unwrap(), (TEXT, to_all.into_bytes()));
     }
+}
+
+/// A policy drops some of what waits for a client that reads late, and what it gets is whole.
+async fn what_a_policy_leaves_is_decoded(policy: SlowConsumer, keyed: bool) {
+    let (told, mut ready) = tokio::sync::mpsc::unbounded_channel();
+    let handler = move |ws: WebSocket| {
+        ws.subscribe("all").unwrap();
+        told.send(()).unwrap();
+        echo(ws)
+    };
+    let limits = limits(|limits| limits.send_buffer = 16 * 1024);
+    let server = Server::new().limits(limits).slow_consumer(policy);
+    let service = server.extension(Deflate::default()).any(handler).service().unwrap();
+    let clients = service.clients();
+    let (mut late, _task) = open_deflate(&service, 4096).await;
+    ready.recv().await.unwrap();
+    let sender = clients.list()[0].sender();
+    let (mut sent, mut own) = (0, 0);
+    for round in 1..6 {
+        // In between some own ones, which nobody drops.
+        while clients.dropped() < round * 50 {
+            let publication = Publication::new(text(sent).as_str());
+            let key = format!("{}", sent % 5);
+            clients.publish("all", if keyed { publication.key(key) } else { publication });
+            if sent % 50 == 0 && sender.try_send(format!("own {own}")).is_ok() {
+                own += 1;
+            }
+            sent += 1;
+            tokio::task::yield_now().await;
+        }
+        assert!(sent < 10_000);
+        let (mut numbers, mut owns) = (vec![], 0);
+        // The first own one that has room again.
+        while sender.try_send("end of round").is_err() {
+            match late.message().await {
+                message if is_own(&message) => owns += 1,
+                message => numbers.push(number_of(&message)),
+            }
+        }
+        loop {
+            match late.message().await {
+                message if message.as_bytes() == b"end of round" => break,
+                message if is_own(&message) => owns += 1,
+                message => numbers.push(number_of(&message)),
+            }
+        }
+        assert!(numbers.len() > 5, "{numbers:?}");
+        assert!(keyed || numbers.is_sorted(), "{numbers:?}");
+        assert_eq!(owns, std::mem::take(&mut own), "own ones are there, in {policy:?}");
+    }
+}
+
+fn is_own(message: &Message) -> bool {
+    message.as_bytes().starts_with(b"own ")
+}
+
+/// Which text it is, to the last octet.
+fn number_of(message: &Message) -> usize {
+    let Message::Text(came) = message else { panic!("{message:?}") };
+    let number = came.strip_prefix("message ").unwrap().split_once(':').unwrap().0;
+    let number = number.parse().unwrap();
+    assert_eq!(came.as_str(), text(number));
+    number
+}
+
+// RT-32, T-B17
+#[tokio::test(start_paused = true)]
+async fn rt_32_policies_that_drop_some_do_not_tear_the_compression() {
+    what_a_policy_leaves_is_decoded(SlowConsumer::DropOldest, false).await;
+    what_a_policy_leaves_is_decoded(SlowConsumer::DropNewest, false).await;
+    what_a_policy_leaves_is_decoded(SlowConsumer::DropOldest, true).await;
+    what_a_policy_leaves_is_decoded(SlowConsumer::Close, true).await;
 }

@@ -135,6 +135,8 @@ fn zeroed() -> Vec<(&'static str, Limits)> {
         receive_ahead_messages = 0,
         send_buffer = 0,
         max_send_buffer = 0,
+        max_subscriptions = 0,
+        max_topic = 0,
         write_timeout = zero,
         ping_interval = zero,
         pong_timeout = zero,

@@ -15,7 +15,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     time::sleep,
 };
-use ws_server::{Limits, Peer, Service, UNLIMITED, WebSocket};
+use ws_server::{Limits, Peer, Server, Service, SlowConsumer, UNLIMITED, WebSocket};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -173,6 +173,130 @@ fn connection_holds_no_more_after_a_burst() {
     check("echo in another task", echo_in_another_task);
     check("late echo", echo_late);
     check("echo by a sender", echo_by_sender);
+}
+
+#[test]
+fn subscription_holds_little() {
+    async fn subscriber(ws: WebSocket) -> support::Handled {
+        ws.subscribe("a topic of all")?;
+        echo(ws).await
+    }
+    let burst = Burst { count: 1, len: 20 };
+    let plain = run(per_connection(echo, 1000, burst));
+    let bytes = run(per_connection(subscriber, 1000, burst)) - plain;
+    println!("a connection with one subscription: {bytes} bytes more");
+    assert!(bytes <= 512, "{bytes} bytes more");
+}
+
+// RT-52: a hundred thousand topics of one connection, a hundred of each of a thousand, names in
+// many levels, and a topic of all.
+#[test]
+fn rt_52_a_hundred_thousand_subscriptions_leave_nothing_behind() {
+    const TOPICS: usize = 100_000;
+    let limits = limits(|limits| limits.max_subscriptions = UNLIMITED);
+    run(async {
+        let service = service(limits, echo);
+        let clients = service.clients();
+        let mut raws = Vec::new();
+        for _ in 0..1000 {
+            raws.push(open_with(&service, "/", "", 256).await);
+        }
+        let list = clients.list();
+        let one = &list[0];
+        let deep = |i: usize| format!("{}{i}", "level/".repeat(i % 40));
+        // So that what its connection notes does not vanish whole.
+        one.subscribe("kept").unwrap();
+        let region = Region::new(ALLOCATOR);
+        for round in 0..3 {
+            for i in 0..TOPICS {
+                one.subscribe(&deep(i)).unwrap();
+            }
+            assert_eq!((clients.topic_count(), one.topics().len()), (TOPICS + 1, TOPICS + 1));
+            let held = held(&region) / TOPICS as isize;
+            println!("a topic with one subscription: {held} bytes");
+            assert!(held < 600, "{held} bytes for each");
+
+            // A publish looks at its own subscribers alone.
+            let before = region.change().bytes_allocated;
+            assert_eq!(clients.publish(&deep(77_777), "x"), 1);
+            let allocated = region.change().bytes_allocated - before;
+            assert!(allocated < 2000, "{allocated} bytes for one of a hundred thousand");
+
+            for i in 0..TOPICS {
+                assert!(one.unsubscribe(&deep(i)));
+            }
+            assert_eq!((clients.topic_count(), one.topics().len()), (1, 1));
+            sleep(Duration::from_secs(1)).await;
+            left(&region, &format!("round {round} of one connection"));
+
+            for (i, client) in list.iter().enumerate() {
+                for topic in 0..100 {
+                    client.subscribe(&format!("topic {}", (i + topic) % 1000)).unwrap();
+                }
+                client.subscribe("all").unwrap();
+            }
+            assert_eq!(clients.metrics().subscriptions, TOPICS + 1001);
+            assert_eq!((clients.subscribers("all"), clients.subscribers("topic 7")), (1000, 100));
+            for client in &list {
+                let topics = client.topics();
+                for topic in topics.iter().filter(|topic| topic.starts_with("topic ")) {
+                    assert!(client.unsubscribe(topic));
+                }
+            }
+            // The last one of a topic that was large.
+            for client in &list[1..] {
+                assert!(client.unsubscribe("all"));
+            }
+            assert_eq!((clients.topic_count(), clients.subscribers("all")), (2, 1));
+            left(&region, &format!("round {round} of a thousand"));
+            assert!(one.unsubscribe("all"));
+        }
+        // And all at once, by the end of a connection.
+        for i in 0..TOPICS {
+            one.subscribe(&deep(i)).unwrap();
+        }
+        drop(list);
+        drop(raws.remove(0));
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!((clients.count(), clients.topic_count()), (999, 0));
+        left(&region, "the end of the connection");
+    });
+}
+
+/// That next to nothing is held.
+fn left(region: &Region<'_, System>, after: &str) {
+    let held = held(region);
+    assert!(held < 16 * 1024, "{held} bytes are left after {after}");
+}
+
+// RT-32, T-B17
+#[test]
+fn rt_32_slow_consumers_hold_no_more_than_their_bounds() {
+    async fn subscriber(ws: WebSocket) -> support::Handled {
+        ws.subscribe("all")?;
+        echo(ws).await
+    }
+    for policy in [SlowConsumer::DropOldest, SlowConsumer::DropNewest] {
+        run(async move {
+            let server = Server::new().slow_consumer(policy).any(subscriber);
+            let service = server.service().unwrap();
+            let clients = service.clients();
+            let (_raw, _) = open_with(&service, "/", "", 4096).await;
+            sleep(Duration::from_secs(1)).await;
+            let region = Region::new(ALLOCATOR);
+            for i in 0..1_000_000 {
+                // Small ones, whose bookkeeping outweighs them.
+                clients.publish("all", "tick");
+                if i % 1000 == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            assert!(clients.dropped() > 900_000);
+            let held = held(&region);
+            println!("a slow consumer under {policy:?}: {held} bytes");
+            assert!(held < 1200 * 1024, "{held} bytes");
+        });
+    }
 }
 
 // RT-31, T-B5

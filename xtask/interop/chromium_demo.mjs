@@ -168,6 +168,17 @@ const cases = {
   'raw-unmasked': () => script(one, 'A frame that is not masked', 'closed by the server: 1002'),
   'raw-invalid-utf8': () => script(one, 'Text that is not UTF-8', 'closed by the server: 1007'),
   'raw-reserved-bit': () => script(one, 'A reserved bit', 'closed by the server: 1002'),
+  async 'what-the-server-counts-is-shown' () {
+    await has(one, '#m-connections', / now, \d+ in all$/)
+    const cells = async id => Number((await one.locator(id).innerText()).replaceAll(',', '').match(/\d+/)[0])
+    const before = await cells('#m-received')
+    check(before > 50, `${before} messages were received`)
+    check(/ messages of [\d,]+ B; [\d,]+ B on the wire, \d+ %$/.test(await one.locator('#m-sent').innerText()), 'bytes before and after compression')
+    check(await cells('#m-memory') > 0, 'compression holds something')
+    check(await cells('#m-dropped') === 0, 'something was dropped')
+    await one.locator('#echo').getByRole('button', { name: 'Send', exact: true }).click()
+    await one.waitForFunction(n => Number($('m-received').textContent.replaceAll(',', '').match(/\d+/)[0]) > n, before)
+  },
   async 'rows-can-be-picked' () {
     await one.getByLabel('Show').selectOption('raw')
     check(await frames(one).filter({ visible: true, hasText: 'chat' }).count() === 0, 'others are shown')

@@ -50,7 +50,7 @@ const DEFLATE_CASES: usize = 1 + 100 + 2 + 1;
 /// The same, and pages of two other origins.
 const CHROMIUM_CASES: usize = DEFLATE_CASES + 2;
 /// What the page of the demo can do.
-const PAGE_CASES: usize = 18;
+const PAGE_CASES: usize = 19;
 /// The longest that a script may take without a line; it stops a case after 20 s itself.
 const CASE: Duration = Duration::from_secs(60);
 

@@ -175,18 +175,18 @@ struct Called {
     progress: Progress,
 }
 
-impl Layer {
+impl Scope {
     /// What a call is shown of `data`, and whether the unit ends with that: a stream is cut to the
     /// work that is left, and whoever sees whole units sees them whole.
-    fn cut<'d>(&self, data: &'d [u8], ends: bool, work: usize) -> (&'d [u8], bool) {
+    pub(crate) fn cut(self, data: &[u8], ends: bool, work: usize) -> (&[u8], bool) {
         match data.get(..work) {
-            Some(start) if self.scope == Scope::Message && start.len() < data.len() => {
-                (start, false)
-            }
+            Some(start) if self == Self::Message && start.len() < data.len() => (start, false),
             _ => (data, ends),
         }
     }
+}
 
+impl Layer {
     /// Calls the extension once, and holds it to what it says.
     #[inline(always)]
     fn call(
@@ -209,14 +209,8 @@ impl Layer {
         let written = out.len() - before;
         let left = chunk.len();
         let taken = data.len() - left;
-        match progress {
-            Progress::Done if left > 0 => {
-                return Err(ChainError::contract(self, "said Done with input left"));
-            }
-            Progress::Full if taken == 0 && written == 0 => {
-                return Err(ChainError::contract(self, "said Full without any progress"));
-            }
-            _ => {}
+        if let Some(rule) = progress.breach(left, taken, written) {
+            return Err(ChainError::contract(self, rule));
         }
         *work = work.saturating_sub((taken + written).max(1));
         Ok(Called { taken, written, progress })
@@ -325,7 +319,7 @@ impl<'a> Chain<'a> {
             if flow.feed.is_empty() && !flow.last && !layer.stage(direction).more {
                 return Ok(ChainStatus::Starved);
             }
-            let (data, ends) = layer.cut(flow.feed, flow.last, *flow.work);
+            let (data, ends) = layer.scope.cut(flow.feed, flow.last, *flow.work);
             let (mut rest, before) = (data, flow.out.len());
             let finished =
                 layer.pass(direction, &mut rest, ends, flow.out, flow.room, flow.work)?;
@@ -383,7 +377,7 @@ impl<'a> Chain<'a> {
         let mut progressed = moved;
         if ready {
             let ends = layer.stage(direction).ended;
-            let (data, ends) = layer.cut(data, ends, *flow.work);
+            let (data, ends) = layer.scope.cut(data, ends, *flow.work);
             let buffer = between.as_mut().unwrap_or(flow.out);
             let called = layer.call(direction, data, ends, buffer, room, flow.work)?;
             if gathers && buffer.len() > limit {

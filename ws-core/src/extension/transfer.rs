@@ -121,3 +121,15 @@ pub enum Progress {
     /// There is more to write, or input is left: call again with new room.
     Full,
 }
+
+impl Progress {
+    /// What is wrong with saying this after a call that wrote and took so much, and left the rest.
+    #[inline]
+    pub(crate) fn breach(self, left: usize, taken: usize, written: usize) -> Option<&'static str> {
+        match self {
+            Self::Done if left > 0 => Some("said Done with input left"),
+            Self::Full if taken == 0 && written == 0 => Some("said Full without any progress"),
+            _ => None,
+        }
+    }
+}

@@ -35,12 +35,34 @@ pub(super) struct Encoding {
     /// Data that was given, and how much of it was taken.
     input: Option<(Payload, Last)>,
     taken: usize,
+    /// Whether the input is a form of the message and not the message. Then all of it counts with the
+    /// first frame, since nobody knows what became of which byte.
+    is_form: bool,
     /// Output of the extensions of message scope for the next frame.
     gathered: Vec<u8>,
     /// The frame that passes the extensions of frame scope.
     frame: Option<Frame>,
     /// Bytes of message data that went into the next frame.
     data_len: u64,
+}
+
+/// All that enters the extensions.
+pub(super) struct Data {
+    pub(super) payload: Payload,
+    /// If it is a form of the message: bytes of message data that it stands for.
+    pub(super) form_of: Option<u64>,
+}
+
+impl Data {
+    fn data_len(&self) -> u64 {
+        self.form_of.unwrap_or(self.payload.len() as u64)
+    }
+}
+
+impl From<Message> for Data {
+    fn from(message: Message) -> Self {
+        Self { payload: message.into_payload(), form_of: None }
+    }
 }
 
 #[derive(Debug)]
@@ -64,7 +86,7 @@ pub(super) enum Step {
 }
 
 impl Begun {
-    fn new(kind: MessageKind, len: Option<u64>, compression: Compression) -> Self {
+    pub(crate) fn new(kind: MessageKind, len: Option<u64>, compression: Compression) -> Self {
         let info = MessageInfo { kind, len, marks: Rsv::NONE, compression };
         Self { info, first_bits: Rsv::NONE, every_bits: Rsv::NONE }
     }
@@ -73,10 +95,32 @@ impl Begun {
         self.first_bits | self.every_bits
     }
 
+    /// What the next extension is told of a message of which this has begun.
+    #[cfg(feature = "std")]
+    pub(crate) fn info(&self, len: usize) -> MessageInfo {
+        MessageInfo { len: Some(len as u64), marks: self.bits(), ..self.info }
+    }
+
+    /// The header of a message in one frame, not masked.
+    pub(crate) fn header(&self, len: usize) -> FrameHeader {
+        let (rsv, opcode) = (self.bits(), self.info.kind.into());
+        FrameHeader { fin: true, rsv, opcode, mask: None, len: len as u64 }
+    }
+
     /// Asks for the marks, before any output.
-    fn ask_all(mut self, cx: &mut Context<'_>) -> Result<Self, ChainError> {
-        let mut len = self.info.len;
-        for layer in cx.stack.split().0 {
+    fn ask_all(self, cx: &mut Context<'_>) -> Result<Self, ChainError> {
+        let len = self.info.len;
+        self.ask_from(0, len, cx)
+    }
+
+    /// Asks the extensions of message scope behind the first `shared`, which `len` bytes enter.
+    pub(super) fn ask_from(
+        mut self,
+        shared: usize,
+        mut len: Option<u64>,
+        cx: &mut Context<'_>,
+    ) -> Result<Self, ChainError> {
+        for layer in cx.stack.split().0.iter_mut().skip(shared) {
             self.ask(layer, len)?;
             if layer.encode.is_active() {
                 len = None;
@@ -102,7 +146,7 @@ impl Begun {
     }
 
     #[inline]
-    fn mark(&mut self, claim: RsvClaim) {
+    pub(crate) fn mark(&mut self, claim: RsvClaim) {
         match claim {
             RsvClaim::None => {}
             RsvClaim::FirstFrame(bits) => self.first_bits = self.first_bits | bits,
@@ -137,17 +181,14 @@ impl Encoding {
         let mut feed = message.as_bytes();
         let complete = layer.pass(Direction::Encode, &mut feed, true, spare, room, work)?;
         if complete && spare.len() < PASS_THROUGH_FROM {
-            let (rsv, opcode) = (begun.bits(), begun.info.kind.into());
-            let header =
-                FrameHeader { fin: true, rsv, opcode, mask: None, len: spare.len() as u64 };
-            let header = cx.output.push_copied(header, spare, cx.role);
+            let header = cx.output.push_copied(begun.header(spare.len()), spare, cx.role);
             keep_small(spare);
             cx.observe(header, len as u64);
             return Ok(None);
         }
         let taken = len - feed.len();
         let gathered = core::mem::take(spare);
-        Ok(Self::push_whole(message, begun, taken, gathered, complete, cx))
+        Ok(Self::push_whole(message.into(), begun, taken, gathered, complete, cx))
     }
 
     fn through_several(
@@ -157,23 +198,34 @@ impl Encoding {
         work: &mut usize,
         cx: &mut Context<'_>,
     ) -> Result<Option<Box<Self>>, ChainError> {
-        let len = message.len();
         let begun = begun.ask_all(cx)?;
+        Self::through_rest(message.into(), begun, room, work, cx)
+    }
+
+    /// Encodes what the extensions that were asked make of `data`, as far as it goes at once.
+    pub(super) fn through_rest(
+        data: Data,
+        begun: Begun,
+        room: usize,
+        work: &mut usize,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<Box<Self>>, ChainError> {
         let (messages, frames) = cx.stack.split();
         if !frames.is_empty() {
-            return Ok(Some(Box::new(Self::new(begun, Some(message.into_payload())))));
+            return Ok(Some(Box::new(Self::of_whole(begun, data))));
         }
+        let len = data.payload.len();
         if !Chain::new(messages, Direction::Encode).is_active() {
             if len > cx.max_frame() {
-                return Ok(Some(Box::new(Self::new(begun, Some(message.into_payload())))));
+                return Ok(Some(Box::new(Self::of_whole(begun, data))));
             }
             *work = work.saturating_sub(len.max(1));
-            let opcode = begun.info.kind.into();
-            cx.push(true, begun.bits(), opcode, message.into_payload(), len as u64);
+            let (opcode, data_len) = (begun.info.kind.into(), data.data_len());
+            cx.push(true, begun.bits(), opcode, data.payload, data_len);
             return Ok(None);
         }
         let mut gathered = cx.stack.take_spare();
-        let mut feed = message.as_bytes();
+        let mut feed = data.payload.as_slice();
         let status = Chain::new(cx.stack.split().0, Direction::Encode).run(Flow {
             feed: &mut feed,
             last: true,
@@ -184,12 +236,12 @@ impl Encoding {
         })?;
         let taken = len - feed.len();
         let complete = status == ChainStatus::Finished;
-        Ok(Self::push_whole(message, begun, taken, gathered, complete, cx))
+        Ok(Self::push_whole(data, begun, taken, gathered, complete, cx))
     }
 
     /// Queues the only frame of a message, or says what is left to do.
     pub(super) fn push_whole(
-        message: Message,
+        data: Data,
         begun: Begun,
         taken: usize,
         mut gathered: Vec<u8>,
@@ -198,16 +250,13 @@ impl Encoding {
     ) -> Option<Box<Self>> {
         if complete {
             let opcode = begun.info.kind.into();
-            cx.push_buffer(true, begun.bits(), opcode, &mut gathered, message.len() as u64);
+            cx.push_buffer(true, begun.bits(), opcode, &mut gathered, data.data_len());
             cx.stack.keep_spare(gathered);
             return None;
         }
-        Some(Box::new(Self {
-            taken,
-            gathered,
-            data_len: taken as u64,
-            ..Self::new(begun, Some(message.into_payload()))
-        }))
+        let mut rest = Box::new(Self { gathered, ..Self::of_whole(begun, data) });
+        rest.take(taken);
+        Some(rest)
     }
 
     pub(super) fn streamed(
@@ -215,18 +264,41 @@ impl Encoding {
         compression: Compression,
         cx: &mut Context<'_>,
     ) -> Result<Self, ChainError> {
-        Ok(Self::new(Begun::new(kind, None, compression).ask_all(cx)?, None))
+        Ok(Self::new(Begun::new(kind, None, compression).ask_all(cx)?))
     }
 
-    fn new(begun: Begun, whole: Option<Payload>) -> Self {
+    fn of_whole(begun: Begun, data: Data) -> Self {
+        Self {
+            input: Some((data.payload, Last::Yes)),
+            is_form: data.form_of.is_some(),
+            data_len: data.form_of.unwrap_or(0),
+            ..Self::new(begun)
+        }
+    }
+
+    fn new(begun: Begun) -> Self {
         Self {
             begun,
             first_frame: true,
-            input: whole.map(|data| (data, Last::Yes)),
+            input: None,
             taken: 0,
+            is_form: false,
             gathered: Vec::new(),
             frame: None,
             data_len: 0,
+        }
+    }
+
+    /// So many bytes of the input were taken.
+    fn take(&mut self, taken: usize) {
+        self.taken += taken;
+        self.count(taken);
+    }
+
+    /// So many bytes of the input go into the next frame.
+    fn count(&mut self, taken: usize) {
+        if !self.is_form {
+            self.data_len += taken as u64;
         }
     }
 
@@ -258,7 +330,7 @@ impl Encoding {
                 Ok(cut) => cut,
                 Err(step) => return Ok(step),
             };
-            let len = data.as_ref().map_or(self.gathered.len(), |data| data.len());
+            let len = data.as_ref().map_or(self.gathered.len(), Payload::len);
             let bits = self.begin_frame(len, cx)?;
             if Chain::new(cx.stack.split().1, Direction::Encode).is_active() {
                 let data = data.unwrap_or_else(|| core::mem::take(&mut self.gathered).into());
@@ -331,7 +403,7 @@ impl Encoding {
                 whole
             };
             *work = work.saturating_sub(frame.len().max(1));
-            self.data_len += frame.len() as u64;
+            self.count(frame.len());
             return Ok(Ok((Some(frame), ends)));
         }
         let size = size.min(FRAME);
@@ -344,9 +416,8 @@ impl Encoding {
             work,
             limit: UNLIMITED,
         })?;
-        let taken = data.len() - feed.len();
-        self.data_len += (taken - self.taken) as u64;
-        self.taken = taken;
+        let taken = data.len() - feed.len() - self.taken;
+        self.take(taken);
         let ends = match status {
             ChainStatus::Full if self.gathered.len() < size => return Ok(Err(Step::Suspended)),
             ChainStatus::Full => Last::No,

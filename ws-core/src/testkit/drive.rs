@@ -16,7 +16,7 @@ use crate::{
     CloseCode, Message, MessageKind,
     extension::{
         Chunk, Compression, Direction, Extension, ExtensionError, Mark, MessageInfo, Progress,
-        RsvClaim, Scope, Sink,
+        RsvClaim, Scope, SharedEncoder, Sink,
     },
 };
 
@@ -183,35 +183,37 @@ pub(super) struct Running<'a> {
 impl<'a> Running<'a> {
     /// Shows the extension the next piece. Whether the unit is complete.
     pub(super) fn step(&mut self, end: &mut End) -> Result<bool, Trouble> {
+        let (extension, direction) = (&mut end.extension, self.direction);
+        self.step_by(end.scope, |chunk, sink| match direction {
+            Direction::Encode => extension.encode(chunk, sink),
+            Direction::Decode => extension.decode(chunk, sink),
+        })
+    }
+
+    fn step_by(
+        &mut self,
+        scope: Scope,
+        call: impl FnOnce(&mut Chunk<'_>, &mut Sink<'_>) -> Result<Progress, ExtensionError>,
+    ) -> Result<bool, Trouble> {
         if self.done {
             return Ok(true);
         }
-        let piece = match end.scope {
+        let piece = match scope {
             // An empty chunk is shown at the end and behind `Full` alone, as the engine does it.
             Scope::Message => self.left.get(..self.how.cuts.next().max(1)).unwrap_or(self.left),
             Scope::WholeMessage | Scope::Frame => self.left,
         };
-        let alone = self.how.end_alone && end.scope == Scope::Message && !self.left.is_empty();
+        let alone = self.how.end_alone && scope == Scope::Message && !self.left.is_empty();
         let last = piece.len() == self.left.len() && !alone;
         let mut chunk = Chunk::new(piece, last);
         let before = self.out.len();
         let mut sink = Sink::new(&mut self.out, self.how.rooms.next().max(1));
-        let (extension, direction) = (&mut end.extension, self.direction);
-        let called = guarded(|| match direction {
-            Direction::Encode => extension.encode(&mut chunk, &mut sink),
-            Direction::Decode => extension.decode(&mut chunk, &mut sink),
-        });
+        let called = guarded(|| call(&mut chunk, &mut sink));
         let taken = piece.len() - chunk.len();
         self.left = self.left.get(taken..).unwrap_or_default();
         let progress = called.map_err(Trouble::Panic)?.map_err(Trouble::Error)?;
-        match progress {
-            Progress::Done if !chunk.is_empty() => {
-                return Err(Trouble::Contract("said `Done` with input left"));
-            }
-            Progress::Full if taken == 0 && self.out.len() == before => {
-                return Err(Trouble::Contract("said `Full` without any progress"));
-            }
-            _ => {}
+        if let Some(breach) = progress.breach(chunk.len(), taken, self.out.len() - before) {
+            return Err(Trouble::Contract(breach));
         }
         self.done = (last && progress == Progress::Done) || self.out.len() > ENOUGH;
         Ok(self.done)
@@ -324,6 +326,26 @@ impl End {
     ) -> Result<Vec<u8>, Stopped> {
         Ok(self.start_decoding(kind, mark, octets, how)?.finish(self, octets)?.octets)
     }
+}
+
+/// What a shared encoder makes of a message.
+pub(super) fn encode_shared(
+    encoder: &mut dyn SharedEncoder,
+    scope: Scope,
+    message: &Message,
+    how: &How,
+) -> Result<Encoded, Trouble> {
+    let mut running = Running {
+        direction: Direction::Encode,
+        left: message.as_bytes(),
+        how: how.clone(),
+        done: false,
+        out: Vec::new(),
+        mark: Mark::Marked,
+    };
+    while !running.step_by(scope, |chunk, sink| encoder.encode(chunk, sink))? {}
+    running.mark = guarded(|| encoder.mark()).map_err(Trouble::Panic)?;
+    Ok(running.into_encoded())
 }
 
 /// Sends a message from end to end, which has to arrive.

@@ -4,20 +4,16 @@
 //! sum. The key is the number of the message (tag 0) or nothing (tag 1, the shared form). It streams,
 //! remembers how many messages there were, and needs its last octet: so every rule can be broken.
 
-use std::{
-    iter,
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, Ordering},
 };
 
-use bytes::Bytes;
 use ws_core::{
-    CloseCode, Extension, ExtensionFactory,
+    CloseCode, Extension, ExtensionFactory, Payload,
     extension::{
         Agreed, Chunk, Compression, ExtensionError, Mark, MessageInfo, NegotiationError, Params,
-        Progress, Rsv, RsvClaim, Scope, SharedEncoder, SharedKey, Sink,
+        Progress, Rsv, RsvClaim, Scope, SharedEncoder, SharedForm, SharedKey, Sink,
     },
 };
 
@@ -65,7 +61,9 @@ pub(crate) enum Flaw {
     UnmarkedAreCountedByTheReceiver,
     MarksAreAddedWhenSending,
     SharedAreNotCounted,
+    SharedChangesItsMind,
     SharedFormHasAState,
+    SharedFormLosesWhatDoesNotFit,
     SharedKeyIsTooWide,
 }
 
@@ -379,16 +377,28 @@ impl Extension for Roll {
         }
     }
 
-    fn shared(&self, message: &MessageInfo) -> Option<(SharedKey, Arc<dyn SharedEncoder>)> {
-        if message.len.is_none_or(|len| len > 1000) {
-            return None;
+    fn shared(&self, message: &MessageInfo) -> Option<SharedForm> {
+        match message {
+            MessageInfo { compression: Compression::Never, .. } => Some(SharedForm::Plain),
+            MessageInfo { len: Some(0..=1000), .. } => {
+                let asked = self.claimed.fetch_add(1, Ordering::Relaxed);
+                let form = if self.flaw == Flaw::SharedChangesItsMind { asked } else { 0 };
+                Some(SharedForm::Encoded(SharedKey::new::<Self>(form.into())))
+            }
+            _ => None,
         }
-        let state = self.flaw == Flaw::SharedFormHasAState;
-        let encoder = RollShared { state: state.then(AtomicU8::default), key: self.shared_key() };
-        Some((SharedKey::new::<Self>(0), Arc::new(encoder)))
     }
 
-    fn sent_shared(&mut self, _: &Bytes) {
+    fn shared_encoder(&self, _: &MessageInfo) -> Option<Box<dyn SharedEncoder>> {
+        let skew = match self.flaw {
+            Flaw::SharedFormHasAState => self.everybody.fetch_add(1, Ordering::Relaxed),
+            _ => 0,
+        };
+        let half = Half { key: self.shared_key(), sum: skew, ..Half::default() };
+        Some(Box::new(RollShared { flaw: self.flaw, half }))
+    }
+
+    fn sent_shared(&mut self, _: &Payload) {
         if self.flaw != Flaw::SharedAreNotCounted {
             self.sent = self.sent.wrapping_add(1);
         }
@@ -396,22 +406,37 @@ impl Extension for Roll {
 }
 
 struct RollShared {
-    state: Option<AtomicU8>,
-    key: u8,
+    flaw: Flaw,
+    half: Half,
 }
 
 impl SharedEncoder for RollShared {
     fn encode(
-        &self,
-        _: &MessageInfo,
-        plain: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<Mark, ExtensionError> {
-        let skew = self.state.as_ref().map_or(0, |state| state.fetch_add(1, Ordering::Relaxed));
-        let add = |(octet, at): (&u8, usize)| octet.wrapping_add(self.key).wrapping_add(at as u8);
-        let rolled = plain.iter().zip(0..).map(add);
-        let sum = plain.iter().fold(0_u8, |sum, octet| sum.wrapping_add(*octet));
-        out.extend(iter::once(1).chain(rolled).chain([sum.wrapping_add(skew)]));
-        Ok(Mark::Marked)
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        let Self { flaw, half } = self;
+        if half.tag.is_none() {
+            half.tag = Some(1);
+            out.write(&[1]);
+        }
+        while let Some(&octet) = input.data().first() {
+            if out.write(&[octet.wrapping_add(half.key).wrapping_add(half.position)]) == 0
+                && *flaw != Flaw::SharedFormLosesWhatDoesNotFit
+            {
+                return Ok(Progress::Full);
+            }
+            half.position = half.position.wrapping_add(1);
+            half.sum = half.sum.wrapping_add(octet);
+            input.consume(1);
+        }
+        if input.is_last() && !half.ended {
+            half.ended = out.write(&[half.sum]) == 1;
+            if !half.ended {
+                return Ok(Progress::Full);
+            }
+        }
+        Ok(Progress::Done)
     }
 }

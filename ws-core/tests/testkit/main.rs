@@ -46,7 +46,9 @@ const FLAWS: &[(Flaw, Rule)] = &[
     (Flaw::UnmarkedAreCountedByTheReceiver, Rule::Unmarked),
     (Flaw::MarksAreAddedWhenSending, Rule::Neighbours),
     (Flaw::SharedAreNotCounted, Rule::Shared),
+    (Flaw::SharedChangesItsMind, Rule::Shared),
     (Flaw::SharedFormHasAState, Rule::Shared),
+    (Flaw::SharedFormLosesWhatDoesNotFit, Rule::Shared),
     (Flaw::SharedKeyIsTooWide, Rule::Shared),
 ];
 

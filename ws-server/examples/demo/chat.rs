@@ -15,7 +15,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use ws_server::{ClientId, Clients, CloseCode, HandlerError, Message, WebSocket};
+use ws_server::{ClientId, CloseCode, HandlerError, Message, Topic, WebSocket};
 
 /// Characters of a name.
 const NAME: usize = 24;
@@ -29,9 +29,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Names of those who are there. Locked while something is told, so that all hear it in one order.
 type People = BTreeMap<ClientId, String>;
 
-#[derive(Clone)]
+/// A room. A handle: cloning it is cheap.
+#[derive(Clone, Default)]
 pub(crate) struct Chat {
-    clients: Clients,
     people: Arc<Mutex<People>>,
 }
 
@@ -39,16 +39,10 @@ pub(crate) struct Chat {
 struct Seat {
     chat: Chat,
     id: ClientId,
+    room: Topic,
 }
 
-/// Marks a connection as one of those who are there.
-struct IsHere;
-
 impl Chat {
-    pub(crate) fn new(clients: Clients) -> Self {
-        Self { clients, people: Arc::default() }
-    }
-
     /// Serves one connection.
     pub(crate) async fn serve(self, mut ws: WebSocket) -> Result<(), HandlerError> {
         let mut seat = None;
@@ -58,7 +52,7 @@ impl Chat {
                     ws.close(CloseCode::TRY_AGAIN_LATER, "the room is full")?;
                     return Ok(());
                 }
-                (Some(Asked::Join(wish)), None) => match self.join(&ws, &wish) {
+                (Some(Asked::Join(wish)), None) => match self.join(&mut ws, &wish) {
                     Ok(taken) => {
                         seat = Some(taken);
                         None
@@ -78,7 +72,7 @@ impl Chat {
         Ok(())
     }
 
-    fn join(&self, ws: &WebSocket, wish: &str) -> Result<Seat, String> {
+    fn join(&self, ws: &mut WebSocket, wish: &str) -> Result<Seat, String> {
         let wish = wish.trim();
         let allowed = |c: char| c.is_alphanumeric() || " -_.'".contains(c);
         if wish.is_empty() || wish.chars().count() > NAME || !wish.chars().all(allowed) {
@@ -92,24 +86,19 @@ impl Chat {
             number += 1;
             name = format!("{wish} {number}");
         }
+        // Fails if the connection is over.
+        let room = ws.subscribe("chat").map_err(|error| error.to_string())?;
         people.insert(id, name.clone());
-        ws.set_data(IsHere);
         // Best effort, as with everyone: who does not read is closed with 1013.
-        self.clients.send(id, json!({ "you": person(&id, &name) }).to_string());
-        self.tell(Some(id), &json!({ "came": person(&id, &name) }));
-        self.tell(None, &list(&people));
-        Ok(Seat { chat: self.clone(), id })
+        ws.try_send(json!({ "you": person(&id, &name) }).to_string()).ok();
+        room.publish_to_others(json!({ "came": person(&id, &name) }).to_string());
+        room.publish(list(&people).to_string());
+        drop(people);
+        Ok(Seat { chat: self.clone(), id, room })
     }
 
     fn people(&self) -> MutexGuard<'_, People> {
         self.people.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sends to everyone who is there but `except`.
-    fn tell(&self, except: Option<ClientId>, what: &Value) {
-        self.clients.send_where(what.to_string(), |client| {
-            Some(client.id()) != except && client.data::<IsHere>().is_some()
-        });
     }
 }
 
@@ -123,7 +112,7 @@ impl Seat {
         let name = people.get(&self.id).map_or("", String::as_str);
         let mut said = person(&self.id, name);
         said["text"] = text.into();
-        self.chat.tell(None, &json!({ "said": said }));
+        self.room.publish(json!({ "said": said }).to_string());
         Ok(())
     }
 }
@@ -132,8 +121,8 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut people = self.chat.people();
         if let Some(name) = people.remove(&self.id) {
-            self.chat.tell(Some(self.id), &json!({ "went": person(&self.id, &name) }));
-            self.chat.tell(Some(self.id), &list(&people));
+            self.room.publish_to_others(json!({ "went": person(&self.id, &name) }).to_string());
+            self.room.publish_to_others(list(&people).to_string());
         }
     }
 }

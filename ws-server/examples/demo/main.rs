@@ -9,6 +9,7 @@
 //! ```
 
 mod chat;
+mod metrics;
 mod page;
 mod raw_client;
 mod views;
@@ -23,10 +24,7 @@ use std::{
 };
 
 use clap::Parser;
-use ws_server::{
-    Clients, CloseCode, Deflate, Handler, HandlerError, Limits, Message, ServeError, Server,
-    WebSocket,
-};
+use ws_server::{CloseCode, Deflate, HandlerError, Limits, Message, ServeError, Server, WebSocket};
 
 use crate::{chat::Chat, views::Views};
 
@@ -114,14 +112,14 @@ async fn serve(options: Options) -> Outcome {
     out.write_all(lines.as_bytes())?;
     out.flush()?;
 
-    let clients = server.clients();
-    let (chat, views, policy) = (Chat::new(clients.clone()), Views::default(), page::policy());
+    let telling = tokio::spawn(metrics::tell(server.clients()));
+    let (chat, views, policy) = (Chat::default(), Views::default(), page::policy());
     let (observed, watched, shown) = (views.clone(), views.clone(), views);
     let mut server = server
         .fallback(move |request, _peer| page::answer(request, &policy))
         .observe(move |opening| observed.observer(opening))
         .route("/echo", move |ws: WebSocket| echo(ws, watched.clone()))
-        .route("/broadcast", broadcast(clients))
+        .route("/broadcast", broadcast)
         .route("/chat", move |ws: WebSocket| chat.clone().serve(ws))
         .route("/frames", move |ws: WebSocket| frames(ws, shown.clone(), page))
         .subprotocols(["echo.v1"])
@@ -130,6 +128,7 @@ async fn serve(options: Options) -> Outcome {
         server = server.extension(Deflate::default());
     }
     let report = server.serve_until(interrupted()).await?;
+    telling.abort();
     eprintln!("{} connections closed, {} aborted", report.closed, report.aborted);
     Ok(())
 }
@@ -179,6 +178,7 @@ async fn frames(mut ws: WebSocket, views: Views, server: SocketAddr) -> Result<(
         ws.close(CloseCode::POLICY_VIOLATION, "view=TOKEN is missing, 16 to 64 letters or digits")?;
         return Ok(());
     };
+    ws.subscribe(metrics::TOPIC)?;
     while let Some(message) = ws.recv().await? {
         if let Message::Text(script) = message {
             raw_client::run(&script, server, &open).await;
@@ -187,16 +187,13 @@ async fn frames(mut ws: WebSocket, views: Views, server: SocketAddr) -> Result<(
     Ok(())
 }
 
-fn broadcast(clients: Clients) -> impl Handler {
-    move |mut ws: WebSocket| {
-        let clients = clients.clone();
-        async move {
-            while let Some(message) = ws.recv().await? {
-                clients.send_path("/broadcast", message);
-            }
-            Ok(())
-        }
+/// Sends what one sends to everyone, the sender too.
+async fn broadcast(mut ws: WebSocket) -> Result<(), HandlerError> {
+    let everyone = ws.subscribe("broadcast")?;
+    while let Some(message) = ws.recv().await? {
+        everyone.publish(message);
     }
+    Ok(())
 }
 
 fn limits(options: &Options) -> Limits {

@@ -15,7 +15,7 @@ use super::{
     input::Input,
     output::Output,
 };
-use crate::link::Link;
+use crate::{link::Link, metrics::Traffic};
 
 /// What the driver and, in its turn, the handler work on.
 pub(crate) struct Core {
@@ -125,6 +125,22 @@ impl Core {
         }
         self.input.put_back();
         self.output.rest();
+        // Without extensions it holds nothing where nothing is on its way.
+        let plain = self.ws.extensions().is_empty();
+        let idle = plain && self.ws.unwritten() == 0 && self.ws.unfinished().is_none();
+        self.link.tell_memory(if idle { 0 } else { self.ws.memory_usage() });
+    }
+
+    /// Adds what was done in this turn to what the server counts.
+    #[inline]
+    pub(super) fn count(&mut self, octets_read: u64, written_before: u64) {
+        let (messages, payload) = self.input.received();
+        let received = Traffic { messages, payload, wire: octets_read };
+        let (messages, payload) = self.output.sent();
+        let sent = Traffic { messages, payload, wire: self.output.written() - written_before };
+        if let Some(hub) = &self.link.hub {
+            hub.counters.add(received, sent);
+        }
     }
 
     /// How it ended, when everything is written, or cannot be.

@@ -37,8 +37,12 @@ pub(super) struct Input {
     buffer: BytesMut,
     /// Whether `buffer` may hold more than an unfinished header.
     undecoded: bool,
-    /// Bytes of messages that were decoded in this turn, roughly.
+    /// Bytes of messages that were decoded in this turn, and as many as count for each yield.
     work: usize,
+    /// How many they were. A turn reads 128 KiB at the most, which is so many at the server's end.
+    messages: u16,
+    /// How often the engine yielded.
+    yields: u16,
     pub(super) ended: bool,
     /// Messages that were decoded ahead of the handler.
     ahead: VecDeque<Message>,
@@ -67,6 +71,8 @@ impl Input {
             undecoded: !buffer.is_empty(),
             buffer,
             work: 0,
+            messages: 0,
+            yields: 0,
             ended: false,
             ahead: VecDeque::new(),
             load: Load::default(),
@@ -105,7 +111,13 @@ impl Input {
 
     /// A turn begins.
     pub(super) fn begin(&mut self) {
-        self.work = 0;
+        (self.work, self.messages, self.yields) = (0, 0, 0);
+    }
+
+    /// The messages that were decoded in this turn, and their bytes.
+    pub(super) fn received(&self) -> (u64, u64) {
+        let yielded = usize::from(self.yields) * YIELD;
+        (u64::from(self.messages), (self.work - yielded) as u64)
     }
 
     /// Whether there is more to decode, and it has to wait for the next turn.
@@ -241,6 +253,7 @@ impl Core {
                 Some(Event::Message(message)) => {
                     self.deadlines.message_complete();
                     self.input.work += message.len();
+                    self.input.messages = self.input.messages.wrapping_add(1);
                     if self.input.buffer.is_empty() && self.ws.extensions().is_empty() {
                         // The engine, which would be asked in vain, keeps nothing back.
                         self.input.undecoded = false;
@@ -286,7 +299,10 @@ impl Core {
             }
             Event::Closed(closed) => self.end(closed),
             // Of what may not become a message for long, or never.
-            Event::Yield => self.input.work += YIELD,
+            Event::Yield => {
+                self.input.work += YIELD;
+                self.input.yields += 1;
+            }
             _ => {}
         }
     }

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     io::{self, IoSlice},
+    mem,
     pin::Pin,
     task::{Context, Poll, Waker, ready},
 };
@@ -35,6 +36,10 @@ pub(super) struct Output {
     flushes: VecDeque<(u64, oneshot::Sender<()>)>,
     /// Bytes of frames that were written.
     written: u64,
+    /// Messages that were encoded in this turn.
+    messages: u32,
+    /// Their bytes.
+    payload: u64,
     /// Whether a message came too late to be encoded.
     dropped: bool,
     /// Whether the socket takes no more for now.
@@ -50,10 +55,28 @@ impl Output {
             queue: VecDeque::new(),
             flushes: VecDeque::new(),
             written: 0,
+            messages: 0,
+            payload: 0,
             dropped: false,
             blocked: false,
             task: None,
         }
+    }
+
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// A message was encoded.
+    #[inline]
+    fn count(&mut self, len: usize) {
+        self.messages = self.messages.wrapping_add(1);
+        self.payload = self.payload.wrapping_add(len as u64);
+    }
+
+    /// The messages that were encoded in this turn, and their bytes. The next one begins.
+    pub(super) fn sent(&mut self) -> (u64, u64) {
+        (u64::from(mem::take(&mut self.messages)), mem::take(&mut self.payload))
     }
 
     pub(super) fn is_blocked(&self) -> bool {
@@ -144,8 +167,12 @@ impl Core {
         if self.ws.unwritten() >= AHEAD || self.ws.has_more_to_encode() {
             return None;
         }
+        let sent = self.ws.send_ref(message, compression);
+        if sent.is_ok() {
+            self.output.count(message.len());
+        }
         // An error means that it is closing: nothing follows a Close.
-        Some(self.ws.send_ref(message, compression).map_err(|_| SendError::Closed))
+        Some(sent.map_err(|_| SendError::Closed))
     }
 
     /// Whether there are messages that are not encoded.
@@ -172,9 +199,14 @@ impl Core {
             }
             match self.output.queue.pop_front() {
                 None => return,
-                // An error means that the connection is ending, and the engine says how.
                 Some(Queued::Message(message, compression)) => {
-                    self.output.dropped |= self.ws.send_with(message, compression).is_err();
+                    let len = message.len();
+                    let sent = self.ws.send_with(message, compression).is_ok();
+                    self.encoded(len, sent);
+                }
+                Some(Queued::Broadcast(broadcast)) => {
+                    let sent = self.ws.send_broadcast(&broadcast).is_ok();
+                    self.encoded(broadcast.message().len(), sent);
                 }
                 Some(Queued::Ping(payload)) => {
                     self.ws.ping(payload).ok();
@@ -189,6 +221,14 @@ impl Core {
                     self.output.flushes.push_back((at, told));
                 }
             }
+        }
+    }
+
+    /// A message was sent. If it was not, the connection is ending, and the engine says how.
+    fn encoded(&mut self, len: usize, sent: bool) {
+        self.output.dropped |= !sent;
+        if sent {
+            self.output.count(len);
         }
     }
 

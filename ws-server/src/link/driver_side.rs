@@ -84,30 +84,29 @@ impl Link {
 
     /// Takes what is to be sent, about as many bytes as `room` says, into an empty queue.
     pub(crate) fn take_outbound(&self, into: &mut VecDeque<Queued>, room: usize) {
-        let mut state = self.state();
-        if state.outbound.is_empty() {
-            return;
-        }
-        if state.outbound_bytes <= room {
-            mem::swap(into, &mut state.outbound);
-            // It may have served a burst, and the next one is not in sight.
-            shrink(&mut state.outbound);
-            state.outbound_bytes = 0;
-            self.has_outbound.store(false, Ordering::Release);
-        } else {
-            let mut taken = 0;
-            while taken < room
-                && let Some(queued) = state.outbound.pop_front()
-            {
-                taken += queued.bytes();
-                into.push_back(queued);
+        let mut guard = self.state();
+        let state = &mut *guard;
+        match &mut state.broadcasts {
+            Some(broadcasts) if !broadcasts.is_empty() => {
+                state.outbound_bytes -= if state.outbound.is_empty() {
+                    broadcasts.take(into, room)
+                } else {
+                    state.take_in_order(into, room)
+                };
             }
-            state.outbound_bytes -= taken;
-            self.has_outbound.store(!state.outbound.is_empty(), Ordering::Release);
+            _ if state.outbound.is_empty() => return,
+            _ if state.outbound_bytes <= room => {
+                mem::swap(into, &mut state.outbound);
+                state.outbound_bytes = 0;
+            }
+            _ => state.outbound_bytes -= state.take_in_order(into, room),
         }
+        // It may have served a burst, and the next one is not in sight.
+        shrink(&mut state.outbound);
+        self.has_outbound.store(!state.is_drained(), Ordering::Release);
         let refused = state.refused;
-        state.refused = refused.filter(|bytes| !state.has_room(*bytes, &self.limits));
-        drop(state);
+        state.refused = refused.filter(|bytes| !state.has_room(bytes.get(), &self.limits));
+        drop(guard);
         if refused.is_some() {
             self.room.notify_waiters();
         }
@@ -141,7 +140,8 @@ impl Link {
         if !self.is_receiver_gone() {
             state.inbound.extend(received);
         }
-        let waiting = mem::take(&mut state.outbound);
+        let broadcasts = state.broadcasts.as_mut().map(|broadcasts| broadcasts.take_all());
+        let waiting = (mem::take(&mut state.outbound), broadcasts);
         state.outbound_bytes = 0;
         let receiver = state.receiver.take();
         drop(state);

@@ -17,9 +17,10 @@ use std::{
 use shuttle::{check_random, future, thread};
 use ws_core::{CloseCode, Closed, ClosedBy, Message, extension::Compression};
 
-use super::{Link, Load, Queued};
+use super::{Dropped, Link, Load, Queued};
 use crate::{
-    ClientId, Limits, Peer, Request, SendError,
+    ClientId, Limits, Peer, Publication, Request, SendError, SlowConsumer, Topic,
+    hub::{Entry, Hub},
     sync::{AtomicBool, Mutex},
 };
 
@@ -28,7 +29,15 @@ const ORDERS: usize = 3000;
 
 fn link(limits: Limits) -> Arc<Link> {
     let request = Request::new(&http::Request::new(()), Peer::Other, None, None);
-    Link::new(ClientId(1), request, Arc::new(limits))
+    Link::new(ClientId(1), request, Arc::new(limits), None)
+}
+
+/// One that is listed.
+fn listed(id: u64, hub: &Arc<Hub>) -> (Arc<Link>, Entry) {
+    let request = Request::new(&http::Request::new(()), Peer::Other, None, None);
+    let link = Link::new(ClientId(id), request, Arc::default(), Some(Arc::clone(hub)));
+    let entry = hub.enter(&link);
+    (link, entry)
 }
 
 /// Room for one message, so that whoever sends often waits.
@@ -131,6 +140,10 @@ impl Driver {
             let text = match self.queue.front() {
                 None => return Poll::Ready(false),
                 Some(Queued::Message(Message::Text(text), _)) => text.as_str().to_owned(),
+                Some(Queued::Broadcast(broadcast)) => match broadcast.message() {
+                    Message::Text(text) => text.as_str().to_owned(),
+                    Message::Binary(_) => String::new(),
+                },
                 Some(Queued::Close(code, _)) => format!("close {}", code.get()),
                 Some(_) => String::new(),
             };
@@ -255,37 +268,104 @@ fn close_ends_whoever_waits_for_room_and_nothing_follows_it() {
     );
 }
 
+/// Two threads publish twice each to a link with room for one message. What was written, the end
+/// apart, and how many were dropped.
+fn publish_four(policy: SlowConsumer) -> (Vec<String>, String, usize) {
+    let (link, socket) = (link(narrow()), Arc::new(Socket::default()));
+    let driver = future::spawn(Driver::new(&link, &socket).run());
+    let publishers: Vec<_> = (0..2)
+        .map(|_| {
+            let link = Arc::clone(&link);
+            thread::spawn(move || {
+                let mut dropped = Dropped::default();
+                for _ in 0..2 {
+                    let to_many = Publication::new("to many").into_post(None, policy);
+                    link.offer(&to_many, &mut dropped);
+                }
+                dropped.count
+            })
+        })
+        .collect();
+    let dropped: usize = publishers.into_iter().map(|one| one.join().unwrap()).sum();
+    assert_eq!(link.dropped() as usize, dropped);
+    // It may be closing for a client that does not keep up: then nothing more is taken.
+    let closed = link.close(CloseCode::NORMAL, "").is_err();
+    future::block_on(driver).unwrap();
+    let mut written = socket.written();
+    let end = written.pop().unwrap();
+    assert_eq!(end, if closed { "close 1013" } else { "close 1000" });
+    (written, end, dropped)
+}
+
 #[test]
 fn messages_to_many_are_written_or_counted_as_dropped() {
     check_random(
         || {
-            let (link, socket) = (link(narrow()), Arc::new(Socket::default()));
-            let driver = future::spawn(Driver::new(&link, &socket).run());
-            let publishers: Vec<_> = (0..2)
-                .map(|_| {
-                    let link = Arc::clone(&link);
-                    thread::spawn(move || {
-                        let mut dropped = 0;
-                        for _ in 0..2 {
-                            dropped += link.offer(&"to many".into(), Compression::Auto);
-                        }
-                        dropped
-                    })
-                })
-                .collect();
-            let dropped: usize = publishers.into_iter().map(|one| one.join().unwrap()).sum();
-            // It may be closing for a client that does not keep up: then nothing more is taken.
-            let closed = link.close(CloseCode::NORMAL, "").is_err();
-            future::block_on(driver).unwrap();
-            let mut written = socket.written();
-            let end = written.pop().unwrap();
-            assert_eq!(closed, dropped > 0);
-            assert_eq!(end, if closed { "close 1013" } else { "close 1000" });
-            if closed {
+            let (written, end, dropped) = publish_four(SlowConsumer::Close);
+            assert_eq!(end == "close 1013", dropped > 0);
+            if dropped > 0 {
                 assert!(written.len() + dropped <= 4, "{written:?} and {dropped} dropped");
             } else {
                 assert_eq!(written.len(), 4);
             }
+        },
+        ORDERS,
+    );
+}
+
+#[test]
+fn each_message_to_many_is_written_or_dropped_by_its_policy() {
+    for policy in [SlowConsumer::DropOldest, SlowConsumer::DropNewest] {
+        check_random(
+            move || {
+                let (written, end, dropped) = publish_four(policy);
+                assert_eq!((end.as_str(), written.len() + dropped), ("close 1000", 4));
+            },
+            ORDERS,
+        );
+    }
+}
+
+// Clients: "What is published after `subscribe` has returned reaches the subscriber", and "All
+// subscribers of a topic see what is published to it in one order."
+#[test]
+fn subscribers_come_and_go_while_others_publish() {
+    check_random(
+        || {
+            let hub = Arc::new(Hub::default());
+            let sockets: Vec<_> = (0..2).map(|_| Arc::new(Socket::default())).collect();
+            let tasks: Vec<_> = sockets
+                .iter()
+                .enumerate()
+                .map(|(id, socket)| {
+                    let (link, entry) = listed(id as u64, &hub);
+                    let driver = future::spawn(Driver::new(&link, socket).run());
+                    thread::spawn(move || {
+                        let topic = Topic::subscribe(&link, "topic").unwrap();
+                        let queued = topic.publish(format!("from {id}"));
+                        assert!((1..=2).contains(&queued), "it has its own");
+                        link.close(CloseCode::NORMAL, "").unwrap();
+                        future::block_on(driver).unwrap();
+                        entry.close(&Closed::abnormal(ClosedBy::Local));
+                        assert!(Topic::subscribe(&link, "topic").is_err(), "it is over");
+                    })
+                })
+                .collect();
+            hub.publish("topic", Publication::new("from outside"));
+            for task in tasks {
+                task.join().unwrap();
+            }
+            assert_eq!((hub.topics.count(), hub.links().len()), ((0, 0), 0));
+            let written: Vec<_> = sockets.iter().map(|socket| socket.written()).collect();
+            for (id, written) in written.iter().enumerate() {
+                assert!(written.contains(&format!("from {id}")), "{written:?}");
+            }
+            let both = |at: usize| {
+                let other = &written[1 - at];
+                let both = written[at].iter().filter(|text| other.contains(text));
+                both.cloned().collect::<Vec<_>>()
+            };
+            assert_eq!(both(0), both(1), "one order");
         },
         ORDERS,
     );

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
-use ws_core::{CloseCode, Message, Payload, extension::Compression};
+use ws_core::{Broadcast, CloseCode, Message, Payload, extension::Compression};
 
 use crate::Limits;
 
 /// What a queued message counts besides its bytes, so that a million empty ones are not for free.
-const PER_MESSAGE: usize = 64;
+pub(super) const PER_MESSAGE: usize = 64;
 
 /// Messages and their bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,6 +21,7 @@ pub(crate) struct Load {
 #[derive(Debug)]
 pub(crate) enum Queued {
     Message(Message, Compression),
+    Broadcast(Broadcast),
     Ping(Payload),
     Close(CloseCode, Box<str>),
     /// Told when everything before it is with the operating system.
@@ -32,6 +33,7 @@ impl Queued {
         PER_MESSAGE
             + match self {
                 Self::Message(message, _) => message.len(),
+                Self::Broadcast(broadcast) => broadcast.message().len(),
                 Self::Ping(payload) => payload.len(),
                 Self::Close(..) | Self::Flush(_) => 0,
             }

@@ -74,7 +74,8 @@ impl Engine {
     pub(crate) async fn event(&mut self) -> Option<Event> {
         loop {
             match self.ws.poll_event(&mut self.input) {
-                Some(Event::Yield) => {}
+                // There is more to decode, and nothing to be waited for.
+                Some(Event::Yield) => continue,
                 Some(event) => return Some(event),
                 None => {}
             }

@@ -1,81 +1,103 @@
 //! The encoding that a broadcast shares.
 
-use bytes::Bytes;
-
-use super::{Outcome, Trial};
+use super::{Outcome, Trial, peers::frames_of, transfer::alone};
 use crate::{
-    Message,
-    extension::{Compression, Mark, MessageInfo, SharedKey},
+    Broadcast, Connection, Message, UNLIMITED,
+    extension::{Compression, Mark, MessageInfo, SharedForm, SharedKey},
     testkit::{
         Failure, Rule,
-        drive::{Encoded, End, How, arrives, deliver, guarded},
-        source::Course,
+        drive::{Encoded, End, How, Sizes, Trouble, arrives, deliver, encode_shared, guarded},
+        pair::{self, Peers},
+        source::{Course, Ends},
     },
 };
 
 const RULE: Rule = Rule::Shared;
 
-/// What stood in the buffer before, and has to stay.
-const BEFORE: &[u8] = b"before";
+/// How the shared encoder is called, one way after the other.
+const WAYS: [How; 3] = [
+    How::USUAL,
+    How { cuts: Sizes::Each(1), rooms: Sizes::Each(1), end_alone: false },
+    How { cuts: Sizes::Usual, rooms: Sizes::Usual, end_alone: true },
+];
 
 /// The shared form of a message and its name, if it has one.
-fn form(end: &mut End, message: &Message) -> Result<Option<(SharedKey, Vec<u8>)>, Failure> {
+fn form(
+    end: &mut End,
+    message: &Message,
+    how: &How,
+) -> Result<Option<(SharedKey, Encoded)>, Failure> {
     let plain = message.as_bytes();
     let info = MessageInfo::new(message.kind(), Some(plain.len() as u64), Compression::Always);
     let failure = |what| Failure::new(RULE, what).with("message", plain);
-    let panicked = |panic| failure(format!("the shared encoding panicked: {panic}"));
-    let Some((key, encoder)) = guarded(|| end.extension().shared(&info)).map_err(panicked)? else {
-        return Ok(None);
-    };
-    let mut forms = Vec::new();
-    for _ in 0..2 {
-        let mut out = BEFORE.to_vec();
-        // What is not marked or fails goes the other way.
-        let Ok(Mark::Marked) =
-            guarded(|| encoder.encode(&info, plain, &mut out)).map_err(panicked)?
-        else {
+    let panicked = |verb, panic| failure(Trouble::Panic(panic).text(verb));
+    let scope = end.scope;
+    let mut ask = || {
+        let extension = end.extension();
+        let asked = |panic| panicked("shared", panic);
+        let (form, again) =
+            guarded(|| (extension.shared(&info), extension.shared(&info))).map_err(asked)?;
+        if form != again {
+            return Err(failure("`shared` gave two answers about the same message".into()));
+        }
+        let Some(SharedForm::Encoded(key)) = form else {
             return Ok(None);
         };
-        match out.strip_prefix(BEFORE) {
-            Some(form) => forms.push(form.to_vec()),
-            None => return Err(failure("it did not append".into()).with("buffer", &out)),
+        let made = guarded(|| extension.shared_encoder(&info));
+        let Some(mut encoder) = made.map_err(|panic| panicked("shared_encoder", panic))? else {
+            return Ok(None);
+        };
+        match encode_shared(&mut *encoder, scope, message, how) {
+            Ok(encoded) => Ok(Some((key, encoded))),
+            // What fails or is not marked goes the other way.
+            Err(Trouble::Error(_)) => Ok(None),
+            Err(trouble) => Err(failure(trouble.text("encode")).during("by the shared encoder")),
         }
-    }
-    match (forms.pop(), forms.pop()) {
-        (Some(again), Some(first)) if again != first => {
+    };
+    match (ask()?, ask()?) {
+        (Some((_, first)), Some((_, again))) if first.octets != again.octets => {
             let what = "the same message was encoded in two ways";
-            Err(failure(what.into()).with("first", &first).with("second", &again))
+            Err(failure(what.into()).with("first", &first.octets).with("second", &again.octets))
         }
-        (form, _) => Ok(form.map(|form| (key, form))),
+        (form, _) => Ok(form.filter(|(_, encoded)| encoded.mark == Mark::Marked)),
     }
 }
 
 pub(super) fn shared(trial: &Trial<'_>) -> Result<Outcome, Failure> {
     let mut ends = trial.ends()?;
     let mut any = false;
-    for round in 0..3 {
-        for (number, message) in trial.most().enumerate() {
-            if number % 3 != round
-                && let Some((_, octets)) = form(&mut ends.server, message)?
-            {
+    // What is shared stands between two of its own that are alike: the second may refer to the first.
+    let others = trial.most().cycle().skip(1);
+    for way in &WAYS {
+        for (message, other) in trial.most().zip(others.clone()) {
+            deliver_own(&mut ends, message)?;
+            if let Some((_, encoded)) = form(&mut ends.server, other, way)? {
                 any = true;
-                let encoded = Encoded { mark: Mark::Marked, octets };
-                arrives(RULE, &mut ends.client, message, &encoded, &How::USUAL)?;
-                let plain = Bytes::copy_from_slice(message.as_bytes());
+                arrives(RULE, &mut ends.client, other, &encoded, &How::USUAL)?;
+                let plain = other.clone().into_payload();
                 guarded(|| ends.server.extension().sent_shared(&plain)).map_err(|panic| {
                     Failure::new(RULE, format!("`sent_shared` panicked: {panic}"))
                 })?;
             }
-            let along = ends.along(Course::ToClient);
-            deliver(RULE, along, message, Compression::Always, &How::USUAL, &How::USUAL)
-                .map_err(|failure| failure.during("by its own encoding, among shared ones"))?;
+            deliver_own(&mut ends, message)?;
         }
     }
     if !any {
         return Ok(Outcome::NotTried("it offers no shared encoding"));
     }
     same_key_same_octets(trial, &mut ends.server)?;
+    for most in [UNLIMITED, 3] {
+        broadcasts(trial, most).map_err(|failure| {
+            failure.during(format!("broadcast in frames of at most {most} octets"))
+        })?;
+    }
     Ok(Outcome::Held)
+}
+
+fn deliver_own(ends: &mut Ends, message: &Message) -> Result<(), Failure> {
+    let (along, hint) = (ends.along(Course::ToClient), Compression::Always);
+    deliver(RULE, along, message, hint, &How::USUAL, &How::USUAL)
+        .map_err(|failure| failure.during("by its own encoding, among shared ones"))
 }
 
 /// Connections whose keys are equal get the same octets, whatever they were agreed to be.
@@ -83,14 +105,37 @@ fn same_key_same_octets(trial: &Trial<'_>, end: &mut End) -> Result<(), Failure>
     for configuration in trial.source.configurations()?.0 {
         let mut others = trial.source.ends(&configuration)?;
         for message in trial.messages {
-            if let (Some((key, octets)), Some((other, others))) =
-                (form(end, message)?, form(&mut others.server, message)?)
+            if let (Some((key, one)), Some((other, others))) =
+                (form(end, message, &How::USUAL)?, form(&mut others.server, message, &How::USUAL)?)
                 && key == other
-                && octets != others
+                && one.octets != others.octets
             {
                 let what = "two connections have one key for different octets";
                 let failure = Failure::new(RULE, what).with("message", message.as_bytes());
-                return Err(failure.with("one", &octets).with("other", &others));
+                return Err(failure.with("one", &one.octets).with("other", &others.octets));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whole connections, one of which also sends messages of its own.
+fn broadcasts(trial: &Trial<'_>, most: usize) -> Result<(), Failure> {
+    let connect = || -> Result<Peers, Failure> {
+        let Ends { client, server } = trial.ends()?;
+        Ok(Peers::new(&frames_of(most), alone(RULE, client)?, alone(RULE, server)?))
+    };
+    let mut peers = [connect()?, connect()?];
+    for message in trial.most() {
+        let broadcast = Broadcast::with_compression(message.clone(), Compression::Always);
+        for (number, Peers { client, server }) in peers.iter_mut().enumerate() {
+            let mut pass = |command: &dyn Fn(&mut Connection) -> _| {
+                let frames = pair::sent(RULE, server, message, command)?;
+                pair::arrives(RULE, client, &frames, message, usize::MAX)
+            };
+            pass(&|ws| ws.send_broadcast(&broadcast))?;
+            if number == 1 {
+                pass(&|ws| ws.send_with(message.clone(), Compression::Always))?;
             }
         }
     }

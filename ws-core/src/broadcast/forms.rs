@@ -1,0 +1,229 @@
+//! The encoded forms of a broadcast, each of which is made once.
+
+use alloc::{boxed::Box, vec::Vec};
+use core::mem;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use bytes::Bytes;
+
+use crate::{
+    Payload, WORK_PER_CALL,
+    extension::{Chunk, Layer, Mark, Progress, RsvClaim, Scope, SharedEncoder, SharedKey, Sink},
+    frame::FrameHeader,
+    send::Begun,
+};
+
+/// So many are kept. Only an extension whose keys tell connections apart would want more.
+const MOST: usize = 16;
+
+/// What a message is encoded to by different connections: a list that only grows, so that it is read
+/// without a lock.
+#[derive(Default)]
+pub(crate) struct Forms {
+    first: OnceLock<Box<Form>>,
+}
+
+/// What comes of the message, or of another form of it, by one extension.
+pub(crate) struct Form {
+    name: Name,
+    /// Its place in the list, counted from one.
+    number: usize,
+    outcome: OnceLock<Outcome>,
+    making: Mutex<Making>,
+    next: OnceLock<Box<Form>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Name {
+    /// The form that entered the extension; zero stands for the message.
+    of: usize,
+    key: SharedKey,
+    claim: RsvClaim,
+}
+
+pub(crate) enum Outcome {
+    Encoded(Encoded),
+    /// Not worth it: what entered goes on as it is.
+    Plain,
+    /// Every connection has to encode on its own.
+    Own,
+}
+
+/// Octets that all connections send.
+pub(crate) struct Encoded {
+    /// What entered the extension.
+    pub(crate) input: Payload,
+    /// A whole frame, to be sent as it is if nothing follows in the stack.
+    pub(crate) frame: Bytes,
+    pub(crate) header: FrameHeader,
+    pub(crate) begun: Begun,
+}
+
+enum Making {
+    NotBegun,
+    Begun(Job),
+    /// It is made, or cannot be: who was at it did not come back.
+    Over,
+}
+
+/// A form in the making.
+pub(crate) struct Job {
+    encoder: Box<dyn SharedEncoder>,
+    claim: RsvClaim,
+    scope: Scope,
+    begun: Begun,
+    input: Payload,
+    taken: usize,
+    /// Room for a header, and what was made so far.
+    out: Vec<u8>,
+}
+
+impl Forms {
+    /// The form that an extension makes of the form `of`, made or not. `None`: there are too many.
+    pub(crate) fn get(&self, of: usize, key: SharedKey, claim: RsvClaim) -> Option<&Form> {
+        let name = Name { of, key, claim };
+        let mut place = &self.first;
+        for number in 1..=MOST {
+            let form = place.get_or_init(|| Box::new(Form::new(name, number)));
+            if form.name == name {
+                return Some(form);
+            }
+            place = &form.next;
+        }
+        None
+    }
+}
+
+impl Form {
+    fn new(name: Name, number: usize) -> Self {
+        Self {
+            name,
+            number,
+            outcome: OnceLock::new(),
+            making: Mutex::new(Making::NotBegun),
+            next: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
+
+    /// What came of it. Makes it, or helps to, as far as `work` goes; `None` if that is not enough.
+    #[inline]
+    pub(crate) fn outcome(
+        &self,
+        work: &mut usize,
+        begin: impl FnOnce() -> Option<Job>,
+    ) -> Option<&Outcome> {
+        match self.outcome.get() {
+            None => self.make(work, begin),
+            outcome => outcome,
+        }
+    }
+
+    #[cold]
+    fn make(&self, work: &mut usize, begin: impl FnOnce() -> Option<Job>) -> Option<&Outcome> {
+        let mut making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.outcome.get().is_none() {
+            // Whoever panics leaves it over.
+            let job = match mem::replace(&mut *making, Making::Over) {
+                Making::NotBegun => begin(),
+                Making::Begun(job) => Some(job),
+                Making::Over => None,
+            };
+            let made = match job {
+                None => Outcome::Own,
+                Some(mut job) => match job.work(work) {
+                    Some(made) => made,
+                    None => {
+                        *making = Making::Begun(job);
+                        return None;
+                    }
+                },
+            };
+            return Some(self.outcome.get_or_init(|| made));
+        }
+        self.outcome.get()
+    }
+}
+
+impl Job {
+    /// Begins the form that this layer makes of `input`.
+    pub(crate) fn new(layer: &Layer, begun: Begun, input: Payload) -> Option<Self> {
+        let encoder = layer.extension.shared_encoder(&begun.info(input.len()))?;
+        Some(Self {
+            encoder,
+            claim: layer.claim,
+            scope: layer.scope,
+            begun,
+            input,
+            taken: 0,
+            out: [0; FrameHeader::MAX_UNMASKED].into(),
+        })
+    }
+
+    /// Goes on as far as `work` allows.
+    fn work(&mut self, work: &mut usize) -> Option<Outcome> {
+        while *work > 0 {
+            let data = self.input.get(self.taken..).unwrap_or_default();
+            let (data, last) = self.scope.cut(data, true, *work);
+            let mut chunk = Chunk::new(data, last);
+            let before = self.out.len();
+            let encoded = self.encoder.encode(&mut chunk, &mut Sink::new(&mut self.out, *work));
+            let (taken, written) = (data.len() - chunk.len(), self.out.len() - before);
+            let Ok(progress) = encoded else {
+                return Some(Outcome::Own);
+            };
+            if progress.breach(chunk.len(), taken, written).is_some() {
+                return Some(Outcome::Own);
+            }
+            if self.out.len() / 2 > self.input.len() + WORK_PER_CALL {
+                return Some(Outcome::Own);
+            }
+            self.taken += taken;
+            *work = work.saturating_sub((taken + written).max(1));
+            if last && progress == Progress::Done {
+                return Some(self.finish());
+            }
+        }
+        None
+    }
+
+    fn finish(&mut self) -> Outcome {
+        match self.encoder.mark() {
+            Mark::Marked => {}
+            Mark::Unmarked if self.claim == RsvClaim::None => return Outcome::Own,
+            Mark::Unmarked => return Outcome::Plain,
+        }
+        self.begun.mark(self.claim);
+        let len = self.out.len() - FrameHeader::MAX_UNMASKED;
+        let header = self.begun.header(len);
+        let mut head = Vec::with_capacity(FrameHeader::MAX_UNMASKED);
+        header.encode(&mut head);
+        let start = FrameHeader::MAX_UNMASKED - head.len();
+        if let Some(room) = self.out.get_mut(start..FrameHeader::MAX_UNMASKED) {
+            room.copy_from_slice(&head);
+        }
+        let mut frame = mem::take(&mut self.out);
+        frame.shrink_to_fit();
+        let frame = Bytes::from(frame).slice(start..);
+        Outcome::Encoded(Encoded {
+            input: mem::take(&mut self.input),
+            frame,
+            header,
+            begun: self.begun,
+        })
+    }
+}
+
+impl Encoded {
+    /// What came of it, without a header.
+    pub(crate) fn payload(&self) -> Payload {
+        self.frame.slice(self.header.encoded_len()..).into()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.frame.len() - self.header.encoded_len()
+    }
+}

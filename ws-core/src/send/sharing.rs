@@ -1,0 +1,127 @@
+//! A broadcast on its way: the first extensions share a form of it, and those behind them encode
+//! that form for this connection.
+
+use alloc::boxed::Box;
+
+use super::{
+    Begun, Context,
+    encoding::{Data, Encoding, FRAME},
+};
+use crate::{
+    Broadcast, Payload,
+    broadcast::{Encoded, Job, Outcome},
+    extension::{ChainError, Layer, RsvClaim, SharedForm},
+};
+
+/// How far a broadcast came.
+pub(super) enum Sent {
+    /// It is queued, or encoded in part.
+    Begun(Option<Box<Encoding>>),
+    /// A form that it shares is in the making, and the work of this call is done.
+    Awaited,
+}
+
+/// What the first extensions of a stack share.
+struct Prefix<'b> {
+    /// What came of the last of them that marks the message. `None`: the message as it is.
+    form: Option<&'b Encoded>,
+    /// The place of the form among all of them.
+    number: usize,
+    begun: Begun,
+    /// How many extensions these are.
+    layers: usize,
+}
+
+/// Sends the message, or what it shares, through the extensions that there are.
+pub(super) fn send(
+    broadcast: &Broadcast,
+    work: &mut usize,
+    cx: &mut Context<'_>,
+) -> Result<Sent, ChainError> {
+    let message = broadcast.message();
+    let len = message.len();
+    let begun = Begun::new(message.kind(), Some(len as u64), broadcast.compression());
+    let mut prefix = Prefix { form: None, number: 0, begun, layers: 0 };
+    if !prefix.goes_through(broadcast, cx.stack.split().0, work) {
+        return Ok(Sent::Awaited);
+    }
+    let Prefix { form, layers, begun, .. } = prefix;
+    if layers == 0 {
+        let message = message.clone();
+        return Encoding::whole(message, broadcast.compression(), work, cx).map(Sent::Begun);
+    }
+    if cx.stack.len() == layers {
+        let pushed = match form {
+            Some(form) if form.len() <= cx.max_frame() => {
+                cx.push_frame(form.header, &form.frame, len as u64);
+                true
+            }
+            Some(_) => false,
+            None => cx.push_shared(broadcast),
+        };
+        if pushed {
+            *work = work.saturating_sub(form.map_or(len, Encoded::len).max(1));
+            return Ok(Sent::Begun(None));
+        }
+    }
+    let data = match form {
+        Some(form) => Data { payload: form.payload(), form_of: Some(len as u64) },
+        None => message.clone().into(),
+    };
+    let begun = begun.ask_from(layers, Some(data.payload.len() as u64), cx)?;
+    let room = cx.max_frame().min(FRAME);
+    Encoding::through_rest(data, begun, room, work, cx).map(Sent::Begun)
+}
+
+impl<'b> Prefix<'b> {
+    /// As far as extensions share a form. Whether that is made; if not, nothing has happened.
+    fn goes_through(
+        &mut self,
+        broadcast: &'b Broadcast,
+        layers: &mut [Layer],
+        work: &mut usize,
+    ) -> bool {
+        let Some((layer, behind)) = layers.split_first_mut() else {
+            return true;
+        };
+        let len = self.form.map_or(broadcast.message().len(), Encoded::len);
+        let form = match layer.extension.shared(&self.begun.info(len)) {
+            Some(SharedForm::Encoded(key)) => {
+                let Some(form) = broadcast.forms().get(self.number, key, layer.claim) else {
+                    return true;
+                };
+                let begin = || Job::new(layer, self.begun, self.data(broadcast));
+                match form.outcome(work, begin) {
+                    None => return false,
+                    Some(Outcome::Own) => return true,
+                    Some(Outcome::Plain) => None,
+                    Some(Outcome::Encoded(encoded)) => {
+                        (self.form, self.number) = (Some(encoded), form.number());
+                        self.begun = encoded.begun;
+                        Some(encoded)
+                    }
+                }
+            }
+            Some(SharedForm::Plain) if layer.claim != RsvClaim::None => None,
+            Some(SharedForm::Plain) | None => return true,
+        };
+        self.layers += 1;
+        if !self.goes_through(broadcast, behind, work) {
+            return false;
+        }
+        // It is sent: those further from the application have been told.
+        layer.encode.begin(false);
+        if let Some(form) = form {
+            layer.extension.sent_shared(&form.input);
+        }
+        true
+    }
+
+    /// What enters the next extension.
+    fn data(&self, broadcast: &Broadcast) -> Payload {
+        match self.form {
+            Some(form) => form.payload(),
+            None => broadcast.message().clone().into_payload(),
+        }
+    }
+}

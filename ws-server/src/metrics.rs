@@ -1,0 +1,240 @@
+//! What a server has done so far, in numbers.
+
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use http::StatusCode;
+use ws_core::{CloseCode, Closed, ClosedBy};
+use ws_handshake::Cause;
+
+/// What a server has done since it was made, and what it holds now: a snapshot, made by
+/// [`Clients::metrics`](crate::Clients::metrics).
+///
+/// Every number but [`connections`](Self::connections), [`topics`](Self::topics),
+/// [`subscriptions`](Self::subscriptions) and [`memory`](Self::memory) only grows. Those of one
+/// snapshot are read one after the other while connections work on, and what a connection is at work
+/// on is counted when it rests: two that are read together need not fit to the last message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Connections that are open now.
+    pub connections: usize,
+    /// Connections that were opened: their 101 was decided on.
+    pub opened: u64,
+    /// Requests that asked for a WebSocket and got something else, or came without being readable,
+    /// and connections that were not let in (503), the most frequent first. Plain requests that a
+    /// [fallback](crate::Server::fallback) answered are not among them, nor clients that left before
+    /// their request was whole.
+    pub rejected: Vec<Rejected>,
+    /// Connections that ended, by close code: the one that the client sent, or the one that it was
+    /// failed with, or 1006 where there was none, as in [`Closed::code`](crate::Closed::code).
+    /// Without those of [`closed_by_clients`](Self::closed_by_clients).
+    pub closed: BTreeMap<CloseCode, u64>,
+    /// Connections that clients ended with a code of 3000 to 4999, which are theirs to choose from:
+    /// in one number, so that nobody makes this snapshot long.
+    pub closed_by_clients: u64,
+    /// What came from clients.
+    pub received: Traffic,
+    /// What went to clients.
+    pub sent: Traffic,
+    /// Messages to many that were published, whether anybody was there or not.
+    pub broadcasts: u64,
+    /// Copies of them that were queued, one for each recipient.
+    pub delivered: u64,
+    /// Messages that were dropped because a client does not keep up, by
+    /// [`SlowConsumer`](crate::SlowConsumer) and [`Publication::key`](crate::Publication::key).
+    pub dropped: u64,
+    /// Topics that somebody subscribes to.
+    pub topics: usize,
+    /// Subscriptions, of all connections to all topics.
+    pub subscriptions: usize,
+    /// Bytes on the heap that the protocol engines of open connections hold for unfinished messages,
+    /// output that was not written, and extensions: compression contexts above all. Each connection's
+    /// as of when it rested last. Not in it: what every connection takes (2 KiB), its task and
+    /// handler, and queued messages.
+    pub memory: usize,
+}
+
+/// Requests that were rejected for one reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rejected {
+    /// The status of the answer.
+    pub status: u16,
+    /// Why. A route that is not there and a server that is full are [`Cause::Application`].
+    pub cause: Cause,
+    /// How many.
+    pub count: u64,
+}
+
+/// What went one way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Traffic {
+    /// Whole messages. Control frames are none.
+    pub messages: u64,
+    /// Bytes of these messages, as the handler sees them: before they were compressed, or after they
+    /// were inflated.
+    pub payload: u64,
+    /// Bytes of frames on the wire: headers, payload as it was transferred, and control frames; not
+    /// the opening handshake, and nothing of TLS or TCP.
+    pub wire: u64,
+}
+
+/// Counts what connections do. In several places, so that threads do not wait for each other's cache
+/// lines.
+#[derive(Default)]
+pub(crate) struct Counters {
+    shards: [Shard; SHARDS],
+    opened: AtomicU64,
+    broadcasts: AtomicU64,
+    delivered: AtomicU64,
+    dropped: AtomicU64,
+    ends: Mutex<Ends>,
+}
+
+const SHARDS: usize = 8;
+
+#[derive(Default)]
+#[repr(align(128))]
+struct Shard {
+    received: Counts,
+    sent: Counts,
+    /// What was taken here may be given back elsewhere.
+    memory: AtomicI64,
+}
+
+#[derive(Default)]
+struct Counts {
+    messages: AtomicU64,
+    payload: AtomicU64,
+    wire: AtomicU64,
+}
+
+/// What happens once a connection, or instead of one.
+#[derive(Default)]
+struct Ends {
+    rejected: HashMap<(StatusCode, Cause), u64>,
+    closed: BTreeMap<CloseCode, u64>,
+    closed_by_clients: u64,
+}
+
+impl Counters {
+    /// The shard of this thread.
+    fn shard(&self) -> &Shard {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        thread_local! {
+            static OWN: Cell<usize> = const { Cell::new(usize::MAX) };
+        }
+        let own = OWN.get();
+        if own != usize::MAX {
+            return &self.shards[own % SHARDS];
+        }
+        let own = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
+        OWN.set(own);
+        &self.shards[own]
+    }
+
+    /// Adds what a connection did in a turn.
+    pub(crate) fn add(&self, received: Traffic, sent: Traffic) {
+        let shard = self.shard();
+        shard.received.add(received);
+        shard.sent.add(sent);
+    }
+
+    /// A connection holds more, or less, than before.
+    pub(crate) fn memory(&self, change: i64) {
+        self.shard().memory.fetch_add(change, Ordering::Relaxed);
+    }
+
+    pub(crate) fn opened(&self) {
+        self.opened.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn rejected(&self, status: StatusCode, cause: Cause) {
+        *self.ends().rejected.entry((status, cause)).or_default() += 1;
+    }
+
+    pub(crate) fn closed(&self, closed: &Closed) {
+        let mut ends = self.ends();
+        if closed.by == ClosedBy::Peer && closed.code.get() >= 3000 {
+            ends.closed_by_clients += 1;
+        } else {
+            *ends.closed.entry(closed.code).or_default() += 1;
+        }
+    }
+
+    pub(crate) fn broadcast(&self, queued: usize, dropped: usize) {
+        self.broadcasts.fetch_add(1, Ordering::Relaxed);
+        self.delivered.fetch_add(queued as u64, Ordering::Relaxed);
+        if dropped > 0 {
+            self.dropped.fetch_add(dropped as u64, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// All but what is held elsewhere.
+    pub(crate) fn read(&self) -> Metrics {
+        let mut metrics = Metrics {
+            opened: self.opened.load(Ordering::Relaxed),
+            broadcasts: self.broadcasts.load(Ordering::Relaxed),
+            delivered: self.delivered.load(Ordering::Relaxed),
+            dropped: self.dropped(),
+            ..Metrics::default()
+        };
+        let mut memory = 0;
+        for shard in &self.shards {
+            shard.received.read(&mut metrics.received);
+            shard.sent.read(&mut metrics.sent);
+            memory += shard.memory.load(Ordering::Relaxed);
+        }
+        // What moves from shard to shard meanwhile may be seen to leave and not to come.
+        metrics.memory = usize::try_from(memory).unwrap_or(0);
+        let ends = self.ends();
+        metrics.closed.clone_from(&ends.closed);
+        metrics.closed_by_clients = ends.closed_by_clients;
+        let rejected = ends.rejected.iter();
+        metrics.rejected = rejected
+            .map(|(&(status, cause), &count)| Rejected { status: status.as_u16(), cause, count })
+            .collect();
+        drop(ends);
+        metrics
+            .rejected
+            .sort_by_key(|rejected| (std::cmp::Reverse(rejected.count), rejected.status));
+        metrics
+    }
+
+    fn ends(&self) -> MutexGuard<'_, Ends> {
+        // Nothing that may panic runs under the lock.
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counts {
+    fn add(&self, traffic: Traffic) {
+        for (count, more) in [
+            (&self.messages, traffic.messages),
+            (&self.payload, traffic.payload),
+            (&self.wire, traffic.wire),
+        ] {
+            if more > 0 {
+                count.fetch_add(more, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn read(&self, into: &mut Traffic) {
+        into.messages += self.messages.load(Ordering::Relaxed);
+        into.payload += self.payload.load(Ordering::Relaxed);
+        into.wire += self.wire.load(Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,276 @@
+//! What a server counts is what happened.
+#![allow(clippy::unwrap_used)]
+#![cfg(feature = "deflate")]
+
+mod support;
+
+use std::time::Duration;
+
+use support::{
+    CLOSE, PING, PONG, TEXT, echo, engine::open_deflate, limits, masked, open, open_with,
+};
+use tokio::{io::AsyncWriteExt, time::sleep};
+use ws_core::Message;
+use ws_server::{
+    Cause, Clients, CloseCode, Deflate, Limits, Metrics, Peer, Publication, Server, Service,
+    Traffic, WebSocket,
+};
+
+fn service(limits: Limits) -> Service {
+    let server = Server::new().limits(limits).extension(Deflate::default());
+    server.route("/", echo).route("/deaf", deaf).service().unwrap()
+}
+
+/// Receives only after an hour.
+async fn deaf(ws: WebSocket) -> support::Handled {
+    sleep(Duration::from_secs(3600)).await;
+    echo(ws).await
+}
+
+/// What was counted when everybody rests.
+async fn rested(clients: &Clients) -> Metrics {
+    sleep(Duration::from_secs(1)).await;
+    clients.metrics()
+}
+
+fn is(traffic: Traffic, messages: u64, payload: u64, wire: u64) {
+    assert_eq!((traffic.messages, traffic.payload, traffic.wire), (messages, payload, wire));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_counted_before_anything_happens() {
+    let service = service(Limits::default());
+    assert_eq!(service.clients().metrics(), Metrics::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_and_bytes_are_those_on_the_wire_and_those_of_the_handler() {
+    let service = service(Limits::default());
+    let clients = service.clients();
+    let (mut raw, _) = open(&service).await;
+    let before = rested(&clients).await;
+    assert_eq!((before.connections, before.opened), (1, 1));
+    is(before.received, 0, 0, 0);
+    is(before.sent, 0, 0, 0);
+    for _ in 0..100 {
+        raw.send(TEXT, b"hello").await;
+        raw.frame().await.unwrap();
+    }
+    // A burst that is one read, of lengths in all three forms.
+    let burst = [masked(TEXT, b""), masked(TEXT, &[b'x'; 1000]), masked(TEXT, &[b'x'; 20_000])];
+    raw.io.write_all(&burst.concat()).await.unwrap();
+    for len in [0, 1000, 20_000] {
+        assert_eq!(raw.frame().await.unwrap().1.len(), len);
+    }
+    // A control frame is no message.
+    raw.send(PING, b"1234").await;
+    assert_eq!(raw.frame().await.unwrap().0, PONG);
+    let after = rested(&clients).await;
+    let wire = 100 * (6 + 5) + 6 + (8 + 1000) + (8 + 20_000) + 6 + 4;
+    is(after.received, 103, 500 + 21_000, wire);
+    is(after.sent, 103, 500 + 21_000, wire - 4 * 104);
+    // In pieces, and behind a handler that does not look.
+    let (mut deaf, _) = open_with(&service, "/deaf", "", 64 * 1024).await;
+    for octet in masked(TEXT, b"slow") {
+        deaf.io.write_all(&[octet]).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    is(rested(&clients).await.received, 104, 21_504, wire + 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn compressed_bytes_are_fewer_on_the_wire_and_their_contexts_are_memory() {
+    let service = service(Limits::default());
+    let clients = service.clients();
+    let text = "a sentence that is said again and again. ".repeat(100);
+    let (mut one, task) = open_deflate(&service, 1 << 16).await;
+    let (mut plain, _) = open(&service).await;
+    let before = rested(&clients).await.memory;
+    assert!(before < 1000, "{before} bytes are held before the first message");
+    for round in 0..3 {
+        one.send(text.as_str()).await;
+        assert_eq!(one.message().await, Message::from(text.as_str()));
+        plain.send(TEXT, b"short").await;
+        plain.frame().await.unwrap();
+        let metrics = rested(&clients).await;
+        let messages = 2 * (round + 1);
+        let payload = (text.len() as u64 + 5) * (round + 1);
+        assert_eq!((metrics.received.messages, metrics.received.payload), (messages, payload));
+        assert_eq!((metrics.sent.messages, metrics.sent.payload), (messages, payload));
+        assert!((1..payload / 4).contains(&metrics.received.wire), "{:?}", metrics.received);
+        assert!((1..payload / 4).contains(&metrics.sent.wire), "{:?}", metrics.sent);
+        let list = clients.list();
+        let each: Vec<usize> = list.iter().map(ws_server::Client::memory_usage).collect();
+        assert!(each[0] > 4000 && each[1] == 0, "{each:?}");
+        assert_eq!(metrics.memory, each[0], "it adds up");
+    }
+    drop(one);
+    task.await.unwrap();
+    assert_eq!(clients.metrics().memory, 0, "it is given back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn message_that_is_inflated_in_many_steps_counts_its_bytes_once() {
+    let service = service(Limits::default());
+    let clients = service.clients();
+    let (mut one, _) = open_deflate(&service, 4096).await;
+    for round in 1..3 {
+        one.send(vec![0; 1_000_000]).await;
+        assert_eq!(one.message().await.len(), 1_000_000);
+        let metrics = rested(&clients).await;
+        assert_eq!(
+            (metrics.received.messages, metrics.received.payload),
+            (round, round * 1_000_000)
+        );
+        assert_eq!((metrics.sent.messages, metrics.sent.payload), (round, round * 1_000_000));
+        assert!(metrics.received.wire < 5000 && metrics.sent.wire < 5000, "{metrics:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_of_unfinished_messages_is_counted_while_it_is_held() {
+    let service = service(Limits::default());
+    let clients = service.clients();
+    let (mut raw, task) = open(&service).await;
+    raw.io.write_all(&masked(TEXT & 0x7f, &[b'x'; 50_000])).await.unwrap();
+    let held = rested(&clients).await.memory;
+    assert!((50_000..150_000).contains(&held), "{held} bytes");
+    raw.send(0x80, b"").await;
+    assert_eq!(raw.frame().await.unwrap().1.len(), 50_000);
+    assert_eq!(rested(&clients).await.memory, 0);
+    // A task that is dropped gives it back too.
+    raw.io.write_all(&masked(TEXT & 0x7f, &[b'x'; 50_000])).await.unwrap();
+    assert!(rested(&clients).await.memory >= 50_000);
+    task.abort();
+    assert!(task.await.is_err());
+    assert_eq!(clients.metrics().memory, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ends_are_counted_by_their_code() {
+    let service = service(Limits::default());
+    let clients = service.clients();
+    // As the client says, one of them for others to count.
+    for code in [1000_u16, 1000, 1001, 3000, 4999, 4321] {
+        let (mut raw, task) = open(&service).await;
+        raw.send(CLOSE, &code.to_be_bytes()).await;
+        raw.expect_close(code).await;
+        drop(raw);
+        task.await.unwrap();
+    }
+    // By its fault, by its silence, and by a task that is dropped.
+    let (mut raw, task) = open(&service).await;
+    raw.send(0x83, b"").await;
+    raw.expect_close(1002).await;
+    drop(raw);
+    task.await.unwrap();
+    let (raw, task) = open(&service).await;
+    drop(raw);
+    task.await.unwrap();
+    let (_raw, task) = open(&service).await;
+    task.abort();
+    assert!(task.await.is_err());
+    // By us, with a code of our own.
+    let (mut raw, task) = open(&service).await;
+    clients.close_all(CloseCode::new(4005), "");
+    raw.expect_close(4005).await;
+    raw.send(CLOSE, &4005_u16.to_be_bytes()).await;
+    assert_eq!(raw.frame().await, None);
+    let closed = task.await.unwrap().unwrap();
+    let metrics = clients.metrics();
+    let ends: Vec<(u16, u64)> = metrics.closed.iter().map(|(code, n)| (code.get(), *n)).collect();
+    assert_eq!(closed.code.get(), 4005);
+    assert_eq!(ends, [(1000, 2), (1001, 1), (1002, 1), (1006, 2), (4005, 1)]);
+    assert_eq!(metrics.closed_by_clients, 3);
+    assert_eq!((metrics.connections, metrics.opened), (0, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejections_are_counted_by_their_cause() {
+    let service = service(limits(|limits| limits.max_connections = 2));
+    let clients = service.clients();
+    for request in [
+        "GET /nowhere HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: test\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: test\r\n\r\n",
+        "nonsense\r\n\r\n",
+    ] {
+        let (mut io, theirs) = tokio::io::duplex(4096);
+        let task = tokio::spawn(service.serve_connection(theirs, Peer::Other));
+        io.write_all(request.as_bytes()).await.unwrap();
+        assert!(task.await.unwrap().is_none());
+    }
+    let (_one, _) = open(&service).await;
+    let (_two, _) = open(&service).await;
+    let (_io, theirs) = tokio::io::duplex(4096);
+    assert!(service.serve_connection(theirs, Peer::Other).await.is_none());
+    let metrics = clients.metrics();
+    let mut rejected: Vec<_> =
+        metrics.rejected.iter().map(|it| (it.count, it.status, it.cause)).collect();
+    assert_eq!(rejected[0], (2, 426, Cause::Upgrade), "the most frequent first");
+    rejected.remove(0);
+    let statuses: Vec<_> = rejected.iter().map(|(count, status, _)| (*count, *status)).collect();
+    assert_eq!(statuses, [(1, 400), (1, 404), (1, 503)]);
+    assert!(matches!(rejected[0].2, Cause::Head(_)));
+    assert_eq!((rejected[1].2, rejected[2].2), (Cause::Application, Cause::Application));
+    assert_eq!((metrics.opened, metrics.connections), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_to_many_are_counted_once_and_their_copies_each() {
+    let service = service(Limits::default());
+    let clients = service.clients();
+    let mut raws = Vec::new();
+    for _ in 0..3 {
+        raws.push(open(&service).await.0);
+    }
+    for client in &clients.list()[..2] {
+        client.subscribe("two").unwrap();
+    }
+    assert_eq!(clients.publish("two", "1"), 2);
+    assert_eq!(clients.publish("nobody", "2"), 0);
+    assert_eq!(clients.send_all("3"), 3);
+    assert_eq!(clients.send_path("/", Publication::new("4").key("k")), 3);
+    assert_eq!(clients.send_path("/", Publication::new("5").key("k")), 3);
+    let metrics = rested(&clients).await;
+    assert_eq!((metrics.broadcasts, metrics.delivered, metrics.dropped), (5, 11, 3));
+    is(metrics.sent, 8, 8, 24);
+}
+
+/// Connections at work on several threads while somebody looks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn counts_add_up_on_several_threads() {
+    let service = service(Limits::default());
+    let clients = service.clients();
+    let mut tasks = Vec::new();
+    for _ in 0..8 {
+        let service = service.clone();
+        tasks.push(tokio::spawn(async move {
+            let (mut raw, task) = open(&service).await;
+            for _ in 0..200 {
+                raw.send(TEXT, b"hello").await;
+                raw.frame().await.unwrap();
+            }
+            raw.send(CLOSE, &1000_u16.to_be_bytes()).await;
+            raw.expect_close(1000).await;
+            drop(raw);
+            task.await.unwrap();
+        }));
+    }
+    let mut before = clients.metrics();
+    while !tasks.iter().all(tokio::task::JoinHandle::is_finished) {
+        let now = clients.metrics();
+        assert!(now.received.messages >= before.received.messages);
+        assert!(now.sent.wire >= before.sent.wire);
+        before = now;
+        tokio::task::yield_now().await;
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let metrics = clients.metrics();
+    is(metrics.received, 1600, 8000, 8 * (200 * 11 + 8));
+    is(metrics.sent, 1600, 8000, 8 * (200 * 7 + 4));
+    assert_eq!(metrics.closed[&CloseCode::NORMAL], 8);
+}

@@ -47,6 +47,7 @@ const PONG_UNTIL: usize = 64 * 1024;
 ///             _ => {} // the Pong owed for a Ping is already queued
 ///         }
 ///     }
+/// #   #[cfg(feature = "std")]
 ///     ws.write_to(&mut stream)?;
 /// }
 /// # Ok(())

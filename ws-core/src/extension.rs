@@ -272,7 +272,8 @@ pub enum Mark {
 pub struct MessageInfo {
     /// Text or binary.
     pub kind: MessageKind,
-    /// Bytes that will enter this extension, if known.
+    /// Bytes that will enter this extension, if known: not those of a message that is streamed or comes
+    /// in fragments, nor behind an extension that transforms it.
     pub len: Option<u64>,
     /// Bits that extensions nearer to the application have set on the frame by which it begins.
     ///

@@ -9,8 +9,18 @@ use crate::{CloseCode, extension::Rsv};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// RSV bits that no negotiated extension defines for this frame (RFC 6455 §5.2).
+    /// RSV bits that no negotiated extension defines (RFC 6455 §5.2).
     ReservedBits(Rsv),
+    /// RSV bits of a negotiated extension that are or are missing where its claim does not allow it
+    /// (§5.2).
+    MisplacedBits {
+        /// The bits.
+        bits: Rsv,
+        /// The extension that claims them.
+        extension: Box<str>,
+        /// What is wrong with them.
+        how: Misplaced,
+    },
     /// An opcode from 0x3 to 0x7 or 0xB to 0xF (§5.2).
     ReservedOpcode(u8),
     /// A control frame without FIN (§5.5).
@@ -69,11 +79,37 @@ pub enum Fault {
     },
 }
 
+/// How RSV bits of a negotiated extension can be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Misplaced {
+    /// On a control frame, which no extension sees.
+    OnControlFrame,
+    /// On a continuation frame, where the first frame speaks for the message.
+    OnContinuation,
+    /// Missing from a continuation frame, where all frames of a message agree.
+    MissingFromContinuation,
+    /// Without the other bits of the same claim.
+    Incomplete,
+}
+
+impl fmt::Display for Misplaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OnControlFrame => "on a control frame",
+            Self::OnContinuation => "on a continuation frame",
+            Self::MissingFromContinuation => "missing from a continuation frame",
+            Self::Incomplete => "without the other bits that it claims",
+        })
+    }
+}
+
 impl Fault {
     /// The code that the connection fails with.
     pub fn close_code(&self) -> CloseCode {
         match self {
             Self::ReservedBits(_)
+            | Self::MisplacedBits { .. }
             | Self::ReservedOpcode(_)
             | Self::FragmentedControl
             | Self::ControlTooLong
@@ -100,6 +136,9 @@ impl fmt::Display for Fault {
         match self {
             Self::ReservedBits(bits) => {
                 write!(f, "{bits} set without an extension that defines it")
+            }
+            Self::MisplacedBits { bits, extension, how } => {
+                write!(f, "{bits} of {extension} {how}")
             }
             Self::ReservedOpcode(opcode) => write!(f, "reserved opcode {opcode:#x}"),
             Self::FragmentedControl => f.write_str("fragmented control frame"),

@@ -101,7 +101,7 @@ pub use connection::Connection;
 pub use error::SendError;
 pub use event::{Closed, ClosedBy, Event};
 pub use extension::{Extension, ExtensionFactory, Extensions};
-pub use fault::Fault;
+pub use fault::{Fault, Misplaced};
 pub use frame::{FrameHeader, MAX_CONTROL_PAYLOAD};
 pub use mask::apply_mask;
 pub use message::{Message, MessageKind};

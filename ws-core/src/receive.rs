@@ -310,12 +310,12 @@ impl Receiver {
     fn check_place(&self, opcode: Opcode, rsv: Rsv, cx: &Context<'_>) -> Result<(), Fault> {
         // RFC 6455 §5.2: RSV1, RSV2, RSV3 "MUST be 0 unless an extension is negotiated that defines
         // meanings for non-zero values." RFC 7692 §6.1: not on control frames.
-        let unclaimed = if opcode.is_control() { rsv } else { rsv.without(cx.stack.claimed()) };
+        let unclaimed = rsv.without(cx.stack.claimed());
         if !unclaimed.is_empty() {
             return Err(Fault::ReservedBits(unclaimed));
         }
         if opcode.is_control() {
-            return Ok(());
+            return transformed::check_none(rsv, cx.stack);
         }
         // RFC 6455 §5.4: "The fragments of one message MUST NOT be interleaved between the
         // fragments of another message unless an extension has been negotiated that can interpret

@@ -52,13 +52,17 @@
 //! first rule that is broken is told as a [`Failure`] with the octets that show it:
 //!
 //! ```text
-//! x-roll breaks the rule Cuts: `decode` failed with 1007 and "it does not roll"
-//! the rule: how a message of message scope is cut into chunks makes no difference
+//! x-roll breaks the rule Cuts: after 7 octets `decode` failed with 1007 and "it does not roll"
+//! the rule: how a message of message scope is cut into chunks makes no difference to what is decoded
 //! tried: sent by calls of 1 and then any size, received by calls of any size, from client to server, with the offer `x-roll; level=1`
 //! message, 5 octets: 48 65 6c 6c 6f
 //! encoded, 7 octets: 00 49 66 6e 6f 73 f4
 //! to mend it: keep what a unit needs (position, partial data, checksum) in `self` from call to call, begin it anew in `begin_encode` and `begin_decode` alone, and end it where `input.is_last()`
 //! ```
+//!
+//! Messages that are not marked prove nothing. Where the extension marks few, those that it marks are
+//! the ones that are cut at every octet; where it marks none that are short, [`Rule::Marks`] is broken.
+//! The report counts them, and names the rules that saw none as not tried.
 //!
 //! The same factory gets the same octets with every run: what looks random comes of a
 //! [seed](Kit::seed). A panic in the extension is caught and told like any other failure, its
@@ -67,8 +71,9 @@
 //! # What it does not
 //! It knows nothing of what an extension is for: that a cipher hides anything, a compressor makes
 //! anything shorter, or a checksum detects a changed octet is for tests of its own; so is the
-//! [refusal](crate::Extension::begin_unmarked) of what is not marked. It does not measure time, nor
-//! memory beyond what the engine bounds.
+//! [refusal](crate::Extension::begin_unmarked) of what is not marked. Whether the cuts show in what
+//! is encoded it asks only of those who [say](Kit::same_octets) that they must not. It does not measure
+//! time, nor memory beyond what the engine bounds.
 
 mod checks;
 mod drive;
@@ -78,13 +83,15 @@ mod neighbour;
 mod pair;
 mod rule;
 mod source;
+mod tally;
 
 use std::fmt;
 
-use crate::{Extension, ExtensionFactory, Message};
-use checks::{Outcome, Trial, check_of};
+use crate::{Extension, ExtensionFactory, Message, extension::Rsv};
+use checks::{Outcome, Trial, check_of, short};
 use drive::guarded;
 use source::Source;
+use tally::Tally;
 
 pub use failure::Failure;
 pub use rule::Rule;
@@ -104,6 +111,7 @@ pub struct Kit<'a> {
     messages: Option<Vec<Message>>,
     seed: u64,
     without: Vec<Rule>,
+    same_octets: bool,
 }
 
 impl<'a> Kit<'a> {
@@ -129,12 +137,12 @@ impl<'a> Kit<'a> {
     }
 
     fn of(source: Source<'a>) -> Self {
-        Self { source, messages: None, seed: 0, without: Vec::new() }
+        Self { source, messages: None, seed: 0, without: Vec::new(), same_octets: false }
     }
 
     /// Sends these messages in place of those that the kit has, for an extension that does not take
-    /// every message. Some should be short, because only such are cut at every octet; empty ones are
-    /// sent for [`Rule::Empty`] nonetheless.
+    /// every message, or marks others. Some should be short, because only such are cut at every octet;
+    /// empty ones are sent for [`Rule::Empty`] nonetheless.
     pub fn messages<M: Into<Message>>(mut self, messages: impl IntoIterator<Item = M>) -> Self {
         self.messages = Some(messages.into_iter().map(Into::into).collect());
         self
@@ -143,6 +151,14 @@ impl<'a> Kit<'a> {
     /// What the random content, cuts and rooms are made of. Default 0.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
+        self
+    }
+
+    /// Holds `encode` to the same octets for the same message, however it is cut and however little
+    /// room there is: for a wire format in which a message has one form. Default: it may write what it
+    /// likes, if the same message comes of it, as compressors do.
+    pub fn same_octets(mut self) -> Self {
+        self.same_octets = true;
         self
     }
 
@@ -186,6 +202,13 @@ impl<'a> Kit<'a> {
         let configurations;
         (configurations, report.declined) = self.source.configurations()?;
         report.configurations = configurations.len();
+        let mut shorts = Vec::new();
+        for configuration in &configurations {
+            shorts.push(short(self.source, configuration, messages));
+            if let Ok(ends) = self.source.ends(configuration) {
+                report.claimed = report.claimed | ends.server.claim.bits();
+            }
+        }
         for &rule in rules {
             if self.without.contains(&rule) {
                 report.not_tried.push((rule, "it was left out"));
@@ -193,11 +216,30 @@ impl<'a> Kit<'a> {
             }
             let mut not_tried = None;
             let mut held = false;
-            for configuration in &configurations {
-                let trial = Trial { source: self.source, configuration, messages, seed: self.seed };
+            for (configuration, short) in configurations.iter().zip(&shorts) {
+                let Self { source, seed, same_octets, .. } = *self;
+                let tally = Tally::default();
+                let trial = Trial {
+                    source,
+                    configuration,
+                    messages,
+                    short,
+                    seed,
+                    same_octets,
+                    tally: tally.clone(),
+                };
                 let outcome = guarded(|| check_of(rule)(&trial))
                     .unwrap_or_else(|panic| Err(Failure::new(rule, format!("panicked: {panic}"))));
-                match outcome.map_err(|failure| failure.during(configuration.text(name)))? {
+                let outcome =
+                    outcome.map_err(|failure| failure.during(configuration.text(name)))?;
+                let (marked, all) = tally.counted();
+                if matches!(rule, Rule::RoundTrip | Rule::Roles) {
+                    report.marked = (report.marked.0 + marked, report.marked.1 + all);
+                }
+                match outcome {
+                    Outcome::Held if all > 0 && marked == 0 && rule.is_about_marked() => {
+                        not_tried = Some((rule, "nothing was marked"));
+                    }
                     Outcome::Held => held = true,
                     Outcome::NotTried(why) => not_tried = Some((rule, why)),
                 }
@@ -217,15 +259,30 @@ impl<'a> Kit<'a> {
 pub struct Report {
     name: String,
     configurations: usize,
+    claimed: Rsv,
     declined: Vec<String>,
     held: Vec<Rule>,
     not_tried: Vec<(Rule, &'static str)>,
+    /// How many, of how many.
+    marked: (usize, usize),
 }
 
 impl Report {
     /// How many offers were accepted and tried.
     pub fn configurations(&self) -> usize {
         self.configurations
+    }
+
+    /// The RSV bits that were claimed, in all configurations together.
+    pub fn claimed(&self) -> Rsv {
+        self.claimed
+    }
+
+    /// Of the messages that [`Rule::RoundTrip`] and [`Rule::Roles`] send from end to end, how many were
+    /// marked, and how many there were. Not counted where no bit is claimed: all pass through such an
+    /// extension.
+    pub fn marked(&self) -> (usize, usize) {
+        self.marked
     }
 
     /// The offers that the server declined, each with its reason: nothing was tried with them.
@@ -246,9 +303,15 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, configurations, declined, held, not_tried } = self;
+        let Self { name, configurations, claimed, declined, held, not_tried, marked } = self;
         let plural = if *configurations == 1 { "" } else { "s" };
         write!(f, "{name} keeps {} rules in {configurations} configuration{plural}", held.len())?;
+        if let (marked, all @ 1..) = marked {
+            write!(f, "; marked {marked} of {all} messages")?;
+        }
+        if claimed.contains(Rsv::RSV1) && name != "permessage-deflate" {
+            write!(f, "; claims RSV1, so permessage-deflate cannot stand beside it")?;
+        }
         for declined in declined {
             write!(f, "; {declined}")?;
         }

@@ -8,7 +8,7 @@ use support::{
     fails, masked, receive, server,
 };
 use ws_core::{
-    Connection, Event, Fault,
+    Config, Connection, Event, Extensions, Fault, Misplaced, Role,
     extension::{Rsv, RsvClaim, Scope},
 };
 
@@ -126,7 +126,44 @@ fn fault_names_the_bits() {
     assert_eq!(names(server, 0xd9), "RSV1+RSV3");
     let deflates = || server_of(vec![marker(RSV1, Scope::Message).boxed()]);
     assert_eq!(names(deflates, 0xf1), "RSV2+RSV3");
-    assert_eq!(names(deflates, 0xc9), "RSV1");
+    assert_eq!(names(deflates, 0xd9), "RSV3");
+}
+
+// R6455-5.2-b
+#[test]
+fn fault_names_the_extension_whose_bits_are_in_the_wrong_place() {
+    let stack = || {
+        let mut stack = Extensions::none();
+        for (name, claim) in [
+            ("x-first", RsvClaim::FirstFrame(Rsv::RSV2)),
+            ("x-every", RsvClaim::EveryFrame(Rsv::RSV1 | Rsv::RSV3)),
+        ] {
+            stack.push(name, marker(claim, Scope::Message).boxed()).unwrap();
+        }
+        Connection::new(Role::Server, Config::default(), stack)
+    };
+    for (firsts, text, how) in [
+        (&[0xa9][..], "RSV2 of x-first on a control frame", Misplaced::OnControlFrame),
+        (&[0xf9], "RSV2 of x-first on a control frame", Misplaced::OnControlFrame),
+        (&[0x21, 0xa0], "RSV2 of x-first on a continuation frame", Misplaced::OnContinuation),
+        (&[0x01, 0xd0], "RSV1+RSV3 of x-every on a continuation frame", Misplaced::OnContinuation),
+        (
+            &[0x51, 0x80],
+            "RSV1+RSV3 of x-every missing from a continuation frame",
+            Misplaced::MissingFromContinuation,
+        ),
+        (
+            &[0x51, 0x90],
+            "RSV1 of x-every missing from a continuation frame",
+            Misplaced::MissingFromContinuation,
+        ),
+        (&[0xc1], "RSV1 of x-every without the other bits that it claims", Misplaced::Incomplete),
+    ] {
+        let input: Vec<u8> = firsts.iter().flat_map(|first| masked(*first, KEY, b"a")).collect();
+        let failed = fails(stack, &input);
+        assert_eq!((failed.fault.to_string().as_str(), failed.code), (text, 1002));
+        assert!(matches!(failed.fault, Fault::MisplacedBits { how: is, .. } if is == how));
+    }
 }
 
 // R6455-5.2-b

@@ -47,11 +47,11 @@ impl Said {
             match name {
                 SERVER_NO_CONTEXT_TAKEOVER => said.server_no_context_takeover = flag(param)?,
                 CLIENT_NO_CONTEXT_TAKEOVER => said.client_no_context_takeover = flag(param)?,
-                SERVER_MAX_WINDOW_BITS => said.server_max_window = Some(window(param)?),
+                SERVER_MAX_WINDOW_BITS => said.server_max_window = Some(Window::of(param)?),
                 CLIENT_MAX_WINDOW_BITS => {
                     said.client_max_window = Some(match (param.value(), element) {
                         (None, Element::Offer) => ClientWindow::Supported,
-                        _ => ClientWindow::AtMost(window(param)?),
+                        _ => ClientWindow::AtMost(Window::of(param)?),
                     });
                 }
                 _ => return Err(NegotiationError::parameter(name, "is not defined")),
@@ -87,13 +87,4 @@ fn flag(param: &Param) -> Result<bool, NegotiationError> {
         None => Ok(true),
         Some(_) => Err(NegotiationError::parameter(param.name(), "takes no value")),
     }
-}
-
-fn window(param: &Param) -> Result<Window, NegotiationError> {
-    let value = param
-        .value()
-        .ok_or_else(|| NegotiationError::parameter(param.name(), "lacks its value"))?;
-    Window::parse(value).ok_or_else(|| {
-        NegotiationError::parameter(param.name(), "is not a whole number from 8 to 15")
-    })
 }

@@ -1,5 +1,7 @@
 //! The size of an LZ77 sliding window.
 
+use ws_core::extension::{NegotiationError, Param};
+
 /// A window of 2^8 to 2^15 bytes (RFC 7692 §7.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Window(u8);
@@ -19,13 +21,8 @@ impl Window {
 
     /// As in a header: "a decimal integer value without leading zeroes between 8 to 15, inclusive"
     /// (RFC 7692 §7.1.2.1).
-    pub(crate) fn parse(value: &str) -> Option<Self> {
-        let bits = match value.as_bytes() {
-            [digit @ b'8'..=b'9'] => digit - b'0',
-            [b'1', digit @ b'0'..=b'5'] => 10 + (digit - b'0'),
-            _ => return None,
-        };
-        Self::new(bits)
+    pub(crate) fn of(param: &Param) -> Result<Self, NegotiationError> {
+        param.number(8..=15).map(Self)
     }
 
     pub(crate) const fn bits(self) -> u8 {

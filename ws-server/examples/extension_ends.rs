@@ -55,34 +55,43 @@ async fn both_ends() -> Result<String, Box<dyn Error>> {
 }
 // ANCHOR_END: both_ends
 
-// ANCHOR: by_hand
-use ws_core::{Config, Connection, Role};
-use ws_handshake::{AcceptOptions, ClientOptions, ExtensionSet, Upgrade};
+#[allow(unreachable_pub)]
+mod hands {
+    use super::XScramble;
 
-/// Both ends of one connection. `nonce` is random, and so are a real client's masking keys.
-fn by_hand(nonce: [u8; 16]) -> Result<(Connection, Connection), Box<dyn Error>> {
-    let set = ExtensionSet::new().with(Deflate::default())?.with(XScramble)?;
-    // The client's request.
-    let client = ClientOptions::new("ws://localhost/".parse()?).extensions(set.clone());
-    let handshake = client.require("x-scramble").handshake(nonce)?;
-    // The server's answer, which is a 101 also where it declines.
-    let options = AcceptOptions::new().extensions(&set);
-    let accepted = Upgrade::inspect(handshake.request())?.accept(&options)?;
-    let server = Connection::new(Role::Server, Config::default(), accepted.extensions);
-    // The client again.
-    let connected = handshake.verify(&accepted.response)?;
-    if let Some((code, reason)) = connected.close_if_missing() {
-        return Err(format!("closed with {code}: {reason}").into());
+    // ANCHOR: by_hand
+    use std::error::Error;
+    use ws_core::{Config, Connection, Role};
+    use ws_handshake::{AcceptOptions, ClientOptions, ExtensionSet, Upgrade};
+    use ws_server::Deflate; // or of `ws_ext_deflate`
+
+    /// Both ends of one connection. `nonce` is random, and so are a real client's masking keys.
+    pub fn by_hand(nonce: [u8; 16]) -> Result<(Connection, Connection), Box<dyn Error>> {
+        let set = ExtensionSet::new().with(Deflate::default())?.with(XScramble)?;
+        // The client's request.
+        let client = ClientOptions::new("ws://localhost/".parse()?).extensions(set.clone());
+        let handshake = client.require("x-scramble").handshake(nonce)?;
+        // The server's answer, which is a 101 also where it declines.
+        let options = AcceptOptions::new().extensions(&set);
+        let accepted = Upgrade::inspect(handshake.request())?.accept(&options)?;
+        let server = Connection::new(Role::Server, Config::default(), accepted.extensions);
+        // The client again.
+        let connected = handshake.verify(&accepted.response)?;
+        if let Some((code, reason)) = connected.close_if_missing() {
+            return Err(format!("closed with {code}: {reason}").into());
+        }
+        let keys = Role::client(|| [0; 4]);
+        let client = Connection::new(keys, Config::default(), connected.extensions);
+        Ok((client, server))
     }
-    let keys = Role::client(|| [0; 4]);
-    let client = Connection::new(keys, Config::default(), connected.extensions);
-    Ok((client, server))
+    // ANCHOR_END: by_hand
 }
-// ANCHOR_END: by_hand
+use hands::by_hand;
 
 fn why_not() -> Result<String, Box<dyn Error>> {
     // ANCHOR: why_not
     use ws_handshake::{ExtensionSet, Limits, parse_extensions};
+    use ws_server::Deflate; // or of `ws_ext_deflate`
 
     let set = ExtensionSet::new().with(Deflate::default())?.with(XScramble)?;
     let offers = b"x-scramble; level=9, x-scramble, x-stamp";

@@ -132,7 +132,8 @@ fn floors(workspace: &Workspace) -> Result<()> {
     )
 }
 
-/// Each library without its default features, with each feature alone, and with all.
+/// Each library without its default features, with each feature alone, and with all; and what its
+/// documentation shows, without the default features.
 fn features(workspace: &Workspace) -> Result<()> {
     let mut breaches = Vec::new();
     for package in workspace.libraries() {
@@ -142,6 +143,10 @@ fn features(workspace: &Workspace) -> Result<()> {
             if cargo_step(workspace, &words, &[("RUSTFLAGS", "-D warnings")]).is_err() {
                 breaches.push(format!("{} does not build with {}", package.name, flags.join(" ")));
             }
+        }
+        let words = ["test", "--doc", "-p", package.name.as_str(), "--no-default-features"];
+        if cargo_step(workspace, &words, &[]).is_err() {
+            breaches.push(format!("examples of {} need a default feature", package.name));
         }
     }
     none_of(&breaches, "run the commands above that failed")

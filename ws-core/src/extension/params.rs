@@ -1,7 +1,7 @@
 //! The parameters of one offer or response in `Sec-WebSocket-Extensions`.
 
-use alloc::{boxed::Box, vec::Vec};
-use core::fmt;
+use alloc::{boxed::Box, format, vec::Vec};
+use core::{fmt, ops::RangeInclusive};
 
 use super::NegotiationError;
 
@@ -27,6 +27,36 @@ impl Param {
     /// The value, a token, if there is one. `b=10` and `b="10"` are the same value.
     pub fn value(&self) -> Option<&str> {
         self.value.as_deref()
+    }
+
+    /// The value as a number in `range`: decimal digits alone, without a sign or leading zeros, as
+    /// RFC 7692 §7.1.2.1 writes them.
+    ///
+    /// ```
+    /// # use ws_core::extension::Params;
+    /// let params = Params::new().value("level", "9");
+    /// let level: u8 = params.iter().next().unwrap().number(1..=9)?;
+    /// assert_eq!(level, 9);
+    /// # Ok::<(), ws_core::extension::NegotiationError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Names the parameter, and says that it has no value or what the range is.
+    pub fn number<T>(&self, range: RangeInclusive<T>) -> Result<T, NegotiationError>
+    where
+        T: TryFrom<u64> + PartialOrd + fmt::Display,
+    {
+        let Some(value) = self.value() else {
+            return Err(NegotiationError::parameter(&self.name, "has no value"));
+        };
+        // `parse` alone would take "+7" and "007".
+        let plain = value == "0" || !value.starts_with(['+', '0']);
+        let number =
+            value.parse().ok().filter(|_| plain).and_then(|number| T::try_from(number).ok());
+        number.filter(|number| range.contains(number)).ok_or_else(|| {
+            let (least, most) = range.into_inner();
+            NegotiationError::parameter(&self.name, format!("a number from {least} to {most}"))
+        })
     }
 }
 

@@ -18,36 +18,54 @@ use super::{Between, Context, DataFrame, DataStep, Incoming, unmask_piece};
 use crate::{
     Event, MessageKind, UNLIMITED, WORK_PER_CALL,
     extension::{
-        Chain, ChainError, ChainStatus, Compression, Direction, Extensions, Failure, Flow, Mark,
-        MessageInfo, Rsv, RsvClaim, Scope,
+        Chain, ChainError, ChainStatus, Compression, Direction, Extensions, Failure, Flow, Layer,
+        Mark, MessageInfo, Rsv, RsvClaim, Scope,
     },
-    fault::Fault,
+    fault::{Fault, Misplaced},
     frame::FrameHeader,
 };
 
 /// Output of frame-scoped extensions that may wait for those of message scope.
 const STEP: usize = 16 * 1024;
 
-/// Whether the bits of a frame are such as its extensions may have set.
+/// Whether the bits of a data frame are such as its extensions may have set.
 ///
 /// Bits that nobody claimed were refused before.
 pub(super) fn check_marks(rsv: Rsv, first: bool, stack: &Extensions) -> Result<(), Fault> {
     for layer in stack.layers() {
         let bits = layer.claim.bits();
         let set = rsv.intersection(bits);
-        let allowed = match layer.claim {
-            RsvClaim::None => true,
-            RsvClaim::FirstFrame(_) if !first => set.is_empty(),
-            RsvClaim::EveryFrame(_) if !first && layer.scope != Scope::Frame => {
-                set == if layer.decode.is_active() { bits } else { Rsv::NONE }
-            }
-            _ => set.is_empty() || set == bits,
+        let agrees = match layer.claim {
+            RsvClaim::None => continue,
+            RsvClaim::FirstFrame(_) => first,
+            RsvClaim::EveryFrame(_) => first || layer.scope == Scope::Frame,
         };
-        if !allowed {
-            return Err(Fault::ReservedBits(if set.is_empty() { bits } else { set }));
-        }
+        let follows = matches!(layer.claim, RsvClaim::EveryFrame(_)) && layer.decode.is_active();
+        let (bits, how) = match (agrees, follows) {
+            (true, _) if set.is_empty() || set == bits => continue,
+            (true, _) => (set, Misplaced::Incomplete),
+            (false, true) if set == bits => continue,
+            (false, true) => (bits.without(set), Misplaced::MissingFromContinuation),
+            (false, false) if set.is_empty() => continue,
+            (false, false) => (set, Misplaced::OnContinuation),
+        };
+        return Err(misplaced(bits, layer, how));
     }
     Ok(())
+}
+
+/// Whether a control frame has none of the bits of extensions.
+pub(super) fn check_none(rsv: Rsv, stack: &Extensions) -> Result<(), Fault> {
+    let on = |layer: &Layer| rsv.intersection(layer.claim.bits());
+    match stack.layers().iter().find(|layer| !on(layer).is_empty()) {
+        Some(layer) => Err(misplaced(on(layer), layer, Misplaced::OnControlFrame)),
+        None => Ok(()),
+    }
+}
+
+#[cold]
+fn misplaced(bits: Rsv, layer: &Layer, how: Misplaced) -> Fault {
+    Fault::MisplacedBits { bits, extension: layer.name.clone(), how }
 }
 
 /// Tells the extensions that a frame, and perhaps a message, begins. Whether any will decode it.

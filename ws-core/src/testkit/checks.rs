@@ -1,5 +1,6 @@
 //! One check for every rule.
 
+mod marks;
 mod negotiation;
 mod peers;
 mod sharing;
@@ -9,8 +10,9 @@ mod transfer;
 
 use super::{
     Failure, Rule,
-    messages::{Rng, is_long, short},
+    messages::{Rng, is_long},
     source::{Configuration, Ends, Source},
+    tally::Tally,
 };
 use crate::Message;
 
@@ -19,7 +21,13 @@ pub(super) struct Trial<'a> {
     pub(super) source: Source<'a>,
     pub(super) configuration: &'a Configuration,
     pub(super) messages: &'a [Message],
+    /// Those that are tried at every cut.
+    pub(super) short: &'a [&'a Message],
     pub(super) seed: u64,
+    /// Whether the cuts must not show in what is encoded either.
+    pub(super) same_octets: bool,
+    /// What the ends of this trial mark.
+    pub(super) tally: Tally,
 }
 
 /// How a check ended that found nothing wrong.
@@ -30,19 +38,29 @@ pub(super) enum Outcome {
     NotTried(&'static str),
 }
 
+pub(super) use marks::short;
+
 pub(super) type Check = fn(&Trial<'_>) -> Result<Outcome, Failure>;
 
-impl Trial<'_> {
+impl<'a> Trial<'a> {
     fn ends(&self) -> Result<Ends, Failure> {
-        self.source.ends(self.configuration)
+        Ok(self.counted(self.source.ends(self.configuration)?))
     }
 
-    fn short(&self) -> Vec<&Message> {
-        short(self.messages)
+    /// The ends, whose marks are counted from now on.
+    fn counted(&self, mut ends: Ends) -> Ends {
+        for end in [&mut ends.client, &mut ends.server] {
+            end.tally = self.tally.clone();
+        }
+        ends
+    }
+
+    fn short(&self) -> &'a [&'a Message] {
+        self.short
     }
 
     /// All but those that take long.
-    fn most(&self) -> impl Iterator<Item = &Message> + Clone {
+    fn most(&self) -> impl Iterator<Item = &'a Message> + Clone + use<'a> {
         self.messages.iter().filter(|message| !is_long(message))
     }
 
@@ -61,6 +79,7 @@ pub(super) const fn check_of(rule: Rule) -> Check {
         Rule::Clash => negotiation::clash,
         Rule::RoundTrip => transfer::round_trip,
         Rule::Roles => transfer::roles,
+        Rule::Marks => marks::marks,
         Rule::Empty => transfer::empty,
         Rule::Cuts => transfer::cuts,
         Rule::Budget => transfer::budget,

@@ -6,7 +6,12 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use super::{Failure, Rule, messages::Rng};
+use super::{
+    Failure, Rule,
+    failure::{after, differ_after},
+    messages::Rng,
+    tally::Tally,
+};
 use crate::{
     CloseCode, Message, MessageKind,
     extension::{
@@ -26,6 +31,8 @@ pub(super) struct End {
     extension: Box<dyn Extension>,
     pub(super) claim: RsvClaim,
     pub(super) scope: Scope,
+    /// Counts what it marks.
+    pub(super) tally: Tally,
 }
 
 /// A unit as it goes over the wire.
@@ -58,6 +65,35 @@ impl Trouble {
             Self::Error(error) => Some(error.code()),
             _ => None,
         }
+    }
+}
+
+/// Trouble, and how far the unit had come.
+pub(super) struct Stopped {
+    pub(super) trouble: Trouble,
+    /// How many octets the extension had taken, and how many it had written.
+    taken: usize,
+    written: usize,
+}
+
+impl From<Trouble> for Stopped {
+    fn from(trouble: Trouble) -> Self {
+        Self { trouble, taken: 0, written: 0 }
+    }
+}
+
+impl Stopped {
+    pub(super) fn text(&self, verb: &str) -> String {
+        after(self.taken) + &self.trouble.text(verb)
+    }
+
+    /// As a failure, whose hint is that of the trouble.
+    pub(super) fn failure(&self, rule: Rule, verb: &str) -> Failure {
+        Failure::new(rule, self.text(verb)).like(match self.trouble {
+            Trouble::Panic(_) => Some(Rule::Garbage),
+            Trouble::Contract(_) => Some(Rule::Budget),
+            Trouble::Error(_) => None,
+        })
     }
 }
 
@@ -172,16 +208,30 @@ impl<'a> Running<'a> {
         let mut chunk = Chunk::new(piece, last);
         let before = self.out.len();
         let mut sink = Sink::new(&mut self.out, self.how.rooms.next().max(1));
-        let progress = guarded(|| call(&mut chunk, &mut sink))
-            .map_err(Trouble::Panic)?
-            .map_err(Trouble::Error)?;
+        let called = guarded(|| call(&mut chunk, &mut sink));
         let taken = piece.len() - chunk.len();
         self.left = self.left.get(taken..).unwrap_or_default();
+        let progress = called.map_err(Trouble::Panic)?.map_err(Trouble::Error)?;
         if let Some(breach) = progress.breach(chunk.len(), taken, self.out.len() - before) {
             return Err(Trouble::Contract(breach));
         }
         self.done = (last && progress == Progress::Done) || self.out.len() > ENOUGH;
         Ok(self.done)
+    }
+
+    /// Tells how much of `data`, which is what it works on, was done when it came to trouble.
+    pub(super) fn stopped(&self, trouble: Trouble, data: &[u8]) -> Stopped {
+        Stopped { trouble, taken: data.len() - self.left.len(), written: self.out.len() }
+    }
+
+    /// Goes through to the end of `data`, which is what it works on.
+    fn finish(mut self, end: &mut End, data: &[u8]) -> Result<Encoded, Stopped> {
+        while !self.step(end).map_err(|trouble| self.stopped(trouble, data))? {}
+        Ok(self.into_encoded())
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        self.mark
     }
 
     pub(super) fn into_encoded(self) -> Encoded {
@@ -192,7 +242,7 @@ impl<'a> Running<'a> {
 impl End {
     pub(super) fn new(extension: Box<dyn Extension>) -> Self {
         let (claim, scope) = (Self::claim_of(&*extension), extension.scope());
-        Self { claim, scope, extension }
+        Self { claim, scope, extension, tally: Tally::default() }
     }
 
     /// Its claim, as the engine reads it.
@@ -221,6 +271,9 @@ impl End {
         let mark = guarded(|| self.extension.begin_encode(&unit))
             .map_err(Trouble::Panic)?
             .map_err(Trouble::Error)?;
+        if self.claim != RsvClaim::None {
+            self.tally.count(mark);
+        }
         Ok(self.running(Direction::Encode, mark, message.as_bytes(), how))
     }
 
@@ -260,10 +313,8 @@ impl End {
         message: &Message,
         hint: Compression,
         how: &How,
-    ) -> Result<Encoded, Trouble> {
-        let mut running = self.start_encoding(message, hint, how)?;
-        while !running.step(self)? {}
-        Ok(running.into_encoded())
+    ) -> Result<Encoded, Stopped> {
+        self.start_encoding(message, hint, how)?.finish(self, message.as_bytes())
     }
 
     pub(super) fn decode(
@@ -272,10 +323,8 @@ impl End {
         mark: Mark,
         octets: &[u8],
         how: &How,
-    ) -> Result<Vec<u8>, Trouble> {
-        let mut running = self.start_decoding(kind, mark, octets, how)?;
-        while !running.step(self)? {}
-        Ok(running.out)
+    ) -> Result<Vec<u8>, Stopped> {
+        Ok(self.start_decoding(kind, mark, octets, how)?.finish(self, octets)?.octets)
     }
 }
 
@@ -308,11 +357,21 @@ pub(super) fn deliver(
     sending: &How,
     receiving: &How,
 ) -> Result<(), Failure> {
-    let plain = message.as_bytes();
-    let encoded = from
-        .encode(message, hint, sending)
-        .map_err(|trouble| Failure::new(rule, trouble.text("encode")).with("message", plain))?;
+    let encoded = encode(rule, from, message, hint, sending)?;
     arrives(rule, to, message, &encoded, receiving)
+}
+
+/// What an end makes of a message.
+pub(super) fn encode(
+    rule: Rule,
+    from: &mut End,
+    message: &Message,
+    hint: Compression,
+    how: &How,
+) -> Result<Encoded, Failure> {
+    from.encode(message, hint, how).map_err(|stopped| {
+        stopped.failure(rule, "encode").with_at("message", message.as_bytes(), stopped.taken)
+    })
 }
 
 /// Decodes what came of a message, which has to be the message.
@@ -332,18 +391,22 @@ pub(super) fn judge(
     rule: Rule,
     message: &Message,
     encoded: &Encoded,
-    decoded: Result<Vec<u8>, Trouble>,
+    decoded: Result<Vec<u8>, Stopped>,
 ) -> Result<(), Failure> {
     let plain = message.as_bytes();
-    let failure = |what: String| {
-        Failure::new(rule, what).with("message", plain).with("encoded", &encoded.octets)
-    };
     match decoded {
         Ok(decoded) if decoded == plain => Ok(()),
         Ok(decoded) => {
-            Err(failure("another message was decoded than was sent".into())
-                .with("decoded", &decoded))
+            let place = differ_after(plain, &decoded);
+            let what = after(place) + "another message was decoded than was sent";
+            Err(Failure::new(rule, what)
+                .with_at("message", plain, place)
+                .with("encoded", &encoded.octets)
+                .with_at("decoded", &decoded, place))
         }
-        Err(trouble) => Err(failure(trouble.text("decode"))),
+        Err(stopped) => Err(stopped
+            .failure(rule, "decode")
+            .with_at("message", plain, stopped.written)
+            .with_at("encoded", &encoded.octets, stopped.taken)),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::Message;
 
-/// A message of at most so many octets is tried at every cut.
+/// A message of at most so many octets may be tried at every cut.
 const SHORT: usize = 48;
 
 /// A generator whose numbers depend on the seed alone (SplitMix64).
@@ -44,6 +44,7 @@ pub(super) fn samples(seed: u64) -> Vec<Message> {
     let mut samples = Vec::from([
         Message::text("Hello"),
         Message::binary(&b"\0\x01\xff\xfe\x80\0\0"[..]),
+        Message::text("aaaaaaaaaaaaaaaaaaab"),
         Message::text("a"),
         Message::text("Grüße, Κόσμε, 世界, 🦀"),
         Message::binary(&b"abcabcabcabcabcabcabcabcabcabcabcabc"[..]),
@@ -57,20 +58,22 @@ pub(super) fn samples(seed: u64) -> Vec<Message> {
     samples
 }
 
-/// Whether a message is too long to be sent in every way there is.
+/// A message of more octets is not sent in every way there is.
+pub(super) const LONG: usize = 4096;
+
 pub(super) fn is_long(message: &Message) -> bool {
-    message.len() > 4096
+    message.len() > LONG
 }
 
-/// Those that are tried at every cut: the three shortest with something in them.
-pub(super) fn short(messages: &[Message]) -> Vec<&Message> {
+/// Those that are tried at every cut: a few short ones with something in them.
+pub(super) fn short<'a>(messages: impl Iterator<Item = &'a Message> + Clone) -> Vec<&'a Message> {
     let mut short: Vec<&Message> =
-        messages.iter().filter(|message| (2..=SHORT).contains(&message.len())).collect();
+        messages.clone().filter(|message| (2..=SHORT).contains(&message.len())).collect();
     if short.is_empty() {
-        short = messages.iter().filter(|message| !message.is_empty()).collect();
+        short = messages.filter(|message| !message.is_empty()).collect();
         short.sort_by_key(|message| message.len());
     }
-    short.truncate(3);
+    short.truncate(4);
     short
 }
 

@@ -5,6 +5,7 @@ use bytes::{BufMut, BytesMut};
 use super::{
     Failure, Rule,
     drive::{ENOUGH, guarded},
+    failure::{after, differ_after},
     source::Course,
 };
 use crate::{
@@ -75,7 +76,7 @@ pub(super) fn sent(
         }
         Ok::<_, SendError>(ws.is_open())
     })
-    .map_err(|panic| failure(format!("sending panicked: {panic}")))?
+    .map_err(|panic| failure(format!("sending panicked: {panic}")).like(Some(Rule::Garbage)))?
     .map_err(|error| failure(format!("sending failed: {error}")))?
     .then(|| frames(&wire))
     .flatten()
@@ -106,7 +107,10 @@ pub(super) fn arrives(
     let what = match &events {
         Ok(events) => match &events[..] {
             [Event::Message(got)] if got == message => return Ok(()),
-            [Event::Message(_)] => "another message arrived than was sent".into(),
+            [Event::Message(got)] => {
+                let place = differ_after(message.as_bytes(), got.as_bytes());
+                after(place) + "another message arrived than was sent"
+            }
             events => match events.iter().find_map(fault) {
                 Some(fault) => format!("it was refused: {fault}"),
                 None => format!("one message was sent, and {} events came of it", events.len()),
@@ -114,10 +118,12 @@ pub(super) fn arrives(
         },
         Err(panic) => format!("receiving panicked: {panic}"),
     };
-    let failure = Failure::new(rule, what).with("message", message.as_bytes());
+    let (failure, plain) = (Failure::new(rule, what), message.as_bytes());
     let failure = match events.as_deref() {
-        Ok([Event::Message(got)]) => failure.with("arrived", got.as_bytes()),
-        _ => failure,
+        Ok([Event::Message(got)]) => {
+            failure.with_both([("message", plain), ("arrived", got.as_bytes())])
+        }
+        _ => failure.with("message", plain).like(events.is_err().then_some(Rule::Garbage)),
     };
     let unmasked: Vec<u8> = self::wire(frames, false);
     Err(failure.with("frames, unmasked", &unmasked))

@@ -51,15 +51,21 @@ rules! {
     /// Parameters that nobody defined decline the offer, and no parameter panics.
     Parameters: "unknown parameters are declined, and no parameter makes a factory panic",
         "match every parameter and return a `NegotiationError` for the rest, in `accept` and `confirm`; \
-         parse values with `str::parse` and without `unwrap`";
+         read numbers by `Param::number`, and other values without `unwrap`";
     /// A message comes back as it was, from client to server.
     RoundTrip: "what one end encodes the other decodes to the same message",
         "compare what `encode` writes with what `decode` reads, message by message: both ends go through \
-         the same states in the same order";
+         the same states in the same order; and look at what `accept` and `confirm` hand to the \
+         extension for each direction";
     /// The same from server to client.
     Roles: "what holds from client to server holds from server to client",
         "look at what `accept` and `confirm` hand to the extension for each direction: what one end \
          sends with, the other receives with";
+    /// Messages are marked, so that there is something to try.
+    Marks: "an extension that claims bits marks some of the messages of at most 4096 octets that are \
+            sent with `Compression::Always`",
+        "answer `Marked` in `begin_encode`, or give `Kit::messages` some that it marks; where that cannot \
+         be, leave the rule out by `Kit::without`, and see in the report what was not tried";
     /// Where bits are taken, it declines or both ends take the same others.
     Clash: "where its bits are taken an extension declines, or both ends use the same others",
         "decline in `accept` when `free` lacks the bits, or say in the response which ones were taken \
@@ -69,19 +75,24 @@ rules! {
         "finish a unit when `input.is_last()` and the input is consumed, also if this call had no data; \
          write nothing only because there was nothing to read";
     /// Where the engine cuts a message cannot be seen.
-    Cuts: "how a message of message scope is cut into chunks makes no difference",
+    Cuts: "how a message of message scope is cut into chunks makes no difference to what is decoded",
         "keep what a unit needs (position, partial data, checksum) in `self` from call to call, begin \
          it anew in `begin_encode` and `begin_decode` alone, and end it where `input.is_last()`";
     /// Little room makes no difference, and progress is told truly.
     Budget: "little room for output makes no difference, and `Progress` tells the truth",
         "consume only what was written (`Sink::write` says how much that was), keep the rest for the \
          next call, say `Full` then and `Done` when all input is consumed and all output written";
-    /// The two directions of a connection do not touch.
-    Duplex: "encoding and decoding on one connection may interleave, even within messages",
-        "keep a state for each direction";
     /// Connections do not touch.
     Isolation: "two connections share nothing, even within messages",
         "keep the state in the extension and not in the factory, a static or behind an `Arc`";
+    /// Messages without its mark leave no trace.
+    Unmarked: "messages that are not marked make no difference to those that are",
+        "change nothing in `begin_encode` before it is clear that it answers `Marked`, and nothing in \
+         `begin_unmarked`";
+    /// The two directions of a connection do not touch.
+    Duplex: "encoding and decoding on one connection may interleave, even within messages",
+        "keep a state for each direction, and touch in `begin_encode` and `encode` nothing of the one \
+         that receives, in `begin_decode` and `decode` nothing of the one that sends";
     /// Rest makes no difference.
     Park: "what follows `park` is encoded validly and decoded as if there had been no rest",
         "give back only what can be rebuilt or what the other end does not rely on: what it remembers of \
@@ -99,10 +110,6 @@ rules! {
     Fragments: "how a message is fragmented makes no difference, nor do control frames within it",
         "do not rely on `MessageInfo::len`, which is unknown for fragmented and streamed messages, nor \
          on a unit being the whole message in frame scope";
-    /// Messages without its mark leave no trace.
-    Unmarked: "messages that are not marked make no difference to those that are",
-        "change nothing in `begin_encode` before it is clear that it answers `Marked`, and nothing in \
-         `begin_unmarked`";
     /// Other extensions before and behind make no difference.
     Neighbours: "other extensions in the stack make no difference",
         "expect any bytes, lengths that are unknown, and `MessageInfo::marks` of others: the same marks \
@@ -112,6 +119,14 @@ rules! {
              goes before and behind it",
         "put all that makes a difference to the output into the `SharedKey`, and let `sent_shared` do to \
          the sending state what decoding that message does to the receiving one";
+}
+
+impl Rule {
+    /// Whether it says nothing about an extension that marked nothing.
+    pub(super) const fn is_about_marked(self) -> bool {
+        // Those decode what the kit made, and the shared form is marked by itself.
+        !matches!(self, Self::Garbage | Self::CloseCode | Self::Shared)
+    }
 }
 
 impl fmt::Display for Rule {

@@ -23,6 +23,12 @@ pub(crate) enum Flaw {
     NameIsNoToken,
     ResponseIsNotConfirmed,
     NoOffers,
+    MarksNothing,
+    MarksLongMessagesAlone,
+    /// No flaw.
+    MarksFrom60Octets,
+    /// No flaw either.
+    ClaimsTheBitOfCompression,
     ScopeOfFactoryIsAnother,
     EndsClaimDifferentBits,
     ClaimChanges,
@@ -30,14 +36,22 @@ pub(crate) enum Flaw {
     ParameterPanics,
     TakesAnotherBitInSecret,
     DecodesWrongly,
+    WrongInThePositionOf200,
     DecodePanics,
+    DoneTooEarly,
     ServerBeginsElsewhere,
     EmptyEndHasNoSum,
     PositionIsThatOfTheCall,
+    /// Decoded to the same: broken only where the octets have to be the same.
+    ChunkShows,
+    RoomShows,
     SumIsDroppedWithoutRoom,
     DoneWithInputLeft,
     FullWithoutProgress,
     OneStateForBothDirections,
+    BeginDecodeResetsSending,
+    DoneOfDecodeEndsSending,
+    BeginEncodeResetsReceiving,
     OneStateForAllConnections,
     ParkForgets,
     EmptyInputPanics,
@@ -145,6 +159,7 @@ impl ExtensionFactory for RollFactory {
         let bit = match self.flaw {
             Flaw::EndsClaimDifferentBits => Rsv::RSV1,
             Flaw::TakesAnotherBitInSecret if !free.contains(Rsv::RSV2) => Rsv::RSV3,
+            Flaw::ClaimsTheBitOfCompression => Rsv::RSV1,
             _ => Rsv::RSV2,
         };
         let answered = if self.flaw == Flaw::ResponseIsNotConfirmed { "no" } else { "1" };
@@ -164,7 +179,11 @@ impl ExtensionFactory for RollFactory {
     }
 
     fn confirm(&self, response: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
-        Ok(self.build(Rsv::RSV2, self.level(response)?, 0))
+        let bit = match self.flaw {
+            Flaw::ClaimsTheBitOfCompression => Rsv::RSV1,
+            _ => Rsv::RSV2,
+        };
+        Ok(self.build(bit, self.level(response)?, 0))
     }
 }
 
@@ -204,7 +223,12 @@ impl Extension for Roll {
     }
 
     fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
-        let marked = unit.compression != Compression::Never;
+        let marked = match self.flaw {
+            Flaw::MarksNothing => false,
+            Flaw::MarksLongMessagesAlone => unit.len > Some(5000),
+            Flaw::MarksFrom60Octets if unit.len < Some(60) => false,
+            _ => unit.compression != Compression::Never,
+        };
         if marked || self.flaw == Flaw::UnmarkedAreCounted {
             self.sent = self.sent.wrapping_add(1);
         }
@@ -215,6 +239,9 @@ impl Extension for Roll {
         let key = self.sent.wrapping_mul(self.level).wrapping_add(u8::from(marks));
         self.sending = Half { key, left: unit.len.unwrap_or(0), ..Half::default() };
         self.everybody.store(0, Ordering::Relaxed);
+        if self.flaw == Flaw::BeginEncodeResetsReceiving {
+            self.receiving.held = None;
+        }
         Ok(Mark::Marked)
     }
 
@@ -222,6 +249,9 @@ impl Extension for Roll {
         self.received = self.received.wrapping_add(1);
         let key = self.received.wrapping_mul(self.level);
         *self.receiving() = Half { key, ..Half::default() };
+        if self.flaw == Flaw::BeginDecodeResetsSending {
+            self.sending.sum = 0;
+        }
         Ok(())
     }
 
@@ -244,7 +274,15 @@ impl Extension for Roll {
             if flaw == Flaw::FullWithoutProgress && out.room() == 1 {
                 return Ok(Progress::Full);
             }
-            if out.write(&[0]) == 0 {
+            let unusual = match flaw {
+                Flaw::ChunkShows => !input.is_last(),
+                Flaw::RoomShows => out.room() < 3,
+                _ => false,
+            };
+            if unusual {
+                half.key = 0; // as in the shared form
+            }
+            if out.write(&[unusual.into()]) == 0 {
                 return Ok(Progress::Full);
             }
             half.tag = Some(0);
@@ -262,6 +300,9 @@ impl Extension for Roll {
                     Flaw::DoneWithInputLeft => Progress::Done,
                     _ => Progress::Full,
                 });
+            }
+            if flaw == Flaw::DoneTooEarly && half.position == 3 {
+                return Ok(Progress::Done);
             }
             self.everybody.fetch_add(1, Ordering::Relaxed);
             half.position = half.position.wrapping_add(1);
@@ -308,10 +349,11 @@ impl Extension for Roll {
             if let Some(held) = half.held {
                 let plain = held.wrapping_sub(half.key).wrapping_sub(half.position);
                 let plain = if flaw == Flaw::DecodesWrongly { plain | 1 } else { plain };
+                let wrong = flaw == Flaw::WrongInThePositionOf200 && half.position == 200;
                 if flaw == Flaw::DecodePanics && half.position == 3 {
                     panic!("the fourth octet");
                 }
-                if out.write(&[plain]) == 0 {
+                if out.write(&[plain | u8::from(wrong)]) == 0 {
                     return Ok(Progress::Full);
                 }
                 half.sum = half.sum.wrapping_add(plain);
@@ -322,6 +364,9 @@ impl Extension for Roll {
         }
         if input.is_last() && half.held != Some(half.sum) {
             return Err(corrupt(flaw));
+        }
+        if flaw == Flaw::DoneOfDecodeEndsSending && input.is_last() {
+            self.sending.position = 0;
         }
         Ok(Progress::Done)
     }

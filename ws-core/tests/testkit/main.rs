@@ -1,13 +1,14 @@
 //! The conformance kit catches what breaks the contract, by the name of the rule that is broken.
 #![allow(clippy::unwrap_used)]
 
+mod duplex;
 mod flawed;
 mod guide;
 
 use flawed::{Flaw, RollFactory};
 use ws_core::{
-    ExtensionFactory,
-    extension::{Params, Rsv},
+    Extension, ExtensionFactory,
+    extension::{Chunk, ExtensionError, Params, Progress, Rsv, RsvClaim, Scope, Sink},
     testkit::{Kit, Rule, check},
 };
 
@@ -21,6 +22,8 @@ const FLAWS: &[(Flaw, Rule)] = &[
     (Flaw::ClaimChanges, Rule::Claim),
     (Flaw::UnknownParametersAreTaken, Rule::Parameters),
     (Flaw::ParameterPanics, Rule::Parameters),
+    (Flaw::MarksNothing, Rule::Marks),
+    (Flaw::MarksLongMessagesAlone, Rule::Marks),
     (Flaw::TakesAnotherBitInSecret, Rule::Clash),
     (Flaw::DecodesWrongly, Rule::RoundTrip),
     (Flaw::DecodePanics, Rule::RoundTrip),
@@ -31,6 +34,9 @@ const FLAWS: &[(Flaw, Rule)] = &[
     (Flaw::DoneWithInputLeft, Rule::Budget),
     (Flaw::FullWithoutProgress, Rule::Budget),
     (Flaw::OneStateForBothDirections, Rule::Duplex),
+    (Flaw::BeginDecodeResetsSending, Rule::Duplex),
+    (Flaw::DoneOfDecodeEndsSending, Rule::Duplex),
+    (Flaw::BeginEncodeResetsReceiving, Rule::Duplex),
     (Flaw::OneStateForAllConnections, Rule::Isolation),
     (Flaw::ParkForgets, Rule::Park),
     (Flaw::EmptyInputPanics, Rule::Garbage),
@@ -51,6 +57,9 @@ fn sound_extension_keeps_every_rule() {
     let report = check(&RollFactory::new(Flaw::None)).unwrap();
     assert_eq!(report.held(), Rule::ALL, "{report}");
     assert_eq!(report.configurations(), 2);
+    assert_eq!(report.claimed(), Rsv::RSV2);
+    // Two configurations, two directions.
+    assert_eq!(report.marked(), (4 * 14, 4 * 14));
 }
 
 #[test]
@@ -134,4 +143,154 @@ fn messages_of_the_caller_are_sent_in_place_of_the_kits_own() {
     Kit::new(&flaw).messages(["ab", "cd"]).run_rule(Rule::RoundTrip).unwrap();
     let failure = Kit::new(&flaw).messages(["abcd"]).run_rule(Rule::RoundTrip).unwrap_err();
     assert!(failure.what().contains("the fourth octet"), "{failure}");
+}
+
+#[test]
+fn octets_that_depend_on_cuts_or_room_are_a_fault_where_the_caller_says_so() {
+    for (flaw, rule) in [(Flaw::ChunkShows, Rule::Cuts), (Flaw::RoomShows, Rule::Budget)] {
+        let sound = RollFactory::new(Flaw::None);
+        Kit::new(&sound).same_octets().run_rule(rule).unwrap();
+        let factory = RollFactory::new(flaw);
+        let report = Kit::new(&factory).run_rule(rule).unwrap();
+        assert_eq!(report.held(), [rule], "{report}");
+        let failure = Kit::new(&factory).same_octets().run().unwrap_err();
+        assert_eq!(failure.rule(), rule, "{failure}");
+        let octets: Vec<_> = failure.octets().map(|(_, octets)| octets.to_vec()).collect();
+        assert_eq!(octets[0], b"Hello");
+        assert_eq!((octets[1][0], octets[2][0]), (0, 1), "the tags");
+    }
+}
+
+#[test]
+fn rules_that_saw_nothing_marked_are_not_tried() {
+    for flaw in [Flaw::MarksNothing, Flaw::MarksLongMessagesAlone] {
+        let factory = RollFactory::new(flaw);
+        let report = Kit::new(&factory).without(Rule::Marks).run().unwrap();
+        let (marked, all) = report.marked();
+        // Of the kit's, three have more than 5000 octets.
+        let of_each = if flaw == Flaw::MarksNothing { 0 } else { 3 };
+        assert_eq!((marked, all), (4 * of_each, 4 * 14), "{report}");
+        let unseen: Vec<Rule> = report
+            .not_tried()
+            .iter()
+            .filter_map(|(rule, why)| (*why == "nothing was marked").then_some(*rule))
+            .collect();
+        let mut expected = vec![
+            Rule::Clash,
+            Rule::Empty,
+            Rule::Isolation,
+            Rule::Unmarked,
+            Rule::Duplex,
+            Rule::Park,
+            Rule::Fragments,
+        ];
+        if flaw == Flaw::MarksNothing {
+            expected.extend([
+                Rule::RoundTrip,
+                Rule::Roles,
+                Rule::Cuts,
+                Rule::Budget,
+                Rule::Neighbours,
+            ]);
+            expected.sort();
+        }
+        assert_eq!(unseen, expected, "{report}");
+        assert!(report.to_string().contains(&format!("; marked {marked} of {all} messages")));
+    }
+}
+
+#[test]
+fn messages_that_are_marked_are_those_that_are_cut_everywhere() {
+    let factory = RollFactory::new(Flaw::MarksFrom60Octets);
+    let long = "sixty octets and more, which is longer than what is cut else";
+    let report = Kit::new(&factory).messages(["short", "short as well", long]).run().unwrap();
+    assert_eq!(report.held(), Rule::ALL, "{report}");
+    assert_eq!(report.marked(), (4, 4 * 3));
+}
+
+/// Inverts every octet, without a bit that tells.
+struct Inverted;
+
+impl Extension for Inverted {
+    fn claim(&self) -> RsvClaim {
+        RsvClaim::None
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Message
+    }
+
+    fn encode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        while let (Some(octet), false) = (input.data().first(), out.is_full()) {
+            input.consume(out.write(&[!octet]));
+        }
+        Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
+    }
+
+    fn decode(
+        &mut self,
+        input: &mut Chunk<'_>,
+        out: &mut Sink<'_>,
+    ) -> Result<Progress, ExtensionError> {
+        self.encode(input, out)
+    }
+}
+
+#[test]
+fn extension_without_a_bit_is_tried_on_everything() {
+    let make =
+        || -> (Box<dyn Extension>, Box<dyn Extension>) { (Box::new(Inverted), Box::new(Inverted)) };
+    let report = Kit::pairs("x-inverted", &make).run().unwrap();
+    let why = |rule| report.not_tried().iter().find(|(not, _)| *not == rule).map(|(_, why)| *why);
+    assert_eq!(why(Rule::Marks), Some("it claims no bit"));
+    assert!(!report.not_tried().iter().any(|(_, why)| *why == "nothing was marked"), "{report}");
+    assert_eq!(report.marked(), (0, 0));
+    assert!(!report.to_string().contains("messages"), "{report}");
+}
+
+#[test]
+fn place_of_a_fault_in_a_long_message_is_told_and_shown() {
+    let factory = RollFactory::new(Flaw::WrongInThePositionOf200);
+    let long: Vec<u8> = (0..=255).collect();
+    let failure = Kit::new(&factory).messages([long]).run_rule(Rule::RoundTrip).unwrap_err();
+    let text = failure.to_string();
+    assert!(failure.what().starts_with("after 200 octets another message was decoded"), "{text}");
+    assert!(text.contains("\nmessage, 256 octets, from 168 on: a8 a9 "), "{text}");
+    assert!(text.contains("\ndecoded, 256 octets, from 168 on: a8 a9 "), "{text}");
+    assert!(text.contains(" c7 c9 c9 "), "{text}");
+
+    let factory = RollFactory::new(Flaw::DecodePanics);
+    let failure = check(&factory).unwrap_err();
+    assert_eq!(failure.what(), "after 5 octets `decode` panicked: the fourth octet");
+}
+
+#[test]
+fn hint_follows_what_happened() {
+    let mends = |flaw, rule: Rule| {
+        let failure = Kit::new(&RollFactory::new(flaw)).run_rule(rule).unwrap_err();
+        let text = failure.to_string();
+        text.split_once("to mend it: ").unwrap().1.to_owned()
+    };
+    assert_eq!(mends(Flaw::DecodesWrongly, Rule::RoundTrip), Rule::RoundTrip.mend());
+    assert_eq!(mends(Flaw::DecodePanics, Rule::RoundTrip), Rule::Garbage.mend());
+    assert_eq!(mends(Flaw::DoneTooEarly, Rule::RoundTrip), Rule::Budget.mend());
+    assert_eq!(mends(Flaw::DoneWithInputLeft, Rule::Budget), Rule::Budget.mend());
+    let both = format!("{}; or else {}", Rule::Park.mend(), Rule::Garbage.mend());
+    assert_eq!(mends(Flaw::DecodePanics, Rule::Park), both);
+}
+
+#[test]
+fn claim_of_the_bit_of_compression_is_told() {
+    let report = Kit::new(&RollFactory::new(Flaw::ClaimsTheBitOfCompression))
+        .without(Rule::Clash)
+        .run()
+        .unwrap();
+    assert_eq!(report.claimed(), Rsv::RSV1);
+    assert!(report.to_string().contains("claims RSV1, so permessage-deflate cannot"), "{report}");
+    let report = check(&RollFactory::new(Flaw::None)).unwrap();
+    assert!(!report.to_string().contains("RSV1"), "{report}");
 }

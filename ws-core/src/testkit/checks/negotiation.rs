@@ -208,7 +208,8 @@ pub(super) fn clash(trial: &Trial<'_>) -> Result<Outcome, Failure> {
                 confirmed.map_err(|error| failure(format!("it was not confirmed: {error}")))
             })
             .map_err(during)?;
-        let mut ends = Ends { client: End::new(confirmed), server: End::new(agreed.extension) };
+        let ends = Ends { client: End::new(confirmed), server: End::new(agreed.extension) };
+        let mut ends = trial.counted(ends);
         one_claim(Rule::Clash, &mut ends).map_err(during)?;
         for course in Course::BOTH {
             for message in trial.short() {

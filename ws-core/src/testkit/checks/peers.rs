@@ -3,7 +3,7 @@
 use super::{Outcome, Trial};
 use crate::{
     Config, Connection, Event, Extensions, Message, Opcode, SendError, UNLIMITED,
-    extension::{Compression, Rsv, RsvClaim, Scope},
+    extension::{Compression, Mark, Rsv, RsvClaim, Scope},
     testkit::{
         Failure, Rule,
         checks::transfer::alone,
@@ -38,11 +38,17 @@ pub(super) fn frames_of(most: usize) -> Config {
     config
 }
 
+/// Whether the extension of this claim marked the message.
+fn mark_of(frames: &[Frame], claim: RsvClaim) -> Mark {
+    let rsv = frames.first().map_or(Rsv::NONE, |first| first.rsv);
+    if rsv.contains(claim.bits()) { Mark::Marked } else { Mark::Unmarked }
+}
+
 pub(super) fn fragments(trial: &Trial<'_>) -> Result<Outcome, Failure> {
     let Ends { client: End { claim, scope, .. }, .. } = trial.ends()?;
     for course in Course::BOTH {
         for message in trial.short() {
-            by_sender(trial, course, message)?;
+            by_sender(trial, course, message, claim)?;
             if scope != Scope::Frame {
                 by_others(trial, course, message, claim)?;
             }
@@ -52,11 +58,17 @@ pub(super) fn fragments(trial: &Trial<'_>) -> Result<Outcome, Failure> {
 }
 
 /// The sender cuts: by a limit on frames, and by sending in pieces.
-fn by_sender(trial: &Trial<'_>, course: Course, message: &Message) -> Result<(), Failure> {
+fn by_sender(
+    trial: &Trial<'_>,
+    course: Course,
+    message: &Message,
+    claim: RsvClaim,
+) -> Result<(), Failure> {
     let rule = Rule::Fragments;
     for most in [1, 3, 16, UNLIMITED] {
         let mut peers = peers(trial, rule, most)?;
         let frames = pair::sent_message(rule, peers.sender(course), message, Compression::Always)?;
+        trial.tally.count(mark_of(&frames, claim));
         let during = format!("sent in frames of at most {most} octets, {}", course.text());
         pair::arrives(rule, peers.receiver(course), &with_control(frames), message, usize::MAX)
             .map_err(|failure| failure.during(during))?;
@@ -212,6 +224,7 @@ pub(super) fn neighbours(trial: &Trial<'_>) -> Result<Outcome, Failure> {
                     let hint = Compression::Always;
                     pair::sent_message(rule, peers.sender(course), message, hint)
                         .and_then(|frames| {
+                            trial.tally.count(mark_of(&frames, claim));
                             let receiver = peers.receiver(course);
                             pair::arrives(rule, receiver, &frames, message, 1000)
                         })

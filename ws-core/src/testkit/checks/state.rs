@@ -1,12 +1,16 @@
 //! What extensions remember, and what they must not have in common.
 
+use std::fmt;
+
 use super::{Outcome, Trial};
 use crate::{
     Message,
     extension::Compression,
     testkit::{
         Failure, Rule,
-        drive::{Encoded, End, How, Running, Sizes, deliver, guarded, judge},
+        drive::{
+            self, Encoded, End, How, Running, Sizes, Stopped, arrives, deliver, guarded, judge,
+        },
         source::{Course, Ends},
     },
 };
@@ -18,35 +22,163 @@ const SLOW: How = How { cuts: Sizes::Each(1), rooms: Sizes::Each(1), end_alone: 
 const SEVERAL: usize = 5;
 
 pub(super) fn duplex(trial: &Trial<'_>) -> Result<Outcome, Failure> {
-    let Ends { mut client, mut server } = trial.ends()?;
-    let short = trial.short();
+    octet_by_octet(trial).map_err(|failure| {
+        failure.during("one is sent and one received, octet by octet by turns")
+    })?;
+    let ways = [
+        ("in chunks of 1 octet", How { rooms: Sizes::Usual, ..SLOW }),
+        ("with room for 1 octet", How { cuts: Sizes::Usual, ..SLOW }),
+        ("in chunks of 1 octet and with room for 1", SLOW),
+    ];
+    for course in Course::BOTH {
+        for (slowly, how) in &ways {
+            for (slow, whole) in pairs(trial.short()) {
+                for (within, verb) in
+                    [(within_sending as Within, "sent"), (within_receiving as Within, "received")]
+                {
+                    // One connection for all: what is lost may be of use with the next message only.
+                    let mut ends = trial.ends()?;
+                    let mut pass = |place: Place| {
+                        within(ends.along(course), slow, whole, how, place).map_err(|failure| {
+                            failure.during(format!(
+                                "a message is {verb} {slowly} by the {} and {place} comes another one \
+                                 the other way, whole",
+                                match course {
+                                    Course::ToServer => "client",
+                                    Course::ToClient => "server",
+                                }
+                            ))
+                        })
+                    };
+                    pass(Place::Every)?;
+                    let step = 1 + slow.len() / 50;
+                    let mut place = 0;
+                    while pass(Place::Before(place))? {
+                        place += step;
+                    }
+                }
+            }
+        }
+    }
+    Ok(Outcome::Held)
+}
+
+/// Each message with the next.
+fn pairs<'a>(short: &'a [&'a Message]) -> impl Iterator<Item = (&'a Message, &'a Message)> + Clone {
+    short.iter().copied().zip(short.iter().copied().cycle().skip(1))
+}
+
+/// Between which calls of `encode` or `decode` another message comes.
+#[derive(Clone, Copy)]
+enum Place {
+    Every,
+    /// Before the call of this number.
+    Before(usize),
+}
+
+impl Place {
+    fn is(self, call: usize) -> bool {
+        match self {
+            Self::Every => true,
+            Self::Before(place) => place == call,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Every => f.write_str("before each call"),
+            Self::Before(place) => write!(f, "before call {}", place + 1),
+        }
+    }
+}
+
+/// Whether there was such a place.
+type Within = fn((&mut End, &mut End), &Message, &Message, &How, Place) -> Result<bool, Failure>;
+
+/// Messages come in, whole, while one is being sent.
+fn within_sending(
+    (one, other): (&mut End, &mut End),
+    slow: &Message,
+    whole: &Message,
+    how: &How,
+    place: Place,
+) -> Result<bool, Failure> {
     let rule = Rule::Duplex;
-    for (out, back) in short.iter().zip(short.iter().cycle().skip(1)).cycle().take(SEVERAL) {
+    let mut running = start_encoding(rule, one, slow, how)?;
+    let mut any = false;
+    for call in 0.. {
+        if place.is(call) {
+            any = true;
+            deliver(rule, (&mut *other, &mut *one), whole, hint(call), &How::USUAL, &How::USUAL)?;
+        }
+        if step(rule, &mut running, one, "encode", slow)? {
+            break;
+        }
+    }
+    arrives(rule, other, slow, &running.into_encoded(), &How::USUAL)?;
+    Ok(any)
+}
+
+/// Messages are sent, whole, while one comes in.
+fn within_receiving(
+    (one, other): (&mut End, &mut End),
+    slow: &Message,
+    whole: &Message,
+    how: &How,
+    place: Place,
+) -> Result<bool, Failure> {
+    let rule = Rule::Duplex;
+    let coming = encode(rule, other, slow)?;
+    let mut running = start_decoding(rule, one, slow, &coming, how)?;
+    let mut any = false;
+    for call in 0.. {
+        if place.is(call) {
+            any = true;
+            deliver(rule, (&mut *one, &mut *other), whole, hint(call), &How::USUAL, &How::USUAL)?;
+        }
+        if step(rule, &mut running, one, "decode", slow)? {
+            break;
+        }
+    }
+    judge(rule, slow, &coming, Ok(running.into_encoded().octets))?;
+    Ok(any)
+}
+
+/// Some are not marked.
+fn hint(call: usize) -> Compression {
+    if call % 4 == 3 { Compression::Never } else { Compression::Always }
+}
+
+/// Two messages at one end, octet by octet by turns.
+fn octet_by_octet(trial: &Trial<'_>) -> Result<(), Failure> {
+    let Ends { mut client, mut server } = trial.ends()?;
+    let rule = Rule::Duplex;
+    for (out, back) in pairs(trial.short()).cycle().take(SEVERAL) {
         // The server's message is there before the client begins its own.
         let coming = encode(rule, &mut server, back)?;
-        let mut sending = start_encoding(rule, &mut client, out)?;
-        let mut receiving = start_decoding(rule, &mut client, back, &coming)?;
+        let mut sending = start_encoding(rule, &mut client, out, &SLOW)?;
+        let mut receiving = start_decoding(rule, &mut client, back, &coming, &SLOW)?;
         let (mut sent, mut arrived) = (false, false);
         while !(sent && arrived) {
             sent = sent || step(rule, &mut sending, &mut client, "encode", out)?;
             arrived = arrived || step(rule, &mut receiving, &mut client, "decode", back)?;
         }
         judge(rule, back, &coming, Ok(receiving.into_encoded().octets))?;
-        arrives_slowly(rule, &mut server, out, &sending.into_encoded())?;
+        arrives(rule, &mut server, out, &sending.into_encoded(), &SLOW)?;
     }
-    Ok(Outcome::Held)
+    Ok(())
 }
 
 pub(super) fn isolation(trial: &Trial<'_>) -> Result<Outcome, Failure> {
     let rule = Rule::Isolation;
     for course in Course::BOTH {
         let (mut one, mut other) = (trial.ends()?, trial.ends()?);
-        let short = trial.short();
-        for (first, second) in short.iter().zip(short.iter().cycle().skip(1)).cycle().take(SEVERAL)
-        {
+        for (first, second) in pairs(trial.short()).cycle().take(SEVERAL) {
             let ((from, to), (from_other, to_other)) = (one.along(course), other.along(course));
-            let mut sending = start_encoding(rule, from, first)?;
-            let mut sending_other = start_encoding(rule, from_other, second)?;
+            let mut sending = start_encoding(rule, from, first, &SLOW)?;
+            let mut sending_other = start_encoding(rule, from_other, second, &SLOW)?;
             let (mut done, mut done_other) = (false, false);
             while !(done && done_other) {
                 done = done || step(rule, &mut sending, from, "encode", first)?;
@@ -54,8 +186,8 @@ pub(super) fn isolation(trial: &Trial<'_>) -> Result<Outcome, Failure> {
                     done_other || step(rule, &mut sending_other, from_other, "encode", second)?;
             }
             let (sent, sent_other) = (sending.into_encoded(), sending_other.into_encoded());
-            let mut receiving = start_decoding(rule, to, first, &sent)?;
-            let mut receiving_other = start_decoding(rule, to_other, second, &sent_other)?;
+            let mut receiving = start_decoding(rule, to, first, &sent, &SLOW)?;
+            let mut receiving_other = start_decoding(rule, to_other, second, &sent_other, &SLOW)?;
             (done, done_other) = (false, false);
             while !(done && done_other) {
                 done = done || step(rule, &mut receiving, to, "decode", first)?;
@@ -68,7 +200,7 @@ pub(super) fn isolation(trial: &Trial<'_>) -> Result<Outcome, Failure> {
         // One goes on alone, and the other after it.
         for turn in 0..3 {
             let ends = if turn == 1 { &mut other } else { &mut one };
-            for message in &short {
+            for message in trial.short() {
                 let hint = Compression::Always;
                 deliver(rule, ends.along(course), message, hint, &How::USUAL, &How::USUAL)?;
             }
@@ -120,18 +252,17 @@ pub(super) fn park(trial: &Trial<'_>) -> Result<Outcome, Failure> {
 }
 
 fn encode(rule: Rule, end: &mut End, message: &Message) -> Result<Encoded, Failure> {
-    end.encode(message, Compression::Always, &How::USUAL).map_err(|trouble| {
-        Failure::new(rule, trouble.text("encode")).with("message", message.as_bytes())
-    })
+    drive::encode(rule, end, message, Compression::Always, &How::USUAL)
 }
 
 fn start_encoding<'a>(
     rule: Rule,
     end: &mut End,
     message: &'a Message,
+    how: &How,
 ) -> Result<Running<'a>, Failure> {
-    end.start_encoding(message, Compression::Always, &SLOW).map_err(|trouble| {
-        Failure::new(rule, trouble.text("begin_encode")).with("message", message.as_bytes())
+    end.start_encoding(message, Compression::Always, how).map_err(|trouble| {
+        Stopped::from(trouble).failure(rule, "begin_encode").with("message", message.as_bytes())
     })
 }
 
@@ -140,9 +271,10 @@ fn start_decoding<'a>(
     end: &mut End,
     message: &Message,
     encoded: &'a Encoded,
+    how: &How,
 ) -> Result<Running<'a>, Failure> {
-    end.start_decoding(message.kind(), encoded.mark, &encoded.octets, &SLOW).map_err(|trouble| {
-        Failure::new(rule, trouble.text("begin_decode")).with("encoded", &encoded.octets)
+    end.start_decoding(message.kind(), encoded.mark, &encoded.octets, how).map_err(|trouble| {
+        Stopped::from(trouble).failure(rule, "begin_decode").with("encoded", &encoded.octets)
     })
 }
 
@@ -154,16 +286,6 @@ fn step(
     message: &Message,
 ) -> Result<bool, Failure> {
     running.step(end).map_err(|trouble| {
-        Failure::new(rule, trouble.text(verb)).with("message", message.as_bytes())
+        Stopped::from(trouble).failure(rule, verb).with("message", message.as_bytes())
     })
-}
-
-fn arrives_slowly(
-    rule: Rule,
-    end: &mut End,
-    message: &Message,
-    encoded: &Encoded,
-) -> Result<(), Failure> {
-    let decoded = end.decode(message.kind(), encoded.mark, &encoded.octets, &SLOW);
-    judge(rule, message, encoded, decoded)
 }

@@ -6,7 +6,7 @@ use crate::{
     extension::{Compression, Mark},
     testkit::{
         Failure, Rule,
-        drive::{How, Sizes, Trouble},
+        drive::{self, How, Sizes, Stopped, Trouble},
         source::Course,
     },
 };
@@ -15,16 +15,12 @@ use crate::{
 const INVENTED: usize = 120;
 
 pub(super) fn garbage(trial: &Trial<'_>) -> Result<Outcome, Failure> {
-    every_input(trial, Rule::Garbage, |trouble| match trouble {
-        Trouble::Error(_) => None,
-        trouble => Some(trouble.text("decode")),
-    })
+    every_input(trial, Rule::Garbage, |stopped| !matches!(stopped.trouble, Trouble::Error(_)))
 }
 
 pub(super) fn close_code(trial: &Trial<'_>) -> Result<Outcome, Failure> {
-    every_input(trial, Rule::CloseCode, |trouble| {
-        let blamed = trouble.code() == Some(CloseCode::INTERNAL_ERROR);
-        blamed.then(|| trouble.text("decode"))
+    every_input(trial, Rule::CloseCode, |stopped| {
+        stopped.trouble.code() == Some(CloseCode::INTERNAL_ERROR)
     })
 }
 
@@ -32,7 +28,7 @@ pub(super) fn close_code(trial: &Trial<'_>) -> Result<Outcome, Failure> {
 fn every_input(
     trial: &Trial<'_>,
     rule: Rule,
-    judge: impl Fn(&Trouble) -> Option<String>,
+    is_wrong: impl Fn(&Stopped) -> bool,
 ) -> Result<Outcome, Failure> {
     for course in Course::BOTH {
         let inputs = inputs(trial, rule, course)?;
@@ -46,8 +42,8 @@ fn every_input(
             let mut ends = trial.ends()?;
             let (_, end) = ends.along(course);
             let decoded = end.decode(kind, Mark::Marked, input, &how);
-            if let Some(what) = decoded.err().as_ref().and_then(&judge) {
-                let failure = Failure::new(rule, what).with("input", input);
+            if let Some(stopped) = decoded.err().filter(&is_wrong) {
+                let failure = stopped.failure(rule, "decode").with("input", input);
                 return Err(failure.during(format!("{kind:?} input, {}", course.text())));
             }
         }
@@ -68,12 +64,8 @@ fn inputs(trial: &Trial<'_>, rule: Rule, course: Course) -> Result<Vec<Vec<u8>>,
     }
     for message in trial.short() {
         let mut ends = trial.ends()?;
-        let encoded = ends
-            .along(course)
-            .0
-            .encode(message, Compression::Always, &How::USUAL)
-            .map_err(|trouble| Failure::new(rule, trouble.text("encode")))?
-            .octets;
+        let (from, _) = ends.along(course);
+        let encoded = drive::encode(rule, from, message, Compression::Always, &How::USUAL)?.octets;
         for at in 0..encoded.len() {
             inputs.push(encoded[..at].to_vec());
             for change in [0x01, 0x80, 0xff] {

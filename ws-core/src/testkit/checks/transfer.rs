@@ -93,11 +93,14 @@ pub(super) fn cuts(trial: &Trial<'_>) -> Result<Outcome, Failure> {
     if trial.ends()?.client.scope != Scope::Message {
         return Ok(Outcome::NotTried("it is shown whole units"));
     }
-    every_size(trial, Rule::Cuts, How::cut)
+    every_size(trial, Rule::Cuts, How::cut)?;
+    same_octets(trial, Rule::Cuts, How::cut)?;
+    Ok(Outcome::Held)
 }
 
 pub(super) fn budget(trial: &Trial<'_>) -> Result<Outcome, Failure> {
     every_size(trial, Rule::Budget, How::rooms)?;
+    same_octets(trial, Rule::Budget, How::rooms)?;
     // The engine has bounds of its own.
     for course in Course::BOTH {
         through_connections(trial, Rule::Budget, course, |_| true)
@@ -107,11 +110,7 @@ pub(super) fn budget(trial: &Trial<'_>) -> Result<Outcome, Failure> {
 }
 
 /// Sizes of the first call, of every call and of no pattern, sending and receiving.
-fn every_size(
-    trial: &Trial<'_>,
-    rule: Rule,
-    how: impl Fn(Sizes) -> How,
-) -> Result<Outcome, Failure> {
+fn every_size(trial: &Trial<'_>, rule: Rule, how: impl Fn(Sizes) -> How) -> Result<(), Failure> {
     for course in Course::BOTH {
         let mut ends = trial.ends()?;
         let mut carry = |message: &Message, sending: Sizes, receiving: Sizes| {
@@ -143,10 +142,8 @@ fn every_size(
         // What an extension remembers makes a repeated message short, so each place in what was
         // encoded is tried with ends that have nothing to remember.
         for message in trial.short() {
-            let encode = |end: &mut End| {
-                end.encode(message, Compression::Always, &How::USUAL)
-                    .map_err(|trouble| Failure::new(rule, trouble.text("encode")))
-            };
+            let encode =
+                |end: &mut End| drive::encode(rule, end, message, Compression::Always, &How::USUAL);
             let len = encode(trial.ends()?.along(course).0)?.octets.len();
             for size in places(len.max(message.len())).skip(1) {
                 let mut ends = trial.ends()?;
@@ -159,5 +156,38 @@ fn every_size(
             }
         }
     }
-    Ok(Outcome::Held)
+    Ok(())
+}
+
+/// Fresh ends write one and the same for a message, where that was asked for.
+fn same_octets(trial: &Trial<'_>, rule: Rule, how: impl Fn(Sizes) -> How) -> Result<(), Failure> {
+    if !trial.same_octets {
+        return Ok(());
+    }
+    let mut rng = trial.rng();
+    for course in Course::BOTH {
+        for message in trial.most() {
+            let encode = |how: &How| {
+                let mut ends = trial.ends()?;
+                let (from, _) = ends.along(course);
+                Ok(drive::encode(rule, from, message, Compression::Always, how)?.octets)
+            };
+            let at_once = encode(&How::USUAL)?;
+            let firsts = places(message.len()).skip(1).map(Sizes::First);
+            let each = [1, 2, 3, 7].map(Sizes::Each);
+            let random = [5, 50].map(|most| Sizes::Random(rng.fork(), most));
+            for sizes in firsts.chain(each).chain(random) {
+                let during = format!("sent {sizes}, {}", course.text());
+                let octets = encode(&how(sizes))?;
+                if octets != at_once {
+                    let what = "the same message gave other octets than in one call";
+                    return Err(Failure::new(rule, what)
+                        .during(during)
+                        .with("message", message.as_bytes())
+                        .with_both([("in one call", &at_once), ("this time", &octets)]));
+                }
+            }
+        }
+    }
+    Ok(())
 }

@@ -1,0 +1,24 @@
+//! How many messages an extension marked.
+
+use std::{cell::Cell, rc::Rc};
+
+use crate::extension::Mark;
+
+/// Counts for whoever has a clone of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    marked: Rc<Cell<usize>>,
+    all: Rc<Cell<usize>>,
+}
+
+impl Tally {
+    pub(super) fn count(&self, mark: Mark) {
+        self.marked.update(|marked| marked + usize::from(mark == Mark::Marked));
+        self.all.update(|all| all + 1);
+    }
+
+    /// How many were marked, of how many.
+    pub(super) fn counted(&self) -> (usize, usize) {
+        (self.marked.get(), self.all.get())
+    }
+}

@@ -18,7 +18,7 @@ mod transformed;
 
 use alloc::vec::Vec;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 
 use crate::{
     CloseCode, Config, Event, Opcode, Payload, Receive, Text, WORK_PER_CALL,
@@ -60,9 +60,10 @@ struct DataFrame {
     received: u64,
     /// Whether extensions decode it.
     transformed: bool,
-    /// Taken from the input and not handed on yet.
+    /// Taken from the input and not handed on yet: of a message in one frame that nobody decodes, all
+    /// that came.
     piece: BytesMut,
-    /// How much of `piece` is unmasked and checked, where it is the whole payload.
+    /// How much of that is unmasked and checked.
     checked: usize,
     /// Bytes of message data that came of it.
     data_len: u64,
@@ -95,6 +96,17 @@ impl DataFrame {
 
     fn remaining(&self) -> u64 {
         self.header.len.saturating_sub(self.received)
+    }
+
+    /// The same, as memory counts.
+    fn room(&self) -> usize {
+        usize::try_from(self.remaining()).unwrap_or(usize::MAX)
+    }
+
+    /// So many bytes of payload came.
+    fn came(&mut self, message: &mut Incoming, n: usize) {
+        self.received = self.received.saturating_add(n as u64);
+        message.received = message.received.saturating_add(n as u64);
     }
 }
 
@@ -208,6 +220,21 @@ impl Receiver {
             if work == 0 {
                 return Ok(Received::Yield);
             }
+        }
+    }
+
+    /// Reads more of a large message of one frame into the buffer where it is gathered. `None`: there
+    /// is none in progress.
+    pub(crate) fn read_more<R>(
+        &mut self,
+        allocate: impl FnOnce(usize, usize) -> BytesMut,
+        read: impl FnOnce(&mut dyn BufMut) -> R,
+    ) -> Option<R> {
+        match (&mut self.state, &mut self.message) {
+            (State::Data(frame), Some(message)) if !frame.transformed => {
+                plain::read_more(frame, message, allocate, read)
+            }
+            _ => None,
         }
     }
 

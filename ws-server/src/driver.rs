@@ -10,6 +10,7 @@ mod deadlines;
 mod handling;
 mod input;
 mod output;
+mod pool;
 pub(crate) mod turn;
 
 use std::{
@@ -26,7 +27,6 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, timeout},
 };
-use tokio_util::io::poll_read_buf;
 use ws_core::{CloseCode, Closed, ClosedBy, Connection};
 
 use self::core::Core;
@@ -221,7 +221,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
 
     /// Reads once. Whether anything came.
     fn read(&mut self, core: &mut Core, cx: &mut Context<'_>, budget: &mut usize) -> bool {
-        match poll_read_buf(Pin::new(&mut self.io), cx, core.input.buffer()) {
+        match core.read(Pin::new(&mut self.io), cx) {
             Poll::Pending => false,
             Poll::Ready(Ok(n)) if n > 0 => {
                 *budget = budget.saturating_sub(n);

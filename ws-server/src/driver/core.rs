@@ -14,6 +14,7 @@ use super::{
     deadlines::{Deadlines, Expired},
     input::Input,
     output::Output,
+    pool,
 };
 use crate::link::Link;
 
@@ -124,6 +125,7 @@ impl Core {
             let _ = self.ws.poll_output();
         }
         self.input.put_back();
+        pool::give_back(self.now);
         self.output.rest();
     }
 

@@ -3,16 +3,20 @@
 use std::{
     cell::Cell,
     collections::VecDeque,
-    mem,
+    io, mem,
+    pin::Pin,
     task::{Context, Poll, Waker},
 };
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
+use tokio::io::AsyncRead;
+use tokio_util::io::poll_read_buf;
 use ws_core::{CloseCode, Event, Message};
 
 use super::{
     control_rate::ControlRate,
     core::{Core, Stage},
+    pool,
 };
 use crate::link::{Load, shrink};
 
@@ -140,6 +144,21 @@ impl Input {
 }
 
 impl Core {
+    /// Reads once, a large message into the buffer where it is gathered.
+    pub(super) fn read<Io: AsyncRead>(
+        &mut self,
+        mut io: Pin<&mut Io>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let now = self.now;
+        let more = self.ws.read_payload(
+            &self.input.buffer,
+            |least, most| pool::take(least, most, now),
+            |room| poll_read_buf(io.as_mut(), cx, &mut room.limit(READ)),
+        );
+        more.unwrap_or_else(|| poll_read_buf(io, cx, self.input.buffer()))
+    }
+
     /// Whether there is something to decode, and room for it.
     pub(super) fn may_decode(&self) -> bool {
         (self.input.undecoded || self.input.ended)

@@ -314,5 +314,9 @@ fn poll_write<Io: AsyncWrite>(
     if let Some(frames) = frames {
         count += frames.chunks_vectored(&mut slices[count..]);
     }
-    io.poll_write_vectored(cx, &slices[..count])
+    // A plain write is the cheaper call.
+    match &slices[..count] {
+        [only] => io.poll_write(cx, only),
+        slices => io.poll_write_vectored(cx, slices),
+    }
 }

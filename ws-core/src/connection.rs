@@ -78,16 +78,16 @@ pub struct Connection {
     quick: Quick,
 }
 
-/// How far the connection has come.
+/// How far the connection has come. How it ends is boxed, because open ones are many.
 #[derive(Debug)]
 enum Life {
     Open,
     /// The peer's Close or fault was read. Our Close goes out with the next poll.
-    Closing(Closed),
+    Closing(Box<Closed>),
     /// Our Close is queued; the peer's is awaited.
     CloseSent,
     /// All is over but for telling it.
-    Ending(Closed),
+    Ending(Box<Closed>),
     Closed,
 }
 
@@ -405,7 +405,7 @@ impl Connection {
         let read = self.read_before(code, reason);
         self.queue_close(Some(code), reason);
         if let Some(closed) = read {
-            self.life = Life::Ending(closed);
+            self.life = Life::Ending(Box::new(closed));
         }
         Ok(())
     }
@@ -422,7 +422,8 @@ impl Connection {
         self.stop_receiving();
         let read = self.read_before(code, reason);
         self.queue_close(Some(code), reason);
-        self.life = Life::Ending(read.unwrap_or_else(|| Closed::local(code, reason.into(), None)));
+        let closed = read.unwrap_or_else(|| Closed::local(code, reason.into(), None));
+        self.life = Life::Ending(Box::new(closed));
         Ok(())
     }
 

@@ -16,7 +16,7 @@ mod incoming;
 mod plain;
 mod transformed;
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 use bytes::{Buf, BufMut, BytesMut};
 
@@ -63,11 +63,10 @@ struct DataFrame {
     /// Taken from the input and not handed on yet: of a message in one frame that nobody decodes, all
     /// that came.
     piece: BytesMut,
-    /// How much of that is unmasked and checked.
-    checked: usize,
-    /// Bytes of message data that came of it.
+    /// Bytes of message data that came of it: what is unmasked and checked, or decoded.
     data_len: u64,
-    between: Between,
+    /// In a box, because hardly any frame has it.
+    between: Option<Box<Between>>,
     /// Whether the extensions are done with it.
     decoded: bool,
 }
@@ -87,9 +86,8 @@ impl DataFrame {
             received: 0,
             transformed,
             piece: BytesMut::new(),
-            checked: 0,
             data_len: 0,
-            between: Between::default(),
+            between: None,
             decoded: false,
         }
     }
@@ -267,7 +265,8 @@ impl Receiver {
             State::Header => 0,
             State::Control { payload, .. } => payload.capacity(),
             State::Data(frame) => {
-                frame.piece.capacity().saturating_add(frame.between.bytes.capacity())
+                let between = frame.between.as_ref().map_or(0, |between| between.bytes.capacity());
+                frame.piece.capacity().saturating_add(between)
             }
         };
         frame.saturating_add(self.message.as_ref().map_or(0, |message| message.buffer.capacity()))

@@ -53,9 +53,8 @@ pub(crate) struct Link {
     driver_busy: AtomicBool,
     /// Whether the driver waits for the socket to take what was sent before.
     blocked: AtomicBool,
-    /// There may be room for sending, or the connection closes.
+    /// There may be room for sending, or the connection closes or has ended.
     room: Notify,
-    ended: Notify,
 }
 
 #[derive(Default)]
@@ -97,7 +96,6 @@ impl Link {
             driver_busy: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             room: Notify::new(),
-            ended: Notify::new(),
         })
     }
 
@@ -331,7 +329,7 @@ impl Link {
     /// Waits for the end.
     pub(crate) async fn closed(&self) -> Closed {
         loop {
-            let ended = self.ended.notified();
+            let ended = self.room.notified();
             tokio::pin!(ended);
             ended.as_mut().enable();
             if let Some(closed) = &self.state().closed {

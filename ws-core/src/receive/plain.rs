@@ -96,12 +96,11 @@ fn gather_alone(
         check_piece(frame, message, work)?;
     }
     input.advance(copied);
-    if frame.checked == frame.piece.len() && frame.remaining() == 0 {
+    if frame.data_len == frame.header.len {
         message.check_end(true)?;
-        frame.data_len = frame.header.len;
         let payload = core::mem::take(&mut frame.piece).freeze();
         Ok(DataStep::Complete(Some(payload.into())))
-    } else if frame.checked == frame.piece.len() && input.is_empty() {
+    } else if frame.data_len == frame.received && input.is_empty() {
         Ok(DataStep::Starved)
     } else {
         Ok(DataStep::Yield)
@@ -114,14 +113,15 @@ fn check_piece(
     message: &mut Incoming,
     work: &mut usize,
 ) -> Result<(), Fault> {
-    let end = frame.checked.saturating_add(*work).min(frame.piece.len());
-    let step = frame.piece.get_mut(frame.checked..end).unwrap_or_default();
+    let checked = usize::try_from(frame.data_len).unwrap_or(usize::MAX);
+    let end = checked.saturating_add(*work).min(frame.piece.len());
+    let step = frame.piece.get_mut(checked..end).unwrap_or_default();
     if let Some(key) = frame.header.mask {
-        apply_mask(step, key, frame.checked as u64);
+        apply_mask(step, key, frame.data_len);
     }
     message.check_text(step)?;
     *work = work.saturating_sub(step.len());
-    frame.checked = end;
+    frame.data_len = end as u64;
     Ok(())
 }
 
@@ -133,7 +133,7 @@ pub(super) fn read_more<R>(
     read: impl FnOnce(&mut dyn BufMut) -> R,
 ) -> Option<R> {
     let (before, room) = (frame.piece.len(), frame.room());
-    if before < DIRECT_FROM || room == 0 || frame.checked < before {
+    if before < DIRECT_FROM || room == 0 || frame.data_len < frame.received {
         return None;
     }
     grow_into(&mut frame.piece, room.min(DIRECT_FROM), room, allocate);

@@ -10,6 +10,7 @@ mod deadlines;
 mod handling;
 mod input;
 mod output;
+mod place;
 mod pool;
 pub(crate) mod turn;
 

@@ -16,6 +16,7 @@ use ws_core::{CloseCode, Event, Message};
 use super::{
     control_rate::ControlRate,
     core::{Core, Stage},
+    place::{PAGE, place},
     pool,
 };
 use crate::link::{Load, shrink};
@@ -99,7 +100,10 @@ impl Input {
             self.buffer = buffer;
         }
         if self.room() < READ / 2 {
-            self.buffer.reserve(READ);
+            self.buffer.reserve(READ + PAGE);
+        }
+        if self.buffer.is_empty() {
+            place(&mut self.buffer);
         }
     }
 
@@ -130,7 +134,8 @@ impl Input {
                 self.buffer = BytesMut::from(&*whole);
                 whole.clear();
             }
-            if whole.capacity() > LEFTOVER {
+            // Of a buffer that a message filled nothing is left, until the message is gone.
+            if whole.capacity() > LEFTOVER || whole.try_reclaim(READ) {
                 BUFFER.set(Some(whole));
             }
         }

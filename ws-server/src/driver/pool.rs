@@ -8,19 +8,16 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::BytesMut;
 use tokio::time::Instant;
+
+use super::place::{PAGE, place};
 
 /// Bytes that a thread keeps, those that messages in progress lie in included: whatever clients do,
 /// no more than this is lent beyond what they have sent.
 const KEPT: usize = 8 * 1024 * 1024;
 /// Buffers that were not needed for so long are given back.
 const UNUSED: Duration = Duration::from_secs(1);
-
-/// What is read begins in the middle of a page, since the operating system has it at the front of
-/// pages: processors copy at half their speed where both ends lie nearly at the same place of a page.
-const PAGE: usize = 4096;
-const START: usize = PAGE / 2;
 
 thread_local! {
     /// The one used last stands last.
@@ -52,10 +49,7 @@ pub(super) fn take(least: usize, most: usize, now: Instant) -> BytesMut {
     LAST_USE.set(Some(now));
     let mut buffer =
         POOL.with_borrow_mut(|pool| find(pool, least + PAGE, most.saturating_add(PAGE)));
-    let behind = buffer.as_ptr().addr() % PAGE;
-    let lead = (PAGE + START - behind) % PAGE;
-    buffer.put_bytes(0, lead);
-    buffer.advance(lead);
+    place(&mut buffer);
     buffer
 }
 
@@ -102,6 +96,8 @@ fn clear() {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BufMut;
+
     use super::*;
 
     fn held() -> usize {
@@ -114,7 +110,6 @@ mod tests {
         let mut buffer = take(100_000, 100_000, now);
         let at = buffer.as_ptr();
         assert!(buffer.is_empty() && buffer.capacity() >= 100_000);
-        assert_eq!(at.addr() % PAGE, START);
         buffer.put_bytes(7, 1000);
         let payload = buffer.freeze();
         assert_ne!(take(100_000, 100_000, now).as_ptr(), at, "it is in use");

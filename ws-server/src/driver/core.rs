@@ -124,6 +124,7 @@ impl Core {
             // Idle: the engine gives back what waits for the next message.
             let _ = self.ws.poll_output();
         }
+        self.keep_large();
         self.input.put_back();
         pool::give_back(self.now);
         self.output.rest();

@@ -164,6 +164,14 @@ impl Core {
         more.unwrap_or_else(|| poll_read_buf(io, cx, self.input.buffer()))
     }
 
+    /// Moves a large message that began in the thread's buffer out of it.
+    #[inline]
+    pub(super) fn keep_large(&mut self) {
+        let now = self.now;
+        let buffer = |least, most| pool::take(least, most, now);
+        self.ws.read_payload(&self.input.buffer, buffer, |_| ());
+    }
+
     /// Whether there is something to decode, and room for it.
     pub(super) fn may_decode(&self) -> bool {
         (self.input.undecoded || self.input.ended)

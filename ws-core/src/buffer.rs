@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use bytes::{Bytes, BytesMut};
+
 /// Makes room for `additional` bytes: for twice what there is then, so that the copying is
 /// amortised, but never for more than `ceiling` bytes in all, unless that many are there.
 ///
@@ -19,4 +21,32 @@ fn reserve(buffer: &mut Vec<u8>, additional: usize, ceiling: usize) {
     let needed = buffer.len().saturating_add(additional);
     let target = needed.saturating_mul(2).min(ceiling).max(needed);
     buffer.reserve_exact(target.saturating_sub(buffer.len()));
+}
+
+/// The same for what will be handed on as it is.
+pub(crate) fn grow_shared(buffer: &mut BytesMut, additional: usize, ceiling: usize) {
+    if additional > buffer.capacity().saturating_sub(buffer.len()) {
+        let mut bytes = Vec::from(core::mem::take(buffer));
+        grow(&mut bytes, additional, ceiling);
+        *buffer = Bytes::from(bytes).into();
+    }
+}
+
+/// Makes room for `additional` bytes, of `rest` that will come at most, by moving what is there into
+/// a buffer that `allocate` makes from the capacity that is needed, twice what is there if that is
+/// more, and the capacity that will be needed in the end.
+pub(crate) fn grow_into(
+    buffer: &mut BytesMut,
+    additional: usize,
+    rest: usize,
+    allocate: impl FnOnce(usize, usize) -> BytesMut,
+) {
+    let len = buffer.len();
+    if additional > buffer.capacity().saturating_sub(len) {
+        let most = len.saturating_add(rest);
+        let needed = len.saturating_add(additional).max(len.saturating_mul(2)).min(most);
+        let mut larger = allocate(needed, most);
+        larger.extend_from_slice(buffer);
+        *buffer = larger;
+    }
 }

@@ -6,7 +6,7 @@ mod quick;
 
 use alloc::boxed::Box;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 
 use crate::{
     Broadcast, CloseCode, Closed, Config, Event, FrameObserver, Message, MessageKind, Opcode,
@@ -79,16 +79,16 @@ pub struct Connection {
     quick: Quick,
 }
 
-/// How far the connection has come.
+/// How far the connection has come. How it ends is boxed, because open ones are many.
 #[derive(Debug)]
 enum Life {
     Open,
     /// The peer's Close or fault was read. Our Close goes out with the next poll.
-    Closing(Closed),
+    Closing(Box<Closed>),
     /// Our Close is queued; the peer's is awaited.
     CloseSent,
     /// All is over but for telling it.
-    Ending(Closed),
+    Ending(Box<Closed>),
     Closed,
 }
 
@@ -165,6 +165,47 @@ impl Connection {
             }
             Err(fault) => Some(self.faulted(fault)),
         }
+    }
+
+    /// Reads more of a large message right into the buffer that it is handed on in, in place of
+    /// `input`, from which it would be copied. `None` where there is no such message in progress,
+    /// which is most of the time: then read into `input`.
+    ///
+    /// It is a message of one frame, of which 32 KiB came and that no extension decodes. All of
+    /// `input` has to be consumed: call this after [`poll_event`](Self::poll_event) returned `None`,
+    /// and `poll_event` again when something came.
+    ///
+    /// `read` appends as much as it likes to the buffer that it is given, which has no room for what
+    /// follows the message. Where the buffer is full, `allocate` makes the next one, empty, from the
+    /// capacity that it needs, which is at most twice what came, and the capacity that the whole
+    /// message needs. The latter is what the peer announced: it may guide the choice among buffers that
+    /// are there already, and should not be allocated for its own sake.
+    ///
+    /// ```
+    /// # use bytes::{BufMut, BytesMut};
+    /// # use ws_core::Connection;
+    /// # fn read(ws: &mut Connection, input: &mut BytesMut, stream: &mut impl std::io::Read) -> std::io::Result<usize> {
+    /// let mut chunk = [0; 4096];
+    /// let n = stream.read(&mut chunk)?;
+    /// // Where a read goes into a buffer as it is, as `tokio_util::io::poll_read_buf` does, nothing is
+    /// // copied at all.
+    /// let allocate = |needed, _| BytesMut::with_capacity(needed);
+    /// let taken = ws.read_payload(input, allocate, |room| {
+    ///     let taken = n.min(room.remaining_mut());
+    ///     room.put_slice(&chunk[..taken]);
+    ///     taken
+    /// });
+    /// input.extend_from_slice(&chunk[taken.unwrap_or(0)..n]);
+    /// # Ok(n)
+    /// # }
+    /// ```
+    pub fn read_payload<R>(
+        &mut self,
+        input: &BytesMut,
+        allocate: impl FnOnce(usize, usize) -> BytesMut,
+        read: impl FnOnce(&mut dyn BufMut) -> R,
+    ) -> Option<R> {
+        if input.is_empty() { self.receiver.read_more(allocate, read) } else { None }
     }
 
     /// The transport will deliver nothing more.
@@ -375,7 +416,7 @@ impl Connection {
         let read = self.read_before(code, reason);
         self.queue_close(Some(code), reason);
         if let Some(closed) = read {
-            self.life = Life::Ending(closed);
+            self.life = Life::Ending(Box::new(closed));
         }
         Ok(())
     }
@@ -392,7 +433,8 @@ impl Connection {
         self.stop_receiving();
         let read = self.read_before(code, reason);
         self.queue_close(Some(code), reason);
-        self.life = Life::Ending(read.unwrap_or_else(|| Closed::local(code, reason.into(), None)));
+        let closed = read.unwrap_or_else(|| Closed::local(code, reason.into(), None));
+        self.life = Life::Ending(Box::new(closed));
         Ok(())
     }
 

@@ -16,9 +16,9 @@ mod incoming;
 mod plain;
 mod transformed;
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 
 use crate::{
     CloseCode, Config, Event, Opcode, Payload, Receive, Text, WORK_PER_CALL,
@@ -60,13 +60,13 @@ struct DataFrame {
     received: u64,
     /// Whether extensions decode it.
     transformed: bool,
-    /// Taken from the input and not handed on yet.
+    /// Taken from the input and not handed on yet: of a message in one frame that nobody decodes, all
+    /// that came.
     piece: BytesMut,
-    /// How much of `piece` is unmasked and checked, where it is the whole payload.
-    checked: usize,
-    /// Bytes of message data that came of it.
+    /// Bytes of message data that came of it: what is unmasked and checked, or decoded.
     data_len: u64,
-    between: Between,
+    /// In a box, because hardly any frame has it.
+    between: Option<Box<Between>>,
     /// Whether the extensions are done with it.
     decoded: bool,
 }
@@ -86,15 +86,25 @@ impl DataFrame {
             received: 0,
             transformed,
             piece: BytesMut::new(),
-            checked: 0,
             data_len: 0,
-            between: Between::default(),
+            between: None,
             decoded: false,
         }
     }
 
     fn remaining(&self) -> u64 {
         self.header.len.saturating_sub(self.received)
+    }
+
+    /// The same, as memory counts.
+    fn room(&self) -> usize {
+        usize::try_from(self.remaining()).unwrap_or(usize::MAX)
+    }
+
+    /// So many bytes of payload came.
+    fn came(&mut self, message: &mut Incoming, n: usize) {
+        self.received = self.received.saturating_add(n as u64);
+        message.received = message.received.saturating_add(n as u64);
     }
 }
 
@@ -211,6 +221,21 @@ impl Receiver {
         }
     }
 
+    /// Reads more of a large message of one frame into the buffer where it is gathered. `None`: there
+    /// is none in progress.
+    pub(crate) fn read_more<R>(
+        &mut self,
+        allocate: impl FnOnce(usize, usize) -> BytesMut,
+        read: impl FnOnce(&mut dyn BufMut) -> R,
+    ) -> Option<R> {
+        match (&mut self.state, &mut self.message) {
+            (State::Data(frame), Some(message)) if !frame.transformed => {
+                plain::read_more(frame, message, allocate, read)
+            }
+            _ => None,
+        }
+    }
+
     #[inline]
     pub(crate) fn is_between_messages(&self) -> bool {
         matches!(self.state, State::Header) && self.message.is_none()
@@ -240,7 +265,8 @@ impl Receiver {
             State::Header => 0,
             State::Control { payload, .. } => payload.capacity(),
             State::Data(frame) => {
-                frame.piece.capacity().saturating_add(frame.between.bytes.capacity())
+                let between = frame.between.as_ref().map_or(0, |between| between.bytes.capacity());
+                frame.piece.capacity().saturating_add(between)
             }
         };
         frame.saturating_add(self.message.as_ref().map_or(0, |message| message.buffer.capacity()))

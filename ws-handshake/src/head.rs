@@ -146,12 +146,16 @@ impl HeadScanner {
         input: &[u8],
         limits: &Limits,
     ) -> Result<Option<Extent>, HeadError> {
-        for &octet in input.get(self.position..).unwrap_or_default() {
-            if self.position >= limits.max_head {
-                return Err(HeadError::TooLarge);
+        let within = input.len().min(limits.max_head);
+        while self.position < within {
+            if self.state == State::Line && self.lines > 0 {
+                let rest = input.get(self.position..within).unwrap_or_default();
+                self.pass(ordinary(rest));
             }
-            self.position = self.position.saturating_add(1);
-            self.examined = self.examined.saturating_add(1);
+            let Some(&octet) = input.get(self.position).filter(|_| self.position < within) else {
+                break;
+            };
+            self.pass(1);
             if self.octet(octet, limits)? {
                 return Ok(Some(Extent {
                     start: self.start,
@@ -160,7 +164,13 @@ impl HeadScanner {
                 }));
             }
         }
-        Ok(None)
+        if within < input.len() { Err(HeadError::TooLarge) } else { Ok(None) }
+    }
+
+    /// So many octets were looked at.
+    fn pass(&mut self, octets: usize) {
+        self.position = self.position.saturating_add(octets);
+        self.examined = self.examined.saturating_add(octets);
     }
 
     /// Whether the head ends with `octet`.
@@ -224,6 +234,11 @@ impl HeadScanner {
         }
         Ok(())
     }
+}
+
+/// How many octets at the front mean nothing inside of a header line.
+fn ordinary(line: &[u8]) -> usize {
+    line.iter().position(|&octet| octet < 32 || octet == 127).unwrap_or(line.len())
 }
 
 /// Header lines that httparse found in `head`, as slices of it.

@@ -10,6 +10,8 @@ mod deadlines;
 mod handling;
 mod input;
 mod output;
+mod place;
+mod pool;
 pub(crate) mod turn;
 
 use std::{
@@ -26,7 +28,6 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, timeout},
 };
-use tokio_util::io::poll_read_buf;
 use ws_core::{CloseCode, Closed, ClosedBy, Connection};
 
 use self::core::Core;
@@ -230,7 +231,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
         budget: &mut usize,
         octets_read: &mut u64,
     ) -> bool {
-        match poll_read_buf(Pin::new(&mut self.io), cx, core.input.buffer()) {
+        match core.read(Pin::new(&mut self.io), cx) {
             Poll::Pending => false,
             Poll::Ready(Ok(n)) if n > 0 => {
                 *budget = budget.saturating_sub(n);

@@ -4,6 +4,7 @@
 use std::{
     future::poll_fn,
     io,
+    mem::MaybeUninit,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -50,8 +51,8 @@ fn poll_discard<Io: AsyncRead + Unpin>(
     most: usize,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
-    let mut chunk = [0; CHUNK];
-    let mut chunk = ReadBuf::new(&mut chunk[..most.min(CHUNK)]);
+    let mut chunk = [const { MaybeUninit::uninit() }; CHUNK];
+    let mut chunk = ReadBuf::uninit(&mut chunk[..most.min(CHUNK)]);
     ready!(Pin::new(io).poll_read(cx, &mut chunk))?;
     Poll::Ready(Ok(chunk.filled().len()))
 }

@@ -70,9 +70,8 @@ pub(crate) struct Link {
     blocked: AtomicBool,
     /// Bytes that the engine held when the driver rested last.
     memory: AtomicUsize,
-    /// There may be room for sending, or the connection closes.
+    /// There may be room for sending, or the connection closes or has ended.
     room: Notify,
-    ended: Notify,
 }
 
 #[derive(Default)]
@@ -124,7 +123,6 @@ impl Link {
             blocked: AtomicBool::new(false),
             memory: AtomicUsize::new(0),
             room: Notify::new(),
-            ended: Notify::new(),
         })
     }
 
@@ -353,7 +351,7 @@ impl Link {
     /// Waits for the end.
     pub(crate) async fn closed(&self) -> Closed {
         loop {
-            let ended = self.ended.notified();
+            let ended = self.room.notified();
             tokio::pin!(ended);
             ended.as_mut().enable();
             if let Some(closed) = &self.state().closed {

@@ -33,6 +33,9 @@ use crate::{
 /// Room for reading. Most heads fit; more is reserved as they grow.
 const READ: usize = 1024;
 
+/// Room for the 101, enough for most.
+const HEAD: usize = 256;
+
 /// What [`drive`](crate::driver::drive) needs besides the stream.
 pub(crate) struct Parts {
     pub(crate) ws: Connection,
@@ -160,7 +163,7 @@ fn accept(
         debug!("open");
     }
 
-    let mut head = BytesMut::new();
+    let mut head = BytesMut::with_capacity(HEAD);
     write_response_head(&response, &mut head);
     let request = Request::new(request, peer, agreed, subprotocol.as_deref());
     let mut ws = Connection::new(Role::Server, shared.limits.core(), extensions);

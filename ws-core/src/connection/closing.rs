@@ -24,7 +24,7 @@ impl Connection {
             self.life = Life::Closed;
             return Event::Closed(closed);
         }
-        self.life = Life::Closing(closed);
+        self.life = Life::Closing(Box::new(closed));
         Event::Closing
     }
 
@@ -37,7 +37,7 @@ impl Connection {
             self.life = Life::Closed;
             return Event::Closed(closed);
         }
-        self.life = Life::Closing(closed);
+        self.life = Life::Closing(Box::new(closed));
         Event::Closing
     }
 
@@ -55,7 +55,7 @@ impl Connection {
             Life::Closing(closed) => {
                 // RFC 6455 §5.5.1: "When sending a Close frame in response, the endpoint typically
                 // echos the status code it received." The reason is not repeated.
-                let (code, reason) = match &closed {
+                let (code, reason) = match &*closed {
                     Closed { fault: Some(_), code, reason, .. } => (Some(*code), reason.as_str()),
                     Closed { code: CloseCode::NO_STATUS, .. } => (None, ""),
                     Closed { code, .. } => (Some(*code), ""),
@@ -64,9 +64,9 @@ impl Connection {
                 // send a Close frame, the endpoint MUST send a Close frame in response."
                 self.queue_close(code, reason);
                 self.life = Life::Closed;
-                Event::Closed(closed)
+                Event::Closed(*closed)
             }
-            Life::Ending(closed) => Event::Closed(closed),
+            Life::Ending(closed) => Event::Closed(*closed),
             life @ (Life::Open | Life::CloseSent | Life::Closed) => {
                 self.life = life;
                 Event::Yield
@@ -105,7 +105,7 @@ impl Connection {
         let Life::Closing(closed) = &self.life else {
             return None;
         };
-        let mut closed = closed.clone();
+        let mut closed = Closed::clone(closed);
         // RFC 6455 §7.1.5: the code is that of "the first Close control frame received". Where we
         // fail the connection, it is the one that we send.
         if closed.fault.is_some() {
@@ -134,9 +134,9 @@ impl Connection {
         let life = match mem::replace(&mut self.life, Life::CloseSent) {
             // What was told is not told twice.
             ended @ (Life::Ending(_) | Life::Closed) => ended,
-            Life::Open | Life::CloseSent | Life::Closing(_) => Life::Ending(
+            Life::Open | Life::CloseSent | Life::Closing(_) => Life::Ending(Box::new(
                 read.unwrap_or_else(|| Closed::local(code, text.clone(), Some(Box::new(fault)))),
-            ),
+            )),
         };
         self.queue_close(Some(code), text.as_str());
         self.life = life;

@@ -10,7 +10,7 @@
     )
 )]
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 use bytes::{Buf, BytesMut};
 
@@ -93,7 +93,7 @@ impl Receiver {
         let piece = input.split_to(left);
         let out = core::mem::take(out);
         let decoded = decoded.map_err(|error| transformed::message_fault(error, limit));
-        self.decode_on(header, piece, out, Between::default(), decoded, cx)?;
+        self.decode_on(header, piece, out, None, decoded, cx)?;
         self.read(input, work, cx)
     }
 
@@ -121,7 +121,7 @@ impl Receiver {
         input.advance(start);
         let mut feed = unmask(input.get_mut(..size).unwrap_or_default(), header);
         let mut out = cx.stack.take_spare();
-        let mut between = Between::default();
+        let mut between = None;
         let decoded = transformed::decode_whole(&mut feed, &mut out, &mut between, &mut work, cx);
         let left = feed.len();
         input.advance(size.saturating_sub(left));
@@ -156,7 +156,7 @@ impl Receiver {
             input.advance(start.saturating_add(size));
             let limit = cx.config.max_message;
             let decoded = decoded.map_err(|error| transformed::message_fault(error, limit));
-            self.decode_on(header, left.into(), out, Between::default(), decoded, cx)?;
+            self.decode_on(header, left.into(), out, None, decoded, cx)?;
         }
         self.read(input, work, cx)
     }
@@ -168,7 +168,7 @@ impl Receiver {
         header: FrameHeader,
         piece: BytesMut,
         out: Vec<u8>,
-        between: Between,
+        between: Option<Box<Between>>,
         decoded: Result<bool, Fault>,
         cx: &Context<'_>,
     ) -> Result<(), Fault> {

@@ -10,16 +10,24 @@
     )
 )]
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::{DataFrame, DataStep, Incoming};
-use crate::{Config, Event, Payload, buffer::grow, fault::Fault, mask::apply_mask};
+use crate::{
+    Config, Event, Payload,
+    buffer::{grow, grow_into, grow_shared},
+    fault::Fault,
+    mask::apply_mask,
+};
 
 /// A payload is copied where a slice of the input would keep a buffer this many times larger alive.
 const PINNED_AT_MOST: usize = 128;
 
 /// Bytes that are copied, unmasked and checked at a time.
 const BLOCK: usize = 16384;
+
+/// From so many bytes on, what follows of a message in one frame is read into its buffer.
+const DIRECT_FROM: usize = 32 * 1024;
 
 /// Gathers the message, checking it as it comes.
 pub(super) fn gather(
@@ -29,17 +37,10 @@ pub(super) fn gather(
     work: &mut usize,
     config: &Config,
 ) -> Result<DataStep, Fault> {
-    let remaining = usize::try_from(frame.remaining()).unwrap_or(usize::MAX);
-    let alone = frame.header.fin && frame.received == 0 && message.frames == 1;
-    if alone && remaining > 0 && input.len() >= remaining && !pins_too_much(input, remaining) {
-        // All of the message lies in the input: it is kept there, and only looked at in steps.
-        frame.piece = input.split_to(remaining);
-        frame.received = frame.header.len;
-        message.received = frame.header.len;
+    if frame.header.fin && message.frames == 1 {
+        return gather_alone(frame, message, input, work);
     }
-    if !frame.piece.is_empty() {
-        return check_whole(frame, message, work);
-    }
+    let remaining = frame.room();
     let n = remaining.min(input.len()).min(*work);
     *work = work.saturating_sub(n);
     // The announced length bounds the buffer only where the message ends with this frame.
@@ -64,27 +65,82 @@ pub(super) fn gather(
     }
 }
 
-/// Unmasks and checks a message that lies in one buffer, in steps.
-fn check_whole(
+/// Gathers a message of one frame in the buffer that it is handed on in, and checks it there.
+fn gather_alone(
+    frame: &mut DataFrame,
+    message: &mut Incoming,
+    input: &mut BytesMut,
+    work: &mut usize,
+) -> Result<DataStep, Fault> {
+    let here = frame.room().min(input.len());
+    let worth = if here == frame.room() {
+        here > 0 && !pins_too_much(input, here)
+    } else {
+        here >= DIRECT_FROM.max(input.capacity() / 2)
+    };
+    if frame.received == 0 && worth {
+        // It is kept where it lies, and only looked at in steps.
+        frame.piece = input.split_to(here);
+        frame.came(message, here);
+    }
+    check_piece(frame, message, work)?;
+    let copied = frame.room().min(input.len()).min(*work);
+    if copied > 0 {
+        let announced = frame.piece.len().saturating_add(frame.room());
+        grow_shared(&mut frame.piece, copied, announced);
+    }
+    // In blocks that stay in the cache between the copy, the unmasking and the check.
+    for block in input.get(..copied).unwrap_or_default().chunks(BLOCK) {
+        frame.piece.extend_from_slice(block);
+        frame.came(message, block.len());
+        check_piece(frame, message, work)?;
+    }
+    input.advance(copied);
+    if frame.data_len == frame.header.len {
+        message.check_end(true)?;
+        let payload = core::mem::take(&mut frame.piece).freeze();
+        Ok(DataStep::Complete(Some(payload.into())))
+    } else if frame.data_len == frame.received && input.is_empty() {
+        Ok(DataStep::Starved)
+    } else {
+        Ok(DataStep::Yield)
+    }
+}
+
+/// Unmasks and checks what came of a message that lies in one buffer, in steps.
+fn check_piece(
     frame: &mut DataFrame,
     message: &mut Incoming,
     work: &mut usize,
-) -> Result<DataStep, Fault> {
-    let end = frame.checked.saturating_add(*work).min(frame.piece.len());
-    let step = frame.piece.get_mut(frame.checked..end).unwrap_or_default();
+) -> Result<(), Fault> {
+    let checked = usize::try_from(frame.data_len).unwrap_or(usize::MAX);
+    let end = checked.saturating_add(*work).min(frame.piece.len());
+    let step = frame.piece.get_mut(checked..end).unwrap_or_default();
     if let Some(key) = frame.header.mask {
-        apply_mask(step, key, frame.checked as u64);
+        apply_mask(step, key, frame.data_len);
     }
     message.check_text(step)?;
     *work = work.saturating_sub(step.len());
-    frame.checked = end;
-    if end < frame.piece.len() {
-        return Ok(DataStep::Yield);
+    frame.data_len = end as u64;
+    Ok(())
+}
+
+/// Reads what follows of a large message of one frame into its buffer.
+pub(super) fn read_more<R>(
+    frame: &mut DataFrame,
+    message: &mut Incoming,
+    allocate: impl FnOnce(usize, usize) -> BytesMut,
+    read: impl FnOnce(&mut dyn BufMut) -> R,
+) -> Option<R> {
+    let (before, room) = (frame.piece.len(), frame.room());
+    if before < DIRECT_FROM || room == 0 || frame.data_len < frame.received {
+        return None;
     }
-    message.check_end(true)?;
-    frame.data_len = frame.header.len;
-    let payload = core::mem::take(&mut frame.piece).freeze();
-    Ok(DataStep::Complete(Some(payload.into())))
+    grow_into(&mut frame.piece, room.min(DIRECT_FROM), room, allocate);
+    let result = read(&mut (&mut frame.piece).limit(room));
+    let came = frame.piece.len().saturating_sub(before);
+    frame.came(message, came);
+    Some(result)
 }
 
 /// Hands the payload on as it comes.
@@ -148,7 +204,7 @@ fn take_slice(input: &mut BytesMut, len: usize) -> Bytes {
 
 /// How much of the frame's payload may be taken now, unmasked in place.
 pub(super) fn unmask_piece(frame: &mut DataFrame, input: &mut BytesMut, work: usize) -> usize {
-    let n = usize::try_from(frame.remaining()).unwrap_or(usize::MAX).min(input.len()).min(work);
+    let n = frame.room().min(input.len()).min(work);
     if let Some(key) = frame.header.mask {
         apply_mask(input.get_mut(..n).unwrap_or_default(), key, frame.received);
     }

@@ -10,7 +10,7 @@
     )
 )]
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 use bytes::{Buf, BytesMut};
 
@@ -180,7 +180,7 @@ pub(super) fn read(
 pub(super) fn decode_whole(
     feed: &mut &[u8],
     out: &mut Vec<u8>,
-    between: &mut Between,
+    between: &mut Option<Box<Between>>,
     work: &mut usize,
     cx: &mut Context<'_>,
 ) -> Result<bool, Fault> {
@@ -201,14 +201,14 @@ enum Decoded {
 struct Run<'a> {
     frames: Chain<'a>,
     messages: Chain<'a>,
-    between: &'a mut Between,
+    between: &'a mut Option<Box<Between>>,
     fin: bool,
     max_frame: usize,
     max_message: usize,
 }
 
 impl<'a> Run<'a> {
-    fn new(between: &'a mut Between, fin: bool, cx: &'a mut Context<'_>) -> Self {
+    fn new(between: &'a mut Option<Box<Between>>, fin: bool, cx: &'a mut Context<'_>) -> Self {
         let (messages, frames) = cx.stack.split();
         Self {
             frames: Chain::new(frames, Direction::Decode),
@@ -248,26 +248,27 @@ impl<'a> Run<'a> {
                 ChainStatus::Finished => Decoded::Frame,
             });
         }
+        let between = self.between.get_or_insert_default();
         loop {
             let mut starved = false;
-            if !self.between.done && self.between.bytes.is_empty() {
-                let between = &mut self.between.bytes;
-                let flow = Flow { feed, last, out: between, room: STEP, work, limit: max_frame };
+            if !between.done && between.bytes.is_empty() {
+                let out = &mut between.bytes;
+                let flow = Flow { feed, last, out, room: STEP, work, limit: max_frame };
                 let status = self.frames.run(flow).map_err(of_frame)?;
-                self.between.done = status == ChainStatus::Finished;
+                between.done = status == ChainStatus::Finished;
                 starved = status == ChainStatus::Starved;
             }
-            let mut unit = self.between.bytes.as_slice();
-            let last = self.between.done && self.fin;
+            let mut unit = between.bytes.as_slice();
+            let last = between.done && self.fin;
             let room = full_at.saturating_sub(out.len());
             let flow = Flow { feed: &mut unit, last, out, room, work, limit: max_message };
             let status = self.messages.run(flow).map_err(of_message)?;
-            let taken = self.between.bytes.len().saturating_sub(unit.len());
-            self.between.bytes.drain(..taken);
+            let taken = between.bytes.len().saturating_sub(unit.len());
+            between.bytes.drain(..taken);
             match status {
                 ChainStatus::Full => return Ok(Decoded::Suspended),
                 ChainStatus::Finished => return Ok(Decoded::Frame),
-                ChainStatus::Starved if self.between.done => return Ok(Decoded::Frame),
+                ChainStatus::Starved if between.done => return Ok(Decoded::Frame),
                 ChainStatus::Starved if starved => return Ok(Decoded::Starved),
                 ChainStatus::Starved => {}
             }

@@ -14,6 +14,7 @@ use super::{
     deadlines::{Deadlines, Expired},
     input::Input,
     output::Output,
+    pool,
 };
 use crate::{link::Link, metrics::Traffic};
 
@@ -131,7 +132,9 @@ impl Core {
             // Idle: the engine gives back what waits for the next message.
             let _ = self.ws.poll_output();
         }
+        self.keep_large();
         self.input.put_back();
+        pool::give_back(self.now);
         self.output.rest();
         // Without extensions it holds nothing where nothing is on its way.
         let plain = self.ws.extensions().is_empty();

@@ -3,16 +3,21 @@
 use std::{
     cell::Cell,
     collections::VecDeque,
-    mem,
+    io, mem,
+    pin::Pin,
     task::{Context, Poll, Waker},
 };
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
+use tokio::io::AsyncRead;
+use tokio_util::io::poll_read_buf;
 use ws_core::{CloseCode, Event, Message};
 
 use super::{
     control_rate::ControlRate,
     core::{Core, Stage},
+    place::{PAGE, place},
+    pool,
 };
 use crate::link::{Load, shrink};
 
@@ -101,7 +106,10 @@ impl Input {
             self.buffer = buffer;
         }
         if self.room() < READ / 2 {
-            self.buffer.reserve(READ);
+            self.buffer.reserve(READ + PAGE);
+        }
+        if self.buffer.is_empty() {
+            place(&mut self.buffer);
         }
     }
 
@@ -138,7 +146,8 @@ impl Input {
                 self.buffer = BytesMut::from(&*whole);
                 whole.clear();
             }
-            if whole.capacity() > LEFTOVER {
+            // Of a buffer that a message filled nothing is left, until the message is gone.
+            if whole.capacity() > LEFTOVER || whole.try_reclaim(READ) {
                 BUFFER.set(Some(whole));
             }
         }
@@ -152,6 +161,29 @@ impl Input {
 }
 
 impl Core {
+    /// Reads once, a large message into the buffer where it is gathered.
+    pub(super) fn read<Io: AsyncRead>(
+        &mut self,
+        mut io: Pin<&mut Io>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let now = self.now;
+        let more = self.ws.read_payload(
+            &self.input.buffer,
+            |least, most| pool::take(least, most, now),
+            |room| poll_read_buf(io.as_mut(), cx, &mut room.limit(READ)),
+        );
+        more.unwrap_or_else(|| poll_read_buf(io, cx, self.input.buffer()))
+    }
+
+    /// Moves a large message that began in the thread's buffer out of it.
+    #[inline]
+    pub(super) fn keep_large(&mut self) {
+        let now = self.now;
+        let buffer = |least, most| pool::take(least, most, now);
+        self.ws.read_payload(&self.input.buffer, buffer, |_| ());
+    }
+
     /// Whether there is something to decode, and room for it.
     pub(super) fn may_decode(&self) -> bool {
         (self.input.undecoded || self.input.ended)

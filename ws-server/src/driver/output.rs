@@ -28,8 +28,8 @@ const MAX_PONG: usize = 6 + 125;
 
 /// The sending side of a connection.
 pub(super) struct Output {
-    /// The 101, until it is written.
-    head: BytesMut,
+    /// The 101, until it is written. In a box, which goes with it.
+    head: Option<Box<BytesMut>>,
     /// Taken from the link, and not encoded.
     queue: VecDeque<Queued>,
     /// Whom to tell when so many bytes are written.
@@ -51,7 +51,7 @@ pub(super) struct Output {
 impl Output {
     pub(super) fn new(head: BytesMut) -> Self {
         Self {
-            head,
+            head: (!head.is_empty()).then(|| Box::new(head)),
             queue: VecDeque::new(),
             flushes: VecDeque::new(),
             written: 0,
@@ -102,7 +102,7 @@ impl Output {
     }
 
     pub(super) fn is_written(&self, ws: &Connection) -> bool {
-        self.head.is_empty() && ws.unwritten() == 0 && !ws.has_more_to_encode()
+        self.head.is_none() && ws.unwritten() == 0 && !ws.has_more_to_encode()
     }
 
     /// Gives back what is not needed while the connection rests.
@@ -314,18 +314,19 @@ impl Core {
                 Some(frames)
             }
             Outgoing::Yield => return Poll::Ready(Ok(Written::Encoding)),
-            Outgoing::Idle if head.is_empty() => return Poll::Ready(Ok(Written::Nothing)),
+            Outgoing::Idle if head.is_none() => return Poll::Ready(Ok(Written::Nothing)),
             Outgoing::Idle => None,
         };
-        let n = match ready!(poll_write(io, cx, head, frames.as_deref()))? {
+        let unwritten = head.as_ref().map(|head| &head[..]).unwrap_or_default();
+        let n = match ready!(poll_write(io, cx, unwritten, frames.as_deref()))? {
             0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             n => n,
         };
-        let of_head = n.min(head.len());
-        if of_head > 0 {
-            head.advance(of_head);
-            if head.is_empty() {
-                *head = BytesMut::new();
+        let of_head = n.min(unwritten.len());
+        if let Some(rest) = head {
+            rest.advance(of_head);
+            if rest.is_empty() {
+                *head = None;
             }
         }
         if let Some(frames) = frames {
@@ -356,5 +357,9 @@ fn poll_write<Io: AsyncWrite>(
     if let Some(frames) = frames {
         count += frames.chunks_vectored(&mut slices[count..]);
     }
-    io.poll_write_vectored(cx, &slices[..count])
+    // A plain write is the cheaper call.
+    match &slices[..count] {
+        [only] => io.poll_write(cx, only),
+        slices => io.poll_write_vectored(cx, slices),
+    }
 }

@@ -155,6 +155,6 @@ impl Link {
     /// The connection has ended.
     pub(crate) fn end(&self, closed: &Closed) {
         self.state().closed.get_or_insert_with(|| Box::new(closed.clone()));
-        self.ended.notify_waiters();
+        self.room.notify_waiters();
     }
 }

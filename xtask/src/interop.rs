@@ -1,6 +1,7 @@
 //! `cargo xtask interop`: Python `websockets` and npm `ws` against the subjects, both ways round, and
 //! `websocat` as their client; Python `websockets` with an extension of ours; Python `websockets`,
-//! npm `ws`, `undici` and Chromium with compression, against the demo; the demo's page in Chromium.
+//! npm `ws`, `undici` and Chromium with compression, against the demo, and of these `websockets` and
+//! Chromium with messages to many in between; the demo's page in Chromium.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -49,6 +50,10 @@ const CHECKSUM_CASES: usize = 2 * 7 * 2 + 1 + 4 * 2;
 const DEFLATE_CASES: usize = 1 + 100 + 2 + 1;
 /// The same, and pages of two other origins.
 const CHROMIUM_CASES: usize = DEFLATE_CASES + 2;
+/// Two clients, with more than 10,000 messages each.
+const MIXED_CASES: usize = 2;
+/// Connections rest so soon that they do so all the time.
+const MIXED_SERVER: [&str; 2] = ["--park-after", "0.02"];
 /// What the page of the demo can do.
 const PAGE_CASES: usize = 19;
 /// The longest that a script may take without a line; it stops a case after 20 s itself.
@@ -106,6 +111,7 @@ pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally>
     if options.binary.is_none() {
         total += checksum(workspace, &scripts)?;
         total += compression(workspace, &scripts)?;
+        total += mixed(workspace, &scripts)?;
         total += page(workspace, &scripts)?;
     }
     Ok(total)
@@ -152,6 +158,32 @@ fn compression(workspace: &Workspace, scripts: &Path) -> Result<Tally> {
         variables: vec![("INTEROP_COMPRESSION", "deflate".into())],
     };
     total += peer.as_client_of(&DEMO, &program, None, CLIENT_CASES)?;
+    Ok(total)
+}
+
+/// Messages of a connection's own, messages to many that are compressed once, and rest, in any order.
+fn mixed(workspace: &Workspace, scripts: &Path) -> Result<Tally> {
+    let program = DEMO.build(workspace, None)?.with_words(&MIXED_SERVER);
+    let python = Peer {
+        name: "Python websockets with messages to many",
+        program: tools::python_with_websockets(workspace)?,
+        script: scripts.join("python_mixed.py"),
+        variables: Vec::new(),
+    };
+    let chromium = Peer {
+        name: "Chromium with messages to many",
+        program: "node".into(),
+        script: scripts.join("chromium_mixed.mjs"),
+        variables: vec![
+            ("INTEROP_MODULES", tools::node_modules(workspace)?),
+            ("INTEROP_CHROMIUM", tools::chromium()?),
+            ("INTEROP_PROFILE", workspace.target.join("interop/chromium")),
+        ],
+    };
+    let mut total = Tally::default();
+    for peer in [python, chromium] {
+        total += peer.as_client_of(&DEMO, &program, None, MIXED_CASES)?;
+    }
     Ok(total)
 }
 

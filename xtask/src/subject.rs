@@ -101,7 +101,8 @@ const AUTOBAHN_LIMITS: [&str; 4] = ["--max-message", "16777216", "--max-fragment
 pub(crate) struct Program {
     path: PathBuf,
     ends: Ends,
-    limits: Vec<&'static str>,
+    /// Words that it is started with besides those of its end.
+    more: Vec<&'static str>,
 }
 
 impl Subject {
@@ -126,13 +127,17 @@ impl Subject {
                 workspace.target.join("release/examples").join(file)
             }
         };
-        Ok(Program { path, ends: self.ends, limits: Vec::new() })
+        Ok(Program { path, ends: self.ends, more: Vec::new() })
     }
 }
 
 impl Program {
-    pub(crate) fn with_autobahn_limits(mut self) -> Self {
-        self.limits = AUTOBAHN_LIMITS.to_vec();
+    pub(crate) fn with_autobahn_limits(self) -> Self {
+        self.with_words(&AUTOBAHN_LIMITS)
+    }
+
+    pub(crate) fn with_words(mut self, words: &[&'static str]) -> Self {
+        self.more = words.to_vec();
         self
     }
 
@@ -167,6 +172,6 @@ impl Program {
             End::Client => "client",
         };
         let end = (self.ends == Ends::Both).then_some(end);
-        end.into_iter().chain(self.limits.clone())
+        end.into_iter().chain(self.more.clone())
     }
 }

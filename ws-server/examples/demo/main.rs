@@ -1,6 +1,6 @@
 //! A server to try things on: a page at `/` with a chat, an echo and a live view of frames; `/echo`
-//! sends every message back, `/broadcast` sends it to everyone who is connected there.
-//! permessage-deflate is on.
+//! sends every message back, `/broadcast` sends it to everyone who is connected there, and with
+//! `?reply` back as well. permessage-deflate is on.
 //!
 //! ```text
 //! $ cargo run --release --example demo
@@ -21,6 +21,7 @@ use std::{
     num::NonZeroUsize,
     process::ExitCode,
     thread,
+    time::Duration,
 };
 
 use clap::Parser;
@@ -29,7 +30,8 @@ use ws_server::{CloseCode, Deflate, HandlerError, Limits, Message, ServeError, S
 use crate::{chat::Chat, views::Views};
 
 /// A WebSocket server with a page to try it on at /. /echo sends every message back, /broadcast sends
-/// it to everyone who is connected there, the sender too; /chat and /frames are what the page uses.
+/// it to everyone who is connected there, the sender too, and /broadcast?reply does both; /chat and
+/// /frames are what the page uses.
 #[derive(Parser)]
 #[command(name = "demo")]
 struct Options {
@@ -57,6 +59,10 @@ struct Options {
     #[arg(long, value_name = "N")]
     max_per_ip: Option<NonZeroUsize>,
 
+    /// How long a connection is silent until its compression gives memory back [default: 10]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    park_after: Option<Duration>,
+
     /// Log nothing
     #[arg(long)]
     quiet: bool,
@@ -64,6 +70,13 @@ struct Options {
     /// Threads to work with [default: one for each core that it may use]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
+        Some(time) if !time.is_zero() => Ok(time),
+        _ => Err("not a number of seconds above 0".into()),
+    }
 }
 
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
@@ -187,10 +200,14 @@ async fn frames(mut ws: WebSocket, views: Views, server: SocketAddr) -> Result<(
     Ok(())
 }
 
-/// Sends what one sends to everyone, the sender too.
+/// Sends what one sends to everyone, the sender too, and back to the sender if the query asks for it.
 async fn broadcast(mut ws: WebSocket) -> Result<(), HandlerError> {
     let everyone = ws.subscribe("broadcast")?;
+    let replies = ws.request().query() == Some("reply");
     while let Some(message) = ws.recv().await? {
+        if replies {
+            ws.send(message.clone()).await?;
+        }
         everyone.publish(message);
     }
     Ok(())
@@ -208,6 +225,9 @@ fn limits(options: &Options) -> Limits {
     set(&mut limits.max_fragments, options.max_fragments);
     set(&mut limits.max_connections, options.max_connections);
     set(&mut limits.max_per_ip, options.max_per_ip);
+    if let Some(time) = options.park_after {
+        limits.park_after = time;
+    }
     limits
 }
 

@@ -76,13 +76,8 @@ pub(crate) struct Link {
 
 #[derive(Default)]
 struct State {
-    /// What a receiver in another task has not taken.
-    inbound: VecDeque<Message>,
-    queued: Load,
-    /// What it took last, and may not have handled.
-    handed: Load,
-    /// The receiver in another task, while it waits.
-    receiver: Option<Waker>,
+    /// Where one receives in another task. Boxed: most do not.
+    away: Option<Box<Away>>,
     outbound: VecDeque<Queued>,
     /// Where it is, or was, one of many.
     broadcasts: Option<Box<Broadcasts>>,
@@ -99,6 +94,18 @@ struct State {
     over: bool,
     closed: Option<Box<Closed>>,
     driver: Option<Waker>,
+}
+
+/// For a receiver in another task.
+#[derive(Default)]
+struct Away {
+    /// What it has not taken.
+    inbound: VecDeque<Message>,
+    queued: Load,
+    /// What it took last, and may not have handled.
+    handed: Load,
+    /// The receiver, while it waits.
+    waker: Option<Waker>,
 }
 
 impl Link {
@@ -138,21 +145,22 @@ impl Link {
         cx: &mut Context<'_>,
     ) -> Poll<bool> {
         let mut state = self.state();
-        let was_full = state.ahead().is_full(&self.limits);
-        state.handed = mem::take(&mut state.queued);
-        if was_full {
+        if state.ahead().is_full(&self.limits) {
             self.call_driver(&state);
         }
-        if !state.inbound.is_empty() {
-            mem::swap(inbox, &mut state.inbound);
+        let over = state.over;
+        let away = state.away();
+        away.handed = mem::take(&mut away.queued);
+        if !away.inbound.is_empty() {
+            mem::swap(inbox, &mut away.inbound);
             return Poll::Ready(true);
         }
-        if state.over {
+        if over {
             return Poll::Ready(false);
         }
-        let known = state.receiver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        let known = away.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
         if !known {
-            state.receiver = Some(cx.waker().clone());
+            away.waker = Some(cx.waker().clone());
         }
         self.receiver_waits.store(true, Ordering::Release);
         if !known {
@@ -165,13 +173,11 @@ impl Link {
     /// The `WebSocket` was dropped: nobody receives any more.
     pub(crate) fn receiver_gone(&self) {
         let mut state = self.state();
-        state.receiver = None;
-        let inbound = mem::take(&mut state.inbound);
-        (state.queued, state.handed) = (Load::default(), Load::default());
+        let away = state.away.take();
         self.receiver_gone.store(true, Ordering::Release);
         self.call_driver(&state);
         drop(state);
-        drop(inbound);
+        drop(away);
     }
 
     /// Queues what is in `message`, and leaves nothing there, if there is room; `None` if there is
@@ -376,8 +382,12 @@ fn has_room(waiting: usize, first: Option<usize>, len: usize, limits: &Limits) -
 }
 
 impl State {
+    fn away(&mut self) -> &mut Away {
+        self.away.get_or_insert_default()
+    }
+
     fn ahead(&self) -> Load {
-        self.queued.and(self.handed)
+        self.away.as_ref().map_or_else(Load::default, |away| away.queued.and(away.handed))
     }
 
     /// One message is always taken by an empty queue, so that a large one can pass.

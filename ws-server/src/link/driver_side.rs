@@ -44,15 +44,16 @@ impl Link {
     /// Hands over what was received to a receiver in another task, and leaves `batch` empty.
     pub(crate) fn deliver(&self, batch: &mut VecDeque<Message>, load: Load) {
         let mut state = self.state();
-        if state.inbound.is_empty() {
-            mem::swap(&mut state.inbound, batch);
+        let away = state.away();
+        if away.inbound.is_empty() {
+            mem::swap(&mut away.inbound, batch);
         } else {
-            state.inbound.append(batch);
+            away.inbound.append(batch);
         }
-        state.queued.messages += load.messages;
-        state.queued.bytes += load.bytes;
+        away.queued.messages += load.messages;
+        away.queued.bytes += load.bytes;
         self.receiver_waits.store(false, Ordering::Release);
-        if let Some(receiver) = state.receiver.take() {
+        if let Some(receiver) = away.waker.take() {
             receiver.wake();
         }
     }
@@ -60,8 +61,9 @@ impl Link {
     /// Takes back what was handed over and not taken: the handler receives in its turn again.
     pub(crate) fn take_back(&self) -> (VecDeque<Message>, Load) {
         let mut state = self.state();
-        state.handed = Load::default();
-        (mem::take(&mut state.inbound), mem::take(&mut state.queued))
+        let away = state.away();
+        away.handed = Load::default();
+        (mem::take(&mut away.inbound), mem::take(&mut away.queued))
     }
 
     /// What a receiver in another task has been given and may not have handled.
@@ -137,13 +139,13 @@ impl Link {
         }
         (state.over, state.closing) = (true, true);
         state.driver = None;
-        if !self.is_receiver_gone() {
-            state.inbound.extend(received);
+        if !self.is_receiver_gone() && !received.is_empty() {
+            state.away().inbound.extend(received);
         }
         let broadcasts = state.broadcasts.as_mut().map(|broadcasts| broadcasts.take_all());
         let waiting = (mem::take(&mut state.outbound), broadcasts);
         state.outbound_bytes = 0;
-        let receiver = state.receiver.take();
+        let receiver = state.away.as_mut().and_then(|away| away.waker.take());
         drop(state);
         drop(waiting);
         if let Some(receiver) = receiver {

@@ -16,7 +16,6 @@
 use bytes::BytesMut;
 use std::io::{self, Read, Write};
 use ws_core::{Closed, Connection, Event};
-
 /// Echoes over anything that reads and writes, after the opening handshake, until it is closed.
 fn echo(mut ws: Connection, mut io: impl Read + Write) -> io::Result<Option<Closed>> {
     let (mut input, mut chunk, mut end) = (BytesMut::new(), [0; 16 * 1024], None);

@@ -11,7 +11,6 @@
 
 // ANCHOR: chat
 use ws_server::{Message, ServeError, Server, WebSocket};
-
 #[tokio::main]
 async fn main() -> Result<(), ServeError> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:9001".into());

@@ -30,7 +30,6 @@ impl ExtensionFactory for Scramble {
         Ok(Box::new(Scramble))
     }
 }
-
 impl Extension for Scramble {
     fn claim(&self) -> RsvClaim {
         RsvClaim::FirstFrame(Rsv::RSV2) // the engine sets, checks and clears it

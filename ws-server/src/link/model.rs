@@ -382,17 +382,19 @@ fn receiver_in_another_task_takes_everything_and_then_the_end() {
             let receiver = {
                 let link = Arc::clone(&link);
                 thread::spawn(move || {
-                    let mut all = Vec::new();
-                    let mut inbox = VecDeque::new();
-                    while future::block_on(receive(&link, &mut inbox)) {
+                    let (mut all, mut inbox) = (Vec::new(), VecDeque::new());
+                    while all.len() < 2 {
+                        assert!(future::block_on(receive(&link, &mut inbox)));
                         all.extend(inbox.drain(..));
                     }
                     all
                 })
             };
+            // Nothing else wakes the driver before.
+            assert_eq!(receiver.join().unwrap(), ["one".into(), "two".into()]);
             link.close(CloseCode::NORMAL, "").unwrap();
             future::block_on(driver).unwrap();
-            assert_eq!(receiver.join().unwrap(), ["one".into(), "two".into()]);
+            assert!(!future::block_on(receive(&link, &mut VecDeque::new())));
         },
         ORDERS,
     );

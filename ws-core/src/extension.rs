@@ -48,10 +48,11 @@ pub trait ExtensionFactory: Send + Sync {
     /// The extension token that stands in `Sec-WebSocket-Extensions`, compared exactly.
     fn name(&self) -> &str;
 
-    /// The scope of every extension this factory makes.
+    /// What a unit is to every extension this factory makes: always the same.
     ///
-    /// Known before any connection is, so that a configuration in which a frame-scoped extension
-    /// would stand behind a message-scoped one is refused when it is made.
+    /// The factory says it, and no [`Extension`] again, because it is asked before any connection
+    /// is: a configuration in which a message-scoped extension would stand behind a frame-scoped one
+    /// is refused when it is made.
     fn scope(&self) -> Scope;
 
     /// Server: answers one offer. The offers of a request come in the client's order of preference,
@@ -80,11 +81,19 @@ pub trait ExtensionFactory: Send + Sync {
 }
 
 /// A server's consent to an offer.
+#[non_exhaustive]
 pub struct Agreed {
     /// The parameters to answer with.
     pub response: Params,
     /// The extension for this connection.
     pub extension: Box<dyn Extension>,
+}
+
+impl Agreed {
+    /// Answers with these parameters, and has this extension on the connection.
+    pub fn new(response: Params, extension: Box<dyn Extension>) -> Self {
+        Self { response, extension }
+    }
 }
 
 impl fmt::Debug for Agreed {
@@ -130,16 +139,14 @@ impl core::error::Error for NegotiationError {}
 
 /// Transforms the data messages of one connection, in both directions.
 ///
-/// The engine calls, for every unit (a message, or a frame for [`Scope::Frame`]):
+/// The engine calls, for every unit (a message, or a frame where the factory's
+/// [scope](ExtensionFactory::scope) is [`Scope::Frame`]):
 /// `begin_encode`, then `encode` until it returns [`Progress::Done`] for the chunk that
 /// [ends the unit](Chunk::is_last); likewise `begin_decode` and `decode`, or `begin_unmarked` alone.
 /// Encoding and decoding of one connection may interleave.
 pub trait Extension: Send {
     /// The RSV bits of this accepted configuration. Asked once, when the stack is built.
     fn claim(&self) -> RsvClaim;
-
-    /// What a unit is. Asked once, when the stack is built.
-    fn scope(&self) -> Scope;
 
     /// An outgoing unit begins: whether this extension will transform and mark it.
     ///

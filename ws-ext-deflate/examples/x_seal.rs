@@ -163,7 +163,7 @@ impl ExtensionFactory for SealFactory {
         // Of this connection: whoever replays a recorded client meets other keys.
         let server = random().map_err(|_| NegotiationError::new("no random octets to be had"))?;
         let extension = self.build(&client, &server, End::Server);
-        Ok(Agreed { response: with_salt(&server), extension })
+        Ok(Agreed::new(with_salt(&server), extension))
     }
 
     fn offers(&self) -> Vec<Params> {
@@ -237,11 +237,6 @@ fn refusal(why: &'static str) -> ExtensionError {
 impl Extension for Seal {
     fn claim(&self) -> RsvClaim {
         RsvClaim::FirstFrame(Rsv::RSV2)
-    }
-
-    fn scope(&self) -> Scope {
-        // Nothing may be shown before the tag was verified, and the tag comes last.
-        Scope::WholeMessage
     }
 
     fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {

@@ -3,7 +3,7 @@
 use ws_core::{
     Extension, MessageKind, Payload,
     extension::{
-        Chunk, Compression, ExtensionError, Mark, MessageInfo, Progress, Rsv, RsvClaim, Scope,
+        Chunk, Compression, ExtensionError, Mark, MessageInfo, Progress, Rsv, RsvClaim,
         SharedEncoder, SharedForm, Sink,
     },
 };
@@ -67,10 +67,6 @@ impl Extension for PermessageDeflate {
     fn claim(&self) -> RsvClaim {
         // RFC 7692 §6: "This document allocates the RSV1 bit of the WebSocket header for PMCEs".
         RsvClaim::FirstFrame(Rsv::RSV1)
-    }
-
-    fn scope(&self) -> Scope {
-        Scope::Message
     }
 
     fn begin_encode(&mut self, message: &MessageInfo) -> Result<Mark, ExtensionError> {

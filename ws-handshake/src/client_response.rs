@@ -172,12 +172,9 @@ impl ClientHandshake {
             let extension = factory.confirm(response.params()).map_err(|reason| {
                 ResponseError::ExtensionParameters { name: name.into(), reason }
             })?;
-            if extension.scope() != factory.scope() {
-                return Err(ResponseError::ExtensionScope { name: name.into() });
-            }
             // RFC 6455 §9.1: "the order of extensions is significant. Any interactions between
             // multiple extensions MAY be defined in the documents defining the extensions."
-            extensions.push(name, extension).map_err(ResponseError::Stack)?;
+            extensions.push(name, factory.scope(), extension).map_err(ResponseError::Stack)?;
         }
         Ok(extensions)
     }

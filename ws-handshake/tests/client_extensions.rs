@@ -10,7 +10,7 @@ use support::{
 };
 use ws_core::{
     CloseCode,
-    extension::{Params, Rsv, Scope, StackError},
+    extension::{Params, Rsv, StackError},
 };
 use ws_handshake::{
     ClientOptions, Connected, ExtensionHeaderError, ExtensionSet, Report, ReportEntry,
@@ -266,16 +266,5 @@ fn extension_with_parameters_of_no_offer_fails_and_the_parameter_is_named() {
     assert_eq!(
         error.to_string(),
         "the server's answer for extension a is no answer to our offer (parameter bad: never taken): report it to the server, or do not offer it"
-    );
-}
-
-#[test]
-fn extension_with_another_scope_than_announced_fails_and_is_named() {
-    let untrue = Plain { instance_scope: Scope::Frame, ..plain("a", Rsv::RSV1) };
-    let error = verify_extensions(&set([untrue]), "a").unwrap_err();
-    assert!(matches!(error, Error::ExtensionScope { .. }));
-    assert_eq!(
-        error.to_string(),
-        "extension a has another scope than its factory announced: mend the extension"
     );
 }

@@ -18,10 +18,6 @@ impl Extension for HastyHex {
         RsvClaim::FirstFrame(Rsv::RSV2)
     }
 
-    fn scope(&self) -> Scope {
-        Scope::Message
-    }
-
     fn encode(
         &mut self,
         input: &mut Chunk<'_>,
@@ -66,7 +62,7 @@ fn failure_in_the_guide_is_what_the_kit_says() {
     let make = || -> (Box<dyn Extension>, Box<dyn Extension>) {
         (Box::new(HastyHex::default()), Box::new(HastyHex::default()))
     };
-    let failure = Kit::pairs("x-hex", &make).run().unwrap_err();
+    let failure = Kit::pairs("x-hex", Scope::Message, &make).run().unwrap_err();
     assert_eq!(failure.rule(), Rule::Budget);
     assert!(GUIDE.contains(&failure.to_string()), "{failure}");
 }
@@ -84,7 +80,7 @@ impl ExtensionFactory for XScramble {
     }
 
     fn accept(&self, offer: &Params, _: Rsv) -> Result<Agreed, NegotiationError> {
-        Ok(Agreed { response: Params::new(), extension: self.confirm(offer)? })
+        Ok(Agreed::new(Params::new(), self.confirm(offer)?))
     }
 
     fn confirm(&self, params: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
@@ -96,10 +92,6 @@ impl ExtensionFactory for XScramble {
 impl Extension for XScramble {
     fn claim(&self) -> RsvClaim {
         RsvClaim::FirstFrame(Rsv::RSV2)
-    }
-
-    fn scope(&self) -> Scope {
-        Scope::Message
     }
 
     fn encode(

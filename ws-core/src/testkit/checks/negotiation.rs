@@ -84,14 +84,11 @@ pub(super) fn offers(trial: &Trial<'_>) -> Result<Outcome, Failure> {
 }
 
 pub(super) fn scope(trial: &Trial<'_>) -> Result<Outcome, Failure> {
-    let Ends { mut client, mut server } = trial.ends()?;
-    let mut scopes = Vec::from([client.scope, server.scope]);
-    let ask = || {
-        scopes.extend([client.extension().scope(), server.extension().scope()]);
-        scopes.extend(factories(trial).into_iter().flatten().map(ExtensionFactory::scope));
-        scopes
+    let Some([client, server]) = factories(trial) else {
+        return Ok(NO_FACTORY);
     };
-    let scopes = guarded(ask)
+    // The engine asks when a configuration is made, and again for every connection.
+    let scopes = guarded(|| [client, server, client, server].map(ExtensionFactory::scope))
         .map_err(|panic| Failure::new(Rule::Scope, format!("`scope` panicked: {panic}")))?;
     match scopes.iter().find(|scope| scopes.first() != Some(scope)) {
         Some(other) => {
@@ -208,7 +205,10 @@ pub(super) fn clash(trial: &Trial<'_>) -> Result<Outcome, Failure> {
                 confirmed.map_err(|error| failure(format!("it was not confirmed: {error}")))
             })
             .map_err(during)?;
-        let ends = Ends { client: End::new(confirmed), server: End::new(agreed.extension) };
+        let ends = Ends {
+            client: End::new(client.scope(), confirmed),
+            server: End::new(server.scope(), agreed.extension),
+        };
         let mut ends = trial.counted(ends);
         one_claim(Rule::Clash, &mut ends).map_err(during)?;
         for course in Course::BOTH {

@@ -78,6 +78,23 @@ pub trait ExtensionFactory: Send + Sync {
     /// # Errors
     /// A response that answers none of our offers fails the handshake.
     fn confirm(&self, response: &Params) -> Result<Box<dyn Extension>, NegotiationError>;
+
+    /// Client: as [`confirm`](Self::confirm), beside the `offers` that this handshake made of the
+    /// extension. This is what is called; the default looks at the response alone.
+    ///
+    /// For a response that means something only together with the offer, as where each offer has a
+    /// salt of its own: one factory makes the offers of many connections, and cannot keep them.
+    ///
+    /// # Errors
+    /// As [`confirm`](Self::confirm).
+    fn confirm_offers(
+        &self,
+        offers: &[Params],
+        response: &Params,
+    ) -> Result<Box<dyn Extension>, NegotiationError> {
+        let _ = offers;
+        self.confirm(response)
+    }
 }
 
 /// A server's consent to an offer.

@@ -3,14 +3,16 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicU8, Ordering};
+
 use bytes::BytesMut;
 use support::{
     NONCE, RESPONSE,
     extensions::{Plain, framing, plain, set},
 };
 use ws_core::{
-    CloseCode,
-    extension::{Params, Rsv, StackError},
+    CloseCode, Extension, ExtensionFactory,
+    extension::{Agreed, NegotiationError, Params, Rsv, Scope, StackError},
 };
 use ws_handshake::{
     ClientOptions, Connected, ExtensionHeaderError, ExtensionSet, Report, ReportEntry,
@@ -254,6 +256,44 @@ fn offers_are_made_anew_for_every_handshake() {
     for nonce in [[1; 16], [2; 16]] {
         let handshake = options.handshake(nonce).unwrap();
         assert_eq!(handshake.request().headers()["sec-websocket-extensions"], "a; x");
+    }
+}
+
+#[test]
+fn extension_is_shown_its_offers_of_this_handshake_beside_the_response() {
+    /// Offers a number and the next one, higher with every handshake.
+    struct Counting(AtomicU8);
+    impl ExtensionFactory for Counting {
+        fn name(&self) -> &str {
+            "counting"
+        }
+        fn scope(&self) -> Scope {
+            Scope::Message
+        }
+        fn accept(&self, _: &Params, _: Rsv) -> Result<Agreed, NegotiationError> {
+            Err(NegotiationError::new("never"))
+        }
+        fn offers(&self) -> Vec<Params> {
+            let n = self.0.fetch_add(2, Ordering::Relaxed);
+            [n, n + 1].map(|n| Params::new().value("n", &n.to_string())).into()
+        }
+        fn confirm(&self, _: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
+            Err(NegotiationError::new("the offers are missing"))
+        }
+        fn confirm_offers(
+            &self,
+            offers: &[Params],
+            response: &Params,
+        ) -> Result<Box<dyn Extension>, NegotiationError> {
+            let offers: Vec<_> = offers.iter().map(ToString::to_string).collect();
+            Err(NegotiationError::new(format!("{} to{response}", offers.concat())))
+        }
+    }
+    let set = set([plain("a", Rsv::RSV1)]).with(Counting(AtomicU8::new(0))).unwrap();
+    for shown in ["; n=0; n=1 to; n=1", "; n=2; n=3 to; n=1"] {
+        let error = verify_extensions(&set, "a, counting; n=1").unwrap_err();
+        let Error::ExtensionParameters { name, reason } = &error else { panic!("{error}") };
+        assert_eq!((&**name, reason.to_string().as_str()), ("counting", shown));
     }
 }
 

@@ -1,5 +1,7 @@
 //! Where the two ends of a connection come from.
 
+use core::slice;
+
 use super::{
     Failure, Rule,
     drive::{End, guarded},
@@ -131,7 +133,7 @@ impl Source<'_> {
                 let scopes = guarded(|| [client.scope(), server.scope()]).map_err(|panic| {
                     Failure::new(Rule::Scope, format!("`scope` panicked: {panic}"))
                 })?;
-                ((confirm(*client, &agreed.response)?, agreed.extension), scopes)
+                ((confirm(*client, offer, &agreed.response)?, agreed.extension), scopes)
             }
             (Self::Factories { .. }, None) => {
                 return Err(Failure::new(Rule::Offers, "there is no offer"));
@@ -145,12 +147,13 @@ impl Source<'_> {
     }
 }
 
-/// The client's extension for a response of its own server.
+/// The client's extension for a response of its own server to this offer.
 pub(super) fn confirm(
     client: &dyn ExtensionFactory,
+    offer: &Params,
     response: &Params,
 ) -> Result<Box<dyn Extension>, Failure> {
-    let what = match guarded(|| client.confirm(response)) {
+    let what = match guarded(|| client.confirm_offers(slice::from_ref(offer), response)) {
         Ok(Ok(extension)) => return Ok(extension),
         Ok(Err(error)) => format!("the response `{response}` was not confirmed: {error}"),
         Err(panic) => format!("`confirm` panicked on the response `{response}`: {panic}"),

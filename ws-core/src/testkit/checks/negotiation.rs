@@ -1,5 +1,7 @@
 //! What is said before there is a connection.
 
+use core::slice;
+
 use super::{Outcome, Trial};
 use crate::{
     ExtensionFactory,
@@ -79,7 +81,7 @@ pub(super) fn offers(trial: &Trial<'_>) -> Result<Outcome, Failure> {
             }
         }
     }
-    confirm(client, &agreed.response)?;
+    confirm(client, offer, &agreed.response)?;
     Ok(Outcome::Held)
 }
 
@@ -137,9 +139,9 @@ pub(super) fn parameters(trial: &Trial<'_>) -> Result<Outcome, Failure> {
             .map_err(|panic| failure(format!("`accept` panicked on the offer `{offer}`: {panic}")))
     };
     let confirm = |response: &Params| {
-        guarded(|| client.confirm(response).is_ok()).map_err(|panic| {
-            failure(format!("`confirm` panicked on the response `{response}`: {panic}"))
-        })
+        guarded(|| client.confirm_offers(slice::from_ref(offer), response).is_ok()).map_err(
+            |panic| failure(format!("`confirm` panicked on the response `{response}`: {panic}")),
+        )
     };
     let agreed = trial.source.accept(offer, Rsv::ALL)?.map_err(failure)?;
     for stranger in [offer.clone().flag(STRANGER), offer.clone().value(STRANGER, "1")] {
@@ -199,7 +201,7 @@ pub(super) fn clash(trial: &Trial<'_>) -> Result<Outcome, Failure> {
             Ok(Ok(agreed)) if free.contains(End::claim_of(&*agreed.extension).bits()) => agreed,
             Ok(_) => continue,
         };
-        let confirmed = guarded(|| client.confirm(&agreed.response))
+        let confirmed = guarded(|| client.confirm_offers(slice::from_ref(offer), &agreed.response))
             .map_err(|panic| failure(format!("`confirm` panicked: {panic}")))
             .and_then(|confirmed| {
                 confirmed.map_err(|error| failure(format!("it was not confirmed: {error}")))

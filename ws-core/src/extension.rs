@@ -231,7 +231,7 @@ pub trait Extension: Send {
     /// only; what comes after has to be encoded validly, and decoded as if there had been no rest.
     fn park(&mut self) {}
 
-    /// Heap bytes that this extension holds now.
+    /// Heap bytes that this extension holds now, beside itself.
     fn memory_usage(&self) -> usize {
         0
     }

@@ -130,6 +130,6 @@ impl Extension for PermessageDeflate {
     }
 
     fn memory_usage(&self) -> usize {
-        size_of::<Self>() + self.encoder.memory_usage() + self.decoder.memory_usage()
+        self.encoder.memory_usage() + self.decoder.memory_usage()
     }
 }

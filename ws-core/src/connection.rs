@@ -118,6 +118,7 @@ impl Connection {
     /// in it when the call returns `None`, which means that more input is needed. After
     /// [`Event::Closed`] all input is discarded.
     #[inline]
+    #[must_use = "a message that is not looked at is lost"]
     pub fn poll_event(&mut self, input: &mut BytesMut) -> Option<Event> {
         match self.take_small(input) {
             Some(message) => Some(Event::Message(message)),

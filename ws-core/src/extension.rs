@@ -16,6 +16,11 @@
 //! | how offers are answered and declined | [negotiate parameters](guide#negotiate-parameters) |
 //! | whether yours keeps the contract | [test it](guide#test-it) |
 //!
+//! # What stays, and what may grow
+//! What is added to the traits later has a default. [`Mark`], [`Progress`] and [`Compression`] are
+//! closed: match all of them. What an extension says ([`Scope`], [`RsvClaim`], [`SharedForm`],
+//! [`Agreed`]), what it is told ([`MessageInfo`]) and errors may grow.
+//!
 //! # Cost
 //! An empty stack costs nothing: no box, no virtual call, no copy. A message that lies in one frame
 //! and passes one extension is copied once and allocates nothing of its own.
@@ -272,6 +277,7 @@ pub trait Extension: Send {
 
 /// What an extension transforms at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Scope {
     /// A message as a stream of chunks, cut anywhere.
     Message,

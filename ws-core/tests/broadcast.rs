@@ -154,7 +154,7 @@ impl SharedEncoder for Once {
             Shares::SaysDoneTooEarly => Ok(Progress::Done),
             Shares::StandsStill => Ok(Progress::Full),
             Shares::NeverEnds => {
-                out.write(&[b'.'; 1000]);
+                let _ = out.write(&[b'.'; 1000]);
                 Ok(Progress::Full)
             }
             Shares::Panics => panic!("as it should"),

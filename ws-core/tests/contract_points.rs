@@ -104,7 +104,7 @@ impl Extension for Pretender {
     ) -> Result<Progress, ExtensionError> {
         input.consume(usize::MAX);
         // With a header of its own making.
-        out.write(b"\xf1\x00");
+        let _ = out.write(b"\xf1\x00");
         Ok(Progress::Done)
     }
 
@@ -293,7 +293,7 @@ impl Extension for Inventive {
         out: &mut Sink<'_>,
     ) -> Result<Progress, ExtensionError> {
         input.consume(usize::MAX);
-        out.write(self.0);
+        let _ = out.write(self.0);
         Ok(Progress::Done)
     }
 

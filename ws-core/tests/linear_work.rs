@@ -483,7 +483,7 @@ impl Extension for LengthOnly {
         self.len += input.len() as u64;
         input.consume(input.len());
         if input.is_last() {
-            out.write(&[(self.len >> 20) as u8]);
+            let _ = out.write(&[(self.len >> 20) as u8]);
         }
         Ok(Progress::Done)
     }

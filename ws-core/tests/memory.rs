@@ -42,7 +42,7 @@ fn rt_13_nothing_is_allocated_because_a_header_announced_it() {
                 let mut ws = side.connection(config.clone());
                 let mut input = BytesMut::from(side.incoming_header(first, len).as_slice());
                 let (heap, told) = measured(|| {
-                    ws.poll_event(&mut input);
+                    let _ = ws.poll_event(&mut input);
                     ws.poll_event(&mut input)
                 });
                 assert_eq!(told, None);

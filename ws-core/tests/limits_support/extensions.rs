@@ -317,7 +317,7 @@ impl Extension for Thin {
         out: &mut Sink<'_>,
     ) -> Result<Progress, ExtensionError> {
         while let (Some(&octet), false) = (input.data().first(), out.is_full()) {
-            out.write(&[octet]);
+            let _ = out.write(&[octet]);
             input.consume(2);
         }
         Ok(if input.is_empty() { Progress::Done } else { Progress::Full })

@@ -413,7 +413,7 @@ impl SharedEncoder for RollShared {
         let Self { flaw, half } = self;
         if half.tag.is_none() {
             half.tag = Some(1);
-            out.write(&[1]);
+            let _ = out.write(&[1]);
         }
         while let Some(&octet) = input.data().first() {
             if out.write(&[octet.wrapping_add(half.key).wrapping_add(half.position)]) == 0

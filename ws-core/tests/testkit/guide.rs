@@ -24,7 +24,7 @@ impl Extension for HastyHex {
         out: &mut Sink<'_>,
     ) -> Result<Progress, ExtensionError> {
         while let (Some(octet), false) = (input.data().first(), out.is_full()) {
-            out.write(format!("{octet:02x}").as_bytes());
+            let _ = out.write(format!("{octet:02x}").as_bytes());
             input.consume(1);
         }
         Ok(if input.is_empty() { Progress::Done } else { Progress::Full })

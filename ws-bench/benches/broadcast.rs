@@ -52,7 +52,7 @@ fn deflate() -> Connection {
     let offer = Params::new().flag("client_max_window_bits");
     let agreed = deflate.accept(&offer, Rsv::ALL).expect("an offer");
     let mut extensions = Extensions::none();
-    extensions.push(deflate.name(), agreed.extension).expect("the only one");
+    extensions.push(deflate.name(), deflate.scope(), agreed.extension).expect("the only one");
     Connection::new(Role::Server, Config::default(), extensions)
 }
 

@@ -4,12 +4,12 @@
 use bytes::BytesMut;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ws_bench::{engine, pass_through::PassThrough};
-use ws_core::{Config, Connection, Extensions, Message, Role};
+use ws_core::{Config, Connection, Extensions, Message, Role, extension::Scope};
 
 fn server(extensions: usize) -> Connection {
     let mut stack = Extensions::none();
     for _ in 0..extensions {
-        stack.push("x-pass", Box::new(PassThrough)).expect("it claims no bit");
+        stack.push("x-pass", Scope::Message, Box::new(PassThrough)).expect("it claims no bit");
     }
     Connection::new(Role::Server, Config::default(), stack)
 }

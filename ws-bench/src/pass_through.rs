@@ -2,7 +2,7 @@
 
 use ws_core::{
     Extension,
-    extension::{Chunk, ExtensionError, Mark, MessageInfo, Progress, RsvClaim, Scope, Sink},
+    extension::{Chunk, ExtensionError, Mark, MessageInfo, Progress, RsvClaim, Sink},
 };
 
 /// Hands every message on as it is. Claims no bit, so it is shown all of them.
@@ -19,10 +19,6 @@ impl PassThrough {
 impl Extension for PassThrough {
     fn claim(&self) -> RsvClaim {
         RsvClaim::None
-    }
-
-    fn scope(&self) -> Scope {
-        Scope::Message
     }
 
     fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {

@@ -40,6 +40,7 @@ pub struct Config {
 
 /// Whole messages, or pieces of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Receive {
     /// [`Event::Message`](crate::Event::Message): messages are gathered, within the limits.
     #[default]

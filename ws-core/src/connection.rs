@@ -9,8 +9,8 @@ use alloc::boxed::Box;
 use bytes::{Buf, BufMut, BytesMut};
 
 use crate::{
-    Broadcast, CloseCode, Closed, Config, Event, FrameObserver, Message, MessageKind, Opcode,
-    Outgoing, Output, Payload, Role, SendError, Unfinished,
+    Broadcast, Closed, Config, Event, FrameObserver, Message, MessageKind, Opcode, Outgoing,
+    Output, Payload, Role, SendError, Unfinished,
     extension::{ChainError, Compression, Direction, Extensions},
     fault::Fault,
     frame::MAX_CONTROL_PAYLOAD,
@@ -118,6 +118,7 @@ impl Connection {
     /// in it when the call returns `None`, which means that more input is needed. After
     /// [`Event::Closed`] all input is discarded.
     #[inline]
+    #[must_use = "a message that is not looked at is lost"]
     pub fn poll_event(&mut self, input: &mut BytesMut) -> Option<Event> {
         match self.take_small(input) {
             Some(message) => Some(Event::Message(message)),
@@ -211,7 +212,7 @@ impl Connection {
     /// The transport will deliver nothing more.
     ///
     /// Events of what was read before are still to be polled; the last of them is
-    /// [`Event::Closed`], with [1006](CloseCode::ABNORMAL) if no Close came.
+    /// [`Event::Closed`], with [1006](crate::CloseCode::ABNORMAL) if no Close came.
     pub fn input_ended(&mut self) {
         self.input_ended = true;
     }
@@ -393,49 +394,6 @@ impl Connection {
     /// [`SendError::Closed`], [`SendError::ControlTooLong`].
     pub fn unsolicited_pong(&mut self, payload: impl Into<Payload>) -> Result<(), SendError> {
         self.control(Opcode::Pong, payload.into())
-    }
-
-    /// Starts the closing handshake, behind the messages that are queued.
-    ///
-    /// Messages that the peer sends before its own Close are still delivered. The caller bounds the
-    /// wait; see [`is_close_awaited`](Self::is_close_awaited). After [`Event::Closing`] this is the
-    /// answer, in place of the one that the engine would give.
-    ///
-    /// RFC 6455 §7.3: "Clients SHOULD NOT close the WebSocket Connection arbitrarily."
-    ///
-    /// # Errors
-    /// [`SendError::Closed`] if a Close was queued before, [`SendError::InvalidCloseCode`],
-    /// [`SendError::ReasonTooLong`] over 123 bytes, [`SendError::MessageInProgress`] inside of a
-    /// streamed message: finish it, or [`fail`](Self::fail).
-    // R6455C-7.3-a
-    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        self.check_close(code, reason)?;
-        if self.sender.is_streaming() {
-            return Err(SendError::MessageInProgress);
-        }
-        let read = self.read_before(code, reason);
-        self.queue_close(Some(code), reason);
-        if let Some(closed) = read {
-            self.life = Life::Ending(Box::new(closed));
-        }
-        Ok(())
-    }
-
-    /// Gives the connection up: queues a Close behind what is queued, and takes no more input.
-    ///
-    /// For limits that the caller keeps, such as deadlines and rates. A message that was sent in
-    /// part ends there.
-    ///
-    /// # Errors
-    /// As [`close`](Self::close), but allowed inside of a streamed message.
-    pub fn fail(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        self.check_close(code, reason)?;
-        self.stop_receiving();
-        let read = self.read_before(code, reason);
-        self.queue_close(Some(code), reason);
-        let closed = read.unwrap_or_else(|| Closed::local(code, reason.into(), None));
-        self.life = Life::Ending(Box::new(closed));
-        Ok(())
     }
 
     /// Tells the extensions that the connection rests. Does nothing inside of a message, sent or

@@ -16,6 +16,11 @@
 //! | how offers are answered and declined | [negotiate parameters](guide#negotiate-parameters) |
 //! | whether yours keeps the contract | [test it](guide#test-it) |
 //!
+//! # What stays, and what may grow
+//! What is added to the traits later has a default. [`Mark`], [`Progress`] and [`Compression`] are
+//! closed: match all of them. What an extension says ([`Scope`], [`RsvClaim`], [`SharedForm`],
+//! [`Agreed`]), what it is told ([`MessageInfo`]) and errors may grow.
+//!
 //! # Cost
 //! An empty stack costs nothing: no box, no virtual call, no copy. A message that lies in one frame
 //! and passes one extension is copied once and allocates nothing of its own.
@@ -48,10 +53,11 @@ pub trait ExtensionFactory: Send + Sync {
     /// The extension token that stands in `Sec-WebSocket-Extensions`, compared exactly.
     fn name(&self) -> &str;
 
-    /// The scope of every extension this factory makes.
+    /// What a unit is to every extension this factory makes: always the same.
     ///
-    /// Known before any connection is, so that a configuration in which a frame-scoped extension
-    /// would stand behind a message-scoped one is refused when it is made.
+    /// The factory says it, and no [`Extension`] again, because it is asked before any connection
+    /// is: a configuration in which a message-scoped extension would stand behind a frame-scoped one
+    /// is refused when it is made.
     fn scope(&self) -> Scope;
 
     /// Server: answers one offer. The offers of a request come in the client's order of preference,
@@ -77,14 +83,39 @@ pub trait ExtensionFactory: Send + Sync {
     /// # Errors
     /// A response that answers none of our offers fails the handshake.
     fn confirm(&self, response: &Params) -> Result<Box<dyn Extension>, NegotiationError>;
+
+    /// Client: as [`confirm`](Self::confirm), beside the `offers` that this handshake made of the
+    /// extension. This is what is called; the default looks at the response alone.
+    ///
+    /// For a response that means something only together with the offer, as where each offer has a
+    /// salt of its own: one factory makes the offers of many connections, and cannot keep them.
+    ///
+    /// # Errors
+    /// As [`confirm`](Self::confirm).
+    fn confirm_offers(
+        &self,
+        offers: &[Params],
+        response: &Params,
+    ) -> Result<Box<dyn Extension>, NegotiationError> {
+        let _ = offers;
+        self.confirm(response)
+    }
 }
 
 /// A server's consent to an offer.
+#[non_exhaustive]
 pub struct Agreed {
     /// The parameters to answer with.
     pub response: Params,
     /// The extension for this connection.
     pub extension: Box<dyn Extension>,
+}
+
+impl Agreed {
+    /// Answers with these parameters, and has this extension on the connection.
+    pub fn new(response: Params, extension: Box<dyn Extension>) -> Self {
+        Self { response, extension }
+    }
 }
 
 impl fmt::Debug for Agreed {
@@ -130,16 +161,14 @@ impl core::error::Error for NegotiationError {}
 
 /// Transforms the data messages of one connection, in both directions.
 ///
-/// The engine calls, for every unit (a message, or a frame for [`Scope::Frame`]):
+/// The engine calls, for every unit (a message, or a frame where the factory's
+/// [scope](ExtensionFactory::scope) is [`Scope::Frame`]):
 /// `begin_encode`, then `encode` until it returns [`Progress::Done`] for the chunk that
 /// [ends the unit](Chunk::is_last); likewise `begin_decode` and `decode`, or `begin_unmarked` alone.
 /// Encoding and decoding of one connection may interleave.
 pub trait Extension: Send {
     /// The RSV bits of this accepted configuration. Asked once, when the stack is built.
     fn claim(&self) -> RsvClaim;
-
-    /// What a unit is. Asked once, when the stack is built.
-    fn scope(&self) -> Scope;
 
     /// An outgoing unit begins: whether this extension will transform and mark it.
     ///
@@ -207,7 +236,7 @@ pub trait Extension: Send {
     /// only; what comes after has to be encoded validly, and decoded as if there had been no rest.
     fn park(&mut self) {}
 
-    /// Heap bytes that this extension holds now.
+    /// Heap bytes that this extension holds now, beside itself.
     fn memory_usage(&self) -> usize {
         0
     }
@@ -248,6 +277,7 @@ pub trait Extension: Send {
 
 /// What an extension transforms at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Scope {
     /// A message as a stream of chunks, cut anywhere.
     Message,

@@ -12,7 +12,7 @@
 //! #     fn name(&self) -> &str { "x-scramble" }
 //! #     fn scope(&self) -> Scope { Scope::Message }
 //! #     fn accept(&self, offer: &Params, _: Rsv) -> Result<Agreed, NegotiationError> {
-//! #         Ok(Agreed { response: Params::new(), extension: self.confirm(offer)? })
+//! #         Ok(Agreed::new(Params::new(), self.confirm(offer)?))
 //! #     }
 //! #     fn offers(&self) -> Vec<Params> { vec![Params::new()] }
 //! #     fn confirm(&self, params: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
@@ -22,7 +22,6 @@
 //! # }
 //! # impl Extension for Scramble {
 //! #     fn claim(&self) -> RsvClaim { RsvClaim::FirstFrame(Rsv::RSV2) }
-//! #     fn scope(&self) -> Scope { Scope::Message }
 //! #     fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
 //! #         Ok(Mark::Marked)
 //! #     }
@@ -87,7 +86,10 @@ mod tally;
 
 use std::fmt;
 
-use crate::{Extension, ExtensionFactory, Message, extension::Rsv};
+use crate::{
+    Extension, ExtensionFactory, Message,
+    extension::{Rsv, Scope},
+};
 use checks::{Outcome, Trial, check_of, short};
 use drive::guarded;
 use source::Source;
@@ -131,9 +133,10 @@ impl<'a> Kit<'a> {
     /// Rules about the negotiation are not tried.
     pub fn pairs(
         name: &'a str,
+        scope: Scope,
         make: &'a dyn Fn() -> (Box<dyn Extension>, Box<dyn Extension>),
     ) -> Self {
-        Self::of(Source::Pairs { name, make })
+        Self::of(Source::Pairs { name, scope, make })
     }
 
     fn of(source: Source<'a>) -> Self {

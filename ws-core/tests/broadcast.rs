@@ -17,7 +17,7 @@ use bytes::{Buf, BytesMut};
 use support::{
     KEY, client, config,
     extensions::{
-        RSV1, RSV2, RSV3_EVERY, add_one, client_of_with, server_of, server_of_with, stack,
+        RSV1, RSV2, RSV3_EVERY, Scoped, add_one, client_of_with, server_of, server_of_with, stack,
     },
     feed, frames, masked, server, server_with, unmasked, written,
 };
@@ -72,7 +72,6 @@ enum Shares {
 struct Letter {
     letter: u8,
     claim: RsvClaim,
-    scope: Scope,
     shares: Shares,
     form: u64,
     written: bool,
@@ -80,13 +79,12 @@ struct Letter {
 }
 
 fn letter(letter: u8, claim: RsvClaim, shares: Shares, seen: &Seen) -> Letter {
-    let (scope, seen) = (Scope::Message, seen.clone());
-    Letter { letter, claim, scope, shares, form: 0, written: false, seen }
+    Letter { letter, claim, shares, form: 0, written: false, seen: seen.clone() }
 }
 
 impl Letter {
-    fn boxed(self) -> Box<dyn Extension> {
-        Box::new(self)
+    fn boxed(self) -> Scoped {
+        (Scope::Message, Box::new(self))
     }
 
     fn write(&mut self, letter: u8, input: &mut Chunk<'_>, out: &mut Sink<'_>) -> Progress {
@@ -103,10 +101,6 @@ impl Letter {
 impl Extension for Letter {
     fn claim(&self) -> RsvClaim {
         self.claim
-    }
-
-    fn scope(&self) -> Scope {
-        self.scope
     }
 
     fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
@@ -160,7 +154,7 @@ impl SharedEncoder for Once {
             Shares::SaysDoneTooEarly => Ok(Progress::Done),
             Shares::StandsStill => Ok(Progress::Full),
             Shares::NeverEnds => {
-                out.write(&[b'.'; 1000]);
+                let _ = out.write(&[b'.'; 1000]);
                 Ok(Progress::Full)
             }
             Shares::Panics => panic!("as it should"),

@@ -274,9 +274,9 @@ fn close_sent_or_received_leaves_the_open_state() {
 
     let mut ws = server();
     let mut input = BytesMut::from(&close(b"\x03\xe8")[..]);
-    ws.poll_event(&mut input);
+    let _ = ws.poll_event(&mut input);
     assert!(!ws.is_open() && !ws.is_close_awaited() && !ws.is_closed());
-    ws.poll_event(&mut input);
+    let _ = ws.poll_event(&mut input);
     assert!(!ws.is_open() && !ws.is_close_awaited() && ws.is_closed());
 }
 

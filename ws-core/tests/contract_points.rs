@@ -31,23 +31,18 @@ use ws_core::{
 /// Answers otherwise the second time it is asked.
 struct Turncoat {
     claims: [RsvClaim; 2],
-    scopes: [Scope; 2],
-    asked: [AtomicUsize; 2],
+    asked: AtomicUsize,
 }
 
 impl Turncoat {
-    fn boxed(claims: [RsvClaim; 2], scopes: [Scope; 2]) -> Box<dyn Extension> {
-        Box::new(Self { claims, scopes, asked: Default::default() })
+    fn boxed(claims: [RsvClaim; 2]) -> Box<dyn Extension> {
+        Box::new(Self { claims, asked: AtomicUsize::default() })
     }
 }
 
 impl Extension for Turncoat {
     fn claim(&self) -> RsvClaim {
-        self.claims[self.asked[0].fetch_add(1, Ordering::Relaxed).min(1)]
-    }
-
-    fn scope(&self) -> Scope {
-        self.scopes[self.asked[1].fetch_add(1, Ordering::Relaxed).min(1)]
+        self.claims[self.asked.fetch_add(1, Ordering::Relaxed).min(1)]
     }
 
     fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
@@ -78,12 +73,12 @@ const ANY: Scope = Scope::Message;
 #[test]
 fn point_1_claim_that_changes_behind_the_stack_wins_no_bit_of_another() {
     let mut stack = Extensions::none();
-    stack.push("x-first", marker(RSV1, ANY).boxed()).unwrap();
+    stack.push("x-first", ANY, marker(RSV1, ANY).boxed().1).unwrap();
     // It asks for a free bit, and for the other one's when it is in.
-    stack.push("x-second", Turncoat::boxed([RSV2, RSV1], [ANY; 2])).unwrap();
+    stack.push("x-second", ANY, Turncoat::boxed([RSV2, RSV1])).unwrap();
     assert_eq!(stack.claimed(), Rsv::RSV1 | Rsv::RSV2);
     // What it let go of by then is not free either.
-    let error = stack.push("x-third", marker(RSV2, ANY).boxed()).unwrap_err();
+    let error = stack.push("x-third", ANY, marker(RSV2, ANY).boxed().1).unwrap_err();
     assert!(matches!(error, StackError::Clash { bits: Rsv::RSV2, .. }));
     let mut ws = Connection::new(Role::Server, Config::default(), stack);
     ws.send_with("a", Compression::Never).unwrap();
@@ -98,10 +93,6 @@ impl Extension for Pretender {
         RSV1
     }
 
-    fn scope(&self) -> Scope {
-        Scope::Message
-    }
-
     fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
         Ok(Mark::Unmarked)
     }
@@ -113,7 +104,7 @@ impl Extension for Pretender {
     ) -> Result<Progress, ExtensionError> {
         input.consume(usize::MAX);
         // With a header of its own making.
-        out.write(b"\xf1\x00");
+        let _ = out.write(b"\xf1\x00");
         Ok(Progress::Done)
     }
 
@@ -129,7 +120,7 @@ impl Extension for Pretender {
 // R6455-5.2-b
 #[test]
 fn point_2_extension_transforms_nothing_that_is_unmarked_and_sets_no_bit_itself() {
-    let new = || server_of(vec![Box::new(Pretender), add_one(RSV2, ANY).boxed()]);
+    let new = || server_of(vec![(ANY, Box::new(Pretender)), add_one(RSV2, ANY).boxed()]);
     let mut ws = new();
     ws.send("Hello").unwrap();
     assert_eq!(written(&mut ws), b"\xa1\x05Ifmmp");
@@ -137,7 +128,7 @@ fn point_2_extension_transforms_nothing_that_is_unmarked_and_sets_no_bit_itself(
     assert_eq!(seen.events, [text("Hello")]);
     // A claim that grows later puts no further bit on the wire, and lets none in.
     let claims = [RSV2, RsvClaim::EveryFrame(Rsv::ALL)];
-    let new = || server_of(vec![Turncoat::boxed(claims, [ANY; 2])]);
+    let new = || server_of(vec![(ANY, Turncoat::boxed(claims))]);
     let mut ws = new();
     ws.send("a").unwrap();
     assert_eq!(written(&mut ws), b"\xa1\x01a");
@@ -155,8 +146,7 @@ fn point_3_claim_of_all_bits_opens_neither_control_frames_nor_reserved_opcodes()
     for claim in [RsvClaim::EveryFrame(Rsv::ALL), RsvClaim::FirstFrame(Rsv::ALL)] {
         for scope in [Scope::Message, Scope::WholeMessage, Scope::Frame] {
             let log = Log::default();
-            let new =
-                || server_of(vec![Box::new(Spy { claim, scope, log: Arc::clone(&log) }) as Box<_>]);
+            let new = || server_of(vec![Spy::boxed(claim, scope, &log)]);
             for opcode in 0x3..=0xf_u8 {
                 for bits in (0x10..=0x70).step_by(0x10) {
                     let failed = fails(new, &masked(0x80 | bits | opcode, KEY, b""));
@@ -175,12 +165,12 @@ fn point_3_claim_of_all_bits_opens_neither_control_frames_nor_reserved_opcodes()
 
 // R6455-9.1-i
 #[test]
-fn point_4_scope_that_changes_behind_the_stack_changes_no_place_in_the_order() {
-    for scopes in [[Scope::Message, Scope::Frame], [Scope::Message, Scope::WholeMessage]] {
+fn point_4_claim_that_changes_behind_the_stack_changes_no_place_in_the_order() {
+    for later in [RSV1, RSV2, RSV3_EVERY] {
         let new = || {
             server_of(vec![
                 add_one(RSV1, ANY).boxed(),
-                Turncoat::boxed([RsvClaim::None; 2], scopes),
+                (ANY, Turncoat::boxed([RsvClaim::None, later])),
                 xor_55(RSV2, ANY).boxed(),
             ])
         };
@@ -195,13 +185,15 @@ fn point_4_scope_that_changes_behind_the_stack_changes_no_place_in_the_order() {
 // R6455-6.2-c
 #[test]
 fn point_5_extension_of_frame_scope_cannot_slip_in_front_of_one_of_message_scope() {
-    // It says that it works on messages once it is in.
-    for later in [Scope::Message, Scope::WholeMessage] {
+    // With a claim that fits messages once it is in.
+    for scope in [Scope::Message, Scope::WholeMessage] {
         let mut stack = Extensions::none();
-        stack.push("x-frames", Turncoat::boxed([RSV3_EVERY; 2], [Scope::Frame, later])).unwrap();
-        let error = stack.push("x-messages", marker(RSV1, ANY).boxed()).unwrap_err();
+        let turncoat = Turncoat::boxed([RSV3_EVERY, RsvClaim::FirstFrame(Rsv::RSV3)]);
+        stack.push("x-frames", Scope::Frame, turncoat).unwrap();
+        let (scope, messages) = marker(RSV1, scope).boxed();
+        let error = stack.push("x-messages", scope, messages).unwrap_err();
         assert!(matches!(error, StackError::FrameScope { .. }));
-        // And goes on to be shown frames.
+        // And goes on to be shown frames, each of which carries its mark.
         let config = config(|config| config.max_sent_frame = 1);
         let mut ws = Connection::new(Role::Server, config, stack);
         ws.send("ab").unwrap();
@@ -210,15 +202,11 @@ fn point_5_extension_of_frame_scope_cannot_slip_in_front_of_one_of_message_scope
 }
 
 /// Makes a million octets of one. Of the first octet that is left, so many were written.
-struct Bomb(RsvClaim, Scope, usize);
+struct Bomb(RsvClaim, usize);
 
 impl Extension for Bomb {
     fn claim(&self) -> RsvClaim {
         self.0
-    }
-
-    fn scope(&self) -> Scope {
-        self.1
     }
 
     fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
@@ -231,11 +219,11 @@ impl Extension for Bomb {
         out: &mut Sink<'_>,
     ) -> Result<Progress, ExtensionError> {
         while let Some(octet) = input.data().first() {
-            self.2 += out.write(&vec![*octet; (1 << 20) - self.2]);
-            if self.2 < 1 << 20 {
+            self.1 += out.write(&vec![*octet; (1 << 20) - self.1]);
+            if self.1 < 1 << 20 {
                 return Ok(Progress::Full);
             }
-            self.2 = 0;
+            self.1 = 0;
             input.consume(1);
         }
         Ok(Progress::Done)
@@ -269,7 +257,7 @@ fn point_6_bombs_in_a_row_are_bounded_together() {
             });
             server_of_with(
                 config,
-                row.map(|(claim, scope)| Box::new(Bomb(claim, scope, 0)) as Box<_>).collect(),
+                row.map(|(claim, scope)| (scope, Box::new(Bomb(claim, 0)) as Box<_>)).collect(),
             )
         };
         let mut ws = new();
@@ -295,10 +283,6 @@ impl Extension for Inventive {
         RsvClaim::None
     }
 
-    fn scope(&self) -> Scope {
-        Scope::Message
-    }
-
     fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
         Ok(Mark::Marked)
     }
@@ -309,7 +293,7 @@ impl Extension for Inventive {
         out: &mut Sink<'_>,
     ) -> Result<Progress, ExtensionError> {
         input.consume(usize::MAX);
-        out.write(self.0);
+        let _ = out.write(self.0);
         Ok(Progress::Done)
     }
 
@@ -326,7 +310,7 @@ impl Extension for Inventive {
 #[test]
 fn point_7_extension_neither_loses_nor_adds_a_message() {
     for said in [&b""[..], b"\x81\x00"] {
-        let new = || server_of(vec![Box::new(Inventive(said))]);
+        let new = || server_of(vec![(ANY, Box::new(Inventive(said)))]);
         let mut ws = new();
         for message in ["", "one", "two"] {
             ws.send(message).unwrap();
@@ -341,7 +325,8 @@ fn point_7_extension_neither_loses_nor_adds_a_message() {
         assert_eq!(events, [binary(said), binary(said), binary(said)]);
     }
     // Text stays text: what an extension makes of it is judged like what a peer sends.
-    let failed = fails(|| server_of(vec![Box::new(Inventive(b"\xff"))]), &masked(0x81, KEY, b"a"));
+    let new = || server_of(vec![(ANY, Box::new(Inventive(b"\xff")))]);
+    let failed = fails(new, &masked(0x81, KEY, b"a"));
     assert_eq!((failed.fault, failed.code), (Fault::InvalidUtf8, 1007));
 }
 
@@ -349,12 +334,13 @@ fn point_7_extension_neither_loses_nor_adds_a_message() {
 #[test]
 fn point_8_extension_that_was_refused_costs_nothing_and_is_never_called() {
     let log = Log::default();
-    let spy = |claim, scope| Box::new(Spy { claim, scope, log: Arc::clone(&log) });
     let mut stack = Extensions::none();
     assert_eq!((stack.is_empty(), stack.memory_usage()), (true, 0));
-    stack.push("x-frames", marker(RSV3_EVERY, Scope::Frame).boxed()).unwrap();
-    stack.push("x-clash", spy(RSV3_EVERY, Scope::Frame)).unwrap_err();
-    stack.push("x-place", spy(RSV1, Scope::Message)).unwrap_err();
+    stack.push("x-frames", Scope::Frame, marker(RSV3_EVERY, Scope::Frame).boxed().1).unwrap();
+    for (claim, scope) in [(RSV3_EVERY, Scope::Frame), (RSV1, Scope::Message)] {
+        let (scope, spy) = Spy::boxed(claim, scope, &log);
+        stack.push("x-refused", scope, spy).unwrap_err();
+    }
     assert_eq!(Arc::strong_count(&log), 1, "they are gone");
     assert_eq!((stack.len(), stack.claimed()), (1, Rsv::RSV3));
     let mut ws = Connection::new(Role::Server, Config::default(), stack);
@@ -371,9 +357,8 @@ fn point_10_hint_reaches_every_extension_whatever_those_before_it_made_of_it() {
         let logs = [(); 4].map(|()| Log::default());
         let scopes = [Scope::Message, Scope::WholeMessage, Scope::Message, Scope::Frame];
         let claims = [RsvClaim::None, RSV1, RSV2, RSV3_EVERY];
-        let spies = logs.iter().zip(scopes).zip(claims).map(|((log, scope), claim)| {
-            Box::new(Spy { claim, scope, log: Arc::clone(log) }) as Box<dyn Extension>
-        });
+        let spies = logs.iter().zip(scopes).zip(claims);
+        let spies = spies.map(|((log, scope), claim)| Spy::boxed(claim, scope, log));
         // The first changes the data whatever the hint says, and by it the length.
         let deaf = Stutter::boxed(RsvClaim::None, 2);
         let mut ws = server_of_with(

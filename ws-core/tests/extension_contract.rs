@@ -7,8 +7,8 @@ use bytes::BytesMut;
 use support::{
     KEY, binary, config,
     extensions::{
-        Log, RSV1, RSV2, RSV3_EVERY, Reverse, Spy, Stutter, add_one, client_of_with, marker,
-        server_of, server_of_with, unless_never, xor_55,
+        Log, RSV1, RSV2, RSV3_EVERY, Reverse, Scoped, Spy, Stutter, add_one, client_of_with,
+        marker, server_of, server_of_with, unless_never, xor_55,
     },
     fails, feed, frames, masked, receive, text, unmasked, written,
 };
@@ -20,12 +20,11 @@ use ws_core::{
     },
 };
 
-type Stack = Vec<Box<dyn Extension>>;
+type Stack = Vec<Scoped>;
 
-fn spy(claim: RsvClaim, scope: Scope) -> (Box<dyn Extension>, Log) {
+fn spy(claim: RsvClaim, scope: Scope) -> (Scoped, Log) {
     let log = Log::default();
-    let spy = Spy { claim, scope, log: Log::clone(&log) };
-    (Box::new(spy), log)
+    (Spy::boxed(claim, scope, &log), log)
 }
 
 fn noted(log: &Log) -> Vec<String> {
@@ -63,8 +62,10 @@ fn stack_in_which_two_claim_one_bit_cannot_be_built() {
     ];
     for (first, second) in claims {
         let mut stack = Extensions::none();
-        stack.push("x-first", marker(first, Scope::Message).boxed()).unwrap();
-        let error = stack.push("x-second", marker(second, Scope::Message).boxed()).unwrap_err();
+        stack.push("x-first", Scope::Message, marker(first, Scope::Message).boxed().1).unwrap();
+        let error = stack
+            .push("x-second", Scope::Message, marker(second, Scope::Message).boxed().1)
+            .unwrap_err();
         assert_eq!(
             error,
             StackError::Clash {
@@ -84,14 +85,14 @@ fn stack_in_which_two_claim_one_bit_cannot_be_built() {
 fn frame_scope_before_message_scope_is_refused() {
     for scope in [Scope::Message, Scope::WholeMessage] {
         let mut stack = Extensions::none();
-        stack.push("x-frame", marker(RSV1, Scope::Frame).boxed()).unwrap();
-        let error = stack.push("x-message", marker(RSV2, scope).boxed()).unwrap_err();
+        stack.push("x-frame", Scope::Frame, marker(RSV1, Scope::Frame).boxed().1).unwrap();
+        let error = stack.push("x-message", scope, marker(RSV2, scope).boxed().1).unwrap_err();
         assert_eq!(
             error,
             StackError::FrameScope { frame: "x-frame".into(), message: "x-message".into() }
         );
         assert_eq!(stack.names().collect::<Vec<_>>(), ["x-frame"]);
-        stack.push("x-other", marker(RSV2, Scope::Frame).boxed()).unwrap();
+        stack.push("x-other", Scope::Frame, marker(RSV2, Scope::Frame).boxed().1).unwrap();
         assert_eq!(stack.claimed(), Rsv::RSV1 | Rsv::RSV2);
     }
 }
@@ -235,15 +236,11 @@ fn unmarked_message_is_not_shown_to_an_extension_with_a_claim() {
 }
 
 /// Refuses what does not carry its mark.
-struct Strict(RsvClaim, Scope);
+struct Strict(RsvClaim);
 
 impl Extension for Strict {
     fn claim(&self) -> RsvClaim {
         self.0
-    }
-
-    fn scope(&self) -> Scope {
-        self.1
     }
 
     fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
@@ -276,11 +273,11 @@ impl Extension for Strict {
 #[test]
 fn extension_that_marks_everything_may_refuse_what_is_unmarked() {
     let refused = |claim, scope, wire: &[u8], octets: usize| {
-        let failed = fails(|| server_of(vec![Box::new(Strict(claim, scope))]), wire);
+        let failed = fails(|| server_of(vec![(scope, Box::new(Strict(claim)))]), wire);
         assert_eq!((failed.code, failed.octets), (1008, octets), "{claim:?} {scope:?}");
     };
     let taken = |claim, scope, wire: &[u8]| {
-        let seen = receive(|| server_of(vec![Box::new(Strict(claim, scope))]), wire);
+        let seen = receive(|| server_of(vec![(scope, Box::new(Strict(claim)))]), wire);
         assert_eq!(seen.events, [text("ab")], "{claim:?} {scope:?}");
     };
     for scope in [Scope::Message, Scope::WholeMessage, Scope::Frame] {
@@ -328,7 +325,6 @@ fn extensions_are_told_the_kind_the_length_and_the_hint() {
 
 /// Notes the marks that it is told of.
 struct Witness {
-    scope: Scope,
     log: Log,
 }
 
@@ -341,10 +337,6 @@ impl Witness {
 impl Extension for Witness {
     fn claim(&self) -> RsvClaim {
         RSV2
-    }
-
-    fn scope(&self) -> Scope {
-        self.scope
     }
 
     fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
@@ -395,7 +387,7 @@ fn extension_is_told_of_the_marks_nearer_to_the_application_and_of_no_others() {
         small.mark = |unit| if unit.len == Some(1) { Mark::Unmarked } else { Mark::Marked };
         let mut ws = server_of(vec![
             small.boxed(),
-            Box::new(Witness { scope, log: Log::clone(&log) }),
+            (scope, Box::new(Witness { log: Log::clone(&log) })),
             marker(RSV3_EVERY, outer).boxed(),
         ]);
         ws.send("two").unwrap();

@@ -34,7 +34,6 @@ enum Flaw {
 
 struct Flawed {
     flaw: Flaw,
-    scope: Scope,
     /// Misbehaves on what is sent, or on what is received.
     sends: bool,
 }
@@ -87,10 +86,6 @@ impl Extension for Flawed {
         RSV1
     }
 
-    fn scope(&self) -> Scope {
-        self.scope
-    }
-
     fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
         self.begin(true).map(|()| Mark::Marked)
     }
@@ -119,13 +114,13 @@ impl Extension for Flawed {
 const SCOPES: [Scope; 3] = [Scope::Message, Scope::WholeMessage, Scope::Frame];
 
 fn receiving(flaw: Flaw, scope: Scope, config: Config) -> Connection {
-    let flawed = Flawed { flaw, scope, sends: false };
-    server_of_with(config, vec![Box::new(flawed)])
+    let flawed = Flawed { flaw, sends: false };
+    server_of_with(config, vec![(scope, Box::new(flawed))])
 }
 
 fn sending(flaw: Flaw, scope: Scope) -> Connection {
-    let flawed = Flawed { flaw, scope, sends: true };
-    server_of(vec![Box::new(flawed)])
+    let flawed = Flawed { flaw, sends: true };
+    server_of(vec![(scope, Box::new(flawed))])
 }
 
 fn streaming() -> Config {
@@ -340,7 +335,7 @@ fn fault_names_the_extension_that_failed() {
     let new = || {
         server_of(vec![
             marker(RSV2, Scope::Message).boxed(),
-            Box::new(Flawed { flaw: Flaw::Fails(1007), scope: Scope::Frame, sends: false }),
+            (Scope::Frame, Box::new(Flawed { flaw: Flaw::Fails(1007), sends: false })),
         ])
     };
     match fails(new, &masked(0xe1, KEY, b"!")).fault {

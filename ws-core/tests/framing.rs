@@ -86,7 +86,7 @@ fn rt_15_reserved_opcodes_fail_on_the_first_octet() {
                 assert_eq!(failed.fault, Fault::ReservedOpcode(opcode));
                 assert_eq!((failed.code, failed.octets), (1002, 1));
                 let mut ws = server();
-                ws.poll_event(&mut BytesMut::from(&frame[..]));
+                let _ = ws.poll_event(&mut BytesMut::from(&frame[..]));
                 assert_eq!(ws.memory_usage(), 0);
             }
         }
@@ -103,7 +103,7 @@ fn rt_15_long_control_frames_fail_on_the_second_octet() {
             assert_eq!(failed.fault, Fault::ControlTooLong);
             assert_eq!((failed.code, failed.octets), (1002, 2));
             let mut ws = server();
-            ws.poll_event(&mut BytesMut::from(&frame[..]));
+            let _ = ws.poll_event(&mut BytesMut::from(&frame[..]));
             assert_eq!(ws.memory_usage(), 0);
         }
     }

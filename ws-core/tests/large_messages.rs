@@ -12,7 +12,9 @@ use limits_support::{
     extensions::{Reverse, only},
     pattern,
 };
-use ws_core::{CloseCode, Config, Connection, Event, Message, Receive, UNLIMITED};
+use ws_core::{
+    CloseCode, Config, Connection, Event, Message, Receive, UNLIMITED, extension::Scope,
+};
 
 const FROM: usize = 32 * 1024;
 const LEN: usize = 1 << 20;
@@ -146,7 +148,10 @@ fn payload_is_read_into_the_message_only_where_nothing_can_stand_between() {
         let others = [
             (side.connection(streaming), part.to_vec(), "a stream"),
             (
-                side.connection_with(Config::default(), only("reverse", Reverse::messages())),
+                side.connection_with(
+                    Config::default(),
+                    only("reverse", Scope::WholeMessage, Reverse::messages()),
+                ),
                 part.to_vec(),
                 "an extension",
             ),

@@ -10,7 +10,9 @@ use limits_support::{
     extensions::{Counters, Inflate, Reverse, Thin, only},
     feed, pattern,
 };
-use ws_core::{CloseCode, Config, Connection, Event, Fault, Message, Receive, UNLIMITED};
+use ws_core::{
+    CloseCode, Config, Connection, Event, Fault, Message, Receive, UNLIMITED, extension::Scope,
+};
 
 /// Feeds the header that a peer of `side` sends, without its masking key.
 fn announce(side: Side, config: Config, first: u8, len: u64) -> (Connection, Vec<Event>) {
@@ -339,19 +341,19 @@ fn streaming_has_no_limit_on_frame_and_message_but_one_on_what_is_gathered() {
         assert!(ws.memory_usage() <= 256);
 
         // A frame that an extension has to see whole keeps to the limit on frames,
-        let stack = only("frames", Reverse::frames());
+        let stack = only("frames", Scope::Frame, Reverse::frames());
         let mut ws = side.connection_with(streaming.clone(), stack);
         let told = feed(&mut ws, &side.incoming_announcement(BINARY | 0x10, 101));
         assert_too_big(&mut ws, &told, 100);
         // a message to that on messages,
-        let stack = only("messages", Reverse::messages());
+        let stack = only("messages", Scope::WholeMessage, Reverse::messages());
         let mut ws = side.connection_with(streaming.clone(), stack);
         let told = feed(&mut ws, &side.incoming(FIRST, &pattern(100)));
         assert_eq!(told, [Event::Start(ws_core::MessageKind::Binary)]);
         let told = feed(&mut ws, &side.incoming(MORE, b"x"));
         assert_too_big(&mut ws, &told, 100);
         // and what an extension makes of a message that is not gathered to none.
-        let stack = only("inflate", Inflate::new(1000, &Counters::default()));
+        let stack = only("inflate", Scope::Message, Inflate::new(1000, &Counters::default()));
         let mut ws = side.connection_with(streaming.clone(), stack);
         let told = feed(&mut ws, &side.incoming(BINARY | 0x40, &pattern(300)));
         assert_eq!(told.last(), Some(&Event::End));
@@ -365,7 +367,7 @@ fn output_of_an_extension_is_refused_as_it_grows() {
     for side in SIDES {
         let start = || {
             let counters = Counters::default();
-            let stack = only("inflate", Inflate::new(1000, &counters));
+            let stack = only("inflate", Scope::Message, Inflate::new(1000, &counters));
             (side.connection_with(limited.clone(), stack), counters)
         };
         // Exactly the limit,
@@ -403,7 +405,7 @@ fn bomb_in_fragments_is_refused_too() {
     let limited = config(|config| config.max_message = 10_000);
     for side in SIDES {
         let counters = Counters::default();
-        let stack = only("inflate", Inflate::new(1000, &counters));
+        let stack = only("inflate", Scope::Message, Inflate::new(1000, &counters));
         let mut ws = side.connection_with(limited.clone(), stack);
         let first = side.incoming(FIRST | 0x40, &[7; 5]);
         assert_eq!(feed(&mut ws, &first), []);
@@ -422,7 +424,8 @@ fn gathering_for_an_extension_is_bounded_however_the_message_is_cut() {
     let payload = pattern(2000);
     for side in SIDES {
         for pieces in [1, 2, 20] {
-            let mut ws = side.connection_with(limited.clone(), only("thin", Thin));
+            let mut ws =
+                side.connection_with(limited.clone(), only("thin", Scope::WholeMessage, Thin));
             let mut told = Vec::new();
             for (i, piece) in payload.chunks(2000 / pieces).enumerate() {
                 let fin = if i + 1 == pieces { 0x80 } else { 0 };
@@ -431,7 +434,8 @@ fn gathering_for_an_extension_is_bounded_however_the_message_is_cut() {
             }
             assert_too_big(&mut ws, &told, 1000);
             // The same frame, one byte at a time.
-            let mut ws = side.connection_with(limited.clone(), only("thin", Thin));
+            let mut ws =
+                side.connection_with(limited.clone(), only("thin", Scope::WholeMessage, Thin));
             let mut input = BytesMut::new();
             let mut told = Vec::new();
             for octet in side.incoming(BINARY, &payload) {
@@ -440,7 +444,7 @@ fn gathering_for_an_extension_is_bounded_however_the_message_is_cut() {
             }
             assert_too_big(&mut ws, &told, 1000);
         }
-        let mut ws = side.connection_with(limited.clone(), only("thin", Thin));
+        let mut ws = side.connection_with(limited.clone(), only("thin", Scope::WholeMessage, Thin));
         let told = feed(&mut ws, &side.incoming(BINARY, &payload[..1000]));
         assert_eq!(told.len(), 1);
         assert!(matches!(&told[0], Event::Message(Message::Binary(data)) if data.len() == 500));

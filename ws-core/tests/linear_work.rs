@@ -44,7 +44,7 @@ fn streaming() -> Config {
 
 fn inflating(times: usize) -> (Extensions, Counters) {
     let counters = Counters::default();
-    (only("inflate", Inflate::new(times, &counters)), counters)
+    (only("inflate", Scope::Message, Inflate::new(times, &counters)), counters)
 }
 
 /// A message of `n` fragments of one octet.
@@ -182,7 +182,7 @@ fn rt_20_one_octet_reads_cost_the_same_each() {
         assert_linear(count_few.calls(), count_many.calls(), "calls");
         assert_eq!(count_many.shown(), N);
         // One of whole messages gathers them.
-        let stack = || only("reverse", Reverse::messages());
+        let stack = || only("reverse", Scope::WholeMessage, Reverse::messages());
         let (once, twice) = (cost(N / 2, stack(), BINARY), cost(N, stack(), BINARY));
         assert_eq!(twice.data, N);
         assert_linear(once.polls, twice.polls, "polls");
@@ -227,11 +227,16 @@ fn one_call_does_a_bounded_part_of_a_large_input_for_every_scope() {
             });
             let run_length = || -> Vec<u8> { [1, b'x'].repeat(LEN / 2) };
             for (stack, first, payload, data) in [
-                (only("runs", RunLength::default()), 0xc2, run_length(), LEN / 2),
-                (only("reverse", Reverse::messages()), 0x82, pattern(LEN), LEN),
+                (only("runs", Scope::Message, RunLength::default()), 0xc2, run_length(), LEN / 2),
+                (
+                    only("reverse", Scope::WholeMessage, Reverse::messages()),
+                    0x82,
+                    pattern(LEN),
+                    LEN,
+                ),
                 // Unmarked, so that nothing is turned and no checksum is missed.
-                (only("frames", Reverse::frames()), 0x82, pattern(LEN), LEN),
-                (only("frames", Reverse::frames()), 0x92, sealed(LEN), LEN - 1),
+                (only("frames", Scope::Frame, Reverse::frames()), 0x82, pattern(LEN), LEN),
+                (only("frames", Scope::Frame, Reverse::frames()), 0x92, sealed(LEN), LEN - 1),
             ] {
                 let mut ws = side.connection_with(config.clone(), stack);
                 let frame = side.incoming(first, &payload);
@@ -246,7 +251,8 @@ fn one_call_does_a_bounded_part_of_a_large_input_for_every_scope() {
 /// The payload of a frame as a peer with the extension sends it.
 fn sealed(len: usize) -> Vec<u8> {
     let cut = config(|config| config.max_sent_frame = UNLIMITED);
-    let mut peer = Side::Server.connection_with(cut, only("frames", Reverse::frames()));
+    let mut peer =
+        Side::Server.connection_with(cut, only("frames", Scope::Frame, Reverse::frames()));
     peer.send(pattern(len - 1)).unwrap();
     let mut frames = limits_support::parse(&written(&mut peer));
     assert_eq!(frames.len(), 1);
@@ -357,7 +363,7 @@ fn sending_costs_the_same_each_and_is_encoded_a_little_ahead() {
             (heap.asked + heap.moved, polls, most)
         };
         for make in [&Extensions::none as &dyn Fn() -> Extensions, &|| inflating(1).0, &|| {
-            only("runs", RunLength::default())
+            only("runs", Scope::Message, RunLength::default())
         }] {
             let (once, twice) = (cost(500_000, make), cost(1_000_000, make));
             assert_linear(once.0, twice.0, "bytes on the heap");
@@ -463,10 +469,6 @@ impl Extension for LengthOnly {
         RsvClaim::FirstFrame(Rsv::RSV1)
     }
 
-    fn scope(&self) -> Scope {
-        Scope::Message
-    }
-
     fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
         self.len = 0;
         Ok(Mark::Marked)
@@ -481,7 +483,7 @@ impl Extension for LengthOnly {
         self.len += input.len() as u64;
         input.consume(input.len());
         if input.is_last() {
-            out.write(&[(self.len >> 20) as u8]);
+            let _ = out.write(&[(self.len >> 20) as u8]);
         }
         Ok(Progress::Done)
     }
@@ -495,7 +497,8 @@ impl Extension for LengthOnly {
 fn large_message_is_encoded_64_kib_a_call_and_says_so() {
     for side in SIDES {
         let most = Arc::new(AtomicUsize::new(0));
-        let stack = only("x-length", LengthOnly { len: 0, most: Arc::clone(&most) });
+        let stack =
+            only("x-length", Scope::Message, LengthOnly { len: 0, most: Arc::clone(&most) });
         let mut ws = side.connection_with(Config::default(), stack);
         ws.send(vec![0; 5 << 20]).unwrap();
         assert!(most.load(Ordering::Relaxed) <= PER_CALL);

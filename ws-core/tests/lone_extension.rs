@@ -110,10 +110,6 @@ impl Extension for Subject {
         self.kind.claim
     }
 
-    fn scope(&self) -> Scope {
-        self.kind.scope
-    }
-
     fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
         self.begin()?;
         let marks = unit.compression != Compression::Never;
@@ -179,7 +175,7 @@ fn configs() -> Vec<Config> {
 
 fn subject(kind: Kind, config: &Config) -> Connection {
     let subject = Subject { kind, held: [Vec::new(), Vec::new()] };
-    server_of_with(config.clone(), vec![Box::new(subject)])
+    server_of_with(config.clone(), vec![(kind.scope, Box::new(subject))])
 }
 
 /// The same, which an observer keeps from the shortest way.

@@ -42,7 +42,7 @@ fn rt_13_nothing_is_allocated_because_a_header_announced_it() {
                 let mut ws = side.connection(config.clone());
                 let mut input = BytesMut::from(side.incoming_header(first, len).as_slice());
                 let (heap, told) = measured(|| {
-                    ws.poll_event(&mut input);
+                    let _ = ws.poll_event(&mut input);
                     ws.poll_event(&mut input)
                 });
                 assert_eq!(told, None);
@@ -260,7 +260,7 @@ fn small_messages_are_echoed_with_three_allocations_per_read() {
 #[test]
 fn small_messages_pass_an_extension_without_an_allocation_each() {
     for side in SIDES {
-        let stack = only("x-same", Inflate::new(1, &Counters::default()));
+        let stack = only("x-same", Scope::Message, Inflate::new(1, &Counters::default()));
         let mut ws = side.connection_with(Config::default(), stack);
         let read = side.incoming(BINARY | 0x40, &[b'a'; 20]).repeat(64);
         let mut input = BytesMut::with_capacity(64 * 1024);
@@ -364,7 +364,7 @@ fn idle_connection_holds_no_heap_after_traffic() {
 #[test]
 fn idle_connection_with_an_extension_holds_only_the_extension() {
     for side in SIDES {
-        let stack = only("inflate", Inflate::new(1000, &Counters::default()));
+        let stack = only("inflate", Scope::Message, Inflate::new(1000, &Counters::default()));
         let mut ws = side.connection_with(Config::default(), stack);
         let (heap, ()) = measured(|| {
             traffic(side, &mut ws);
@@ -389,10 +389,6 @@ struct Roomy;
 impl Extension for Roomy {
     fn claim(&self) -> RsvClaim {
         RsvClaim::FirstFrame(Rsv::RSV1)
-    }
-
-    fn scope(&self) -> Scope {
-        Scope::Message
     }
 
     fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
@@ -427,7 +423,8 @@ impl Extension for Roomy {
 fn decoded_message_does_not_keep_room_that_its_extension_did_not_fill() {
     for side in SIDES {
         for len in [33, 100, 5000, 50_000] {
-            let mut ws = side.connection_with(Config::default(), only("roomy", Roomy));
+            let mut ws =
+                side.connection_with(Config::default(), only("roomy", Scope::Message, Roomy));
             let frame = side.incoming(BINARY | 0x40, &pattern(len));
             let (heap, events) = measured(|| feed(&mut ws, &frame));
             assert!(heap.live < 4 * len as isize + 256, "{len} bytes: {heap:?}");
@@ -469,7 +466,7 @@ fn connection_that_ended_keeps_nothing_of_an_unfinished_message() {
 #[test]
 fn connection_that_failed_keeps_nothing_of_what_extensions_gathered() {
     for side in SIDES {
-        let stack = only("reverse", Reverse::messages());
+        let stack = only("reverse", Scope::WholeMessage, Reverse::messages());
         let mut ws = side.connection_with(Config::default(), stack);
         ws.start_message(MessageKind::Binary).unwrap();
         for _ in 0..10 {

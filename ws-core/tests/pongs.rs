@@ -11,7 +11,10 @@ use limits_support::{
     feed, parse, pattern, written, written_some,
 };
 use proptest::prelude::*;
-use ws_core::{CloseCode, Config, Connection, Event, Extensions, Message, Outgoing, Payload, Text};
+use ws_core::{
+    CloseCode, Config, Connection, Event, Extensions, Message, Outgoing, Payload, Text,
+    extension::Scope,
+};
 
 /// Unwritten bytes from which on one Pong is owed.
 const ANSWERED_BELOW: usize = 64 * 1024;
@@ -143,7 +146,7 @@ fn pong_leaves_behind_the_first_frame_of_a_long_message() {
 #[test]
 fn pong_leaves_before_what_an_extension_has_not_encoded() {
     for side in SIDES {
-        let stack = only("inflate", Inflate::new(1, &Counters::default()));
+        let stack = only("inflate", Scope::Message, Inflate::new(1, &Counters::default()));
         let mut ws = side.connection_with(Config::default(), stack);
         ws.send(pattern(1 << 20)).unwrap();
         ws.send("behind").unwrap();

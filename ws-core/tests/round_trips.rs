@@ -280,10 +280,6 @@ impl Extension for NoZ {
         RsvClaim::None
     }
 
-    fn scope(&self) -> Scope {
-        Scope::Message
-    }
-
     fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
         Ok(Mark::Unmarked)
     }
@@ -336,7 +332,7 @@ fn act(ws: &mut Connection, side: Side, call: Call, input: &mut BytesMut, wire: 
         Call::Receive(items, polls) => {
             input.extend_from_slice(&bytes(side, &items));
             for _ in 0..polls {
-                ws.poll_event(input);
+                let _ = ws.poll_event(input);
             }
             Ok(())
         }
@@ -406,7 +402,7 @@ proptest! {
         });
         let mut extensions = Extensions::none();
         if which == 8 {
-            extensions.push("no z", Box::new(NoZ)).unwrap();
+            extensions.push("no z", Scope::Message, Box::new(NoZ)).unwrap();
         } else {
             extensions = stack(which);
         }

@@ -138,7 +138,7 @@ fn fault_names_the_extension_whose_bits_are_in_the_wrong_place() {
             ("x-first", RsvClaim::FirstFrame(Rsv::RSV2)),
             ("x-every", RsvClaim::EveryFrame(Rsv::RSV1 | Rsv::RSV3)),
         ] {
-            stack.push(name, marker(claim, Scope::Message).boxed()).unwrap();
+            stack.push(name, Scope::Message, marker(claim, Scope::Message).boxed().1).unwrap();
         }
         Connection::new(Role::Server, Config::default(), stack)
     };

@@ -7,7 +7,7 @@ use support::{
     KEY, closed, config, extensions, fails, feed, joined, masked, receive, server_with, written,
 };
 use ws_core::{
-    CloseCode, Config, Connection, Event, Extension, Fault,
+    CloseCode, Config, Connection, Event, Fault,
     MessageKind::{self, Binary, Text},
     Payload, Receive,
     extension::Scope,
@@ -21,7 +21,7 @@ fn server() -> Connection {
     server_with(streaming())
 }
 
-type Stack = Vec<Box<dyn Extension>>;
+type Stack = Vec<extensions::Scoped>;
 
 /// A stack, and "Hello" as it encodes it in two fragments.
 type Case = (fn() -> Stack, &'static [u8], &'static [u8]);

@@ -57,12 +57,9 @@ use ws_handshake::{AcceptOptions, ClientOptions, ExtensionSet, Upgrade};
 const SALT: usize = 16;
 
 /// Negotiates `x-seal` with a secret that the other end has too.
-///
-/// One of a server serves all connections. One of a client is for a single connection: the salt that
-/// it offers has to be the one that it makes keys of later, and a salt that comes twice is no salt.
+#[derive(Clone, Copy)]
 struct SealFactory {
     secret: [u8; 32],
-    salt: [u8; SALT],
 }
 
 struct Seal {
@@ -81,10 +78,6 @@ struct Direction {
 }
 
 impl SealFactory {
-    fn new(secret: [u8; 32]) -> Result<Self, getrandom::Error> {
-        Ok(Self { secret, salt: random()? })
-    }
-
     /// The salts in the order in which they were sent, the same at both ends.
     fn build(&self, client: &[u8; SALT], server: &[u8; SALT], end: End) -> Box<dyn Extension> {
         let derive = |direction: &[u8]| {
@@ -163,15 +156,28 @@ impl ExtensionFactory for SealFactory {
         // Of this connection: whoever replays a recorded client meets other keys.
         let server = random().map_err(|_| NegotiationError::new("no random octets to be had"))?;
         let extension = self.build(&client, &server, End::Server);
-        Ok(Agreed { response: with_salt(&server), extension })
+        Ok(Agreed::new(with_salt(&server), extension))
     }
 
     fn offers(&self) -> Vec<Params> {
-        vec![with_salt(&self.salt)]
+        // A salt that comes twice is no salt: each handshake has its own. Without random octets
+        // nothing is offered, and whoever requires the extension does not connect.
+        random().map(|salt| vec![with_salt(&salt)]).unwrap_or_default()
     }
 
-    fn confirm(&self, response: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
-        Ok(self.build(&self.salt, &salt_of(response)?, End::Client))
+    fn confirm(&self, _: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
+        Err(NegotiationError::parameter("salt", "cannot be confirmed without the one offered"))
+    }
+
+    fn confirm_offers(
+        &self,
+        offers: &[Params],
+        response: &Params,
+    ) -> Result<Box<dyn Extension>, NegotiationError> {
+        let [offer] = offers else {
+            return self.confirm(response);
+        };
+        Ok(self.build(&salt_of(offer)?, &salt_of(response)?, End::Client))
     }
 }
 
@@ -239,11 +245,6 @@ impl Extension for Seal {
         RsvClaim::FirstFrame(Rsv::RSV2)
     }
 
-    fn scope(&self) -> Scope {
-        // Nothing may be shown before the tag was verified, and the tag comes last.
-        Scope::WholeMessage
-    }
-
     fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
         self.sealing.begin(unit);
         Ok(Mark::Marked)
@@ -283,19 +284,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // From a vault, a login, a key agreement: never from the source.
     let mut secret = [0; 32];
     getrandom::fill(&mut secret)?;
-    let seal = || SealFactory::new(secret);
+    let seal = SealFactory { secret };
     let message = "All that repeats itself repeats itself. ".repeat(25);
     for (how, client, server) in [
-        ("sealed", ExtensionSet::new().with(seal()?)?, ExtensionSet::new().with(seal()?)?),
+        ("sealed", ExtensionSet::new().with(seal)?, ExtensionSet::new().with(seal)?),
         (
             "compressed, then sealed",
-            ExtensionSet::new().with(Deflate::default())?.with(seal()?)?,
-            ExtensionSet::new().with(Deflate::default())?.with(seal()?)?,
+            ExtensionSet::new().with(Deflate::default())?.with(seal)?,
+            ExtensionSet::new().with(Deflate::default())?.with(seal)?,
         ),
         (
             "sealed, then compressed",
-            ExtensionSet::new().with(seal()?)?.with(Deflate::default())?,
-            ExtensionSet::new().with(seal()?)?.with(Deflate::default())?,
+            ExtensionSet::new().with(seal)?.with(Deflate::default())?,
+            ExtensionSet::new().with(seal)?.with(Deflate::default())?,
         ),
     ] {
         let (_, mut server) = connect(&client, &server)?;
@@ -336,14 +337,14 @@ fn connect(
 #[cfg(test)]
 mod tests {
     use bytes::BytesMut;
-    use ws_core::{Event, Message};
+    use ws_core::{Event, Extensions, Message};
 
     use super::*;
 
     const SECRET: [u8; 32] = *b"a secret that both ends do share";
 
     fn seal() -> SealFactory {
-        SealFactory::new(SECRET).unwrap()
+        SealFactory { secret: SECRET }
     }
 
     fn sealing() -> (Connection, Connection) {
@@ -396,8 +397,7 @@ mod tests {
 
     #[test]
     fn contract_of_extensions_is_kept() {
-        // Both ends have the secret, and salts of their own.
-        ws_core::testkit::Kit::between(&seal(), &seal()).run().unwrap();
+        ws_core::testkit::check(&seal()).unwrap();
     }
 
     #[test]
@@ -527,16 +527,32 @@ mod tests {
     fn connection_that_was_recorded_cannot_be_played_to_another() {
         let wire = sent(&mut sealing().0, "Hello");
         refused(&mut sealing().1, &wire);
-        // Not even by one with the client's salt.
-        let client = ExtensionSet::new().with(seal()).unwrap();
-        let server = ExtensionSet::new().with(seal()).unwrap();
-        let wire = sent(&mut connect(&client, &server).unwrap().0, "Hello");
-        refused(&mut connect(&client, &server).unwrap().1, &wire);
+    }
+
+    #[test]
+    fn recorded_salts_of_one_end_make_other_keys() {
+        let (factory, message) = (seal(), "Hello");
+        let (offers, later) = (factory.offers(), factory.offers());
+        assert_ne!(offers, later, "one factory serves all connections");
+        // A server that is played a recorded request.
+        let server = |offer| factory.accept(offer, Rsv::ALL).unwrap();
+        let (first, again) = (server(&offers[0]), server(&offers[0]));
+        assert_ne!(first.response, again.response);
+        // A client that is played a recorded response.
+        let sealed = |offers: &[Params]| {
+            let mut stack = Extensions::none();
+            let seal = factory.confirm_offers(offers, &first.response).unwrap();
+            stack.push("x-seal", factory.scope(), seal).unwrap();
+            let role = Role::client(|| [0; 4]);
+            sent(&mut Connection::new(role, Config::default(), stack), message)
+        };
+        assert_eq!(sealed(&offers), sealed(&offers));
+        assert_ne!(sealed(&offers), sealed(&later));
     }
 
     #[test]
     fn other_secret_opens_nothing() {
-        let other = SealFactory::new([0; 32]).unwrap();
+        let other = SealFactory { secret: [0; 32] };
         let client = ExtensionSet::new().with(other).unwrap();
         let server = ExtensionSet::new().with(seal()).unwrap();
         let (mut client, mut server) = connect(&client, &server).unwrap();
@@ -592,7 +608,7 @@ mod tests {
         ] {
             let error = seal().accept(&params, Rsv::ALL).unwrap_err();
             assert_eq!(error.parameter_name(), Some(name), "{params}");
-            assert!(seal().confirm(&params).is_err());
+            assert!(seal().confirm_offers(&seal().offers(), &params).is_err());
         }
     }
 }

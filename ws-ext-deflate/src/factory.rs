@@ -68,7 +68,7 @@ impl ExtensionFactory for Deflate {
             Half { window: server_window, takeover: !response.server_no_context_takeover },
             Half { window: client_window, takeover: !response.client_no_context_takeover },
         );
-        Ok(Agreed { response: response.to_params(), extension: Box::new(extension) })
+        Ok(Agreed::new(response.to_params(), Box::new(extension)))
     }
 
     fn offers(&self) -> Vec<Params> {

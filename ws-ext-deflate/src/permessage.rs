@@ -3,7 +3,7 @@
 use ws_core::{
     Extension, MessageKind, Payload,
     extension::{
-        Chunk, Compression, ExtensionError, Mark, MessageInfo, Progress, Rsv, RsvClaim, Scope,
+        Chunk, Compression, ExtensionError, Mark, MessageInfo, Progress, Rsv, RsvClaim,
         SharedEncoder, SharedForm, Sink,
     },
 };
@@ -69,10 +69,6 @@ impl Extension for PermessageDeflate {
         RsvClaim::FirstFrame(Rsv::RSV1)
     }
 
-    fn scope(&self) -> Scope {
-        Scope::Message
-    }
-
     fn begin_encode(&mut self, message: &MessageInfo) -> Result<Mark, ExtensionError> {
         if !self.compresses(message) {
             return Ok(Mark::Unmarked);
@@ -134,6 +130,6 @@ impl Extension for PermessageDeflate {
     }
 
     fn memory_usage(&self) -> usize {
-        size_of::<Self>() + self.encoder.memory_usage() + self.decoder.memory_usage()
+        self.encoder.memory_usage() + self.decoder.memory_usage()
     }
 }

@@ -8,8 +8,8 @@ mod support;
 use bytes::BytesMut;
 use heap::measured;
 use support::{
-    client, client_for, config, decoded, encoded, feed, info, noise, plain, server_for, text,
-    unmasked, written,
+    client, client_for, config, connection, decoded, encoded, feed, info, masked, noise, plain,
+    server, server_for, text, unmasked, written,
 };
 use ws_core::{
     Broadcast, CloseCode, Config, Connection, Event, MessageKind, Receive, Role,
@@ -39,18 +39,23 @@ fn bomb() -> Vec<u8> {
     payload
 }
 
+/// One end of a connection, and how its peer makes a frame.
+type Side = (fn(Config) -> Connection, fn(u8, &[u8]) -> Vec<u8>);
+
+const SIDES: [Side; 2] = [(client, unmasked), (server, masked)];
+
 /// A connection that inflated a message before.
-fn warmed(config: Config) -> (Connection, BytesMut) {
-    let mut ws = client(config);
+fn warmed((new, frame): Side, config: Config) -> (Connection, BytesMut) {
+    let mut ws = new(config);
     let mut input = BytesMut::with_capacity(4 << 20);
-    assert_eq!(feed(&mut ws, &mut input, &unmasked(0xc1, &HELLO)), [text("Hello")]);
+    assert_eq!(feed(&mut ws, &mut input, &frame(0xc1, &HELLO)), [text("Hello")]);
     (ws, input)
 }
 
 /// Feeds frames of a message and asserts that they end with 1009 within the limit and 64 KiB.
-fn explodes(config: Config, frames: &[u8]) {
+fn explodes(side: Side, config: Config, frames: &[u8]) {
     let limit = config.max_message;
-    let (mut ws, mut input) = warmed(config);
+    let (mut ws, mut input) = warmed(side, config);
     input.extend_from_slice(frames);
     let (held, events) = peak(|| feed(&mut ws, &mut input, b""));
     let Some(Event::Closed(closed)) = events.last() else { panic!("{events:?}") };
@@ -62,23 +67,28 @@ fn explodes(config: Config, frames: &[u8]) {
 #[test]
 fn rt_21_bomb_in_one_frame_is_1009_within_the_limit() {
     let bomb = bomb();
-    for limit in [5, 1000, 1 << 16, 1 << 20, (1 << 20) + 1] {
-        explodes(config(|config| config.max_message = limit), &unmasked(0xc2, &bomb));
+    for (new, frame) in SIDES {
+        for limit in [5, 1000, 1 << 16, 1 << 20, (1 << 20) + 1] {
+            let config = config(|config| config.max_message = limit);
+            explodes((new, frame), config, &frame(0xc2, &bomb));
+        }
     }
 }
 
 // R7692-7.2.2-h, RT-21
 #[test]
 fn rt_21_bomb_in_fragments_of_one_byte_is_1009_within_the_limit() {
-    let mut frames = unmasked(0x42, &[]);
-    for octet in bomb() {
-        frames.extend(unmasked(0x00, &[octet]));
+    for (new, frame) in SIDES {
+        let mut frames = frame(0x42, &[]);
+        for octet in bomb() {
+            frames.extend(frame(0x00, &[octet]));
+        }
+        // Without an end, too.
+        let config = config(|config| config.max_fragments = usize::MAX);
+        explodes((new, frame), config.clone(), &frames);
+        frames.extend(frame(0x80, &[]));
+        explodes((new, frame), config, &frames);
     }
-    // Without an end, too.
-    let config = config(|config| config.max_fragments = usize::MAX);
-    explodes(config.clone(), &frames);
-    frames.extend(unmasked(0x80, &[]));
-    explodes(config, &frames);
 }
 
 // R7692-7.2.2-h, RT-21
@@ -91,7 +101,7 @@ fn rt_21_many_small_bombs_hold_no_more_than_one() {
     let mut writer = server_for(&plain().build().unwrap(), "server_no_context_takeover");
     let small = encoded(&mut *writer, &vec![0; 1 << 20]);
     decoded(&mut *ext, &small).unwrap();
-    let (mut ws, mut input) = warmed(Config::default());
+    let (mut ws, mut input) = warmed(SIDES[0], Config::default());
     let (kept, ()) = kept(|| {
         for _ in 0..64 {
             let events = feed(&mut ws, &mut input, &unmasked(0xc2, &small));
@@ -124,6 +134,28 @@ fn rt_21_streamed_bomb_comes_in_chunks_of_bounded_size() {
     assert_eq!(total, 16 << 20);
 }
 
+// RT-25
+#[test]
+fn rt_25_connection_that_failed_leaves_nothing_behind() {
+    let bomb = bomb();
+    for (payload, code) in
+        [(&[0x07][..], CloseCode::INVALID_PAYLOAD), (&bomb, CloseCode::MESSAGE_TOO_BIG)]
+    {
+        let (left, ()) = kept(|| {
+            let options = plain().pool(Pool::new(usize::MAX)).build().unwrap();
+            let mut ws = connection(Role::Server, Config::default(), server_for(&options, ""));
+            let mut input = BytesMut::new();
+            ws.send("compress me ".repeat(100)).unwrap();
+            written(&mut ws);
+            let events = feed(&mut ws, &mut input, &masked(0xc2, payload));
+            let Some(Event::Closed(closed)) = events.last() else { panic!("{events:?}") };
+            assert_eq!(closed.code, code);
+            assert_eq!(feed(&mut ws, &mut input, &masked(0xc2, payload)), []);
+        });
+        assert_eq!(left, 0, "{code}");
+    }
+}
+
 // R7692-7.2.2-i, RT-22
 #[test]
 fn rt_22_million_empty_blocks_inflate_to_nothing_without_a_new_inflater() {
@@ -150,7 +182,7 @@ fn rt_22_million_empty_blocks_inflate_to_nothing_without_a_new_inflater() {
 fn rt_22_million_empty_fragments_are_1008() {
     let mut wire = unmasked(0x41, &[]);
     wire.extend(unmasked(0x00, &[]).repeat(1_000_000));
-    let (mut ws, mut input) = warmed(Config::default());
+    let (mut ws, mut input) = warmed(SIDES[0], Config::default());
     let events = feed(&mut ws, &mut input, &wire);
     let Some(Event::Closed(closed)) = events.last() else { panic!("{events:?}") };
     assert_eq!(closed.code, CloseCode::POLICY_VIOLATION);

@@ -97,7 +97,7 @@ impl ExtensionFactory for Greedy {
         Scope::Message
     }
     fn accept(&self, _: &Params, _: Rsv) -> Result<Agreed, NegotiationError> {
-        Ok(Agreed { response: Params::new(), extension: Box::new(Greedy) })
+        Ok(Agreed::new(Params::new(), Box::new(Greedy)))
     }
     fn offers(&self) -> Vec<Params> {
         vec![Params::new()]
@@ -110,9 +110,6 @@ impl ExtensionFactory for Greedy {
 impl Extension for Greedy {
     fn claim(&self) -> RsvClaim {
         RsvClaim::FirstFrame(Rsv::RSV1)
-    }
-    fn scope(&self) -> Scope {
-        Scope::Message
     }
     fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
         Ok(Mark::Unmarked)

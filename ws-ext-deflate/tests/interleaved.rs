@@ -31,7 +31,6 @@ const RSV3: u8 = 0x10;
 struct Xor {
     key: u8,
     claim: RsvClaim,
-    scope: Scope,
     shares: bool,
     units: u8,
 }
@@ -51,10 +50,6 @@ impl Xor {
 impl Extension for Xor {
     fn claim(&self) -> RsvClaim {
         self.claim
-    }
-
-    fn scope(&self) -> Scope {
-        self.scope
     }
 
     fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
@@ -115,25 +110,27 @@ const BEHIND: u8 = 0xa6;
 impl Neighbour {
     fn stack(self, deflate: Box<dyn Extension>) -> Extensions {
         let mut stack = Extensions::none();
-        let (scope, units) = (Scope::Message, 0);
         let first = |rsv| RsvClaim::FirstFrame(rsv);
-        let before = |shares| Xor { key: BEFORE, claim: first(Rsv::RSV2), scope, shares, units };
-        let behind = |claim, scope, shares| Xor { key: BEHIND, claim, scope, shares, units };
-        match self {
-            Self::Before { shares } => stack.push("before", Box::new(before(shares))).unwrap(),
-            Self::BeforeAndBehind => stack.push("before", Box::new(before(true))).unwrap(),
-            _ => {}
+        let before = match self {
+            Self::Before { shares } => Some(shares),
+            Self::BeforeAndBehind => Some(true),
+            _ => None,
+        };
+        if let Some(shares) = before {
+            let before = Xor { key: BEFORE, claim: first(Rsv::RSV2), shares, units: 0 };
+            stack.push("before", Scope::Message, Box::new(before)).unwrap();
         }
-        stack.push("permessage-deflate", deflate).unwrap();
-        let behind = match self {
+        stack.push("permessage-deflate", Scope::Message, deflate).unwrap();
+        let (claim, scope, shares) = match self {
             Self::Nobody | Self::Before { .. } => return stack,
-            Self::Behind { shares } => behind(first(Rsv::RSV3), scope, shares),
-            Self::BehindWithoutABit => behind(RsvClaim::None, Scope::WholeMessage, false),
+            Self::Behind { shares } => (first(Rsv::RSV3), Scope::Message, shares),
+            Self::BehindWithoutABit => (RsvClaim::None, Scope::WholeMessage, false),
             Self::BehindOnFrames | Self::BeforeAndBehind => {
-                behind(RsvClaim::EveryFrame(Rsv::RSV3), Scope::Frame, false)
+                (RsvClaim::EveryFrame(Rsv::RSV3), Scope::Frame, false)
             }
         };
-        stack.push("behind", Box::new(behind)).unwrap();
+        let behind = Xor { key: BEHIND, claim, shares, units: 0 };
+        stack.push("behind", scope, Box::new(behind)).unwrap();
         stack
     }
 

@@ -168,7 +168,7 @@ fn distances_keep_to_every_window_at_every_level() {
 #[test]
 fn sinks_of_any_size_give_the_same_message() {
     for data in [&b"Hello"[..], &noise(3_000, 3), &repetitive(9_000, 900)] {
-        for room in (1..=12).chain(120..=136).chain([1000, 4096, 16 * 1024, usize::MAX]) {
+        for room in (1..=32).chain(120..=136).chain([1000, 4096, 16 * 1024, usize::MAX]) {
             let options = plain().build().unwrap();
             let (mut server, mut client) = pair(&options, &options);
             let mut reference = Reference::default();

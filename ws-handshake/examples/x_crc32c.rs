@@ -49,7 +49,7 @@ impl ExtensionFactory for ChecksumFactory {
 
     fn accept(&self, offer: &Params, _free: Rsv) -> Result<Agreed, NegotiationError> {
         // `_free` may be left alone: if RSV3 is taken, the engine declines the offer itself.
-        Ok(Agreed { response: Params::new(), extension: self.confirm(offer)? })
+        Ok(Agreed::new(Params::new(), self.confirm(offer)?))
     }
 
     fn offers(&self) -> Vec<Params> {
@@ -65,10 +65,6 @@ impl ExtensionFactory for ChecksumFactory {
 impl Extension for Checksum {
     fn claim(&self) -> RsvClaim {
         RsvClaim::EveryFrame(Rsv::RSV3)
-    }
-
-    fn scope(&self) -> Scope {
-        Scope::Frame
     }
 
     fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
@@ -151,7 +147,7 @@ mod tests {
 
     fn end(role: Role, config: Config) -> Connection {
         let mut extensions = Extensions::none();
-        extensions.push("x-crc32c", Box::new(Checksum::default())).unwrap();
+        extensions.push("x-crc32c", Scope::Frame, Box::new(Checksum::default())).unwrap();
         Connection::new(role, config, extensions)
     }
 

@@ -102,7 +102,7 @@ impl ExtensionFactory for TraceFactory {
 
     fn accept(&self, offer: &Params, _free: Rsv) -> Result<Agreed, NegotiationError> {
         let id = id_of(offer)?;
-        Ok(Agreed { response: Params::new().value("id", id), extension: self.build(id) })
+        Ok(Agreed::new(Params::new().value("id", id), self.build(id)))
     }
 
     fn offers(&self) -> Vec<Params> {
@@ -147,10 +147,6 @@ impl Extension for Trace {
     fn claim(&self) -> RsvClaim {
         // Without a bit an extension sees every message, and `Mark` means nothing.
         RsvClaim::None
-    }
-
-    fn scope(&self) -> Scope {
-        Scope::Message
     }
 
     fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
@@ -232,7 +228,7 @@ fn stack(traced: bool) -> Extensions {
             black_box(passed);
         });
         let factory = TraceFactory { id: None, observer };
-        extensions.push("x-trace", factory.build("cost")).expect("it stands alone");
+        extensions.push("x-trace", Scope::Message, factory.build("cost")).expect("it stands alone");
     }
     extensions
 }
@@ -262,7 +258,9 @@ mod tests {
     fn server() -> (Connection, Log) {
         let (observer, log) = recorder();
         let mut extensions = Extensions::none();
-        extensions.push("x-trace", TraceFactory { id: None, observer }.build("a")).unwrap();
+        extensions
+            .push("x-trace", Scope::Message, TraceFactory { id: None, observer }.build("a"))
+            .unwrap();
         (Connection::new(Role::Server, Config::default(), extensions), log)
     }
 
@@ -349,10 +347,6 @@ mod tests {
             RsvClaim::FirstFrame(Rsv::RSV2)
         }
 
-        fn scope(&self) -> Scope {
-            Scope::Message
-        }
-
         fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
             Ok(Mark::Marked)
         }
@@ -387,11 +381,11 @@ mod tests {
             let trace = TraceFactory { id: None, observer }.build("a");
             let mut extensions = Extensions::none();
             if first {
-                extensions.push("x-trace", trace).unwrap();
-                extensions.push("x-terse", Box::new(Terse)).unwrap();
+                extensions.push("x-trace", Scope::Message, trace).unwrap();
+                extensions.push("x-terse", Scope::Message, Box::new(Terse)).unwrap();
             } else {
-                extensions.push("x-terse", Box::new(Terse)).unwrap();
-                extensions.push("x-trace", trace).unwrap();
+                extensions.push("x-terse", Scope::Message, Box::new(Terse)).unwrap();
+                extensions.push("x-trace", Scope::Message, trace).unwrap();
             }
             let mut ws = Connection::new(Role::Server, Config::default(), extensions);
             ws.send("Hello").unwrap();

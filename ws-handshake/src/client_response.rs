@@ -14,7 +14,7 @@ use http::{
         SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING, UPGRADE,
     },
 };
-use ws_core::{CloseCode, ExtensionFactory, Extensions};
+use ws_core::{CloseCode, ExtensionFactory, Extensions, extension::Params};
 
 use crate::{
     ClientHandshake, Limits, Offer, Refusal, Report, ReportEntry, ResponseError, Verdict,
@@ -161,23 +161,23 @@ impl ClientHandshake {
             // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Extensions| header field and
             // this header field indicates the use of an extension that was not present in the
             // client's handshake […], the client MUST _Fail the WebSocket Connection_."
+            let offers = self.offers.iter().filter(|offer| offer.name() == name);
+            let offers: Vec<Params> = offers.map(|offer| offer.params().clone()).collect();
             let factory = self
                 .extensions
                 .get(name)
-                .filter(|_| self.offers.iter().any(|offer| offer.name() == name))
+                .filter(|_| !offers.is_empty())
                 .ok_or_else(|| ResponseError::UnsolicitedExtension { name: name.into() })?;
             if extensions.names().any(|other| other == name) {
                 return Err(ResponseError::DuplicateExtension { name: name.into() });
             }
-            let extension = factory.confirm(response.params()).map_err(|reason| {
-                ResponseError::ExtensionParameters { name: name.into(), reason }
-            })?;
-            if extension.scope() != factory.scope() {
-                return Err(ResponseError::ExtensionScope { name: name.into() });
-            }
+            let extension =
+                factory.confirm_offers(&offers, response.params()).map_err(|reason| {
+                    ResponseError::ExtensionParameters { name: name.into(), reason }
+                })?;
             // RFC 6455 §9.1: "the order of extensions is significant. Any interactions between
             // multiple extensions MAY be defined in the documents defining the extensions."
-            extensions.push(name, extension).map_err(ResponseError::Stack)?;
+            extensions.push(name, factory.scope(), extension).map_err(ResponseError::Stack)?;
         }
         Ok(extensions)
     }

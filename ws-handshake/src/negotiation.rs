@@ -98,17 +98,14 @@ impl Round<'_> {
 /// Asks about one offer, and adds the extension to the stack if it may stand there.
 fn answer(factory: &dyn ExtensionFactory, offer: &Offer, extensions: &mut Extensions) -> Verdict {
     let free = Rsv::ALL.without(extensions.claimed());
-    let Agreed { response, extension } = match factory.accept(offer.params(), free) {
+    let Agreed { response, extension, .. } = match factory.accept(offer.params(), free) {
         Ok(agreed) => agreed,
         Err(reason) => return Verdict::Declined(reason),
     };
     if !are_tokens(&response) {
         return Verdict::Fault(FactoryFault::Response);
     }
-    if extension.scope() != factory.scope() {
-        return Verdict::Fault(FactoryFault::Scope);
-    }
-    match extensions.push(factory.name(), extension) {
+    match extensions.push(factory.name(), factory.scope(), extension) {
         Ok(()) => Verdict::Taken { response },
         Err(error) => Verdict::Stack(error),
     }

@@ -138,8 +138,6 @@ pub enum Verdict {
 pub enum FactoryFault {
     /// It answered with a parameter whose name or value is no token.
     Response,
-    /// Its extension has another scope than it announced.
-    Scope,
 }
 
 impl fmt::Display for FactoryFault {
@@ -147,9 +145,6 @@ impl fmt::Display for FactoryFault {
         f.write_str(match self {
             Self::Response => {
                 "fault in the extension: it answered with a parameter that is no token"
-            }
-            Self::Scope => {
-                "fault in the extension: its scope is not the one that its factory announced"
             }
         })
     }

@@ -49,11 +49,6 @@ pub enum ResponseError {
         /// What is wrong with them.
         reason: NegotiationError,
     },
-    /// The extension has another scope than its factory announced: a fault of the extension.
-    ExtensionScope {
-        /// The extension.
-        name: Box<str>,
-    },
     /// The extensions that the server uses cannot stand together, in its order.
     Stack(StackError),
 }
@@ -96,10 +91,6 @@ impl fmt::Display for ResponseError {
             Self::ExtensionParameters { name, reason } => write!(
                 f,
                 "the server's answer for extension {name} is no answer to our offer ({reason}): report it to the server, or do not offer it"
-            ),
-            Self::ExtensionScope { name } => write!(
-                f,
-                "extension {name} has another scope than its factory announced: mend the extension"
             ),
             Self::Stack(error) => {
                 write!(f, "{error}: report it to the server, or do not offer both")

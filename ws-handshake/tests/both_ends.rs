@@ -132,7 +132,7 @@ impl ExtensionFactory for Letter {
     }
 
     fn accept(&self, _: &Params, _: Rsv) -> Result<Agreed, NegotiationError> {
-        Ok(Agreed { response: Params::new(), extension: Box::new(*self) })
+        Ok(Agreed::new(Params::new(), Box::new(*self)))
     }
 
     fn offers(&self) -> Vec<Params> {
@@ -147,10 +147,6 @@ impl ExtensionFactory for Letter {
 impl Extension for Letter {
     fn claim(&self) -> RsvClaim {
         RsvClaim::None
-    }
-
-    fn scope(&self) -> Scope {
-        Scope::WholeMessage
     }
 
     fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {

@@ -3,14 +3,20 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use support::{
     REQUEST, RESPONSE, accept_with,
     extensions::{Plain, framing, plain, set},
     serve_with, with,
 };
-use ws_core::extension::{Agreed, NegotiationError, Params, Rsv, RsvClaim, Scope};
+use ws_core::{
+    Extension, ExtensionFactory,
+    extension::{Agreed, NegotiationError, Params, Rsv, RsvClaim, Scope, StackError},
+};
 use ws_handshake::{
     AcceptOptions, Accepted, ExtensionSet, ExtensionSetError, FactoryFault, Verdict,
 };
@@ -168,7 +174,7 @@ fn declined_extension_leaves_its_bits_to_the_next() {
 fn extension_learns_which_bits_are_free() {
     #[derive(Debug)]
     struct Free;
-    impl ws_core::ExtensionFactory for Free {
+    impl ExtensionFactory for Free {
         fn name(&self) -> &str {
             "free"
         }
@@ -181,7 +187,7 @@ fn extension_learns_which_bits_are_free() {
         fn offers(&self) -> Vec<Params> {
             Vec::new()
         }
-        fn confirm(&self, _: &Params) -> Result<Box<dyn ws_core::Extension>, NegotiationError> {
+        fn confirm(&self, _: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
             Err(NegotiationError::new("never"))
         }
     }
@@ -199,18 +205,58 @@ fn extension_learns_which_bits_are_free() {
 #[test]
 fn extension_that_breaks_its_word_is_declined_and_the_handshake_goes_on() {
     let good = || plain("good", Rsv::NONE);
-    let wordy = Plain { response: Some(("x", "no token")), ..plain("faulty", Rsv::RSV1) };
-    let untrue = Plain { instance_scope: Scope::WholeMessage, ..plain("faulty", Rsv::RSV1) };
-    let mut verdicts = Vec::new();
-    for faulty in [wordy, untrue] {
-        let accepted = accept(&set([faulty, good()]), "faulty, faulty; x, good");
-        assert_eq!(accepted.extensions.names().collect::<Vec<_>>(), ["good"]);
-        verdicts.push(accepted.report.entries()[1].verdict().clone());
+    let faulty = Plain { response: Some(("x", "no token")), ..plain("faulty", Rsv::RSV1) };
+    let accepted = accept(&set([faulty, good()]), "faulty, faulty; x, good");
+    assert_eq!(accepted.extensions.names().collect::<Vec<_>>(), ["good"]);
+    for entry in &accepted.report.entries()[..2] {
+        assert_eq!(*entry.verdict(), Verdict::Fault(FactoryFault::Response));
     }
-    assert_eq!(
-        verdicts,
-        [Verdict::Fault(FactoryFault::Response), Verdict::Fault(FactoryFault::Scope)]
-    );
+}
+
+/// Announces one scope while a set is made, and names another for the connections.
+struct Fickle {
+    announced: Scope,
+    later: Scope,
+    is_later: Arc<AtomicBool>,
+}
+
+impl ExtensionFactory for Fickle {
+    fn name(&self) -> &str {
+        "fickle"
+    }
+    fn scope(&self) -> Scope {
+        if self.is_later.load(Ordering::Relaxed) { self.later } else { self.announced }
+    }
+    fn accept(&self, offer: &Params, free: Rsv) -> Result<Agreed, NegotiationError> {
+        plain("fickle", Rsv::RSV1).accept(offer, free)
+    }
+    fn confirm(&self, response: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
+        plain("fickle", Rsv::RSV1).confirm(response)
+    }
+}
+
+#[test]
+fn scope_that_changes_after_it_was_announced_gets_no_extension_out_of_its_place() {
+    let (messages, frames) = (plain("m", Rsv::RSV2), framing("f", Rsv::RSV3));
+    let stands_in_front = StackError::FrameScope { frame: "fickle".into(), message: "m".into() };
+    let stands_behind = StackError::FrameScope { frame: "f".into(), message: "fickle".into() };
+    for (announced, later, neighbour, declined, error) in [
+        (Scope::Message, Scope::Frame, messages, "m", stands_in_front),
+        (Scope::Frame, Scope::WholeMessage, frames, "fickle", stands_behind),
+    ] {
+        let is_later = Arc::new(AtomicBool::new(false));
+        let fickle = Fickle { announced, later, is_later: Arc::clone(&is_later) };
+        let set = if announced == Scope::Message {
+            ExtensionSet::new().with(fickle).unwrap().with(neighbour)
+        } else {
+            ExtensionSet::new().with(neighbour).unwrap().with(fickle)
+        };
+        let set = set.unwrap();
+        is_later.store(true, Ordering::Relaxed);
+        let report = accept(&set, "fickle, m, f").report;
+        let of_declined = report.entries().iter().find(|entry| entry.offer().name() == declined);
+        assert_eq!(*of_declined.unwrap().verdict(), Verdict::Stack(error));
+    }
 }
 
 // RT-10

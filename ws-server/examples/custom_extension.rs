@@ -20,10 +20,10 @@ impl ExtensionFactory for Scramble {
         "x-scramble"
     }
     fn scope(&self) -> Scope {
-        Scope::Message
+        Scope::Message // shown as a stream of chunks, cut anywhere
     }
     fn accept(&self, offer: &Params, _: Rsv) -> Result<Agreed, NegotiationError> {
-        Ok(Agreed { response: Params::new(), extension: self.confirm(offer)? })
+        Ok(Agreed::new(Params::new(), self.confirm(offer)?))
     }
     fn confirm(&self, params: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
         params.refuse_any()?;
@@ -33,9 +33,6 @@ impl ExtensionFactory for Scramble {
 impl Extension for Scramble {
     fn claim(&self) -> RsvClaim {
         RsvClaim::FirstFrame(Rsv::RSV2) // the engine sets, checks and clears it
-    }
-    fn scope(&self) -> Scope {
-        Scope::Message // as a stream of chunks, cut anywhere
     }
     fn encode(&mut self, input: &mut Chunk, out: &mut Sink) -> Result<Progress, ExtensionError> {
         while let (Some(octet), false) = (input.data().first(), out.is_full()) {

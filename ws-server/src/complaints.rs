@@ -1,4 +1,5 @@
-//! What the log says of clients: bounded in number and length, whatever they send.
+//! What the log says of clients, and of handlers that failed for them: bounded in number and length,
+//! whatever they send.
 
 use std::{
     fmt::{self, Write},
@@ -14,7 +15,7 @@ use ws_core::Closed;
 const LINES: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Lets so many complaints about clients into the log, and counts the others.
+/// Lets so many complaints of one sort into the log, and counts the others.
 // RFC 6455 §7.1.7 asks a server to log what was wrong with a client.
 #[derive(Default)]
 pub(crate) struct Complaints(Mutex<State>);

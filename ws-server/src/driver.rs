@@ -92,7 +92,8 @@ impl Rest {
         let Self { server, gone, closed, link } = self;
         let handler = async {
             if let Some(mut handling) = handling {
-                poll_fn(|cx| handling::poll(&mut handling, cx)).await.log();
+                let ended = poll_fn(|cx| handling::poll(&mut handling, cx)).await;
+                ended.log(link.hub.as_deref());
             }
         };
         // A handler that has something left to do keeps neither the socket nor the client waiting.
@@ -255,7 +256,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
         let core = core?;
         if let Poll::Ready(ended) = poll {
             self.handling = None;
-            ended.log();
+            ended.log(core.link.hub.as_deref());
             core.link.order_close(ended.close_code());
         }
         Some(core)

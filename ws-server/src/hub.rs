@@ -12,6 +12,7 @@ use ws_core::Closed;
 
 use crate::{
     ClientId, Publication, SlowConsumer,
+    complaints::Complaints,
     link::{Dropped, Link},
     metrics::Counters,
     publication::Post,
@@ -27,6 +28,8 @@ pub(crate) struct Hub {
     slow_consumer: OnceLock<SlowConsumer>,
     pub(crate) topics: Topics,
     pub(crate) counters: Counters,
+    /// Of handlers that failed: apart from those about clients, which would drown them.
+    pub(crate) failures: Complaints,
 }
 
 impl Hub {

@@ -237,10 +237,8 @@ impl Link {
 
     async fn send_when_ready(&self, message: &mut Option<Queued>) -> Result<(), SendError> {
         loop {
+            // From here on no `notify_waiters` is missed, so that looking again tells the truth.
             let room = self.room.notified();
-            tokio::pin!(room);
-            // From here on no notification is missed, so that looking again tells the truth.
-            room.as_mut().enable();
             if let Some(done) = self.push(message) {
                 return done;
             }
@@ -287,8 +285,6 @@ impl Link {
     pub(crate) async fn ready(&self) -> Result<(), SendError> {
         loop {
             let room = self.room.notified();
-            tokio::pin!(room);
-            room.as_mut().enable();
             {
                 let mut state = self.state();
                 if state.closing {
@@ -358,8 +354,6 @@ impl Link {
     pub(crate) async fn closed(&self) -> Closed {
         loop {
             let ended = self.room.notified();
-            tokio::pin!(ended);
-            ended.as_mut().enable();
             if let Some(closed) = &self.state().closed {
                 return Closed::clone(closed);
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gate::{Log, connect, exchange, frame, read_all, read_head, upgrade, with_echo};
 use tokio::io::AsyncWriteExt;
-use ws_server::{CloseCode, Peer, Server};
+use ws_server::{CloseCode, HandlerError, Peer, Server, WebSocket};
 
 // RT-55, R6455-7.1.7-b
 #[tokio::test]
@@ -97,6 +97,40 @@ async fn rt_55_flood_of_failing_connections_is_a_few_lines_and_a_count() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     fail().await;
     let lines = log.lines("the connection failed");
+    assert_eq!(lines.len(), 11);
+    assert!(lines[10].contains("left_out=990"), "{}", lines[10]);
+}
+
+// RT-55, T-B20: what clients send may make handlers fail.
+#[tokio::test(start_paused = true)]
+async fn rt_55_flood_of_failing_handlers_is_a_few_lines_and_a_count() {
+    let (log, _guard) = Log::capture();
+    let fails = |_: WebSocket| async { Err(HandlerError::new("no such room")) };
+    let service = Server::new().any(fails).service().unwrap();
+    let connected = async || {
+        let (mut client, end) = connect(&service, Peer::Other);
+        client.write_all(upgrade("/", "").as_bytes()).await.unwrap();
+        read_head(&mut client).await;
+        drop(client);
+        end.await.unwrap();
+    };
+    for _ in 0..1000 {
+        connected().await;
+    }
+    let lines = log.lines("the handler failed");
+    assert_eq!(lines.len(), 10);
+    for part in [" WARN ", "connection{id=1 peer=other path=/", "reason=no such room"] {
+        assert!(lines[0].contains(part), "{part}: {}", lines[0]);
+    }
+    // Bad clients do not take their place.
+    for _ in 0..20 {
+        let (mut client, _) = connect(&service, Peer::Other);
+        exchange(&mut client, "nonsense\r\n\r\n").await;
+    }
+    assert_eq!(log.lines("rejected").len(), 10);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    connected().await;
+    let lines = log.lines("the handler failed");
     assert_eq!(lines.len(), 11);
     assert!(lines[10].contains("left_out=990"), "{}", lines[10]);
 }

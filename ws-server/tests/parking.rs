@@ -56,7 +56,7 @@ impl ExtensionFactory for Rests {
     }
 
     fn accept(&self, _: &Params, _: Rsv) -> Result<Agreed, NegotiationError> {
-        Ok(Agreed { response: Params::new(), extension: Box::new(self.clone()) })
+        Ok(Agreed::new(Params::new(), Box::new(self.clone())))
     }
 
     fn offers(&self) -> Vec<Params> {
@@ -71,10 +71,6 @@ impl ExtensionFactory for Rests {
 impl Extension for Rests {
     fn claim(&self) -> RsvClaim {
         RsvClaim::None
-    }
-
-    fn scope(&self) -> Scope {
-        Scope::Message
     }
 
     fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {

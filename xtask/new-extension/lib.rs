@@ -16,11 +16,11 @@ impl ExtensionFactory for TYPE {
         "NAME" // in `Sec-WebSocket-Extensions`
     }
     fn scope(&self) -> Scope {
-        Scope::Message
+        Scope::Message // shown as a stream of chunks, cut anywhere
     }
     // Server: an error declines the offer, and the connection opens without.
     fn accept(&self, offer: &Params, _free: Rsv) -> Result<Agreed, NegotiationError> {
-        Ok(Agreed { response: Params::new(), extension: self.confirm(offer)? })
+        Ok(Agreed::new(Params::new(), self.confirm(offer)?))
     }
     // Client: an error fails the handshake.
     fn confirm(&self, params: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
@@ -35,9 +35,6 @@ struct Connected;
 impl Extension for Connected {
     fn claim(&self) -> RsvClaim {
         RsvClaim::FirstFrame(Rsv::RSV2) // the engine sets, checks and clears it
-    }
-    fn scope(&self) -> Scope {
-        Scope::Message // as a stream of chunks, cut anywhere
     }
     fn encode(&mut self, input: &mut Chunk, out: &mut Sink) -> Result<Progress, ExtensionError> {
         while let (Some(octet), false) = (input.data().first(), out.is_full()) {

@@ -6,6 +6,9 @@ mod cores;
 mod figures;
 mod limits;
 mod measurement;
+// The page of `ws-bench` shows the same figures; to depend on it would build its charts first.
+#[path = "../../ws-bench/src/report/numbers.rs"]
+mod numbers;
 mod progress;
 mod record;
 mod rounds;

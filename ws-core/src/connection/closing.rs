@@ -13,6 +13,49 @@ use crate::{
 };
 
 impl Connection {
+    /// Starts the closing handshake, behind the messages that are queued.
+    ///
+    /// Messages that the peer sends before its own Close are still delivered. The caller bounds the
+    /// wait; see [`is_close_awaited`](Self::is_close_awaited). After [`Event::Closing`] this is the
+    /// answer, in place of the one that the engine would give.
+    ///
+    /// RFC 6455 §7.3: "Clients SHOULD NOT close the WebSocket Connection arbitrarily."
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] if a Close was queued before, [`SendError::InvalidCloseCode`],
+    /// [`SendError::ReasonTooLong`] over 123 bytes, [`SendError::MessageInProgress`] inside of a
+    /// streamed message: finish it, or [`fail`](Self::fail).
+    // R6455C-7.3-a
+    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.check_close(code, reason)?;
+        if self.sender.is_streaming() {
+            return Err(SendError::MessageInProgress);
+        }
+        let read = self.read_before(code, reason);
+        self.queue_close(Some(code), reason);
+        if let Some(closed) = read {
+            self.life = Life::Ending(Box::new(closed));
+        }
+        Ok(())
+    }
+
+    /// Gives the connection up: queues a Close behind what is queued, and takes no more input.
+    ///
+    /// For limits that the caller keeps, such as deadlines and rates. A message that was sent in
+    /// part ends there.
+    ///
+    /// # Errors
+    /// As [`close`](Self::close), but allowed inside of a streamed message.
+    pub fn fail(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.check_close(code, reason)?;
+        self.stop_receiving();
+        let read = self.read_before(code, reason);
+        self.queue_close(Some(code), reason);
+        let closed = read.unwrap_or_else(|| Closed::local(code, reason.into(), None));
+        self.life = Life::Ending(Box::new(closed));
+        Ok(())
+    }
+
     pub(super) fn close_received(&mut self, code: Option<CloseCode>, reason: Text) -> Event {
         self.stop_receiving();
         // RFC 6455 §7.1.5: 1005 "If this Close control frame contains no status code".
@@ -74,7 +117,7 @@ impl Connection {
         }
     }
 
-    pub(super) fn check_close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+    fn check_close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         self.check_can_send()?;
         // RFC 6455 §7.4.1: 1010 "is not used by the server, because it can fail the WebSocket
         // handshake instead."
@@ -101,7 +144,7 @@ impl Connection {
     }
 
     /// How the connection ends, if the peer's Close or fault was read before our Close is queued.
-    pub(super) fn read_before(&self, code: CloseCode, reason: &str) -> Option<Closed> {
+    fn read_before(&self, code: CloseCode, reason: &str) -> Option<Closed> {
         let Life::Closing(closed) = &self.life else {
             return None;
         };

@@ -82,6 +82,7 @@ impl fmt::Debug for Rsv {
 /// A unit is marked when all the claimed bits are set; some of them alone are a violation. A claim
 /// of no bits is [`RsvClaim::None`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RsvClaim {
     /// Uses no bit: sees every message.
     None,

@@ -6,6 +6,7 @@ use super::{Chunk, ExtensionError, Mark, Progress, Sink};
 
 /// What [`Extension::shared`](super::Extension::shared) says of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum SharedForm {
     /// This connection sends it as it is, unmarked.
     ///

@@ -39,13 +39,18 @@ impl Extensions {
         Self(None)
     }
 
-    /// Adds an extension nearest to the wire: behind those already there when sending.
+    /// Adds an extension nearest to the wire: behind those already there when sending. Name and
+    /// scope are those of its [factory](super::ExtensionFactory).
     ///
     /// # Errors
     /// [`StackError::Clash`] if one of its bits is taken, [`StackError::FrameScope`] if it works on
     /// messages behind one that works on frames. The stack is unchanged then.
-    pub fn push(&mut self, name: &str, extension: Box<dyn Extension>) -> Result<(), StackError> {
-        let scope = extension.scope();
+    pub fn push(
+        &mut self,
+        name: &str,
+        scope: Scope,
+        extension: Box<dyn Extension>,
+    ) -> Result<(), StackError> {
         let claim = match extension.claim() {
             claim if claim.bits().is_empty() => RsvClaim::None,
             claim => claim,

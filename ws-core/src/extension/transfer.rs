@@ -85,6 +85,7 @@ impl<'a> Sink<'a> {
 
     /// Writes as much of `data` as there is room for, and says how much that was.
     #[inline]
+    #[must_use = "what did not fit is to be written by a later call"]
     pub fn write(&mut self, data: &[u8]) -> usize {
         let n = data.len().min(self.room);
         grow(self.buffer, n, self.ceiling);

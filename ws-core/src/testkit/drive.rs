@@ -240,8 +240,8 @@ impl<'a> Running<'a> {
 }
 
 impl End {
-    pub(super) fn new(extension: Box<dyn Extension>) -> Self {
-        let (claim, scope) = (Self::claim_of(&*extension), extension.scope());
+    pub(super) fn new(scope: Scope, extension: Box<dyn Extension>) -> Self {
+        let claim = Self::claim_of(&*extension);
         Self { claim, scope, extension, tally: Tally::default() }
     }
 

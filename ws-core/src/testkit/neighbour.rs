@@ -1,19 +1,18 @@
 //! Another extension in the stack: flips bits of every octet, where it marks.
 
 use crate::extension::{
-    Chunk, Extension, ExtensionError, Mark, MessageInfo, Progress, RsvClaim, Scope, Sink,
+    Chunk, Extension, ExtensionError, Mark, MessageInfo, Progress, RsvClaim, Sink,
 };
 
 pub(super) struct Neighbour {
     claim: RsvClaim,
-    scope: Scope,
     /// How many units began; it leaves every third alone.
     units: u8,
 }
 
 impl Neighbour {
-    pub(super) fn new(claim: RsvClaim, scope: Scope) -> Self {
-        Self { claim, scope, units: 0 }
+    pub(super) fn new(claim: RsvClaim) -> Self {
+        Self { claim, units: 0 }
     }
 
     fn flip(input: &mut Chunk<'_>, out: &mut Sink<'_>) -> Progress {
@@ -30,10 +29,6 @@ impl Neighbour {
 impl Extension for Neighbour {
     fn claim(&self) -> RsvClaim {
         self.claim
-    }
-
-    fn scope(&self) -> Scope {
-        self.scope
     }
 
     fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {

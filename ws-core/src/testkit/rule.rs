@@ -42,9 +42,9 @@ rules! {
     Offers: "what a client offers its own server accepts, and the response to it is confirmed",
         "let `accept` take what `offers` makes and `confirm` what `accept` answers; names and values \
          are tokens";
-    /// Factory and extension name one scope, always the same.
-    Scope: "factory and extension name the same scope, whenever they are asked",
-        "return one constant from both `scope` methods";
+    /// A factory names one scope, always the same.
+    Scope: "a factory names the same scope whenever it is asked, at both ends",
+        "answer `scope` with a constant";
     /// Both ends claim the same bits, always the same.
     Claim: "both ends of a connection claim the same bits on the same frames, whenever they are asked",
         "make `claim` of what was agreed, which both ends know: the parameters, or a constant";

@@ -1,10 +1,12 @@
 //! Where the two ends of a connection come from.
 
+use core::slice;
+
 use super::{
     Failure, Rule,
     drive::{End, guarded},
 };
-use crate::extension::{Agreed, Extension, ExtensionFactory, Params, Rsv};
+use crate::extension::{Agreed, Extension, ExtensionFactory, Params, Rsv, Scope};
 
 /// The extensions of a client and of a server that agreed.
 pub(super) type Pair = (Box<dyn Extension>, Box<dyn Extension>);
@@ -12,7 +14,7 @@ pub(super) type Pair = (Box<dyn Extension>, Box<dyn Extension>);
 #[derive(Clone, Copy)]
 pub(super) enum Source<'a> {
     Factories { client: &'a dyn ExtensionFactory, server: &'a dyn ExtensionFactory },
-    Pairs { name: &'a str, make: &'a dyn Fn() -> Pair },
+    Pairs { name: &'a str, scope: Scope, make: &'a dyn Fn() -> Pair },
 }
 
 /// What two ends can agree on: an offer that was accepted, if there are offers.
@@ -116,33 +118,42 @@ impl Source<'_> {
 
     /// Two fresh ends.
     pub(super) fn ends(&self, configuration: &Configuration) -> Result<Ends, Failure> {
-        let pair = match (self, &configuration.0) {
-            (Self::Pairs { make, .. }, _) => guarded(make).map_err(|panic| {
-                Failure::new(Rule::Offers, format!("the pair could not be made: {panic}"))
-            })?,
-            (Self::Factories { client, .. }, Some(offer)) => {
+        let (pair, scopes) = match (self, &configuration.0) {
+            (Self::Pairs { make, scope, .. }, _) => {
+                let pair = guarded(make).map_err(|panic| {
+                    Failure::new(Rule::Offers, format!("the pair could not be made: {panic}"))
+                })?;
+                (pair, [*scope; 2])
+            }
+            (Self::Factories { client, server }, Some(offer)) => {
                 let agreed = self.accept(offer, Rsv::ALL)?.map_err(|why| {
                     let what = format!("`{offer}` was accepted once and then declined: {why}");
                     Failure::new(Rule::Offers, what)
                 })?;
-                (confirm(*client, &agreed.response)?, agreed.extension)
+                let scopes = guarded(|| [client.scope(), server.scope()]).map_err(|panic| {
+                    Failure::new(Rule::Scope, format!("`scope` panicked: {panic}"))
+                })?;
+                ((confirm(*client, offer, &agreed.response)?, agreed.extension), scopes)
             }
             (Self::Factories { .. }, None) => {
                 return Err(Failure::new(Rule::Offers, "there is no offer"));
             }
         };
-        guarded(|| Ends { client: End::new(pair.0), server: End::new(pair.1) }).map_err(|panic| {
-            Failure::new(Rule::Claim, format!("`claim` or `scope` panicked: {panic}"))
+        guarded(|| Ends {
+            client: End::new(scopes[0], pair.0),
+            server: End::new(scopes[1], pair.1),
         })
+        .map_err(|panic| Failure::new(Rule::Claim, format!("`claim` panicked: {panic}")))
     }
 }
 
-/// The client's extension for a response of its own server.
+/// The client's extension for a response of its own server to this offer.
 pub(super) fn confirm(
     client: &dyn ExtensionFactory,
+    offer: &Params,
     response: &Params,
 ) -> Result<Box<dyn Extension>, Failure> {
-    let what = match guarded(|| client.confirm(response)) {
+    let what = match guarded(|| client.confirm_offers(slice::from_ref(offer), response)) {
         Ok(Ok(extension)) => return Ok(extension),
         Ok(Err(error)) => format!("the response `{response}` was not confirmed: {error}"),
         Err(panic) => format!("`confirm` panicked on the response `{response}`: {panic}"),

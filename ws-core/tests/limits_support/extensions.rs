@@ -63,10 +63,6 @@ impl Extension for Inflate {
         RsvClaim::FirstFrame(Rsv::RSV1)
     }
 
-    fn scope(&self) -> Scope {
-        Scope::Message
-    }
-
     fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
         Ok(wanted(unit))
     }
@@ -117,10 +113,6 @@ pub(crate) struct RunLength {
 impl Extension for RunLength {
     fn claim(&self) -> RsvClaim {
         RsvClaim::FirstFrame(Rsv::RSV1)
-    }
-
-    fn scope(&self) -> Scope {
-        Scope::Message
     }
 
     fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
@@ -195,9 +187,9 @@ impl Extension for RunLength {
     }
 }
 
-/// Turns whole units around, and adds their checksum if it works on frames.
+/// Turns whole units around, and adds their checksum if they are frames.
 pub(crate) struct Reverse {
-    scope: Scope,
+    checked: bool,
     claim: RsvClaim,
     encoding: Whole,
     decoding: Whole,
@@ -227,7 +219,7 @@ impl Reverse {
     /// Whole messages; no bit.
     pub(crate) fn messages() -> Self {
         Self {
-            scope: Scope::WholeMessage,
+            checked: false,
             claim: RsvClaim::None,
             encoding: Whole::default(),
             decoding: Whole::default(),
@@ -236,7 +228,7 @@ impl Reverse {
 
     /// Frames, with a checksum behind; RSV3 on every marked frame.
     pub(crate) fn frames() -> Self {
-        Self { scope: Scope::Frame, claim: RsvClaim::EveryFrame(Rsv::RSV3), ..Self::messages() }
+        Self { checked: true, claim: RsvClaim::EveryFrame(Rsv::RSV3), ..Self::messages() }
     }
 }
 
@@ -247,10 +239,6 @@ fn checksum(data: impl Iterator<Item = u8>) -> u8 {
 impl Extension for Reverse {
     fn claim(&self) -> RsvClaim {
         self.claim
-    }
-
-    fn scope(&self) -> Scope {
-        self.scope
     }
 
     fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
@@ -266,7 +254,7 @@ impl Extension for Reverse {
             assert!(input.is_last(), "a whole unit in one chunk");
             self.encoding.began = true;
             self.encoding.pending.extend(input.data().iter().rev());
-            if self.scope == Scope::Frame {
+            if self.checked {
                 let sum = checksum(self.encoding.pending.iter().copied());
                 self.encoding.pending.push_back(sum);
             }
@@ -284,7 +272,7 @@ impl Extension for Reverse {
             assert!(input.is_last(), "a whole unit in one chunk");
             self.decoding.began = true;
             let mut data = input.data();
-            if self.scope == Scope::Frame {
+            if self.checked {
                 match data.split_last() {
                     Some((&sum, rest)) if sum == checksum(rest.iter().copied()) => data = rest,
                     _ => {
@@ -310,10 +298,6 @@ impl Extension for Thin {
         RsvClaim::None
     }
 
-    fn scope(&self) -> Scope {
-        Scope::WholeMessage
-    }
-
     fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
         Ok(Mark::Unmarked)
     }
@@ -333,7 +317,7 @@ impl Extension for Thin {
         out: &mut Sink<'_>,
     ) -> Result<Progress, ExtensionError> {
         while let (Some(&octet), false) = (input.data().first(), out.is_full()) {
-            out.write(&[octet]);
+            let _ = out.write(&[octet]);
             input.consume(2);
         }
         Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
@@ -341,8 +325,8 @@ impl Extension for Thin {
 }
 
 /// A stack of one.
-pub(crate) fn only(name: &str, extension: impl Extension + 'static) -> Extensions {
+pub(crate) fn only(name: &str, scope: Scope, extension: impl Extension + 'static) -> Extensions {
     let mut stack = Extensions::none();
-    stack.push(name, Box::new(extension)).unwrap();
+    stack.push(name, scope, Box::new(extension)).unwrap();
     stack
 }

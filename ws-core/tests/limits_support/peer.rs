@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
 use proptest::{prelude::*, sample::Index};
-use ws_core::{Extension, Extensions};
+use ws_core::{Extension, Extensions, extension::Scope};
 
 use crate::limits_support::{
     Side,
@@ -119,15 +119,17 @@ pub(crate) fn bytes(side: Side, items: &[Item]) -> Vec<u8> {
 /// The stacks to test with, by number; all of them use different bits or none.
 pub(crate) fn stack(which: usize) -> Extensions {
     let mut stack = Extensions::none();
-    let mut push = |name, extension: Box<dyn Extension>| stack.push(name, extension).unwrap();
+    let mut push = |name, scope, extension: Box<dyn Extension>| {
+        stack.push(name, scope, extension).unwrap();
+    };
     if which & 1 != 0 {
-        push("runs", Box::<RunLength>::default());
+        push("runs", Scope::Message, Box::<RunLength>::default());
     }
     if which & 2 != 0 {
-        push("whole", Box::new(Reverse::messages()));
+        push("whole", Scope::WholeMessage, Box::new(Reverse::messages()));
     }
     if which & 4 != 0 {
-        push("frames", Box::new(Reverse::frames()));
+        push("frames", Scope::Frame, Box::new(Reverse::frames()));
     }
     stack
 }

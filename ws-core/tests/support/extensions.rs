@@ -13,24 +13,27 @@ pub(crate) const RSV1: RsvClaim = RsvClaim::FirstFrame(Rsv::RSV1);
 pub(crate) const RSV2: RsvClaim = RsvClaim::FirstFrame(Rsv::RSV2);
 pub(crate) const RSV3_EVERY: RsvClaim = RsvClaim::EveryFrame(Rsv::RSV3);
 
+/// An extension and its scope, which its factory would say.
+pub(crate) type Scoped = (Scope, Box<dyn Extension>);
+
 /// Extensions in the order of the response header.
-pub(crate) fn stack(extensions: Vec<Box<dyn Extension>>) -> Extensions {
+pub(crate) fn stack(extensions: Vec<Scoped>) -> Extensions {
     let mut stack = Extensions::none();
-    for (i, extension) in extensions.into_iter().enumerate() {
-        stack.push(&format!("x-{i}"), extension).unwrap();
+    for (i, (scope, extension)) in extensions.into_iter().enumerate() {
+        stack.push(&format!("x-{i}"), scope, extension).unwrap();
     }
     stack
 }
 
-pub(crate) fn server_of(extensions: Vec<Box<dyn Extension>>) -> Connection {
+pub(crate) fn server_of(extensions: Vec<Scoped>) -> Connection {
     server_of_with(Config::default(), extensions)
 }
 
-pub(crate) fn server_of_with(config: Config, extensions: Vec<Box<dyn Extension>>) -> Connection {
+pub(crate) fn server_of_with(config: Config, extensions: Vec<Scoped>) -> Connection {
     Connection::new(Role::Server, config, stack(extensions))
 }
 
-pub(crate) fn client_of_with(config: Config, extensions: Vec<Box<dyn Extension>>) -> Connection {
+pub(crate) fn client_of_with(config: Config, extensions: Vec<Scoped>) -> Connection {
     Connection::new(Role::client(super::counting_keys()), config, stack(extensions))
 }
 
@@ -77,8 +80,8 @@ pub(crate) fn unless_never(unit: &MessageInfo) -> Mark {
 }
 
 impl Bytewise {
-    pub(crate) fn boxed(self) -> Box<dyn Extension> {
-        Box::new(self)
+    pub(crate) fn boxed(self) -> Scoped {
+        (self.scope, Box::new(self))
     }
 
     fn run(&self, map: fn(u8) -> u8, input: &mut Chunk<'_>, out: &mut Sink<'_>) -> Progress {
@@ -92,10 +95,6 @@ impl Bytewise {
 impl Extension for Bytewise {
     fn claim(&self) -> RsvClaim {
         self.claim
-    }
-
-    fn scope(&self) -> Scope {
-        self.scope
     }
 
     fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
@@ -122,13 +121,12 @@ impl Extension for Bytewise {
 /// Reverses a unit, of which it has to see the whole.
 pub(crate) struct Reverse {
     pub(crate) claim: RsvClaim,
-    pub(crate) scope: Scope,
     rest: [Option<Vec<u8>>; 2],
 }
 
 impl Reverse {
-    pub(crate) fn boxed(claim: RsvClaim, scope: Scope) -> Box<dyn Extension> {
-        Box::new(Self { claim, scope, rest: [None, None] })
+    pub(crate) fn boxed(claim: RsvClaim, scope: Scope) -> Scoped {
+        (scope, Box::new(Self { claim, rest: [None, None] }))
     }
 
     fn run(
@@ -157,10 +155,6 @@ impl Reverse {
 impl Extension for Reverse {
     fn claim(&self) -> RsvClaim {
         self.claim
-    }
-
-    fn scope(&self) -> Scope {
-        self.scope
     }
 
     fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
@@ -196,18 +190,14 @@ pub(crate) struct Stutter {
 }
 
 impl Stutter {
-    pub(crate) fn boxed(claim: RsvClaim, times: usize) -> Box<dyn Extension> {
-        Box::new(Self { claim, times, written: 0, run: None, stopped: false })
+    pub(crate) fn boxed(claim: RsvClaim, times: usize) -> Scoped {
+        (Scope::Message, Box::new(Self { claim, times, written: 0, run: None, stopped: false }))
     }
 }
 
 impl Extension for Stutter {
     fn claim(&self) -> RsvClaim {
         self.claim
-    }
-
-    fn scope(&self) -> Scope {
-        Scope::Message
     }
 
     fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
@@ -280,11 +270,14 @@ pub(crate) type Log = Arc<Mutex<Vec<String>>>;
 /// Claims no bit or some, changes nothing, and writes down what it is shown.
 pub(crate) struct Spy {
     pub(crate) claim: RsvClaim,
-    pub(crate) scope: Scope,
     pub(crate) log: Log,
 }
 
 impl Spy {
+    pub(crate) fn boxed(claim: RsvClaim, scope: Scope, log: &Log) -> Scoped {
+        (scope, Box::new(Self { claim, log: Arc::clone(log) }))
+    }
+
     fn note(&self, what: String) {
         self.log.lock().unwrap().push(what);
     }
@@ -301,10 +294,6 @@ impl Spy {
 impl Extension for Spy {
     fn claim(&self) -> RsvClaim {
         self.claim
-    }
-
-    fn scope(&self) -> Scope {
-        self.scope
     }
 
     fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {

@@ -28,10 +28,6 @@ impl Extension for Hex {
         RsvClaim::FirstFrame(Rsv::RSV2)
     }
 
-    fn scope(&self) -> Scope {
-        Scope::Message
-    }
-
     fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
         self.owed = None;
         if self.reset == Reset::BeginEncodeHigh {
@@ -105,7 +101,8 @@ fn state_lost_between_two_calls_is_found_with_every_seed() {
                 let end = || Box::new(Hex { reset, owed: None, high: None });
                 (end(), end())
             };
-            let outcome = Kit::pairs("x-hex", &make).seed(seed).run_rule(Rule::Duplex);
+            let outcome =
+                Kit::pairs("x-hex", Scope::Message, &make).seed(seed).run_rule(Rule::Duplex);
             assert_eq!(outcome.is_ok(), reset == Reset::None, "{reset:?}, seed {seed}");
         }
     }

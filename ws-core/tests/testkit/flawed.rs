@@ -29,7 +29,7 @@ pub(crate) enum Flaw {
     MarksFrom60Octets,
     /// No flaw either.
     ClaimsTheBitOfCompression,
-    ScopeOfFactoryIsAnother,
+    ScopeChanges,
     EndsClaimDifferentBits,
     ClaimChanges,
     UnknownParametersAreTaken,
@@ -72,6 +72,8 @@ pub(crate) struct RollFactory {
     /// A server declines more.
     pub(crate) max_level: u8,
     everybody: Arc<AtomicU8>,
+    /// How often it was asked for its scope.
+    asked: AtomicU8,
 }
 
 struct Roll {
@@ -102,7 +104,7 @@ struct Half {
 
 impl RollFactory {
     pub(crate) fn new(flaw: Flaw) -> Self {
-        Self { flaw, max_level: u8::MAX, everybody: Arc::default() }
+        Self { flaw, max_level: u8::MAX, everybody: Arc::default(), asked: AtomicU8::new(0) }
     }
 
     fn build(&self, bit: Rsv, level: u8, sent: u8) -> Box<dyn Extension> {
@@ -145,10 +147,8 @@ impl ExtensionFactory for RollFactory {
     }
 
     fn scope(&self) -> Scope {
-        match self.flaw {
-            Flaw::ScopeOfFactoryIsAnother => Scope::WholeMessage,
-            _ => Scope::Message,
-        }
+        let again = self.asked.fetch_add(1, Ordering::Relaxed) % 2 == 1;
+        if self.flaw == Flaw::ScopeChanges && again { Scope::Frame } else { Scope::Message }
     }
 
     fn accept(&self, offer: &Params, free: Rsv) -> Result<Agreed, NegotiationError> {
@@ -165,10 +165,8 @@ impl ExtensionFactory for RollFactory {
         let answered = if self.flaw == Flaw::ResponseIsNotConfirmed { "no" } else { "1" };
         let sent = u8::from(self.flaw == Flaw::ServerBeginsElsewhere);
         let answered = if level == 1 { answered } else { "2" };
-        Ok(Agreed {
-            response: Params::new().value("level", answered),
-            extension: self.build(bit, level.min(2), sent),
-        })
+        let response = Params::new().value("level", answered);
+        Ok(Agreed::new(response, self.build(bit, level.min(2), sent)))
     }
 
     fn offers(&self) -> Vec<Params> {
@@ -216,10 +214,6 @@ impl Extension for Roll {
             Flaw::ClaimChanges if asked > 0 => RsvClaim::EveryFrame(self.bit),
             _ => RsvClaim::FirstFrame(self.bit),
         }
-    }
-
-    fn scope(&self) -> Scope {
-        Scope::Message
     }
 
     fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
@@ -419,7 +413,7 @@ impl SharedEncoder for RollShared {
         let Self { flaw, half } = self;
         if half.tag.is_none() {
             half.tag = Some(1);
-            out.write(&[1]);
+            let _ = out.write(&[1]);
         }
         while let Some(&octet) = input.data().first() {
             if out.write(&[octet.wrapping_add(half.key).wrapping_add(half.position)]) == 0

@@ -18,17 +18,13 @@ impl Extension for HastyHex {
         RsvClaim::FirstFrame(Rsv::RSV2)
     }
 
-    fn scope(&self) -> Scope {
-        Scope::Message
-    }
-
     fn encode(
         &mut self,
         input: &mut Chunk<'_>,
         out: &mut Sink<'_>,
     ) -> Result<Progress, ExtensionError> {
         while let (Some(octet), false) = (input.data().first(), out.is_full()) {
-            out.write(format!("{octet:02x}").as_bytes());
+            let _ = out.write(format!("{octet:02x}").as_bytes());
             input.consume(1);
         }
         Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
@@ -66,7 +62,7 @@ fn failure_in_the_guide_is_what_the_kit_says() {
     let make = || -> (Box<dyn Extension>, Box<dyn Extension>) {
         (Box::new(HastyHex::default()), Box::new(HastyHex::default()))
     };
-    let failure = Kit::pairs("x-hex", &make).run().unwrap_err();
+    let failure = Kit::pairs("x-hex", Scope::Message, &make).run().unwrap_err();
     assert_eq!(failure.rule(), Rule::Budget);
     assert!(GUIDE.contains(&failure.to_string()), "{failure}");
 }
@@ -84,7 +80,7 @@ impl ExtensionFactory for XScramble {
     }
 
     fn accept(&self, offer: &Params, _: Rsv) -> Result<Agreed, NegotiationError> {
-        Ok(Agreed { response: Params::new(), extension: self.confirm(offer)? })
+        Ok(Agreed::new(Params::new(), self.confirm(offer)?))
     }
 
     fn confirm(&self, params: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
@@ -96,10 +92,6 @@ impl ExtensionFactory for XScramble {
 impl Extension for XScramble {
     fn claim(&self) -> RsvClaim {
         RsvClaim::FirstFrame(Rsv::RSV2)
-    }
-
-    fn scope(&self) -> Scope {
-        Scope::Message
     }
 
     fn encode(

@@ -17,7 +17,7 @@ const FLAWS: &[(Flaw, Rule)] = &[
     (Flaw::NameIsNoToken, Rule::Name),
     (Flaw::ResponseIsNotConfirmed, Rule::Offers),
     (Flaw::NoOffers, Rule::Offers),
-    (Flaw::ScopeOfFactoryIsAnother, Rule::Scope),
+    (Flaw::ScopeChanges, Rule::Scope),
     (Flaw::EndsClaimDifferentBits, Rule::Claim),
     (Flaw::ClaimChanges, Rule::Claim),
     (Flaw::UnknownParametersAreTaken, Rule::Parameters),
@@ -129,10 +129,11 @@ fn pairs_are_tried_without_a_negotiation() {
             (factory.confirm(&agreed.response).unwrap(), agreed.extension)
         }
     };
-    let report = Kit::pairs("x-roll", &factory(Flaw::None)).seed(3).run().unwrap();
+    let report = Kit::pairs("x-roll", Scope::Message, &factory(Flaw::None)).seed(3).run().unwrap();
     let not_tried: Vec<Rule> = report.not_tried().iter().map(|(rule, _)| *rule).collect();
-    assert_eq!(not_tried, [Rule::Name, Rule::Offers, Rule::Parameters, Rule::Clash]);
-    let failure = Kit::pairs("x-roll", &factory(Flaw::EmptyInputPanics)).run().unwrap_err();
+    assert_eq!(not_tried, [Rule::Name, Rule::Offers, Rule::Scope, Rule::Parameters, Rule::Clash]);
+    let failure =
+        Kit::pairs("x-roll", Scope::Message, &factory(Flaw::EmptyInputPanics)).run().unwrap_err();
     assert_eq!(failure.rule(), Rule::Garbage);
 }
 
@@ -216,10 +217,6 @@ impl Extension for Inverted {
         RsvClaim::None
     }
 
-    fn scope(&self) -> Scope {
-        Scope::Message
-    }
-
     fn encode(
         &mut self,
         input: &mut Chunk<'_>,
@@ -244,7 +241,7 @@ impl Extension for Inverted {
 fn extension_without_a_bit_is_tried_on_everything() {
     let make =
         || -> (Box<dyn Extension>, Box<dyn Extension>) { (Box::new(Inverted), Box::new(Inverted)) };
-    let report = Kit::pairs("x-inverted", &make).run().unwrap();
+    let report = Kit::pairs("x-inverted", Scope::Message, &make).run().unwrap();
     let why = |rule| report.not_tried().iter().find(|(not, _)| *not == rule).map(|(_, why)| *why);
     assert_eq!(why(Rule::Marks), Some("it claims no bit"));
     assert!(!report.not_tried().iter().any(|(_, why)| *why == "nothing was marked"), "{report}");

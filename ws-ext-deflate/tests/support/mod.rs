@@ -10,7 +10,7 @@ use ws_core::{
     MessageKind, Role,
     extension::{
         Chunk, Compression, ExtensionError, Mark, MessageInfo, NegotiationError, Param, Params,
-        Progress, Rsv, Sink,
+        Progress, Rsv, Scope, Sink,
     },
 };
 use ws_ext_deflate::{Deflate, DeflateBuilder};
@@ -148,7 +148,7 @@ pub(crate) fn info(kind: MessageKind, len: Option<usize>, compression: Compressi
 /// A connection whose only extension this is.
 pub(crate) fn connection(role: Role, config: Config, ext: Box<dyn Extension>) -> Connection {
     let mut stack = Extensions::none();
-    stack.push("permessage-deflate", ext).unwrap();
+    stack.push("permessage-deflate", Scope::Message, ext).unwrap();
     Connection::new(role, config, stack)
 }
 

@@ -12,8 +12,6 @@ pub struct Plain {
     pub name: &'static str,
     pub claim: RsvClaim,
     pub scope: Scope,
-    /// The scope of the instance, if it is to differ.
-    pub instance_scope: Scope,
     pub offers: Vec<Params>,
     /// Added to the parameters of the response, as they are.
     pub response: Option<(&'static str, &'static str)>,
@@ -24,14 +22,13 @@ pub fn plain(name: &'static str, bits: Rsv) -> Plain {
         name,
         claim: if bits.is_empty() { RsvClaim::None } else { RsvClaim::FirstFrame(bits) },
         scope: Scope::Message,
-        instance_scope: Scope::Message,
         offers: vec![Params::new()],
         response: None,
     }
 }
 
 pub fn framing(name: &'static str, bits: Rsv) -> Plain {
-    Plain { scope: Scope::Frame, instance_scope: Scope::Frame, ..plain(name, bits) }
+    Plain { scope: Scope::Frame, ..plain(name, bits) }
 }
 
 pub fn set(factories: impl IntoIterator<Item = Plain>) -> ExtensionSet {
@@ -42,10 +39,7 @@ impl Plain {
     /// The claim of one configuration: the parameter `bits=none` claims nothing.
     fn build(&self, params: &Params) -> Box<dyn Extension> {
         let none = params.iter().any(|p| (p.name(), p.value()) == ("bits", Some("none")));
-        Box::new(Instance {
-            claim: if none { RsvClaim::None } else { self.claim },
-            scope: self.instance_scope,
-        })
+        Box::new(Instance { claim: if none { RsvClaim::None } else { self.claim } })
     }
 }
 
@@ -71,7 +65,7 @@ impl ExtensionFactory for Plain {
         if let Some((name, value)) = self.response {
             response.push(name, Some(value));
         }
-        Ok(Agreed { response, extension: self.build(offer) })
+        Ok(Agreed::new(response, self.build(offer)))
     }
 
     fn offers(&self) -> Vec<Params> {
@@ -86,16 +80,11 @@ impl ExtensionFactory for Plain {
 
 struct Instance {
     claim: RsvClaim,
-    scope: Scope,
 }
 
 impl Extension for Instance {
     fn claim(&self) -> RsvClaim {
         self.claim
-    }
-
-    fn scope(&self) -> Scope {
-        self.scope
     }
 
     fn begin_encode(&mut self, _unit: &MessageInfo) -> Result<Mark, ExtensionError> {

@@ -9,7 +9,7 @@ use std::{
 use tracing::{error, warn};
 use ws_core::CloseCode;
 
-use crate::{Handler, HandlerError, WebSocket, handler::Working, link::Link};
+use crate::{Handler, HandlerError, WebSocket, handler::Working, hub::Hub, link::Link};
 
 /// The handler of one connection.
 pub(crate) enum Handling {
@@ -52,11 +52,19 @@ impl Ended {
         }
     }
 
-    pub(super) fn log(&self) {
+    /// Says so in the log if it failed. What a client sends may be why, so a server lets only so many
+    /// lines in.
+    pub(super) fn log(&self, hub: Option<&Hub>) {
+        if matches!(self, Self::Returned) {
+            return;
+        }
+        let Some(left_out) = hub.map_or(Some(None), |hub| hub.failures.admit()) else {
+            return;
+        };
         match self {
             Self::Returned => {}
-            Self::Failed(reason) => warn!(%reason, "the handler failed"),
-            Self::Panicked => error!("the handler panicked"),
+            Self::Failed(reason) => warn!(%reason, left_out, "the handler failed"),
+            Self::Panicked => error!(left_out, "the handler panicked"),
         }
     }
 }

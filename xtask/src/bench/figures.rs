@@ -116,41 +116,6 @@ impl Spread {
     }
 }
 
-/// Messages per second, in three digits.
-pub(crate) fn rate(value: f64) -> String {
-    match value {
-        1e6.. => format!("{} M", digits(value / 1e6)),
-        1e3.. => format!("{} k", digits(value / 1e3)),
-        _ => digits(value),
-    }
-}
-
-/// Nanoseconds, in three digits.
-pub(crate) fn time(nanoseconds: f64) -> String {
-    match nanoseconds {
-        1e6.. => format!("{} ms", digits(nanoseconds / 1e6)),
-        1e3.. => format!("{} µs", digits(nanoseconds / 1e3)),
-        _ => format!("{} ns", digits(nanoseconds)),
-    }
-}
-
-/// Bytes, in three digits.
-pub(crate) fn bytes(value: f64) -> String {
-    match value {
-        1_048_576.0.. => format!("{} MiB", digits(value / 1_048_576.0)),
-        1024.0.. => format!("{} KiB", digits(value / 1024.0)),
-        _ => format!("{value:.0} B"),
-    }
-}
-
-fn digits(value: f64) -> String {
-    match value {
-        99.95.. => format!("{value:.0}"),
-        9.995.. => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -207,12 +172,6 @@ mod tests {
     }
 
     #[test]
-    fn numbers_have_three_digits() {
-        assert_eq!([214.4, 6214.0, 1.25e7].map(time), ["214 ns", "6.21 µs", "12.5 ms"]);
-        assert_eq!([99.96, 4.61e6, 152_000.0].map(rate), ["100", "4.61 M", "152 k"]);
-    }
-
-    #[test]
     fn memory_is_that_of_three_looks() {
         let answer = json!({
             "bytes_per_connection": [1024.0, 2048.0, 4096.0],
@@ -220,7 +179,6 @@ mod tests {
         });
         let memory = Memory::from_load(&answer).expect("figures");
         assert_eq!((memory.looks[2], memory.resident), (4096.0, 3e6));
-        assert_eq!(memory.looks.map(bytes), ["1.00 KiB", "2.00 KiB", "4.00 KiB"]);
         assert_eq!(Memory::from_load(&json!({ "connections": 1 })), None);
     }
 

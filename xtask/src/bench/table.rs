@@ -1,6 +1,7 @@
 //! The servers of one case side by side.
 
-use super::figures::{Figures, Memory, Spread, bytes, rate, time};
+use super::figures::{Figures, Memory, Spread};
+use super::numbers::{bytes, rate, time};
 use super::server::Server;
 
 /// Below all tables; `is_cpu` says that CPU times are known here.

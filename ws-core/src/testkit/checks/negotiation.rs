@@ -1,5 +1,7 @@
 //! What is said before there is a connection.
 
+use core::slice;
+
 use super::{Outcome, Trial};
 use crate::{
     ExtensionFactory,
@@ -79,19 +81,16 @@ pub(super) fn offers(trial: &Trial<'_>) -> Result<Outcome, Failure> {
             }
         }
     }
-    confirm(client, &agreed.response)?;
+    confirm(client, offer, &agreed.response)?;
     Ok(Outcome::Held)
 }
 
 pub(super) fn scope(trial: &Trial<'_>) -> Result<Outcome, Failure> {
-    let Ends { mut client, mut server } = trial.ends()?;
-    let mut scopes = Vec::from([client.scope, server.scope]);
-    let ask = || {
-        scopes.extend([client.extension().scope(), server.extension().scope()]);
-        scopes.extend(factories(trial).into_iter().flatten().map(ExtensionFactory::scope));
-        scopes
+    let Some([client, server]) = factories(trial) else {
+        return Ok(NO_FACTORY);
     };
-    let scopes = guarded(ask)
+    // The engine asks when a configuration is made, and again for every connection.
+    let scopes = guarded(|| [client, server, client, server].map(ExtensionFactory::scope))
         .map_err(|panic| Failure::new(Rule::Scope, format!("`scope` panicked: {panic}")))?;
     match scopes.iter().find(|scope| scopes.first() != Some(scope)) {
         Some(other) => {
@@ -140,9 +139,9 @@ pub(super) fn parameters(trial: &Trial<'_>) -> Result<Outcome, Failure> {
             .map_err(|panic| failure(format!("`accept` panicked on the offer `{offer}`: {panic}")))
     };
     let confirm = |response: &Params| {
-        guarded(|| client.confirm(response).is_ok()).map_err(|panic| {
-            failure(format!("`confirm` panicked on the response `{response}`: {panic}"))
-        })
+        guarded(|| client.confirm_offers(slice::from_ref(offer), response).is_ok()).map_err(
+            |panic| failure(format!("`confirm` panicked on the response `{response}`: {panic}")),
+        )
     };
     let agreed = trial.source.accept(offer, Rsv::ALL)?.map_err(failure)?;
     for stranger in [offer.clone().flag(STRANGER), offer.clone().value(STRANGER, "1")] {
@@ -202,13 +201,16 @@ pub(super) fn clash(trial: &Trial<'_>) -> Result<Outcome, Failure> {
             Ok(Ok(agreed)) if free.contains(End::claim_of(&*agreed.extension).bits()) => agreed,
             Ok(_) => continue,
         };
-        let confirmed = guarded(|| client.confirm(&agreed.response))
+        let confirmed = guarded(|| client.confirm_offers(slice::from_ref(offer), &agreed.response))
             .map_err(|panic| failure(format!("`confirm` panicked: {panic}")))
             .and_then(|confirmed| {
                 confirmed.map_err(|error| failure(format!("it was not confirmed: {error}")))
             })
             .map_err(during)?;
-        let ends = Ends { client: End::new(confirmed), server: End::new(agreed.extension) };
+        let ends = Ends {
+            client: End::new(client.scope(), confirmed),
+            server: End::new(server.scope(), agreed.extension),
+        };
         let mut ends = trial.counted(ends);
         one_claim(Rule::Clash, &mut ends).map_err(during)?;
         for course in Course::BOTH {

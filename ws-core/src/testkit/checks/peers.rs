@@ -181,15 +181,18 @@ struct Street {
 impl Street {
     fn stack(self, end: End) -> Result<Extensions, Failure> {
         let mut stack = Extensions::none();
-        let before = self.before.map(|claim| ("before", Neighbour::new(claim, Scope::Message)));
-        let behind = self.behind.map(|(claim, scope)| ("behind", Neighbour::new(claim, scope)));
-        before
-            .map(|(name, neighbour)| stack.push(name, Box::new(neighbour)))
-            .into_iter()
-            .chain([stack.push("the extension", end.into_extension())])
-            .chain(behind.map(|(name, neighbour)| stack.push(name, Box::new(neighbour))))
-            .collect::<Result<(), _>>()
-            .map_err(|error| Failure::new(Rule::Neighbours, format!("{error}")))?;
+        let mut push = |name, scope, extension| {
+            stack
+                .push(name, scope, extension)
+                .map_err(|error| Failure::new(Rule::Neighbours, format!("{error}")))
+        };
+        if let Some(claim) = self.before {
+            push("before", Scope::Message, Box::new(Neighbour::new(claim)))?;
+        }
+        push("the extension", end.scope, end.into_extension())?;
+        if let Some((claim, scope)) = self.behind {
+            push("behind", scope, Box::new(Neighbour::new(claim)))?;
+        }
         Ok(stack)
     }
 

@@ -59,7 +59,7 @@ impl Complaints {
     }
 }
 
-/// What a client sent, as a log may show it: escaped, and cut where it is long.
+/// What a client sent, or what may quote it, as a log may show it: escaped, and cut where it is long.
 pub(crate) struct Shown<'a>(pub(crate) &'a str);
 
 /// Characters that are shown.

@@ -5,7 +5,7 @@ mod gate;
 
 use std::time::Duration;
 
-use gate::{Log, connect, exchange, frame, read_all, read_head, upgrade, with_echo};
+use gate::{Log, connect, exchange, frame, masked, read_all, read_head, upgrade, with_echo};
 use tokio::io::AsyncWriteExt;
 use ws_server::{CloseCode, HandlerError, Peer, Server, WebSocket};
 
@@ -133,6 +133,29 @@ async fn rt_55_flood_of_failing_handlers_is_a_few_lines_and_a_count() {
     let lines = log.lines("the handler failed");
     assert_eq!(lines.len(), 11);
     assert!(lines[10].contains("left_out=990"), "{}", lines[10]);
+}
+
+// RT-55: a handler may quote the client.
+#[tokio::test(start_paused = true)]
+async fn rt_55_reason_of_a_handler_breaks_and_fills_no_line() {
+    let (log, _guard) = Log::capture();
+    let fails = |mut ws: WebSocket| async move {
+        let command = ws.recv().await?.map_or(Vec::new(), |message| message.as_bytes().to_vec());
+        let command = String::from_utf8_lossy(&command).repeat(20);
+        Err(HandlerError::new(format!("unknown command {command}")))
+    };
+    let service = Server::new().any(fails).service().unwrap();
+    let (mut client, end) = connect(&service, Peer::Other);
+    client.write_all(upgrade("/", "").as_bytes()).await.unwrap();
+    read_head(&mut client).await;
+    client.write_all(&masked(0x81, b"\x1b[2J\nINFO forged")).await.unwrap();
+    drop(client);
+    end.await.unwrap();
+    let text = log.text();
+    assert!(!text.contains('\u{1b}') && !text.contains("\nINFO forged"), "{text}");
+    let lines = log.lines("the handler failed");
+    assert!(lines[0].contains(r"reason=unknown command \u{1b}[2J\nINFO forged"), "{}", lines[0]);
+    assert!(lines[0].len() < 400, "{}", lines[0]);
 }
 
 // T-B20: refusals at the cap are clients' doing too.

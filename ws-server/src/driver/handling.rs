@@ -9,7 +9,9 @@ use std::{
 use tracing::{error, warn};
 use ws_core::CloseCode;
 
-use crate::{Handler, HandlerError, WebSocket, handler::Working, hub::Hub, link::Link};
+use crate::{
+    Handler, HandlerError, WebSocket, complaints::Shown, handler::Working, hub::Hub, link::Link,
+};
 
 /// The handler of one connection.
 pub(crate) enum Handling {
@@ -63,7 +65,11 @@ impl Ended {
         };
         match self {
             Self::Returned => {}
-            Self::Failed(reason) => warn!(%reason, left_out, "the handler failed"),
+            Self::Failed(reason) => {
+                // It may quote the client.
+                let reason = reason.to_string();
+                warn!(reason = %Shown(&reason), left_out, "the handler failed");
+            }
             Self::Panicked => error!(left_out, "the handler panicked"),
         }
     }

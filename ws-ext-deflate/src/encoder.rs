@@ -82,15 +82,16 @@ impl Encoder {
 
     pub(crate) fn begin(&mut self) -> Result<(), ExtensionError> {
         self.record_shared();
-        let mut deflater = match mem::replace(&mut self.state, State::Failed) {
-            State::Resting => self.record.pool().deflater(self.kind, self.stamp),
-            State::Compressing(deflater) | State::Flushed(deflater) => {
-                // What the peer knows ended before the message that was begun and not completed.
-                self.record.clear();
-                deflater
-            }
-            State::Failed => return Err(failed()),
-        };
+        if matches!(self.state, State::Failed) {
+            return Err(failed());
+        }
+        if !matches!(self.state, State::Resting) {
+            // What the peer knows ended before the message that was begun and not completed.
+            self.record.clear();
+            self.give_back();
+        }
+        let mut deflater = self.record.pool().deflater(self.kind, self.stamp);
+        self.state = State::Failed;
         // RFC 7692 §7.2.1: if the "agreed parameters" contain no_context_takeover, the sender
         // "MUST start compressing each new message with an empty LZ77 sliding window." Then nothing
         // is recorded, and no deflater is left where it stands.
@@ -180,6 +181,17 @@ impl Encoder {
         }
     }
 
+    /// Gives the deflater of a message back that is not completed.
+    fn give_back(&mut self) {
+        match mem::replace(&mut self.state, State::Resting) {
+            State::Flushed(deflater) => self.record.pool().give_deflater(deflater),
+            // Whatever comes after a reset in the middle of a message of level 1 is corrupt: zlib-rs
+            // goes on with a block that it thinks is open.
+            State::Compressing(deflater) => self.record.pool().discard(deflater),
+            State::Resting | State::Failed => {}
+        }
+    }
+
     fn take(&mut self, next: State) -> Option<Box<Deflater>> {
         match mem::replace(&mut self.state, next) {
             State::Compressing(deflater) | State::Flushed(deflater) => Some(deflater),
@@ -253,9 +265,7 @@ impl Encoder {
 
 impl Drop for Encoder {
     fn drop(&mut self) {
-        if let Some(deflater) = self.take(State::Failed) {
-            self.record.pool().give_deflater(deflater);
-        }
+        self.give_back();
         self.change(Record::release);
     }
 }

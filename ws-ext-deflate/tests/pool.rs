@@ -164,6 +164,29 @@ fn message_that_was_not_completed_is_never_referred_to() {
     }
 }
 
+// At level 1 zlib-rs keeps the block that is open through a reset.
+#[test]
+fn message_that_was_not_completed_spoils_no_other_at_any_level() {
+    let info = info(MessageKind::Binary, None, Compression::Always);
+    let begun = noise(3000, 9);
+    for level in 1..=9 {
+        let (options, _) = pooled(usize::MAX);
+        let options = options.level(level).build().unwrap();
+        let mut begins_again = server_for(&options, "");
+        for ends in [true, false] {
+            let mut ext = server_for(&options, "");
+            let ext = if ends { &mut ext } else { &mut begins_again };
+            ext.begin_encode(&info).unwrap();
+            ext.encode(&mut Chunk::new(&begun, false), &mut Sink::new(&mut Vec::new(), 9000))
+                .unwrap();
+        }
+        for mut ext in [server_for(&options, ""), begins_again] {
+            let payload = encoded(&mut *ext, &json(1));
+            assert_eq!(Reference::default().message(&payload), Ok(json(1)), "level {level}");
+        }
+    }
+}
+
 #[test]
 fn history_of_nothing_compresses_every_message_on_its_own() {
     let (options, _) = pooled(usize::MAX);

@@ -121,6 +121,7 @@ mod encoder;
 mod factory;
 mod held;
 mod inflater;
+mod level;
 mod options;
 mod params;
 mod permessage;

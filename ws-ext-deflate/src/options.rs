@@ -2,7 +2,7 @@
 
 use core::{error, fmt};
 
-use crate::{pool::Pool, window::Window};
+use crate::{level::Level, pool::Pool, window::Window};
 
 /// permessage-deflate, ready to be offered by a client and accepted by a server.
 ///
@@ -21,7 +21,7 @@ use crate::{pool::Pool, window::Window};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deflate {
-    pub(crate) level: u8,
+    pub(crate) level: Level,
     pub(crate) threshold: usize,
     pub(crate) history: usize,
     pub(crate) pool: Pool,
@@ -38,7 +38,7 @@ pub struct Deflate {
 impl Default for Deflate {
     fn default() -> Self {
         Self {
-            level: DEFAULT_LEVEL,
+            level: Level::default(),
             threshold: DEFAULT_THRESHOLD,
             history: DEFAULT_HISTORY,
             pool: Pool::default(),
@@ -52,9 +52,8 @@ impl Default for Deflate {
     }
 }
 
-const DEFAULT_LEVEL: u8 = 6;
 const DEFAULT_THRESHOLD: usize = 128;
-const DEFAULT_HISTORY: usize = 2048;
+const DEFAULT_HISTORY: usize = 4096;
 
 impl Deflate {
     /// Everything that can be chosen, at its defaults.
@@ -164,10 +163,10 @@ impl DeflateBuilder {
     /// # Errors
     /// [`OptionsError`] names the option that is out of its range.
     pub fn build(self) -> Result<Deflate, OptionsError> {
-        let level = self.level.unwrap_or(DEFAULT_LEVEL);
-        if !(1..=9).contains(&level) {
-            return Err(OptionsError::Level(level));
-        }
+        let level = match self.level {
+            None => Level::default(),
+            Some(level) => Level::new(level).ok_or(OptionsError::Level(level))?,
+        };
         let window = |bits: Option<u8>, error: fn(u8) -> OptionsError| match bits {
             None => Ok(Window::PROPOSED),
             Some(bits) => Window::new(bits).filter(|window| window.compresses()).ok_or(error(bits)),

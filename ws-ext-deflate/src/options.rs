@@ -77,7 +77,12 @@ pub struct DeflateBuilder {
 }
 
 impl DeflateBuilder {
-    /// How hard to compress, from 1 (fast) to 9 (small). Default 6.
+    /// How hard to compress, from 1 (fast) to 9 (small). By default 7 for messages of at most 4096
+    /// bytes, and 6 for longer ones and those whose length is not known when they begin.
+    ///
+    /// A level costs short messages little, since most of their time goes to what none of them
+    /// spares. Of 16 KiB of JSON, 7 makes 1 % to 6 % less than 6 in 1.1 to 1.4 times the time, and 1
+    /// a third more in a quarter.
     pub fn level(mut self, level: u8) -> Self {
         self.level = Some(level);
         self
@@ -93,13 +98,14 @@ impl DeflateBuilder {
     }
 
     /// Bytes of what was sent that are kept for a connection, so that the next message may refer to
-    /// them, with [context takeover](Self::server_no_context_takeover). Default 2048; never more
+    /// them, with [context takeover](Self::server_no_context_takeover). Default 4096; never more
     /// than the window; 0 compresses every message on its own.
     ///
     /// 256 of them are kept while the connection [rests](ws_core::Connection::park) or many others
     /// are busy, and none while the [`pool`](Self::pool) is at its limit. A connection that goes on
-    /// alone refers to all of its window. Of JSON in messages of 1 KiB, 2048 spare 27 % of what goes
-    /// out, 256 spare 16 %, and 4096, which is a window of 12 bits, 29 %.
+    /// alone refers to all of its window. Of JSON in messages of 1 KiB, 4096, which is a window of 12
+    /// bits, spare 32 % of what goes out, 2048 spare 30 %, and 256 spare 16 %. Every KiB takes a
+    /// microsecond of each message, so that fewer are worth more the shorter messages are.
     pub fn history(mut self, bytes: usize) -> Self {
         self.history = Some(bytes);
         self
@@ -114,7 +120,9 @@ impl DeflateBuilder {
 
     /// The largest window with which the server compresses, in bits: 9 to 15, for 512 bytes to
     /// 32 KiB ([RFC 7692 §7.1.2.1](https://www.rfc-editor.org/rfc/rfc7692#section-7.1.2.1)).
-    /// Default 12.
+    /// Default 12. Each bit more makes messages of 16 KiB 3 % to 6 % smaller, and slower by as much or
+    /// by several times that; shorter ones have something of it where [`history`](Self::history)
+    /// grows as well.
     ///
     /// A server keeps to it, or to less where the client asks for less. A client asks for it. What
     /// is set here it insists on: with a server that declines there is no compression. The default

@@ -13,7 +13,7 @@ use ws_core::{
 use ws_ext_deflate::Deflate;
 
 const SIZES: [usize; 3] = [128, 1024, 16 * 1024];
-const LEVELS: [u8; 4] = [1, 3, 6, 9];
+const LEVELS: [u8; 5] = [1, 3, 6, 7, 9];
 const WINDOWS: [u8; 4] = [9, 10, 12, 15];
 /// Bytes of different messages that follow each other. The next round is out of every window.
 const ROUND: usize = 256 * 1024;

@@ -15,13 +15,6 @@ const BYTES: usize = 248_960 + size_of::<Deflater>();
 /// The room that a step asks for at most.
 const STEP: usize = 16 * 1024;
 
-/// What a deflater is made for, and serves alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Kind {
-    pub(crate) level: u8,
-    pub(crate) window: Window,
-}
-
 /// A place in what a connection sends. No other connection has it, nor does it come again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
@@ -33,7 +26,8 @@ pub(crate) struct Stamp {
 #[derive(Debug)]
 pub(crate) struct Deflater {
     compress: Compress,
-    kind: Kind,
+    window: Window,
+    level: Compression,
     /// Whose messages it knows, and up to which.
     stands_at: Option<Stamp>,
     /// What it wrote of the message in progress and is not passed on.
@@ -60,34 +54,39 @@ pub(crate) struct Step {
 }
 
 impl Deflater {
-    pub(crate) fn new(kind: Kind) -> Self {
-        let Kind { level, window } = kind;
-        let level = Compression::new(level.into());
+    pub(crate) fn new(window: Window) -> Self {
+        let level = Compression::default();
         let compress = Compress::new_with_window_bits(level, false, window.bits());
-        Self { compress, kind, stands_at: None, held: Held::new(), sizes: Sizes::default() }
+        let (held, sizes) = (Held::new(), Sizes::default());
+        Self { compress, window, level, stands_at: None, held, sizes }
     }
 
-    pub(crate) fn kind(&self) -> Kind {
-        self.kind
+    pub(crate) fn window(&self) -> Window {
+        self.window
     }
 
     pub(crate) fn stands_at(&self, stamp: Stamp) -> bool {
         self.stands_at == Some(stamp)
     }
 
-    /// Begins a message at `stamp`. It goes on as it is if that is where it stands; else it knows
-    /// what `record` holds and nothing else.
+    /// Begins a message at `stamp`. It goes on as it is if that is where it stands, at the level that
+    /// it has; else it knows what `record` holds and nothing else.
     pub(crate) fn begin<const BLOCK: usize>(
         &mut self,
         stamp: Stamp,
+        level: u8,
         record: &Record<BLOCK>,
     ) -> Result<(), CompressError> {
         self.held.clear();
         self.sizes = Sizes::default();
-        if self.stands_at.take() == Some(stamp) {
+        let level = Compression::new(level.into());
+        if self.stands_at.take() == Some(stamp) && self.level == level {
             return Ok(());
         }
         self.compress.reset();
+        // zlib-rs changes it nowhere else.
+        self.compress.set_level(level)?;
+        self.level = level;
         for part in record.parts() {
             self.compress.set_dictionary(part)?;
         }
@@ -133,7 +132,7 @@ impl Deflater {
 
 impl Counted for Box<Deflater> {
     fn bytes(&self) -> usize {
-        BYTES + 4 * self.kind.window.size()
+        BYTES + 4 * self.window.size()
     }
 }
 

@@ -9,9 +9,10 @@ use ws_core::{
 };
 
 use crate::{
-    deflater::{Deflater, Kind, Sizes, Stamp},
+    deflater::{Deflater, Sizes, Stamp},
     pool::{Counted, Pool, Room},
     record::Record,
+    window::Window,
 };
 
 /// Bytes of what was sent that a connection keeps while it rests, or while many others are busy.
@@ -24,7 +25,7 @@ const LEAST: usize = 256;
 /// are right, since a sender need not look back at all.
 #[derive(Debug)]
 pub(crate) struct Encoder {
-    kind: Kind,
+    window: Window,
     /// Bytes that are recorded at most.
     history: u16,
     record: Record<LEAST>,
@@ -57,12 +58,12 @@ pub(crate) enum Encoded {
 impl Encoder {
     /// With `history` bytes of what was sent for later messages to refer to; with none every
     /// message is compressed on its own.
-    pub(crate) fn new(pool: &Pool, kind: Kind, history: usize) -> Self {
+    pub(crate) fn new(pool: &Pool, window: Window, history: usize) -> Self {
         static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
         let connection = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
-        let history = history.min(kind.window.size());
+        let history = history.min(window.size());
         Self {
-            kind,
+            window,
             history: history as u16,
             record: Record::new(pool, history),
             shared: None,
@@ -72,29 +73,31 @@ impl Encoder {
     }
 
     /// Another one of the same pool, which compresses every message on its own.
-    pub(crate) fn once(&self, kind: Kind) -> Self {
-        Self::new(self.record.pool(), kind, 0)
+    pub(crate) fn once(&self, window: Window) -> Self {
+        Self::new(self.record.pool(), window, 0)
     }
 
-    pub(crate) fn kind(&self) -> Kind {
-        self.kind
+    pub(crate) fn window(&self) -> Window {
+        self.window
     }
 
-    pub(crate) fn begin(&mut self) -> Result<(), ExtensionError> {
+    /// Begins a message, at this level.
+    pub(crate) fn begin(&mut self, level: u8) -> Result<(), ExtensionError> {
         self.record_shared();
-        let mut deflater = match mem::replace(&mut self.state, State::Failed) {
-            State::Resting => self.record.pool().deflater(self.kind, self.stamp),
-            State::Compressing(deflater) | State::Flushed(deflater) => {
-                // What the peer knows ended before the message that was begun and not completed.
-                self.record.clear();
-                deflater
-            }
-            State::Failed => return Err(failed()),
-        };
+        if matches!(self.state, State::Failed) {
+            return Err(failed());
+        }
+        if !matches!(self.state, State::Resting) {
+            // What the peer knows ended before the message that was begun and not completed.
+            self.record.clear();
+            self.give_back();
+        }
+        let mut deflater = self.record.pool().deflater(self.window, self.stamp);
+        self.state = State::Failed;
         // RFC 7692 §7.2.1: if the "agreed parameters" contain no_context_takeover, the sender
         // "MUST start compressing each new message with an empty LZ77 sliding window." Then nothing
         // is recorded, and no deflater is left where it stands.
-        if deflater.begin(self.stamp, &self.record).is_err() {
+        if deflater.begin(self.stamp, level, &self.record).is_err() {
             self.record.pool().discard(deflater);
             return Err(failed());
         }
@@ -180,6 +183,17 @@ impl Encoder {
         }
     }
 
+    /// Gives the deflater of a message back that is not completed.
+    fn give_back(&mut self) {
+        match mem::replace(&mut self.state, State::Resting) {
+            State::Flushed(deflater) => self.record.pool().give_deflater(deflater),
+            // Whatever comes after a reset in the middle of a message of level 1 is corrupt: zlib-rs
+            // goes on with a block that it thinks is open.
+            State::Compressing(deflater) => self.record.pool().discard(deflater),
+            State::Resting | State::Failed => {}
+        }
+    }
+
     fn take(&mut self, next: State) -> Option<Box<Deflater>> {
         match mem::replace(&mut self.state, next) {
             State::Compressing(deflater) | State::Flushed(deflater) => Some(deflater),
@@ -219,7 +233,7 @@ impl Encoder {
         // Nothing is copied for connections that may never send a message of their own again, and
         // nothing is begun for those that did not.
         let refers = !self.record.is_empty() || self.shared.is_some();
-        let small = plain.len() <= self.kind.window.size();
+        let small = plain.len() <= self.window.size();
         match &mut self.shared {
             Some(last) if small => **last = plain.clone(),
             last => *last = (refers && small).then(|| Box::new(plain.clone())),
@@ -253,9 +267,7 @@ impl Encoder {
 
 impl Drop for Encoder {
     fn drop(&mut self) {
-        if let Some(deflater) = self.take(State::Failed) {
-            self.record.pool().give_deflater(deflater);
-        }
+        self.give_back();
         self.change(Record::release);
     }
 }

@@ -85,7 +85,7 @@
 //! | held | bytes | when |
 //! |---|---|---|
 //! | record of received plaintext | as received, by the KiB, at most 2^bits of the sender's window | from the first compressed message on: the peer may refer back to all of it |
-//! | record of sent plaintext | [`history`](DeflateBuilder::history), 2048 | while few connections are busy |
+//! | record of sent plaintext | [`history`](DeflateBuilder::history), 4096 | while few connections are busy |
 //! | | 256 | while it [rests](ws_core::Connection::park), or many are busy |
 //! | | 0 | while the pool is at its limit |
 //! | last broadcast | its plaintext, at most 2^bits, which all that hold it share | between messages of its own, unless it rests |
@@ -102,7 +102,7 @@
 //! received cannot: the records of connections that were sent more than their window are all there,
 //! 4 KiB each with windows of 12 bits and 32 KiB with 15, whatever the limit.
 //!
-//! Records of more than 256 bytes of what was sent share a 512th of the limit, 512 KiB: some 300 busy
+//! Records of more than 256 bytes of what was sent share a 256th of the limit, 1 MiB: some 270 busy
 //! connections have all of their history.
 //!
 //! Output grows in steps of at most 16 KiB under the limit of the engine, so a bomb ends with 1009
@@ -121,6 +121,7 @@ mod encoder;
 mod factory;
 mod held;
 mod inflater;
+mod level;
 mod options;
 mod params;
 mod permessage;

@@ -10,10 +10,10 @@ use ws_core::{
 
 use crate::{
     decoder::Decoder,
-    deflater::Kind,
     encoder::{Encoded, Encoder},
+    level::Level,
     options::Deflate,
-    shared::{self, Once},
+    shared::{Kind, Once},
     window::Window,
     worth::Worth,
 };
@@ -27,6 +27,7 @@ pub(crate) struct Half {
 
 #[derive(Debug)]
 pub(crate) struct PermessageDeflate {
+    level: Level,
     threshold: u64,
     encoder: Encoder,
     decoder: Decoder,
@@ -37,11 +38,11 @@ pub(crate) struct PermessageDeflate {
 
 impl PermessageDeflate {
     pub(crate) fn new(options: &Deflate, sending: Half, receiving: Half) -> Self {
-        let kind = Kind { level: options.level, window: sending.window };
         let history = if sending.takeover { options.history } else { 0 };
         Self {
+            level: options.level,
             threshold: options.threshold as u64,
-            encoder: Encoder::new(&options.pool, kind, history),
+            encoder: Encoder::new(&options.pool, sending.window, history),
             decoder: Decoder::new(&options.pool, receiving.window, receiving.takeover),
             worth: Worth::default(),
             learning: None,
@@ -51,6 +52,11 @@ impl PermessageDeflate {
     fn compresses(&mut self, message: &MessageInfo) -> bool {
         self.may_compress(message)
             && (message.compression != Compression::Auto || self.worth.trying(message))
+    }
+
+    /// How a message of so many bytes is compressed once for many.
+    fn kind_for_all(&self, len: u64) -> Kind {
+        Kind::of(len, self.encoder.window(), self.level)
     }
 
     /// What hint and threshold say.
@@ -74,7 +80,7 @@ impl Extension for PermessageDeflate {
             return Ok(Mark::Unmarked);
         }
         self.learning = (message.compression == Compression::Auto).then_some(message.kind);
-        self.encoder.begin()?;
+        self.encoder.begin(self.level.of(message.len))?;
         Ok(Mark::Marked)
     }
 
@@ -113,16 +119,15 @@ impl Extension for PermessageDeflate {
 
     fn shared(&self, message: &MessageInfo) -> Option<SharedForm> {
         if self.may_compress(message) {
-            let kind = shared::kind(self.encoder.kind(), message.len?);
-            Some(SharedForm::Encoded(shared::key(kind)))
+            Some(SharedForm::Encoded(self.kind_for_all(message.len?).key()))
         } else {
             Some(SharedForm::Plain)
         }
     }
 
     fn shared_encoder(&self, message: &MessageInfo) -> Option<Box<dyn SharedEncoder>> {
-        let kind = shared::kind(self.encoder.kind(), message.len?);
-        Some(Box::new(Once::new(self.encoder.once(kind), message.compression)?))
+        let Kind { window, level } = self.kind_for_all(message.len?);
+        Some(Box::new(Once::new(self.encoder.once(window), level, message.compression)?))
     }
 
     fn sent_shared(&mut self, plain: &Payload) {

@@ -10,14 +10,15 @@ use std::{
 };
 
 use crate::{
-    deflater::{Deflater, Kind, Stamp},
+    deflater::{Deflater, Stamp},
     inflater::Inflater,
+    window::Window,
 };
 
 /// The limit of the pool that is used unless another one is given.
 const LIMIT: usize = 256 << 20;
 /// The share of the limit, one in so many, that is for long records of what was sent.
-const EXTRA: usize = 512;
+const EXTRA: usize = 256;
 /// States of either sort that are kept for one thread.
 const KEPT: usize = 4;
 
@@ -159,16 +160,17 @@ impl Pool {
     }
 
     /// A deflater that saw anything before, if possible the one that stands where `stamp` says.
-    pub(crate) fn deflater(&self, kind: Kind, stamp: Stamp) -> Box<Deflater> {
+    pub(crate) fn deflater(&self, window: Window, stamp: Stamp) -> Box<Deflater> {
         let free = self.shelf().and_then(|mut free| {
             let place = |is: &dyn Fn(&Deflater) -> bool| {
-                free.deflaters.iter().rposition(|deflater| deflater.kind() == kind && is(deflater))
+                let fits = |deflater: &Deflater| deflater.window() == window && is(deflater);
+                free.deflaters.iter().rposition(|deflater| fits(deflater))
             };
             let place =
                 place(&|deflater| deflater.stands_at(stamp)).or_else(|| place(&|_| true))?;
             Some(free.deflaters.remove(place))
         });
-        free.unwrap_or_else(|| self.counted(Box::new(Deflater::new(kind))))
+        free.unwrap_or_else(|| self.counted(Box::new(Deflater::new(window))))
     }
 
     pub(crate) fn give_deflater(&self, deflater: Box<Deflater>) {

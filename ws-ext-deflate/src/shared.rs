@@ -9,31 +9,41 @@ use ws_core::extension::{
 };
 
 use crate::{
-    deflater::{Kind, Sizes},
+    deflater::Sizes,
     encoder::{Encoded, Encoder},
+    level::Level,
     permessage::PermessageDeflate,
     window::Window,
     worth::is_worth_it,
 };
 
-/// What compresses a message of `len` bytes for all whose own deflaters are of this kind.
-pub(crate) fn kind(own: Kind, len: u64) -> Kind {
-    let fits = |window: Window| len <= window.size() as u64;
-    // No distance is larger than the message. Most connections have a deflater of the proposed window
-    // for messages of their own, so that it is in the pool.
-    let window = if !fits(own.window) {
-        own.window
-    } else if fits(Window::PROPOSED) {
-        Window::PROPOSED
-    } else {
-        Window::MAX
-    };
-    Kind { window, ..own }
+/// How a message is compressed for all. What is of one kind is the same octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    pub(crate) window: Window,
+    pub(crate) level: u8,
 }
 
-/// Names the form that this kind makes.
-pub(crate) fn key(kind: Kind) -> SharedKey {
-    SharedKey::new::<PermessageDeflate>(u64::from(kind.level) << 8 | u64::from(kind.window.bits()))
+impl Kind {
+    /// For a message of `len` bytes, and all that compress their own with this window and level.
+    pub(crate) fn of(len: u64, own: Window, level: Level) -> Self {
+        let fits = |window: Window| len <= window.size() as u64;
+        // No distance is larger than the message. Most connections have a deflater of the proposed
+        // window for messages of their own, so that it is in the pool.
+        let window = if !fits(own) {
+            own
+        } else if fits(Window::PROPOSED) {
+            Window::PROPOSED
+        } else {
+            Window::MAX
+        };
+        Self { window, level: level.of(Some(len)) }
+    }
+
+    pub(crate) fn key(self) -> SharedKey {
+        let Self { window, level } = self;
+        SharedKey::new::<PermessageDeflate>(u64::from(level) << 8 | u64::from(window.bits()))
+    }
 }
 
 /// Compresses one message.
@@ -46,8 +56,8 @@ pub(crate) struct Once {
 }
 
 impl Once {
-    pub(crate) fn new(mut encoder: Encoder, compression: Compression) -> Option<Self> {
-        encoder.begin().ok()?;
+    pub(crate) fn new(mut encoder: Encoder, level: u8, compression: Compression) -> Option<Self> {
+        encoder.begin(level).ok()?;
         Some(Self { encoder, compression, sizes: Sizes::default() })
     }
 }

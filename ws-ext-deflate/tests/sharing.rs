@@ -87,6 +87,31 @@ fn levels_have_forms_of_their_own() {
     assert_eq!(forms.len(), 3);
 }
 
+#[test]
+fn level_goes_by_the_length_of_a_message_unless_one_is_chosen() {
+    let mut usual = server_of(plain().history(0));
+    for (len, level) in [(4096, 7), (4097, 6), (4096, 7)] {
+        let text = text(len);
+        let expected = [6, 7].map(|level| {
+            let mut ws = server_of(plain().history(0).level(level));
+            let (form, sent) =
+                (broadcast(&mut ws, &Broadcast::new(text.clone())), own(&mut ws, &text));
+            assert_eq!(form, sent);
+            sent
+        });
+        assert_ne!(expected[0], expected[1]);
+        let expected = &expected[level - 6];
+        assert_eq!(&broadcast(&mut usual, &Broadcast::new(text.clone())), expected, "{len} bytes");
+        assert_eq!(&own(&mut usual, &text), expected, "{len} bytes");
+    }
+    // Nor does a long one go on at the level of the short one before it.
+    let (mut usual, mut six) = (server_of(plain()), server_of(plain().level(6)));
+    own(&mut six, &text(1000));
+    own(&mut server_of(plain()), "in between");
+    own(&mut usual, &text(1000));
+    assert_eq!(own(&mut usual, &text(5000)), own(&mut six, &text(5000)));
+}
+
 // R7692-6-e
 #[test]
 fn threshold_and_hint_hold_for_broadcasts() {

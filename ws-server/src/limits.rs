@@ -104,7 +104,7 @@ pub struct Limits {
     /// told that it rests, so that they give back what they can do without. Default 10 s;
     /// [`Duration::MAX`] never tells them.
     ///
-    /// What that is, is up to the extension: `Deflate` keeps 256 bytes of the last 2 KiB that were
+    /// What that is, is up to the extension: `Deflate` keeps 256 bytes of the last 4 KiB that were
     /// sent, and the next message compresses a little less. Never in the middle of a message, and
     /// once for each rest: Pings and Pongs do not end it. Buffers of the connection itself are given
     /// back as soon as there is nothing to do.

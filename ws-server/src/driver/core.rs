@@ -168,6 +168,17 @@ impl Core {
         }
     }
 
+    /// Whether the closing handshake is done, but for what is to be written, and nothing that the peer
+    /// sent is left in the socket.
+    pub(super) fn has_read_all(&self) -> bool {
+        match &self.stage {
+            Stage::Over(closed) => {
+                closed.clean && self.ws.role().is_server() && self.input.is_drained()
+            }
+            Stage::Open | Stage::Closing => false,
+        }
+    }
+
     pub(super) fn expire(&mut self, expired: Expired) {
         if expired != Expired::Rest {
             debug!(?expired, "a deadline passed");

@@ -23,14 +23,13 @@ use std::{
     time::Duration,
 };
 
-use bytes::BytesMut;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, timeout},
 };
-use ws_core::{CloseCode, Closed, ClosedBy, Connection};
+use ws_core::{CloseCode, Closed, ClosedBy};
 
-use self::core::Core;
+pub(crate) use self::core::Core;
 use crate::{
     linger::{self, linger},
     link::Link,
@@ -43,12 +42,7 @@ const TURN: usize = 64 * 1024;
 /// A connection whose opening handshake was accepted.
 pub(crate) struct Opened<Io> {
     pub(crate) io: Io,
-    pub(crate) ws: Connection,
-    /// The 101, which is not written yet: it goes out with the first frames.
-    pub(crate) head: BytesMut,
-    /// Octets that were read behind the head of the request.
-    pub(crate) input: BytesMut,
-    pub(crate) link: Arc<Link>,
+    pub(crate) core: Box<Core>,
     pub(crate) handling: Handling,
 }
 
@@ -64,11 +58,10 @@ pub(crate) fn drive<Io>(
 where
     Io: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let Opened { io, ws, head, input, link, handling } = opened;
-    let end = EndWhenDropped(Arc::clone(&link));
-    let server = ws.role().is_server();
-    let core = Some(Box::new(Core::new(ws, link, head, input)));
-    let mut driver = Driver { io, core, handling: Some(handling) };
+    let Opened { io, core, handling } = opened;
+    let end = EndWhenDropped(Arc::clone(core.link()));
+    let server = core.ws.role().is_server();
+    let mut driver = Driver { io, core: Some(core), handling: Some(handling) };
     async move {
         let (closed, farewell) = poll_fn(|cx| driver.poll(cx)).await;
         if server {

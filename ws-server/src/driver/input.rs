@@ -164,8 +164,11 @@ impl Input {
         shrink(&mut self.ahead);
     }
 
-    /// Messages that were not received.
-    pub(super) fn into_ahead(self) -> VecDeque<Message> {
+    /// Nothing more is decoded. What was, and was not received.
+    pub(super) fn into_ahead(mut self) -> VecDeque<Message> {
+        // The next connection reads into the thread's buffer.
+        self.buffer.clear();
+        self.put_back();
         self.ahead
     }
 }
@@ -390,5 +393,22 @@ impl Core {
                 self.input.ahead.push_back(message);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn next_connection_reads_into_the_buffer_of_the_last_one() {
+        let mut input = Input::new(BytesMut::new());
+        input.buffer().extend_from_slice(b"behind a Close");
+        let at = input.buffer.as_ptr();
+        drop(input.into_ahead());
+        let kept = BUFFER.take().expect("the thread has it");
+        assert_eq!((kept.as_ptr(), kept.len()), (at, 0));
+        BUFFER.set(Some(kept));
+        assert_eq!(Input::new(BytesMut::new()).buffer().as_ptr(), at);
     }
 }

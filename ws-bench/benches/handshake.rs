@@ -6,7 +6,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use ws_ext_deflate::Deflate;
 use ws_handshake::{
     AcceptOptions, ClientHandshake, ClientOptions, ExtensionSet, RequestReader, ResponseReader,
-    Upgrade, write_response_head,
+    Upgrade,
 };
 
 /// Extensions in the order of their registration: none, or permessage-deflate.
@@ -25,7 +25,7 @@ fn answer(input: &mut BytesMut, set: &ExtensionSet, output: &mut BytesMut) {
     let request = RequestReader::default().read(input).expect("a request").expect("all of it");
     let upgrade = Upgrade::inspect(&request).expect("a WebSocket");
     let accepted = upgrade.accept(&AcceptOptions::new().extensions(set)).expect("an answer");
-    write_response_head(&accepted.response, output);
+    accepted.write(output);
 }
 
 fn handshake(c: &mut Criterion) {

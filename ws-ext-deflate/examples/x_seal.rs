@@ -323,7 +323,7 @@ fn connect(
     if !accepted.extensions.names().any(|name| name == "x-seal") {
         return Err(accepted.report.to_string().into());
     }
-    let connected = handshake.verify(&accepted.response)?;
+    let connected = handshake.verify(&accepted.response())?;
     if let Some((code, reason)) = connected.close_if_missing() {
         return Err(format!("{code}: {reason}").into());
     }

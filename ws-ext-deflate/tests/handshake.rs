@@ -19,7 +19,6 @@ use ws_core::{
 use ws_ext_deflate::Deflate;
 use ws_handshake::{
     AcceptOptions, ClientOptions, ExtensionSet, RequestReader, ResponseReader, Upgrade,
-    write_response_head,
 };
 
 const NONCE: [u8; 16] = *b"the sample nonce";
@@ -43,8 +42,7 @@ fn served(set: &ExtensionSet, offers: &str) -> (Option<String>, Extensions, Stri
     let request = RequestReader::default().read(&mut input).unwrap().unwrap();
     let upgrade = Upgrade::inspect(&request).unwrap();
     let accepted = upgrade.accept(&AcceptOptions::new().extensions(set)).unwrap();
-    let header = accepted.response.headers().get("sec-websocket-extensions");
-    let header = header.map(|value| value.to_str().unwrap().to_owned());
+    let header = accepted.extensions_header().map(ToOwned::to_owned);
     (header, accepted.extensions, accepted.report.to_string())
 }
 
@@ -76,7 +74,7 @@ fn connected(server: Deflate, client: Deflate, config: &Config) -> (Connection, 
     let upgrade = Upgrade::inspect(&request).unwrap();
     let set = set(vec![Arc::new(server)]);
     let accepted = upgrade.accept(&AcceptOptions::new().extensions(&set)).unwrap();
-    write_response_head(&accepted.response, &mut wire);
+    accepted.write(&mut wire);
     let response = ResponseReader::default().read(&mut wire).unwrap().unwrap();
     let verified = handshake.verify(&response).unwrap();
     (

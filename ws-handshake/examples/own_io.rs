@@ -48,7 +48,7 @@ use std::{
 use ws_core::{CloseCode, Config, Message, Role};
 use ws_handshake::{
     AcceptError, AcceptOptions, ClientOptions, ExtensionSet, RequestReader, ResponseReader,
-    Subprotocols, Upgrade, WebSocketUri, write_response, write_response_head,
+    Subprotocols, Upgrade, WebSocketUri, write_response,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -124,7 +124,7 @@ fn accept(
     let mut head = BytesMut::new();
     let closed = match answer {
         Ok(accepted) => {
-            write_response_head(&accepted.response, &mut head);
+            accepted.write(&mut head);
             stream.write_all(&head)?;
             stream.set_read_timeout(Some(Duration::from_secs(60)))?;
             // Nothing can lie behind the request: the reader refuses what comes before the answer.

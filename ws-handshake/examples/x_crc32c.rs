@@ -293,7 +293,7 @@ mod tests {
     fn it_is_negotiated_without_parameters() {
         let set = ExtensionSet::new().with(ChecksumFactory).unwrap();
         let offers = parse_extensions([&b"x-crc32c; level=9, x-crc32c"[..]], &Limits::default());
-        let agreed = set.negotiate(&offers.unwrap());
+        let agreed = set.negotiate(offers.unwrap());
         assert_eq!(agreed.header().as_deref(), Some("x-crc32c"));
         assert_eq!(agreed.extensions.claimed(), Rsv::RSV3);
         assert_eq!(

@@ -398,7 +398,7 @@ mod tests {
         let set = TraceFactory { id: None, observer: recorder().0 };
         let set = ExtensionSet::new().with(set).unwrap();
         let offers = parse_extensions([offers.as_bytes()], &Limits::default()).unwrap();
-        let agreed = set.negotiate(&offers);
+        let agreed = set.negotiate(offers);
         (agreed.header(), agreed.report.to_string())
     }
 

@@ -2,12 +2,15 @@
 
 use std::fmt;
 
+use bytes::{BufMut, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use ws_core::Extensions;
 
 use crate::{
     Cause, ExtensionSet, InvalidHeader, OriginPolicy, Rejection, Report, Subprotocols, Upgrade,
+    accept_key::ACCEPT,
     extra_headers::{self, IN_101, checked_value},
+    head_writer,
 };
 
 /// What a server agrees to.
@@ -104,15 +107,78 @@ impl fmt::Debug for AcceptOptions<'_> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Accepted {
-    /// The 101.
-    pub response: Response<()>,
     /// The extensions agreed on, for `ws_core`.
     pub extensions: Extensions,
     /// The subprotocol agreed on.
     pub subprotocol: Option<Box<str>>,
     /// What became of each extension that the client offered.
     pub report: Report,
+    accept: [u8; ACCEPT],
+    /// The values of `Sec-WebSocket-Extensions` and `Sec-WebSocket-Protocol`.
+    agreed: Agreed,
+    /// What the application adds.
+    headers: HeaderMap,
 }
+
+#[derive(Debug)]
+struct Agreed {
+    extensions: Option<HeaderValue>,
+    subprotocol: Option<HeaderValue>,
+}
+
+impl Accepted {
+    /// The 101, for an HTTP implementation.
+    pub fn response(&self) -> Response<()> {
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        self.each_header(|name, value| {
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                headers.insert(name, value);
+            }
+        });
+        headers.extend(self.headers.clone());
+        response
+    }
+
+    /// Writes the 101 for a raw byte stream, as [`write_response_head`](crate::write_response_head)
+    /// does with [`response`](Self::response).
+    pub fn write(&self, out: &mut BytesMut) {
+        let length =
+            |value: &Option<HeaderValue>| value.as_ref().map_or(0, |value| value.len() + 30);
+        out.reserve(ROOM + length(&self.agreed.extensions) + length(&self.agreed.subprotocol));
+        out.put_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
+        self.each_header(|name, value| head_writer::write_line(&name, value, out));
+        head_writer::write_headers(&self.headers, out);
+    }
+
+    /// The value of `Sec-WebSocket-Extensions`, if anything was agreed on.
+    pub fn extensions_header(&self) -> Option<&str> {
+        self.agreed.extensions.as_ref()?.to_str().ok()
+    }
+
+    /// The headers that the handshake consists of.
+    fn each_header(&self, mut each: impl FnMut(HeaderName, &[u8])) {
+        // RFC 6455 §4.2.2: "An |Upgrade| header field with value "websocket" as per RFC 2616
+        // [RFC2616]." and "A |Connection| header field with value "Upgrade"."
+        each(header::UPGRADE, b"websocket");
+        each(header::CONNECTION, b"Upgrade");
+        each(header::SEC_WEBSOCKET_ACCEPT, &self.accept);
+        if let Some(name) = &self.agreed.subprotocol {
+            // RFC 6455 §11.3.4: "the |Sec-WebSocket-Protocol| header field MUST NOT appear more
+            // than once in an HTTP response."
+            each(header::SEC_WEBSOCKET_PROTOCOL, name.as_bytes());
+        }
+        if let Some(value) = &self.agreed.extensions {
+            // RFC 6455 §11.3.2: "However, the |Sec-WebSocket-Extensions| header field MUST NOT
+            // appear more than once in an HTTP response."
+            each(header::SEC_WEBSOCKET_EXTENSIONS, value.as_bytes());
+        }
+    }
+}
+
+/// What a 101 takes at least.
+const ROOM: usize = 160;
 
 impl Upgrade {
     /// Accepts the handshake.
@@ -134,40 +200,23 @@ impl Upgrade {
     /// [`AcceptError::Rejected`] with 403 for an origin that may not connect, with 400 for a missing
     /// subprotocol; the other variants if [`select_subprotocol`](AcceptOptions::select_subprotocol)
     /// chose what was not offered. [`AcceptError::into_rejection`] is what the client gets.
-    pub fn accept(&self, options: &AcceptOptions<'_>) -> Result<Accepted, AcceptError> {
+    pub fn accept(self, options: &AcceptOptions<'_>) -> Result<Accepted, AcceptError> {
         let same_origin = OriginPolicy::default();
         self.check_origin(options.origin.unwrap_or(&same_origin))?;
         let subprotocol = self.choose(&options.subprotocol)?;
         let negotiated = match options.extensions {
-            Some(set) => set.negotiate(self.offers()),
-            None => ExtensionSet::default().negotiate(self.offers()),
+            Some(set) => set.negotiate(self.offers),
+            None => ExtensionSet::new().negotiate(self.offers),
         };
 
-        let mut response = Response::new(());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let headers = response.headers_mut();
-        // RFC 6455 §4.2.2: "An |Upgrade| header field with value "websocket" as per RFC 2616
-        // [RFC2616]." and "A |Connection| header field with value "Upgrade"."
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        let mut insert = |name: HeaderName, value: &str| {
-            headers.insert(name, checked_value(value)?);
-            Ok::<_, InvalidHeader>(())
-        };
-        insert(header::SEC_WEBSOCKET_ACCEPT, self.accept_value())?;
-        if let Some(name) = &subprotocol {
-            // RFC 6455 §11.3.4: "the |Sec-WebSocket-Protocol| header field MUST NOT appear more
-            // than once in an HTTP response."
-            insert(header::SEC_WEBSOCKET_PROTOCOL, name)?;
-        }
-        if let Some(value) = negotiated.header() {
-            // RFC 6455 §11.3.2: "However, the |Sec-WebSocket-Extensions| header field MUST NOT
-            // appear more than once in an HTTP response."
-            insert(header::SEC_WEBSOCKET_EXTENSIONS, &value)?;
-        }
-        headers.extend(options.headers.clone());
+        let value = |text: Option<&str>| text.map(checked_value).transpose();
         Ok(Accepted {
-            response,
+            accept: self.accept,
+            agreed: Agreed {
+                extensions: value(negotiated.header().as_deref())?,
+                subprotocol: value(subprotocol.as_deref())?,
+            },
+            headers: options.headers.clone(),
             extensions: negotiated.extensions,
             subprotocol,
             report: negotiated.report,

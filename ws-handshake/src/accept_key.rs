@@ -14,6 +14,9 @@ use sha1::{Digest, Sha1};
 // "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" in string form"
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
+/// 20 octets in base64.
+pub(crate) const ACCEPT: usize = 28;
+
 /// Whether `key` has the shape of 16 octets in base64: 22 letters of the alphabet, then `==`.
 ///
 /// The bits of the last letter that carry nothing may be anything, as in the RFC's own example
@@ -39,9 +42,18 @@ pub fn is_valid_key(key: &[u8]) -> bool {
 /// assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
 /// ```
 pub fn accept_key(key: &[u8]) -> String {
+    accept_octets(key).iter().copied().map(char::from).collect()
+}
+
+/// [`accept_key`], where it lies.
+pub(crate) fn accept_octets(key: &[u8]) -> [u8; ACCEPT] {
     // RFC 6455 §4.2.2: "taking the SHA-1 hash of this concatenated value to obtain a 20-byte value
     // and base64-encoding (see Section 4 of [RFC4648]) this 20-byte hash."
-    STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
+    let hash = Sha1::new().chain_update(key).chain_update(GUID).finalize();
+    let mut value = [0; ACCEPT];
+    // It has just the room.
+    STANDARD.encode_slice(hash, &mut value).ok();
+    value
 }
 
 /// The value of `Sec-WebSocket-Key` for a client's nonce.

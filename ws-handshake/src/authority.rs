@@ -7,7 +7,7 @@
     clippy::arithmetic_side_effects
 )]
 
-use std::{fmt, net::Ipv6Addr};
+use std::{borrow::Cow, fmt, net::Ipv6Addr};
 
 /// A host and, where one was given, a port.
 ///
@@ -30,23 +30,8 @@ impl Authority {
     /// assert_eq!(Authority::parse(b"user@a.example"), None);
     /// ```
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(text).ok()?;
-        let (host, port) = match text.strip_prefix('[') {
-            Some(rest) => {
-                let (address, port) = rest.split_once(']')?;
-                let address: Ipv6Addr = address.parse().ok()?;
-                (address.to_string(), port)
-            }
-            None => {
-                let end = text.find(':').unwrap_or(text.len());
-                let (host, port) = text.split_at_checked(end)?;
-                if !is_reg_name(host.as_bytes()) {
-                    return None;
-                }
-                (host.to_ascii_lowercase(), port)
-            }
-        };
-        Some(Self { host: host.into(), port: parse_port(port)? })
+        let (host, port) = parse(text)?;
+        Some(Self { host: host.into(), port })
     }
 
     /// The host, an IPv6 address without its brackets.
@@ -80,6 +65,35 @@ impl fmt::Display for Authority {
     }
 }
 
+/// [`Authority::parse`], without a copy where the host is in its canonical form.
+pub(crate) fn parse(text: &[u8]) -> Option<(Cow<'_, str>, Option<u16>)> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']')?;
+            let address: Ipv6Addr = address.parse().ok()?;
+            (Cow::Owned(address.to_string()), port)
+        }
+        None => {
+            let end = text.bytes().position(|octet| octet == b':').unwrap_or(text.len());
+            let (host, port) = text.split_at_checked(end)?;
+            if !is_reg_name(host.as_bytes()) {
+                return None;
+            }
+            (lower_case(host), port)
+        }
+    };
+    Some((host, parse_port(port)?))
+}
+
+pub(crate) fn lower_case(text: &str) -> Cow<'_, str> {
+    if text.bytes().any(|octet| octet.is_ascii_uppercase()) {
+        Cow::Owned(text.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
 /// Nothing, or a colon and digits, of which there may be none.
 fn parse_port(text: &str) -> Option<Option<u16>> {
     let Some(digits) = text.strip_prefix(':') else {
@@ -99,7 +113,8 @@ fn parse_port(text: &str) -> Option<Option<u16>> {
 
 // RFC 3986 §3.2.2: "reg-name = *( unreserved / pct-encoded / sub-delims )"
 fn is_reg_name(host: &[u8]) -> bool {
-    !host.is_empty() && is_escaped(host, is_unreserved_or_sub_delim)
+    let plain = || host.iter().all(|&octet| is_unreserved_or_sub_delim(octet));
+    !host.is_empty() && (plain() || is_escaped(host, is_unreserved_or_sub_delim))
 }
 
 /// Whether each octet is `allowed` or part of a percent escape.

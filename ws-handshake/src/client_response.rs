@@ -108,7 +108,7 @@ impl ClientHandshake {
         // RFC 6455 §4.1: "If the response lacks a |Connection| header field or the |Connection|
         // header field doesn't contain a token that is an ASCII case-insensitive match for the
         // value "Upgrade""
-        if !list::contains(headers, &CONNECTION, b"upgrade") {
+        if !list::contains(header_lines::all(headers, &CONNECTION), b"upgrade") {
             return Err(ResponseError::Connection);
         }
         // RFC 6455 §4.1: "but ignoring any leading and trailing whitespace"

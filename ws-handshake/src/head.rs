@@ -148,9 +148,9 @@ impl HeadScanner {
     ) -> Result<Option<Extent>, HeadError> {
         let within = input.len().min(limits.max_head);
         while self.position < within {
-            if self.state == State::Line && self.lines > 0 {
+            if self.state == State::Line {
                 let rest = input.get(self.position..within).unwrap_or_default();
-                self.pass(ordinary(rest));
+                self.line(rest.get(..ordinary(rest)).unwrap_or_default())?;
             }
             let Some(&octet) = input.get(self.position).filter(|_| self.position < within) else {
                 break;
@@ -165,6 +165,19 @@ impl HeadScanner {
             }
         }
         if within < input.len() { Err(HeadError::TooLarge) } else { Ok(None) }
+    }
+
+    /// Passes octets of a line.
+    fn line(&mut self, octets: &[u8]) -> Result<(), HeadError> {
+        if self.lines > 0 {
+            self.pass(octets.len());
+            return Ok(());
+        }
+        for &octet in octets {
+            self.pass(1);
+            self.count_target(octet)?;
+        }
+        Ok(())
     }
 
     /// So many octets were looked at.
@@ -212,7 +225,9 @@ impl HeadScanner {
                 State::Line
             }
             (State::Front | State::Line, _) => {
-                self.count_target(octet)?;
+                if self.lines == 0 {
+                    self.count_target(octet)?;
+                }
                 State::Line
             }
         };
@@ -221,9 +236,6 @@ impl HeadScanner {
 
     /// The request-target stands between the first two spaces of the first line.
     fn count_target(&mut self, octet: u8) -> Result<(), HeadError> {
-        if self.lines > 0 {
-            return Ok(());
-        }
         if octet == b' ' {
             self.spaces = self.spaces.saturating_add(1);
         } else if self.spaces == 1 {
@@ -236,22 +248,39 @@ impl HeadScanner {
     }
 }
 
-/// How many octets at the front mean nothing inside of a header line.
+/// How many octets at the front mean nothing inside of a line: no control characters.
 fn ordinary(line: &[u8]) -> usize {
-    line.iter().position(|&octet| octet < 32 || octet == 127).unwrap_or(line.len())
+    const EACH: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = EACH << 7;
+    let (words, rest) = line.as_chunks::<8>();
+    let mut passed: usize = 0;
+    for word in words {
+        // Eight at a time. The first octet that is below 32, or is 127, is the first whose high bit
+        // stands here; those behind it may be wrong, as they may have lent to it.
+        let word = u64::from_le_bytes(*word);
+        let delete = word ^ (EACH * 127);
+        let found =
+            ((word.wrapping_sub(EACH * 32) & !word) | (delete.wrapping_sub(EACH) & !delete)) & HIGH;
+        if found != 0 {
+            return passed.saturating_add((found.trailing_zeros() / 8) as usize);
+        }
+        passed = passed.saturating_add(8);
+    }
+    let in_rest = rest.iter().take_while(|&&octet| octet >= 32 && octet != 127).count();
+    passed.saturating_add(in_rest)
 }
 
-/// Header lines that httparse found in `head`, as slices of it.
-pub(crate) fn header_map(
+/// Header lines of `head`, as slices of it.
+pub(crate) fn header_map<'h>(
     head: &Bytes,
-    lines: &[httparse::Header<'_>],
+    lines: impl ExactSizeIterator<Item = (&'h [u8], &'h [u8])>,
 ) -> Result<HeaderMap, HeadError> {
     // A map takes 32,768 headers and panics over more, unless it is asked politely.
     let mut headers =
         HeaderMap::try_with_capacity(lines.len()).map_err(|_| HeadError::TooManyHeaders)?;
-    for line in lines {
-        let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| HeadError::Header)?;
-        let mut value = HeaderValue::from_maybe_shared(slice_ref(head, line.value))
+    for (name, value) in lines {
+        let name = HeaderName::from_bytes(name).map_err(|_| HeadError::Header)?;
+        let mut value = HeaderValue::from_maybe_shared(slice_ref(head, value))
             .map_err(|_| HeadError::Header)?;
         value.set_sensitive(is_secret(&name));
         headers.try_append(name, value).map_err(|_| HeadError::TooManyHeaders)?;
@@ -292,4 +321,25 @@ fn has_version(head: &[u8]) -> bool {
     let mut words = line.split(|&octet| octet == b' ');
     let (first, _, third) = (words.next(), words.next(), words.next());
     first.is_some_and(is_version) || (third.is_some_and(is_version) && words.next().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ordinary;
+
+    #[test]
+    fn control_characters_end_what_is_ordinary_wherever_they_stand() {
+        for octet in 0..=255_u8 {
+            for at in 0..20 {
+                for around in [b'a', b' ', 0x7e, 0x80, 0xff] {
+                    let mut line = [around; 20];
+                    line[at] = octet;
+                    let expected = if octet < 32 || octet == 127 { at } else { line.len() };
+                    assert_eq!(ordinary(&line), expected, "{octet} at {at} among {around}");
+                }
+            }
+        }
+        assert_eq!(ordinary(b"aaaaaaaaa\r\n"), 9);
+        assert_eq!(ordinary(b""), 0);
+    }
 }

@@ -37,26 +37,31 @@ pub(crate) fn resource(uri: &Uri) -> &str {
     uri.path_and_query().map_or("/", |target| target.as_str())
 }
 
-fn write_headers(headers: &HeaderMap, out: &mut BytesMut) {
+/// Writes headers and the empty line behind them.
+pub(crate) fn write_headers(headers: &HeaderMap, out: &mut BytesMut) {
     for (name, value) in headers {
-        write_name(name, out);
-        out.put_slice(b": ");
-        out.put_slice(value.as_bytes());
-        out.put_slice(b"\r\n");
+        write_line(name, value.as_bytes(), out);
     }
     out.put_slice(b"\r\n");
 }
 
+/// Writes a header line.
+pub(crate) fn write_line(name: &HeaderName, value: &[u8], out: &mut BytesMut) {
+    write_name(name, out);
+    out.put_slice(b": ");
+    out.put_slice(value);
+    out.put_slice(b"\r\n");
+}
+
 fn write_name(name: &HeaderName, out: &mut BytesMut) {
-    for (i, part) in name.as_str().split('-').enumerate() {
-        if i > 0 {
-            out.put_u8(b'-');
-        }
-        if part == "websocket" {
-            out.put_slice(b"WebSocket");
-        } else if let Some((first, rest)) = part.as_bytes().split_first() {
-            out.put_u8(first.to_ascii_uppercase());
-            out.put_slice(rest);
+    let at = out.len();
+    out.put_slice(name.as_str().as_bytes());
+    let written = out.get_mut(at..).unwrap_or_default();
+    for part in written.split_mut(|octet| *octet == b'-') {
+        if part == b"websocket" {
+            part.copy_from_slice(b"WebSocket");
+        } else if let Some(first) = part.first_mut() {
+            first.make_ascii_uppercase();
         }
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! | to | see |
 //! |---|---|
-//! | answer on a raw byte stream | [`RequestReader`], [`Upgrade`], [`write_response_head`] |
+//! | answer on a raw byte stream | [`RequestReader`], [`Upgrade`], [`Accepted::write`] |
 //! | answer in a framework with `http` types | [`Upgrade::inspect`], [`Accepted`] |
 //! | refuse | [`Rejection`], [`Cause`] |
 //! | ask as a client | [`ClientOptions`], [`ClientHandshake`], [`ResponseReader`] |
@@ -29,12 +29,15 @@
 //! looks at path, headers and cookies, and may answer with a [`Rejection`] of its own. Whatever is wrong
 //! is a [`Rejection`] too, which knows its status and its [`Cause`].
 //!
+//! On a raw byte stream [`RequestReader::read_head`] and [`Upgrade::inspect_head`] do the same in less
+//! time: they make no header map.
+//!
 //! Secure by default: a browser's page of another site is refused ([`OriginPolicy`]), and everything that
 //! a peer can make large has a limit ([`Limits`]).
 //!
 //! ```
 //! use bytes::BytesMut;
-//! use ws_handshake::{AcceptOptions, RequestReader, Upgrade, write_response_head};
+//! use ws_handshake::{AcceptOptions, RequestReader, Upgrade};
 //!
 //! let mut input = BytesMut::from(
 //!     "GET /chat HTTP/1.1\r\n\
@@ -50,7 +53,7 @@
 //! assert_eq!(upgrade.path(), "/chat");
 //! let accepted = upgrade.accept(&AcceptOptions::new())?;
 //! let mut output = BytesMut::new();
-//! write_response_head(&accepted.response, &mut output);
+//! accepted.write(&mut output);
 //! assert!(output.starts_with(b"HTTP/1.1 101 Switching Protocols\r\n"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -99,6 +102,7 @@ mod client_response;
 mod extension_header;
 mod extension_set;
 mod extra_headers;
+mod fields;
 mod head;
 mod head_writer;
 mod header_lines;
@@ -108,6 +112,7 @@ mod negotiation;
 mod origin;
 mod rejection;
 mod report;
+mod request_head;
 mod request_reader;
 mod response_error;
 mod response_reader;
@@ -133,6 +138,7 @@ pub use negotiation::Negotiation;
 pub use origin::{OriginError, OriginPolicy, OriginRefusal};
 pub use rejection::Rejection;
 pub use report::{FactoryFault, Report, ReportEntry, Verdict};
+pub use request_head::RequestHead;
 pub use request_reader::RequestReader;
 pub use response_error::{Refusal, ResponseError};
 pub use response_reader::ResponseReader;

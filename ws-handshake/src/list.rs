@@ -7,8 +7,6 @@
     clippy::arithmetic_side_effects
 )]
 
-use http::{HeaderMap, HeaderName};
-
 /// Whether `octet` may stand in a token: visible ASCII without the separators of RFC 2616 §2.2.
 pub(crate) fn is_token_octet(octet: u8) -> bool {
     matches!(
@@ -97,11 +95,12 @@ impl<'a> Cursor<'a> {
 
     /// The token that begins here, or `None`.
     pub(crate) fn token(&mut self) -> Option<&'a str> {
-        let (start, from) = (self.rest, self.position);
-        while self.peek().is_some_and(is_token_octet) {
-            self.advance();
-        }
-        let token = start.get(..self.position.saturating_sub(from))?;
+        let len = self.rest.iter().take_while(|&&octet| is_token_octet(octet)).count();
+        let (token, rest) = self.rest.split_at_checked(len)?;
+        self.rest = rest;
+        self.position = self.position.saturating_add(len);
+        // What ends it was looked at, too.
+        self.steps = self.steps.saturating_add(len).saturating_add(1);
         std::str::from_utf8(token).ok().filter(|t| !t.is_empty())
     }
 }
@@ -154,13 +153,13 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-/// Whether the list in all lines of `name` has `token` as an element, in any case of its letters.
+/// Whether the list in all `lines` of a header has `token` as an element, in any case of its letters.
 ///
 /// A part of a longer element is no match.
-pub(crate) fn contains(headers: &HeaderMap, name: &HeaderName, token: &[u8]) -> bool {
-    headers
-        .get_all(name)
-        .iter()
-        .flat_map(|line| Elements::new(line.as_bytes()))
-        .any(|element| element.eq_ignore_ascii_case(token))
+pub(crate) fn contains<'a>(lines: impl IntoIterator<Item = &'a [u8]>, token: &[u8]) -> bool {
+    lines.into_iter().any(|line| {
+        // Most lists are of one element.
+        line.eq_ignore_ascii_case(token)
+            || Elements::new(line).any(|element| element.eq_ignore_ascii_case(token))
+    })
 }

@@ -24,8 +24,11 @@ pub struct Negotiation {
 impl Negotiation {
     /// The value of `Sec-WebSocket-Extensions` in the response, or `None` for no such header.
     pub fn header(&self) -> Option<String> {
+        if self.responses.is_empty() {
+            return None;
+        }
         let elements: Vec<String> = self.responses.iter().map(ToString::to_string).collect();
-        (!elements.is_empty()).then(|| elements.join(", "))
+        Some(elements.join(", "))
     }
 }
 
@@ -33,10 +36,10 @@ impl ExtensionSet {
     /// Decides about `offers`, in the order of this set.
     ///
     /// A declined offer is never an error; the [`Report`] says why.
-    pub fn negotiate(&self, offers: &[Offer]) -> Negotiation {
+    pub fn negotiate(&self, offers: Vec<Offer>) -> Negotiation {
+        let entry = |offer| ReportEntry { offer, verdict: Verdict::Unknown };
         let mut round = Round {
-            offers,
-            verdicts: offers.iter().map(|_| None).collect(),
+            entries: offers.into_iter().map(entry).collect(),
             extensions: Extensions::none(),
             responses: Vec::new(),
         };
@@ -46,47 +49,36 @@ impl ExtensionSet {
                 not_offered.push(factory.name().into());
             }
         }
-        let entries = offers
-            .iter()
-            .zip(round.verdicts)
-            .map(|(offer, verdict)| ReportEntry {
-                offer: offer.clone(),
-                verdict: verdict.unwrap_or(Verdict::Unknown),
-            })
-            .collect();
         Negotiation {
             extensions: round.extensions,
             responses: round.responses,
-            report: Report { entries, not_offered },
+            report: Report { entries: round.entries, not_offered },
         }
     }
 }
 
-struct Round<'o> {
-    offers: &'o [Offer],
-    verdicts: Vec<Option<Verdict>>,
+struct Round {
+    entries: Vec<ReportEntry>,
     extensions: Extensions,
     responses: Vec<Offer>,
 }
 
-impl Round<'_> {
+impl Round {
     /// Asks one factory about its offers until it takes one. Whether there was any.
     fn ask(&mut self, factory: &dyn ExtensionFactory) -> bool {
         let mut offered = false;
         let mut taken = false;
-        for (offer, verdict) in self.offers.iter().zip(&mut self.verdicts) {
+        for ReportEntry { offer, verdict } in &mut self.entries {
             if offer.name() != factory.name() {
                 continue;
             }
             offered = true;
-            *verdict = Some(if taken {
+            *verdict = if taken {
                 Verdict::Alternative
             } else {
                 answer(factory, offer, &mut self.extensions)
-            });
-            if let Some(Verdict::Taken { response }) = verdict
-                && !taken
-            {
+            };
+            if let Verdict::Taken { response } = verdict {
                 taken = true;
                 self.responses.push(Offer::new(factory.name(), response.clone()));
             }

@@ -7,9 +7,9 @@
     clippy::arithmetic_side_effects
 )]
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
-use crate::Authority;
+use crate::{Authority, authority};
 
 /// Decides by `Origin` whether a browser's page may connect.
 ///
@@ -36,7 +36,7 @@ pub struct OriginPolicy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Rule {
     Same { scheme: Option<&'static str> },
-    Listed(Vec<Origin>),
+    Listed(Vec<Origin<'static>>),
     Any,
 }
 
@@ -68,7 +68,8 @@ impl OriginPolicy {
             .map(|origin| {
                 // An asterisk would stand for itself and match nothing that there is.
                 Origin::parse(origin.as_ref().as_bytes())
-                    .filter(|origin| !origin.host.host().contains('*'))
+                    .filter(|origin| !origin.host.contains('*'))
+                    .map(Origin::into_owned)
             })
             .collect();
         Ok(Self { rule: Rule::Listed(origins.ok_or(OriginError)?), missing: false })
@@ -135,30 +136,31 @@ impl OriginPolicy {
 
 /// The tuple of RFC 6454 §4, the port filled in where the scheme has a default.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Origin {
-    scheme: Box<str>,
-    host: Authority,
+struct Origin<'o> {
+    scheme: Cow<'o, str>,
+    host: Cow<'o, str>,
     port: Option<u16>,
 }
 
-impl Origin {
+impl<'o> Origin<'o> {
     // RFC 6454 §7.1: "serialized-origin = scheme "://" host [ ":" port ]"
-    fn parse(text: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(text).ok()?;
-        let (scheme, authority) = text.split_once("://")?;
-        let mut letters = scheme.bytes();
+    fn parse(text: &'o [u8]) -> Option<Self> {
+        let end = text.windows(3).position(|octets| octets == b"://")?;
+        let (scheme, rest) = text.split_at_checked(end)?;
+        let mut letters = scheme.iter();
         if !letters.next()?.is_ascii_alphabetic()
-            || !letters.all(|octet| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet))
+            || !letters.all(|octet| octet.is_ascii_alphanumeric() || b"+-.".contains(octet))
         {
             return None;
         }
-        let scheme: Box<str> = scheme.to_ascii_lowercase().into();
-        let authority = Authority::parse(authority.as_bytes())?;
-        Some(Self {
-            port: authority.port().or(default_port(&scheme)),
-            scheme,
-            host: authority.without_port(),
-        })
+        let scheme = authority::lower_case(std::str::from_utf8(scheme).ok()?);
+        let (host, port) = authority::parse(rest.get(3..)?)?;
+        Some(Self { port: port.or(default_port(&scheme)), scheme, host })
+    }
+
+    fn into_owned(self) -> Origin<'static> {
+        let Self { scheme, host, port } = self;
+        Origin { scheme: scheme.into_owned().into(), host: host.into_owned().into(), port }
     }
 
     fn is_same(&self, scheme: Option<&str>, own: &Authority) -> bool {
@@ -166,7 +168,7 @@ impl Origin {
             return false;
         };
         scheme.is_none_or(|scheme| *self.scheme == *scheme)
-            && self.host.host() == own.host()
+            && *self.host == *own.host()
             && self.port == Some(own.port().unwrap_or(default))
     }
 }

@@ -7,16 +7,13 @@
     clippy::arithmetic_side_effects
 )]
 
-use bytes::{Buf, Bytes, BytesMut};
-use http::{Method, Request, Uri, Version};
+use bytes::{Buf, BytesMut};
+use http::Request;
 
 use crate::{
-    Cause, HeadError, Limits, Rejection, Upgrade,
-    head::{Extent, HeadScanner, from_httparse, header_map, slice_ref},
+    Cause, HeadError, Limits, Rejection, RequestHead,
+    head::{Extent, HeadScanner},
 };
-
-/// What `http::Uri` takes.
-const MAX_URI: usize = 65_534;
 
 /// Reads one request head out of a buffer that the caller fills.
 ///
@@ -77,13 +74,26 @@ impl RequestReader {
     /// Looks at what `input` has gained; `None` asks for more.
     ///
     /// A whole head is taken off the front of `input`. The request is HTTP; whether it is a
-    /// WebSocket handshake is for [`Upgrade::inspect`] to say.
+    /// WebSocket handshake is for [`Upgrade::inspect`](crate::Upgrade::inspect) to say.
     ///
     /// # Errors
     /// 400, 414, 431 or 505 for a head that cannot be read; 400 where a request for an upgrade has
     /// octets behind it, see [`allow_early_data`](Self::allow_early_data). Write the
     /// [response](Rejection::into_response) and close. Failed stays failed: later calls fail too.
     pub fn read(&mut self, input: &mut BytesMut) -> Result<Option<Request<()>>, Rejection> {
+        let Some(head) = self.read_head(input)? else {
+            return Ok(None);
+        };
+        let request = head.to_request().inspect_err(|error| self.failed = Some(*error))?;
+        Ok(Some(request))
+    }
+
+    /// As [`read`](Self::read), without an [`http::Request`], which takes longer to make than the
+    /// head takes to parse.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_head(&mut self, input: &mut BytesMut) -> Result<Option<RequestHead>, Rejection> {
         if let Some(error) = self.failed {
             return Err(error.into());
         }
@@ -93,11 +103,11 @@ impl RequestReader {
             Err(error) => Err(error),
         };
         self.failed = Some(outcome.as_ref().err().copied().unwrap_or(HeadError::Done));
-        let request = outcome?;
-        if Upgrade::is_requested(&request) {
+        let head = outcome?;
+        if head.asks_for_upgrade() {
             self.check_early_data(input)?;
         }
-        Ok(Some(request))
+        Ok(Some(head))
     }
 
     /// Whether the client has sent something in front of our 101.
@@ -123,37 +133,12 @@ impl RequestReader {
         self.scanner.examined().saturating_add(self.parsed)
     }
 
-    fn parse(&mut self, input: &mut BytesMut, extent: Extent) -> Result<Request<()>, HeadError> {
+    fn parse(&mut self, input: &mut BytesMut, extent: Extent) -> Result<RequestHead, HeadError> {
         let head = input.get(extent.start..extent.end).unwrap_or_default();
         // One copy, so that the request does not pin the caller's buffer.
-        let head = Bytes::copy_from_slice(head);
+        let head = BytesMut::from(head);
         input.advance(extent.end.min(input.len()));
         self.parsed = head.len();
-
-        let mut lines = vec![httparse::EMPTY_HEADER; extent.headers];
-        let mut parsed = httparse::Request::new(&mut lines);
-        let status = parsed.parse(&head).map_err(|error| from_httparse(error, &head))?;
-        if status != httparse::Status::Complete(head.len()) {
-            return Err(HeadError::StartLine);
-        }
-        let method = parsed.method.and_then(|m| Method::from_bytes(m.as_bytes()).ok());
-        let target = parsed.path.unwrap_or_default();
-        // RFC 9112 §3.2: "No whitespace is allowed in the request-target", and no form of it has a
-        // fragment.
-        if !target.bytes().all(|octet| matches!(octet, b'!'..=b'~' if octet != b'#')) {
-            return Err(HeadError::StartLine);
-        }
-        let uri = Uri::from_maybe_shared(slice_ref(&head, target.as_bytes())).map_err(|_| {
-            if target.len() > MAX_URI { HeadError::TargetTooLong } else { HeadError::StartLine }
-        })?;
-        let mut request = Request::new(());
-        *request.method_mut() = method.ok_or(HeadError::StartLine)?;
-        *request.uri_mut() = uri;
-        *request.version_mut() = match parsed.version {
-            Some(1) => Version::HTTP_11,
-            _ => Version::HTTP_10,
-        };
-        *request.headers_mut() = header_map(&head, parsed.headers)?;
-        Ok(request)
+        RequestHead::parse(head, extent.headers)
     }
 }

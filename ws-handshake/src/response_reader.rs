@@ -103,7 +103,8 @@ impl ResponseReader {
             Some(1) => Version::HTTP_11,
             _ => Version::HTTP_10,
         };
-        *response.headers_mut() = header_map(&head, parsed.headers)?;
+        let lines = parsed.headers.iter().map(|line| (line.name.as_bytes(), line.value));
+        *response.headers_mut() = header_map(&head, lines)?;
         Ok(response)
     }
 }

@@ -7,36 +7,29 @@
     clippy::arithmetic_side_effects
 )]
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version,
-    header::{
-        CONNECTION, CONTENT_LENGTH, EXPECT, HOST, ORIGIN, SEC_WEBSOCKET_EXTENSIONS,
-        SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING,
-        UPGRADE,
-    },
-};
+use http::{HeaderName, HeaderValue, Method, Request, Uri, Version, header::UPGRADE};
 
 use crate::{
-    Authority, Cause, Limits, Offer, OriginPolicy, Rejection, Subprotocols,
-    accept_key::{accept_key, is_valid_key},
+    Authority, Cause, Limits, Offer, OriginPolicy, Rejection, RequestHead, Subprotocols,
+    accept_key::{ACCEPT, accept_octets, is_valid_key},
     extension_header::parse_extensions,
-    head_writer,
-    header_lines::{self, only},
-    list::{self, trim_ows},
+    fields::{Fields, Single},
+    head_writer, header_lines, list,
 };
 
 /// A request that is a valid opening handshake, still to be [accepted](Self::accept) or rejected.
 ///
 /// It owns what it knows, so that the request itself is free for `hyper::upgrade::on` and the like.
+/// Headers that are no part of the handshake stay there.
 #[derive(Clone, Debug)]
 pub struct Upgrade {
     uri: Uri,
-    headers: HeaderMap,
     authority: Authority,
     origin: Option<HeaderValue>,
     subprotocols: Subprotocols,
-    offers: Vec<Offer>,
-    accept: String,
+    pub(crate) offers: Vec<Offer>,
+    /// The value of `Sec-WebSocket-Accept`.
+    pub(crate) accept: [u8; ACCEPT],
 }
 
 impl Upgrade {
@@ -44,7 +37,7 @@ impl Upgrade {
     ///
     /// For a server that answers other requests too.
     pub fn is_requested<T>(request: &Request<T>) -> bool {
-        list::contains(request.headers(), &UPGRADE, b"websocket")
+        list::contains(header_lines::all(request.headers(), &UPGRADE), b"websocket")
     }
 
     /// Reads a request, within the default [`Limits`].
@@ -62,14 +55,31 @@ impl Upgrade {
     /// # Errors
     /// As [`inspect`](Self::inspect).
     pub fn inspect_within<T>(request: &Request<T>, limits: &Limits) -> Result<Self, Rejection> {
-        // RFC 6455 §4.2.1: "If the server, while reading the handshake, finds that the client did
-        // not send a handshake that matches the description below […] the server MUST stop
-        // processing the client's handshake and return an HTTP response with an appropriate error
-        // code"
-        read(request, limits).map_err(|cause| {
-            let rejection = Rejection::from(cause);
-            if request.method() == Method::HEAD { rejection.body("") } else { rejection }
-        })
+        let headers = request.headers().iter();
+        let asked = Asked {
+            method: request.method(),
+            uri: request.uri(),
+            version: request.version(),
+            fields: Fields::of(
+                headers
+                    .map(|(name, value)| (HeaderName::as_str(name).as_bytes(), value.as_bytes())),
+            ),
+        };
+        asked.inspect(limits)
+    }
+
+    /// Reads a request that came over a raw byte stream, within `limits`.
+    ///
+    /// # Errors
+    /// As [`inspect`](Self::inspect).
+    pub fn inspect_head(head: &RequestHead, limits: &Limits) -> Result<Self, Rejection> {
+        let asked = Asked {
+            method: head.method(),
+            uri: head.uri(),
+            version: head.version(),
+            fields: Fields::of(head.headers()),
+        };
+        asked.inspect(limits)
     }
 
     /// The path of the request-target, as it was sent.
@@ -90,11 +100,6 @@ impl Upgrade {
     /// The host and port that the request is for: of an absolute request-target, else of `Host`.
     pub fn authority(&self) -> &Authority {
         &self.authority
-    }
-
-    /// All headers of the request, those that are unknown here too.
-    pub fn headers(&self) -> &HeaderMap {
-        &self.headers
     }
 
     /// The value of `Origin`, ASCII, if there is one.
@@ -118,93 +123,103 @@ impl Upgrade {
     /// # Errors
     /// 403.
     pub fn check_origin(&self, policy: &OriginPolicy) -> Result<(), Rejection> {
-        let origin = self.origin.as_ref().map(|value| trim_ows(value.as_bytes()));
+        let origin = self.origin.as_ref().map(HeaderValue::as_bytes);
         Ok(policy.check(origin, &self.authority)?)
-    }
-
-    /// The value of `Sec-WebSocket-Accept`.
-    pub(crate) fn accept_value(&self) -> &str {
-        &self.accept
     }
 }
 
-fn read<T>(request: &Request<T>, limits: &Limits) -> Result<Upgrade, Cause> {
-    let headers = request.headers();
+/// A request, from wherever it came.
+struct Asked<'r> {
+    method: &'r Method,
+    uri: &'r Uri,
+    version: Version,
+    fields: Fields<'r>,
+}
+
+impl Asked<'_> {
+    fn inspect(&self, limits: &Limits) -> Result<Upgrade, Rejection> {
+        // RFC 6455 §4.2.1: "If the server, while reading the handshake, finds that the client did
+        // not send a handshake that matches the description below […] the server MUST stop
+        // processing the client's handshake and return an HTTP response with an appropriate error
+        // code"
+        read(self, limits).map_err(|cause| {
+            let rejection = Rejection::from(cause);
+            if self.method == Method::HEAD { rejection.body("") } else { rejection }
+        })
+    }
+}
+
+fn read(asked: &Asked<'_>, limits: &Limits) -> Result<Upgrade, Cause> {
+    let Asked { method, uri, version, fields } = asked;
     // RFC 6455 §4.2.1: "An HTTP/1.1 or higher GET request"
-    if request.method() != Method::GET {
+    if *method != Method::GET {
         return Err(Cause::Method);
     }
-    match request.version() {
+    match *version {
         Version::HTTP_11 => {}
         // RFC 9110 §7.8: "A server MUST ignore an Upgrade header field that is received in an
         // HTTP/1.0 request"
         Version::HTTP_09 | Version::HTTP_10 => return Err(Cause::HttpTooOld),
         _ => return Err(Cause::HttpTooNew),
     }
-    if head_writer::resource(request.uri()).len() > limits.max_target {
+    if head_writer::resource(uri).len() > limits.max_target {
         return Err(Cause::Head(crate::HeadError::TargetTooLong));
     }
-    let authority = authority(request.uri(), headers)?;
+    let authority = authority(uri, fields.host)?;
     // RFC 6455 §8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds that the
     // byte stream is not, in fact, a valid UTF-8 stream, that endpoint MUST _Fail the WebSocket
     // Connection_." The headers below are ASCII even; others are not interpreted.
-    if !is_ascii(headers, &UPGRADE) || !is_ascii(headers, &CONNECTION) {
+    if !fields.upgrade.are_ascii() || !fields.connection.are_ascii() {
         return Err(Cause::NotAscii);
     }
     // RFC 6455 §4.2.1: "An |Upgrade| header field containing the value "websocket", treated as an
     // ASCII case-insensitive value."
-    if !list::contains(headers, &UPGRADE, b"websocket") {
+    if !list::contains(fields.upgrade.iter(), b"websocket") {
         return Err(Cause::Upgrade);
     }
     // RFC 6455 §4.2.1: "A |Connection| header field that includes the token "Upgrade", treated as
     // an ASCII case-insensitive value."
-    if !list::contains(headers, &CONNECTION, b"upgrade") {
+    if !list::contains(fields.connection.iter(), b"upgrade") {
         return Err(Cause::Connection);
     }
     // RFC 9110 §7.8: "If a server receives both an Upgrade and an Expect header field with the
     // "100-continue" expectation […], the server MUST send a 100 (Continue) response before
     // sending a 101": we send neither.
-    if headers.contains_key(EXPECT) {
+    if fields.has_expect {
         return Err(Cause::Expect);
     }
-    if has_body(headers) {
+    if has_body(fields) {
         return Err(Cause::Body);
     }
-    check_version(headers)?;
+    check_version(fields.version)?;
     // RFC 6455 §11.3.1: "The |Sec-WebSocket-Key| header field MUST NOT appear more than once in an
     // HTTP request."
-    let key = only(headers, &SEC_WEBSOCKET_KEY).ok_or(Cause::Key)?;
+    let key = fields.key.once().ok_or(Cause::Key)?;
     if !is_valid_key(key) {
         return Err(Cause::Key);
     }
-    let lines = |name| header_lines::all(headers, name);
-    let origin = match headers.get(ORIGIN) {
-        None => None,
-        Some(value) => {
-            let value = only(headers, &ORIGIN).map(|_| value);
-            Some(value.filter(|value| value.as_bytes().is_ascii()).ok_or(Cause::OriginHeader)?)
+    let origin = match fields.origin {
+        Single::Missing => None,
+        Single::Once(value) if value.is_ascii() => {
+            Some(HeaderValue::from_bytes(value).map_err(|_| Cause::OriginHeader)?)
         }
+        Single::Once(_) | Single::Repeated => return Err(Cause::OriginHeader),
     };
     Ok(Upgrade {
-        subprotocols: Subprotocols::parse(lines(&SEC_WEBSOCKET_PROTOCOL), limits).0?,
-        offers: parse_extensions(lines(&SEC_WEBSOCKET_EXTENSIONS), limits)?,
-        accept: accept_key(key),
-        uri: request.uri().clone(),
-        headers: headers.clone(),
-        origin: origin.cloned(),
+        subprotocols: Subprotocols::parse(fields.subprotocols.iter(), limits).0?,
+        offers: parse_extensions(fields.extensions.iter(), limits)?,
+        accept: accept_octets(key),
+        uri: (*uri).clone(),
+        origin,
         authority,
     })
 }
 
-fn is_ascii(headers: &HeaderMap, name: &HeaderName) -> bool {
-    headers.get_all(name).iter().all(|value| value.as_bytes().is_ascii())
-}
-
-fn authority(uri: &Uri, headers: &HeaderMap) -> Result<Authority, Cause> {
+fn authority(uri: &Uri, host: Single<'_>) -> Result<Authority, Cause> {
     // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1
     // request message that lacks a Host header field and to any request message that contains more
     // than one Host header field line or a Host header field with an invalid field value."
-    let host = only(headers, &HOST).and_then(Authority::parse).ok_or(Cause::Host)?;
+    let host = host.once().and_then(Authority::parse).ok_or(Cause::Host)?;
     match (uri.scheme_str(), uri.authority()) {
         (None, None) if uri.path().starts_with('/') => Ok(host),
         // RFC 9112 §3.2.2: "the origin server MUST ignore the received Host header field (if any)
@@ -217,21 +232,23 @@ fn authority(uri: &Uri, headers: &HeaderMap) -> Result<Authority, Cause> {
 }
 
 /// Whether anything in the head speaks of a body, other than one of no octets.
-fn has_body(headers: &HeaderMap) -> bool {
-    if headers.contains_key(TRANSFER_ENCODING) {
+fn has_body(fields: &Fields<'_>) -> bool {
+    if fields.has_transfer_encoding {
         return true;
     }
-    // RFC 9112 §6.3: "If a message is received without Transfer-Encoding and with an invalid
-    // Content-Length header field, then the message framing is invalid"
-    headers.contains_key(CONTENT_LENGTH)
-        && !only(headers, &CONTENT_LENGTH)
-            .is_some_and(|length| !length.is_empty() && length.iter().all(|&digit| digit == b'0'))
+    match fields.content_length {
+        Single::Missing => false,
+        Single::Once(length) => length.is_empty() || length.iter().any(|&digit| digit != b'0'),
+        // RFC 9112 §6.3: "If a message is received without Transfer-Encoding and with an invalid
+        // Content-Length header field, then the message framing is invalid"
+        Single::Repeated => true,
+    }
 }
 
-fn check_version(headers: &HeaderMap) -> Result<(), Cause> {
+fn check_version(version: Single<'_>) -> Result<(), Cause> {
     // RFC 6455 §11.3.5: "The |Sec-WebSocket-Version| header field MUST NOT appear more than once
     // in an HTTP request."
-    let version = only(headers, &SEC_WEBSOCKET_VERSION).ok_or(Cause::Version)?;
+    let version = version.once().ok_or(Cause::Version)?;
     if version == b"13" {
         return Ok(());
     }

@@ -17,7 +17,6 @@ use ws_core::{
 };
 use ws_handshake::{
     AcceptOptions, Accepted, ClientOptions, Connected, ExtensionSet, ResponseReader,
-    write_response_head,
 };
 
 /// A whole handshake, through octets.
@@ -28,7 +27,7 @@ fn shake(client: &ExtensionSet, server: &ExtensionSet) -> (Connected, Accepted) 
     handshake.write_request(&mut octets);
     let accepted = accept_with(&octets, &AcceptOptions::new().extensions(server)).unwrap();
     octets.clear();
-    write_response_head(&accepted.response, &mut octets);
+    accepted.write(&mut octets);
     let response = ResponseReader::default().read(&mut octets).unwrap().unwrap();
     (handshake.verify(&response).unwrap(), accepted)
 }
@@ -56,7 +55,7 @@ fn clients_order_decides_among_the_offers_of_one_extension_alone() {
         offering(&a, vec![n("2"), n("1")]),
     ]);
     let (_, accepted) = shake(&client, &set([a, b]));
-    assert_eq!(accepted.response.headers()["sec-websocket-extensions"], "a; n=2, b; n=4");
+    assert_eq!(accepted.response().headers()["sec-websocket-extensions"], "a; n=2, b; n=4");
 }
 
 #[test]

@@ -277,3 +277,20 @@ proptest! {
         prop_assert_eq!(outcome(&request, 1), outcome(&request, request.len()));
     }
 }
+
+#[test]
+fn head_shows_its_lines_in_their_order_with_names_in_lower_case() {
+    let octets =
+        b"GET /a?b HTTP/1.1\r\nHOST: a\r\nX-Two:  1 \r\nUpgrade: h2c\r\nx-tWO:2\xff\r\n\r\n";
+    let head = RequestReader::default().read_head(&mut BytesMut::from(&octets[..]));
+    let head = head.unwrap().unwrap();
+    let lines: Vec<_> = head.headers().collect();
+    let expected: [(&[u8], &[u8]); 4] =
+        [(b"host", b"a"), (b"x-two", b"1"), (b"upgrade", b"h2c"), (b"x-two", b"2\xff")];
+    assert_eq!(lines, expected);
+    assert_eq!((head.method().as_str(), head.uri().to_string().as_str()), ("GET", "/a?b"));
+    assert!(!head.asks_for_upgrade());
+    let request = head.to_request().unwrap();
+    assert_eq!(request.uri(), head.uri());
+    assert_eq!(request.headers().get_all("x-two").iter().count(), 2);
+}

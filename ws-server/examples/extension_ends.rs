@@ -74,9 +74,10 @@ mod hands {
         // The server's answer, which is a 101 also where it declines.
         let options = AcceptOptions::new().extensions(&set);
         let accepted = Upgrade::inspect(handshake.request())?.accept(&options)?;
+        let answer = accepted.response();
         let server = Connection::new(Role::Server, Config::default(), accepted.extensions);
         // The client again.
-        let connected = handshake.verify(&accepted.response)?;
+        let connected = handshake.verify(&answer)?;
         if let Some((code, reason)) = connected.close_if_missing() {
             return Err(format!("closed with {code}: {reason}").into());
         }
@@ -96,7 +97,7 @@ fn why_not() -> Result<String, Box<dyn Error>> {
     let set = ExtensionSet::new().with(Deflate::default())?.with(XScramble)?;
     let offers = b"x-scramble; level=9, x-scramble, x-stamp";
     let offers = parse_extensions([&offers[..]], &Limits::default())?;
-    let report = set.negotiate(&offers).report.to_string();
+    let report = set.negotiate(offers).report.to_string();
     // ANCHOR_END: why_not
     Ok(report)
 }

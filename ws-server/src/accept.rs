@@ -4,10 +4,12 @@ use std::{
     future::poll_fn,
     io::{self, Read, Write},
     pin::pin,
+    sync::OnceLock,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -34,14 +36,40 @@ pub(crate) trait Accept {
     fn refuse(io: Self::Io);
 }
 
-impl Accept for TcpListener {
+/// Listens for TCP. What goes out is put together by the driver, so that waiting for more only
+/// delays: sockets are without the algorithm of Nagle.
+pub(crate) struct Tcp {
+    listener: TcpListener,
+    /// Whether sockets have that from their listener, when the first was asked. Most operating
+    /// systems do it so, and it spares a call for each.
+    inherited: OnceLock<bool>,
+}
+
+impl Tcp {
+    pub(crate) fn new(listener: TcpListener) -> Self {
+        // Where it fails each socket is told.
+        SockRef::from(&listener).set_tcp_nodelay(true).ok();
+        Self { listener, inherited: OnceLock::new() }
+    }
+
+    fn is_inherited(&self, io: &TcpStream) -> bool {
+        if let Some(inherited) = self.inherited.get() {
+            return *inherited;
+        }
+        // It cannot be asked where the client has left.
+        io.nodelay().is_ok_and(|inherited| *self.inherited.get_or_init(|| inherited))
+    }
+}
+
+impl Accept for Tcp {
     type Io = TcpStream;
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, Peer)>> {
-        let (io, address) = ready!(self.poll_accept(cx))?;
-        // What goes out is put together by the driver, so that waiting for more only delays. Fails
-        // if the client has left, which is seen soon enough.
-        io.set_nodelay(true).ok();
+        let (io, address) = ready!(self.listener.poll_accept(cx))?;
+        if !self.is_inherited(&io) {
+            // Fails if the client has left, which is seen soon enough.
+            io.set_nodelay(true).ok();
+        }
         Poll::Ready(Ok((io, Peer::Tcp(address))))
     }
 
@@ -220,5 +248,28 @@ fn log_panic(ended: Ended) {
         && error.is_panic()
     {
         error!(%error, "the task of a connection panicked");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn accepted_sockets_send_at_once_whatever_they_have_from_their_listener() {
+        for inherited in [None, Some(false)] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let mut listener = Tcp::new(listener);
+            if let Some(inherited) = inherited {
+                SockRef::from(&listener.listener).set_tcp_nodelay(inherited).unwrap();
+                listener.inherited = inherited.into();
+            }
+            for _ in 0..2 {
+                let _client = TcpStream::connect(address).await.unwrap();
+                let (socket, _) = poll_fn(|cx| listener.poll_accept(cx)).await.unwrap();
+                assert!(socket.nodelay().unwrap());
+            }
+        }
     }
 }

@@ -167,7 +167,9 @@ impl Pending {
     }
 
     /// Whether it was still under way, and succeeded.
-    pub(crate) fn succeed(self) -> bool {
+    pub(crate) fn succeed(mut self) -> bool {
+        // The end of its sender would wake the task once more.
+        self.dropped.close();
         lock(&self.admission.waiting).handshakes.remove(&self.key).is_some()
     }
 }
@@ -175,5 +177,46 @@ impl Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         lock(&self.admission.waiting).handshakes.remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::pin,
+        sync::atomic::{AtomicUsize, Ordering},
+        task::{Context, Wake},
+    };
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn handshake_is_woken_when_it_has_to_end_and_not_when_it_succeeds() {
+        let limits = Limits { max_pending: 1, ..Limits::default() };
+        let admission = Arc::new(Admission::new(Arc::new(limits)));
+        let wakes = Arc::new(Wakes::default());
+        let wait = |pending: &mut Pending| {
+            let waker = Arc::clone(&wakes).into();
+            pin!(pending.dropped()).poll(&mut Context::from_waker(&waker)).is_ready()
+        };
+        let mut first = admission.begin();
+        assert!(!wait(&mut first));
+        assert!(first.succeed());
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+
+        let mut second = admission.begin();
+        assert!(!wait(&mut second));
+        let third = admission.begin();
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        assert!(wait(&mut second) && !second.succeed() && third.succeed());
     }
 }

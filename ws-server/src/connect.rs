@@ -32,7 +32,7 @@ use self::{
 use crate::{
     ClientId, ConfigError, Limits, Peer, Request, WebSocket,
     complaints::{Complaints, Shown},
-    driver::{Handling, Opened, drive},
+    driver::{Core, Handling, Opened, drive},
     link::Link,
 };
 pub use error::ConnectError;
@@ -321,7 +321,12 @@ impl Prepared {
         let responses: Vec<String> = responses.iter().map(ToString::to_string).collect();
         let agreed = (!responses.is_empty()).then(|| responses.join(", "));
         let request = self.handshake.request();
-        let request = Request::new(request, peer, agreed.as_deref(), subprotocol.as_deref());
+        let headers = || {
+            let headers = request.headers().iter();
+            headers.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
+        };
+        let request =
+            Request::new(request.uri(), headers, peer, agreed.as_deref(), subprotocol.as_deref());
         let id = next_id();
         let span = info_span!(
             "client", %id, %peer, path = request.path(),
@@ -343,20 +348,15 @@ impl Prepared {
             // Fails for a connection that is closing, and this one was never in use.
             link.close(*code, reason).ok();
         }
+        let connection = Connection::new(Role::client(self.keys), config, extensions);
         let opened = Opened {
             io,
-            ws: Connection::new(Role::client(self.keys), config, extensions),
-            head: BytesMut::new(),
-            input,
+            core: Core::boxed(connection, Arc::clone(&link), BytesMut::new(), input),
             // In place of a handler: it is there until the connection has ended.
-            handling: Handling::AtWork(Box::pin({
-                let link = Arc::clone(&link);
-                async move {
-                    link.closed().await;
-                    Ok(())
-                }
+            handling: Handling::AtWork(Box::pin(async move {
+                link.closed().await;
+                Ok(())
             })),
-            link,
         };
         tokio::spawn(
             async move {

@@ -23,15 +23,17 @@ use std::{
     time::Duration,
 };
 
-use bytes::BytesMut;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, timeout},
 };
-use ws_core::{CloseCode, Closed, ClosedBy, Connection};
+use ws_core::{CloseCode, Closed, ClosedBy};
 
-use self::core::Core;
-use crate::{linger::linger, link::Link};
+pub(crate) use self::core::Core;
+use crate::{
+    linger::{self, linger},
+    link::Link,
+};
 pub(crate) use handling::Handling;
 
 /// Bytes that are read in one turn before other tasks get theirs.
@@ -40,12 +42,7 @@ const TURN: usize = 64 * 1024;
 /// A connection whose opening handshake was accepted.
 pub(crate) struct Opened<Io> {
     pub(crate) io: Io,
-    pub(crate) ws: Connection,
-    /// The 101, which is not written yet: it goes out with the first frames.
-    pub(crate) head: BytesMut,
-    /// Octets that were read behind the head of the request.
-    pub(crate) input: BytesMut,
-    pub(crate) link: Arc<Link>,
+    pub(crate) core: Box<Core>,
     pub(crate) handling: Handling,
 }
 
@@ -59,20 +56,19 @@ pub(crate) fn drive<Io>(
     ended: impl FnOnce(&Closed),
 ) -> impl Future<Output = Closed>
 where
-    Io: AsyncRead + AsyncWrite + Unpin,
+    Io: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let Opened { io, ws, head, input, link, handling } = opened;
-    let end = EndWhenDropped(Arc::clone(&link));
-    let server = ws.role().is_server();
-    let core = Some(Box::new(Core::new(ws, link, head, input)));
-    let mut driver = Driver { io, core, handling: Some(handling) };
+    let Opened { io, core, handling } = opened;
+    let end = EndWhenDropped(Arc::clone(core.link()));
+    let server = core.ws.role().is_server();
+    let mut driver = Driver { io, core: Some(core), handling: Some(handling) };
     async move {
-        let (closed, gone) = poll_fn(|cx| driver.poll(cx)).await;
+        let (closed, farewell) = poll_fn(|cx| driver.poll(cx)).await;
         if server {
             end.0.end(&closed);
         }
         ended(&closed);
-        let rest = Rest { server, gone, closed, link: Arc::clone(&end.0) };
+        let rest = Rest { server, farewell, closed, link: Arc::clone(&end.0) };
         Box::pin(rest.run(driver)).await
     }
 }
@@ -80,16 +76,24 @@ where
 /// What is left to do when a connection is over.
 struct Rest {
     server: bool,
-    /// Whether the peer has gone without a word.
-    gone: bool,
+    farewell: Farewell,
     closed: Closed,
     link: Arc<Link>,
+}
+
+/// How TCP is to be closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Farewell {
+    /// At once: the peer has gone without a word, or there is nothing of it that was not read.
+    AtOnce,
+    /// In stages: closing with unread octets would reset the connection.
+    InStages,
 }
 
 impl Rest {
     async fn run<Io: AsyncRead + AsyncWrite + Unpin>(self, driver: Driver<Io>) -> Closed {
         let Driver { mut io, handling, .. } = driver;
-        let Self { server, gone, closed, link } = self;
+        let Self { server, farewell, closed, link } = self;
         let handler = async {
             if let Some(mut handling) = handling {
                 let ended = poll_fn(|cx| handling::poll(&mut handling, cx)).await;
@@ -98,7 +102,7 @@ impl Rest {
         };
         // A handler that has something left to do keeps neither the socket nor the client waiting.
         let lingering = async {
-            if !gone && closed.code != CloseCode::ABNORMAL {
+            if farewell == Farewell::InStages {
                 if !server {
                     await_end(&mut io, link.limits.close_timeout).await;
                 }
@@ -110,7 +114,8 @@ impl Rest {
             // nothing off; a handler is rather told at once.
             link.end(&closed);
         };
-        tokio::join!(handler, lingering);
+        // In this order, for a handler that takes its time over its last turn.
+        tokio::join!(biased; lingering, handler);
         closed
     }
 }
@@ -142,11 +147,11 @@ impl Drop for EndWhenDropped {
     }
 }
 
-impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
-    /// How the connection ended, and whether the peer has gone without a word.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Closed, bool)> {
+impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Driver<Io> {
+    /// How the connection ended, and how TCP is to.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Closed, Farewell)> {
         let Some(mut core) = self.core.take() else {
-            return Poll::Ready((Closed::abnormal(ClosedBy::Local), true));
+            return Poll::Ready((Closed::abnormal(ClosedBy::Local), Farewell::AtOnce));
         };
         core.now = Instant::now();
         if core.output.set_task(cx.waker()) {
@@ -183,7 +188,9 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
                 handler_due = false;
                 core = match self.let_handler_work(core, cx) {
                     Some(core) => core,
-                    None => return Poll::Ready((Closed::abnormal(ClosedBy::Local), true)),
+                    None => {
+                        return Poll::Ready((Closed::abnormal(ClosedBy::Local), Farewell::AtOnce));
+                    }
                 };
             }
             if self.handling.is_some() && core.link.is_receiver_gone() {
@@ -193,14 +200,20 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
             if core.is_closing() {
                 core.answer_close(self.handling.is_some());
             }
+            let at_once = core.has_read_all() && linger::is_socket(&self.io);
+            if at_once && core.ws.unwritten() > 0 {
+                linger::hold_back(&self.io);
+            }
             let wrote = core.write(&mut self.io, cx, &mut budget);
             if let Some(closed) = core.over() {
-                let (closed, gone) = (closed.clone(), core.gone);
+                let closed = closed.clone();
+                let at_once = at_once || core.gone || closed.code == CloseCode::ABNORMAL;
                 core.wake_handler();
                 core.count(octets_read, written_before);
                 let Core { link, input, .. } = *core;
                 link.over(input.into_ahead());
-                return Poll::Ready((closed, gone));
+                let farewell = if at_once { Farewell::AtOnce } else { Farewell::InStages };
+                return Poll::Ready((closed, farewell));
             }
             let tired = core.input.is_tired();
             if tired {

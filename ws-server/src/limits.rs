@@ -115,7 +115,8 @@ pub struct Limits {
     /// Time for the client to answer our Close. Default 10 s. Then TCP is closed (1006).
     pub close_timeout: Duration,
     /// Time in which what a client still sends is read and thrown away after the last octet for it
-    /// was written, so that no reset destroys it. Default 2 s.
+    /// was written, so that no reset destroys it. Default 2 s. A socket on which both have said Close
+    /// is closed at once, where nothing of the client is left in it.
     pub linger_timeout: Duration,
     /// Bytes that are thrown away so. Default 4 MiB.
     pub linger_bytes: usize,

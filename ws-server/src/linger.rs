@@ -2,6 +2,7 @@
 //! was sent to it.
 
 use std::{
+    any::Any,
     future::poll_fn,
     io,
     mem::MaybeUninit,
@@ -11,6 +12,7 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    net::TcpStream,
     time::timeout,
 };
 
@@ -55,4 +57,27 @@ fn poll_discard<Io: AsyncRead + Unpin>(
     let mut chunk = ReadBuf::uninit(&mut chunk[..most.min(CHUNK)]);
     ready!(Pin::new(io).poll_read(cx, &mut chunk))?;
     Poll::Ready(Ok(chunk.filled().len()))
+}
+
+/// Whether `io` is a socket of the operating system, of which one knows that all was read when a read
+/// gets less than it has room for, and whose end is an orderly one when it is dropped then. A stream
+/// around one, of TLS say, may have more in the socket, and has to say its own farewell.
+pub(crate) fn is_socket<Io: 'static>(io: &Io) -> bool {
+    let io: &dyn Any = io;
+    #[cfg(unix)]
+    if io.is::<tokio::net::UnixStream>() {
+        return true;
+    }
+    io.is::<TcpStream>()
+}
+
+/// Keeps what is written from now on until the socket is closed, which is to be at once: our Close and
+/// the end of the stream go in one packet, where the operating system can do that.
+#[cfg_attr(not(any(target_os = "linux", target_os = "android")), expect(unused_variables))]
+pub(crate) fn hold_back<Io: 'static>(io: &Io) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(socket) = (io as &dyn Any).downcast_ref::<TcpStream>() {
+        // It goes in two otherwise.
+        socket2::SockRef::from(socket).set_tcp_cork(true).ok();
+    }
 }

@@ -9,10 +9,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderValue, Method, Response, StatusCode, Version,
-    header::{
-        CONNECTION, CONTENT_LENGTH, HOST, SEC_WEBSOCKET_EXTENSIONS, TRAILER, TRANSFER_ENCODING,
-        UPGRADE,
-    },
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING, UPGRADE},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -21,26 +18,25 @@ use tokio::{
 use tracing::{Level, Span, debug, error, info};
 use ws_core::{Connection, ObservedFrame, Role};
 use ws_handshake::{
-    AcceptOptions, Accepted, Authority, Cause, Rejection, RequestReader, Upgrade, write_response,
-    write_response_head,
+    AcceptOptions, Authority, Cause, Rejection, RequestHead, RequestReader, Upgrade,
+    write_response, write_response_head,
 };
 
 use crate::{
-    ClientId, Limits, Opening, Peer, Request, complaints::Shown, driver::Handling, linger::linger,
-    link::Link, service::Shared,
+    ClientId, Limits, Opening, Peer, Request,
+    complaints::Shown,
+    driver::{Core, Handling},
+    linger::linger,
+    link::Link,
+    service::Shared,
 };
 
 /// Room for reading. Most heads fit; more is reserved as they grow.
 const READ: usize = 1024;
 
-/// Room for the 101, enough for most.
-const HEAD: usize = 256;
-
 /// What [`drive`](crate::driver::drive) needs besides the stream.
 pub(crate) struct Parts {
-    pub(crate) ws: Connection,
-    pub(crate) head: BytesMut,
-    pub(crate) link: Arc<Link>,
+    pub(crate) core: Box<Core>,
     pub(crate) handling: Handling,
 }
 
@@ -59,7 +55,7 @@ where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
     let outcome = match timeout(shared.limits.head_timeout, read(io, &shared.limits)).await {
-        Ok(Ok(Some(Ok(request)))) => decide(&request, shared, id, peer),
+        Ok(Ok(Some(Ok(head)))) => decide(&head, shared, id, peer),
         Ok(Ok(Some(Err(rejection)))) => Err(reject(rejection, None, shared)),
         // R9110-15.5.9-a
         Err(_) => Err(reject(Cause::Timeout.into(), None, shared)),
@@ -75,7 +71,7 @@ where
         }
     };
     match outcome {
-        Ok(parts) => Some(*parts),
+        Ok(parts) => Some(parts),
         Err(answer) => {
             let written = timeout(shared.limits.write_timeout, io.write_all(&answer)).await;
             if let Ok(Ok(())) = written {
@@ -90,7 +86,7 @@ where
 async fn read<Io: AsyncRead + Unpin>(
     io: &mut Io,
     limits: &Limits,
-) -> io::Result<Option<Result<http::Request<()>, Rejection>>> {
+) -> io::Result<Option<Result<RequestHead, Rejection>>> {
     let mut reader = RequestReader::new(limits.head.clone());
     let mut input = BytesMut::new();
     loop {
@@ -100,7 +96,7 @@ async fn read<Io: AsyncRead + Unpin>(
         }
         // What came behind the head of an upgrade was refused with 400 (R6455-x-early); behind any
         // other it is dropped with `input`: one connection gets one answer.
-        if let Some(outcome) = reader.read(&mut input).transpose() {
+        if let Some(outcome) = reader.read_head(&mut input).transpose() {
             return Ok(Some(outcome));
         }
     }
@@ -108,19 +104,19 @@ async fn read<Io: AsyncRead + Unpin>(
 
 /// Opens, or says what to write instead.
 fn decide(
-    request: &http::Request<()>,
+    head: &RequestHead,
     shared: &Shared,
     id: ClientId,
     peer: Peer,
-) -> Result<Box<Parts>, BytesMut> {
-    Span::current().record("path", tracing::field::display(Shown(request.uri().path())));
-    if !Upgrade::is_requested(request)
+) -> Result<Parts, BytesMut> {
+    Span::current().record("path", tracing::field::display(Shown(head.uri().path())));
+    if !head.asks_for_upgrade()
         && let Some(fallback) = &shared.fallback
     {
-        return Err(match check_plain(request) {
-            Ok(()) => {
+        return Err(match plain_request(head) {
+            Ok(request) => {
                 // A panic costs this request and nothing else.
-                let answer = catch_unwind(AssertUnwindSafe(|| fallback(request, peer)));
+                let answer = catch_unwind(AssertUnwindSafe(|| fallback(&request, peer)));
                 let answer = answer.unwrap_or_else(|_| {
                     error!("the fallback panicked");
                     Rejection::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()
@@ -128,47 +124,47 @@ fn decide(
                 debug!(status = answer.status().as_u16(), "answered a plain request");
                 plain(answer, request.method())
             }
-            Err(cause) => reject(cause.into(), Some(request.method()), shared),
+            Err(cause) => reject(cause.into(), Some(head.method()), shared),
         });
     }
-    accept(request, shared, id, peer)
-        .map_err(|rejection| reject(rejection, Some(request.method()), shared))
+    accept(head, shared, id, peer)
+        .map_err(|rejection| reject(rejection, Some(head.method()), shared))
 }
 
 fn accept(
-    request: &http::Request<()>,
+    head: &RequestHead,
     shared: &Shared,
     id: ClientId,
     peer: Peer,
-) -> Result<Box<Parts>, Rejection> {
-    let Some(handler) = shared.routes.find(request.uri().path()) else {
+) -> Result<Parts, Rejection> {
+    let Some(handler) = shared.routes.find(head.uri().path()) else {
         return Err(Rejection::new(StatusCode::NOT_FOUND).body("there is nothing at this path\n"));
     };
-    let upgrade = Upgrade::inspect_within(request, &shared.limits.head)?;
+    let upgrade = Upgrade::inspect_head(head, &shared.limits.head)?;
     let mut options = AcceptOptions::new().extensions(&shared.extensions).origin(&shared.origin);
     if !shared.subprotocols.is_empty() {
         options = options.subprotocols(&shared.subprotocols);
     }
-    let Accepted { response, extensions, subprotocol, report, .. } = upgrade.accept(&options)?;
+    let accepted = upgrade.accept(&options)?;
 
-    let agreed = response.headers().get(SEC_WEBSOCKET_EXTENSIONS);
-    let agreed = agreed.and_then(|value| value.to_str().ok());
+    let agreed = accepted.extensions_header();
+    let subprotocol = accepted.subprotocol.as_deref();
     let span = Span::current();
     span.record("extensions", agreed);
-    span.record("subprotocol", subprotocol.as_deref());
+    span.record("subprotocol", subprotocol);
     if tracing::enabled!(Level::DEBUG) {
-        for line in report.to_string().lines() {
+        for line in accepted.report.to_string().lines() {
             debug!("extension {}", Shown(line));
         }
         debug!("open");
     }
 
-    let mut head = BytesMut::with_capacity(HEAD);
-    write_response_head(&response, &mut head);
-    let request = Request::new(request, peer, agreed, subprotocol.as_deref());
-    let mut ws = Connection::new(Role::Server, shared.limits.core(), extensions);
+    let request = Request::new(head.uri(), || head.headers(), peer, agreed, subprotocol);
+    let mut answer = BytesMut::new();
+    accepted.write(&mut answer);
+    let mut ws = Connection::new(Role::Server, shared.limits.core(), accepted.extensions);
     if let Some(observe) = &shared.observe {
-        let opening = Opening { id, request: &request, report: &report };
+        let opening = Opening { id, request: &request, report: &accepted.report };
         // A panic costs this request and nothing else.
         match catch_unwind(AssertUnwindSafe(|| observe(&opening))) {
             Ok(Some(mut observer)) => {
@@ -184,11 +180,12 @@ fn accept(
     let hub = Some(Arc::clone(&shared.clients.hub));
     let link = Link::new(id, request, Arc::clone(&shared.limits), hub);
     let handling = Handling::Due(Arc::clone(handler), Arc::clone(&link));
-    Ok(Box::new(Parts { ws, head, link, handling }))
+    Ok(Parts { core: Core::boxed(ws, link, answer, BytesMut::new()), handling })
 }
 
-/// What HTTP/1.1 asks of every request.
-fn check_plain(request: &http::Request<()>) -> Result<(), Cause> {
+/// A request for a fallback, where it is what HTTP/1.1 asks every request to be.
+fn plain_request(head: &RequestHead) -> Result<http::Request<()>, Cause> {
+    let request = head.to_request()?;
     // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1
     // request message that lacks a Host header field and to any request message that contains more
     // than one Host header field line or a Host header field with an invalid field value."
@@ -200,7 +197,7 @@ fn check_plain(request: &http::Request<()>) -> Result<(), Cause> {
         }
         (Some(_), Some(_)) => false,
     };
-    if valid { Ok(()) } else { Err(Cause::Host) }
+    if valid { Ok(request) } else { Err(Cause::Host) }
 }
 
 /// The answer of a fallback, after which the connection closes whatever it says.

@@ -2,6 +2,8 @@
 
 use std::{fmt, net::SocketAddr, time::Instant};
 
+use http::Uri;
+
 use crate::{ClientId, NegotiationReport};
 
 /// Where a connection comes from.
@@ -53,29 +55,37 @@ const SUBPROTOCOL: usize = 2;
 const HEADERS: usize = 3;
 
 impl Request {
-    /// Opened now.
-    pub(crate) fn new(
-        request: &http::Request<()>,
+    /// Opened now. The names of `headers` are in lower case.
+    pub(crate) fn new<'h, H: Iterator<Item = (&'h [u8], &'h [u8])>>(
+        uri: &Uri,
+        headers: impl Fn() -> H,
         peer: Peer,
         extensions: Option<&str>,
         subprotocol: Option<&str>,
     ) -> Self {
-        let uri = request.uri();
-        let mut lines = Vec::with_capacity(1024);
-        lines.extend_from_slice(uri.path().as_bytes());
-        if let Some(query) = uri.query() {
+        let (path, query) = (uri.path(), uri.query());
+        let agreed = [extensions, subprotocol].map(Option::unwrap_or_default);
+        // Each is behind one octet, but for the path, and a header has a colon.
+        let of_headers = headers().map(|(name, value)| 2 + name.len() + value.len());
+        let length = path.len()
+            + query.map_or(0, |query| 1 + query.len())
+            + agreed.iter().map(|agreed| 1 + agreed.len()).sum::<usize>()
+            + of_headers.sum::<usize>();
+        let mut lines = Vec::with_capacity(length);
+        lines.extend_from_slice(path.as_bytes());
+        if let Some(query) = query {
             lines.push(b'?');
             lines.extend_from_slice(query.as_bytes());
         }
-        for agreed in [extensions, subprotocol] {
+        for agreed in agreed {
             lines.push(b'\n');
-            lines.extend_from_slice(agreed.unwrap_or_default().as_bytes());
+            lines.extend_from_slice(agreed.as_bytes());
         }
-        for (name, value) in request.headers() {
+        for (name, value) in headers() {
             lines.push(b'\n');
-            lines.extend_from_slice(name.as_str().as_bytes());
+            lines.extend_from_slice(name);
             lines.push(b':');
-            lines.extend_from_slice(value.as_bytes());
+            lines.extend_from_slice(value);
         }
         Self { lines: lines.into(), peer, since: Instant::now() }
     }

@@ -315,7 +315,9 @@ impl Server {
         self.limits.fit_file_descriptors();
         let service = self.service()?;
         Ok(match listener.ok_or(ConfigError::NoListener)? {
-            Listener::Tcp(listener) => accept::run(listener, &service, shutdown).await,
+            Listener::Tcp(listener) => {
+                accept::run(accept::Tcp::new(listener), &service, shutdown).await
+            }
             #[cfg(unix)]
             Listener::Unix(listener) => accept::run(listener, &service, shutdown).await,
         })

@@ -2,7 +2,7 @@
 
 use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, task::Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::either::Either;
 use tracing::{Instrument, debug, field::Empty, info, info_span};
@@ -192,8 +192,8 @@ where
         }
         parts = opening::open(&mut io, &shared, id, peer) => parts?,
     };
-    let opening::Parts { ws, head, link, handling } = parts;
-    let entry = shared.clients.hub.enter(&link);
+    let opening::Parts { core, handling } = parts;
+    let entry = shared.clients.hub.enter(core.link());
     // In this order: whoever closes the server ends the handshakes first and then all that are
     // listed, so that nobody slips through.
     if !pending.succeed() {
@@ -201,7 +201,7 @@ where
         return None;
     }
     shared.clients.hub.counters.opened();
-    Some((Opened { io, ws, head, input: BytesMut::new(), link, handling }, entry))
+    Some((Opened { io, core, handling }, entry))
 }
 
 /// Says why, if the stream takes it at once.

@@ -19,6 +19,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "http",
             // On Unix alone, for how many connections there are file descriptors for (threats.md, b).
             "rlimit",
+            // It is in tokio's tree: options of sockets that tokio does not set.
+            "socket2",
             "tokio",
             "tokio-util",
             "tracing",

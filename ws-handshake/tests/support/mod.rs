@@ -5,7 +5,7 @@ pub mod extensions;
 
 use bytes::BytesMut;
 use ws_handshake::{
-    AcceptOptions, Accepted, Cause, Rejection, RequestReader, Upgrade, write_response,
+    AcceptOptions, Accepted, Cause, Limits, Rejection, RequestReader, Upgrade, write_response,
     write_response_head,
 };
 
@@ -108,7 +108,12 @@ pub fn serve(request: &[u8]) -> Reply {
 pub fn serve_with(request: &[u8], options: &AcceptOptions<'_>) -> Reply {
     let mut out = BytesMut::new();
     match accept_with(request, options) {
-        Ok(accepted) => write_response_head(&accepted.response, &mut out),
+        Ok(accepted) => {
+            write_response_head(&accepted.response(), &mut out);
+            let mut written = BytesMut::new();
+            accepted.write(&mut written);
+            assert_eq!(written, out);
+        }
         Err(rejection) => write_response(&rejection.into_response(), &mut out),
     }
     let status = std::str::from_utf8(&out[9..12]).unwrap().parse().unwrap();
@@ -120,7 +125,11 @@ pub fn accept_with(request: &[u8], options: &AcceptOptions<'_>) -> Result<Accept
 }
 
 pub fn inspect(request: &[u8]) -> Result<Upgrade, Rejection> {
-    let mut input = BytesMut::from(request);
-    let request = RequestReader::default().read(&mut input)?.ok_or(Cause::Timeout)?;
-    Upgrade::inspect(&request)
+    let head = RequestReader::default().read_head(&mut BytesMut::from(request))?;
+    let head = head.ok_or(Cause::Timeout)?;
+    let of_head = Upgrade::inspect_head(&head, &Limits::default());
+    // By the types of `http` it is the same.
+    let of_request = Upgrade::inspect(&head.to_request()?);
+    assert_eq!(format!("{of_head:?}"), format!("{of_request:?}"));
+    of_head
 }

@@ -43,9 +43,18 @@ pub(super) enum Stage {
 }
 
 impl Core {
-    pub(super) fn new(ws: Connection, link: Arc<Link>, head: BytesMut, input: BytesMut) -> Self {
+    /// `head` is the 101, which goes out with the first frames, and `input` what was read behind the
+    /// head of the request.
+    ///
+    /// In a box from the start, because it is large to move.
+    pub(crate) fn boxed(
+        ws: Connection,
+        link: Arc<Link>,
+        head: BytesMut,
+        input: BytesMut,
+    ) -> Box<Self> {
         let now = Instant::now();
-        Self {
+        Box::new(Self {
             ws,
             input: Input::new(input),
             output: Output::new(head),
@@ -54,7 +63,7 @@ impl Core {
             gone: false,
             now,
             link,
-        }
+        })
     }
 
     #[inline]
@@ -165,6 +174,17 @@ impl Core {
                 Some(closed)
             }
             _ => None,
+        }
+    }
+
+    /// Whether the closing handshake is done, but for what is to be written, and nothing that the peer
+    /// sent is left in the socket.
+    pub(super) fn has_read_all(&self) -> bool {
+        match &self.stage {
+            Stage::Over(closed) => {
+                closed.clean && self.ws.role().is_server() && self.input.is_drained()
+            }
+            Stage::Open | Stage::Closing => false,
         }
     }
 

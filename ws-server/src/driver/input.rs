@@ -49,6 +49,8 @@ pub(super) struct Input {
     /// How often the engine yielded.
     yields: u16,
     pub(super) ended: bool,
+    /// Whether the last read of this turn got less than it had room for: the socket had no more.
+    drained: bool,
     /// Messages that were decoded ahead of the handler.
     ahead: VecDeque<Message>,
     load: Load,
@@ -79,6 +81,7 @@ impl Input {
             messages: 0,
             yields: 0,
             ended: false,
+            drained: false,
             ahead: VecDeque::new(),
             load: Load::default(),
             cut_off: false,
@@ -120,6 +123,13 @@ impl Input {
     /// A turn begins.
     pub(super) fn begin(&mut self) {
         (self.work, self.messages, self.yields) = (0, 0, 0);
+        // What came since is not known.
+        self.drained = false;
+    }
+
+    /// Whether everything was read that had come, and decoded.
+    pub(super) fn is_drained(&self) -> bool {
+        self.drained && self.buffer.is_empty()
     }
 
     /// The messages that were decoded in this turn, and their bytes.
@@ -154,8 +164,11 @@ impl Input {
         shrink(&mut self.ahead);
     }
 
-    /// Messages that were not received.
-    pub(super) fn into_ahead(self) -> VecDeque<Message> {
+    /// Nothing more is decoded. What was, and was not received.
+    pub(super) fn into_ahead(mut self) -> VecDeque<Message> {
+        // The next connection reads into the thread's buffer.
+        self.buffer.clear();
+        self.put_back();
         self.ahead
     }
 }
@@ -173,7 +186,17 @@ impl Core {
             |least, most| pool::take(least, most, now),
             |room| poll_read_buf(io.as_mut(), cx, &mut room.limit(READ)),
         );
-        more.unwrap_or_else(|| poll_read_buf(io, cx, self.input.buffer()))
+        if let Some(more) = more {
+            self.input.drained = false;
+            return more;
+        }
+        let buffer = self.input.buffer();
+        let room = buffer.capacity() - buffer.len();
+        let read = poll_read_buf(io, cx, buffer);
+        if let Poll::Ready(Ok(n)) = &read {
+            self.input.drained = *n < room;
+        }
+        read
     }
 
     /// Moves a large message that began in the thread's buffer out of it.
@@ -370,5 +393,22 @@ impl Core {
                 self.input.ahead.push_back(message);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn next_connection_reads_into_the_buffer_of_the_last_one() {
+        let mut input = Input::new(BytesMut::new());
+        input.buffer().extend_from_slice(b"behind a Close");
+        let at = input.buffer.as_ptr();
+        drop(input.into_ahead());
+        let kept = BUFFER.take().expect("the thread has it");
+        assert_eq!((kept.as_ptr(), kept.len()), (at, 0));
+        BUFFER.set(Some(kept));
+        assert_eq!(Input::new(BytesMut::new()).buffer().as_ptr(), at);
     }
 }

@@ -1,0 +1,154 @@
+//! A request head as it came.
+#![deny(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects
+)]
+
+use std::{fmt, mem::MaybeUninit, ops::Range};
+
+use bytes::{Bytes, BytesMut};
+use http::{Method, Request, Uri, Version};
+
+use crate::{
+    HeadError,
+    head::{from_httparse, header_map, slice_ref},
+    list,
+};
+
+/// What `http::Uri` takes.
+const MAX_URI: usize = 65_534;
+
+/// So many header lines are parsed without an allocation.
+const FEW: usize = 64;
+
+/// A request head, read by [`RequestReader::read_head`](crate::RequestReader::read_head): parsed, and
+/// its header lines left where they lie. [`to_request`](Self::to_request) makes a map of them.
+#[derive(Clone)]
+pub struct RequestHead {
+    method: Method,
+    uri: Uri,
+    version: Version,
+    head: Bytes,
+    lines: Vec<Line>,
+    asks_for_upgrade: bool,
+}
+
+/// Where name and value stand in the head.
+#[derive(Clone)]
+struct Line {
+    name: Range<usize>,
+    value: Range<usize>,
+}
+
+impl RequestHead {
+    /// Parses a whole head of so many header lines.
+    pub(crate) fn parse(mut head: BytesMut, headers: usize) -> Result<Self, HeadError> {
+        let mut few = [const { MaybeUninit::uninit() }; FEW];
+        let mut many = Vec::new();
+        let room = match few.get_mut(..headers) {
+            Some(room) => room,
+            None => {
+                many.resize(headers, MaybeUninit::uninit());
+                &mut many
+            }
+        };
+        let mut parsed = httparse::Request::new(&mut []);
+        let status = parsed
+            .parse_with_uninit_headers(&head, room)
+            .map_err(|error| from_httparse(error, &head))?;
+        if status != httparse::Status::Complete(head.len()) {
+            return Err(HeadError::StartLine);
+        }
+        let method = parsed.method.and_then(|m| Method::from_bytes(m.as_bytes()).ok());
+        let method = method.ok_or(HeadError::StartLine)?;
+        let target = parsed.path.unwrap_or_default();
+        // RFC 9112 §3.2: "No whitespace is allowed in the request-target", and no form of it has a
+        // fragment.
+        if !target.bytes().all(|octet| matches!(octet, b'!'..=b'~' if octet != b'#')) {
+            return Err(HeadError::StartLine);
+        }
+        let version = match parsed.version {
+            Some(1) => Version::HTTP_11,
+            _ => Version::HTTP_10,
+        };
+        let upgrades =
+            parsed.headers.iter().filter(|line| line.name.eq_ignore_ascii_case("upgrade"));
+        let asks_for_upgrade = list::contains(upgrades.map(|line| line.value), b"websocket");
+        let begin = head.as_ptr().addr();
+        let place = |part: &[u8]| {
+            let start = part.as_ptr().addr().saturating_sub(begin);
+            start..start.saturating_add(part.len())
+        };
+        let line = |line: &httparse::Header<'_>| Line {
+            name: place(line.name.as_bytes()),
+            value: place(line.value),
+        };
+        let lines: Vec<Line> = parsed.headers.iter().map(line).collect();
+        let target = place(target.as_bytes());
+        for line in &lines {
+            head.get_mut(line.name.clone()).unwrap_or_default().make_ascii_lowercase();
+        }
+        let head = head.freeze();
+        let too_long = target.len() > MAX_URI;
+        let uri = Uri::from_maybe_shared(slice_ref(&head, head.get(target).unwrap_or_default()))
+            .map_err(|_| if too_long { HeadError::TargetTooLong } else { HeadError::StartLine })?;
+        Ok(Self { method, uri, version, lines, asks_for_upgrade, head })
+    }
+
+    /// The method.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The request-target.
+    pub fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// HTTP/1.0 or HTTP/1.1.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The header lines in their order: the name in lower case, and
+    /// the value without the white space around it.
+    pub fn headers(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
+        self.lines.iter().map(|line| {
+            let part = |range: &Range<usize>| self.head.get(range.clone()).unwrap_or_default();
+            (part(&line.name), part(&line.value))
+        })
+    }
+
+    /// Whether it asks for a WebSocket at all, well or badly, as
+    /// [`Upgrade::is_requested`](crate::Upgrade::is_requested).
+    pub fn asks_for_upgrade(&self) -> bool {
+        self.asks_for_upgrade
+    }
+
+    /// The same in the types of the [`http`] crate.
+    ///
+    /// # Errors
+    /// [`HeadError::TooManyHeaders`] where there are more than a header map takes, some 24,000.
+    pub fn to_request(&self) -> Result<Request<()>, HeadError> {
+        let mut request = Request::new(());
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.version_mut() = self.version;
+        *request.headers_mut() = header_map(&self.head, self.headers())?;
+        Ok(request)
+    }
+}
+
+/// Without the headers, where secrets may be.
+impl fmt::Debug for RequestHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestHead")
+            .field("method", &self.method)
+            .field("uri", &self.uri)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}

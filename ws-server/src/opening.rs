@@ -166,7 +166,7 @@ fn accept(
     let mut head = BytesMut::with_capacity(HEAD);
     write_response_head(&response, &mut head);
     let request = Request::new(request, peer, agreed, subprotocol.as_deref());
-    let mut ws = Connection::new(Role::Server, shared.limits.core(), extensions);
+    let mut ws = Connection::new(Role::Server, Arc::clone(&shared.config), extensions);
     if let Some(observe) = &shared.observe {
         let opening = Opening { id, request: &request, report: &report };
         // A panic costs this request and nothing else.

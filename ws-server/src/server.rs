@@ -345,6 +345,7 @@ impl Server {
                 subprotocols: self.subprotocols,
                 origin: self.origin,
                 admission: Arc::new(Admission::new(Arc::clone(&limits))),
+                config: Arc::new(limits.core()),
                 limits,
                 clients: self.clients,
                 complaints: Complaints::default(),

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::either::Either;
 use tracing::{Instrument, debug, field::Empty, info, info_span};
-use ws_core::{Closed, FrameObserver};
+use ws_core::{Closed, Config, FrameObserver};
 use ws_handshake::{Cause, ExtensionSet, OriginPolicy, Subprotocols};
 
 use crate::{
@@ -66,6 +66,8 @@ pub(crate) struct Shared {
     pub(crate) subprotocols: Subprotocols,
     pub(crate) origin: OriginPolicy,
     pub(crate) limits: Arc<Limits>,
+    /// The engine's part of them.
+    pub(crate) config: Arc<Config>,
     pub(crate) clients: Clients,
     pub(crate) admission: Arc<Admission>,
     pub(crate) complaints: Complaints,

@@ -31,7 +31,7 @@ use self::{
 };
 use crate::{
     ClientId, ConfigError, Limits, Peer, Request, WebSocket,
-    complaints::{Complaints, Shown},
+    complaints::Shown,
     driver::{Handling, Opened, drive},
     link::Link,
 };
@@ -357,14 +357,9 @@ impl Prepared {
                 }
             })),
             link,
+            entry: None,
         };
-        tokio::spawn(
-            async move {
-                // Every one is told: who connects decides how often.
-                drive(opened, |closed| Complaints::default().tell(closed)).await;
-            }
-            .instrument(span),
-        );
+        tokio::spawn(drive(opened).instrument(span));
         match close {
             Some(_) => Err(ConnectError::MissingExtensions { names: missing }),
             None => Ok(ws),

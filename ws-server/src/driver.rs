@@ -17,9 +17,10 @@ pub(crate) mod turn;
 use std::{
     collections::VecDeque,
     future::poll_fn,
+    mem,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -31,7 +32,7 @@ use tokio::{
 use ws_core::{CloseCode, Closed, ClosedBy, Connection};
 
 use self::core::Core;
-use crate::{linger::linger, link::Link};
+use crate::{complaints::Complaints, hub::Entry, linger::linger, link::Link};
 pub(crate) use handling::Handling;
 
 /// Bytes that are read in one turn before other tasks get theirs.
@@ -47,33 +48,82 @@ pub(crate) struct Opened<Io> {
     pub(crate) input: BytesMut,
     pub(crate) link: Arc<Link>,
     pub(crate) handling: Handling,
+    /// Its place in the list of its server, which it leaves when it is over. A client's end has none.
+    pub(crate) entry: Option<Entry>,
 }
 
-/// Drives until TCP is closed and the handler has returned. `ended` is called in between, when the
-/// connection is over.
+/// Drives until TCP is closed and the handler has returned.
 ///
-/// What is held while the connection is open is the driver and little else: this is most of what an
-/// idle connection costs.
-pub(crate) fn drive<Io>(
-    opened: Opened<Io>,
-    ended: impl FnOnce(&Closed),
-) -> impl Future<Output = Closed>
-where
-    Io: AsyncRead + AsyncWrite + Unpin,
-{
-    let Opened { io, ws, head, input, link, handling } = opened;
+/// By hand, since an async function keeps room for what it has moved elsewhere: what is held while
+/// the connection is open is the driver and little else, and lies in the task itself.
+pub(crate) struct Drive<Io>(Stage<Io>);
+
+enum Stage<Io> {
+    Open(Open<Io>),
+    /// The connection is over. In a box, as few are.
+    Rest(Pin<Box<dyn Future<Output = Closed> + Send>>),
+    Done,
+}
+
+/// What is dropped goes in this order.
+struct Open<Io> {
+    driver: Driver<Io>,
+    end: EndWhenDropped,
+    entry: Option<Entry>,
+}
+
+/// Drives a connection, whose handler has yet to start.
+pub(crate) fn drive<Io>(opened: Opened<Io>) -> Drive<Io> {
+    let Opened { io, ws, head, input, link, handling, entry } = opened;
     let end = EndWhenDropped(Arc::clone(&link));
-    let server = ws.role().is_server();
     let core = Some(Box::new(Core::new(ws, link, head, input)));
-    let mut driver = Driver { io, core, handling: Some(handling) };
-    async move {
-        let (closed, gone) = poll_fn(|cx| driver.poll(cx)).await;
+    Drive(Stage::Open(Open { driver: Driver { io, core, handling: Some(handling) }, end, entry }))
+}
+
+impl<Io> Future for Drive<Io>
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    type Output = Closed;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Closed> {
+        let Self(stage) = self.get_mut();
+        if let Stage::Open(open) = stage {
+            let (closed, gone) = ready!(open.driver.poll(cx));
+            if let Stage::Open(open) = mem::replace(stage, Stage::Done) {
+                *stage = Stage::Rest(open.over(closed, gone));
+            }
+        }
+        match stage {
+            Stage::Rest(rest) => rest.as_mut().poll(cx),
+            // `Future::poll`: once it was ready, "clients should not poll it again".
+            Stage::Open(_) | Stage::Done => Poll::Pending,
+        }
+    }
+}
+
+impl<Io> Open<Io>
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    /// Tells that the connection is over. What is left to do.
+    fn over(self, closed: Closed, gone: bool) -> Pin<Box<dyn Future<Output = Closed> + Send>> {
+        let Self { driver, end, entry } = self;
+        let server = entry.is_some();
         if server {
             end.0.end(&closed);
         }
-        ended(&closed);
+        match entry {
+            Some(entry) => entry.close(&closed),
+            // Every one is told: who connects decides how often.
+            None => Complaints::default().tell(&closed),
+        }
         let rest = Rest { server, gone, closed, link: Arc::clone(&end.0) };
-        Box::pin(rest.run(driver)).await
+        Box::pin(async move {
+            let closed = rest.run(driver).await;
+            drop(end);
+            closed
+        })
     }
 }
 

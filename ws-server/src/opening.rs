@@ -183,7 +183,7 @@ fn accept(
     }
     let hub = Some(Arc::clone(&shared.clients.hub));
     let link = Link::new(id, request, Arc::clone(&shared.limits), hub);
-    let handling = Handling::Due(Arc::clone(handler), Arc::clone(&link));
+    let handling = Handling::Due(Box::new((Arc::clone(handler), Arc::clone(&link))));
     Ok(Box::new(Parts { ws, head, link, handling }))
 }
 
@@ -234,7 +234,7 @@ fn plain(mut answer: Response<Bytes>, method: &Method) -> BytesMut {
 /// Counts a rejection, logs it and writes it down.
 fn reject(rejection: Rejection, method: Option<&Method>, shared: &Shared) -> BytesMut {
     shared.clients.hub.counters.rejected(rejection.status(), rejection.cause());
-    if let Some(left_out) = shared.complaints.admit() {
+    if let Some(left_out) = shared.clients.hub.complaints.admit() {
         match rejection.cause() {
             Cause::Application => info!(left_out, "rejected with {}", rejection.status()),
             _ => info!(left_out, "rejected with {rejection}"),

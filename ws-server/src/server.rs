@@ -11,7 +11,6 @@ use crate::{
     Clients, ConfigError, Handler, Limits, Opening, Peer, ServeError, Service, SlowConsumer,
     accept,
     admission::Admission,
-    complaints::Complaints,
     route::Routes,
     service::{Fallback, Observe, Shared},
 };
@@ -348,7 +347,6 @@ impl Server {
                 config: Arc::new(limits.core()),
                 limits,
                 clients: self.clients,
-                complaints: Complaints::default(),
             }),
         })
     }

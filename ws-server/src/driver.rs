@@ -4,6 +4,7 @@
 //! what is to be sent and write it with one call. So a burst of messages costs two system calls,
 //! whatever their number, and what the handler sent goes out as soon as it waits for anything.
 
+mod ahead;
 mod control_rate;
 mod core;
 mod deadlines;

@@ -136,6 +136,7 @@ impl Core {
         self.input.put_back();
         pool::give_back(self.now);
         self.output.rest();
+        self.deadlines.rest();
         // Without extensions it holds nothing where nothing is on its way.
         let plain = self.ws.extensions().is_empty();
         let idle = plain && self.ws.unwritten() == 0 && self.ws.unfinished().is_none();

@@ -455,7 +455,7 @@ impl Connection {
     /// Shows every frame to `observer`: received ones when they are complete, sent ones when they
     /// are queued. Costs nothing while there is none.
     pub fn observe_frames(&mut self, observer: impl FrameObserver + 'static) {
-        self.observer = Some(Box::new(observer));
+        self.observer = Some(Box::new(Box::new(observer)));
         self.quick = Quick::Never;
     }
 

@@ -245,7 +245,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
             }
             let wrote = core.write(&mut self.io, cx, &mut budget);
             if let Some(closed) = core.over() {
-                let (closed, gone) = (closed.clone(), core.gone);
+                let (closed, gone) = (closed.clone(), core.deadlines.gone);
                 core.wake_handler();
                 core.count(octets_read, written_before);
                 let Core { link, input, .. } = *core;

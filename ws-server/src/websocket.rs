@@ -83,7 +83,8 @@ impl WebSocket {
     /// [`Limits::send_buffer`](crate::Limits::send_buffer) bytes wait to be sent (256 KiB by
     /// default); waits for room above.
     ///
-    /// It goes out as soon as the handler waits for anything: no flush is needed.
+    /// It goes out as soon as the handler waits for anything: no flush is needed. Where there is room
+    /// it is queued by the call itself; what is awaited is the room.
     ///
     /// # Errors
     /// [`SendError::Closed`] when the connection is closing or closed.
@@ -112,7 +113,7 @@ impl WebSocket {
         message: impl Into<Message>,
         compression: Compression,
     ) -> impl Future<Output = Result<(), SendError>> + Send {
-        Sending::Due(&self.link, message.into(), compression)
+        Sending::new(&self.link, message.into(), compression)
     }
 
     /// Queues a message if there is room now.
@@ -211,8 +212,9 @@ impl WebSocket {
     ///
     /// # Cancel safety
     /// Cancel safe.
-    pub async fn closed(&self) -> Closed {
-        self.link.closed().await
+    pub fn closed(&self) -> impl Future<Output = Closed> + Send {
+        // In a box, since handlers have room for it from the start and call it at the end, if at all.
+        Box::pin(self.link.closed())
     }
 
     /// What is known from the opening handshake. At a client's end this is the request that it sent,

@@ -47,7 +47,8 @@ pub(super) struct Deadlines {
     /// Whether the handler's turn before a Close is answered was long enough.
     turn_over: bool,
     over: bool,
-    rest: Rest,
+    /// The peer does not answer any more: nothing is waited for.
+    pub(super) gone: bool,
     /// Whether reading is paused, and so the deadlines for what the client sends.
     paused: bool,
 }
@@ -64,13 +65,15 @@ struct Pending {
     closing: Option<Instant>,
     /// Since when our Close waits for the peer's.
     close_sent: Option<Instant>,
+    rest: Rest,
 }
 
 impl Pending {
     fn is_empty(&self) -> bool {
-        let Self { ping, unfinished, blocked, closing, close_sent } = self;
+        let Self { ping, unfinished, blocked, closing, close_sent, rest } = self;
         let closes = closing.is_some() || close_sent.is_some();
-        matches!(ping, Ping::None) && unfinished.is_none() && blocked.is_none() && !closes
+        let stuck = unfinished.is_some() || blocked.is_some();
+        matches!((ping, rest), (Ping::None, Rest::Resting)) && !stuck && !closes
     }
 }
 
@@ -82,9 +85,10 @@ struct Unfinished {
 }
 
 /// How the extensions stand.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 enum Rest {
     /// They hold nothing that they could give back.
+    #[default]
     Resting,
     /// When a message passed last.
     Since(Instant),
@@ -125,7 +129,7 @@ impl Deadlines {
             pending: None,
             turn_over: false,
             over: false,
-            rest: Rest::Resting,
+            gone: false,
             paused: false,
         }
     }
@@ -167,13 +171,16 @@ impl Deadlines {
     /// A message passes the extensions, in either direction.
     #[inline]
     pub(super) fn passed(&mut self, now: Instant) {
-        self.settled &= matches!(self.rest, Rest::Since(_));
-        self.rest = Rest::Since(now);
+        let pending = self.pending.get_or_insert_default();
+        self.settled &= matches!(pending.rest, Rest::Since(_));
+        pending.rest = Rest::Since(now);
     }
 
     /// The extensions gave back what they can.
     pub(super) fn rested(&mut self) {
-        self.rest = Rest::Resting;
+        if let Some(pending) = &mut self.pending {
+            pending.rest = Rest::Resting;
+        }
     }
 
     /// Bytes that came of what is incomplete now.
@@ -243,7 +250,7 @@ impl Deadlines {
         self.over = true;
         let pending = self.pending();
         (pending.closing, pending.close_sent) = (None, None);
-        self.rest = Rest::Resting;
+        pending.rest = Rest::Resting;
     }
 
     /// Our Close is on its way, and the peer's is awaited.
@@ -257,7 +264,7 @@ impl Deadlines {
 
     /// All of them.
     fn all(&self, limits: &Limits) -> impl Iterator<Item = (Instant, Expired)> {
-        let Pending { ping, unfinished, blocked, closing, close_sent } =
+        let Pending { ping, unfinished, blocked, closing, close_sent, rest } =
             self.pending.as_deref().copied().unwrap_or_default();
         let of =
             |since: Option<Instant>, limit, what| since.map(|since| (after(since, limit), what));
@@ -265,7 +272,7 @@ impl Deadlines {
             of(blocked, limits.write_timeout, Expired::Write),
             of(closing, limits.close_turn, Expired::CloseTurn),
             of(close_sent, limits.close_timeout, Expired::Close),
-            match self.rest {
+            match rest {
                 Rest::Resting => None,
                 Rest::Since(passed) => of(Some(passed), limits.park_after, Expired::Rest),
             },

@@ -298,7 +298,7 @@ impl Core {
 
     /// Nothing more can be written, what is owed for the peer's Close included.
     fn unwritable(&mut self, error: &io::Error) {
-        self.gone = true;
+        self.deadlines.gone = true;
         self.lost(Some(error));
         self.settle();
     }

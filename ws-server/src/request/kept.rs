@@ -1,8 +1,8 @@
 //! How a request is kept: in one allocation of its length, because an idle connection has it.
 //!
 //! Behind the peer there are lines: the target, the extensions agreed on, the subprotocol, then one
-//! for each header. Nothing in them can hold a newline: HTTP allows none in any of them. What most
-//! requests have in common is one octet, of those that HTTP does not allow in its place either.
+//! for each header. What most requests have in common is one control character: a known name begins
+//! its line in place of a newline. HTTP allows none of them in any of these.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
@@ -12,7 +12,6 @@ use super::Peer;
 const TARGET: usize = 0;
 const EXTENSIONS: usize = 1;
 const SUBPROTOCOL: usize = 2;
-const HEADERS: usize = 3;
 
 /// The peer by the first octet.
 const OTHER: u8 = 0;
@@ -41,32 +40,31 @@ macro_rules! table {
     };
 }
 
-// RFC 9110 §5.6.2: a name is a token, of ASCII alone.
+// RFC 9110 §5.5: a value has no control characters but for tabs.
 table! { name_octet, name_of,
-    0x80 "host"
-    0x81 "origin"
-    0x82 "user-agent"
-    0x83 "cookie"
-    0x84 "authorization"
-    0x85 "accept"
-    0x86 "accept-encoding"
-    0x87 "accept-language"
-    0x88 "cache-control"
-    0x89 "pragma"
-    0x8a "sec-websocket-extensions"
-    0x8b "sec-websocket-protocol"
-    0x8c "sec-fetch-dest"
-    0x8d "sec-fetch-mode"
-    0x8e "sec-fetch-site"
-    0x8f "x-forwarded-for"
-    0x90 "x-forwarded-proto"
-    0x91 "x-forwarded-host"
-    0x92 "x-real-ip"
-    0x93 "forwarded"
-    0x94 "via"
+    0x0b "host"
+    0x0c "origin"
+    0x0d "user-agent"
+    0x0e "cookie"
+    0x0f "authorization"
+    0x10 "accept"
+    0x11 "accept-encoding"
+    0x12 "accept-language"
+    0x13 "cache-control"
+    0x14 "pragma"
+    0x15 "sec-websocket-extensions"
+    0x16 "sec-websocket-protocol"
+    0x17 "sec-fetch-dest"
+    0x18 "sec-fetch-mode"
+    0x19 "sec-fetch-site"
+    0x1a "x-forwarded-for"
+    0x1b "x-forwarded-proto"
+    0x1c "x-forwarded-host"
+    0x1d "x-real-ip"
+    0x1e "forwarded"
+    0x1f "via"
 }
 
-// RFC 9110 §5.5: a value has no control characters but for tabs.
 table! { value_octet, value_of,
     0x01 "no-cache"
     0x02 "gzip, deflate, br, zstd"
@@ -96,7 +94,7 @@ impl Kept {
             kept.extend_from_slice(agreed.unwrap_or_default().as_bytes());
         }
         for (name, value) in request.headers() {
-            put_header(&mut kept, name.as_str(), value.as_bytes());
+            put_header(&mut kept, name.as_str().as_bytes(), value.as_bytes());
         }
         Self(kept.into())
     }
@@ -114,12 +112,16 @@ impl Kept {
     }
 
     pub(super) fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.lines().skip(HEADERS).filter_map(|line| {
+        let lines = self.lines();
+        let begins = lines.iter().enumerate().filter(|(_, octet)| begins_line(octet));
+        let at = begins.map(|(at, _)| at).nth(SUBPROTOCOL).unwrap_or(lines.len());
+        let headers = lines.get(at..).unwrap_or_default();
+        headers.chunk_by(|_, next| !begins_line(next)).filter_map(|line| {
             let (first, rest) = line.split_first()?;
             let (name, value) = match name_of(*first) {
                 Some(name) => (name, rest),
                 None => {
-                    let mut parts = line.splitn(2, |octet| *octet == b':');
+                    let mut parts = rest.splitn(2, |octet| *octet == b':');
                     (str::from_utf8(parts.next()?).ok()?, parts.next()?)
                 }
             };
@@ -159,14 +161,19 @@ impl Kept {
         })
     }
 
-    fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        let lines = self.split().map_or(&[][..], |(_, lines)| lines);
-        lines.split(|octet| *octet == b'\n')
+    fn lines(&self) -> &[u8] {
+        self.split().map_or(&[], |(_, lines)| lines)
     }
 
     fn text(&self, line: usize) -> &str {
-        self.lines().nth(line).and_then(|line| str::from_utf8(line).ok()).unwrap_or_default()
+        let line = self.lines().split(begins_line).nth(line);
+        line.and_then(|line| str::from_utf8(line).ok()).unwrap_or_default()
     }
+}
+
+/// Whether a line begins there, which is not the first.
+fn begins_line(octet: &u8) -> bool {
+    *octet == b'\n' || name_of(*octet).is_some()
 }
 
 fn put_peer(kept: &mut Vec<u8>, peer: Peer) {
@@ -188,16 +195,16 @@ fn put_peer(kept: &mut Vec<u8>, peer: Peer) {
     }
 }
 
-fn put_header(kept: &mut Vec<u8>, name: &str, value: &[u8]) {
+fn put_header(kept: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     // Every opening handshake has these, and they tell nothing.
-    if let "connection" | "upgrade" | "sec-websocket-key" | "sec-websocket-version" = name {
+    if let b"connection" | b"upgrade" | b"sec-websocket-key" | b"sec-websocket-version" = name {
         return;
     }
-    kept.push(b'\n');
-    match name_octet(name.as_bytes()) {
+    match name_octet(name) {
         Some(octet) => kept.push(octet),
         None => {
-            kept.extend_from_slice(name.as_bytes());
+            kept.push(b'\n');
+            kept.extend_from_slice(name);
             kept.push(b':');
         }
     }
@@ -256,7 +263,8 @@ mod tests {
         let mut known = 0;
         for octet in 0..=255 {
             if let Some(name) = name_of(octet) {
-                assert!(octet >= 0x80, "no token has it");
+                assert!(octet < b' ' && octet != b'\t' && octet != b'\n', "no value has it");
+                assert!(value_of(octet).is_none());
                 assert_eq!(name_octet(name.as_bytes()), Some(octet));
                 known += 1;
             }

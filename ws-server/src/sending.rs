@@ -1,7 +1,6 @@
 //! Sending a message from the handler.
 
 use std::{
-    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -15,41 +14,41 @@ use crate::{
     link::{Link, Queued},
 };
 
-/// Sends one message. A future by hand, since handlers hold it and an idle one is to be small: where
-/// there is room the message is gone before it is polled.
+/// Sends one message. A future by hand, since handlers hold it and an idle one is to be small.
 pub(crate) enum Sending<'a> {
-    Done(Result<(), SendError>),
+    Due(&'a Arc<Link>, Message, Compression),
     /// There was no room.
     Waiting(Pin<Box<dyn Future<Output = Result<(), SendError>> + Send + 'a>>),
-    Told,
+    Done,
 }
 
-impl<'a> Sending<'a> {
-    #[inline]
-    pub(crate) fn new(link: &'a Arc<Link>, message: Message, compression: Compression) -> Self {
-        match turn::with(link, |core| core.send(&message, compression)).flatten() {
-            Some(done) => Self::Done(done),
-            None => Self::elsewhere(link, message, compression),
-        }
-    }
-
-    /// Sends through the link.
-    fn elsewhere(link: &'a Link, message: Message, compression: Compression) -> Self {
-        let mut message = Some(Queued::Message(message, compression));
-        match link.push(&mut message) {
-            Some(done) => Self::Done(done),
-            None => Self::Waiting(Box::pin(async move { link.send(&mut message).await })),
-        }
-    }
-}
-
-impl Future for Sending<'_> {
+impl<'a> Future for Sending<'a> {
     type Output = Result<(), SendError>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match mem::replace(&mut *self, Self::Told) {
-            Self::Done(done) => Poll::Ready(done),
+        if let Self::Due(link, message, compression) = &*self
+            && let Some(done) = turn::with(link, |core| core.send(message, *compression)).flatten()
+        {
+            *self = Self::Done;
+            return Poll::Ready(done);
+        }
+        self.poll_elsewhere(cx)
+    }
+}
+
+impl Sending<'_> {
+    /// Sends through the link.
+    fn poll_elsewhere(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        match std::mem::replace(self, Self::Done) {
+            Self::Due(link, message, compression) => {
+                let mut message = Some(Queued::Message(message, compression));
+                if let Some(done) = link.push(&mut message) {
+                    return Poll::Ready(done);
+                }
+                *self = Self::Waiting(Box::pin(async move { link.send(&mut message).await }));
+                self.poll_elsewhere(cx)
+            }
             Self::Waiting(mut waiting) => {
                 let poll = waiting.as_mut().poll(cx);
                 if poll.is_pending() {
@@ -59,7 +58,7 @@ impl Future for Sending<'_> {
             }
             // `Future::poll`: once it was ready, "clients should not poll it again". An async
             // function panics there as well.
-            Self::Told => panic!("polled again after the message was sent"),
+            Self::Done => panic!("polled again after the message was sent"),
         }
     }
 }

@@ -83,8 +83,7 @@ impl WebSocket {
     /// [`Limits::send_buffer`](crate::Limits::send_buffer) bytes wait to be sent (256 KiB by
     /// default); waits for room above.
     ///
-    /// It goes out as soon as the handler waits for anything: no flush is needed. Where there is room
-    /// it is queued by the call itself; what is awaited is the room.
+    /// It goes out as soon as the handler waits for anything: no flush is needed.
     ///
     /// # Errors
     /// [`SendError::Closed`] when the connection is closing or closed.
@@ -113,7 +112,7 @@ impl WebSocket {
         message: impl Into<Message>,
         compression: Compression,
     ) -> impl Future<Output = Result<(), SendError>> + Send {
-        Sending::new(&self.link, message.into(), compression)
+        Sending::Due(&self.link, message.into(), compression)
     }
 
     /// Queues a message if there is room now.

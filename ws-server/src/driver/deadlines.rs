@@ -145,6 +145,7 @@ impl Deadlines {
     }
 
     /// What was incomplete is complete: the next one has its own time.
+    #[inline]
     pub(super) fn message_complete(&mut self) {
         if let Some(pending) = &mut self.pending {
             pending.unfinished = None;
@@ -184,6 +185,7 @@ impl Deadlines {
     }
 
     /// Bytes that came of what is incomplete now.
+    #[inline]
     pub(super) fn unfinished(&mut self, unfinished: Option<u64>, now: Instant) {
         let Some(received) = unfinished else {
             return self.message_complete();

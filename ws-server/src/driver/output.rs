@@ -292,6 +292,7 @@ impl Core {
     }
 
     /// Whether there is anything to encode or write.
+    #[inline]
     fn has_output(&self) -> bool {
         !self.output.is_written(&self.ws) || self.ws.is_pong_owed() || self.has_more_to_encode()
     }

@@ -4,7 +4,7 @@ mod closing;
 mod lone;
 mod quick;
 
-use alloc::boxed::Box;
+use alloc::{boxed::Box, sync::Arc};
 
 use bytes::{Buf, BufMut, BytesMut};
 
@@ -66,7 +66,7 @@ const PONG_UNTIL: usize = 64 * 1024;
 /// frame that is being written.
 pub struct Connection {
     role: Role,
-    config: Config,
+    config: Arc<Config>,
     stack: Extensions,
     receiver: Receiver,
     sender: Sender,
@@ -94,7 +94,10 @@ enum Life {
 
 impl Connection {
     /// A connection whose opening handshake agreed on `extensions`.
-    pub fn new(role: Role, config: Config, extensions: Extensions) -> Self {
+    ///
+    /// Connections may share one configuration in an [`Arc`].
+    pub fn new(role: Role, config: impl Into<Arc<Config>>, extensions: Extensions) -> Self {
+        let config = config.into();
         Self {
             quick: Quick::new(&config, &extensions),
             role,
@@ -410,7 +413,7 @@ impl Connection {
     /// Shows every frame to `observer`: received ones when they are complete, sent ones when they
     /// are queued. Costs nothing while there is none.
     pub fn observe_frames(&mut self, observer: impl FrameObserver + 'static) {
-        self.observer = Some(Box::new(observer));
+        self.observer = Some(Box::new(Box::new(observer)));
         self.quick = Quick::Never;
     }
 

@@ -35,4 +35,5 @@ impl<F: FnMut(&ObservedFrame) + Send> FrameObserver for F {
     }
 }
 
-pub(crate) type Observer = alloc::boxed::Box<dyn FrameObserver>;
+/// In a box of its own, since most connections have none.
+pub(crate) type Observer = alloc::boxed::Box<alloc::boxed::Box<dyn FrameObserver>>;

@@ -36,6 +36,13 @@ pub(crate) use transformed::begin_fault;
 /// The receiving half.
 #[derive(Debug, Default)]
 pub(crate) struct Receiver {
+    /// In a box, because an idle connection has none.
+    progress: Option<Box<Progress>>,
+}
+
+/// What came in part: a frame, a message, or both.
+#[derive(Debug, Default)]
+struct Progress {
     state: State,
     message: Option<Incoming>,
 }
@@ -181,6 +188,51 @@ impl Receiver {
     fn read(
         &mut self,
         input: &mut BytesMut,
+        work: usize,
+        cx: &mut Context<'_>,
+    ) -> Result<Received, Fault> {
+        if self.progress.is_none() && input.is_empty() {
+            return Ok(Received::Starved);
+        }
+        let mut progress = self.progress.take().unwrap_or_default();
+        let received = progress.read(input, work, cx);
+        if !progress.is_between_messages() {
+            self.progress = Some(progress);
+        }
+        received
+    }
+
+    /// Reads more of a large message of one frame into the buffer where it is gathered. `None`: there
+    /// is none in progress.
+    #[inline]
+    pub(crate) fn read_more<R>(
+        &mut self,
+        allocate: impl FnOnce(usize, usize) -> BytesMut,
+        read: impl FnOnce(&mut dyn BufMut) -> R,
+    ) -> Option<R> {
+        self.progress.as_mut()?.read_more(allocate, read)
+    }
+
+    #[inline]
+    pub(crate) fn is_between_messages(&self) -> bool {
+        self.progress.is_none()
+    }
+
+    /// What is incomplete.
+    #[inline]
+    pub(crate) fn unfinished(&self) -> Option<Unfinished> {
+        self.progress.as_ref()?.unfinished()
+    }
+
+    pub(crate) fn memory_usage(&self) -> usize {
+        self.progress.as_ref().map_or(0, |progress| progress.memory_usage())
+    }
+}
+
+impl Progress {
+    fn read(
+        &mut self,
+        input: &mut BytesMut,
         mut work: usize,
         cx: &mut Context<'_>,
     ) -> Result<Received, Fault> {
@@ -221,9 +273,7 @@ impl Receiver {
         }
     }
 
-    /// Reads more of a large message of one frame into the buffer where it is gathered. `None`: there
-    /// is none in progress.
-    pub(crate) fn read_more<R>(
+    fn read_more<R>(
         &mut self,
         allocate: impl FnOnce(usize, usize) -> BytesMut,
         read: impl FnOnce(&mut dyn BufMut) -> R,
@@ -236,13 +286,11 @@ impl Receiver {
         }
     }
 
-    #[inline]
-    pub(crate) fn is_between_messages(&self) -> bool {
+    fn is_between_messages(&self) -> bool {
         matches!(self.state, State::Header) && self.message.is_none()
     }
 
-    /// What is incomplete.
-    pub(crate) fn unfinished(&self) -> Option<Unfinished> {
+    fn unfinished(&self) -> Option<Unfinished> {
         let (frame_received, frame_len) = match &self.state {
             State::Header => (0, 0),
             State::Control { header, payload } => (payload.len() as u64, header.len),
@@ -260,7 +308,7 @@ impl Receiver {
         })
     }
 
-    pub(crate) fn memory_usage(&self) -> usize {
+    fn memory_usage(&self) -> usize {
         let frame = match &self.state {
             State::Header => 0,
             State::Control { payload, .. } => payload.capacity(),
@@ -269,7 +317,8 @@ impl Receiver {
                 frame.piece.capacity().saturating_add(between)
             }
         };
-        frame.saturating_add(self.message.as_ref().map_or(0, |message| message.buffer.capacity()))
+        let message = self.message.as_ref().map_or(0, |message| message.buffer.capacity());
+        size_of::<Self>().saturating_add(frame).saturating_add(message)
     }
 
     /// Judges as much of the header as is there, and takes it when it is complete.

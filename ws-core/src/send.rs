@@ -33,8 +33,9 @@ pub(crate) struct Sender {
     streamed: Option<Box<Streamed>>,
     /// A message that extensions are encoding. Boxed: most connections have none.
     encoding: Option<Box<Encoding>>,
-    /// What comes behind it.
-    queue: VecDeque<Queued>,
+    /// What comes behind it. Boxed: most connections have none.
+    #[expect(clippy::box_collection, reason = "an idle connection is to be small")]
+    queue: Option<Box<VecDeque<Queued>>>,
 }
 
 #[derive(Debug)]
@@ -195,7 +196,7 @@ impl Sender {
             return Ok(());
         }
         if !self.is_idle() || cx.output.len() >= AHEAD {
-            self.queue.push_back(Queued::Message(message, compression));
+            self.queue().push_back(Queued::Message(message, compression));
             return self.advance(cx);
         }
         let mut work = WORK_PER_CALL;
@@ -221,7 +222,7 @@ impl Sender {
             return self.message(broadcast.message().clone(), broadcast.compression(), cx);
         }
         if !self.is_idle() || cx.output.len() >= AHEAD {
-            self.queue.push_back(Queued::Broadcast(broadcast.clone()));
+            self.queue().push_back(Queued::Broadcast(broadcast.clone()));
             return self.advance(cx);
         }
         let mut work = WORK_PER_CALL;
@@ -243,7 +244,7 @@ impl Sender {
                 Ok(true)
             }
             Sent::Awaited => {
-                self.queue.push_front(Queued::Broadcast(broadcast.clone()));
+                self.queue().push_front(Queued::Broadcast(broadcast.clone()));
                 Ok(false)
             }
         }
@@ -290,7 +291,7 @@ impl Sender {
         if cx.stack.is_empty() {
             return Ok(());
         }
-        self.queue.push_back(Queued::Start(kind, compression));
+        self.queue().push_back(Queued::Start(kind, compression));
         self.advance(cx)
     }
 
@@ -326,7 +327,7 @@ impl Sender {
         if cx.stack.is_empty() {
             cx.push_plain(opcode, data, last);
         } else {
-            self.queue.push_back(Queued::Chunk(data, last));
+            self.queue().push_back(Queued::Chunk(data, last));
             self.advance(cx)?;
         }
         let mut held = ended.iter().flat_map(|streamed| &streamed.held);
@@ -336,7 +337,7 @@ impl Sender {
     /// Queues a Ping or Pong of the caller behind what was queued before it.
     pub(crate) fn control(&mut self, opcode: Opcode, payload: Payload, cx: &mut Context<'_>) {
         if self.has_work() {
-            self.queue.push_back(Queued::Control(opcode, payload));
+            self.queue().push_back(Queued::Control(opcode, payload));
         } else {
             cx.push_control(opcode, payload);
         }
@@ -351,7 +352,7 @@ impl Sender {
     ) -> Result<(), ChainError> {
         // What it held goes with it: no other message may follow one that is not complete.
         self.streamed = None;
-        self.queue.push_back(Queued::Close(close_body(code, reason)));
+        self.queue().push_back(Queued::Close(close_body(code, reason)));
         self.advance(cx)
     }
 
@@ -368,13 +369,21 @@ impl Sender {
     /// Whether no message is being encoded, and none waits.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
-        self.encoding.is_none() && self.queue.is_empty()
+        self.encoding.is_none() && !self.has_queued()
+    }
+
+    #[inline]
+    fn has_queued(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| !queue.is_empty())
+    }
+
+    fn queue(&mut self) -> &mut VecDeque<Queued> {
+        self.queue.get_or_insert_default()
     }
 
     /// Whether there is something left to encode.
     pub(crate) fn has_work(&self) -> bool {
-        !self.queue.is_empty()
-            || self.encoding.as_ref().is_some_and(|encoding| encoding.has_input())
+        self.has_queued() || self.encoding.as_ref().is_some_and(|encoding| encoding.has_input())
     }
 
     /// Whether a message is only partly encoded.
@@ -390,7 +399,7 @@ impl Sender {
     fn work(&mut self, mut work: usize, cx: &mut Context<'_>) -> Result<(), ChainError> {
         while work > 0 && cx.output.len() < AHEAD {
             let Some(encoding) = &mut self.encoding else {
-                match self.queue.pop_front() {
+                match self.queue.as_mut().and_then(|queue| queue.pop_front()) {
                     None => break,
                     Some(Queued::Message(message, compression)) => {
                         self.encoding = Encoding::whole(message, compression, &mut work, cx)?;
@@ -414,7 +423,7 @@ impl Sender {
                 Step::Complete => self.encoding = None,
                 Step::Frame => {}
                 Step::Suspended => break,
-                Step::Starved => match self.queue.pop_front() {
+                Step::Starved => match self.queue.as_mut().and_then(|queue| queue.pop_front()) {
                     None => break,
                     Some(Queued::Chunk(data, last)) => encoding.feed(data, last),
                     // RFC 6455 §5.4: control frames "MAY be injected in the middle of a
@@ -424,13 +433,13 @@ impl Sender {
                         // RFC 6455 §5.5.1 allows a Close in the middle of a fragmented message.
                         self.encoding = None;
                         cx.stack.drop_unit(Direction::Encode);
-                        self.queue.push_front(other);
+                        self.queue().push_front(other);
                     }
                 },
             }
         }
-        if self.queue.is_empty() {
-            self.queue = VecDeque::new();
+        if !self.has_queued() {
+            self.queue = None;
         }
         Ok(())
     }
@@ -439,6 +448,7 @@ impl Sender {
         let queued: usize = self
             .queue
             .iter()
+            .flat_map(|queue| queue.iter())
             .map(|queued| match queued {
                 Queued::Message(message, _) => message.len(),
                 Queued::Broadcast(broadcast) => broadcast.message().len(),
@@ -454,7 +464,7 @@ impl Sender {
         });
         queued
             + streamed
-            + self.queue.capacity() * size_of::<Queued>()
+            + self.queue.as_ref().map_or(0, |queue| queue.capacity() * size_of::<Queued>())
             + self.encoding.as_ref().map_or(0, |encoding| encoding.memory_usage())
     }
 }

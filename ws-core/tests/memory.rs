@@ -5,6 +5,8 @@
 mod heap;
 mod limits_support;
 
+use std::sync::Arc;
+
 use bytes::{Buf, Bytes, BytesMut};
 use heap::{Heap, measured};
 use limits_support::{
@@ -46,7 +48,8 @@ fn rt_13_nothing_is_allocated_because_a_header_announced_it() {
                     ws.poll_event(&mut input)
                 });
                 assert_eq!(told, None);
-                assert_eq!(heap.allocations, 0, "{len} announced");
+                // What is known of the frame, and nothing for its payload.
+                assert!(heap.allocations == 1 && heap.asked <= 192, "{len} announced: {heap:?}");
                 assert_eq!(ws.unfinished().unwrap().frame_len, len);
                 // The first octets of it take what they are, and no more.
                 input.extend_from_slice(b"abcdefgh");
@@ -112,8 +115,8 @@ fn frame_that_lies_in_one_read_reaches_the_application_without_a_copy() {
                 let message = message(event);
                 assert_eq!(message.as_bytes().as_ptr(), at, "{side:?}, {len} bytes");
                 assert_eq!(message.as_bytes(), vec![b'x'; len]);
-                // No more than the counters that make the buffer a shared one.
-                assert!(heap.asked <= 128, "{len} bytes: {heap:?}");
+                // No more than the counters that make the buffer a shared one, and how far it came.
+                assert!(heap.asked <= 256, "{len} bytes: {heap:?}");
                 assert_eq!(Bytes::from(message.into_payload()).as_ptr(), at);
             }
         }
@@ -284,11 +287,12 @@ fn small_messages_pass_an_extension_without_an_allocation_each() {
 fn no_extension_and_a_new_connection_allocate_nothing() {
     let (heap, stack) = measured(Extensions::none);
     assert_eq!(heap, Heap::default());
-    let (heap, ws) = measured(|| Side::Server.connection_with(Config::default(), stack));
+    let config = Arc::new(Config::default());
+    let (heap, ws) = measured(|| Side::Server.connection_with(Arc::clone(&config), stack));
     assert_eq!(heap, Heap::default());
     assert_eq!(ws.memory_usage(), 0);
     // A client holds the box of its key source, which is empty here.
-    let (heap, _ws) = measured(|| Side::Client.connection(Config::default()));
+    let (heap, _ws) = measured(|| Side::Client.connection_with(config, Extensions::none()));
     assert!(heap.live <= 8, "{heap:?}");
 }
 
@@ -296,7 +300,7 @@ fn no_extension_and_a_new_connection_allocate_nothing() {
 fn connection_is_small() {
     let size = size_of::<Connection>();
     println!("Connection: {size} bytes");
-    assert!(size <= 512, "{size} bytes");
+    assert!(size <= 184, "{size} bytes");
 }
 
 /// Traffic of every kind, both ways, all of it written out.

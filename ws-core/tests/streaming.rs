@@ -108,7 +108,8 @@ fn message_larger_than_every_limit_passes_in_chunks_of_64_kib() {
         let mut events = Vec::new();
         for piece in masked(0x82, KEY, &data).chunks(size) {
             events.extend(feed(&mut ws, &mut input, piece));
-            assert_eq!(ws.memory_usage(), 0);
+            // How far it came, and nothing of what came.
+            assert!(ws.memory_usage() <= 192, "{} bytes", ws.memory_usage());
         }
         let longest = |event: &Event| match event {
             Event::Chunk(chunk) => chunk.len(),

@@ -31,7 +31,7 @@ use self::{
 };
 use crate::{
     ClientId, ConfigError, Limits, Peer, Request, WebSocket,
-    complaints::{Complaints, Shown},
+    complaints::Shown,
     driver::{Core, Handling, Opened, drive},
     link::Link,
 };
@@ -321,10 +321,8 @@ impl Prepared {
         let responses: Vec<String> = responses.iter().map(ToString::to_string).collect();
         let agreed = (!responses.is_empty()).then(|| responses.join(", "));
         let request = self.handshake.request();
-        let headers = || {
-            let headers = request.headers().iter();
-            headers.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
-        };
+        let headers = request.headers().iter();
+        let headers = headers.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
         let request =
             Request::new(request.uri(), headers, peer, agreed.as_deref(), subprotocol.as_deref());
         let id = next_id();
@@ -357,14 +355,9 @@ impl Prepared {
                 link.closed().await;
                 Ok(())
             })),
+            entry: None,
         };
-        tokio::spawn(
-            async move {
-                // Every one is told: who connects decides how often.
-                drive(opened, |closed| Complaints::default().tell(closed)).await;
-            }
-            .instrument(span),
-        );
+        tokio::spawn(drive(opened).instrument(span));
         match close {
             Some(_) => Err(ConnectError::MissingExtensions { names: missing }),
             None => Ok(ws),

@@ -4,6 +4,7 @@
 //! what is to be sent and write it with one call. So a burst of messages costs two system calls,
 //! whatever their number, and what the handler sent goes out as soon as it waits for anything.
 
+mod ahead;
 mod control_rate;
 mod core;
 mod deadlines;
@@ -17,9 +18,10 @@ pub(crate) mod turn;
 use std::{
     collections::VecDeque,
     future::poll_fn,
+    mem,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -31,6 +33,8 @@ use ws_core::{CloseCode, Closed, ClosedBy};
 
 pub(crate) use self::core::Core;
 use crate::{
+    complaints::Complaints,
+    hub::Entry,
     linger::{self, linger},
     link::Link,
 };
@@ -44,32 +48,86 @@ pub(crate) struct Opened<Io> {
     pub(crate) io: Io,
     pub(crate) core: Box<Core>,
     pub(crate) handling: Handling,
+    /// Its place in the list of its server, which it leaves when it is over. A client's end has none.
+    pub(crate) entry: Option<Entry>,
 }
 
-/// Drives until TCP is closed and the handler has returned. `ended` is called in between, when the
-/// connection is over.
+/// Drives until TCP is closed and the handler has returned.
 ///
-/// What is held while the connection is open is the driver and little else: this is most of what an
-/// idle connection costs.
-pub(crate) fn drive<Io>(
-    opened: Opened<Io>,
-    ended: impl FnOnce(&Closed),
-) -> impl Future<Output = Closed>
-where
-    Io: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    let Opened { io, core, handling } = opened;
+/// By hand, since an async function keeps room for what it has moved elsewhere: what is held while
+/// the connection is open is the driver and little else, and lies in the task itself.
+pub(crate) struct Drive<Io>(Stage<Io>);
+
+enum Stage<Io> {
+    Open(Open<Io>),
+    /// The connection is over. In a box, as few are.
+    Rest(Pin<Box<dyn Future<Output = Closed> + Send>>),
+    Done,
+}
+
+/// What is dropped goes in this order.
+struct Open<Io> {
+    driver: Driver<Io>,
+    end: EndWhenDropped,
+    entry: Option<Entry>,
+}
+
+/// Drives a connection, whose handler has yet to start.
+pub(crate) fn drive<Io>(opened: Opened<Io>) -> Drive<Io> {
+    let Opened { io, core, handling, entry } = opened;
     let end = EndWhenDropped(Arc::clone(core.link()));
-    let server = core.ws.role().is_server();
-    let mut driver = Driver { io, core: Some(core), handling: Some(handling) };
-    async move {
-        let (closed, farewell) = poll_fn(|cx| driver.poll(cx)).await;
+    let driver = Driver { io, core: Some(core), handling: Some(handling) };
+    Drive(Stage::Open(Open { driver, end, entry }))
+}
+
+impl<Io> Future for Drive<Io>
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    type Output = Closed;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Closed> {
+        let Self(stage) = self.get_mut();
+        if let Stage::Open(open) = stage {
+            let (closed, farewell) = ready!(open.driver.poll(cx));
+            if let Stage::Open(open) = mem::replace(stage, Stage::Done) {
+                *stage = Stage::Rest(open.over(closed, farewell));
+            }
+        }
+        match stage {
+            Stage::Rest(rest) => rest.as_mut().poll(cx),
+            // `Future::poll`: once it was ready, "clients should not poll it again".
+            Stage::Open(_) | Stage::Done => Poll::Pending,
+        }
+    }
+}
+
+impl<Io> Open<Io>
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    /// Tells that the connection is over. What is left to do.
+    fn over(
+        self,
+        closed: Closed,
+        farewell: Farewell,
+    ) -> Pin<Box<dyn Future<Output = Closed> + Send>> {
+        let Self { driver, end, entry } = self;
+        let server = entry.is_some();
         if server {
             end.0.end(&closed);
         }
-        ended(&closed);
+        match entry {
+            Some(entry) => entry.close(&closed),
+            // Every one is told: who connects decides how often.
+            None => Complaints::default().tell(&closed),
+        }
         let rest = Rest { server, farewell, closed, link: Arc::clone(&end.0) };
-        Box::pin(rest.run(driver)).await
+        Box::pin(async move {
+            let closed = rest.run(driver).await;
+            drop(end);
+            closed
+        })
     }
 }
 
@@ -207,7 +265,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Driver<Io> {
             let wrote = core.write(&mut self.io, cx, &mut budget);
             if let Some(closed) = core.over() {
                 let closed = closed.clone();
-                let at_once = at_once || core.gone || closed.code == CloseCode::ABNORMAL;
+                let gone = core.deadlines.gone || closed.code == CloseCode::ABNORMAL;
+                let at_once = at_once || gone;
                 core.wake_handler();
                 core.count(octets_read, written_before);
                 let Core { link, input, .. } = *core;

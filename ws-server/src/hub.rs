@@ -28,6 +28,8 @@ pub(crate) struct Hub {
     slow_consumer: OnceLock<SlowConsumer>,
     pub(crate) topics: Topics,
     pub(crate) counters: Counters,
+    /// About clients.
+    pub(crate) complaints: Complaints,
     /// Of handlers that failed: apart from those about clients, which would drown them.
     pub(crate) failures: Complaints,
 }
@@ -36,7 +38,7 @@ impl Hub {
     /// Lists a connection until the entry is dropped.
     pub(crate) fn enter(self: &Arc<Self>, link: &Arc<Link>) -> Entry {
         self.links().insert(link.id, Arc::clone(link));
-        Entry(Some(Arc::clone(link)))
+        Entry(Arc::clone(link))
     }
 
     /// An id for a new connection.
@@ -103,33 +105,34 @@ impl Hub {
 }
 
 /// A place in the list, with what it subscribes to, given up when it is dropped.
-pub(crate) struct Entry(Option<Arc<Link>>);
+pub(crate) struct Entry(Arc<Link>);
 
 impl Entry {
     /// The connection is over.
-    pub(crate) fn close(mut self, closed: &Closed) {
+    pub(crate) fn close(self, closed: &Closed) {
         self.leave(Some(closed));
+        if let Some(hub) = &self.0.hub {
+            hub.complaints.tell(closed);
+        }
     }
 
     /// It was never open.
-    pub(crate) fn withdraw(mut self) {
+    pub(crate) fn withdraw(self) {
         self.leave(None);
     }
 
-    fn leave(&mut self, closed: Option<&Closed>) {
-        let Some(link) = self.0.take() else {
-            return;
-        };
-        if let Some(hub) = &link.hub {
-            let listed = hub.links().remove(&link.id);
-            hub.topics.leave(&link);
-            link.tell_memory(0);
-            if let Some(closed) = closed {
-                hub.counters.closed(closed);
-            }
-            // Outside of the lock, because it may be the last reference.
-            drop(listed);
+    /// Once: who is not listed any more has left.
+    fn leave(&self, closed: Option<&Closed>) {
+        let Self(link) = self;
+        let Some(hub) = &link.hub else { return };
+        let Some(listed) = hub.links().remove(&link.id) else { return };
+        hub.topics.leave(link);
+        link.tell_memory(0);
+        if let Some(closed) = closed {
+            hub.counters.closed(closed);
         }
+        // Outside of the lock, because it may be the last reference.
+        drop(listed);
     }
 }
 

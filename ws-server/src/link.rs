@@ -36,7 +36,7 @@ use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
 
 use self::broadcasts::Broadcasts;
 pub(crate) use self::{
-    queued::{Load, Queued, shrink},
+    queued::{Load, Queue, Queued},
     subscriber::Dropped,
 };
 use crate::{
@@ -70,15 +70,16 @@ pub(crate) struct Link {
     blocked: AtomicBool,
     /// Bytes that the engine held when the driver rested last.
     memory: AtomicUsize,
-    /// There may be room for sending, or the connection closes or has ended.
-    room: Notify,
+    /// There may be room for sending, or the connection closes or has ended. Once somebody waits for
+    /// it.
+    room: OnceLock<Box<Notify>>,
 }
 
 #[derive(Default)]
 struct State {
     /// Where one receives in another task. Boxed: most do not.
     away: Option<Box<Away>>,
-    outbound: VecDeque<Queued>,
+    outbound: Queue,
     /// Where it is, or was, one of many.
     broadcasts: Option<Box<Broadcasts>>,
     /// Of both.
@@ -129,13 +130,26 @@ impl Link {
             driver_busy: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             memory: AtomicUsize::new(0),
-            room: Notify::new(),
+            room: OnceLock::new(),
         })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing that may panic runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For somebody who waits, and looks under the lock whether there is reason to.
+    fn room(&self) -> &Notify {
+        self.room.get_or_init(Box::default)
+    }
+
+    /// Wakes all who wait. What they wait for was done under the lock: whoever has not found it done
+    /// was there before.
+    fn tell_room(&self) {
+        if let Some(room) = self.room.get() {
+            room.notify_waiters();
+        }
     }
 
     /// Exchanges an empty inbox for all messages that are there. `false` is the end.
@@ -238,7 +252,7 @@ impl Link {
     async fn send_when_ready(&self, message: &mut Option<Queued>) -> Result<(), SendError> {
         loop {
             // From here on no `notify_waiters` is missed, so that looking again tells the truth.
-            let room = self.room.notified();
+            let room = self.room().notified();
             if let Some(done) = self.push(message) {
                 return done;
             }
@@ -284,7 +298,7 @@ impl Link {
     /// Waits until [`send`](Self::send) would not, with the largest message that was refused.
     pub(crate) async fn ready(&self) -> Result<(), SendError> {
         loop {
-            let room = self.room.notified();
+            let room = self.room().notified();
             {
                 let mut state = self.state();
                 if state.closing {
@@ -346,14 +360,14 @@ impl Link {
         state.close(code, reason);
         self.queued(&state);
         drop(state);
-        self.room.notify_waiters();
+        self.tell_room();
         Ok(())
     }
 
     /// Waits for the end.
     pub(crate) async fn closed(&self) -> Closed {
         loop {
-            let ended = self.room.notified();
+            let ended = self.room().notified();
             if let Some(closed) = &self.state().closed {
                 return Closed::clone(closed);
             }
@@ -407,7 +421,7 @@ impl State {
     }
 
     /// Takes about as many bytes as `room` says. How many.
-    fn take_in_order(&mut self, into: &mut VecDeque<Queued>, room: usize) -> usize {
+    fn take_in_order(&mut self, into: &mut Queue, room: usize) -> usize {
         let mut taken = 0;
         while taken < room
             && let Some(queued) = self.pop()

@@ -159,10 +159,11 @@ fn accept(
         debug!("open");
     }
 
-    let request = Request::new(head.uri(), || head.headers(), peer, agreed, subprotocol);
+    let request = Request::new(head.uri(), head.headers(), peer, agreed, subprotocol);
     let mut answer = BytesMut::new();
     accepted.write(&mut answer);
-    let mut ws = Connection::new(Role::Server, shared.limits.core(), accepted.extensions);
+    let config = Arc::clone(&shared.config);
+    let mut ws = Connection::new(Role::Server, config, accepted.extensions);
     if let Some(observe) = &shared.observe {
         let opening = Opening { id, request: &request, report: &accepted.report };
         // A panic costs this request and nothing else.
@@ -179,7 +180,7 @@ fn accept(
     }
     let hub = Some(Arc::clone(&shared.clients.hub));
     let link = Link::new(id, request, Arc::clone(&shared.limits), hub);
-    let handling = Handling::Due(Arc::clone(handler), Arc::clone(&link));
+    let handling = Handling::Due(Box::new((Arc::clone(handler), Arc::clone(&link))));
     Ok(Parts { core: Core::boxed(ws, link, answer, BytesMut::new()), handling })
 }
 
@@ -231,7 +232,7 @@ fn plain(mut answer: Response<Bytes>, method: &Method) -> BytesMut {
 /// Counts a rejection, logs it and writes it down.
 fn reject(rejection: Rejection, method: Option<&Method>, shared: &Shared) -> BytesMut {
     shared.clients.hub.counters.rejected(rejection.status(), rejection.cause());
-    if let Some(left_out) = shared.complaints.admit() {
+    if let Some(left_out) = shared.clients.hub.complaints.admit() {
         match rejection.cause() {
             Cause::Application => info!(left_out, "rejected with {}", rejection.status()),
             _ => info!(left_out, "rejected with {rejection}"),

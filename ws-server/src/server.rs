@@ -11,7 +11,6 @@ use crate::{
     Clients, ConfigError, Handler, Limits, Opening, Peer, ServeError, Service, SlowConsumer,
     accept,
     admission::Admission,
-    complaints::Complaints,
     route::Routes,
     service::{Fallback, Observe, Shared},
 };
@@ -347,9 +346,9 @@ impl Server {
                 subprotocols: self.subprotocols,
                 origin: self.origin,
                 admission: Arc::new(Admission::new(Arc::clone(&limits))),
+                config: Arc::new(limits.core()),
                 limits,
                 clients: self.clients,
-                complaints: Complaints::default(),
             }),
         })
     }

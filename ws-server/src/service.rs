@@ -1,20 +1,24 @@
 //! Serves one connection after the other, whatever they run over.
 
-use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, task::Poll};
+use std::{
+    fmt,
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::either::Either;
 use tracing::{Instrument, debug, field::Empty, info, info_span};
-use ws_core::{Closed, FrameObserver};
+use ws_core::{Closed, Config, FrameObserver};
 use ws_handshake::{Cause, ExtensionSet, OriginPolicy, Subprotocols};
 
 use crate::{
     ClientId, Clients, Limits, Opening, Peer,
     admission::{Admission, Full, Place},
-    complaints::Complaints,
-    driver::{Opened, drive},
-    hub::Entry,
+    driver::{Drive, Opened, drive},
     opening,
     route::Routes,
 };
@@ -66,9 +70,10 @@ pub(crate) struct Shared {
     pub(crate) subprotocols: Subprotocols,
     pub(crate) origin: OriginPolicy,
     pub(crate) limits: Arc<Limits>,
+    /// The engine's part of them.
+    pub(crate) config: Arc<Config>,
     pub(crate) clients: Clients,
     pub(crate) admission: Arc<Admission>,
-    pub(crate) complaints: Complaints,
 }
 
 impl Service {
@@ -114,7 +119,7 @@ impl Service {
             self.shared.clients.hub.counters.rejected(busy, Cause::Application);
         }
         if let Err(full) = &place
-            && let Some(left_out) = self.shared.complaints.admit()
+            && let Some(left_out) = self.shared.clients.hub.complaints.admit()
         {
             info!(%peer, left_out, "not let in: {full}");
         }
@@ -146,40 +151,45 @@ where
     let span = info_span!(
         "connection", %id, %peer, path = Empty, extensions = Empty, subprotocol = Empty
     );
-    run(shared, io, id, peer, place).instrument(span)
+    let stage = Stage::Opening(Box::pin(open(shared, io, id, peer)));
+    Serving { stage, place: Some(place) }.instrument(span)
 }
 
-fn run<Io>(
-    shared: Arc<Shared>,
-    io: Io,
-    id: ClientId,
-    peer: Peer,
-    place: Place,
-) -> impl Future<Output = Option<Closed>> + Send
+/// From the opening handshake to the end. By hand, as [`Drive`] is.
+struct Serving<Io> {
+    stage: Stage<Io>,
+    /// Held to the end: a handler that goes on without its client still costs what it costs.
+    place: Option<Place>,
+}
+
+enum Stage<Io> {
+    /// In a box, so that an open connection does not keep the room that its handshake took.
+    Opening(Pin<Box<dyn Future<Output = Option<Opened<Io>>> + Send>>),
+    Open(Drive<Io>),
+}
+
+impl<Io> Future for Serving<Io>
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    // In a box, so that an open connection does not keep the room that its handshake took.
-    let opening = Box::pin(open(Arc::clone(&shared), io, id, peer));
-    async move {
-        let (opened, entry) = opening.await?;
-        let ended = |closed: &Closed| {
-            entry.close(closed);
-            shared.complaints.tell(closed);
+    type Output = Option<Closed>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Closed>> {
+        let closed = loop {
+            match &mut self.stage {
+                Stage::Opening(opening) => match ready!(opening.as_mut().poll(cx)) {
+                    Some(opened) => self.stage = Stage::Open(drive(opened)),
+                    None => break None,
+                },
+                Stage::Open(drive) => break Some(ready!(Pin::new(drive).poll(cx))),
+            }
         };
-        let closed = drive(opened, ended).await;
-        // Held until here: a handler that goes on without its client still costs what it costs.
-        drop(place);
-        Some(closed)
+        self.place = None;
+        Poll::Ready(closed)
     }
 }
 
-async fn open<Io>(
-    shared: Arc<Shared>,
-    mut io: Io,
-    id: ClientId,
-    peer: Peer,
-) -> Option<(Opened<Io>, Entry)>
+async fn open<Io>(shared: Arc<Shared>, mut io: Io, id: ClientId, peer: Peer) -> Option<Opened<Io>>
 where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
@@ -201,7 +211,7 @@ where
         return None;
     }
     shared.clients.hub.counters.opened();
-    Some((Opened { io, core, handling }, entry))
+    Some(Opened { io, core, handling, entry: Some(entry) })
 }
 
 /// Says why, if the stream takes it at once.

@@ -211,8 +211,9 @@ impl WebSocket {
     ///
     /// # Cancel safety
     /// Cancel safe.
-    pub async fn closed(&self) -> Closed {
-        self.link.closed().await
+    pub fn closed(&self) -> impl Future<Output = Closed> + Send {
+        // In a box, since handlers have room for it from the start and call it at the end, if at all.
+        Box::pin(self.link.closed())
     }
 
     /// What is known from the opening handshake. At a client's end this is the request that it sent,

@@ -147,7 +147,7 @@ fn idle_connection_holds_little() {
         let bytes = run(per_connection(echo, 1000, Burst { count: 1, len }));
         println!("an idle connection after an echo of {len} bytes: {bytes} bytes");
         // The wire is not counted.
-        assert!(bytes <= 2048, "{bytes} bytes after an echo of {len}");
+        assert!(bytes <= 1280, "{bytes} bytes after an echo of {len}");
     }
 }
 

@@ -15,7 +15,7 @@ use alloc::{boxed::Box, vec::Vec};
 use bytes::{Buf, BytesMut};
 
 use super::{
-    Between, Context, DataFrame, Incoming, Received, Receiver, State, incoming,
+    Between, Context, DataFrame, Incoming, Progress, Received, Receiver, State, incoming,
     plain::take_payload, transformed,
 };
 use crate::{
@@ -178,8 +178,7 @@ impl Receiver {
         message.buffer = out;
         message.judge(0, cx.config.max_message)?;
         let data_len = message.buffer.len() as u64;
-        self.message = Some(message);
-        self.state = State::Data(DataFrame {
+        let state = State::Data(DataFrame {
             received: header.len,
             piece,
             data_len,
@@ -187,6 +186,7 @@ impl Receiver {
             decoded: decoded?,
             ..DataFrame::new(header, true)
         });
+        self.progress = Some(Box::new(Progress { state, message: Some(message) }));
         Ok(())
     }
 

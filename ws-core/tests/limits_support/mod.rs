@@ -37,7 +37,11 @@ impl Side {
         self.connection_with(config, Extensions::none())
     }
 
-    pub(crate) fn connection_with(self, config: Config, extensions: Extensions) -> Connection {
+    pub(crate) fn connection_with(
+        self,
+        config: impl Into<std::sync::Arc<Config>>,
+        extensions: Extensions,
+    ) -> Connection {
         let role = match self {
             Self::Server => Role::Server,
             Self::Client => Role::client(keys()),

@@ -175,14 +175,18 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-async fn echo(mut ws: WebSocket, views: Views) -> Result<(), HandlerError> {
-    while let Some(message) = ws.recv().await? {
-        ws.send(message).await?;
+/// A block, since an async function keeps its parameters twice, and most connections are idle.
+#[expect(clippy::manual_async_fn, reason = "it holds less")]
+fn echo(mut ws: WebSocket, views: Views) -> impl Future<Output = Result<(), HandlerError>> + Send {
+    async move {
+        while let Some(message) = ws.recv().await? {
+            ws.send(message).await?;
+        }
+        if let Some(view) = views.of(ws.request()) {
+            view.ended(ws.id(), &ws.closed().await);
+        }
+        Ok(())
     }
-    if let Some(view) = views.of(ws.request()) {
-        view.ended(ws.id(), &ws.closed().await);
-    }
-    Ok(())
 }
 
 /// Shows a page its frames, and lets the raw client run what the page asks for, one after the other.

@@ -26,8 +26,6 @@ pub(crate) struct Core {
     pub(super) output: Output,
     pub(super) deadlines: Deadlines,
     pub(super) stage: Stage,
-    /// The peer does not answer any more: nothing is waited for.
-    pub(super) gone: bool,
     /// The time of this wake-up.
     pub(super) now: Instant,
 }
@@ -60,7 +58,6 @@ impl Core {
             output: Output::new(head),
             deadlines: Deadlines::new(now, &link.limits),
             stage: Stage::Open,
-            gone: false,
             now,
             link,
         })
@@ -145,6 +142,7 @@ impl Core {
         self.input.put_back();
         pool::give_back(self.now);
         self.output.rest();
+        self.deadlines.rest();
         // Without extensions it holds nothing where nothing is on its way.
         let plain = self.ws.extensions().is_empty();
         let idle = plain && self.ws.unwritten() == 0 && self.ws.unfinished().is_none();
@@ -168,7 +166,7 @@ impl Core {
         match &self.stage {
             Stage::Over(closed)
                 if closed.code == CloseCode::ABNORMAL
-                    || self.gone
+                    || self.deadlines.gone
                     || self.output.is_written(&self.ws) =>
             {
                 Some(closed)
@@ -200,14 +198,14 @@ impl Core {
                 self.deadlines.pinged(self.output.end(&self.ws));
             }
             Expired::Pong => {
-                self.gone = true;
+                self.deadlines.gone = true;
                 self.fail(CloseCode::INTERNAL_ERROR, "no answer to a Ping");
             }
             Expired::Message => self.fail(CloseCode::POLICY_VIOLATION, "message too slow"),
             Expired::CloseTurn => self.deadlines.turn_over(),
             // A Close could not be written, or was not answered: all that is left is to hang up.
             Expired::Write | Expired::Close => {
-                self.gone = true;
+                self.deadlines.gone = true;
                 self.lost(None);
                 self.settle();
             }

@@ -42,6 +42,20 @@ pub(super) struct Deadlines {
     settled: bool,
     /// When something came last; when reading went on, if it had paused.
     heard: Instant,
+    /// In a box, because an idle connection has none.
+    pending: Option<Box<Pending>>,
+    /// Whether the handler's turn before a Close is answered was long enough.
+    turn_over: bool,
+    over: bool,
+    /// The peer does not answer any more: nothing is waited for.
+    pub(super) gone: bool,
+    /// Whether reading is paused, and so the deadlines for what the client sends.
+    paused: bool,
+}
+
+/// What somebody is to do.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pending {
     ping: Ping,
     /// A message, or a control frame between messages, that is incomplete.
     unfinished: Option<Unfinished>,
@@ -49,14 +63,18 @@ pub(super) struct Deadlines {
     blocked: Option<Instant>,
     /// Since when the peer's Close or fault waits for our answer.
     closing: Option<Instant>,
-    /// Whether that was long enough.
-    turn_over: bool,
     /// Since when our Close waits for the peer's.
     close_sent: Option<Instant>,
-    over: bool,
     rest: Rest,
-    /// Whether reading is paused, and so the deadlines for what the client sends.
-    paused: bool,
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        let Self { ping, unfinished, blocked, closing, close_sent, rest } = self;
+        let closes = closing.is_some() || close_sent.is_some();
+        let stuck = unfinished.is_some() || blocked.is_some();
+        matches!((ping, rest), (Ping::None, Rest::Resting)) && !stuck && !closes
+    }
 }
 
 /// Since when it is, and bytes that came of it.
@@ -67,17 +85,19 @@ struct Unfinished {
 }
 
 /// How the extensions stand.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 enum Rest {
     /// They hold nothing that they could give back.
+    #[default]
     Resting,
     /// When a message passed last.
     Since(Instant),
 }
 
 /// A Ping of ours since something came last.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 enum Ping {
+    #[default]
     None,
     /// It is on its way when so many bytes are written. A client that still takes what was sent
     /// before cannot know of it.
@@ -106,14 +126,10 @@ impl Deadlines {
             timer: Box::pin(sleep_until(after(now, limits.ping_interval))),
             settled: false,
             heard: now,
-            ping: Ping::None,
-            unfinished: None,
-            blocked: None,
-            closing: None,
+            pending: None,
             turn_over: false,
-            close_sent: None,
             over: false,
-            rest: Rest::Resting,
+            gone: false,
             paused: false,
         }
     }
@@ -121,40 +137,63 @@ impl Deadlines {
     /// Octets came.
     pub(super) fn heard(&mut self, now: Instant) {
         self.heard = now;
-        // The next Ping may be due before the Pong would have been.
-        self.settled &= matches!(self.ping, Ping::None);
-        self.ping = Ping::None;
+        if let Some(pending) = &mut self.pending {
+            // The next Ping may be due before the Pong would have been.
+            self.settled &= matches!(pending.ping, Ping::None);
+            pending.ping = Ping::None;
+        }
     }
 
     /// What was incomplete is complete: the next one has its own time.
+    #[inline]
     pub(super) fn message_complete(&mut self) {
-        self.unfinished = None;
+        if let Some(pending) = &mut self.pending {
+            pending.unfinished = None;
+        }
     }
 
     /// A Ping was queued, and ends at this place of the output.
     pub(super) fn pinged(&mut self, at: u64) {
-        self.ping = Ping::Queued(at);
+        self.pending().ping = Ping::Queued(at);
+    }
+
+    fn pending(&mut self) -> &mut Pending {
+        self.pending.get_or_insert_default()
+    }
+
+    /// Gives back what is not needed until the next wake-up.
+    #[inline]
+    pub(super) fn rest(&mut self) {
+        if self.pending.as_ref().is_some_and(|pending| pending.is_empty()) {
+            self.pending = None;
+        }
     }
 
     /// A message passes the extensions, in either direction.
     #[inline]
     pub(super) fn passed(&mut self, now: Instant) {
-        self.settled &= matches!(self.rest, Rest::Since(_));
-        self.rest = Rest::Since(now);
+        let pending = self.pending.get_or_insert_default();
+        self.settled &= matches!(pending.rest, Rest::Since(_));
+        pending.rest = Rest::Since(now);
     }
 
     /// The extensions gave back what they can.
     pub(super) fn rested(&mut self) {
-        self.rest = Rest::Resting;
+        if let Some(pending) = &mut self.pending {
+            pending.rest = Rest::Resting;
+        }
     }
 
     /// Bytes that came of what is incomplete now.
+    #[inline]
     pub(super) fn unfinished(&mut self, unfinished: Option<u64>, now: Instant) {
-        self.settled &= unfinished.is_none() || self.unfinished.is_some();
-        self.unfinished = unfinished.map(|received| Unfinished {
-            since: self.unfinished.map_or(now, |unfinished| unfinished.since),
-            received,
-        });
+        let Some(received) = unfinished else {
+            return self.message_complete();
+        };
+        let before = self.pending().unfinished;
+        self.settled &= before.is_some();
+        let since = before.map_or(now, |unfinished| unfinished.since);
+        self.pending().unfinished = Some(Unfinished { since, received });
     }
 
     /// Whether reading is paused.
@@ -162,8 +201,10 @@ impl Deadlines {
         if self.paused && !paused {
             // A client behind a slow handler is not dead.
             self.heard = now;
-            self.unfinished =
-                self.unfinished.map(|unfinished| Unfinished { since: now, ..unfinished });
+            let pending = self.pending.as_mut();
+            if let Some(unfinished) = pending.and_then(|pending| pending.unfinished.as_mut()) {
+                unfinished.since = now;
+            }
             self.settled = false;
         }
         self.paused = paused;
@@ -172,14 +213,18 @@ impl Deadlines {
     /// Whether the socket takes no more for now; `progress` says whether it took something, and
     /// `written` how many bytes in all.
     pub(super) fn written(&mut self, blocked: bool, progress: bool, written: u64, now: Instant) {
-        if let Ping::Queued(at) = self.ping
+        if self.pending.is_none() && !blocked {
+            return;
+        }
+        let pending = self.pending.get_or_insert_default();
+        if let Ping::Queued(at) = pending.ping
             && at <= written
         {
-            self.ping = Ping::Sent(now);
+            pending.ping = Ping::Sent(now);
             self.settled = false;
         }
-        self.settled &= !blocked || self.blocked.is_some();
-        self.blocked = match (blocked, progress, self.blocked) {
+        self.settled &= !blocked || pending.blocked.is_some();
+        pending.blocked = match (blocked, progress, pending.blocked) {
             (false, ..) => None,
             (true, false, Some(since)) => Some(since),
             (true, ..) => Some(now),
@@ -188,14 +233,14 @@ impl Deadlines {
 
     /// The peer's Close or fault was read.
     pub(super) fn closing(&mut self, now: Instant) {
-        self.closing = Some(now);
+        self.pending().closing = Some(now);
         self.settled = false;
     }
 
     /// The handler's turn is over, whatever it does.
     pub(super) fn turn_over(&mut self) {
         self.turn_over = true;
-        self.closing = None;
+        self.pending().closing = None;
     }
 
     pub(super) fn is_turn_over(&self) -> bool {
@@ -204,47 +249,51 @@ impl Deadlines {
 
     /// The connection is over, but for what is to be written.
     pub(super) fn over(&mut self) {
-        (self.over, self.closing, self.close_sent) = (true, None, None);
-        self.rest = Rest::Resting;
+        self.over = true;
+        let pending = self.pending();
+        (pending.closing, pending.close_sent) = (None, None);
+        pending.rest = Rest::Resting;
     }
 
     /// Our Close is on its way, and the peer's is awaited.
     pub(super) fn close_sent(&mut self, now: Instant) {
-        if self.over || self.close_sent.is_some() {
+        if self.over || self.pending().close_sent.is_some() {
             return;
         }
-        self.close_sent = Some(now);
+        self.pending().close_sent = Some(now);
         self.settled = false;
     }
 
     /// All of them.
     fn all(&self, limits: &Limits) -> impl Iterator<Item = (Instant, Expired)> {
+        let Pending { ping, unfinished, blocked, closing, close_sent, rest } =
+            self.pending.as_deref().copied().unwrap_or_default();
         let of =
             |since: Option<Instant>, limit, what| since.map(|since| (after(since, limit), what));
         let ours = [
-            of(self.blocked, limits.write_timeout, Expired::Write),
-            of(self.closing, limits.close_turn, Expired::CloseTurn),
-            of(self.close_sent, limits.close_timeout, Expired::Close),
-            match self.rest {
+            of(blocked, limits.write_timeout, Expired::Write),
+            of(closing, limits.close_turn, Expired::CloseTurn),
+            of(close_sent, limits.close_timeout, Expired::Close),
+            match rest {
                 Rest::Resting => None,
                 Rest::Since(passed) => of(Some(passed), limits.park_after, Expired::Rest),
             },
         ];
         // What the client owes, while it is listened to and nothing is ending.
-        let ending = self.over || self.closing.is_some() || self.close_sent.is_some();
+        let ending = self.over || closing.is_some() || close_sent.is_some();
         let listening = !self.paused && !ending && !self.turn_over;
         let theirs = listening.then(|| {
             [
-                match self.ping {
+                match ping {
                     Ping::None => of(Some(self.heard), limits.ping_interval, Expired::Ping),
                     // Until then there is the deadline for writing.
                     Ping::Queued(_) => None,
                     Ping::Sent(since) => of(Some(since), limits.pong_timeout, Expired::Pong),
                 },
-                self.unfinished.and_then(|unfinished| {
+                unfinished.and_then(|unfinished| {
                     of(Some(unfinished.since), unfinished.time(limits), Expired::Message)
                 }),
-                self.unfinished
+                unfinished
                     .and_then(|_| of(Some(self.heard), limits.progress_timeout, Expired::Message)),
             ]
         });

@@ -15,8 +15,8 @@ use crate::{
 
 /// The handler of one connection.
 pub(crate) enum Handling {
-    /// To be started in its first turn.
-    Due(Arc<dyn Handler>, Arc<Link>),
+    /// To be started in its first turn. In a box, since most of the time it is not.
+    Due(Box<(Arc<dyn Handler>, Arc<Link>)>),
     AtWork(Working),
 }
 
@@ -24,7 +24,8 @@ impl Handling {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), HandlerError>> {
         match self {
             Self::AtWork(working) => working.as_mut().poll(cx),
-            Self::Due(handler, link) => {
+            Self::Due(due) => {
+                let (handler, link) = &**due;
                 let ws = WebSocket::new(Arc::clone(link));
                 let mut working = Arc::clone(handler).start(ws);
                 let poll = working.as_mut().poll(cx);

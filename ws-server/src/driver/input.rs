@@ -14,12 +14,13 @@ use tokio_util::io::poll_read_buf;
 use ws_core::{CloseCode, Event, Message};
 
 use super::{
+    ahead::Ahead,
     control_rate::ControlRate,
     core::{Core, Stage},
     place::{PAGE, place},
     pool,
 };
-use crate::link::{Load, shrink};
+use crate::link::Load;
 
 /// What one read takes at most.
 pub(super) const READ: usize = 64 * 1024;
@@ -51,9 +52,7 @@ pub(super) struct Input {
     pub(super) ended: bool,
     /// Whether the last read of this turn got less than it had room for: the socket had no more.
     drained: bool,
-    /// Messages that were decoded ahead of the handler.
-    ahead: VecDeque<Message>,
-    load: Load,
+    ahead: Ahead,
     /// Whether a message was thrown away, so that none behind it is received.
     cut_off: bool,
     /// Whether messages went to a receiver in another task.
@@ -82,8 +81,7 @@ impl Input {
             yields: 0,
             ended: false,
             drained: false,
-            ahead: VecDeque::new(),
-            load: Load::default(),
+            ahead: Ahead::default(),
             cut_off: false,
             delivered: false,
             waiting: Waiting::No,
@@ -161,7 +159,7 @@ impl Input {
                 BUFFER.set(Some(whole));
             }
         }
-        shrink(&mut self.ahead);
+        self.ahead.rest();
     }
 
     /// Nothing more is decoded. What was, and was not received.
@@ -169,7 +167,7 @@ impl Input {
         // The next connection reads into the thread's buffer.
         self.buffer.clear();
         self.put_back();
-        self.ahead
+        self.ahead.into_messages()
     }
 }
 
@@ -237,7 +235,7 @@ impl Core {
 
     fn is_far_ahead(&self) -> bool {
         let elsewhere = if self.input.delivered { self.link.ahead() } else { Load::default() };
-        self.input.load.and(elsewhere).is_full(&self.link.limits)
+        self.input.ahead.load().and(elsewhere).is_full(&self.link.limits)
     }
 
     /// Whether the handler has seen everything that came, or will not.
@@ -259,8 +257,7 @@ impl Core {
         if self.input.delivered {
             self.take_back();
         }
-        if let Some(message) = self.input.ahead.pop_front() {
-            self.input.load.remove(&message);
+        if let Some(message) = self.input.ahead.pop() {
             self.input.waiting = Waiting::No;
             return Poll::Ready(Some(message));
         }
@@ -281,10 +278,8 @@ impl Core {
     #[cold]
     fn take_back(&mut self) {
         self.input.delivered = false;
-        let (mut messages, load) = self.link.take_back();
-        messages.append(&mut self.input.ahead);
-        self.input.ahead = messages;
-        self.input.load = self.input.load.and(load);
+        let (messages, load) = self.link.take_back();
+        self.input.ahead.take_back(messages, load);
     }
 
     #[inline]
@@ -372,8 +367,8 @@ impl Core {
         }
         if self.link.receiver_waits() && !self.input.ahead.is_empty() {
             self.input.delivered = true;
-            let load = mem::take(&mut self.input.load);
-            self.link.deliver(&mut self.input.ahead, load);
+            let link = &self.link;
+            self.input.ahead.hand_on(|messages, load| link.deliver(messages, load));
         }
     }
 
@@ -389,8 +384,7 @@ impl Core {
             // Beyond the limit only while our Close waits for the peer's.
             self.input.cut_off |= self.link.is_receiver_gone() || self.is_ahead();
             if !self.input.cut_off {
-                self.input.load.add(&message);
-                self.input.ahead.push_back(message);
+                self.input.ahead.push(message);
             }
         }
     }

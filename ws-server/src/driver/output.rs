@@ -15,7 +15,7 @@ use ws_core::{Connection, Message, Outgoing, extension::Compression};
 use super::core::Core;
 use crate::{
     SendError,
-    link::{Queued, shrink},
+    link::{Queue, Queued},
 };
 
 /// Encoding runs so far ahead of the socket and no further: what is not encoded can be dropped.
@@ -31,9 +31,9 @@ pub(super) struct Output {
     /// The 101, until it is written. In a box, which goes with it.
     head: Option<Box<BytesMut>>,
     /// Taken from the link, and not encoded.
-    queue: VecDeque<Queued>,
-    /// Whom to tell when so many bytes are written.
-    flushes: VecDeque<(u64, oneshot::Sender<()>)>,
+    queue: Queue,
+    /// In a box, since hardly any connection has one.
+    flushes: Option<Box<Flushes>>,
     /// Bytes of frames that were written.
     written: u64,
     /// Messages that were encoded in this turn.
@@ -48,12 +48,15 @@ pub(super) struct Output {
     task: Option<Waker>,
 }
 
+/// Whom to tell when so many bytes are written.
+type Flushes = VecDeque<(u64, oneshot::Sender<()>)>;
+
 impl Output {
     pub(super) fn new(head: BytesMut) -> Self {
         Self {
             head: (!head.is_empty()).then(|| Box::new(head)),
-            queue: VecDeque::new(),
-            flushes: VecDeque::new(),
+            queue: Queue::default(),
+            flushes: None,
             written: 0,
             messages: 0,
             payload: 0,
@@ -107,24 +110,26 @@ impl Output {
 
     /// Gives back what is not needed while the connection rests.
     pub(super) fn rest(&mut self) {
-        shrink(&mut self.queue);
-        shrink(&mut self.flushes);
+        self.queue.shrink();
+        if self.flushes.as_ref().is_some_and(|flushes| flushes.is_empty()) {
+            self.flushes = None;
+        }
     }
 
     /// So many bytes were put before what is to be flushed.
     pub(super) fn overtaken(&mut self, bytes: usize) {
-        overtake(&mut self.flushes, bytes);
+        overtake(self.flushes.as_deref_mut(), bytes);
     }
 
     fn is_flush_due(&self) -> bool {
-        self.flushes.front().is_some_and(|(at, _)| *at <= self.written)
+        let first = self.flushes.as_ref().and_then(|flushes| flushes.front());
+        first.is_some_and(|(at, _)| *at <= self.written)
     }
 
     /// Tells those whose messages are with the operating system.
     fn tell_flushed(&mut self) {
-        while let Some((at, _)) = self.flushes.front()
-            && *at <= self.written
-            && let Some((_, told)) = self.flushes.pop_front()
+        while self.is_flush_due()
+            && let Some((_, told)) = self.flushes.as_mut().and_then(|flushes| flushes.pop_front())
         {
             // Whoever asked may have gone.
             told.send(()).ok();
@@ -132,8 +137,8 @@ impl Output {
     }
 }
 
-fn overtake(flushes: &mut VecDeque<(u64, oneshot::Sender<()>)>, bytes: usize) {
-    for (at, _) in flushes {
+fn overtake(flushes: Option<&mut Flushes>, bytes: usize) {
+    for (at, _) in flushes.into_iter().flatten() {
         *at += bytes as u64;
     }
 }
@@ -158,7 +163,7 @@ impl Core {
         message: &Message,
         compression: Compression,
     ) -> Option<Result<(), SendError>> {
-        if self.link.has_outbound() || !self.output.queue.is_empty() {
+        if self.has_more_to_encode() {
             self.encode();
             if self.has_more_to_encode() {
                 return None;
@@ -191,14 +196,15 @@ impl Core {
 
     fn encode_queued(&mut self) {
         while self.ws.unwritten() < AHEAD && !self.ws.has_more_to_encode() {
-            if self.output.queue.is_empty() {
+            let queue = &mut self.output.queue;
+            if queue.is_empty() {
                 if !self.link.has_outbound() {
                     return;
                 }
                 let room = AHEAD - self.ws.unwritten();
-                self.link.take_outbound(&mut self.output.queue, room);
+                self.link.take_outbound(queue, room);
             }
-            match self.output.queue.pop_front() {
+            match queue.pop_front() {
                 None => return,
                 Some(Queued::Message(message, compression)) => {
                     let len = message.len();
@@ -219,7 +225,7 @@ impl Core {
                 Some(Queued::Flush(_)) if self.output.dropped => {}
                 Some(Queued::Flush(told)) => {
                     let at = self.output.end(&self.ws);
-                    self.output.flushes.push_back((at, told));
+                    self.output.flushes.get_or_insert_default().push_back((at, told));
                 }
             }
         }
@@ -286,13 +292,14 @@ impl Core {
     }
 
     /// Whether there is anything to encode or write.
+    #[inline]
     fn has_output(&self) -> bool {
         !self.output.is_written(&self.ws) || self.ws.is_pong_owed() || self.has_more_to_encode()
     }
 
     /// Nothing more can be written, what is owed for the peer's Close included.
     fn unwritable(&mut self, error: &io::Error) {
-        self.gone = true;
+        self.deadlines.gone = true;
         self.lost(Some(error));
         self.settle();
     }
@@ -309,7 +316,10 @@ impl Core {
             Outgoing::Write(frames) => {
                 if let Some(before) = before_pong {
                     // What was encoded meanwhile went behind, and is not waited for.
-                    overtake(flushes, frames.len().saturating_sub(before).min(MAX_PONG));
+                    overtake(
+                        flushes.as_deref_mut(),
+                        frames.len().saturating_sub(before).min(MAX_PONG),
+                    );
                 }
                 Some(frames)
             }

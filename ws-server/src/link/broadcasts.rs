@@ -12,7 +12,7 @@ use std::{
 
 use ws_core::Broadcast;
 
-use super::queued::{PER_MESSAGE, Queued, shrink};
+use super::queued::{PER_MESSAGE, Queue, Queued, shrink};
 use crate::{
     SubscribeError,
     publication::{Key, Post},
@@ -178,7 +178,7 @@ impl Broadcasts {
     }
 
     /// Takes about as many bytes as `room` says, where no own message waits. How many.
-    pub(super) fn take(&mut self, into: &mut VecDeque<Queued>, room: usize) -> usize {
+    pub(super) fn take(&mut self, into: &mut Queue, room: usize) -> usize {
         let mut taken = 0;
         while taken < room
             && let Some((broadcast, bytes)) = self.pop()

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, mem, sync::atomic::Ordering, task::Waker};
 
 use ws_core::{CloseCode, Closed, Message};
 
-use super::{Link, Load, Queued, shrink};
+use super::{Link, Load, Queue};
 
 impl Link {
     /// Whom to wake when the driver is needed.
@@ -85,7 +85,7 @@ impl Link {
     }
 
     /// Takes what is to be sent, about as many bytes as `room` says, into an empty queue.
-    pub(crate) fn take_outbound(&self, into: &mut VecDeque<Queued>, room: usize) {
+    pub(crate) fn take_outbound(&self, into: &mut Queue, room: usize) {
         let mut guard = self.state();
         let state = &mut *guard;
         match &mut state.broadcasts {
@@ -104,13 +104,13 @@ impl Link {
             _ => state.outbound_bytes -= state.take_in_order(into, room),
         }
         // It may have served a burst, and the next one is not in sight.
-        shrink(&mut state.outbound);
+        state.outbound.shrink();
         self.has_outbound.store(!state.is_drained(), Ordering::Release);
         let refused = state.refused;
         state.refused = refused.filter(|bytes| !state.has_room(bytes.get(), &self.limits));
         drop(guard);
         if refused.is_some() {
-            self.room.notify_waiters();
+            self.tell_room();
         }
     }
 
@@ -121,14 +121,14 @@ impl Link {
             state.close(code, "");
             self.queued(&state);
             drop(state);
-            self.room.notify_waiters();
+            self.tell_room();
         }
     }
 
     /// Takes nothing more for sending.
     pub(crate) fn stop_sending(&self) {
         self.state().closing = true;
-        self.room.notify_waiters();
+        self.tell_room();
     }
 
     /// The driver is done. What was `received` can still be taken.
@@ -151,12 +151,12 @@ impl Link {
         if let Some(receiver) = receiver {
             receiver.wake();
         }
-        self.room.notify_waiters();
+        self.tell_room();
     }
 
     /// The connection has ended.
     pub(crate) fn end(&self, closed: &Closed) {
         self.state().closed.get_or_insert_with(|| Box::new(closed.clone()));
-        self.room.notify_waiters();
+        self.tell_room();
     }
 }

@@ -28,13 +28,13 @@ use crate::{
 const ORDERS: usize = 3000;
 
 fn link(limits: Limits) -> Arc<Link> {
-    let request = Request::new(&http::Uri::default(), std::iter::empty, Peer::Other, None, None);
+    let request = Request::new(&http::Uri::default(), std::iter::empty(), Peer::Other, None, None);
     Link::new(ClientId(1), request, Arc::new(limits), None)
 }
 
 /// One that is listed.
 fn listed(id: u64, hub: &Arc<Hub>) -> (Arc<Link>, Entry) {
-    let request = Request::new(&http::Uri::default(), std::iter::empty, Peer::Other, None, None);
+    let request = Request::new(&http::Uri::default(), std::iter::empty(), Peer::Other, None, None);
     let link = Link::new(ClientId(id), request, Arc::default(), Some(Arc::clone(hub)));
     let entry = hub.enter(&link);
     (link, entry)

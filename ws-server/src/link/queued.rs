@@ -40,8 +40,52 @@ impl Queued {
     }
 }
 
+/// What waits, in order. In a box, because most connections never have any.
+#[derive(Debug, Default)]
+#[expect(clippy::box_collection, reason = "an idle connection is to be small")]
+pub(crate) struct Queue(Option<Box<VecDeque<Queued>>>);
+
+impl Queue {
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(|queue| queue.is_empty())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |queue| queue.len())
+    }
+
+    pub(super) fn front(&self) -> Option<&Queued> {
+        self.0.as_ref()?.front()
+    }
+
+    #[inline]
+    pub(crate) fn pop_front(&mut self) -> Option<Queued> {
+        self.0.as_mut()?.pop_front()
+    }
+
+    #[inline]
+    pub(super) fn push_back(&mut self, queued: Queued) {
+        self.0.get_or_insert_default().push_back(queued);
+    }
+
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Queued> {
+        self.0.take().into_iter().flat_map(|queue| *queue)
+    }
+
+    /// Gives the buffer of an empty queue back, unless it is small.
+    pub(crate) fn shrink(&mut self) {
+        if let Some(queue) = &mut self.0 {
+            shrink(queue);
+            if queue.capacity() == 0 {
+                self.0 = None;
+            }
+        }
+    }
+}
+
 /// Gives the buffer of an empty queue back, unless it is small.
-pub(crate) fn shrink<T>(queue: &mut VecDeque<T>) {
+pub(super) fn shrink<T>(queue: &mut VecDeque<T>) {
     const KEPT: usize = 4;
     if queue.is_empty() && queue.capacity() > KEPT {
         *queue = VecDeque::new();

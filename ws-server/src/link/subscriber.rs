@@ -1,6 +1,6 @@
 //! A connection as one of many: messages to all of them, and the topics that it subscribes to.
 
-use std::{collections::HashSet, mem, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use ws_core::{Broadcast, CloseCode};
 
@@ -45,7 +45,7 @@ impl Link {
     #[cold]
     fn close_slow(&self, mut state: MutexGuard<'_, State>, dropped: &mut Dropped) {
         let mut count = 1;
-        for queued in mem::take(&mut state.outbound) {
+        for queued in state.outbound.drain() {
             count += usize::from(matches!(queued, Queued::Message(..)));
             dropped.own.push(queued);
         }
@@ -61,7 +61,7 @@ impl Link {
         state.close(CloseCode::TRY_AGAIN_LATER, "does not keep up");
         self.queued(&state);
         drop(state);
-        self.room.notify_waiters();
+        self.tell_room();
     }
 
     /// How many messages were dropped, because the client does not keep up.

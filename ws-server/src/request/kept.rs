@@ -1,0 +1,279 @@
+//! How a request is kept: in one allocation of its length, because an idle connection has it.
+//!
+//! Behind the peer there are lines: the target, the extensions agreed on, the subprotocol, then one
+//! for each header. What most requests have in common is one control character: a known name begins
+//! its line in place of a newline. HTTP allows none of them in any of these.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+
+use http::Uri;
+
+use super::Peer;
+
+/// The lines before the headers.
+const TARGET: usize = 0;
+const EXTENSIONS: usize = 1;
+const SUBPROTOCOL: usize = 2;
+
+/// The peer by the first octet.
+const OTHER: u8 = 0;
+const UNIX: u8 = 1;
+const V4: u8 = 4;
+const V6: u8 = 6;
+
+pub(super) struct Kept(Box<[u8]>);
+
+/// Texts for which there is an octet.
+macro_rules! table {
+    ($to:ident, $from:ident, $($octet:literal $text:literal)*) => {
+        fn $to(text: &[u8]) -> Option<u8> {
+            match str::from_utf8(text).ok()? {
+                $($text => Some($octet),)*
+                _ => None,
+            }
+        }
+
+        fn $from(octet: u8) -> Option<&'static str> {
+            match octet {
+                $($octet => Some($text),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+// RFC 9110 §5.5: a value has no control characters but for tabs.
+table! { name_octet, name_of,
+    0x0b "host"
+    0x0c "origin"
+    0x0d "user-agent"
+    0x0e "cookie"
+    0x0f "authorization"
+    0x10 "accept"
+    0x11 "accept-encoding"
+    0x12 "accept-language"
+    0x13 "cache-control"
+    0x14 "pragma"
+    0x15 "sec-websocket-extensions"
+    0x16 "sec-websocket-protocol"
+    0x17 "sec-fetch-dest"
+    0x18 "sec-fetch-mode"
+    0x19 "sec-fetch-site"
+    0x1a "x-forwarded-for"
+    0x1b "x-forwarded-proto"
+    0x1c "x-forwarded-host"
+    0x1d "x-real-ip"
+    0x1e "forwarded"
+    0x1f "via"
+}
+
+table! { value_octet, value_of,
+    0x01 "no-cache"
+    0x02 "gzip, deflate, br, zstd"
+    0x03 "gzip, deflate, br"
+    0x04 "permessage-deflate; client_max_window_bits"
+    0x05 "websocket"
+    0x06 "same-origin"
+}
+
+impl Kept {
+    /// The names of `headers` are in lower case.
+    pub(super) fn new<'h>(
+        uri: &Uri,
+        headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
+        peer: Peer,
+        extensions: Option<&str>,
+        subprotocol: Option<&str>,
+    ) -> Self {
+        let mut kept = Vec::with_capacity(1024);
+        put_peer(&mut kept, peer);
+        kept.extend_from_slice(uri.path().as_bytes());
+        if let Some(query) = uri.query() {
+            kept.push(b'?');
+            kept.extend_from_slice(query.as_bytes());
+        }
+        for agreed in [extensions, subprotocol] {
+            kept.push(b'\n');
+            kept.extend_from_slice(agreed.unwrap_or_default().as_bytes());
+        }
+        for (name, value) in headers {
+            put_header(&mut kept, name, value);
+        }
+        Self(kept.into())
+    }
+
+    pub(super) fn target(&self) -> &str {
+        self.text(TARGET)
+    }
+
+    pub(super) fn extensions(&self) -> Option<&str> {
+        Some(self.text(EXTENSIONS)).filter(|agreed| !agreed.is_empty())
+    }
+
+    pub(super) fn subprotocol(&self) -> Option<&str> {
+        Some(self.text(SUBPROTOCOL)).filter(|agreed| !agreed.is_empty())
+    }
+
+    pub(super) fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let lines = self.lines();
+        let begins = lines.iter().enumerate().filter(|(_, octet)| begins_line(octet));
+        let at = begins.map(|(at, _)| at).nth(SUBPROTOCOL).unwrap_or(lines.len());
+        let headers = lines.get(at..).unwrap_or_default();
+        headers.chunk_by(|_, next| !begins_line(next)).filter_map(|line| {
+            let (first, rest) = line.split_first()?;
+            let (name, value) = match name_of(*first) {
+                Some(name) => (name, rest),
+                None => {
+                    let mut parts = rest.splitn(2, |octet| *octet == b':');
+                    (str::from_utf8(parts.next()?).ok()?, parts.next()?)
+                }
+            };
+            let known = value.first().and_then(|octet| value_of(*octet));
+            Some((name, known.map_or(value, str::as_bytes)))
+        })
+    }
+
+    pub(super) fn peer(&self) -> Peer {
+        self.split().map_or(Peer::Other, |(peer, _)| peer)
+    }
+
+    fn split(&self) -> Option<(Peer, &[u8])> {
+        let (kind, rest) = self.0.split_first()?;
+        Some(match *kind {
+            V4 => {
+                let (address, rest) = rest.split_first_chunk::<4>()?;
+                let (port, rest) = rest.split_first_chunk()?;
+                let port = u16::from_be_bytes(*port);
+                (Peer::Tcp((Ipv4Addr::from(*address), port).into()), rest)
+            }
+            V6 => {
+                let (address, rest) = rest.split_first_chunk::<16>()?;
+                let (port, rest) = rest.split_first_chunk()?;
+                let (flow, rest) = rest.split_first_chunk()?;
+                let (scope, rest) = rest.split_first_chunk()?;
+                let address = SocketAddrV6::new(
+                    Ipv6Addr::from(*address),
+                    u16::from_be_bytes(*port),
+                    u32::from_be_bytes(*flow),
+                    u32::from_be_bytes(*scope),
+                );
+                (Peer::Tcp(address.into()), rest)
+            }
+            UNIX => (Peer::Unix, rest),
+            _ => (Peer::Other, rest),
+        })
+    }
+
+    fn lines(&self) -> &[u8] {
+        self.split().map_or(&[], |(_, lines)| lines)
+    }
+
+    fn text(&self, line: usize) -> &str {
+        let line = self.lines().split(begins_line).nth(line);
+        line.and_then(|line| str::from_utf8(line).ok()).unwrap_or_default()
+    }
+}
+
+/// Whether a line begins there, which is not the first.
+fn begins_line(octet: &u8) -> bool {
+    *octet == b'\n' || name_of(*octet).is_some()
+}
+
+fn put_peer(kept: &mut Vec<u8>, peer: Peer) {
+    match peer {
+        Peer::Tcp(SocketAddr::V4(address)) => {
+            kept.push(V4);
+            kept.extend_from_slice(&address.ip().octets());
+            kept.extend_from_slice(&address.port().to_be_bytes());
+        }
+        Peer::Tcp(SocketAddr::V6(address)) => {
+            kept.push(V6);
+            kept.extend_from_slice(&address.ip().octets());
+            kept.extend_from_slice(&address.port().to_be_bytes());
+            kept.extend_from_slice(&address.flowinfo().to_be_bytes());
+            kept.extend_from_slice(&address.scope_id().to_be_bytes());
+        }
+        Peer::Unix => kept.push(UNIX),
+        Peer::Other => kept.push(OTHER),
+    }
+}
+
+fn put_header(kept: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    // Every opening handshake has these, and they tell nothing.
+    if let b"connection" | b"upgrade" | b"sec-websocket-key" | b"sec-websocket-version" = name {
+        return;
+    }
+    match name_octet(name) {
+        Some(octet) => kept.push(octet),
+        None => {
+            kept.push(b'\n');
+            kept.extend_from_slice(name);
+            kept.push(b':');
+        }
+    }
+    match value_octet(value) {
+        Some(octet) => kept.push(octet),
+        None => kept.extend_from_slice(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(headers: &[(&str, &[u8])], peer: Peer) -> Kept {
+        let headers = headers.iter().map(|(name, value)| (name.as_bytes(), *value));
+        Kept::new(&Uri::from_static("/a?b"), headers, peer, None, Some("chat"))
+    }
+
+    #[test]
+    fn every_peer_comes_back() {
+        for peer in [
+            Peer::Tcp("192.0.2.10:2570".parse().unwrap()),
+            Peer::Tcp("[2001:db8::a0a]:10".parse().unwrap()),
+            Peer::Tcp(SocketAddrV6::new(Ipv6Addr::LOCALHOST, 7, 10, 1 << 30).into()),
+            Peer::Unix,
+            Peer::Other,
+        ] {
+            let kept = kept(&[], peer);
+            assert_eq!((kept.peer(), kept.target()), (peer, "/a?b"));
+            assert_eq!((kept.extensions(), kept.subprotocol()), (None, Some("chat")));
+        }
+    }
+
+    #[test]
+    fn headers_come_back_known_or_not() {
+        let sent: [(&str, &[u8]); 9] = [
+            ("host", b"server.example"),
+            ("pragma", b"no-cache"),
+            ("cache-control", b"no-cache, no-store"),
+            ("accept-encoding", b"gzip, deflate, br, zstd"),
+            ("x-mine", b"no-cache"),
+            ("x-mine", b"a: b"),
+            ("cookie", b"\xff\x80"),
+            ("via", b""),
+            ("x", b""),
+        ];
+        let kept = kept(&sent, Peer::Other);
+        assert_eq!(kept.headers().collect::<Vec<_>>(), sent);
+    }
+
+    #[test]
+    fn all_that_has_an_octet_comes_back() {
+        let mut known = 0;
+        for octet in 0..=255 {
+            if let Some(name) = name_of(octet) {
+                assert!(octet < b' ' && octet != b'\t' && octet != b'\n', "no value has it");
+                assert!(value_of(octet).is_none());
+                assert_eq!(name_octet(name.as_bytes()), Some(octet));
+                known += 1;
+            }
+            if let Some(value) = value_of(octet) {
+                assert!(octet < b' ' && octet != b'\t' && octet != b'\n', "no value has it");
+                assert_eq!(value_octet(value.as_bytes()), Some(octet));
+                known += 1;
+            }
+        }
+        assert_eq!(known, 27);
+    }
+}

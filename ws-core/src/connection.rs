@@ -132,7 +132,8 @@ impl Connection {
     fn poll_other(&mut self, input: &mut BytesMut) -> Option<Event> {
         match self.quick {
             Quick::Lone => self.poll_lone(input),
-            Quick::Plain | Quick::Never => self.poll_any_event(input),
+            Quick::Plain => self.poll_plain(input),
+            Quick::Never => self.poll_any_event(input),
         }
     }
 
@@ -338,7 +339,7 @@ impl Connection {
         if self.quick == Quick::Lone {
             return self.send_lone(message, compression);
         }
-        Ok(self.put_small(message) || self.with_sender(|_, cx| cx.push_small(message)))
+        Ok(self.put_plain(message) || self.with_sender(|_, cx| cx.push_small(message)))
     }
 
     /// Begins a message whose pieces follow by [`send_chunk`](Self::send_chunk).

@@ -47,7 +47,6 @@ pub struct FrameHeader {
 
 impl FrameHeader {
     /// The longest that a server writes.
-    #[cfg(feature = "std")]
     pub(crate) const MAX_UNMASKED: usize = 10;
 
     /// Reads a header from the front of `input`, and how many bytes it took.
@@ -78,7 +77,7 @@ impl FrameHeader {
 
     /// Appends the header to `output`, its length in the shortest form.
     pub fn encode(&self, output: &mut Vec<u8>) {
-        let first = if self.fin { FIN } else { 0 } | self.rsv.octet() | self.opcode.number();
+        let first = self.first_octet();
         let mask = if self.mask.is_some() { MASK } else { 0 };
         // RFC 6455 §5.2: "in all cases, the minimal number of bytes MUST be used to encode the length"
         match self.len {
@@ -94,6 +93,26 @@ impl FrameHeader {
         }
         if let Some(key) = self.mask {
             output.extend_from_slice(&key);
+        }
+    }
+
+    /// FIN, the reserved bits and the opcode.
+    pub(crate) fn first_octet(&self) -> u8 {
+        let fin = if self.fin { FIN } else { 0 };
+        fin | self.rsv.octet() | self.opcode.number()
+    }
+
+    /// The header of an unmasked frame that begins with `first`, and how long it is.
+    #[inline]
+    pub(crate) fn unmasked(first: u8, len: usize) -> ([u8; Self::MAX_UNMASKED], u8) {
+        let [.., a, b] = (len as u64).to_be_bytes();
+        match len {
+            0..=125 => ([first, b, 0, 0, 0, 0, 0, 0, 0, 0], 2),
+            126..=0xffff => ([first, 126, a, b, 0, 0, 0, 0, 0, 0], 4),
+            _ => {
+                let [a, b, c, d, e, f, g, h] = (len as u64).to_be_bytes();
+                ([first, 127, a, b, c, d, e, f, g, h], 10)
+            }
         }
     }
 

@@ -4,16 +4,19 @@
 //! so is a large frame that is encoded for many connections. So the queue is a list of segments:
 //!
 //! ```text
-//!   queue: [ Frames "h p h p h" ][ Passed "p" ][ Frames "h p" ][ Passed "h p" ]    tail: "h p h p"
+//!   queue: [ Frames "h p h p" ][ Passed "h" "p" ][ Frames "h p" ][ Passed "h p" ]    tail: "h p h p"
 //! ```
 //!
 //! Where a frame ends is found by walking the headers of a segment: only a Pong that overtakes data
 //! has to know.
 
+mod segment;
+
 use alloc::{collections::VecDeque, vec::Vec};
 
 use bytes::{Buf, Bytes};
 
+use self::segment::{Frames, Passed, Segment};
 use crate::{Payload, Role, frame::FrameHeader, mask::apply_mask};
 
 /// From so many bytes on, a server's payload keeps its own buffer.
@@ -27,8 +30,12 @@ pub(crate) const PASS_FRAME_FROM: usize = 2048;
 /// The first buffer of a burst, which lasts until everything is written: small enough for an
 /// allocator's quickest way, since most bursts are one small message.
 const FIRST_BUFFER: usize = 1024;
-/// Those that follow in the same burst. None is ever enlarged, so nothing is copied twice.
-const NEXT_BUFFER: usize = 16 * 1024;
+/// Those that follow in the same burst: sixteen messages of 1 KiB with their headers. What a first one
+/// holds is moved into the next if it is no more than a small payload, and nothing else is copied
+/// twice.
+const NEXT_BUFFER: usize = 17 * 1024;
+/// Room in a queue that begins.
+const SEGMENTS: usize = 4;
 
 /// What [`Connection::poll_output`](crate::Connection::poll_output) tells.
 #[derive(Debug)]
@@ -54,55 +61,6 @@ pub struct Output {
     tail: Frames,
     /// Bytes in all that are not written yet.
     len: usize,
-}
-
-#[derive(Debug)]
-enum Segment {
-    /// Whole frames, the last of which may lack its payload.
-    Frames(Frames),
-    /// A buffer of its own: the payload that the segment before lacks, or a whole frame. What is left
-    /// of it, and whether a frame starts there.
-    Passed { bytes: Bytes, starts: bool },
-    /// Control frames that overtake the data behind them.
-    Control(Frames),
-}
-
-#[derive(Debug, Default)]
-struct Frames {
-    bytes: Vec<u8>,
-    written: usize,
-    /// A place, not behind `written`, that is known to be between two frames.
-    boundary: usize,
-}
-
-impl Frames {
-    fn new(bytes: Vec<u8>) -> Self {
-        Self { bytes, written: 0, boundary: 0 }
-    }
-
-    fn unwritten(&self) -> &[u8] {
-        self.bytes.get(self.written..).unwrap_or_default()
-    }
-
-    /// Walks to the first frame boundary at or behind what was written. `None`: it lies behind the
-    /// payload that follows this segment.
-    fn next_boundary(&mut self) -> Option<usize> {
-        while self.boundary < self.written {
-            let rest = self.bytes.get(self.boundary..).unwrap_or_default();
-            let Ok(Some((header, len))) = FrameHeader::decode(rest) else {
-                return None;
-            };
-            let end = usize::try_from(header.len).ok()?.checked_add(self.boundary + len)?;
-            if end > self.bytes.len() {
-                return None;
-            }
-            if end > self.written {
-                return Some(end);
-            }
-            self.boundary = end;
-        }
-        Some(self.boundary)
-    }
 }
 
 impl Output {
@@ -146,12 +104,16 @@ impl Output {
         if !role.is_server() || payload.len() < PASS_THROUGH_FROM {
             return self.push_copied(header, &payload, role);
         }
-        self.len += header.encoded_len() + payload.len();
-        self.reserve_header(header.encoded_len());
-        header.encode(&mut self.tail.bytes);
-        self.queue_tail();
-        self.queue.push_back(Segment::Passed { bytes: payload.into(), starts: false });
+        self.push_passed(header.first_octet(), payload.into());
         header
+    }
+
+    /// Appends an unmasked frame whose payload keeps its buffer.
+    #[inline]
+    pub(crate) fn push_passed(&mut self, first: u8, payload: Bytes) {
+        let passed = Segment::Passed(Passed::new(first, payload));
+        self.len += passed.unwritten().len() + passed.memory_usage();
+        self.queue_behind_tail(passed);
     }
 
     /// Appends a frame that is encoded already.
@@ -163,10 +125,7 @@ impl Output {
             self.tail.bytes.extend_from_slice(frame);
             return;
         }
-        if !self.tail.bytes.is_empty() {
-            self.queue_tail();
-        }
-        self.queue.push_back(Segment::Passed { bytes: frame.clone(), starts: true });
+        self.queue_behind_tail(Segment::Passed(Passed::encoded(frame.clone())));
     }
 
     /// Appends a frame whose payload is copied, masked if the role asks for it.
@@ -196,6 +155,20 @@ impl Output {
         tail.extend_from_slice(payload);
         tail.truncate(end);
         self.len += 2 + len;
+    }
+
+    /// Appends an unmasked frame whose payload is copied.
+    #[inline]
+    pub(crate) fn push_plain(&mut self, first: u8, payload: &[u8]) {
+        let (head, head_len) = FrameHeader::unmasked(first, payload.len());
+        // A copy of constant length is a few instructions; what is too much is taken back.
+        self.reserve_tail(head.len() + payload.len());
+        let tail = &mut self.tail.bytes;
+        let start = tail.len();
+        tail.extend_from_slice(&head);
+        tail.truncate(start + usize::from(head_len));
+        tail.extend_from_slice(payload);
+        self.len += usize::from(head_len) + payload.len();
     }
 
     /// Appends an unmasked frame if its payload is at most 125 bytes. Whether it was.
@@ -234,15 +207,13 @@ impl Output {
         let (at, boundary) = match self.queue.front_mut() {
             None => (0, self.tail.next_boundary()),
             Some(Segment::Frames(frames)) => (0, frames.next_boundary()),
-            Some(Segment::Passed { starts: true, .. }) => (0, Some(0)),
-            // Its header was written.
-            Some(_) => (1, Some(0)),
+            Some(Segment::Passed(passed)) if passed.starts() => (0, 0),
+            // It was written in part.
+            Some(_) => (1, 0),
         };
         match boundary {
-            // Behind the payload that belongs to the header in the first segment.
-            None => self.insert_control(2, header, payload),
-            Some(0) => self.insert_control(at, header, payload),
-            Some(boundary) => {
+            0 => self.insert_control(at, header, payload),
+            boundary => {
                 let first = match self.queue.front_mut() {
                     Some(Segment::Frames(frames)) => frames,
                     _ => &mut self.tail,
@@ -266,9 +237,9 @@ impl Output {
         self.control().is_some()
     }
 
-    /// They stand behind the frame that is being written, which is two segments at most.
+    /// They stand behind the frame that is being written, which is in the first segment.
     fn control(&mut self) -> Option<&mut Frames> {
-        self.queue.iter_mut().take(3).find_map(|segment| match segment {
+        self.queue.iter_mut().take(2).find_map(|segment| match segment {
             Segment::Control(frames) => Some(frames),
             _ => None,
         })
@@ -289,24 +260,31 @@ impl Output {
     }
 
     fn start_tail(&mut self, additional: usize) {
-        let is_first = self.tail.bytes.is_empty() && self.queue.is_empty();
-        let size = if is_first { FIRST_BUFFER } else { NEXT_BUFFER };
+        let tail = &mut self.tail.bytes;
+        if tail.is_empty() && self.queue.is_empty() {
+            // A new one takes an allocator half the work of enlarging one that holds nothing.
+            *tail = Vec::with_capacity(additional.max(FIRST_BUFFER));
+        } else if tail.capacity() <= PASS_THROUGH_FROM && tail.len() + additional <= NEXT_BUFFER {
+            // So that most bursts are one piece, which is the cheaper one to write.
+            let mut larger = Vec::with_capacity(NEXT_BUFFER);
+            larger.extend_from_slice(tail);
+            *tail = larger;
+        } else {
+            if !tail.is_empty() {
+                self.queue_tail();
+            }
+            self.tail = Frames::new(Vec::with_capacity(additional.max(NEXT_BUFFER)));
+        }
+    }
+
+    fn queue_behind_tail(&mut self, segment: Segment) {
+        if self.queue.capacity() == 0 {
+            self.queue = VecDeque::with_capacity(SEGMENTS);
+        }
         if !self.tail.bytes.is_empty() {
             self.queue_tail();
         }
-        // A new one takes an allocator half the work of enlarging one that holds nothing.
-        self.tail = Frames::new(Vec::with_capacity(additional.max(size)));
-    }
-
-    /// Makes room for a header whose payload keeps its own buffer: no more than that, since nothing
-    /// else joins it.
-    fn reserve_header(&mut self, len: usize) {
-        if self.tail.bytes.capacity() - self.tail.bytes.len() < len {
-            if !self.tail.bytes.is_empty() {
-                self.queue_tail();
-            }
-            self.tail.bytes.reserve_exact(len);
-        }
+        self.queue.push_back(segment);
     }
 
     /// Moves the tail into the queue; a buffer that is mostly room does not wait there.
@@ -321,11 +299,7 @@ impl Output {
     /// Drops segments that were written, and all buffers when nothing is left.
     fn drop_written(&mut self) {
         while let Some(segment) = self.queue.front() {
-            let done = match segment {
-                Segment::Frames(frames) | Segment::Control(frames) => frames.unwritten().is_empty(),
-                Segment::Passed { bytes, .. } => bytes.is_empty(),
-            };
-            if !done {
+            if !segment.unwritten().is_empty() {
                 return;
             }
             self.queue.pop_front();
@@ -339,14 +313,7 @@ impl Output {
     }
 
     pub(crate) fn memory_usage(&self) -> usize {
-        let queued: usize = self
-            .queue
-            .iter()
-            .map(|segment| match segment {
-                Segment::Frames(frames) | Segment::Control(frames) => frames.bytes.capacity(),
-                Segment::Passed { bytes, .. } => bytes.len(),
-            })
-            .sum();
+        let queued: usize = self.queue.iter().map(Segment::memory_usage).sum();
         queued + self.tail.bytes.capacity() + self.queue.capacity() * size_of::<Segment>()
     }
 }
@@ -357,15 +324,6 @@ fn encode_frame(header: FrameHeader, payload: &[u8], output: &mut Vec<u8>) {
     output.extend_from_slice(payload);
     if let Some(key) = header.mask {
         apply_mask(output.get_mut(start..).unwrap_or_default(), key, 0);
-    }
-}
-
-impl Segment {
-    fn unwritten(&self) -> &[u8] {
-        match self {
-            Self::Frames(frames) | Self::Control(frames) => frames.unwritten(),
-            Self::Passed { bytes, .. } => bytes,
-        }
     }
 }
 
@@ -380,12 +338,19 @@ impl Buf for Output {
 
     #[cfg(feature = "std")]
     fn chunks_vectored<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
-        let chunks = self.queue.iter().map(Segment::unwritten).chain([self.tail.unwritten()]);
-        let mut n = 0;
-        for (slot, chunk) in slices.iter_mut().zip(chunks.filter(|chunk| !chunk.is_empty())) {
-            *slot = std::io::IoSlice::new(chunk);
-            n += 1;
+        let (mut n, most) = (0, slices.len());
+        let mut put = |chunk: &'a [u8]| match slices.get_mut(n) {
+            Some(slot) if !chunk.is_empty() => {
+                *slot = std::io::IoSlice::new(chunk);
+                n += 1;
+            }
+            _ => {}
+        };
+        for segment in self.queue.iter().take(most) {
+            put(segment.unwritten());
+            put(segment.rest());
         }
+        put(self.tail.unwritten());
         n
     }
 
@@ -399,18 +364,11 @@ impl Buf for Output {
                 self.tail.written += n;
                 break;
             };
-            let step = n.min(segment.unwritten().len());
-            n -= step;
-            match segment {
-                Segment::Frames(frames) | Segment::Control(frames) => frames.written += step,
-                Segment::Passed { bytes, starts } => {
-                    bytes.advance(step);
-                    *starts &= step == 0;
-                }
+            match segment.advance(n) {
+                Some(beyond) => n = beyond,
+                None => return,
             }
-            if segment.unwritten().is_empty() {
-                self.queue.pop_front();
-            }
+            self.queue.pop_front();
         }
         self.drop_written();
     }

@@ -101,6 +101,15 @@ impl Payload {
         }
     }
 
+    /// The shared buffer, if the bytes are not in the value itself.
+    #[inline]
+    pub(crate) fn as_shared(&self) -> Option<&Bytes> {
+        match &self.0 {
+            Repr::Inline { .. } => None,
+            Repr::Shared(bytes) => Some(bytes),
+        }
+    }
+
     /// The bytes from `at` on, and those before it.
     pub(crate) fn split_at(self, at: usize) -> (Self, Self) {
         let mut head: Bytes = self.into();

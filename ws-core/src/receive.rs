@@ -30,7 +30,8 @@ use crate::{
 };
 use incoming::Incoming;
 pub(crate) use incoming::{message, take_decoded, take_small};
-use plain::{take_payload, unmask_piece};
+pub(crate) use plain::take_payload;
+use plain::unmask_piece;
 pub(crate) use transformed::begin_fault;
 
 /// The receiving half.

@@ -221,6 +221,19 @@ fn queued_output_takes_little_more_than_its_bytes() {
     }
 }
 
+#[test]
+fn burst_of_sixteen_messages_of_1_kib_is_written_in_one_piece() {
+    for side in SIDES {
+        let mut ws = side.connection(Config::default());
+        for _ in 0..16 {
+            ws.send(vec![7; 1024]).unwrap();
+        }
+        let unwritten = ws.unwritten();
+        let Outgoing::Write(output) = ws.poll_output() else { panic!("nothing to write") };
+        assert_eq!(output.chunk().len(), unwritten, "{side:?}");
+    }
+}
+
 /// A read of 64 small messages, each of them sent back.
 fn echo(ws: &mut Connection, input: &mut BytesMut, read: &[u8], wire: &mut Vec<u8>) -> usize {
     let mut echoed = 0;

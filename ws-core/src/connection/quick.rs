@@ -1,4 +1,4 @@
-//! The common case by the shortest way: small messages that no extension sees, in one frame. Those
+//! The common case by the shortest way: messages that no extension sees, in one frame. Small ones
 //! that one extension sees are next door, in `lone`.
 //!
 //! Whatever is not exactly that, or not valid, is left to the general way.
@@ -16,7 +16,10 @@
 use bytes::{Buf, BytesMut};
 
 use super::{Connection, Life};
-use crate::{Config, Message, Opcode, Payload, Receive, Text, extension::Extensions, utf8};
+use crate::{
+    Config, Event, Message, Opcode, Payload, Receive, Text, WORK_PER_CALL, extension::Extensions,
+    fault::Fault, frame, output::PASS_THROUGH_FROM, receive::take_payload, utf8,
+};
 
 /// The first octet of a whole message.
 pub(super) const WHOLE_TEXT: u8 = 0x80 | Opcode::Text.number();
@@ -25,14 +28,14 @@ pub(super) const WHOLE_BINARY: u8 = 0x80 | Opcode::Binary.number();
 const MASKED: u8 = 0x80;
 const LENGTH: u8 = 0x7f;
 
-/// Which small messages may go the shortest way.
+/// Which messages may go the shortest way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Quick {
     /// None: something has to be looked at for each of them.
     Never,
     /// All: there is no extension.
     Plain,
-    /// All, through the only extension, which works on messages.
+    /// All small ones, through the only extension, which works on messages.
     Lone,
 }
 
@@ -110,16 +113,76 @@ impl Connection {
         Some(message)
     }
 
+    /// The next event, where there is no extension.
+    #[inline(never)]
+    pub(super) fn poll_plain(&mut self, input: &mut BytesMut) -> Option<Event> {
+        let Some((first, key, start, len)) = self.whole_at_hand(input) else {
+            return self.poll_any_event(input);
+        };
+        let payload = take_payload(input, start, len, key);
+        if first == WHOLE_BINARY {
+            Some(Event::Message(Message::Binary(payload)))
+        } else if utf8::is_valid(&payload) {
+            Some(Event::Message(Message::Text(Text::checked(payload))))
+        } else {
+            self.tell(Err(Fault::InvalidUtf8))
+        }
+    }
+
+    /// The first octet of a whole message that lies in the input, its masking key, where the payload
+    /// starts and how long it is.
+    #[inline(always)]
+    fn whole_at_hand(&self, input: &BytesMut) -> Option<(u8, Option<[u8; 4]>, usize, usize)> {
+        let open = matches!(self.life, Life::Open | Life::CloseSent);
+        if !open || !self.receiver.is_between_messages() {
+            return None;
+        }
+        let &[first, second] = input.first_chunk()?;
+        let whole = first == WHOLE_BINARY || first == WHOLE_TEXT;
+        if !whole || frame::is_masked(second) != self.role.is_server() {
+            return None;
+        }
+        let (len, at) = frame::length(input).ok()??;
+        let (key, start) = frame::masking_key(input, second, at)?;
+        let len = usize::try_from(len).ok()?;
+        let limit = self.config.max_frame.min(self.config.max_message).min(WORK_PER_CALL);
+        let complete = input.len().saturating_sub(start) >= len;
+        (complete && len > 0 && len <= limit).then_some((first, key, start, len))
+    }
+
+    /// Queues a message of a server. Whether it was done.
+    #[inline]
+    pub(super) fn put_plain(&mut self, message: &Message) -> bool {
+        self.put_small(message) || self.put_shared(message)
+    }
+
+    #[inline(never)]
+    fn put_shared(&mut self, message: &Message) -> bool {
+        if self.quick != Quick::Plain || !self.role.is_server() {
+            return false;
+        }
+        let (first, payload) = parts(message);
+        let Some(bytes) = payload.as_shared() else {
+            return false;
+        };
+        if bytes.len() > self.config.max_sent_frame {
+            return false;
+        }
+        if bytes.len() < PASS_THROUGH_FROM {
+            self.output.push_plain(first, bytes);
+        } else {
+            self.output.push_passed(first, bytes.clone());
+        }
+        true
+    }
+
     /// Queues a small message of a server. Whether it was one.
     #[inline]
     pub(super) fn put_small(&mut self, message: &Message) -> bool {
         if self.quick != Quick::Plain || !self.role.is_server() {
             return false;
         }
-        let (first, payload) = match message {
-            Message::Text(text) => (WHOLE_TEXT, text.payload()),
-            Message::Binary(payload) => (WHOLE_BINARY, payload),
-        };
+        let (first, payload) = parts(message);
         match payload.as_inline() {
             Some((bytes, len)) => {
                 self.output.push_small(first, bytes, len);
@@ -127,5 +190,14 @@ impl Connection {
             }
             None => false,
         }
+    }
+}
+
+/// The first octet of a whole message, and its payload.
+#[inline(always)]
+fn parts(message: &Message) -> (u8, &Payload) {
+    match message {
+        Message::Text(text) => (WHOLE_TEXT, text.payload()),
+        Message::Binary(payload) => (WHOLE_BINARY, payload),
     }
 }

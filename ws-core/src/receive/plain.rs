@@ -167,7 +167,7 @@ pub(super) fn stream(
 }
 
 /// Takes a whole payload that begins at `start` off the input, unmasked.
-pub(super) fn take_payload(
+pub(crate) fn take_payload(
     input: &mut BytesMut,
     start: usize,
     len: usize,
@@ -182,8 +182,15 @@ pub(super) fn take_payload(
     if let Some(key) = mask {
         apply_mask(input.get_mut(start..end).unwrap_or_default(), key, 0);
     }
-    input.advance(start);
-    take_slice(input, len).into()
+    if pins_too_much(input, len) {
+        let copy = Bytes::copy_from_slice(input.get(start..end).unwrap_or_default());
+        input.advance(end);
+        return copy.into();
+    }
+    // The header goes along, since it is easier taken off behind than before.
+    let mut payload = input.split_to(end).freeze();
+    payload.advance(start);
+    payload.into()
 }
 
 /// Whether a slice of `len` bytes would keep too large a buffer alive.

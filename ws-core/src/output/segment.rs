@@ -1,0 +1,143 @@
+//! The pieces that output is queued in.
+
+use alloc::vec::Vec;
+
+use bytes::{Buf, Bytes};
+
+use crate::frame::FrameHeader;
+
+#[derive(Debug)]
+pub(super) enum Segment {
+    /// Frames that were copied together.
+    Frames(Frames),
+    /// A frame with a buffer of its own.
+    Passed(Passed),
+    /// Control frames that overtake the data behind them.
+    Control(Frames),
+}
+
+/// Whole frames.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    pub(super) bytes: Vec<u8>,
+    pub(super) written: usize,
+    /// A place, not behind `written`, that is known to be between two frames.
+    boundary: usize,
+}
+
+/// A frame whose payload keeps its buffer.
+#[derive(Debug)]
+pub(super) struct Passed {
+    head: [u8; FrameHeader::MAX_UNMASKED],
+    /// Where in `head` that begins which is not written.
+    head_from: u8,
+    head_end: u8,
+    /// Whether nothing of it was written.
+    starts: bool,
+    /// What is left of the payload, or of the whole frame where that is encoded with its header.
+    bytes: Bytes,
+}
+
+impl Segment {
+    /// What comes next, in one piece: empty if nothing is left.
+    pub(super) fn unwritten(&self) -> &[u8] {
+        match self {
+            Self::Frames(frames) | Self::Control(frames) => frames.unwritten(),
+            Self::Passed(passed) => match passed.head() {
+                [] => &passed.bytes,
+                head => head,
+            },
+        }
+    }
+
+    /// What comes behind that.
+    #[cfg(feature = "std")]
+    pub(super) fn rest(&self) -> &[u8] {
+        match self {
+            Self::Passed(passed) if !passed.head().is_empty() => &passed.bytes,
+            _ => &[],
+        }
+    }
+
+    /// Takes off what was written, at most `n` bytes. How many are written beyond it; `None` if
+    /// something of it is left.
+    pub(super) fn advance(&mut self, n: usize) -> Option<usize> {
+        match self {
+            Self::Frames(frames) | Self::Control(frames) => {
+                let len = frames.unwritten().len();
+                frames.written += n.min(len);
+                n.checked_sub(len)
+            }
+            Self::Passed(passed) => {
+                let head = passed.head().len();
+                let len = head + passed.bytes.len();
+                if n >= len {
+                    return Some(n - len);
+                }
+                passed.head_from += n.min(head) as u8;
+                passed.bytes.advance(n - n.min(head));
+                passed.starts &= n == 0;
+                None
+            }
+        }
+    }
+
+    pub(super) fn memory_usage(&self) -> usize {
+        match self {
+            Self::Frames(frames) | Self::Control(frames) => frames.bytes.capacity(),
+            Self::Passed(passed) => passed.bytes.len(),
+        }
+    }
+}
+
+impl Passed {
+    /// An unmasked frame that begins with `first` and has this payload.
+    pub(super) fn new(first: u8, payload: Bytes) -> Self {
+        let (head, head_end) = FrameHeader::unmasked(first, payload.len());
+        Self { head, head_from: 0, head_end, starts: true, bytes: payload }
+    }
+
+    /// A frame that is encoded with its header.
+    #[cfg(feature = "std")]
+    pub(super) fn encoded(frame: Bytes) -> Self {
+        let head = [0; FrameHeader::MAX_UNMASKED];
+        Self { head, head_from: 0, head_end: 0, starts: true, bytes: frame }
+    }
+
+    /// Whether nothing of it was written.
+    pub(super) fn starts(&self) -> bool {
+        self.starts
+    }
+
+    fn head(&self) -> &[u8] {
+        let (from, end) = (usize::from(self.head_from), usize::from(self.head_end));
+        self.head.get(from..end).unwrap_or_default()
+    }
+}
+
+impl Frames {
+    pub(super) fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes, written: 0, boundary: 0 }
+    }
+
+    pub(super) fn unwritten(&self) -> &[u8] {
+        self.bytes.get(self.written..).unwrap_or_default()
+    }
+
+    /// Walks to the first frame boundary at or behind what was written.
+    pub(super) fn next_boundary(&mut self) -> usize {
+        while self.boundary < self.written {
+            let rest = self.bytes.get(self.boundary..).unwrap_or_default();
+            let Ok(Some((header, len))) = FrameHeader::decode(rest) else {
+                return self.bytes.len();
+            };
+            let payload = usize::try_from(header.len).unwrap_or(usize::MAX);
+            let end = payload.saturating_add(self.boundary + len);
+            if end > self.written {
+                return end.min(self.bytes.len());
+            }
+            self.boundary = end;
+        }
+        self.boundary
+    }
+}

@@ -165,7 +165,10 @@ fn queued(text: &str) -> Option<Queued> {
 
 /// Waits as the receiving end does, until there is something or the end.
 async fn receive(link: &Link, inbox: &mut VecDeque<Message>) -> bool {
-    poll_fn(|cx| link.poll_inbound(inbox, cx)).await
+    let mut taken = None;
+    let more = poll_fn(|cx| link.poll_inbound(&mut taken, cx)).await;
+    inbox.extend(taken.into_iter().flat_map(|taken| *taken));
+    more
 }
 
 #[test]

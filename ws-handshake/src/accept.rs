@@ -126,17 +126,32 @@ struct Agreed {
     subprotocol: Option<HeaderValue>,
 }
 
+impl Agreed {
+    // RFC 6455 §11.3.4: "the |Sec-WebSocket-Protocol| header field MUST NOT appear more than once
+    // in an HTTP response." §11.3.2: "However, the |Sec-WebSocket-Extensions| header field MUST NOT
+    // appear more than once in an HTTP response."
+    fn headers(&self) -> impl Iterator<Item = (HeaderName, &HeaderValue)> {
+        let subprotocol =
+            self.subprotocol.iter().map(|name| (header::SEC_WEBSOCKET_PROTOCOL, name));
+        let extensions = self.extensions.iter();
+        subprotocol.chain(extensions.map(|value| (header::SEC_WEBSOCKET_EXTENSIONS, value)))
+    }
+}
+
 impl Accepted {
     /// The 101, for an HTTP implementation.
     pub fn response(&self) -> Response<()> {
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
-        self.each_header(|name, value| {
-            if let Ok(value) = HeaderValue::from_bytes(value) {
-                headers.insert(name, value);
-            }
-        });
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        if let Ok(accept) = HeaderValue::from_bytes(&self.accept) {
+            headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+        }
+        for (name, value) in self.agreed.headers() {
+            headers.insert(name, value.clone());
+        }
         headers.extend(self.headers.clone());
         response
     }
@@ -147,8 +162,12 @@ impl Accepted {
         let length =
             |value: &Option<HeaderValue>| value.as_ref().map_or(0, |value| value.len() + 30);
         out.reserve(ROOM + length(&self.agreed.extensions) + length(&self.agreed.subprotocol));
-        out.put_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
-        self.each_header(|name, value| head_writer::write_line(&name, value, out));
+        out.put_slice(BEGIN);
+        out.put_slice(&self.accept);
+        out.put_slice(b"\r\n");
+        for (name, value) in self.agreed.headers() {
+            head_writer::write_line(&name, value.as_bytes(), out);
+        }
         head_writer::write_headers(&self.headers, out);
     }
 
@@ -156,26 +175,13 @@ impl Accepted {
     pub fn extensions_header(&self) -> Option<&str> {
         self.agreed.extensions.as_ref()?.to_str().ok()
     }
-
-    /// The headers that the handshake consists of.
-    fn each_header(&self, mut each: impl FnMut(HeaderName, &[u8])) {
-        // RFC 6455 §4.2.2: "An |Upgrade| header field with value "websocket" as per RFC 2616
-        // [RFC2616]." and "A |Connection| header field with value "Upgrade"."
-        each(header::UPGRADE, b"websocket");
-        each(header::CONNECTION, b"Upgrade");
-        each(header::SEC_WEBSOCKET_ACCEPT, &self.accept);
-        if let Some(name) = &self.agreed.subprotocol {
-            // RFC 6455 §11.3.4: "the |Sec-WebSocket-Protocol| header field MUST NOT appear more
-            // than once in an HTTP response."
-            each(header::SEC_WEBSOCKET_PROTOCOL, name.as_bytes());
-        }
-        if let Some(value) = &self.agreed.extensions {
-            // RFC 6455 §11.3.2: "However, the |Sec-WebSocket-Extensions| header field MUST NOT
-            // appear more than once in an HTTP response."
-            each(header::SEC_WEBSOCKET_EXTENSIONS, value.as_bytes());
-        }
-    }
 }
+
+/// How every 101 begins, in the order of [`Accepted::response`].
+// RFC 6455 §4.2.2: "An |Upgrade| header field with value "websocket" as per RFC 2616 [RFC2616]." and
+// "A |Connection| header field with value "Upgrade"."
+const BEGIN: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Accept: ";
 
 /// What a 101 takes at least.
 const ROOM: usize = 160;

@@ -10,9 +10,13 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha1::{Digest, Sha1};
 
+use crate::octet_set::OctetSet;
+
 // RFC 6455 §1.3: "concatenate this with the Globally Unique Identifier (GUID, [RFC4122])
 // "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" in string form"
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+static BASE64: OctetSet = OctetSet::alphanumeric_and(b"+/");
 
 /// 20 octets in base64.
 pub(crate) const ACCEPT: usize = 28;
@@ -25,11 +29,9 @@ pub fn is_valid_key(key: &[u8]) -> bool {
     // RFC 6455 §4.2.1: "a base64-encoded (see Section 4 of [RFC4648]) value that, when decoded,
     // is 16 bytes in length."
     key.len() == 24
-        && key.strip_suffix(b"==").is_some_and(|letters| {
-            letters
-                .iter()
-                .all(|&octet| octet.is_ascii_alphanumeric() || octet == b'+' || octet == b'/')
-        })
+        && key
+            .strip_suffix(b"==")
+            .is_some_and(|letters| letters.iter().all(|&octet| BASE64.has(octet)))
 }
 
 /// The value of `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key`, hashed as it was sent.

@@ -9,6 +9,8 @@
 
 use std::{borrow::Cow, fmt, net::Ipv6Addr};
 
+use crate::octet_set::OctetSet;
+
 /// A host and, where one was given, a port.
 ///
 /// Letters of the host are lower case, IPv6 addresses are in their canonical form, so that equal
@@ -129,23 +131,9 @@ pub(crate) fn is_escaped(mut text: &[u8], allowed: impl Fn(u8) -> bool) -> bool 
     }
 }
 
+// RFC 3986 §2.2 and §2.3: "sub-delims" and "unreserved".
+static UNRESERVED_OR_SUB_DELIM: OctetSet = OctetSet::alphanumeric_and(b"-._~!$&'()*+,;=");
+
 pub(crate) fn is_unreserved_or_sub_delim(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric()
-        || matches!(
-            octet,
-            b'-' | b'.'
-                | b'_'
-                | b'~'
-                | b'!'
-                | b'$'
-                | b'&'
-                | b'\''
-                | b'('
-                | b')'
-                | b'*'
-                | b'+'
-                | b','
-                | b';'
-                | b'='
-        )
+    UNRESERVED_OR_SUB_DELIM.has(octet)
 }

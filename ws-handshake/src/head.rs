@@ -150,7 +150,14 @@ impl HeadScanner {
         while self.position < within {
             if self.state == State::Line {
                 let rest = input.get(self.position..within).unwrap_or_default();
-                self.line(rest.get(..ordinary(rest)).unwrap_or_default())?;
+                let (octets, rest) = rest.split_at_checked(ordinary(rest)).unwrap_or_default();
+                self.line(octets)?;
+                if rest.starts_with(b"\r\n") {
+                    // As most lines end.
+                    self.pass(2);
+                    self.end_line();
+                    continue;
+                }
             }
             let Some(&octet) = input.get(self.position).filter(|_| self.position < within) else {
                 break;
@@ -180,6 +187,12 @@ impl HeadScanner {
         Ok(())
     }
 
+    /// A line is complete.
+    fn end_line(&mut self) {
+        self.lines = self.lines.saturating_add(1);
+        self.state = State::Start;
+    }
+
     /// So many octets were looked at.
     fn pass(&mut self, octets: usize) {
         self.position = self.position.saturating_add(octets);
@@ -194,7 +207,7 @@ impl HeadScanner {
             (State::Start, b'\r') => State::StartCr,
             (State::StartCr, b'\n') => return Ok(true),
             (State::LineCr, b'\n') => {
-                self.lines = self.lines.saturating_add(1);
+                self.end_line();
                 State::Start
             }
             // RFC 9112 §2.2: "a server that is expecting to receive and parse a request-line
@@ -255,12 +268,13 @@ fn ordinary(line: &[u8]) -> usize {
     let (words, rest) = line.as_chunks::<8>();
     let mut passed: usize = 0;
     for word in words {
-        // Eight at a time. The first octet that is below 32, or is 127, is the first whose high bit
-        // stands here; those behind it may be wrong, as they may have lent to it.
+        // Eight at a time, each by its lower seven bits: what is added carries into the high bit of
+        // 127 there, of 32 and more here, and never into the next octet.
         let word = u64::from_le_bytes(*word);
-        let delete = word ^ (EACH * 127);
-        let found =
-            ((word.wrapping_sub(EACH * 32) & !word) | (delete.wrapping_sub(EACH) & !delete)) & HIGH;
+        let low = word & !HIGH;
+        let delete = low.wrapping_add(EACH);
+        let visible = low.wrapping_add(EACH * 96);
+        let found = (delete | !visible) & !word & HIGH;
         if found != 0 {
             return passed.saturating_add((found.trailing_zeros() / 8) as usize);
         }

@@ -109,6 +109,7 @@ mod header_lines;
 mod limits;
 mod list;
 mod negotiation;
+mod octet_set;
 mod origin;
 mod rejection;
 mod report;

@@ -7,25 +7,14 @@
     clippy::arithmetic_side_effects
 )]
 
-/// Whether `octet` may stand in a token: visible ASCII without the separators of RFC 2616 §2.2.
+use crate::octet_set::OctetSet;
+
+/// Visible ASCII without the separators of RFC 2616 §2.2.
+static TOKEN: OctetSet = OctetSet::alphanumeric_and(b"!#$%&'*+-.^_`|~");
+
+/// Whether `octet` may stand in a token.
 pub(crate) fn is_token_octet(octet: u8) -> bool {
-    matches!(
-        octet,
-        b'!' | b'#'
-            | b'$'
-            | b'%'
-            | b'&'
-            | b'\''
-            | b'*'
-            | b'+'
-            | b'-'
-            | b'.'
-            | b'^'
-            | b'_'
-            | b'`'
-            | b'|'
-            | b'~'
-    ) || octet.is_ascii_alphanumeric()
+    TOKEN.has(octet)
 }
 
 /// Whether `text` is a token: not empty, and nothing but [`is_token_octet`].

@@ -2,13 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    convert::Infallible,
     fmt,
+    future::poll_fn,
     net::{IpAddr, Ipv4Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Poll, Waker},
 };
-
-use tokio::sync::oneshot;
 
 use crate::{Limits, Peer};
 
@@ -29,8 +28,8 @@ struct Counts {
 #[derive(Default)]
 struct Waiting {
     next: u64,
-    /// Dropping a sender ends the handshake.
-    handshakes: BTreeMap<u64, oneshot::Sender<Infallible>>,
+    /// Whom to wake when a handshake has to end: it does when it is not here any more.
+    handshakes: BTreeMap<u64, Waker>,
     closed: bool,
 }
 
@@ -100,7 +99,6 @@ impl Admission {
     /// One that is slow on purpose costs its sender a connection and us a place in the queue, and
     /// never keeps out who is in earnest: a handshake needs one round trip.
     pub(crate) fn begin(self: &Arc<Self>) -> Pending {
-        let (sender, dropped) = oneshot::channel();
         let mut waiting = lock(&self.waiting);
         let key = waiting.next;
         waiting.next += 1;
@@ -109,12 +107,13 @@ impl Admission {
             if waiting.handshakes.len() >= self.limits.max_pending {
                 oldest = waiting.handshakes.pop_first();
             }
-            waiting.handshakes.insert(key, sender);
+            waiting.handshakes.insert(key, Waker::noop().clone());
         }
         drop(waiting);
-        // Outside of the lock, because it wakes a task.
-        drop(oldest);
-        Pending { admission: Arc::clone(self), key, dropped }
+        if let Some((_, waker)) = oldest {
+            waker.wake();
+        }
+        Pending { admission: Arc::clone(self), key }
     }
 
     /// Ends all opening handshakes, those that are still to begin too.
@@ -123,7 +122,7 @@ impl Admission {
         waiting.closed = true;
         let all = std::mem::take(&mut waiting.handshakes);
         drop(waiting);
-        drop(all);
+        all.into_values().for_each(Waker::wake);
     }
 }
 
@@ -157,26 +156,34 @@ impl Drop for Place {
 pub(crate) struct Pending {
     admission: Arc<Admission>,
     key: u64,
-    dropped: oneshot::Receiver<Infallible>,
 }
 
 impl Pending {
     /// Waits until this handshake has to end for others.
-    pub(crate) async fn dropped(&mut self) {
-        let Err(_) = (&mut self.dropped).await;
+    pub(crate) async fn dropped(&self) {
+        poll_fn(|cx| match lock(&self.admission.waiting).handshakes.get_mut(&self.key) {
+            Some(waker) => {
+                waker.clone_from(cx.waker());
+                Poll::Pending
+            }
+            None => Poll::Ready(()),
+        })
+        .await;
     }
 
     /// Whether it was still under way, and succeeded.
-    pub(crate) fn succeed(mut self) -> bool {
-        // The end of its sender would wake the task once more.
-        self.dropped.close();
+    pub(crate) fn succeed(self) -> bool {
+        self.leave()
+    }
+
+    fn leave(&self) -> bool {
         lock(&self.admission.waiting).handshakes.remove(&self.key).is_some()
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        lock(&self.admission.waiting).handshakes.remove(&self.key);
+        self.leave();
     }
 }
 
@@ -204,19 +211,19 @@ mod tests {
         let limits = Limits { max_pending: 1, ..Limits::default() };
         let admission = Arc::new(Admission::new(Arc::new(limits)));
         let wakes = Arc::new(Wakes::default());
-        let wait = |pending: &mut Pending| {
+        let wait = |pending: &Pending| {
             let waker = Arc::clone(&wakes).into();
             pin!(pending.dropped()).poll(&mut Context::from_waker(&waker)).is_ready()
         };
-        let mut first = admission.begin();
-        assert!(!wait(&mut first));
+        let first = admission.begin();
+        assert!(!wait(&first));
         assert!(first.succeed());
         assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
 
-        let mut second = admission.begin();
-        assert!(!wait(&mut second));
+        let second = admission.begin();
+        assert!(!wait(&second));
         let third = admission.begin();
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
-        assert!(wait(&mut second) && !second.succeed() && third.succeed());
+        assert!(wait(&second) && !second.succeed() && third.succeed());
     }
 }

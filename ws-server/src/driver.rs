@@ -260,7 +260,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Driver<Io> {
             }
             let at_once = core.has_read_all() && linger::is_socket(&self.io);
             if at_once && core.ws.unwritten() > 0 {
-                linger::hold_back(&self.io);
+                core.write_last(&self.io);
             }
             let wrote = core.write(&mut self.io, cx, &mut budget);
             if let Some(closed) = core.over() {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -23,7 +24,7 @@ use crate::{
 /// Who is connected, who subscribes to what, and what is counted.
 #[derive(Default)]
 pub(crate) struct Hub {
-    links: Mutex<HashMap<ClientId, Arc<Link>>>,
+    links: Mutex<Links>,
     ids: AtomicU64,
     slow_consumer: OnceLock<SlowConsumer>,
     pub(crate) topics: Topics,
@@ -38,7 +39,7 @@ impl Hub {
     /// Lists a connection until the entry is dropped.
     pub(crate) fn enter(self: &Arc<Self>, link: &Arc<Link>) -> Entry {
         self.links().insert(link.id, Arc::clone(link));
-        Entry(Arc::clone(link))
+        Entry(Some(Arc::clone(link)))
     }
 
     /// An id for a new connection.
@@ -46,7 +47,7 @@ impl Hub {
         ClientId(1 + self.ids.fetch_add(1, Ordering::Relaxed))
     }
 
-    pub(crate) fn links(&self) -> MutexGuard<'_, HashMap<ClientId, Arc<Link>>> {
+    pub(crate) fn links(&self) -> MutexGuard<'_, Links> {
         // Nothing that may panic runs under the lock, but for predicates, which only look.
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -104,41 +105,68 @@ impl Hub {
     }
 }
 
+type Links = HashMap<ClientId, Arc<Link>, BuildHasherDefault<IdHasher>>;
+
+/// Spreads ids, which this server counts itself: no client can choose those that collide.
+#[derive(Default)]
+pub(crate) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write_u64(&mut self, id: u64) {
+        // 2^64 by the golden ratio.
+        self.0 = (self.0 ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write(&mut self, octets: &[u8]) {
+        for octet in octets {
+            self.write_u64(u64::from(*octet));
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// A place in the list, with what it subscribes to, given up when it is dropped.
-pub(crate) struct Entry(Arc<Link>);
+pub(crate) struct Entry(Option<Arc<Link>>);
 
 impl Entry {
     /// The connection is over.
-    pub(crate) fn close(self, closed: &Closed) {
-        self.leave(Some(closed));
-        if let Some(hub) = &self.0.hub {
+    pub(crate) fn close(mut self, closed: &Closed) {
+        let Some(link) = self.0.take() else { return };
+        leave(&link, Some(closed));
+        if let Some(hub) = &link.hub {
             hub.complaints.tell(closed);
         }
     }
 
     /// It was never open.
-    pub(crate) fn withdraw(self) {
-        self.leave(None);
-    }
-
-    /// Once: who is not listed any more has left.
-    fn leave(&self, closed: Option<&Closed>) {
-        let Self(link) = self;
-        let Some(hub) = &link.hub else { return };
-        let Some(listed) = hub.links().remove(&link.id) else { return };
-        hub.topics.leave(link);
-        link.tell_memory(0);
-        if let Some(closed) = closed {
-            hub.counters.closed(closed);
+    pub(crate) fn withdraw(mut self) {
+        if let Some(link) = self.0.take() {
+            leave(&link, None);
         }
-        // Outside of the lock, because it may be the last reference.
-        drop(listed);
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        // A task that was dropped leaves nobody to say how it ended.
-        self.leave(Some(&Closed::abnormal(ws_core::ClosedBy::Local)));
+        if let Some(link) = &self.0 {
+            // A task that was dropped leaves nobody to say how it ended.
+            leave(link, Some(&Closed::abnormal(ws_core::ClosedBy::Local)));
+        }
     }
+}
+
+/// Takes a connection off the list with all that it subscribes to.
+fn leave(link: &Arc<Link>, closed: Option<&Closed>) {
+    let Some(hub) = &link.hub else { return };
+    let Some(listed) = hub.links().remove(&link.id) else { return };
+    hub.topics.leave(link);
+    link.tell_memory(0);
+    if let Some(closed) = closed {
+        hub.counters.closed(closed);
+    }
+    // Outside of the lock, because it may be the last reference.
+    drop(listed);
 }

@@ -71,13 +71,18 @@ pub(crate) fn is_socket<Io: 'static>(io: &Io) -> bool {
     io.is::<TcpStream>()
 }
 
-/// Keeps what is written from now on until the socket is closed, which is to be at once: our Close and
-/// the end of the stream go in one packet, where the operating system can do that.
+/// Writes what is to stay until the socket is closed, which is to be at once: our Close and the end of
+/// the stream go in one packet, where the operating system can do that. How many octets it took.
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), expect(unused_variables))]
-pub(crate) fn hold_back<Io: 'static>(io: &Io) {
+pub(crate) fn write_last<Io: 'static>(io: &Io, octets: &[u8]) -> usize {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     if let Some(socket) = (io as &dyn Any).downcast_ref::<TcpStream>() {
-        // It goes in two otherwise.
-        socket2::SockRef::from(socket).set_tcp_cork(true).ok();
+        // As in <linux/socket.h>, on every architecture.
+        const MSG_NOSIGNAL: i32 = 0x4000;
+        const MSG_MORE: i32 = 0x8000;
+        let sent = socket2::SockRef::from(socket).send_with_flags(octets, MSG_NOSIGNAL | MSG_MORE);
+        // Writing in the usual way tells why not.
+        return sent.unwrap_or(0);
     }
+    0
 }

@@ -153,12 +153,18 @@ impl Link {
     }
 
     /// Exchanges an empty inbox for all messages that are there. `false` is the end.
+    // In a box, as [`WebSocket`](crate::WebSocket) has it.
+    #[allow(clippy::box_collection)]
     pub(crate) fn poll_inbound(
         &self,
-        inbox: &mut VecDeque<Message>,
+        inbox: &mut Option<Box<VecDeque<Message>>>,
         cx: &mut Context<'_>,
     ) -> Poll<bool> {
         let mut state = self.state();
+        if state.over && state.away.is_none() {
+            // It received in its turn to the end.
+            return Poll::Ready(false);
+        }
         if state.ahead().is_full(&self.limits) {
             self.call_driver(&state);
         }
@@ -166,7 +172,7 @@ impl Link {
         let away = state.away();
         away.handed = mem::take(&mut away.queued);
         if !away.inbound.is_empty() {
-            mem::swap(inbox, &mut away.inbound);
+            mem::swap(&mut **inbox.get_or_insert_default(), &mut away.inbound);
             return Poll::Ready(true);
         }
         if over {

@@ -1,9 +1,13 @@
 //! The opening handshake: reads a request, and opens a connection or answers in another way.
 
 use std::{
-    io,
+    cell::Cell,
+    future::poll_fn,
+    io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     sync::Arc,
+    task::{Context, Poll},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -12,9 +16,10 @@ use http::{
     header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING, UPGRADE},
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     time::timeout,
 };
+use tokio_util::io::poll_read_buf;
 use tracing::{Level, Span, debug, error, info};
 use ws_core::{Connection, ObservedFrame, Role};
 use ws_handshake::{
@@ -31,8 +36,16 @@ use crate::{
     service::Shared,
 };
 
+/// Room for a 101. Most fit.
+const ANSWER: usize = 256;
+
 /// Room for reading. Most heads fit; more is reserved as they grow.
 const READ: usize = 1024;
+
+thread_local! {
+    /// What the openings of this thread read into: most are done with it in the same turn.
+    static BUFFER: Cell<BytesMut> = Cell::new(BytesMut::new());
+}
 
 /// What [`drive`](crate::driver::drive) needs besides the stream.
 pub(crate) struct Parts {
@@ -90,16 +103,38 @@ async fn read<Io: AsyncRead + Unpin>(
     let mut reader = RequestReader::new(limits.head.clone());
     let mut input = BytesMut::new();
     loop {
-        input.reserve(READ);
-        if io.read_buf(&mut input).await? == 0 {
+        let first = input.is_empty();
+        if poll_fn(|cx| poll_read(io, &mut input, cx)).await? == 0 {
             return Ok(None);
         }
         // What came behind the head of an upgrade was refused with 400 (R6455-x-early); behind any
         // other it is dropped with `input`: one connection gets one answer.
         if let Some(outcome) = reader.read_head(&mut input).transpose() {
+            // Pieces may have made it large.
+            if first {
+                input.clear();
+                BUFFER.set(input);
+            }
             return Ok(Some(outcome));
         }
     }
+}
+
+/// Reads once. While nothing of a head has come, it holds no buffer.
+fn poll_read<Io: AsyncRead + Unpin>(
+    io: &mut Io,
+    input: &mut BytesMut,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    if input.is_empty() {
+        *input = BUFFER.take();
+    }
+    input.reserve(READ);
+    let read = poll_read_buf(Pin::new(io), cx, input);
+    if input.is_empty() {
+        BUFFER.set(mem::take(input));
+    }
+    read
 }
 
 /// Opens, or says what to write instead.
@@ -160,7 +195,7 @@ fn accept(
     }
 
     let request = Request::new(head.uri(), head.headers(), peer, agreed, subprotocol);
-    let mut answer = BytesMut::new();
+    let mut answer = BytesMut::with_capacity(ANSWER);
     accepted.write(&mut answer);
     let config = Arc::clone(&shared.config);
     let mut ws = Connection::new(Role::Server, config, accepted.extensions);

@@ -193,7 +193,7 @@ async fn open<Io>(shared: Arc<Shared>, mut io: Io, id: ClientId, peer: Peer) -> 
 where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut pending = shared.admission.begin();
+    let pending = shared.admission.begin();
     let parts = tokio::select! {
         biased;
         () = pending.dropped() => {

@@ -70,11 +70,11 @@ impl WebSocket {
             // So that a task with an endless supply lets others have their turn.
             let coop = ready!(tokio::task::coop::poll_proceed(cx));
             // Where it waits nothing is kept for the next burst.
-            let mut inbox = self.inbox.take().unwrap_or_default();
+            let mut inbox = self.inbox.take();
             if !ready!(self.link.poll_inbound(&mut inbox, cx)) {
                 return Poll::Ready(Ok(None));
             }
-            self.inbox = Some(inbox);
+            self.inbox = inbox;
             coop.made_progress();
         }
     }

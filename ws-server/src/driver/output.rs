@@ -14,7 +14,7 @@ use ws_core::{Connection, Message, Outgoing, extension::Compression};
 
 use super::core::Core;
 use crate::{
-    SendError,
+    SendError, linger,
     link::{Queue, Queued},
 };
 
@@ -289,6 +289,18 @@ impl Core {
             self.deadlines.close_sent(self.now);
         }
         progress
+    }
+
+    /// Writes our Close, with which the socket is to be closed. What is not taken is left to
+    /// [`write`](Self::write).
+    pub(super) fn write_last<Io: 'static>(&mut self, io: &Io) {
+        if self.output.head.is_none()
+            && let Outgoing::Write(frames) = self.ws.poll_output()
+        {
+            let n = linger::write_last(io, frames.chunk());
+            frames.advance(n);
+            self.output.written += n as u64;
+        }
     }
 
     /// Whether there is anything to encode or write.

@@ -17,7 +17,7 @@ use std::{
 use shuttle::{check_random, future, thread};
 use ws_core::{CloseCode, Closed, ClosedBy, Message, extension::Compression};
 
-use super::{Dropped, Link, Load, Queued};
+use super::{Dropped, Link, Load, Queue, Queued};
 use crate::{
     ClientId, Limits, Peer, Publication, Request, SendError, SlowConsumer, Topic,
     hub::{Entry, Hub},
@@ -82,7 +82,7 @@ struct Driver {
     link: Arc<Link>,
     socket: Arc<Socket>,
     known: bool,
-    queue: VecDeque<Queued>,
+    queue: Queue,
     /// What it received, and hands over when the receiver waits.
     received: VecDeque<Message>,
 }
@@ -93,7 +93,7 @@ impl Driver {
             link: Arc::clone(link),
             socket: Arc::clone(socket),
             known: false,
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             received: VecDeque::new(),
         }
     }
@@ -165,7 +165,10 @@ fn queued(text: &str) -> Option<Queued> {
 
 /// Waits as the receiving end does, until there is something or the end.
 async fn receive(link: &Link, inbox: &mut VecDeque<Message>) -> bool {
-    poll_fn(|cx| link.poll_inbound(inbox, cx)).await
+    let mut taken = None;
+    let more = poll_fn(|cx| link.poll_inbound(&mut taken, cx)).await;
+    inbox.extend(taken.into_iter().flat_map(|taken| *taken));
+    more
 }
 
 #[test]

@@ -4,7 +4,10 @@
 //! for each header. What most requests have in common is one control character: a known name begins
 //! its line in place of a newline. HTTP allows none of them in any of these.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::{
+    cell::Cell,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6},
+};
 
 use http::Uri;
 
@@ -21,13 +24,27 @@ const UNIX: u8 = 1;
 const V4: u8 = 4;
 const V6: u8 = 6;
 
+/// What a thread keeps of where it writes.
+const SCRATCH_KEPT: usize = 16 * 1024;
+
+thread_local! {
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 pub(super) struct Kept(Box<[u8]>);
+
+const fn ascii(text: &'static [u8]) -> &'static str {
+    match str::from_utf8(text) {
+        Ok(text) => text,
+        Err(_) => panic!("no ASCII"),
+    }
+}
 
 /// Texts for which there is an octet.
 macro_rules! table {
     ($to:ident, $from:ident, $($octet:literal $text:literal)*) => {
         fn $to(text: &[u8]) -> Option<u8> {
-            match str::from_utf8(text).ok()? {
+            match text {
                 $($text => Some($octet),)*
                 _ => None,
             }
@@ -35,7 +52,7 @@ macro_rules! table {
 
         fn $from(octet: u8) -> Option<&'static str> {
             match octet {
-                $($octet => Some($text),)*
+                $($octet => Some(const { ascii($text) }),)*
                 _ => None,
             }
         }
@@ -44,36 +61,36 @@ macro_rules! table {
 
 // RFC 9110 §5.5: a value has no control characters but for tabs.
 table! { name_octet, name_of,
-    0x0b "host"
-    0x0c "origin"
-    0x0d "user-agent"
-    0x0e "cookie"
-    0x0f "authorization"
-    0x10 "accept"
-    0x11 "accept-encoding"
-    0x12 "accept-language"
-    0x13 "cache-control"
-    0x14 "pragma"
-    0x15 "sec-websocket-extensions"
-    0x16 "sec-websocket-protocol"
-    0x17 "sec-fetch-dest"
-    0x18 "sec-fetch-mode"
-    0x19 "sec-fetch-site"
-    0x1a "x-forwarded-for"
-    0x1b "x-forwarded-proto"
-    0x1c "x-forwarded-host"
-    0x1d "x-real-ip"
-    0x1e "forwarded"
-    0x1f "via"
+    0x0b b"host"
+    0x0c b"origin"
+    0x0d b"user-agent"
+    0x0e b"cookie"
+    0x0f b"authorization"
+    0x10 b"accept"
+    0x11 b"accept-encoding"
+    0x12 b"accept-language"
+    0x13 b"cache-control"
+    0x14 b"pragma"
+    0x15 b"sec-websocket-extensions"
+    0x16 b"sec-websocket-protocol"
+    0x17 b"sec-fetch-dest"
+    0x18 b"sec-fetch-mode"
+    0x19 b"sec-fetch-site"
+    0x1a b"x-forwarded-for"
+    0x1b b"x-forwarded-proto"
+    0x1c b"x-forwarded-host"
+    0x1d b"x-real-ip"
+    0x1e b"forwarded"
+    0x1f b"via"
 }
 
 table! { value_octet, value_of,
-    0x01 "no-cache"
-    0x02 "gzip, deflate, br, zstd"
-    0x03 "gzip, deflate, br"
-    0x04 "permessage-deflate; client_max_window_bits"
-    0x05 "websocket"
-    0x06 "same-origin"
+    0x01 b"no-cache"
+    0x02 b"gzip, deflate, br, zstd"
+    0x03 b"gzip, deflate, br"
+    0x04 b"permessage-deflate; client_max_window_bits"
+    0x05 b"websocket"
+    0x06 b"same-origin"
 }
 
 impl Kept {
@@ -85,7 +102,8 @@ impl Kept {
         extensions: Option<&str>,
         subprotocol: Option<&str>,
     ) -> Self {
-        let mut kept = Vec::with_capacity(1024);
+        // Its length is known when it is written.
+        let mut kept = SCRATCH.take();
         put_peer(&mut kept, peer);
         kept.extend_from_slice(uri.path().as_bytes());
         if let Some(query) = uri.query() {
@@ -99,7 +117,13 @@ impl Kept {
         for (name, value) in headers {
             put_header(&mut kept, name, value);
         }
-        Self(kept.into())
+        let this = Self(kept.as_slice().into());
+        kept.clear();
+        // A head is no longer than its limit, which may have been lifted.
+        if kept.capacity() <= SCRATCH_KEPT {
+            SCRATCH.set(kept);
+        }
+        this
     }
 
     pub(super) fn target(&self) -> &str {

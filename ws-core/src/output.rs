@@ -305,10 +305,17 @@ impl Output {
             self.queue.pop_front();
         }
         if self.len == 0 {
-            self.tail = Frames::default();
-            if self.queue.capacity() > 0 {
-                self.queue = VecDeque::new();
-            }
+            self.clear();
+        }
+    }
+
+    /// Drops everything.
+    fn clear(&mut self) {
+        self.len = 0;
+        self.tail = Frames::default();
+        // For one that holds nothing, dropping it is the longer way to nothing.
+        if self.queue.capacity() > 0 {
+            self.queue = VecDeque::new();
         }
     }
 
@@ -339,16 +346,18 @@ impl Buf for Output {
     #[cfg(feature = "std")]
     fn chunks_vectored<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
         let (mut n, most) = (0, slices.len());
-        let mut put = |chunk: &'a [u8]| match slices.get_mut(n) {
-            Some(slot) if !chunk.is_empty() => {
+        let mut put = |chunk: &'a [u8]| {
+            if !chunk.is_empty()
+                && let Some(slot) = slices.get_mut(n)
+            {
                 *slot = std::io::IoSlice::new(chunk);
                 n += 1;
             }
-            _ => {}
         };
         for segment in self.queue.iter().take(most) {
-            put(segment.unwritten());
-            put(segment.rest());
+            let (first, rest) = segment.pieces();
+            put(first);
+            put(rest);
         }
         put(self.tail.unwritten());
         n
@@ -358,6 +367,11 @@ impl Buf for Output {
     /// If `n` is more than is left, as [`Buf`] demands.
     fn advance(&mut self, mut n: usize) {
         assert!(n <= self.len, "advanced by {n} of {} bytes", self.len);
+        if n == self.len {
+            // Most of the time everything is written with one call.
+            self.clear();
+            return;
+        }
         self.len -= n;
         while n > 0 {
             let Some(segment) = self.queue.front_mut() else {

@@ -41,21 +41,18 @@ pub(super) struct Passed {
 impl Segment {
     /// What comes next, in one piece: empty if nothing is left.
     pub(super) fn unwritten(&self) -> &[u8] {
-        match self {
-            Self::Frames(frames) | Self::Control(frames) => frames.unwritten(),
-            Self::Passed(passed) => match passed.head() {
-                [] => &passed.bytes,
-                head => head,
-            },
-        }
+        self.pieces().0
     }
 
-    /// What comes behind that.
-    #[cfg(feature = "std")]
-    pub(super) fn rest(&self) -> &[u8] {
+    /// What comes next, and what comes behind it.
+    #[inline]
+    pub(super) fn pieces(&self) -> (&[u8], &[u8]) {
         match self {
-            Self::Passed(passed) if !passed.head().is_empty() => &passed.bytes,
-            _ => &[],
+            Self::Frames(frames) | Self::Control(frames) => (frames.unwritten(), &[]),
+            Self::Passed(passed) => match passed.head() {
+                [] => (&passed.bytes, &[]),
+                head => (head, &passed.bytes),
+            },
         }
     }
 

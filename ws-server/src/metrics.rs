@@ -103,11 +103,12 @@ const SHARDS: usize = 64;
 /// The shards that have one writer each: the threads of this process that come first.
 const OWNED: usize = SHARDS - 8;
 
-struct Shards([Shard; SHARDS]);
+/// So many. On the heap from the start: they are much for a small stack.
+struct Shards(Box<[Shard]>);
 
 impl Default for Shards {
     fn default() -> Self {
-        Self(std::array::from_fn(|_| Shard::default()))
+        Self((0..SHARDS).map(|_| Shard::default()).collect())
     }
 }
 

@@ -11,14 +11,13 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 use ws_core::Closed;
 
-/// Lines in a [`WINDOW`].
-const LINES: u32 = 10;
-const WINDOW: Duration = Duration::from_secs(1);
-
-/// Lets so many complaints of one sort into the log, and counts the others.
+/// Lets so many complaints of one sort into the log in so many seconds, and counts the others.
 // RFC 6455 §7.1.7 asks a server to log what was wrong with a client.
 #[derive(Default)]
-pub(crate) struct Complaints(Mutex<State>);
+pub(crate) struct Complaints<const LINES: u32 = 10, const SECONDS: u64 = 1>(Mutex<State>);
+
+/// For what every client of a kind does: a line a minute.
+pub(crate) type Hints = Complaints<1, 60>;
 
 #[derive(Default)]
 struct State {
@@ -27,12 +26,12 @@ struct State {
     left_out: u64,
 }
 
-impl Complaints {
+impl<const LINES: u32, const SECONDS: u64> Complaints<LINES, SECONDS> {
     /// Whether there is room for a line; then how many were left out before it, if any.
     pub(crate) fn admit(&self) -> Option<Option<u64>> {
         let now = Instant::now();
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.window.is_none_or(|begun| now - begun >= WINDOW) {
+        if state.window.is_none_or(|begun| now - begun >= Duration::from_secs(SECONDS)) {
             state.window = Some(now);
             state.lines = 0;
         }
@@ -44,7 +43,9 @@ impl Complaints {
             None
         }
     }
+}
 
+impl Complaints {
     /// Logs how a connection ended.
     pub(crate) fn tell(&self, closed: &Closed) {
         let code = closed.code.get();

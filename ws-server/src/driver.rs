@@ -155,7 +155,7 @@ impl Rest {
         let handler = async {
             if let Some(mut handling) = handling {
                 let ended = poll_fn(|cx| handling::poll(&mut handling, cx)).await;
-                ended.log(link.hub.as_deref());
+                ended.log(&link);
             }
         };
         // A handler that has something left to do keeps neither the socket nor the client waiting.
@@ -328,7 +328,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Driver<Io> {
         let core = core?;
         if let Poll::Ready(ended) = poll {
             self.handling = None;
-            ended.log(core.link.hub.as_deref());
+            ended.log(&core.link);
             core.link.order_close(ended.close_code());
         }
         Some(core)

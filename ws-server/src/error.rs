@@ -145,6 +145,9 @@ impl fmt::Display for RecvError {
 
 impl std::error::Error for RecvError {}
 
+/// What every error says that only the end of the connection causes.
+pub(crate) const CLOSED: &str = "the connection is closing or closed";
+
 /// A message or command that was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -168,7 +171,7 @@ pub enum SendError {
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Closed => f.write_str("the connection is closing or closed"),
+            Self::Closed => f.write_str(CLOSED),
             Self::PingTooLong { len } => write!(f, "a Ping carries at most 125 bytes, not {len}"),
             Self::InvalidCloseCode(code) => write!(f, "close code {code} may not be sent"),
             Self::ReasonTooLong { len } => {
@@ -205,7 +208,7 @@ pub enum SubscribeError {
 impl fmt::Display for SubscribeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Closed => f.write_str("the connection is closing or closed"),
+            Self::Closed => f.write_str(CLOSED),
             Self::TooMany { limit } => {
                 write!(f, "a connection subscribes to at most {limit} topics")
             }
@@ -242,7 +245,7 @@ impl fmt::Display for TrySendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.reason {
             TrySendReason::Full => "too much is waiting to be sent",
-            TrySendReason::Closed => "the connection is closing or closed",
+            TrySendReason::Closed => CLOSED,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! What an application does with a connection.
 
-use std::{error::Error, fmt, pin::Pin, sync::Arc};
+use std::{error::Error, pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
 
@@ -82,37 +82,38 @@ where
     }
 }
 
-/// Why a handler gave up. Any error becomes one, so that `?` works.
+/// Why a handler gave up. Every error that may go to another thread becomes one by `?`, one that is
+/// boxed already and an `anyhow::Error` too; so does a text:
 ///
-/// Is no [`Error`] itself, as that would stand in the way of the conversion.
-pub struct HandlerError(Box<dyn Error + Send + Sync>);
-
-impl HandlerError {
-    /// From a text.
-    pub fn new(reason: impl Into<String>) -> Self {
-        Self(reason.into().into())
-    }
-
-    /// The error that it was made of.
-    pub fn as_error(&self) -> &(dyn Error + Send + Sync + 'static) {
-        &*self.0
-    }
-}
-
-impl<E: Error + Send + Sync + 'static> From<E> for HandlerError {
-    fn from(error: E) -> Self {
-        Self(Box::new(error))
-    }
-}
-
-impl fmt::Display for HandlerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl fmt::Debug for HandlerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
+/// ```
+/// use ws_server::{Handler, HandlerError, Server, WebSocket};
+///
+/// # fn find_room(_: &str) -> Result<(), anyhow::Error> { Ok(()) }
+/// # fn log_in(_: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> { Ok(()) }
+/// # fn parse(_: &str) -> Result<(), String> { Ok(()) }
+/// # let _ = Server::new().any(
+/// |mut ws: WebSocket| async move {
+///     let room = ws.request().query().ok_or("no room was asked for")?; // a `&str`
+///     let number: u32 = room.parse()?; // an error of the standard library
+///     parse(room)?; // a `String`
+///     log_in(room)?; // a `Box<dyn Error + Send + Sync>`
+///     find_room(room)?; // an `anyhow::Error`
+///     while let Some(message) = ws.recv().await? {
+///         if message.is_empty() {
+///             return Err("an empty message".into());
+///         }
+///         ws.send(message).await?;
+///     }
+/// #   let _ = number;
+///     Ok(())
+/// }
+/// # );
+/// ```
+///
+/// The log has it as a warning, with the id and the address of the client. Where the handler fails
+/// only because its connection is over, which is what [`SendError::Closed`](crate::SendError::Closed)
+/// says, it is a line at `DEBUG`.
+///
+/// A `Box<dyn Error>` that is not `Send + Sync` cannot become one: say `Box<dyn Error + Send + Sync>`
+/// where it is made, or `.map_err(|error| error.to_string())?`.
+pub type HandlerError = Box<dyn Error + Send + Sync>;

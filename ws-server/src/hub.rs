@@ -13,7 +13,7 @@ use ws_core::Closed;
 
 use crate::{
     ClientId, Publication, SlowConsumer,
-    complaints::Complaints,
+    complaints::{Complaints, Hints},
     link::{Dropped, Link},
     metrics::Counters,
     publication::Post,
@@ -33,6 +33,8 @@ pub(crate) struct Hub {
     pub(crate) complaints: Complaints,
     /// Of handlers that failed: apart from those about clients, which would drown them.
     pub(crate) failures: Complaints,
+    /// Of subprotocols that nobody speaks.
+    pub(crate) subprotocols: Hints,
 }
 
 impl Hub {

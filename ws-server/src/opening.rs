@@ -12,15 +12,18 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderValue, Method, Response, StatusCode, Version,
-    header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING, UPGRADE},
+    HeaderName, HeaderValue, Method, Response, StatusCode, Version,
+    header::{
+        CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL, TRAILER,
+        TRANSFER_ENCODING, UPGRADE,
+    },
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     time::timeout,
 };
 use tokio_util::io::poll_read_buf;
-use tracing::{Level, Span, debug, error, info};
+use tracing::{Level, Span, debug, error, field::display, info};
 use ws_core::{Connection, ObservedFrame, Role};
 use ws_handshake::{
     AcceptOptions, Authority, Cause, Rejection, RequestHead, RequestReader, Upgrade,
@@ -144,7 +147,7 @@ fn decide(
     id: ClientId,
     peer: Peer,
 ) -> Result<Parts, BytesMut> {
-    Span::current().record("path", tracing::field::display(Shown(head.uri().path())));
+    Span::current().record("path", display(Shown(head.uri().path())));
     if !head.asks_for_upgrade()
         && let Some(fallback) = &shared.fallback
     {
@@ -153,17 +156,16 @@ fn decide(
                 // A panic costs this request and nothing else.
                 let answer = catch_unwind(AssertUnwindSafe(|| fallback(&request, peer)));
                 let answer = answer.unwrap_or_else(|_| {
-                    error!("the fallback panicked");
+                    error!(%id, %peer, "the fallback panicked");
                     Rejection::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()
                 });
                 debug!(status = answer.status().as_u16(), "answered a plain request");
                 plain(answer, request.method())
             }
-            Err(cause) => reject(cause.into(), Some(head.method()), shared),
+            Err(cause) => reject(cause.into(), Some(head), shared),
         });
     }
-    accept(head, shared, id, peer)
-        .map_err(|rejection| reject(rejection, Some(head.method()), shared))
+    accept(head, shared, id, peer).map_err(|rejection| reject(rejection, Some(head), shared))
 }
 
 fn accept(
@@ -180,6 +182,7 @@ fn accept(
     if !shared.subprotocols.is_empty() {
         options = options.subprotocols(&shared.subprotocols);
     }
+    let offers_subprotocols = !upgrade.subprotocols().is_empty();
     let accepted = upgrade.accept(&options)?;
 
     let agreed = accepted.extensions_header();
@@ -187,6 +190,18 @@ fn accept(
     let span = Span::current();
     span.record("extensions", agreed);
     span.record("subprotocol", subprotocol);
+    if offers_subprotocols
+        && subprotocol.is_none()
+        && let Some(offered) = value(head, &SEC_WEBSOCKET_PROTOCOL)
+        && let Some(left_out) = shared.clients.hub.subprotocols.admit()
+    {
+        info!(
+            offered = %Shown(&offered),
+            left_out,
+            "no subprotocol that the client offers is spoken here, for which browsers and others fail \
+             the connection: see Server::subprotocols"
+        );
+    }
     if tracing::enabled!(Level::DEBUG) {
         for line in accepted.report.to_string().lines() {
             debug!("extension {}", Shown(line));
@@ -208,7 +223,7 @@ fn accept(
             }
             Ok(None) => {}
             Err(_) => {
-                error!("the application panicked when it was shown the opening");
+                error!(%id, %peer, "the application panicked when it was shown the opening");
                 return Err(Rejection::new(StatusCode::INTERNAL_SERVER_ERROR));
             }
         }
@@ -265,21 +280,39 @@ fn plain(mut answer: Response<Bytes>, method: &Method) -> BytesMut {
 }
 
 /// Counts a rejection, logs it and writes it down.
-fn reject(rejection: Rejection, method: Option<&Method>, shared: &Shared) -> BytesMut {
+fn reject(rejection: Rejection, head: Option<&RequestHead>, shared: &Shared) -> BytesMut {
     shared.clients.hub.counters.rejected(rejection.status(), rejection.cause());
     if let Some(left_out) = shared.clients.hub.complaints.admit() {
         match rejection.cause() {
             Cause::Application => info!(left_out, "rejected with {}", rejection.status()),
+            Cause::Origin(_) => {
+                let [origin, host] = head.map_or_else(Default::default, compared);
+                let (origin, host) = (origin.as_deref().map(Shown), host.as_deref().map(Shown));
+                let (origin, host) = (origin.as_ref().map(display), host.as_ref().map(display));
+                info!(origin, host, left_out, "rejected with {rejection}");
+            }
             _ => info!(left_out, "rejected with {rejection}"),
         }
     }
     let mut out = BytesMut::new();
     let answer = rejection.into_response();
     // RFC 9110 §9.3.2: "the server MUST NOT send content in the response" to HEAD.
-    if method == Some(&Method::HEAD) {
+    if head.is_some_and(|head| head.method() == Method::HEAD) {
         write_response_head(&answer, &mut out);
     } else {
         write_response(&answer, &mut out);
     }
     out
+}
+
+/// The origin that a request has, and the host that it was compared with.
+fn compared(head: &RequestHead) -> [Option<String>; 2] {
+    let authority = head.uri().authority().map(|authority| authority.as_str().to_owned());
+    [value(head, &ORIGIN), authority.or_else(|| value(head, &HOST))]
+}
+
+/// The first header line of a name, for a log.
+fn value(head: &RequestHead, name: &HeaderName) -> Option<String> {
+    let (_, value) = head.headers().find(|(own, _)| *own == name.as_str().as_bytes())?;
+    Some(String::from_utf8_lossy(value).into_owned())
 }

@@ -227,7 +227,8 @@ impl Server {
 
     /// The subprotocols that the handlers speak: the first that the client offered is taken, and
     /// [`Request::subprotocol`](crate::Request::subprotocol) tells which. Without one in common the
-    /// connection opens without.
+    /// connection opens without, and browsers fail it: a line in the log says so, once a minute at
+    /// `INFO`.
     #[must_use]
     pub fn subprotocols<S: AsRef<str>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         let outcome = Subprotocols::new(names)

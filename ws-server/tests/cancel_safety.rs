@@ -564,7 +564,7 @@ impl Acting {
         }
         self.log.lock().unwrap().done = true;
         match self.finish {
-            Finish::Fail => Err(HandlerError::new("as generated")),
+            Finish::Fail => Err("as generated".into()),
             Finish::Panic => panic!("as generated"),
             _ => Ok(()),
         }

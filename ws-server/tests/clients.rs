@@ -141,7 +141,7 @@ fn listed() -> (Service, mpsc::UnboundedReceiver<(ClientId, bool)>) {
             while let Some(message) = ws.recv().await? {
                 match message.as_bytes() {
                     b"panic" => panic!("as asked for"),
-                    b"fail" => return Err(ws_server::HandlerError::new("as asked for")),
+                    b"fail" => return Err("as asked for".into()),
                     b"return" => return Ok(()),
                     _ => tx.send((id, clients.get(id).is_some()))?,
                 }

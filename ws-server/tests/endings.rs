@@ -64,7 +64,7 @@ async fn handler_that_returns_closes_with_1000_behind_what_it_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn handler_that_fails_closes_with_1011() {
-    let handler = |_: WebSocket| async { Err::<(), _>(HandlerError::new("no database")) };
+    let handler = |_: WebSocket| async { Err::<(), _>("no database".into()) };
     let (mut raw, _) = open(&service(Limits::default(), handler)).await;
     raw.expect_close(1011).await;
 }

@@ -11,14 +11,14 @@ use tokio::{
     net::TcpStream,
     time::{sleep, timeout},
 };
-use ws_server::{HandlerError, Limits, Peer, Server, WebSocket};
+use ws_server::{Limits, Peer, Server, WebSocket};
 
 /// A handler that ends as it is told.
 async fn obedient(mut ws: WebSocket) -> support::Handled {
     while let Some(message) = ws.recv().await? {
         match message.as_bytes() {
             b"panic" => panic!("as asked for"),
-            b"fail" => return Err(HandlerError::new("as asked for")),
+            b"fail" => return Err("as asked for".into()),
             b"return" => return Ok(()),
             b"drop" => {
                 drop(ws);

@@ -211,7 +211,7 @@ async fn subscriptions_end_exactly_with_their_connection_whatever_ended_it() {
             while let Some(message) = ws.recv().await? {
                 match message.as_bytes() {
                     b"panic" => panic!("as asked for"),
-                    b"fail" => return Err(ws_server::HandlerError::new("as asked for")),
+                    b"fail" => return Err("as asked for".into()),
                     b"return" => return Ok(()),
                     _ => ws.send(message).await?,
                 }

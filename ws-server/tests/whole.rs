@@ -232,7 +232,7 @@ async fn rt_37_nothing_is_left_of_twenty_thousand_connections() {
     limits.max_per_ip = 1;
     let service = with_echo(Server::new())
         .route("/panic", |_ws: WebSocket| async { panic!("as the test wants it") })
-        .route("/fail", |_ws: WebSocket| async { Err(ws_server::HandlerError::new("no")) })
+        .route("/fail", |_ws: WebSocket| async { Err("no".into()) })
         .limits(limits)
         .service()
         .unwrap();

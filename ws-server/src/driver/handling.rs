@@ -1,16 +1,19 @@
 //! The handler's side of a connection's task.
 
 use std::{
+    error::Error,
+    iter::successors,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     task::{Context, Poll},
 };
 
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 use ws_core::CloseCode;
 
 use crate::{
-    Handler, HandlerError, WebSocket, complaints::Shown, handler::Working, hub::Hub, link::Link,
+    Handler, HandlerError, WebSocket, complaints::Shown, error::CLOSED, handler::Working,
+    link::Link,
 };
 
 /// The handler of one connection.
@@ -57,23 +60,39 @@ impl Ended {
 
     /// Says so in the log if it failed. What a client sends may be why, so a server lets only so many
     /// lines in.
-    pub(super) fn log(&self, hub: Option<&Hub>) {
-        if matches!(self, Self::Returned) {
-            return;
+    pub(super) fn log(&self, link: &Link) {
+        match self {
+            Self::Returned => return,
+            Self::Failed(error) if link.is_closing() && says_closed(&**error) => {
+                debug!(reason = %Shown(&error.to_string()), "the handler ended with its connection");
+                return;
+            }
+            Self::Failed(_) | Self::Panicked => {}
         }
-        let Some(left_out) = hub.map_or(Some(None), |hub| hub.failures.admit()) else {
+        let Some(left_out) = link.hub.as_ref().map_or(Some(None), |hub| hub.failures.admit())
+        else {
             return;
         };
+        // The span has them too, but is of level INFO, and so is not there for a log of warnings.
+        let (id, peer) = (link.id, link.request.peer());
         match self {
             Self::Returned => {}
             Self::Failed(reason) => {
                 // It may quote the client.
                 let reason = reason.to_string();
-                warn!(reason = %Shown(&reason), left_out, "the handler failed");
+                warn!(%id, %peer, reason = %Shown(&reason), left_out, "the handler failed");
             }
-            Self::Panicked => error!(left_out, "the handler panicked"),
+            Self::Panicked => error!(%id, %peer, left_out, "the handler panicked"),
         }
     }
+}
+
+/// Whether an error, or one that it came from, says that the connection is over.
+///
+/// By its text: what wraps an error transparently (`anyhow::Error`, `io::Error::other`, thiserror's
+/// `transparent`) hides its type, but not what it says.
+fn says_closed(error: &(dyn Error + 'static)) -> bool {
+    successors(Some(error), |&error| error.source()).any(|error| error.to_string() == CLOSED)
 }
 
 /// Polls a handler. A panic costs its own connection and nothing else.

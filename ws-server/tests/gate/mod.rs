@@ -15,7 +15,7 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
-use tracing::subscriber::DefaultGuard;
+use tracing::{Level, subscriber::DefaultGuard};
 use ws_server::{Closed, Peer, Report, ServeError, Server, Service, WebSocket};
 
 /// Longer than anything here takes.
@@ -161,22 +161,27 @@ pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 impl Log {
     /// What this thread logs.
     pub(crate) fn capture() -> (Self, DefaultGuard) {
+        Self::capture_at(Level::DEBUG)
+    }
+
+    /// What this thread logs at `level` and above.
+    pub(crate) fn capture_at(level: Level) -> (Self, DefaultGuard) {
         let log = Self::default();
-        let guard = tracing::subscriber::set_default(log.subscriber());
+        let guard = tracing::subscriber::set_default(log.subscriber(level));
         (log, guard)
     }
 
     /// What all threads of the process log: for one test of it.
     pub(crate) fn capture_all() -> Self {
         let log = Self::default();
-        tracing::subscriber::set_global_default(log.subscriber()).unwrap();
+        tracing::subscriber::set_global_default(log.subscriber(Level::DEBUG)).unwrap();
         log
     }
 
-    fn subscriber(&self) -> impl tracing::Subscriber + use<> {
+    fn subscriber(&self, level: Level) -> impl tracing::Subscriber + use<> {
         let writer = self.clone();
         tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::DEBUG)
+            .with_max_level(level)
             .with_ansi(false)
             .with_writer(move || writer.clone())
             .finish()

@@ -92,7 +92,7 @@ impl Encoder {
             self.record.clear();
             self.give_back();
         }
-        let mut deflater = self.record.pool().deflater(self.window, self.stamp);
+        let mut deflater = self.record.pool().deflater(self.window.of_deflater(), self.stamp);
         self.state = State::Failed;
         // RFC 7692 §7.2.1: if the "agreed parameters" contain no_context_takeover, the sender
         // "MUST start compressing each new message with an empty LZ77 sliding window." Then nothing

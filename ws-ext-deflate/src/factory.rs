@@ -33,9 +33,6 @@ impl ExtensionFactory for Deflate {
         }
         let offered = Said::parse(offer, Element::Offer)?;
         let server_window = match offered.server_max_window {
-            Some(window) if !window.compresses() => {
-                return Err(window_too_small(SERVER_MAX_WINDOW_BITS));
-            }
             Some(window) => window.min(self.server_window),
             None => self.server_window,
         };
@@ -115,9 +112,6 @@ impl ExtensionFactory for Deflate {
             {
                 return refuse(CLIENT_MAX_WINDOW_BITS, "is more than was offered");
             }
-            Some(ClientWindow::AtMost(window)) if !window.compresses() => {
-                return Err(window_too_small(CLIENT_MAX_WINDOW_BITS));
-            }
             Some(ClientWindow::AtMost(window)) => window.min(self.client_window),
             Some(ClientWindow::Supported) | None => self.client_window,
         };
@@ -130,8 +124,4 @@ impl ExtensionFactory for Deflate {
             Half { window: server_window, takeover: !agreed.server_no_context_takeover },
         )))
     }
-}
-
-fn window_too_small(name: &str) -> NegotiationError {
-    NegotiationError::parameter(name, "cannot compress with a window of 8 bits")
 }

@@ -29,10 +29,9 @@
 //!
 //! # What is negotiated
 //! All four parameters, in both roles. A server declines an offer that has an unknown, repeated or
-//! malformed parameter, or asks for a server window of 8 bits, which zlib cannot make, and looks at
-//! the next one; the reason names the parameter. A client fails the handshake for the same reasons,
-//! or if what it insisted on is not agreed. What each option means for either role stands at
-//! [`DeflateBuilder`].
+//! malformed parameter, and looks at the next one; the reason names the parameter. A client fails
+//! the handshake for the same reasons, or if what it insisted on is not agreed. What each option
+//! means for either role stands at [`DeflateBuilder`].
 //!
 //! # What is compressed
 //! A message whose sender says [`Compression::Always`](ws_core::extension::Compression) is, one

@@ -118,7 +118,7 @@ impl DeflateBuilder {
         self
     }
 
-    /// The largest window with which the server compresses, in bits: 9 to 15, for 512 bytes to
+    /// The largest window with which the server compresses, in bits: 8 to 15, for 256 bytes to
     /// 32 KiB ([RFC 7692 §7.1.2.1](https://www.rfc-editor.org/rfc/rfc7692#section-7.1.2.1)).
     /// Default 12. Each bit more makes messages of 16 KiB 3 % to 6 % smaller, and slower by as much or
     /// by several times that; shorter ones have something of it where [`history`](Self::history)
@@ -133,7 +133,7 @@ impl DeflateBuilder {
         self
     }
 
-    /// The largest window with which the client compresses, in bits: 9 to 15
+    /// The largest window with which the client compresses, in bits: 8 to 15
     /// ([RFC 7692 §7.1.2.2](https://www.rfc-editor.org/rfc/rfc7692#section-7.1.2.2)). Default 12.
     ///
     /// A client keeps to it. What is set here, and is less than 15, it also says in its offer, and a
@@ -177,7 +177,7 @@ impl DeflateBuilder {
         };
         let window = |bits: Option<u8>, error: fn(u8) -> OptionsError| match bits {
             None => Ok(Window::PROPOSED),
-            Some(bits) => Window::new(bits).filter(|window| window.compresses()).ok_or(error(bits)),
+            Some(bits) => Window::new(bits).ok_or(error(bits)),
         };
         Ok(Deflate {
             level,
@@ -200,9 +200,9 @@ impl DeflateBuilder {
 pub enum OptionsError {
     /// The level is not one of 1 to 9.
     Level(u8),
-    /// `server_max_window_bits` is not one of 9 to 15. The RFC's 8 is nothing that zlib can make.
+    /// `server_max_window_bits` is not one of 8 to 15.
     ServerMaxWindowBits(u8),
-    /// `client_max_window_bits` is not one of 9 to 15. The RFC's 8 is nothing that zlib can make.
+    /// `client_max_window_bits` is not one of 8 to 15.
     ClientMaxWindowBits(u8),
 }
 
@@ -211,10 +211,10 @@ impl fmt::Display for OptionsError {
         match self {
             Self::Level(level) => write!(f, "level {level} is not one of 1 to 9"),
             Self::ServerMaxWindowBits(bits) => {
-                write!(f, "server_max_window_bits {bits} is not one of 9 to 15")
+                write!(f, "server_max_window_bits {bits} is not one of 8 to 15")
             }
             Self::ClientMaxWindowBits(bits) => {
-                write!(f, "client_max_window_bits {bits} is not one of 9 to 15")
+                write!(f, "client_max_window_bits {bits} is not one of 8 to 15")
             }
         }
     }

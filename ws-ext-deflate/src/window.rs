@@ -29,10 +29,15 @@ impl Window {
         self.0
     }
 
-    /// Whether zlib can compress with it: it cannot write raw DEFLATE with 8 bits, and flate2
-    /// panics when asked to.
-    pub(crate) const fn compresses(self) -> bool {
-        self.0 >= 9
+    /// The window of a deflater that keeps to this one.
+    ///
+    /// zlib refuses to write raw DEFLATE with 8 bits, and flate2 panics. With 9 it looks back 250
+    /// bytes at most, which is within the 256 of 8 bits: every strategy of zlib stays 262 bytes
+    /// (`MIN_LOOKAHEAD`) away from the far end of its window. In zlib-rs 0.6 that is
+    /// `State::max_dist`, to which quick, fast, medium and slow compare each distance; the others
+    /// have none, or 1. `tests/narrow.rs` holds it to that.
+    pub(crate) fn of_deflater(self) -> Self {
+        self.max(Self(9))
     }
 
     pub(crate) const fn size(self) -> usize {

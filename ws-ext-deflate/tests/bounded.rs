@@ -191,7 +191,7 @@ fn rt_22_million_empty_fragments_are_1008() {
 // R7692-x-mem
 #[test]
 fn memory_is_known_lazy_and_given_back() {
-    for bits in [9, 10, 12, 15] {
+    for bits in [8, 9, 10, 12, 15] {
         for level in [1, 3, 6, 9] {
             let (kept_pool, pool) = kept(|| Pool::new(usize::MAX));
             let options = plain()

@@ -126,8 +126,12 @@ fn first_offer_that_can_be_honoured_is_taken() {
     let usual = set(vec![Arc::new(plain().build().unwrap())]);
     let cases = [
         (
-            "permessage-deflate; server_max_window_bits=8, permessage-deflate",
+            "permessage-deflate; server_max_window_bits=7, permessage-deflate",
             Some("permessage-deflate"),
+        ),
+        (
+            "permessage-deflate; server_max_window_bits=8, permessage-deflate",
+            Some("permessage-deflate; server_max_window_bits=8"),
         ),
         (
             "permessage-deflate; server_max_window_bits=10, permessage-deflate",
@@ -152,7 +156,7 @@ fn first_offer_that_can_be_honoured_is_taken() {
 #[test]
 fn report_names_the_parameter_that_was_at_fault() {
     let usual = set(vec![Arc::new(Deflate::default())]);
-    let offers = "permessage-deflate; foo, permessage-deflate; server_max_window_bits=8, \
+    let offers = "permessage-deflate; foo, permessage-deflate; server_max_window_bits=16, \
                   permessage-deflate; client_max_window_bits=99, \
                   permessage-deflate; server_no_context_takeover; server_no_context_takeover, \
                   permessage-deflate; client_max_window_bits";
@@ -184,7 +188,7 @@ fn quoted_values_are_equal_to_bare_ones() {
 #[test]
 fn declined_offer_leaves_an_uncompressed_connection() {
     let usual = set(vec![Arc::new(Deflate::default())]);
-    let (header, extensions, _) = served(&usual, "permessage-deflate; server_max_window_bits=8");
+    let (header, extensions, _) = served(&usual, "permessage-deflate; server_max_window_bits=7");
     assert_eq!(header, None);
     assert!(extensions.is_empty());
     let mut ws = Connection::new(Role::Server, Config::default(), extensions);
@@ -247,8 +251,8 @@ fn both_ends_talk_with_everything_that_can_be_agreed() {
             _ => Message::text(""),
         })
         .collect();
-    for server_bits in [9, 12, 15] {
-        for client_bits in [9, 12, 15] {
+    for server_bits in [8, 9, 12, 15] {
+        for client_bits in [8, 9, 12, 15] {
             for (server_afresh, client_afresh) in [(false, false), (true, false), (false, true)] {
                 let server = Deflate::builder()
                     .server_max_window_bits(server_bits)

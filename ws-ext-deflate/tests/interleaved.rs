@@ -319,7 +319,7 @@ fn act() -> impl Strategy<Value = Act> {
 fn options() -> impl Strategy<Value = Deflate> {
     let level = prop_oneof![4 => Just(6_u8), 1 => 1..=9_u8];
     let threshold = prop_oneof![2 => Just(128_usize), 1 => Just(0), 1 => 0..2000_usize];
-    (level, 9..=15_u8, 9..=15_u8, 0..8_u8, 0..8_u8, threshold).prop_map(
+    (level, 8..=15_u8, 8..=15_u8, 0..8_u8, 0..8_u8, threshold).prop_map(
         |(level, server, client, server_afresh, client_afresh, threshold)| {
             Deflate::builder()
                 .level(level)
@@ -469,7 +469,7 @@ fn large_broadcasts_among_other_messages_are_read_by_everybody() {
         (Neighbour::Before { shares: true }, usize::MAX),
         (Neighbour::BeforeAndBehind, usize::MAX),
     ] {
-        let agreed: Vec<Agreed> = [9, 12, 15]
+        let agreed: Vec<Agreed> = [8, 9, 12, 15]
             .map(|bits| {
                 let server = Deflate::builder().server_max_window_bits(bits).build().unwrap();
                 Agreed { server: server.clone(), client: server, neighbour, most }

@@ -96,17 +96,15 @@ fn repeated_parameter_is_declined() {
     assert_eq!(error.to_string(), "parameter client_max_window_bits: stands there twice");
 }
 
-// R7692-7-d, R7692-7.1.2.1-c, R7692-7.1.2.1-f
+// R7692-7.1.2.1-c, R7692-7.1.2.1-f
 #[test]
-fn server_window_of_8_bits_is_declined() {
-    for server in [usual(), roomy()] {
-        declines(&server, "server_max_window_bits=8", "server_max_window_bits");
-        declines(
-            &server,
-            "client_max_window_bits; server_max_window_bits=8",
-            "server_max_window_bits",
-        );
-    }
+fn server_window_of_8_bits_is_agreed() {
+    accepts(&usual(), "server_max_window_bits=8", "server_max_window_bits=8");
+    accepts(
+        &usual(),
+        "client_max_window_bits; server_max_window_bits=8",
+        "server_max_window_bits=8; client_max_window_bits=12",
+    );
 }
 
 // R7692-5-c
@@ -161,9 +159,9 @@ fn server_without_it_in_the_response_inflates_with_the_window_carried_over() {
 #[test]
 fn server_window_is_the_smaller_of_both() {
     accepts(&usual(), "", "server_max_window_bits=12");
-    for own in 9..=15_u8 {
+    for own in 8..=15_u8 {
         let server = plain().server_max_window_bits(own).build().unwrap();
-        for offered in 9..=15_u8 {
+        for offered in 8..=15_u8 {
             let agreed = own.min(offered);
             accepts(
                 &server,
@@ -177,7 +175,7 @@ fn server_window_is_the_smaller_of_both() {
 // R7692-7.1.2.2-a, R7692-7.1.2.2-b, R7692-7.1.2.2-c
 #[test]
 fn client_window_is_answered_only_where_it_was_offered() {
-    for own in 9..=15_u8 {
+    for own in 8..=15_u8 {
         let server = plain().client_max_window_bits(own).build().unwrap();
         accepts(&server, "", "");
         for (offer, offered) in [("client_max_window_bits", 15)].into_iter().chain(

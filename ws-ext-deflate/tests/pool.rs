@@ -390,7 +390,7 @@ proptest! {
         turns in proptest::collection::vec(turn(), 0..40),
         limit in prop_oneof![Just(0), 0..1_000_000_usize, Just(usize::MAX)],
         history in prop_oneof![Just(512_usize), 1..5000_usize],
-        bits in 9..=15_u8,
+        bits in 8..=15_u8,
     ) {
         let options = |pool| plain()
             .server_max_window_bits(bits)
@@ -426,7 +426,7 @@ proptest! {
 #[test]
 fn resting_changes_nothing_of_what_is_accepted() {
     // References to all that a window holds, to one octet more, and blocks with BFINAL.
-    for bits in [9_u8, 12, 15] {
+    for bits in [8_u8, 9, 12, 15] {
         let window = 1_usize << bits;
         let options = |pool| {
             plain().server_max_window_bits(bits).client_max_window_bits(bits).pool(pool).build()

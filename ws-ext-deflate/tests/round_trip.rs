@@ -50,7 +50,7 @@ fn options() -> impl Strategy<Value = Deflate> {
     // At its limit, on the way to it, and far from it.
     let limit = prop_oneof![Just(0), 0..1_000_000_usize, Just(usize::MAX)];
     let takeovers = any::<[bool; 2]>();
-    (1..=9_u8, 9..=15_u8, 9..=15_u8, takeovers, 0..200_usize, history, limit).prop_map(
+    (1..=9_u8, 8..=15_u8, 8..=15_u8, takeovers, 0..200_usize, history, limit).prop_map(
         |(level, server, client, [server_afresh, client_afresh], threshold, history, limit)| {
             Deflate::builder()
                 .pool(Pool::new(limit))
@@ -140,7 +140,7 @@ proptest! {
 #[test]
 fn distances_keep_to_every_window_at_every_level() {
     // Data that repeats at all distances, so that a larger window would be used.
-    for bits in 9..=15_u8 {
+    for bits in 8..=15_u8 {
         for level in 1..=9 {
             let options = plain()
                 .level(level)

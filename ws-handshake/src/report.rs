@@ -12,7 +12,7 @@ use crate::Offer;
 /// has and the client did not offer. A server knows why:
 ///
 /// ```text
-/// permessage-deflate; server_max_window_bits=8: declined: parameter server_max_window_bits: 9 to 15
+/// permessage-deflate; server_max_window_bits=7: declined: parameter server_max_window_bits: a number from 8 to 15
 /// permessage-deflate: taken as permessage-deflate; server_no_context_takeover
 /// x-webkit-deflate-frame: unknown here
 /// x-checksum: not offered by the client

@@ -65,10 +65,10 @@ async fn connection_without_an_observer_is_shown_once_and_served_alike() {
 async fn report_says_why_an_extension_was_not_taken() {
     let seen = Seen::default();
     let offers =
-        "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=8, x-new\r\n";
+        "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=7, x-new\r\n";
     talk(&observed(&seen), "/a", offers).await;
     let seen = seen.lock().unwrap();
-    for part in ["server_max_window_bits=8: declined: ", "x-new: unknown here"] {
+    for part in ["server_max_window_bits=7: declined: ", "x-new: unknown here"] {
         assert!(seen[0].contains(part), "{part}: {seen:?}");
     }
 }

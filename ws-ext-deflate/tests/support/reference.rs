@@ -24,6 +24,8 @@ const CODE_LENGTH_ORDER: [usize; 19] =
 pub(crate) struct Reference {
     /// All plaintext since the last time that it was forgotten.
     history: Vec<u8>,
+    /// How much of it can be referred to: what a receiver with a small window keeps.
+    window: Option<usize>,
     /// The largest distance seen.
     pub(crate) farthest: usize,
     /// The blocks of the last message, by type.
@@ -31,6 +33,11 @@ pub(crate) struct Reference {
 }
 
 impl Reference {
+    /// Keeps no more than a window of so many bytes.
+    pub(crate) fn within(window: usize) -> Self {
+        Self { window: Some(window), ..Self::default() }
+    }
+
     /// The next message starts with an empty window.
     pub(crate) fn forget(&mut self) {
         self.history.clear();
@@ -101,6 +108,9 @@ impl Reference {
                         *DISTANCES.get(distances.symbol(bits)?).ok_or("distance symbol")?;
                     let distance = base + bits.take(extra)?;
                     self.farthest = self.farthest.max(distance);
+                    if self.window.is_some_and(|window| distance > window) {
+                        return Err("beyond the window");
+                    }
                     for _ in 0..len {
                         let from = self.history.len().checked_sub(distance);
                         self.history.push(self.history[from.ok_or("too far back")?]);

@@ -36,6 +36,10 @@ impl ExtensionFactory for Deflate {
             Some(window) => window.min(self.server_window),
             None => self.server_window,
         };
+        // RFC 7692 §7.1.2.1 lets a server name a window that was not offered, and some clients fail
+        // over it. A smaller window needs no word: who expects a larger one inflates it too.
+        let says_server_window = offered.server_max_window.is_some()
+            || self.server_window_chosen && self.server_window < Window::MAX;
         // RFC 7692 §7.1.2.2: "If a received extension negotiation offer doesn't have the
         // "client_max_window_bits" extension parameter, the corresponding extension negotiation
         // response to the offer MUST NOT include the "client_max_window_bits" extension
@@ -45,7 +49,6 @@ impl ExtensionFactory for Deflate {
             Some(ClientWindow::Supported) => self.client_window,
             Some(ClientWindow::AtMost(window)) => window.min(self.client_window),
         };
-        let said = |window: Window, answers: bool| answers || window < Window::MAX;
         // RFC 7692 §7.1.1.1: a server accepts an offer with "server_no_context_takeover" by
         // including it in the response, and may include it where it was not offered; the same for
         // the client's, which the client "MUST" support in a response.
@@ -55,9 +58,8 @@ impl ExtensionFactory for Deflate {
             client_no_context_takeover: self.client_no_context_takeover
                 || offered.client_no_context_takeover,
             // RFC 7692 §7.1.2.1: "with the same or smaller value as the offer".
-            server_max_window: said(server_window, offered.server_max_window.is_some())
-                .then_some(server_window),
-            client_max_window: said(client_window, false)
+            server_max_window: says_server_window.then_some(server_window),
+            client_max_window: (client_window < Window::MAX)
                 .then_some(ClientWindow::AtMost(client_window)),
         };
         let extension = PermessageDeflate::new(
@@ -80,7 +82,7 @@ impl ExtensionFactory for Deflate {
             }),
         };
         let mut offers = vec![first.to_params()];
-        if first.server_max_window.is_some() && !self.server_window_required {
+        if first.server_max_window.is_some() && !self.server_window_chosen {
             let fallback = Said { server_max_window: None, ..first };
             offers.push(fallback.to_params());
         }
@@ -94,7 +96,7 @@ impl ExtensionFactory for Deflate {
             return refuse(SERVER_NO_CONTEXT_TAKEOVER, "was asked for and is not agreed");
         }
         let server_window = agreed.server_max_window.unwrap_or(Window::MAX);
-        if self.server_window_required && server_window > self.server_window {
+        if self.server_window_chosen && server_window > self.server_window {
             return refuse(
                 SERVER_MAX_WINDOW_BITS,
                 match agreed.server_max_window {

@@ -26,8 +26,9 @@ pub struct Deflate {
     pub(crate) history: usize,
     pub(crate) pool: Pool,
     pub(crate) server_window: Window,
-    /// Whether a client gives up where the server does not limit its window.
-    pub(crate) server_window_required: bool,
+    /// Whether the application chose it: then a server says it in every answer, and a client gives
+    /// up where the server does not limit its window.
+    pub(crate) server_window_chosen: bool,
     pub(crate) client_window: Window,
     /// Whether a client tells the server its window.
     pub(crate) client_window_offered: bool,
@@ -43,7 +44,7 @@ impl Default for Deflate {
             history: DEFAULT_HISTORY,
             pool: Pool::default(),
             server_window: Window::PROPOSED,
-            server_window_required: false,
+            server_window_chosen: false,
             client_window: Window::PROPOSED,
             client_window_offered: false,
             server_no_context_takeover: false,
@@ -124,10 +125,14 @@ impl DeflateBuilder {
     /// by several times that; shorter ones have something of it where [`history`](Self::history)
     /// grows as well.
     ///
-    /// A server keeps to it, or to less where the client asks for less. A client asks for it. What
-    /// is set here it insists on: with a server that declines there is no compression. The default
-    /// is a proposal, behind which stands an offer that leaves the choice to the server. 15 asks
-    /// for nothing.
+    /// A server keeps to it, or to less where the client asks for less. It says so where the client
+    /// names a window in its offer, or where one of less than 15 bits is set here; the default it
+    /// keeps to itself, because strict clients fail over a parameter that they did not offer
+    /// (`websocket-sharp`, as used in Unity).
+    ///
+    /// A client asks for it. What is set here it insists on: with a server that declines there is no
+    /// compression. The default is a proposal, followed by an offer that leaves the choice to the
+    /// server. 15 asks for nothing.
     pub fn server_max_window_bits(mut self, bits: u8) -> Self {
         self.server_max_window_bits = Some(bits);
         self
@@ -185,7 +190,7 @@ impl DeflateBuilder {
             history: self.history.unwrap_or(DEFAULT_HISTORY),
             pool: self.pool.unwrap_or_default(),
             server_window: window(self.server_max_window_bits, OptionsError::ServerMaxWindowBits)?,
-            server_window_required: self.server_max_window_bits.is_some(),
+            server_window_chosen: self.server_max_window_bits.is_some(),
             client_window: window(self.client_max_window_bits, OptionsError::ClientMaxWindowBits)?,
             client_window_offered: self.client_max_window_bits.is_some_and(|bits| bits < 15),
             server_no_context_takeover: self.server_no_context_takeover,

@@ -25,7 +25,7 @@ fn declines(server: &Deflate, offer: &str, parameter: &str) {
     assert!(said.contains(parameter), "{said}");
 }
 
-/// As a server, with windows of 12 bits that are only proposed.
+/// As a server, with windows of 12 bits that are not said unless a client asks.
 fn usual() -> Deflate {
     Deflate::default()
 }
@@ -107,6 +107,40 @@ fn server_window_of_8_bits_is_agreed() {
     );
 }
 
+// R7692-7.1.2.1-d
+#[test]
+fn answer_has_no_parameter_that_nobody_asked_for() {
+    // What strict clients offer, and compare the answer to (websocket-sharp).
+    for offer in [
+        "",
+        "server_no_context_takeover; client_no_context_takeover",
+        "server_no_context_takeover",
+        "client_no_context_takeover",
+    ] {
+        accepts(&usual(), offer, offer);
+    }
+    accepts(&usual(), "client_max_window_bits", "client_max_window_bits=12");
+    accepts(&usual(), "server_max_window_bits=15", "server_max_window_bits=12");
+    // The application asked for it.
+    let chosen = Deflate::builder().server_max_window_bits(12).build().unwrap();
+    accepts(&chosen, "", "server_max_window_bits=12");
+    accepts(&roomy(), "", "");
+}
+
+// R7692-7.1.2.1-e
+#[test]
+fn server_compresses_with_its_small_window_in_silence() {
+    for offer in ["", "server_no_context_takeover; client_no_context_takeover"] {
+        let mut ext = support::server_for(&usual(), offer);
+        let mut reference = Reference::default();
+        let data = repetitive(60_000, 30_000);
+        let payload = encoded(&mut *ext, &data);
+        assert_eq!(reference.message(&payload).unwrap(), data);
+        assert!(reference.farthest <= 1 << 12, "{} back", reference.farthest);
+        assert!(reference.farthest > 1 << 11, "the test reaches its aim");
+    }
+}
+
 // R7692-5-c
 #[test]
 fn offer_is_declined_while_another_extension_uses_rsv1() {
@@ -158,7 +192,6 @@ fn server_without_it_in_the_response_inflates_with_the_window_carried_over() {
 // R7692-7.1.2.1-b, R7692-7.1.2.1-d
 #[test]
 fn server_window_is_the_smaller_of_both() {
-    accepts(&usual(), "", "server_max_window_bits=12");
     for own in 8..=15_u8 {
         let server = plain().server_max_window_bits(own).build().unwrap();
         for offered in 8..=15_u8 {

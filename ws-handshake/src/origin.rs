@@ -18,25 +18,46 @@ use crate::{Authority, authority};
 /// write what they like into `Origin`, so it is no authentication.
 ///
 /// The default is [`same_origin`](Self::same_origin). Origins are compared as scheme, host and port,
-/// whole, never as text that begins or ends somehow; `null` is refused by all but
-/// [`any`](Self::any).
+/// whole, never as text that begins or ends somehow; a slash at the end is ignored.
+///
+/// Native clients send the URL that they connect to: `ws://host:port` counts as `http` and `wss://`
+/// as `https`, with ports 80 and 443 where none is given. No page in a browser has such an origin.
 ///
 /// ```
 /// use ws_handshake::OriginPolicy;
 ///
 /// let policy = OriginPolicy::allow(["https://app.example", "https://beta.example:8443"])?;
+/// // The site itself, and an app whose pages come from the device.
+/// let policy = OriginPolicy::same_origin().and_allow(["capacitor://localhost"])?;
 /// # Ok::<(), ws_handshake::OriginError>(())
 /// ```
+///
+/// # Apps
+/// Pages of an app have origins of their own, which [`allow`](Self::allow) and
+/// [`and_allow`](Self::and_allow) take one by one: `capacitor://localhost`, `ionic://localhost`,
+/// `tauri://localhost`, `chrome-extension://<id>`, `file://`.
+///
+/// Whoever lists `file://` or `null` lets in more than one app: `file://` is any file that a user
+/// opens, and `null` is that and every frame with the `sandbox` attribute, which any page on the web
+/// can make. Do it only where users are known by something other than cookies.
+///
+/// # DNS rebinding
+/// With [`same_origin`](Self::same_origin) an origin passes that equals the request's own `Host`. A
+/// page of `evil.example` whose name is made to stand for your address, `127.0.0.1` say, sends both
+/// alike. It has none of your site's cookies, but it is inside of your network: where that is what
+/// protects a server, list its names in [`Hosts`](crate::Hosts).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginPolicy {
     rule: Rule,
+    listed: Vec<Origin<'static>>,
+    null: bool,
     missing: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {
     Same { scheme: Option<&'static str> },
-    Listed(Vec<Origin<'static>>),
+    Listed,
     Any,
 }
 
@@ -53,26 +74,40 @@ impl OriginPolicy {
     /// [`tls`](Self::tls). A `Host` without a port stands for the default port of the scheme
     /// in `Origin`.
     pub fn same_origin() -> Self {
-        Self { rule: Rule::Same { scheme: None }, missing: true }
+        Self::of(Rule::Same { scheme: None }, true)
     }
 
-    /// `Origin` has to be one of `origins`, written as a browser does: `https://a.example:8443`.
+    /// `Origin` has to be one of `origins`, written as a browser does: `https://a.example:8443`,
+    /// or `null`, [with care](Self#apps). `https://` stands for `wss://` too, which native clients
+    /// send, and `http://` for `ws://`; not the other way round.
     ///
     /// Requests without `Origin` are refused, see [`allow_missing`](Self::allow_missing).
     ///
     /// # Errors
     /// [`OriginError`] for what is no origin: without a scheme, with a path, or with an asterisk.
     pub fn allow<S: AsRef<str>>(origins: impl IntoIterator<Item = S>) -> Result<Self, OriginError> {
-        let origins: Option<_> = origins
-            .into_iter()
-            .map(|origin| {
-                // An asterisk would stand for itself and match nothing that there is.
-                Origin::parse(origin.as_ref().as_bytes())
-                    .filter(|origin| !origin.host.contains('*'))
-                    .map(Origin::into_owned)
-            })
-            .collect();
-        Ok(Self { rule: Rule::Listed(origins.ok_or(OriginError)?), missing: false })
+        Self::of(Rule::Listed, false).and_allow(origins)
+    }
+
+    /// Also lets `origins` connect, written as for [`allow`](Self::allow).
+    ///
+    /// # Errors
+    /// As [`allow`](Self::allow).
+    pub fn and_allow<S: AsRef<str>>(
+        mut self,
+        origins: impl IntoIterator<Item = S>,
+    ) -> Result<Self, OriginError> {
+        for origin in origins {
+            let origin = origin.as_ref().as_bytes();
+            if origin == NULL {
+                self.null = true;
+                continue;
+            }
+            // An asterisk would stand for itself and match nothing that there is.
+            let origin = Origin::parse(origin).filter(|origin| !origin.host.contains('*'));
+            self.listed.push(origin.ok_or(OriginError)?.into_owned());
+        }
+        Ok(self)
     }
 
     /// Every page of the web may connect, `null` too.
@@ -80,7 +115,11 @@ impl OriginPolicy {
     /// For services that know their users by something other than cookies and the network that
     /// they are in.
     pub fn any() -> Self {
-        Self { rule: Rule::Any, missing: true }
+        Self::of(Rule::Any, true)
+    }
+
+    fn of(rule: Rule, missing: bool) -> Self {
+        Self { rule, listed: Vec::new(), null: false, missing }
     }
 
     /// The server knows how pages reach it, with TLS or without: `Origin` has to be `https` or `http`
@@ -115,24 +154,25 @@ impl OriginPolicy {
         if self.rule == Rule::Any {
             return Ok(());
         }
-        if origin == b"null" {
-            return Err(OriginRefusal::Null);
+        if origin == NULL {
+            return if self.null { Ok(()) } else { Err(OriginRefusal::Null) };
         }
         let origin = Origin::parse(origin).ok_or(OriginRefusal::Malformed)?;
-        match &self.rule {
+        if self.listed.iter().any(|listed| listed.covers(&origin)) {
+            return Ok(());
+        }
+        match self.rule {
             Rule::Any => Ok(()),
-            Rule::Listed(allowed) if allowed.contains(&origin) => Ok(()),
-            Rule::Listed(_) => Err(OriginRefusal::NotListed),
-            Rule::Same { scheme } => {
-                if origin.is_same(*scheme, own) {
-                    Ok(())
-                } else {
-                    Err(OriginRefusal::CrossSite)
-                }
-            }
+            Rule::Listed => Err(OriginRefusal::NotListed),
+            Rule::Same { scheme } if origin.is_same(scheme, own) => Ok(()),
+            Rule::Same { .. } => Err(OriginRefusal::CrossSite),
         }
     }
 }
+
+/// The origin of a page that has none: from a file or a sandbox.
+// RFC 6454 §7.1: "origin-list-or-null = %x6E %x75 %x6C %x6C / origin-list"
+const NULL: &[u8] = b"null";
 
 /// The tuple of RFC 6454 §4, the port filled in where the scheme has a default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,7 +183,8 @@ struct Origin<'o> {
 }
 
 impl<'o> Origin<'o> {
-    // RFC 6454 §7.1: "serialized-origin = scheme "://" host [ ":" port ]"
+    // RFC 6454 §7.1: "serialized-origin = scheme "://" host [ ":" port ]". Behind it a slash may
+    // stand, since clients cut their origin out of a URL. Hosts are empty in the schemes of apps.
     fn parse(text: &'o [u8]) -> Option<Self> {
         let end = text.windows(3).position(|octets| octets == b"://")?;
         let (scheme, rest) = text.split_at_checked(end)?;
@@ -154,7 +195,11 @@ impl<'o> Origin<'o> {
             return None;
         }
         let scheme = authority::lower_case(std::str::from_utf8(scheme).ok()?);
-        let (host, port) = authority::parse(rest.get(3..)?)?;
+        let rest = rest.get(3..)?;
+        let (host, port) = match rest.strip_suffix(b"/").unwrap_or(rest) {
+            [] if default_port(&scheme).is_none() => (Cow::Borrowed(""), None),
+            authority => authority::parse(authority)?,
+        };
         Some(Self { port: port.or(default_port(&scheme)), scheme, host })
     }
 
@@ -167,16 +212,33 @@ impl<'o> Origin<'o> {
         let Some(default) = default_port(&self.scheme) else {
             return false;
         };
-        scheme.is_none_or(|scheme| *self.scheme == *scheme)
+        scheme.is_none_or(|scheme| self.scheme_of_page() == scheme)
             && *self.host == *own.host()
             && self.port == Some(own.port().unwrap_or(default))
     }
+
+    /// Whether `other` may connect where this one is listed.
+    fn covers(&self, other: &Origin<'_>) -> bool {
+        (self.scheme == other.scheme || *self.scheme == *other.scheme_of_page())
+            && self.host == other.host
+            && self.port == other.port
+    }
+
+    /// The scheme of a page on the server that a client connects to with this scheme.
+    fn scheme_of_page(&self) -> &str {
+        match &*self.scheme {
+            "ws" => "http",
+            "wss" => "https",
+            scheme => scheme,
+        }
+    }
 }
 
+// RFC 6455 §3: "the default for "ws" is port 80, while the default for "wss" is port 443."
 fn default_port(scheme: &str) -> Option<u16> {
     match scheme {
-        "http" => Some(80),
-        "https" => Some(443),
+        "http" | "ws" => Some(80),
+        "https" | "wss" => Some(443),
         _ => None,
     }
 }
@@ -218,7 +280,7 @@ pub struct OriginError;
 impl fmt::Display for OriginError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "an origin is written scheme://host or scheme://host:port, with no slash at its end and no asterisk",
+            "an origin is written scheme://host or scheme://host:port, with no path and no asterisk, or null",
         )
     }
 }

@@ -29,10 +29,15 @@ fn rt_45_by_default_other_sites_are_refused_with_403() {
         "https://a.example:8443",
         "http://a.example:443",
         "https://a.example:80",
-        "wss://a.example",
+        "ws://a.example:443",
+        "wss://a.example:80",
+        "ws://evil.example",
+        "file://",
+        "capacitor://a.example",
         "a.example",
         "",
-        "https://a.example/",
+        "https://a.example//",
+        "https://a.example/x",
         "https://a.example https://a.example",
     ] {
         let reply = serve(&request("a.example", Some(origin)));
@@ -55,6 +60,17 @@ fn rt_45_by_default_the_own_site_and_programs_without_origin_may_connect() {
         ("a.example:9001", Some("https://a.example:9001")),
         ("A.Example", Some("https://a.example")),
         ("[::1]:9001", Some("http://[::1]:9001")),
+        // As native clients send it: Starscream and others.
+        ("a.example", Some("ws://a.example")),
+        ("a.example", Some("wss://a.example")),
+        ("a.example:80", Some("ws://a.example")),
+        ("a.example:443", Some("wss://a.example")),
+        ("a.example", Some("WSS://A.example:443")),
+        ("a.example:9001", Some("ws://a.example:9001")),
+        ("[::1]:9001", Some("ws://[::1]:9001")),
+        // Cut out of a URL.
+        ("a.example", Some("https://a.example/")),
+        ("a.example:9001", Some("ws://a.example:9001/")),
         ("a.example", None),
     ] {
         assert_eq!(serve(&request(host, origin)).status, 101, "{host} {origin:?}");
@@ -81,8 +97,12 @@ fn rt_45_server_that_knows_its_scheme_compares_it() {
     assert_eq!(status(&policy, "a.example", Some("http://a.example")), 403);
     assert_eq!(status(&policy, "a.example:9001", Some("http://a.example:9001")), 403);
     assert_eq!(status(&policy, "a.example:9001", Some("https://a.example:9001")), 101);
+    assert_eq!(status(&policy, "a.example", Some("wss://a.example")), 101);
+    assert_eq!(status(&policy, "a.example", Some("ws://a.example")), 403);
 
     let policy = OriginPolicy::same_origin().tls(false);
+    assert_eq!(status(&policy, "a.example", Some("ws://a.example")), 101);
+    assert_eq!(status(&policy, "a.example", Some("wss://a.example")), 403);
     assert_eq!(status(&policy, "a.example", Some("http://a.example")), 101);
     assert_eq!(status(&policy, "a.example", Some("https://a.example")), 403);
 }
@@ -107,7 +127,10 @@ fn rt_46_listed_origins_are_compared_whole() {
         "https://good.example:443",
         "https://GOOD.example",
         "HTTPS://good.example",
+        "https://good.example/",
+        "wss://good.example",
         "http://dev.example:8080",
+        "ws://dev.example:8080",
     ] {
         assert_eq!(status(&policy, "inner.local", Some(origin)), 101, "{origin}");
     }
@@ -115,7 +138,11 @@ fn rt_46_listed_origins_are_compared_whole() {
         "https://good.example.evil.com",
         "https://evilgood.example",
         "https://evil.com/https://good.example",
-        "https://good.example/",
+        "https://good.example//",
+        "https://good.example/x",
+        "ws://good.example",
+        "wss://dev.example:8080",
+        "file://good.example",
         "https://good.example.",
         "https://good.example:8443",
         "https://good.example:0443x",
@@ -185,15 +212,64 @@ fn rt_46_list_takes_nothing_but_origins() {
     for origin in [
         "a.example",
         "https://",
-        "https://a.example/",
+        "wss://",
+        "https:///",
+        "https://a.example//",
         "https://a.example/x",
+        "file:///x",
         "https://*.example",
         "*",
-        "null",
+        "NULL",
         "",
         "https://a.example:0",
         "https://a.example:65536",
     ] {
         assert_eq!(OriginPolicy::allow([origin]), Err(OriginError), "{origin}");
     }
+}
+
+// R6455-10.2-a, RT-45
+#[test]
+fn rt_45_origins_of_apps_connect_where_they_are_listed_and_nowhere_else() {
+    let apps = [
+        "capacitor://localhost",
+        "ionic://localhost",
+        "tauri://localhost",
+        "app://obsidian.md",
+        "chrome-extension://aapbdbdomjkkjkaonfhkkikfgjllcleb",
+        "moz-extension://2a4b7d5e-0d6c-4c61-8b3a-0f4f4f4f4f4f",
+        "vscode-webview://1abc",
+        "file://",
+        "null",
+    ];
+    for listed in apps {
+        let policy = OriginPolicy::allow([listed]).unwrap();
+        let with_site = OriginPolicy::same_origin().and_allow([listed]).unwrap();
+        for origin in apps {
+            let expected = if origin == listed { 101 } else { 403 };
+            assert_eq!(status(&policy, "a.example", Some(origin)), expected, "{origin}");
+            assert_eq!(status(&with_site, "a.example", Some(origin)), expected, "{origin}");
+        }
+        // Listing an app lets in no site, and takes none away.
+        assert_eq!(status(&policy, "a.example", Some("https://a.example")), 403);
+        assert_eq!(status(&with_site, "a.example", Some("https://a.example")), 101);
+        assert_eq!(status(&with_site, "a.example", Some("https://evil.example")), 403);
+        assert_eq!(status(&policy, "a.example", None), 403);
+        assert_eq!(status(&with_site, "a.example", None), 101);
+    }
+    let files = OriginPolicy::allow(["file:///"]).unwrap();
+    for origin in ["file://", "file:///"] {
+        assert_eq!(status(&files, "a.example", Some(origin)), 101, "{origin}");
+    }
+    for origin in ["file:///etc/passwd", "file://host", "file:", "files://"] {
+        assert_eq!(status(&files, "a.example", Some(origin)), 403, "{origin}");
+    }
+}
+
+// RT-46: what a native client may send says nothing about what a page may.
+#[test]
+fn rt_46_listed_ws_origin_is_no_page() {
+    let native = OriginPolicy::allow(["wss://a.example"]).unwrap();
+    assert_eq!(status(&native, "a.example", Some("wss://a.example")), 101);
+    assert_eq!(status(&native, "a.example", Some("https://a.example")), 403);
 }

@@ -7,7 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use ws_core::Extensions;
 
 use crate::{
-    Cause, ExtensionSet, InvalidHeader, OriginPolicy, Rejection, Report, Subprotocols, Upgrade,
+    Cause, ExtensionSet, Hosts, InvalidHeader, OriginPolicy, Rejection, Report, Subprotocols,
+    Upgrade,
     accept_key::ACCEPT,
     extra_headers::{self, IN_101, checked_value},
     head_writer,
@@ -15,11 +16,12 @@ use crate::{
 
 /// What a server agrees to.
 ///
-/// By default: no extension, no subprotocol, and [`OriginPolicy::same_origin`].
+/// By default: no extension, no subprotocol, [`OriginPolicy::same_origin`], and any host.
 #[derive(Default)]
 pub struct AcceptOptions<'a> {
     extensions: Option<&'a ExtensionSet>,
     origin: Option<&'a OriginPolicy>,
+    hosts: Option<&'a Hosts>,
     subprotocol: Choice<'a>,
     headers: HeaderMap,
 }
@@ -54,6 +56,13 @@ impl<'a> AcceptOptions<'a> {
     #[must_use]
     pub fn origin(mut self, policy: &'a OriginPolicy) -> Self {
         self.origin = Some(policy);
+        self
+    }
+
+    /// The hosts that the server answers for. Others get 421.
+    #[must_use]
+    pub fn hosts(mut self, hosts: &'a Hosts) -> Self {
+        self.hosts = Some(hosts);
         self
     }
 
@@ -98,6 +107,7 @@ impl fmt::Debug for AcceptOptions<'_> {
         f.debug_struct("AcceptOptions")
             .field("extensions", &self.extensions)
             .field("origin", &self.origin)
+            .field("hosts", &self.hosts)
             .field("headers", &self.headers)
             .finish_non_exhaustive()
     }
@@ -203,10 +213,13 @@ impl Upgrade {
     /// ```
     ///
     /// # Errors
-    /// [`AcceptError::Rejected`] with 403 for an origin that may not connect, with 400 for a missing
-    /// subprotocol; the other variants if [`select_subprotocol`](AcceptOptions::select_subprotocol)
+    /// [`AcceptError::Rejected`] with 421 for a host that is not the server's, with 403 for an origin
+    /// that may not connect, with 400 for a missing subprotocol; the other variants if [`select_subprotocol`](AcceptOptions::select_subprotocol)
     /// chose what was not offered. [`AcceptError::into_rejection`] is what the client gets.
     pub fn accept(self, options: &AcceptOptions<'_>) -> Result<Accepted, AcceptError> {
+        if let Some(hosts) = options.hosts {
+            self.check_host(hosts)?;
+        }
         let same_origin = OriginPolicy::default();
         self.check_origin(options.origin.unwrap_or(&same_origin))?;
         let subprotocol = self.choose(&options.subprotocol)?;

@@ -30,6 +30,8 @@ pub enum Cause {
     Target,
     /// `Host` is missing, stands twice, or is no host and port: 400.
     Host,
+    /// `Host` is none of the [`Hosts`](crate::Hosts) that the server answers for: 421.
+    OtherHost,
     /// `Upgrade` or `Connection` has octets outside of ASCII: 400.
     NotAscii,
     /// `Upgrade` does not ask for `websocket`: 426.
@@ -70,6 +72,9 @@ impl Cause {
                 StatusCode::HTTP_VERSION_NOT_SUPPORTED
             }
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
+            // RFC 9110 §15.5.20: "the request was directed at a server that is unable or unwilling
+            // to produce an authoritative response for the target URI."
+            Self::OtherHost => StatusCode::MISDIRECTED_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Upgrade | Self::UnsupportedVersion => StatusCode::UPGRADE_REQUIRED,
             Self::Expect => StatusCode::EXPECTATION_FAILED,
@@ -109,6 +114,8 @@ impl fmt::Display for Cause {
             Self::HttpTooNew => "this version of HTTP is not spoken here",
             Self::Target => "the request-target has to be a path or an http URI",
             Self::Host => "Host has to stand once and be a host and port",
+            // Which hosts it answers for is not for the page to know.
+            Self::OtherHost => "this server does not answer for this host",
             Self::NotAscii => "Upgrade and Connection have to be ASCII",
             Self::Upgrade => "Upgrade has to ask for websocket",
             Self::Connection => "Connection has to list Upgrade",

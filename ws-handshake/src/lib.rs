@@ -14,6 +14,7 @@
 //! | offer extensions and learn what became of them | [`ExtensionSet`], [`Report`] |
 //! | agree on a subprotocol | [`Subprotocols`] |
 //! | say which web pages may connect | [`OriginPolicy`] |
+//! | say which hosts the server is | [`Hosts`] |
 //! | bound what a peer can send | [`Limits`] |
 //!
 //! # The server
@@ -106,6 +107,7 @@ mod fields;
 mod head;
 mod head_writer;
 mod header_lines;
+mod hosts;
 mod limits;
 mod list;
 mod negotiation;
@@ -134,6 +136,7 @@ pub use extension_set::{ExtensionSet, ExtensionSetError};
 pub use extra_headers::InvalidHeader;
 pub use head::HeadError;
 pub use head_writer::{write_response, write_response_head};
+pub use hosts::{Hosts, HostsError};
 pub use limits::Limits;
 pub use negotiation::Negotiation;
 pub use origin::{OriginError, OriginPolicy, OriginRefusal};

@@ -10,7 +10,7 @@
 use http::{HeaderName, HeaderValue, Method, Request, Uri, Version, header::UPGRADE};
 
 use crate::{
-    Authority, Cause, Limits, Offer, OriginPolicy, Rejection, RequestHead, Subprotocols,
+    Authority, Cause, Hosts, Limits, Offer, OriginPolicy, Rejection, RequestHead, Subprotocols,
     accept_key::{ACCEPT, accept_octets, is_valid_key},
     extension_header::parse_extensions,
     fields::{Fields, Single},
@@ -115,6 +115,14 @@ impl Upgrade {
     /// The extensions that the client offers, its favourite first.
     pub fn offers(&self) -> &[Offer] {
         &self.offers
+    }
+
+    /// Whether the request is for one of `hosts`. [`accept`](Self::accept) asks too.
+    ///
+    /// # Errors
+    /// 421.
+    pub fn check_host(&self, hosts: &Hosts) -> Result<(), Rejection> {
+        if hosts.contains(&self.authority) { Ok(()) } else { Err(Cause::OtherHost.into()) }
     }
 
     /// Asks `policy` about the origin. [`accept`](Self::accept) asks too; this is for a server that

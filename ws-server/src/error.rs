@@ -34,6 +34,8 @@ pub enum ConfigError {
     Extensions(ws_handshake::ExtensionSetError),
     /// Subprotocols that cannot be offered.
     Subprotocols(ws_handshake::SubprotocolError),
+    /// What is no list of hosts.
+    Hosts(ws_handshake::HostsError),
 }
 
 impl fmt::Display for ConfigError {
@@ -60,6 +62,7 @@ impl fmt::Display for ConfigError {
             ),
             Self::Extensions(error) => write!(f, "extensions: {error}"),
             Self::Subprotocols(error) => write!(f, "subprotocols: {error}"),
+            Self::Hosts(error) => write!(f, "hosts: {error}"),
         }
     }
 }

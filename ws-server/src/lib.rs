@@ -29,7 +29,7 @@
 //! | count what goes on | [`Clients::metrics`], [`Metrics`] |
 //! | see every frame of a connection, and why an extension was declined | [`Server::observe`] |
 //! | look at path, query, headers, peer | [`WebSocket::request`], [`Request`] |
-//! | say which web pages may connect | [`Server::origin`], [`OriginPolicy`] |
+//! | say which web pages may connect | [`Server::origin`], [`OriginPolicy`], [`Server::hosts`] |
 //! | answer plain HTTP requests | [`Server::fallback`] |
 //! | compress, or add an extension of your own | [`Server::extension`] |
 //! | serve a stream of your own, TLS for example | [`Service`] |
@@ -114,7 +114,7 @@ pub use ws_core::{
 };
 #[cfg(feature = "deflate")]
 pub use ws_ext_deflate::{Deflate, Pool as DeflatePool};
-pub use ws_handshake::{Cause, OriginPolicy, Report as NegotiationReport};
+pub use ws_handshake::{Cause, Hosts, OriginPolicy, Report as NegotiationReport};
 #[cfg(feature = "client")]
 pub use ws_handshake::{InvalidHeader, Refusal, RequestError, ResponseError, UriError};
 

@@ -26,7 +26,7 @@ use tokio_util::io::poll_read_buf;
 use tracing::{Level, Span, debug, error, field::display, info};
 use ws_core::{Connection, ObservedFrame, Role};
 use ws_handshake::{
-    AcceptOptions, Authority, Cause, Rejection, RequestHead, RequestReader, Upgrade,
+    AcceptOptions, Authority, Cause, Hosts, Rejection, RequestHead, RequestReader, Upgrade,
     write_response, write_response_head,
 };
 
@@ -151,7 +151,7 @@ fn decide(
     if !head.asks_for_upgrade()
         && let Some(fallback) = &shared.fallback
     {
-        return Err(match plain_request(head) {
+        return Err(match plain_request(head, shared.hosts.as_ref()) {
             Ok(request) => {
                 // A panic costs this request and nothing else.
                 let answer = catch_unwind(AssertUnwindSafe(|| fallback(&request, peer)));
@@ -183,6 +183,9 @@ fn accept(
         options = options.subprotocols(&shared.subprotocols);
     }
     let offers_subprotocols = !upgrade.subprotocols().is_empty();
+    if let Some(hosts) = &shared.hosts {
+        options = options.hosts(hosts);
+    }
     let accepted = upgrade.accept(&options)?;
 
     let agreed = accepted.extensions_header();
@@ -235,20 +238,30 @@ fn accept(
 }
 
 /// A request for a fallback, where it is what HTTP/1.1 asks every request to be.
-fn plain_request(head: &RequestHead) -> Result<http::Request<()>, Cause> {
+fn plain_request(head: &RequestHead, own: Option<&Hosts>) -> Result<http::Request<()>, Cause> {
     let request = head.to_request()?;
     // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1
     // request message that lacks a Host header field and to any request message that contains more
     // than one Host header field line or a Host header field with an invalid field value."
     let mut hosts = request.headers().get_all(HOST).iter();
-    let valid = match (hosts.next(), hosts.next()) {
-        (None, _) => request.version() == Version::HTTP_10,
+    let host = match (hosts.next(), hosts.next()) {
+        (None, _) if request.version() == Version::HTTP_10 => None,
+        (Some(host), None) if host.is_empty() => None,
         (Some(host), None) => {
-            host.is_empty() || Authority::parse(host.as_bytes().trim_ascii()).is_some()
+            Some(Authority::parse(host.as_bytes().trim_ascii()).ok_or(Cause::Host)?)
         }
-        (Some(_), Some(_)) => false,
+        (None | Some(_), _) => return Err(Cause::Host),
     };
-    if valid { Ok(request) } else { Err(Cause::Host) }
+    // RFC 9112 §3.2.2: a host in the request-target counts in place of the header.
+    let target = request.uri().authority();
+    let host = match target.map(|target| Authority::parse(target.as_str().as_bytes())) {
+        Some(target) => Some(target.ok_or(Cause::Target)?),
+        None => host,
+    };
+    match own {
+        Some(own) if !host.is_some_and(|host| own.contains(&host)) => Err(Cause::OtherHost),
+        _ => Ok(request),
+    }
 }
 
 /// The answer of a fallback, after which the connection closes whatever it says.

@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 use bytes::Bytes;
 use tokio::net::{TcpListener, ToSocketAddrs};
 use ws_core::{ExtensionFactory, FrameObserver};
-use ws_handshake::{ExtensionSet, OriginPolicy, Subprotocols};
+use ws_handshake::{ExtensionSet, Hosts, OriginPolicy, Subprotocols};
 
 use crate::{
     Clients, ConfigError, Handler, Limits, Opening, Peer, ServeError, Service, SlowConsumer,
@@ -44,7 +44,7 @@ use crate::{
 ///
 /// What is not a valid opening handshake is answered and closed: a path without a handler with 404,
 /// a plain request by the [fallback](Self::fallback), or with 426 where there is none, another
-/// method with 405, a page of another site with 403, a request that does not come in time with 408,
+/// method with 405, a page of another site with 403, a host other than [its own](Self::hosts) with 421, a request that does not come in time with 408,
 /// one that is too large with 431 or 414, and what is malformed with 400, octets in front of the 101
 /// among them.
 pub struct Server {
@@ -55,6 +55,7 @@ pub struct Server {
     extensions: ExtensionSet,
     subprotocols: Subprotocols,
     origin: OriginPolicy,
+    hosts: Option<Hosts>,
     limits: Limits,
     slow_consumer: SlowConsumer,
     clients: Clients,
@@ -129,6 +130,7 @@ impl Server {
             extensions: ExtensionSet::new(),
             subprotocols: Subprotocols::default(),
             origin: OriginPolicy::default(),
+            hosts: None,
             limits: Limits::default(),
             slow_consumer: SlowConsumer::default(),
             clients: Clients::default(),
@@ -250,6 +252,22 @@ impl Server {
         self
     }
 
+    /// The hosts that this server answers for: `["chat.example", "localhost:9001", "[::1]:9001"]`.
+    /// Requests for others, plain ones too, get 421. Default all hosts.
+    ///
+    /// Without a port an entry stands for every port. For servers that only a network protects, on
+    /// `127.0.0.1` or in a private one: a page whose name is made to stand for that address (DNS
+    /// rebinding) has an `Origin` that equals its `Host`, which [`same_origin`](OriginPolicy) lets
+    /// pass. See [`Hosts`]. An entry that is no host, and a list without any, is a mistake in the
+    /// configuration.
+    #[must_use]
+    pub fn hosts<S: AsRef<str>>(mut self, hosts: impl IntoIterator<Item = S>) -> Self {
+        let outcome =
+            Hosts::new(hosts).map(|hosts| self.hosts = Some(hosts)).map_err(ConfigError::Hosts);
+        self.note(outcome);
+        self
+    }
+
     /// Replaces the default limits.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
@@ -346,6 +364,7 @@ impl Server {
                 extensions: self.extensions,
                 subprotocols: self.subprotocols,
                 origin: self.origin,
+                hosts: self.hosts,
                 admission: Arc::new(Admission::new(Arc::clone(&limits))),
                 config: Arc::new(limits.core()),
                 limits,
@@ -364,6 +383,7 @@ impl fmt::Debug for Server {
             .field("extensions", &self.extensions)
             .field("subprotocols", &self.subprotocols)
             .field("origin", &self.origin)
+            .field("hosts", &self.hosts)
             .field("limits", &self.limits)
             .field("slow_consumer", &self.slow_consumer)
             .finish_non_exhaustive()

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::either::Either;
 use tracing::{Instrument, debug, field::Empty, info, info_span};
 use ws_core::{Closed, Config, FrameObserver};
-use ws_handshake::{Cause, ExtensionSet, OriginPolicy, Subprotocols};
+use ws_handshake::{Cause, ExtensionSet, Hosts, OriginPolicy, Subprotocols};
 
 use crate::{
     ClientId, Clients, Limits, Opening, Peer,
@@ -69,6 +69,7 @@ pub(crate) struct Shared {
     pub(crate) extensions: ExtensionSet,
     pub(crate) subprotocols: Subprotocols,
     pub(crate) origin: OriginPolicy,
+    pub(crate) hosts: Option<Hosts>,
     pub(crate) limits: Arc<Limits>,
     /// The engine's part of them.
     pub(crate) config: Arc<Config>,

@@ -128,6 +128,43 @@ async fn origin_policy_replaces_the_default() {
     }
 }
 
+// R6455-10.2-a, RT-45: D-15, of native clients too.
+#[tokio::test]
+async fn rt_45_client_that_sends_its_own_url_as_origin_connects() {
+    let address = spawn(with_echo(bind().await));
+    for origin in ["ws://server.example", "wss://server.example/", "http://server.example"] {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let request = upgrade("/echo", &format!("Origin: {origin}\r\n"));
+        client.write_all(request.as_bytes()).await.unwrap();
+        assert!(read_head(&mut client).await.starts_with("HTTP/1.1 101 "), "{origin}");
+    }
+}
+
+// T-B10
+#[tokio::test]
+async fn requests_for_other_hosts_get_421_plain_ones_too() {
+    let server = with_echo(bind().await).fallback(page).hosts(["server.example", "localhost:9001"]);
+    let address = spawn(server);
+    let to = |request: &str, host: &str| request.replacen("server.example", host, 1);
+    for host in ["evil.example", "localhost", "localhost:80", "server.example.evil.example"] {
+        for request in [upgrade("/echo", &format!("Origin: http://{host}\r\n")), PLAIN.into()] {
+            let answer = ask(address, &to(&request, host)).await;
+            assert_eq!(status(&answer), 421, "{host}: {answer}");
+        }
+    }
+    for request in ["GET / HTTP/1.0\r\n\r\n", "GET / HTTP/1.1\r\nHost:\r\n\r\n"] {
+        assert_eq!(status(&ask(address, request).await), 421, "{request}");
+    }
+    let absolute = "GET http://evil.example/ HTTP/1.1\r\nHost: server.example\r\n\r\n";
+    assert_eq!(status(&ask(address, absolute).await), 421);
+    for host in ["server.example", "Server.Example:8080", "localhost:9001"] {
+        assert_eq!(status(&ask(address, &to(PLAIN, host)).await), 200, "{host}");
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(to(&upgrade("/echo", ""), host).as_bytes()).await.unwrap();
+        assert!(read_head(&mut client).await.starts_with("HTTP/1.1 101 "), "{host}");
+    }
+}
+
 // R6455-10.1-a: who writes a header can write any.
 #[tokio::test]
 async fn forged_origin_opens_nothing_that_would_be_closed_without() {

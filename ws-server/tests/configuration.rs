@@ -61,6 +61,14 @@ fn subprotocols_that_cannot_be_are_told() {
     }
 }
 
+#[test]
+fn hosts_that_are_none_are_a_mistake_in_the_configuration() {
+    for hosts in [&["https://a.example"][..], &["a.example", "*.example"], &[]] {
+        let error = mistake(with_echo(Server::new()).hosts(hosts));
+        assert!(matches!(error, ConfigError::Hosts(_)), "{error}");
+    }
+}
+
 #[cfg(feature = "deflate")]
 #[test]
 fn extension_added_twice_is_told() {

@@ -13,7 +13,7 @@ mod progress;
 mod record;
 mod rounds;
 mod server;
-mod table;
+pub(crate) mod table;
 
 use std::fs;
 use std::path::PathBuf;

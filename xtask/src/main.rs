@@ -14,6 +14,7 @@ mod new_extension;
 mod packaging;
 mod process;
 mod requirements;
+mod slow_paths;
 mod subject;
 mod tally;
 mod tools;
@@ -57,6 +58,11 @@ enum Task {
     /// target/bench. About fourteen minutes of measuring; --quick takes two.
     #[command(after_help = bench::after_help())]
     Bench(bench::Options),
+    /// Large messages and streams over slow links: delivered whole, or how they ended
+    ///
+    /// Each link joins two network namespaces by TUN devices; a relay gives it a rate, a queue, a
+    /// delay and loss. Linux as root alone. Four minutes, seven where connections are not kept.
+    SlowPaths(slow_paths::Options),
     /// What has to hold for every commit besides the tests
     #[command(after_help = ci::step_names())]
     Ci(ci::Options),
@@ -103,6 +109,7 @@ fn run(task: &Task) -> Result<ExitCode> {
             tally.verdict("each failed case is named above; run its script in xtask/interop")?;
         }
         Task::Bench(options) => bench::bench(&workspace, options)?,
+        Task::SlowPaths(options) => slow_paths::slow_paths(&workspace, options)?,
         Task::Ci(options) => ci::ci(&workspace, options)?,
         Task::NewExtension(options) => new_extension::new_extension(&workspace, options)?,
         Task::Requirements => requirements::requirements(&workspace)?,

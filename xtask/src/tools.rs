@@ -101,6 +101,19 @@ pub(crate) fn chromium() -> Result<PathBuf> {
     })
 }
 
+/// `ip`, for links between network namespaces.
+pub(crate) fn iproute2() -> Result<()> {
+    if !find_program("ip") {
+        debian(&["iproute2"], "no ip was found")?;
+    }
+    Ok(())
+}
+
+/// A Python with nothing but its own library.
+pub(crate) fn bare_python() -> Result<PathBuf> {
+    Ok(python()?.program.into())
+}
+
 /// Makes `target/tools/NAME` by `install`, unless it is there for the same `pinned` text.
 fn installed(
     workspace: &Workspace,

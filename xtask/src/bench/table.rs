@@ -163,7 +163,8 @@ pub(crate) fn plural(unit: &str) -> String {
 /// How many columns are text, which stands on the left.
 const TEXT: usize = 2;
 
-fn aligned(head: &[&str], cells: impl Iterator<Item = Vec<String>>) -> String {
+/// Columns below `head`, each as wide as its widest cell.
+pub(crate) fn aligned(head: &[&str], cells: impl Iterator<Item = Vec<String>>) -> String {
     let head = head.iter().map(|&cell| cell.to_owned()).collect();
     let lines: Vec<Vec<String>> = std::iter::once(head).chain(cells).collect();
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();

@@ -3,6 +3,7 @@
 mod build;
 mod case;
 mod cores;
+mod count;
 mod figures;
 mod limits;
 mod measurement;
@@ -54,6 +55,12 @@ pub(crate) struct Options {
     /// How long each measurement takes
     #[arg(long, value_parser = seconds)]
     seconds: Option<f64>,
+    /// Count instructions and system calls per message instead, of ours unless --peers names others
+    ///
+    /// Each server runs under valgrind's callgrind, twice for each case; their difference is what a
+    /// message costs. Other work on the machine hardly changes it. A minute for each server.
+    #[arg(long, conflicts_with_all = ["quick", "rounds", "seconds", "picture"])]
+    count: bool,
     /// Say which cases and servers there are
     #[arg(long)]
     list: bool,
@@ -80,6 +87,7 @@ pub(crate) fn after_help() -> String {
          each round.\n\n\
          Examples:\n  \
          cargo xtask bench --quick\n  \
+         cargo xtask bench --count --cases echo-20x1x1,echo-1kx1x16\n  \
          cargo xtask bench --peers ws-server,raw --cases echo-1kx100x1 --rounds 9\n  \
          cargo xtask bench --cases echo-1k --server 'mine=target/release/my-echo --port {{port}}'",
         list()
@@ -103,6 +111,10 @@ pub(crate) fn bench(workspace: &Workspace, options: &Options) -> Result<()> {
         return Ok(());
     }
     let servers = chosen(workspace, options)?;
+    if options.count {
+        let cases = if options.cases.is_empty() { count::cases() } else { options.cases.clone() };
+        return count::count(workspace, &cases, &servers);
+    }
     let cases = cases(options);
     let rounds = options.rounds.unwrap_or(if options.quick { 3 } else { 5 });
     let seconds = options.seconds.unwrap_or(if options.quick { 0.6 } else { 0.45 });
@@ -213,7 +225,10 @@ fn chosen(workspace: &Workspace, options: &Options) -> Result<Vec<Server>> {
             ),
         ));
     }
-    servers.retain(|server| options.peers.is_empty() || options.peers.contains(&server.name));
+    servers.retain(|server| match &options.peers[..] {
+        [] => !options.count || server.is_ours(),
+        peers => peers.contains(&server.name),
+    });
     for text in &options.server {
         let added = Server::added(text)?;
         if servers.iter().any(|server| server.name == added.name) {

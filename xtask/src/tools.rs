@@ -101,6 +101,17 @@ pub(crate) fn chromium() -> Result<PathBuf> {
     })
 }
 
+/// The simulator whose callgrind counts instructions. Debian keeps it up to date.
+pub(crate) fn valgrind() -> Result<PathBuf> {
+    if let Some(path) = program_path("valgrind") {
+        return Ok(path);
+    }
+    debian(&["valgrind"], "no valgrind was found")?;
+    program_path("valgrind").ok_or_else(|| {
+        Failure::new("there still is no valgrind after its installation", "install valgrind")
+    })
+}
+
 /// `ip`, for links between network namespaces.
 pub(crate) fn iproute2() -> Result<()> {
     if !find_program("ip") {

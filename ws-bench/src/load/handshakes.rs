@@ -66,13 +66,15 @@ pub(super) fn measure(load: &Load) -> Result<Outcome, Failure> {
         .map(|index| turns.connect(index))
         .collect::<Result<Vec<Handshake>, _>>()?;
     turns.until(&mut open, Instant::now() + load.warm_up, u64::MAX)?;
+    let before_measuring = turns.tally.messages;
     turns.tally.start();
     let before = Accounts::now(load.server);
     let started = Instant::now();
     turns.until(&mut open, started + load.measure, load.messages)?;
     let elapsed = started.elapsed();
     let spent = Accounts::now(load.server).since(&before);
-    Ok(Outcome::new(load, elapsed, &turns.tally, &spent))
+    let outcome = Outcome::new(load, elapsed, &turns.tally, &spent);
+    Ok(outcome.with_served(before_measuring + turns.tally.messages))
 }
 
 struct Turns<'a> {

@@ -41,6 +41,12 @@ impl Outcome {
         }
     }
 
+    /// Adds how many messages the server answered in all, also before and after what was measured.
+    pub(super) fn with_served(mut self, messages: u64) -> Self {
+        self.json["served"] = messages.into();
+        self
+    }
+
     /// Memory `before` there was a connection, and at each of the `looks`.
     pub(super) fn memory(load: &Load, before: Memory, looks: &[Memory]) -> Self {
         let of = |value: fn(&Memory) -> u64| looks.iter().map(value).collect::<Vec<_>>();

@@ -27,6 +27,7 @@ pub(super) fn measure(load: &Load, clients: impl Clients) -> Result<Outcome, Fai
     turns.clients.fill(Instant::now())?;
     turns.until(Instant::now() + load.warm_up, u64::MAX)?;
 
+    let before_measuring = turns.tally.messages;
     turns.tally.start();
     let before = Accounts::now(load.server);
     let started = Instant::now();
@@ -36,7 +37,7 @@ pub(super) fn measure(load: &Load, clients: impl Clients) -> Result<Outcome, Fai
     let outcome = Outcome::new(load, elapsed, &turns.tally, &spent);
 
     turns.drain()?;
-    Ok(outcome)
+    Ok(outcome.with_served(before_measuring + turns.tally.messages))
 }
 
 pub(super) struct Turns<C> {

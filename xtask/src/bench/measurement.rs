@@ -116,7 +116,7 @@ impl Measurement {
     }
 }
 
-fn free_port() -> Result<u16> {
+pub(super) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let address = listener.and_then(|listener| listener.local_addr());
     address
@@ -124,7 +124,12 @@ fn free_port() -> Result<u16> {
         .map_err(|error| Failure::system("looking for a free port", &error))
 }
 
-fn wait_for(running: &mut Running, server: &Server, port: u16, words: &[String]) -> Result<()> {
+pub(super) fn wait_for(
+    running: &mut Running,
+    server: &Server,
+    port: u16,
+    words: &[String],
+) -> Result<()> {
     let deadline = Instant::now() + START;
     while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
         let what = if !running.is_running() {

@@ -5,11 +5,11 @@
 use bytes::{Buf, BytesMut};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ws_bench::json::{Random, document};
-use ws_core::{Config, Connection, Event, Extensions, Message, Outgoing, Role};
+use ws_core::{Config, Connection, Event, Extensions, Message, Role};
 
 /// What `from` has to write goes to `to`, and the message that it makes comes back.
 fn carry(from: &mut Connection, to: &mut Connection, wire: &mut BytesMut) -> Message {
-    while let Outgoing::Write(output) = from.poll_output() {
+    while let Some(output) = from.poll_output() {
         let chunk = output.chunk();
         wire.extend_from_slice(chunk);
         let n = chunk.len();

@@ -1,7 +1,7 @@
 //! The engine alone, in memory: parsing what a client sent, and writing what a server sends.
 
 use bytes::{Buf, BytesMut};
-use ws_core::{Config, Connection, Event, Extensions, Message, Outgoing, Role};
+use ws_core::{Config, Connection, Event, Extensions, Message, Role};
 
 use crate::frame::{BINARY, push_masked};
 
@@ -56,7 +56,7 @@ pub fn write(ws: &mut Connection, message: &Message, count: usize) -> usize {
         ws.send(message.clone()).expect("the connection is open");
     }
     let mut written = 0;
-    while let Outgoing::Write(output) = ws.poll_output() {
+    while let Some(output) = ws.poll_output() {
         let n = output.chunk().len();
         output.advance(n);
         written += n;

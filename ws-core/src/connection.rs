@@ -56,7 +56,7 @@ const PONG_UNTIL: usize = 64 * 1024;
 ///
 /// # In, out, commands, looks
 /// - in: [`poll_event`](Self::poll_event) until it returns `None`, [`input_ended`](Self::input_ended)
-/// - out: [`poll_output`](Self::poll_output) until it returns [`Outgoing::Idle`], or `write_to`
+/// - out: [`poll_output`](Self::poll_output) until it returns `None`, or `write_to`
 /// - commands: [`send`](Self::send), [`ping`](Self::ping), [`close`](Self::close), …
 /// - looks: `is_…`, [`unfinished`](Self::unfinished), [`memory_usage`](Self::memory_usage)
 ///
@@ -223,20 +223,43 @@ impl Connection {
 
     // Out
 
-    /// What is to be written, until it says [`Outgoing::Idle`].
+    /// What is to be written; `None` when everything is.
     ///
-    /// Also encodes what was queued and left to do, at most 64 KiB of work and no more than 64 KiB
-    /// ahead of the writer.
-    pub fn poll_output(&mut self) -> Outgoing<'_> {
-        // First, because encoding fills the output up again.
-        if let Some(payload) = self.owed.take() {
-            self.answer_ping(&payload);
+    /// Also encodes what was queued and left to do: until something comes of it, and no more than
+    /// 64 KiB ahead of the writer. Where the extensions make little of a large message, that is as much
+    /// work as the message is large; a caller that serves other connections on the same thread takes
+    /// [`poll_output_bounded`](Self::poll_output_bounded).
+    ///
+    /// ```
+    /// # use ws_core::Connection;
+    /// use bytes::Buf;
+    ///
+    /// # fn write(ws: &mut Connection, stream: &mut impl std::io::Write) -> std::io::Result<()> {
+    /// while let Some(output) = ws.poll_output() {
+    ///     let written = stream.write(output.chunk())?;
+    ///     output.advance(written);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// An extension that fails here ends the connection: see [`is_ending`](Self::is_ending).
+    pub fn poll_output(&mut self) -> Option<&mut Output> {
+        self.encode_more();
+        while self.output.is_empty() && self.sender.has_work() {
+            self.encode_more();
         }
-        if self.sender.has_work()
-            && let Err(error) = self.with_sender(Sender::advance)
-        {
-            self.fail_encoding(error);
+        if self.output.is_empty() {
+            self.stack.release(Direction::Encode);
+            return None;
         }
+        Some(&mut self.output)
+    }
+
+    /// As [`poll_output`](Self::poll_output) with at most 64 KiB of work, after which it may have
+    /// nothing to write and say [`Outgoing::Yield`].
+    pub fn poll_output_bounded(&mut self) -> Outgoing<'_> {
+        self.encode_more();
         if !self.output.is_empty() {
             Outgoing::Write(&mut self.output)
         } else if self.sender.has_work() {
@@ -247,19 +270,29 @@ impl Connection {
         }
     }
 
+    /// Encodes what was left to do, as much as one call may.
+    fn encode_more(&mut self) {
+        // First, because encoding fills the output up again.
+        if let Some(payload) = self.owed.take() {
+            self.answer_ping(&payload);
+        }
+        if self.sender.has_work()
+            && let Err(error) = self.with_sender(Sender::advance)
+        {
+            self.fail_encoding(error);
+        }
+    }
+
     /// Writes out everything to a blocking writer.
     ///
     /// # Errors
     /// Those of the writer.
     #[cfg(feature = "std")]
     pub fn write_to(&mut self, writer: &mut impl std::io::Write) -> std::io::Result<()> {
-        loop {
-            match self.poll_output() {
-                Outgoing::Write(output) => output.write_to(writer)?,
-                Outgoing::Yield => {}
-                Outgoing::Idle => return writer.flush(),
-            }
+        while let Some(output) = self.poll_output() {
+            output.write_to(writer)?;
         }
+        writer.flush()
     }
 
     // Commands
@@ -287,7 +320,7 @@ impl Connection {
         if self.send_small(&message, compression)? {
             return Ok(());
         }
-        self.encoded(|sender, cx| sender.message(message, compression, cx))
+        self.encode(|sender, cx| sender.message(message, compression, cx))
     }
 
     /// As [`send_with`](Self::send_with) for a message that the caller keeps. Its bytes are copied
@@ -304,7 +337,7 @@ impl Connection {
         if self.send_small(message, compression)? {
             return Ok(());
         }
-        self.encoded(|sender, cx| sender.message(message.clone(), compression, cx))
+        self.encode(|sender, cx| sender.message(message.clone(), compression, cx))
     }
 
     /// Queues a message that goes to many connections. What the extensions of a server share is
@@ -322,7 +355,7 @@ impl Connection {
         if !self.sender.is_streaming() && self.put_small(broadcast.message()) {
             return Ok(());
         }
-        self.encoded(|sender, cx| sender.broadcast(broadcast, cx))
+        self.encode(|sender, cx| sender.broadcast(broadcast, cx))
     }
 
     /// Queues a message that is copied. Whether it was one.
@@ -363,7 +396,7 @@ impl Connection {
         if self.sender.is_streaming() {
             return Err(SendError::MessageInProgress);
         }
-        self.encoded(|sender, cx| sender.start(kind, compression, cx))
+        self.encode(|sender, cx| sender.start(kind, compression, cx))
     }
 
     /// Queues a piece of the message in progress as a fragment. An empty one is not sent.
@@ -446,13 +479,33 @@ impl Connection {
         self.owed.is_some()
     }
 
+    /// Whether the connection has ended and [`poll_event`](Self::poll_event) will say how, without more
+    /// input: after [`fail`](Self::fail), and after [`poll_output`](Self::poll_output) where an
+    /// extension failed.
+    pub fn is_ending(&self) -> bool {
+        matches!(self.life, Life::Ending(_))
+    }
+
     /// Whether queued messages are not encoded yet: [`poll_output`](Self::poll_output) will do it.
     pub fn has_more_to_encode(&self) -> bool {
         self.sender.has_work()
     }
 
-    /// Bytes that are encoded and not written.
+    /// Bytes that are queued and not written: the number to hold against a limit before more is sent.
+    ///
+    /// What is encoded counts as it is on the wire, what is not as it was given, with 64 bytes for each
+    /// message beside its payload. Counted is all that the engine holds, broadcasts that wait for the
+    /// end of a message in pieces too; not an [owed](Self::is_pong_owed) Pong, nor what an extension
+    /// holds back itself.
     pub fn unwritten(&self) -> usize {
+        self.output.len() + self.sender.waiting() + self.stack.pending(Direction::Encode)
+    }
+
+    /// Bytes that are encoded and not written, of all that is [unwritten](Self::unwritten).
+    ///
+    /// With what was written they say how far the stream of octets goes. About 64 KiB at most with
+    /// extensions, whatever is queued.
+    pub fn encoded(&self) -> usize {
         self.output.len()
     }
 
@@ -508,7 +561,7 @@ impl Connection {
     fn chunk(&mut self, data: Payload, last: Last) -> Result<(), SendError> {
         self.check_can_send()?;
         self.sender.check_chunk(&data, last)?;
-        self.encoded(|sender, cx| sender.chunk(data, last, cx))
+        self.encode(|sender, cx| sender.chunk(data, last, cx))
     }
 
     #[inline]
@@ -539,7 +592,7 @@ impl Connection {
 
     /// Runs a command that may meet a failing extension.
     #[inline]
-    fn encoded(
+    fn encode(
         &mut self,
         act: impl FnOnce(&mut Sender, &mut send::Context<'_>) -> Result<(), ChainError>,
     ) -> Result<(), SendError> {

@@ -34,7 +34,7 @@
 //! | drive a connection | [`Connection`], [`Event`], [`Role`] |
 //! | send and receive | [`Message`], [`Payload`], [`Text`]; in pieces: [`Connection::start_message`], [`Receive`] |
 //! | send to many | [`Broadcast`], [`Connection::send_broadcast`] |
-//! | write out as you like | [`Connection::poll_output`], [`Outgoing`], [`Output`] |
+//! | write out as you like | [`Connection::poll_output`], [`Output`]; in turns with others: [`Connection::poll_output_bounded`] |
 //! | bound what a peer can make you hold | [`Config`] |
 //! | tell what went wrong | [`Closed`], [`Fault`], [`SendError`], [`CloseCode`] |
 //! | write an extension | [the guide](extension::guide), [`extension`] |

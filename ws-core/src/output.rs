@@ -37,7 +37,7 @@ const NEXT_BUFFER: usize = 17 * 1024;
 /// Room in a queue that begins.
 const SEGMENTS: usize = 4;
 
-/// What [`Connection::poll_output`](crate::Connection::poll_output) tells.
+/// What [`Connection::poll_output_bounded`](crate::Connection::poll_output_bounded) tells.
 #[derive(Debug)]
 #[must_use]
 pub enum Outgoing<'a> {

@@ -1,10 +1,11 @@
 //! From messages to frames: the sending half of a connection.
 
 mod encoding;
+mod queue;
 #[cfg(feature = "std")]
 mod sharing;
 
-use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
+use alloc::{boxed::Box, vec::Vec};
 
 #[cfg(feature = "std")]
 use bytes::Bytes;
@@ -20,6 +21,7 @@ use crate::{
 };
 pub(crate) use encoding::{Begun, FRAME};
 use encoding::{Encoding, Step};
+use queue::{Held, Queue, Queued};
 #[cfg(feature = "std")]
 use sharing::Sent;
 
@@ -34,8 +36,7 @@ pub(crate) struct Sender {
     /// A message that extensions are encoding. Boxed: most connections have none.
     encoding: Option<Box<Encoding>>,
     /// What comes behind it. Boxed: most connections have none.
-    #[expect(clippy::box_collection, reason = "an idle connection is to be small")]
-    queue: Option<Box<VecDeque<Queued>>>,
+    queue: Option<Box<Queue>>,
 }
 
 #[derive(Debug)]
@@ -44,17 +45,7 @@ struct Streamed {
     first: bool,
     utf8: Utf8Validator,
     /// Broadcasts that wait for its end.
-    held: Vec<Broadcast>,
-}
-
-#[derive(Debug)]
-enum Queued {
-    Message(Message, Compression),
-    Broadcast(Broadcast),
-    Start(MessageKind, Compression),
-    Chunk(Payload, Last),
-    Control(Opcode, Payload),
-    Close(Payload),
+    held: Held,
 }
 
 /// Whether a piece is the last of its message.
@@ -211,7 +202,7 @@ impl Sender {
         cx: &mut Context<'_>,
     ) -> Result<(), ChainError> {
         if let Some(streamed) = &mut self.streamed {
-            streamed.held.push(broadcast.clone());
+            streamed.held.push(broadcast);
             return Ok(());
         }
         if cx.stack.is_empty() && (cx.push_shared(broadcast) || cx.push_small(broadcast.message()))
@@ -287,7 +278,7 @@ impl Sender {
         cx: &mut Context<'_>,
     ) -> Result<(), ChainError> {
         let utf8 = Utf8Validator::default();
-        self.streamed = Some(Box::new(Streamed { kind, first: true, utf8, held: Vec::new() }));
+        self.streamed = Some(Box::new(Streamed { kind, first: true, utf8, held: Held::default() }));
         if cx.stack.is_empty() {
             return Ok(());
         }
@@ -330,7 +321,7 @@ impl Sender {
             self.queue().push_back(Queued::Chunk(data, last));
             self.advance(cx)?;
         }
-        let mut held = ended.iter().flat_map(|streamed| &streamed.held);
+        let mut held = ended.iter().flat_map(|streamed| streamed.held.iter());
         held.try_for_each(|broadcast| self.broadcast(broadcast, cx))
     }
 
@@ -377,7 +368,7 @@ impl Sender {
         self.queue.as_ref().is_some_and(|queue| !queue.is_empty())
     }
 
-    fn queue(&mut self) -> &mut VecDeque<Queued> {
+    fn queue(&mut self) -> &mut Queue {
         self.queue.get_or_insert_default()
     }
 
@@ -444,27 +435,17 @@ impl Sender {
         Ok(())
     }
 
+    /// Bytes that are not encoded, those of messages in the making included.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.waiting())
+            + self.streamed.as_ref().map_or(0, |streamed| streamed.held.waiting())
+            + self.encoding.as_ref().map_or(0, |encoding| encoding.waiting())
+    }
+
     pub(crate) fn memory_usage(&self) -> usize {
-        let queued: usize = self
-            .queue
-            .iter()
-            .flat_map(|queue| queue.iter())
-            .map(|queued| match queued {
-                Queued::Message(message, _) => message.len(),
-                Queued::Broadcast(broadcast) => broadcast.message().len(),
-                Queued::Chunk(data, _) | Queued::Control(_, data) | Queued::Close(data) => {
-                    data.len()
-                }
-                Queued::Start(..) => 0,
-            })
-            .sum();
-        let streamed = self.streamed.as_ref().map_or(0, |streamed| {
-            let held: usize = streamed.held.iter().map(|broadcast| broadcast.message().len()).sum();
-            held + streamed.held.capacity() * size_of::<Broadcast>() + size_of::<Streamed>()
-        });
-        queued
-            + streamed
-            + self.queue.as_ref().map_or(0, |queue| queue.capacity() * size_of::<Queued>())
+        let streamed = |streamed: &Streamed| streamed.held.memory_usage() + size_of::<Streamed>();
+        self.queue.as_ref().map_or(0, |queue| queue.memory_usage())
+            + self.streamed.as_deref().map_or(0, streamed)
             + self.encoding.as_ref().map_or(0, |encoding| encoding.memory_usage())
     }
 }

@@ -235,7 +235,7 @@ fn large_shared_frame_is_not_copied() {
     for _ in 0..3 {
         for (mut ws, broadcast) in [(sharing(&seen), &broadcast), (server(), &plain)] {
             ws.send_broadcast(broadcast).unwrap();
-            let Outgoing::Write(output) = ws.poll_output() else { panic!("nothing to write") };
+            let Some(output) = ws.poll_output() else { panic!("nothing to write") };
             assert_eq!(output.chunk().len(), output.len(), "the frame is one piece");
             places.push(output.chunk().as_ptr());
         }
@@ -274,7 +274,7 @@ fn form_in_the_making_is_brought_forward_by_whoever_comes() {
     for ws in &mut connections {
         ws.send_broadcast(&broadcast).unwrap();
         ws.send("behind").unwrap();
-        assert_eq!(ws.unwritten(), 0, "64 KiB are not the whole");
+        assert_eq!(ws.encoded(), 0, "64 KiB are not the whole");
         assert!(ws.has_more_to_encode());
         assert!(ws.memory_usage() >= 1 << 20, "it keeps the message");
     }
@@ -283,7 +283,7 @@ fn form_in_the_making_is_brought_forward_by_whoever_comes() {
     while connections.iter().any(|ws| ws.has_more_to_encode() || ws.unwritten() > 0) {
         for (ws, out) in connections.iter_mut().zip(&mut outputs) {
             polls += 1;
-            if let Outgoing::Write(output) = ws.poll_output() {
+            if let Outgoing::Write(output) = ws.poll_output_bounded() {
                 out.extend_from_slice(&output.copy_to_bytes(output.len()));
             }
         }
@@ -488,7 +488,10 @@ fn broadcast_waits_for_the_end_of_a_message_in_pieces() {
         ws.ping(b"").unwrap();
         ws.send_broadcast(&broadcasts[1]).unwrap();
         assert!(ws.memory_usage() >= 6);
-        assert!(!matches!(ws.poll_output(), Outgoing::Yield), "there is nothing to be done");
+        assert!(
+            !matches!(ws.poll_output_bounded(), Outgoing::Yield),
+            "there is nothing to be done"
+        );
         ws.send_chunk(b"=").unwrap();
         assert_eq!(ws.send("refused"), Err(SendError::MessageInProgress));
         ws.finish_message(b">").unwrap();
@@ -619,7 +622,7 @@ fn pong_overtakes_a_shared_frame_that_is_not_being_written() {
             ws.send_broadcast(&large).unwrap();
             ws.send_broadcast(&large).unwrap();
             let mut out = Vec::new();
-            if let Outgoing::Write(output) = ws.poll_output() {
+            if let Outgoing::Write(output) = ws.poll_output_bounded() {
                 out.extend_from_slice(&output.copy_to_bytes(write));
             }
             feed(&mut ws, &mut BytesMut::new(), &masked(0x89, KEY, b"?"));

@@ -8,11 +8,11 @@ use support::{
     KEY, binary, client, config, fails, feed, frames, masked, receive, server, server_with, text,
     unmasked, written,
 };
-use ws_core::{Connection, Event, Fault, MessageKind, Outgoing, Payload, SendError};
+use ws_core::{Connection, Event, Fault, MessageKind, Payload, SendError};
 
 /// Writes `n` bytes of what is queued.
 fn write_some(ws: &mut Connection, n: usize) -> Vec<u8> {
-    let Outgoing::Write(output) = ws.poll_output() else { panic!("nothing to write") };
+    let Some(output) = ws.poll_output() else { panic!("nothing to write") };
     output.copy_to_bytes(n).to_vec()
 }
 

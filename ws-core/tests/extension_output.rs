@@ -10,17 +10,17 @@ use support::{
     extensions::{RSV1, Stutter, add_one, server_of},
     feed, frames, masked, written,
 };
-use ws_core::{CloseCode, Connection, Event, MessageKind, Outgoing, SendError, extension::Scope};
+use ws_core::{CloseCode, Connection, Event, MessageKind, SendError, extension::Scope};
 
 /// A server that has a megabyte to encode, and one frame of it to write.
 fn backlogged() -> Connection {
     let mut ws = server_of(vec![Stutter::boxed(RSV1, 1000)]);
     ws.send(vec![b'a'; 1000]).unwrap();
     assert!(ws.has_more_to_encode());
-    while ws.unwritten() < 64 * 1024 {
-        let _ = ws.poll_output();
+    while ws.encoded() < 64 * 1024 {
+        let _ = ws.poll_output_bounded();
     }
-    assert!(ws.unwritten() >= 64 * 1024 && ws.unwritten() < 200 * 1024);
+    assert!(ws.encoded() >= 64 * 1024 && ws.encoded() < 200 * 1024);
     ws
 }
 
@@ -44,13 +44,13 @@ fn pong_does_not_wait_for_a_message_that_is_being_encoded() {
 fn one_pong_at_most_is_owed_behind_extensions() {
     let mut ws = backlogged();
     let mut input = BytesMut::new();
-    let unwritten = ws.unwritten();
+    let encoded = ws.encoded();
     for i in 0..1000_u32 {
         feed(&mut ws, &mut input, &masked(0x89, KEY, &i.to_be_bytes()));
         assert_eq!(ws.is_pong_owed(), i > 0);
-        assert_eq!(ws.unwritten(), unwritten + 6, "one Pong waits, one is owed");
-        let _ = ws.poll_output();
-        assert!(ws.unwritten() < 200 * 1024);
+        assert_eq!(ws.encoded(), encoded + 6, "one Pong waits, one is owed");
+        let _ = ws.poll_output_bounded();
+        assert!(ws.encoded() < 200 * 1024);
     }
     let sent = frames(&written(&mut ws));
     let pongs: Vec<_> = sent.iter().filter(|frame| frame.first == 0x8a).collect();
@@ -132,7 +132,7 @@ fn message_that_is_given_up_ends_between_frames() {
 fn encoding_runs_no_further_ahead_than_64_kib_of_the_writer() {
     let mut ws = backlogged();
     let mut len = 0;
-    while let Outgoing::Write(output) = ws.poll_output() {
+    while let Some(output) = ws.poll_output() {
         assert!(output.len() <= 64 * 1024 + 64 * 1024 + 20);
         let n = output.len().min(10_000);
         output.advance(n);

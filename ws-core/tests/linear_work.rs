@@ -334,7 +334,7 @@ fn small_messages_come_one_a_call_and_cost_the_same_each() {
 fn write_in_steps(ws: &mut Connection, step: usize) -> (usize, usize) {
     let (mut polls, mut most) = (0, 0);
     loop {
-        if let Outgoing::Write(output) = ws.poll_output() {
+        if let Outgoing::Write(output) = ws.poll_output_bounded() {
             let n = step.min(output.remaining());
             most = most.max(output.remaining());
             output.advance(n);
@@ -503,13 +503,13 @@ fn large_message_is_encoded_64_kib_a_call_and_says_so() {
         ws.send(vec![0; 5 << 20]).unwrap();
         assert!(most.load(Ordering::Relaxed) <= PER_CALL);
         let mut yields = 0;
-        while matches!(ws.poll_output(), Outgoing::Yield) {
+        while matches!(ws.poll_output_bounded(), Outgoing::Yield) {
             yields += 1;
         }
         assert_eq!(yields, (5 << 20) / PER_CALL - 2, "one part when it was sent, one at the end");
         assert!(most.load(Ordering::Relaxed) <= PER_CALL);
         let frames = limits_support::parse(&written(&mut ws));
         assert_eq!((frames.len(), &frames[0].payload[..]), (1, &[5][..]));
-        assert!(matches!(ws.poll_output(), Outgoing::Idle));
+        assert!(matches!(ws.poll_output_bounded(), Outgoing::Idle));
     }
 }

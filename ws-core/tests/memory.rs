@@ -15,8 +15,8 @@ use limits_support::{
     feed, pattern, written,
 };
 use ws_core::{
-    CloseCode, Config, Connection, Event, Extension, Extensions, Message, MessageKind, Outgoing,
-    Receive, UNLIMITED,
+    CloseCode, Config, Connection, Event, Extension, Extensions, Message, MessageKind, Receive,
+    UNLIMITED,
     extension::{Chunk, ExtensionError, Mark, MessageInfo, Progress, Rsv, RsvClaim, Scope, Sink},
 };
 
@@ -177,7 +177,7 @@ fn large_payload_reaches_the_output_of_a_server_without_a_copy() {
             ws.send(Message::text("behind")).unwrap();
         });
         assert!(heap.asked <= 4096 + 16 * 1024 + 1024, "{len} bytes: {heap:?}");
-        let Outgoing::Write(output) = ws.poll_output() else { panic!("nothing to write") };
+        let Some(output) = ws.poll_output() else { panic!("nothing to write") };
         let mut slices = [std::io::IoSlice::new(&[]); 8];
         let n = output.chunks_vectored(&mut slices);
         let found = slices[..n].iter().find(|slice| slice.as_ptr() == at);
@@ -193,7 +193,7 @@ fn large_payload_reaches_the_output_of_a_server_without_a_copy() {
     let payload = Bytes::from(pattern(35_000));
     let at = payload.as_ptr() as usize;
     ws.send(payload.clone()).unwrap();
-    let Outgoing::Write(output) = ws.poll_output() else { panic!("nothing to write") };
+    let Some(output) = ws.poll_output() else { panic!("nothing to write") };
     let mut slices = [std::io::IoSlice::new(&[]); 16];
     let n = output.chunks_vectored(&mut slices);
     for (i, len) in [10_000, 10_000, 10_000, 5000].into_iter().enumerate() {
@@ -229,7 +229,7 @@ fn burst_of_sixteen_messages_of_1_kib_is_written_in_one_piece() {
             ws.send(vec![7; 1024]).unwrap();
         }
         let unwritten = ws.unwritten();
-        let Outgoing::Write(output) = ws.poll_output() else { panic!("nothing to write") };
+        let Some(output) = ws.poll_output() else { panic!("nothing to write") };
         assert_eq!(output.chunk().len(), unwritten, "{side:?}");
     }
 }
@@ -244,7 +244,7 @@ fn echo(ws: &mut Connection, input: &mut BytesMut, read: &[u8], wire: &mut Vec<u
             echoed += 1;
         }
     }
-    while let Outgoing::Write(output) = ws.poll_output() {
+    while let Some(output) = ws.poll_output() {
         wire.extend_from_slice(output.chunk());
         let n = output.chunk().len();
         output.advance(n);
@@ -347,8 +347,8 @@ fn traffic(side: Side, ws: &mut Connection) {
     }
     // So many Pings that one Pong is owed.
     ws.send(vec![0; 70_000]).unwrap();
-    while ws.unwritten() < 64 * 1024 {
-        let _ = ws.poll_output();
+    while ws.encoded() < 64 * 1024 {
+        let _ = ws.poll_output_bounded();
     }
     let pings = side.incoming(PING, &[b'p'; 125]).repeat(10);
     events(ws, &mut BytesMut::from(pings.as_slice()));

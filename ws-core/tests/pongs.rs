@@ -12,8 +12,7 @@ use limits_support::{
 };
 use proptest::prelude::*;
 use ws_core::{
-    CloseCode, Config, Connection, Event, Extensions, Message, Outgoing, Payload, Text,
-    extension::Scope,
+    CloseCode, Config, Connection, Event, Extensions, Message, Payload, Text, extension::Scope,
 };
 
 /// Unwritten bytes from which on one Pong is owed.
@@ -276,7 +275,7 @@ fn frame_len(side: Side, payload: usize) -> usize {
 
 /// Writes some of the output, through vectored chunks in turns.
 fn write(ws: &mut Connection, n: usize, wire: &mut Vec<u8>) -> usize {
-    let Outgoing::Write(output) = ws.poll_output() else {
+    let Some(output) = ws.poll_output() else {
         return 0;
     };
     let n = n.min(output.remaining());

@@ -96,7 +96,7 @@ impl End {
     fn carry(&mut self, mut n: usize, to: &mut Self) -> bool {
         let mut any = false;
         while n > 0 {
-            let Outgoing::Write(output) = self.ws.poll_output() else {
+            let Some(output) = self.ws.poll_output() else {
                 if self.ws.has_more_to_encode() {
                     continue;
                 }
@@ -337,7 +337,7 @@ fn act(ws: &mut Connection, side: Side, call: Call, input: &mut BytesMut, wire: 
             Ok(())
         }
         Call::Write(n) => {
-            if let Outgoing::Write(output) = ws.poll_output() {
+            if let Outgoing::Write(output) = ws.poll_output_bounded() {
                 let step = n.min(output.chunk().len());
                 wire.extend_from_slice(&output.chunk()[..step]);
                 output.advance(step);
@@ -424,6 +424,6 @@ proptest! {
         prop_assert_eq!(ws.close(CloseCode::NORMAL, ""), Err(SendError::Closed));
         wire.extend(written(&mut ws));
         check_wire(&parse(&wire), side, bits);
-        prop_assert!(!ws.has_more_to_encode() && ws.unwritten() == 0);
+        prop_assert!(!ws.has_more_to_encode() && ws.encoded() == 0);
     }
 }

@@ -197,7 +197,7 @@ impl Pair {
     /// Writes at most so much.
     fn write(&mut self, mut most: usize) {
         while most > 0 {
-            match self.server.poll_output() {
+            match self.server.poll_output_bounded() {
                 Outgoing::Write(output) => {
                     let n = output.chunk().len().min(most);
                     self.wire.extend_from_slice(&output.chunk()[..n]);

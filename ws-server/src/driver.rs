@@ -259,7 +259,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Driver<Io> {
                 core.answer_close(self.handling.is_some());
             }
             let at_once = core.has_read_all() && linger::is_socket(&self.io);
-            if at_once && core.ws.unwritten() > 0 {
+            if at_once && core.ws.encoded() > 0 {
                 core.write_last(&self.io);
             }
             let wrote = core.write(&mut self.io, cx, &mut budget);

@@ -163,6 +163,6 @@ impl Connection {
     ) -> Result<(), SendError> {
         let begun = send::Begun::alone(unit, claim);
         let message = message.clone();
-        self.encoded(|sender, cx| sender.encode_small_on(message, begun, taken, complete, work, cx))
+        self.encode(|sender, cx| sender.encode_small_on(message, begun, taken, complete, work, cx))
     }
 }

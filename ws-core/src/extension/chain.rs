@@ -141,6 +141,14 @@ impl Layer {
         }
     }
 
+    /// Bytes of the unit in progress that lie before the extension.
+    pub(crate) fn pending(&self, direction: Direction) -> usize {
+        match direction {
+            Direction::Encode => self.encode.pending(),
+            Direction::Decode => self.decode.pending(),
+        }
+    }
+
     /// Asks whether an outgoing unit is marked, and gets ready for it.
     #[inline]
     pub(crate) fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ChainError> {

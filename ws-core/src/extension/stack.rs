@@ -114,6 +114,11 @@ impl Extensions {
         layers.sum::<usize>() + self.0.as_ref().map_or(0, |stack| stack.spare.capacity())
     }
 
+    /// Bytes of the unit in progress that lie before extensions.
+    pub(crate) fn pending(&self, direction: Direction) -> usize {
+        self.layers().iter().map(|layer| layer.pending(direction)).sum()
+    }
+
     /// Whether an extension has to see whole frames.
     pub(crate) fn gathers_frames(&self) -> bool {
         self.layers().last().is_some_and(|layer| layer.scope == Scope::Frame)

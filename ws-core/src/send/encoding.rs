@@ -74,6 +74,12 @@ struct Frame {
     encoded: Vec<u8>,
 }
 
+impl Frame {
+    fn waiting(&self) -> usize {
+        self.data.len().saturating_sub(self.taken) + self.encoded.len()
+    }
+}
+
 pub(super) enum Step {
     /// The last frame is queued.
     Complete,
@@ -310,6 +316,14 @@ impl Encoding {
 
     pub(super) fn has_input(&self) -> bool {
         self.frame.is_some() || self.input.is_some()
+    }
+
+    /// Bytes of it that are not queued for writing.
+    pub(super) fn waiting(&self) -> usize {
+        let input =
+            self.input.as_ref().map_or(0, |(data, _)| data.len().saturating_sub(self.taken));
+        let frame = self.frame.as_ref().map_or(0, Frame::waiting);
+        input + frame + self.gathered.len()
     }
 
     pub(super) fn memory_usage(&self) -> usize {

@@ -68,7 +68,7 @@ pub(super) fn sent(
     guarded(|| {
         command(ws)?;
         while wire.len() < ENOUGH {
-            match ws.poll_output() {
+            match ws.poll_output_bounded() {
                 Outgoing::Write(output) => wire.put(output),
                 Outgoing::Yield => {}
                 Outgoing::Idle => break,

@@ -180,7 +180,7 @@ pub(crate) fn feed(ws: &mut Connection, bytes: &[u8]) -> Vec<Event> {
 pub(crate) fn written(ws: &mut Connection) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
-        if let Outgoing::Write(output) = ws.poll_output() {
+        if let Outgoing::Write(output) = ws.poll_output_bounded() {
             let n = output.chunk().len();
             bytes.extend_from_slice(output.chunk());
             output.advance(n);
@@ -194,7 +194,7 @@ pub(crate) fn written(ws: &mut Connection) -> Vec<u8> {
 pub(crate) fn written_some(ws: &mut Connection, n: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while bytes.len() < n
-        && let Outgoing::Write(output) = ws.poll_output()
+        && let Outgoing::Write(output) = ws.poll_output_bounded()
     {
         let chunk = output.chunk();
         let step = chunk.len().min(n - bytes.len());

@@ -136,7 +136,7 @@ impl Core {
     pub(super) fn rest(&mut self) {
         if !self.ws.extensions().is_empty() && self.output.is_written(&self.ws) {
             // Idle: the engine gives back what waits for the next message.
-            let _ = self.ws.poll_output();
+            let _ = self.ws.poll_output_bounded();
         }
         self.keep_large();
         self.input.put_back();
@@ -145,7 +145,7 @@ impl Core {
         self.deadlines.rest();
         // Without extensions it holds nothing where nothing is on its way.
         let plain = self.ws.extensions().is_empty();
-        let idle = plain && self.ws.unwritten() == 0 && self.ws.unfinished().is_none();
+        let idle = plain && self.ws.encoded() == 0 && self.ws.unfinished().is_none();
         self.link.tell_memory(if idle { 0 } else { self.ws.memory_usage() });
     }
 

@@ -298,7 +298,7 @@ impl Core {
             if self.input.is_tired() {
                 return None;
             }
-            let before = self.ws.unwritten();
+            let before = self.ws.encoded();
             match self.ws.poll_event(&mut self.input.buffer) {
                 Some(Event::Message(message)) => {
                     self.deadlines.message_complete();
@@ -313,7 +313,7 @@ impl Core {
                     return Some(message);
                 }
                 Some(event) => {
-                    self.output.overtaken(self.ws.unwritten().saturating_sub(before));
+                    self.output.overtaken(self.ws.encoded().saturating_sub(before));
                     self.see(event);
                 }
                 None => break,

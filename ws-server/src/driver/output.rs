@@ -101,11 +101,11 @@ impl Output {
 
     /// Bytes of frames that will have been written with everything that is encoded.
     pub(super) fn end(&self, ws: &Connection) -> u64 {
-        self.written + ws.unwritten() as u64
+        self.written + ws.encoded() as u64
     }
 
     pub(super) fn is_written(&self, ws: &Connection) -> bool {
-        self.head.is_none() && ws.unwritten() == 0 && !ws.has_more_to_encode()
+        self.head.is_none() && ws.encoded() == 0 && !ws.has_more_to_encode()
     }
 
     /// Gives back what is not needed while the connection rests.
@@ -169,7 +169,7 @@ impl Core {
                 return None;
             }
         }
-        if self.ws.unwritten() >= AHEAD || self.ws.has_more_to_encode() {
+        if self.ws.encoded() >= AHEAD || self.ws.has_more_to_encode() {
             return None;
         }
         self.passed();
@@ -195,13 +195,13 @@ impl Core {
     }
 
     fn encode_queued(&mut self) {
-        while self.ws.unwritten() < AHEAD && !self.ws.has_more_to_encode() {
+        while self.ws.encoded() < AHEAD && !self.ws.has_more_to_encode() {
             let queue = &mut self.output.queue;
             if queue.is_empty() {
                 if !self.link.has_outbound() {
                     return;
                 }
-                let room = AHEAD - self.ws.unwritten();
+                let room = AHEAD - self.ws.encoded();
                 self.link.take_outbound(queue, room);
             }
             match queue.pop_front() {
@@ -295,7 +295,7 @@ impl Core {
     /// [`write`](Self::write).
     pub(super) fn write_last<Io: 'static>(&mut self, io: &Io) {
         if self.output.head.is_none()
-            && let Outgoing::Write(frames) = self.ws.poll_output()
+            && let Outgoing::Write(frames) = self.ws.poll_output_bounded()
         {
             let n = linger::write_last(io, frames.chunk());
             frames.advance(n);
@@ -323,8 +323,8 @@ impl Core {
     ) -> Poll<io::Result<Written>> {
         let Self { ws, output: Output { head, written, flushes, .. }, .. } = self;
         let io = Pin::new(io);
-        let before_pong = ws.is_pong_owed().then(|| ws.unwritten());
-        let frames = match ws.poll_output() {
+        let before_pong = ws.is_pong_owed().then(|| ws.encoded());
+        let frames = match ws.poll_output_bounded() {
             Outgoing::Write(frames) => {
                 if let Some(before) = before_pong {
                     // What was encoded meanwhile went behind, and is not waited for.

@@ -287,6 +287,7 @@ fn nothing_is_sent_behind_our_close() {
     assert_eq!(ws.ping(b""), Err(SendError::Closed));
     assert_eq!(ws.unsolicited_pong(b""), Err(SendError::Closed));
     assert_eq!(ws.close(1000.into(), ""), Err(SendError::Closed));
+    assert_eq!(ws.fail(1011.into(), ""), Ok(()));
     assert_eq!(ws.fail(1011.into(), ""), Err(SendError::Closed));
     assert_eq!(written(&mut ws), b"\x88\x02\x03\xe8");
 }

@@ -196,7 +196,7 @@ fn refused_command_queues_nothing_and_says_why() {
         ws.unsolicited_pong(vec![0; 1000]).unwrap_err(),
         ws.close(CloseCode::NORMAL, &"r".repeat(124)).unwrap_err(),
         ws.close(CloseCode::NO_STATUS, "").unwrap_err(),
-        ws.fail(CloseCode::new(999), "").unwrap_err(),
+        ws.close(CloseCode::new(999), "").unwrap_err(),
         ws.send_chunk(b"").unwrap_err(),
     ];
     assert_eq!(

@@ -39,20 +39,33 @@ impl Connection {
         Ok(())
     }
 
-    /// Gives the connection up: queues a Close behind what is queued, and takes no more input.
+    /// Gives the connection up: takes no more input, and queues a Close behind what is queued unless
+    /// ours was queued before. The next event is [`Event::Closed`], whatever the peer sends.
     ///
     /// For limits that the caller keeps, such as deadlines and rates. A message that was sent in
-    /// part ends there.
+    /// part ends there. A code that may not be sent becomes 1011, and of the reason goes out what fits
+    /// into 123 bytes: nothing keeps the connection from ending.
     ///
     /// # Errors
-    /// As [`close`](Self::close), but allowed inside of a streamed message.
+    /// [`SendError::Closed`] if the connection has ended already.
     pub fn fail(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        self.check_close(code, reason)?;
+        if matches!(self.life, Life::Ending(_) | Life::Closed) {
+            return Err(SendError::Closed);
+        }
+        let code = if self.may_send(code) { code } else { CloseCode::INTERNAL_ERROR };
+        let reason = fitting_reason(reason);
         self.stop_receiving();
-        let read = self.read_before(code, reason);
-        self.queue_close(Some(code), reason);
-        let closed = read.unwrap_or_else(|| Closed::local(code, reason.into(), None));
-        self.life = Life::Ending(Box::new(closed));
+        let closed = self
+            .read_before(code, reason.as_str())
+            .unwrap_or_else(|| Closed::local(code, reason.clone(), None));
+        // RFC 6455 §5.5.1: one Close is all that is sent. The one that is queued or sent stays.
+        if !self.is_close_awaited() {
+            self.queue_close(Some(code), reason.as_str());
+        }
+        // An extension that failed meanwhile has said how it ends.
+        if !self.is_ending() {
+            self.life = Life::Ending(Box::new(closed));
+        }
         Ok(())
     }
 
@@ -119,16 +132,21 @@ impl Connection {
 
     fn check_close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         self.check_can_send()?;
-        // RFC 6455 §7.4.1: 1010 "is not used by the server, because it can fail the WebSocket
-        // handshake instead."
-        let servers = code == CloseCode::MANDATORY_EXTENSION && self.role.is_server();
-        if !code.is_sendable() || servers {
+        if !self.may_send(code) {
             return Err(SendError::InvalidCloseCode(code));
         }
         if reason.len() > MAX_REASON {
             return Err(SendError::ReasonTooLong { len: reason.len() });
         }
         Ok(())
+    }
+
+    /// Whether a Close of ours may have this code.
+    fn may_send(&self, code: CloseCode) -> bool {
+        // RFC 6455 §7.4.1: 1010 "is not used by the server, because it can fail the WebSocket
+        // handshake instead."
+        let servers = code == CloseCode::MANDATORY_EXTENSION && self.role.is_server();
+        code.is_sendable() && !servers
     }
 
     /// Queues our Close; its code and reason were checked.

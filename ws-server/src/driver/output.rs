@@ -283,6 +283,10 @@ impl Core {
                 Poll::Pending => {}
             }
         }
+        if self.ws.is_ending() {
+            // An extension failed at what was to be encoded. Nothing that is read would tell.
+            self.settle();
+        }
         self.output.blocked = blocked;
         self.deadlines.written(blocked, progress, self.output.written, self.now);
         if self.ws.is_close_awaited() {

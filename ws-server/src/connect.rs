@@ -16,6 +16,7 @@ use bytes::BytesMut;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, lookup_host},
+    task::unconstrained,
     time::timeout,
 };
 use tracing::{Instrument, Level, debug, info_span};
@@ -208,7 +209,9 @@ impl Connect {
             drop(turn);
             opened
         };
-        timeout(limit, connecting).await.unwrap_or(Err(ConnectError::Timeout { limit }))
+        // Outside of the budget, which the caller's task may have spent: the time is to count.
+        let connecting = unconstrained(timeout(limit, connecting));
+        connecting.await.unwrap_or(Err(ConnectError::Timeout { limit }))
     }
 
     /// Connects over a stream that is there already: a Unix socket, a tunnel through a proxy, TLS of
@@ -239,7 +242,9 @@ impl Connect {
             drop(turn);
             opened
         };
-        timeout(limit, connecting).await.unwrap_or(Err(ConnectError::Timeout { limit }))
+        // Outside of the budget, which the caller's task may have spent: the time is to count.
+        let connecting = unconstrained(timeout(limit, connecting));
+        connecting.await.unwrap_or(Err(ConnectError::Timeout { limit }))
     }
 
     /// Everything that can fail without I/O.

@@ -5,6 +5,7 @@
 //! whatever their number, and what the handler sent goes out as soon as it waits for anything.
 
 mod ahead;
+mod budget;
 mod control_rate;
 mod core;
 mod deadlines;
@@ -27,6 +28,7 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    task::unconstrained,
     time::{Instant, timeout},
 };
 use ws_core::{CloseCode, Closed, ClosedBy};
@@ -158,8 +160,9 @@ impl Rest {
                 ended.log(&link);
             }
         };
-        // A handler that has something left to do keeps neither the socket nor the client waiting.
-        let lingering = async {
+        // A handler that has something left to do keeps neither the socket nor the client waiting, and
+        // spends its own budget only.
+        let lingering = unconstrained(async {
             if farewell == Farewell::InStages {
                 if !server {
                     await_end(&mut io, link.limits.close_timeout).await;
@@ -171,7 +174,7 @@ impl Rest {
             // WebSocket Connection is Closed_". A program that waits for it and exits then cuts
             // nothing off; a handler is rather told at once.
             link.end(&closed);
-        };
+        });
         // In this order, for a handler that takes its time over its last turn.
         tokio::join!(biased; lingering, handler);
         closed
@@ -182,9 +185,8 @@ impl Rest {
 /// initiate a TCP Close immediately, and when a client is instructed to do the same, it SHOULD wait
 /// for a TCP Close from the server."
 async fn await_end<Io: AsyncRead + Unpin>(io: &mut Io, limit: Duration) {
-    let mut nowhere = tokio::io::sink();
     // However it ends, what follows is the same.
-    timeout(limit, tokio::io::copy(io, &mut nowhere)).await.ok();
+    timeout(limit, linger::discard(io, usize::MAX)).await.ok();
 }
 
 struct Driver<Io> {
@@ -284,7 +286,11 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Driver<Io> {
                 if let Poll::Ready(expired) = core.poll_deadlines(cx) {
                     core.expire(expired);
                 }
-                cx.waker().wake_by_ref();
+                if tired || core.has_worked() {
+                    budget::yield_turn(cx);
+                } else {
+                    cx.waker().wake_by_ref();
+                }
                 break;
             }
             // What was written may let more be decoded, or the peer's Close be answered.
@@ -304,7 +310,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Driver<Io> {
         budget: &mut usize,
         octets_read: &mut u64,
     ) -> bool {
-        match core.read(Pin::new(&mut self.io), cx) {
+        let io = &mut self.io;
+        match budget::poll_outside(cx, |cx| core.read(Pin::new(io), cx)) {
             Poll::Pending => false,
             Poll::Ready(Ok(n)) if n > 0 => {
                 *budget = budget.saturating_sub(n);

@@ -14,6 +14,7 @@ use ws_core::Closed;
 use crate::{
     ClientId, Publication, SlowConsumer,
     complaints::{Complaints, Hints},
+    driver::turn,
     link::{Dropped, Link},
     metrics::Counters,
     publication::Post,
@@ -103,6 +104,7 @@ impl Hub {
         let mut dropped = Dropped::default();
         let queued = links.iter().filter(|link| link.offer(post, &mut dropped)).count();
         self.counters.broadcast(queued, dropped.count);
+        turn::published(links.len());
         (queued, dropped)
     }
 }

@@ -13,6 +13,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
+    task::{unconstrained, yield_now},
     time::timeout,
 };
 
@@ -20,6 +21,8 @@ use crate::Limits;
 
 /// Bytes that are read at once. They lie on the stack of one poll and are kept nowhere.
 const CHUNK: usize = 16 * 1024;
+/// Bytes that are thrown away before other tasks get their turn.
+const TURN: usize = 256 * 1024;
 
 /// Shuts the sending half down, then reads and throws away until the client is done too,
 /// [`Limits::linger_timeout`] has passed or [`Limits::linger_bytes`] have come. Dropping `io` then
@@ -35,17 +38,28 @@ where
     // stages."
     let stages = async {
         io.shutdown().await?;
-        let mut left = limits.linger_bytes;
-        while left > 0 {
-            match poll_fn(|cx| poll_discard(io, left, cx)).await? {
-                0 => break,
-                read => left -= read,
-            }
-        }
-        io::Result::Ok(())
+        discard(io, limits.linger_bytes).await
     };
-    // However it ends, the connection is closed next.
-    timeout(limits.linger_timeout, stages).await.ok();
+    // However it ends, the connection is closed next. Outside of the task's budget, which a handler
+    // may have spent: without one the time does not count.
+    unconstrained(timeout(limits.linger_timeout, stages)).await.ok();
+}
+
+/// Reads and throws away until the end, or until so many octets have come.
+pub(crate) async fn discard<Io: AsyncRead + Unpin>(io: &mut Io, most: usize) -> io::Result<()> {
+    let mut left = most;
+    let mut turn = TURN;
+    while left > 0 {
+        match poll_fn(|cx| poll_discard(io, left.min(turn), cx)).await? {
+            0 => break,
+            read => (left, turn) = (left - read, turn - read),
+        }
+        if turn == 0 {
+            turn = TURN;
+            yield_now().await;
+        }
+    }
+    Ok(())
 }
 
 fn poll_discard<Io: AsyncRead + Unpin>(

@@ -40,6 +40,11 @@ impl<'a> Future for Sending<'a> {
 impl Sending<'_> {
     /// Sends through the link.
     fn poll_elsewhere(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        if let Self::Due(link, ..) = self
+            && turn::with(link, |core| core.yields(cx)) == Some(true)
+        {
+            return Poll::Pending;
+        }
         match std::mem::replace(self, Self::Done) {
             Self::Due(link, message, compression) => {
                 let mut message = Some(Queued::Message(message, compression));

@@ -9,7 +9,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::unconstrained,
+};
 use tokio_util::either::Either;
 use tracing::{Instrument, debug, field::Empty, info, info_span};
 use ws_core::{Closed, Config, FrameObserver};
@@ -101,7 +104,7 @@ impl Service {
         match self.enter(peer) {
             Ok(place) => Either::Left(serve(Arc::clone(&self.shared), io, peer, place)),
             Err(_) => Either::Right(async {
-                refuse(io).await;
+                unconstrained(refuse(io)).await;
                 None
             }),
         }
@@ -152,7 +155,8 @@ where
     let span = info_span!(
         "connection", %id, %peer, path = Empty, extensions = Empty, subprotocol = Empty
     );
-    let stage = Stage::Opening(Box::pin(open(shared, io, id, peer)));
+    // Outside of the budget of a task that has more to do: its deadlines are to hold.
+    let stage = Stage::Opening(Box::pin(unconstrained(open(shared, io, id, peer))));
     Serving { stage, place: Some(place) }.instrument(span)
 }
 

@@ -9,6 +9,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use tokio::task::coop::poll_proceed;
 use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
 
 use crate::{
@@ -41,6 +42,11 @@ impl WebSocket {
     ///
     /// Messages that came before a Close are all delivered first.
     ///
+    /// Eight messages consume one unit of tokio's cooperative
+    /// [budget](tokio::task::coop#cooperative-scheduling), and a turn of the handler ends after 256
+    /// messages, received or published copies, or 256 KiB: then this is pending until other tasks had
+    /// their turns, although there is more.
+    ///
     /// # Errors
     /// None so far: a peer's fault is an end, not an error.
     ///
@@ -63,19 +69,25 @@ impl WebSocket {
 
     /// Receives outside of the handler's turn: in another task, say.
     fn poll_elsewhere(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, RecvError>> {
+        /// Messages for one unit of the task's budget.
+        const PER_UNIT: usize = 8;
         loop {
-            if let Some(message) = self.inbox.as_mut().and_then(|inbox| inbox.pop_front()) {
-                return Poll::Ready(Ok(Some(message)));
+            if let Some(inbox) = &mut self.inbox
+                && !inbox.is_empty()
+            {
+                // So that a task with an endless supply lets others have their turn. The last one of
+                // a batch counts, since it may be the only one.
+                if inbox.len() % PER_UNIT == 1 {
+                    ready!(poll_proceed(cx)).made_progress();
+                }
+                return Poll::Ready(Ok(inbox.pop_front()));
             }
-            // So that a task with an endless supply lets others have their turn.
-            let coop = ready!(tokio::task::coop::poll_proceed(cx));
             // Where it waits nothing is kept for the next burst.
             let mut inbox = self.inbox.take();
             if !ready!(self.link.poll_inbound(&mut inbox, cx)) {
                 return Poll::Ready(Ok(None));
             }
             self.inbox = inbox;
-            coop.made_progress();
         }
     }
 
@@ -83,7 +95,8 @@ impl WebSocket {
     /// [`Limits::send_buffer`](crate::Limits::send_buffer) bytes wait to be sent (256 KiB by
     /// default); waits for room above.
     ///
-    /// It goes out as soon as the handler waits for anything: no flush is needed.
+    /// It goes out as soon as the handler waits for anything: no flush is needed. After 256 messages
+    /// in one turn of the handler this waits until other tasks had theirs.
     ///
     /// # Errors
     /// [`SendError::Closed`] when the connection is closing or closed.

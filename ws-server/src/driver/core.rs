@@ -68,6 +68,11 @@ impl Core {
         &self.link
     }
 
+    /// The handler published a message, in so many copies.
+    pub(super) fn published(&mut self, copies: usize) {
+        self.input.handled(copies);
+    }
+
     pub(super) fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open)
     }
@@ -147,6 +152,11 @@ impl Core {
         let plain = self.ws.extensions().is_empty();
         let idle = plain && self.ws.encoded() == 0 && self.ws.unfinished().is_none();
         self.link.tell_memory(if idle { 0 } else { self.ws.memory_usage() });
+    }
+
+    /// Whether a turn took longer than its octets tell.
+    pub(super) fn has_worked(&self) -> bool {
+        self.output.is_spent() || !self.ws.extensions().is_empty()
     }
 
     /// Adds what was done in this turn to what the server counts.

@@ -12,6 +12,7 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::budget::poll_outside;
 use crate::Limits;
 
 /// What took too long.
@@ -325,7 +326,8 @@ impl Deadlines {
         if earliest < self.timer.deadline() || self.timer.is_elapsed() {
             self.timer.as_mut().reset(earliest);
         }
-        while self.timer.as_mut().poll(cx).is_ready() {
+        // Outside of the budget: without one a timer registers no waker.
+        while poll_outside(cx, |cx| self.timer.as_mut().poll(cx)).is_ready() {
             // It stood at a deadline that has moved since.
             self.timer.as_mut().reset(earliest);
         }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::{BufMut, BytesMut};
-use tokio::io::AsyncRead;
+use tokio::{io::AsyncRead, task::coop::poll_proceed};
 use tokio_util::io::poll_read_buf;
 use ws_core::{CloseCode, Event, Message};
 
@@ -24,9 +24,14 @@ use crate::link::Load;
 
 /// What one read takes at most.
 pub(super) const READ: usize = 64 * 1024;
-/// Bytes of messages that are decoded in one turn before other tasks get theirs: with extensions a
-/// read may become a thousand times as much.
-const WORK: usize = 256 * 1024;
+/// What may be done in one turn before other tasks get theirs, in octets of received messages: with
+/// extensions a read may become a thousand times as much.
+pub(super) const WORK: usize = 256 * 1024;
+/// What a message counts besides its octets, and a copy of one that is published: a turn has 256.
+const MESSAGE: usize = 1024;
+/// What the handler receives for one unit of tokio's cooperative budget, of which a turn has 128: for
+/// each message it would cost a tenth of what a small one does.
+const UNIT: usize = 8 * MESSAGE;
 /// What the engine works through before it yields.
 const YIELD: usize = 64 * 1024;
 /// What is left of a read is copied out of it if it is no more than this.
@@ -43,9 +48,14 @@ pub(super) struct Input {
     buffer: BytesMut,
     /// Whether `buffer` may hold more than an unfinished header.
     undecoded: bool,
-    /// Bytes of messages that were decoded in this turn, and as many as count for each yield.
+    /// What was done in this turn: bytes of messages that were decoded, and as many as count for each
+    /// message, for each yield, and for what the handler did.
     work: usize,
-    /// How many they were. A turn reads 128 KiB at the most, which is so many at the server's end.
+    /// How much of it the handler did: messages that it took from `ahead`, and what it published.
+    handled: u32,
+    /// The work with which the next unit of the task's budget is due.
+    pace: u32,
+    /// How many messages were decoded.
     messages: u16,
     /// How often the engine yielded.
     yields: u16,
@@ -77,6 +87,8 @@ impl Input {
             undecoded: !buffer.is_empty(),
             buffer,
             work: 0,
+            handled: 0,
+            pace: 0,
             messages: 0,
             yields: 0,
             ended: false,
@@ -120,7 +132,8 @@ impl Input {
 
     /// A turn begins.
     pub(super) fn begin(&mut self) {
-        (self.work, self.messages, self.yields) = (0, 0, 0);
+        (self.work, self.handled, self.messages, self.yields) = (0, 0, 0, 0);
+        self.pace = UNIT as u32;
         // What came since is not known.
         self.drained = false;
     }
@@ -133,12 +146,24 @@ impl Input {
     /// The messages that were decoded in this turn, and their bytes.
     pub(super) fn received(&self) -> (u64, u64) {
         let yielded = usize::from(self.yields) * YIELD;
-        (u64::from(self.messages), (self.work - yielded) as u64)
+        let counted = usize::from(self.messages) * MESSAGE;
+        (u64::from(self.messages), (self.work - self.handled as usize - yielded - counted) as u64)
     }
 
-    /// Whether there is more to decode, and it has to wait for the next turn.
+    /// Whether there is more to decode or to receive, and it has to wait for the next turn.
     pub(super) fn is_tired(&self) -> bool {
-        self.work >= WORK && self.undecoded
+        self.work >= WORK && (self.undecoded || !self.ahead.is_empty())
+    }
+
+    /// The handler took so many messages, or published so many copies, in its turn.
+    #[inline]
+    pub(super) fn handled(&mut self, messages: usize) {
+        // What is enough is counted once.
+        if (self.handled as usize) < WORK {
+            let work = messages.saturating_mul(MESSAGE).min(WORK);
+            self.handled += work as u32;
+            self.work += work;
+        }
     }
 
     /// Something was read.
@@ -253,26 +278,60 @@ impl Core {
 
     /// The next message, for the handler in its turn.
     #[inline]
-    pub(crate) fn poll_message(&mut self, task: &Context<'_>) -> Poll<Option<Message>> {
+    pub(crate) fn poll_message(&mut self, task: &mut Context<'_>) -> Poll<Option<Message>> {
         if self.input.delivered {
             self.take_back();
         }
-        if let Some(message) = self.input.ahead.pop() {
-            self.input.waiting = Waiting::No;
-            return Poll::Ready(Some(message));
+        if !self.input.ahead.is_empty() {
+            return self.poll_ahead(task);
         }
-        if self.input.undecoded
-            && !self.input.cut_off
-            && let Some(message) = self.decode()
-        {
-            self.input.waiting = Waiting::No;
-            return Poll::Ready(Some(message));
+        if self.input.undecoded && !self.input.cut_off {
+            if self.input.work >= self.input.pace as usize && !self.goes_on(task) {
+                return Poll::Pending;
+            }
+            if let Some(message) = self.decode() {
+                self.input.waiting = Waiting::No;
+                return Poll::Ready(Some(message));
+            }
         }
         if let Stage::Over(_) = self.stage {
             return Poll::Ready(None);
         }
         self.wait(task);
         Poll::Pending
+    }
+
+    /// The next one of those that were decoded ahead.
+    #[cold]
+    fn poll_ahead(&mut self, task: &mut Context<'_>) -> Poll<Option<Message>> {
+        if self.input.work >= self.input.pace as usize && !self.goes_on(task) {
+            return Poll::Pending;
+        }
+        self.input.handled(1);
+        self.input.waiting = Waiting::No;
+        Poll::Ready(self.input.ahead.pop())
+    }
+
+    /// Whether the handler's turn goes on, for which a unit of the task's budget is consumed. It is
+    /// woken for its next one otherwise.
+    #[cold]
+    fn goes_on(&mut self, task: &mut Context<'_>) -> bool {
+        if self.input.work >= WORK {
+            self.wait(task);
+            return false;
+        }
+        if let Poll::Ready(coop) = poll_proceed(task) {
+            coop.made_progress();
+            self.input.pace = (self.input.work + UNIT) as u32;
+            return true;
+        }
+        self.input.waiting = Waiting::No;
+        // A handler that spent it elsewhere may never come to receive: then the driver decodes ahead,
+        // to see Pings and a Close.
+        if self.input.work > 0 {
+            self.input.handled(WORK / MESSAGE);
+        }
+        false
     }
 
     #[cold]
@@ -295,15 +354,12 @@ impl Core {
     #[inline]
     fn decode(&mut self) -> Option<Message> {
         while self.is_open() {
-            if self.input.is_tired() {
-                return None;
-            }
             let before = self.ws.encoded();
             match self.ws.poll_event(&mut self.input.buffer) {
                 Some(Event::Message(message)) => {
                     self.deadlines.message_complete();
                     self.passed();
-                    self.input.work += message.len();
+                    self.input.work += message.len() + MESSAGE;
                     self.input.messages = self.input.messages.wrapping_add(1);
                     if self.input.buffer.is_empty() && self.ws.extensions().is_empty() {
                         // The engine, which would be asked in vain, keeps nothing back.
@@ -315,6 +371,9 @@ impl Core {
                 Some(event) => {
                     self.output.overtaken(self.ws.encoded().saturating_sub(before));
                     self.see(event);
+                    if self.input.is_tired() {
+                        return None;
+                    }
                 }
                 None => break,
             }

@@ -12,7 +12,11 @@ use bytes::{Buf, BytesMut};
 use tokio::{io::AsyncWrite, sync::oneshot};
 use ws_core::{Connection, Message, Outgoing, extension::Compression};
 
-use super::core::Core;
+use super::{
+    budget::{poll_outside, yield_turn},
+    core::Core,
+    input::WORK,
+};
 use crate::{
     SendError, linger,
     link::{Queue, Queued},
@@ -20,8 +24,16 @@ use crate::{
 
 /// Encoding runs so far ahead of the socket and no further: what is not encoded can be dropped.
 const AHEAD: usize = 64 * 1024;
+/// Bytes that are written in one turn before other tasks get theirs.
+const WRITTEN: usize = 4 * AHEAD;
 /// Pieces in one vectored write.
 const SLICES: usize = 16;
+
+/// Messages of the handler's that are encoded in one turn.
+const SENDS: u32 = 256;
+/// Messages that are encoded in one turn in all. One that was queued costs less than one that has yet
+/// to be made.
+const MESSAGES: u32 = 1024;
 
 /// A Pong with its header, masked.
 const MAX_PONG: usize = 6 + 125;
@@ -80,6 +92,11 @@ impl Output {
     /// The messages that were encoded in this turn, and their bytes. The next one begins.
     pub(super) fn sent(&mut self) -> (u64, u64) {
         (u64::from(mem::take(&mut self.messages)), mem::take(&mut self.payload))
+    }
+
+    /// Whether enough was encoded in this turn. Others get theirs.
+    pub(super) fn is_spent(&self) -> bool {
+        self.messages >= MESSAGES
     }
 
     pub(super) fn is_blocked(&self) -> bool {
@@ -145,7 +162,8 @@ fn overtake(flushes: Option<&mut Flushes>, bytes: usize) {
 
 /// What one write came to.
 enum Written {
-    Some,
+    /// So many octets.
+    Some(usize),
     /// There was nothing to write.
     Nothing,
     /// The extensions are at work, and nothing came of it yet.
@@ -154,7 +172,8 @@ enum Written {
 
 impl Core {
     /// Encodes a message of the handler's in its turn, if nothing waits before it and the socket is
-    /// not too far behind. `None`: it has to be queued.
+    /// not too far behind. `None`: it has to be queued, or wait for
+    /// the next turn where this one [`yields`](Self::yields).
     ///
     /// By reference, since a message is large to move and this is the way of every one.
     #[inline]
@@ -163,6 +182,9 @@ impl Core {
         message: &Message,
         compression: Compression,
     ) -> Option<Result<(), SendError>> {
+        if self.output.messages >= SENDS {
+            return None;
+        }
         if self.has_more_to_encode() {
             self.encode();
             if self.has_more_to_encode() {
@@ -172,13 +194,29 @@ impl Core {
         if self.ws.encoded() >= AHEAD || self.ws.has_more_to_encode() {
             return None;
         }
-        self.passed();
+        if !self.ws.extensions().is_empty() {
+            if self.output.payload >= WORK as u64 {
+                return None;
+            }
+            self.deadlines.passed(self.now);
+        }
         let sent = self.ws.send_ref(message, compression);
         if sent.is_ok() {
             self.output.count(message.len());
         }
         // An error means that it is closing: nothing follows a Close.
         Some(sent.map_err(|_| SendError::Closed))
+    }
+
+    /// Whether the handler sent enough in this turn. It is woken for its next one then.
+    #[cold]
+    pub(crate) fn yields(&self, cx: &mut Context<'_>) -> bool {
+        let compressed = !self.ws.extensions().is_empty() && self.output.payload >= WORK as u64;
+        let yields = self.output.messages >= SENDS || compressed;
+        if yields {
+            yield_turn(cx);
+        }
+        yields
     }
 
     /// Whether there are messages that are not encoded.
@@ -195,7 +233,8 @@ impl Core {
     }
 
     fn encode_queued(&mut self) {
-        while self.ws.encoded() < AHEAD && !self.ws.has_more_to_encode() {
+        while self.ws.encoded() < AHEAD && !self.ws.has_more_to_encode() && !self.output.is_spent()
+        {
             let queue = &mut self.output.queue;
             if queue.is_empty() {
                 if !self.link.has_outbound() {
@@ -250,9 +289,21 @@ impl Core {
         if !self.output.blocked && !self.output.is_flush_due() && !self.has_output() {
             return false;
         }
-        let mut progress = false;
+        poll_outside(cx, |cx| Poll::Ready(self.write_all(io, cx, budget))) == Poll::Ready(true)
+    }
+
+    fn write_all<Io: AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut Io,
+        cx: &mut Context<'_>,
+        budget: &mut usize,
+    ) -> bool {
+        let (mut progress, mut octets) = (false, 0);
         let blocked = loop {
             self.encode();
+            if self.output.is_spent() {
+                *budget = 0;
+            }
             let written = if self.has_output() {
                 self.write_once(io, cx)
             } else {
@@ -260,7 +311,14 @@ impl Core {
                 Pin::new(&mut *io).poll_flush(cx).map_ok(|()| Written::Nothing)
             };
             match written {
-                Poll::Ready(Ok(Written::Some)) => progress = true,
+                Poll::Ready(Ok(Written::Some(n))) => {
+                    progress = true;
+                    octets += n;
+                    if octets >= WRITTEN {
+                        *budget = 0;
+                        break false;
+                    }
+                }
                 Poll::Ready(Ok(Written::Nothing)) => break false,
                 Poll::Ready(Ok(Written::Encoding)) => {
                     // Work that gave nothing yet counts as much as work that did.
@@ -359,7 +417,7 @@ impl Core {
             frames.advance(n - of_head);
             *written += (n - of_head) as u64;
         }
-        Poll::Ready(Ok(Written::Some))
+        Poll::Ready(Ok(Written::Some(n)))
     }
 }
 

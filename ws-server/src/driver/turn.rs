@@ -42,6 +42,18 @@ pub(crate) fn with<T>(link: &Arc<Link>, act: impl FnOnce(&mut Core) -> T) -> Opt
     .flatten()
 }
 
+/// A message was published, in so many copies: where a handler did it in its turn, they count.
+pub(crate) fn published(copies: usize) {
+    TURN.try_with(|turn| {
+        let mut held = Held { turn, core: turn.take() };
+        if let Some(core) = &mut held.core {
+            core.published(copies);
+        }
+    })
+    // Without the slot there are no turns.
+    .ok();
+}
+
 struct Held<'a> {
     turn: &'a Cell<Option<Box<Core>>>,
     core: Option<Box<Core>>,

@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     let mut limits = Limits::default();
     if let Some(bytes) = options.max_message {
-        (limits.max_message, limits.max_frame) = (bytes.get(), bytes.get());
+        limits.max_message = bytes.get();
     }
     if let Some(count) = options.max_fragments {
         limits.max_fragments = count.get();

@@ -210,6 +210,23 @@ const cases = {
       check(over <= 0, `${over} pixels too wide at ${width}`)
     }
   },
+  async 'rows-are-cards-on-a-phone' () {
+    await one.setViewportSize({ width: 390, height: 844 })
+    await frames(one, 'Text').first().waitFor()
+    const { over, cut, labels } = await one.evaluate(() => {
+      const region = $('scroll')
+      const right = region.getBoundingClientRect().right
+      const cells = [...document.querySelectorAll('#frames tr:not(.told) td')].filter(cell => cell.checkVisibility())
+      return {
+        over: region.scrollWidth - region.clientWidth,
+        cut: cells.filter(cell => cell.getBoundingClientRect().right > right || cell.scrollWidth > cell.clientWidth).length,
+        labels: cells.slice(0, 8).map(cell => getComputedStyle(cell, '::before').content)
+      }
+    })
+    check(over <= 0 && cut === 0, `${over} pixels too wide, ${cut} cells are cut`)
+    check(labels.filter(label => /FIN|RSV|masked|on the wire|data/.test(label)).length === 5, `labels ${labels}`)
+    await one.setViewportSize({ width: 1280, height: 800 })
+  },
   async screenshots () {
     await one.getByRole('button', { name: 'Clear' }).click()
     await one.getByRole('button', { name: 'Send 50 in turn' }).click()
@@ -232,11 +249,53 @@ const cases = {
     await one.screenshot({ path: `${INTEROP_SCREENSHOTS}/readme.png` })
     await one.emulateMedia({ colorScheme: null })
   },
-  // R6455C-7.2.3-a
-  async 'a-restart-is-survived' () {
+  async 'nothing-moves-when-notes-come' () {
+    const tops = () => one.evaluate(() => [...document.querySelectorAll('h2, form:not([hidden]), #plot, #scripts, #scroll, footer')]
+      .map(it => Math.round(it.getBoundingClientRect().top + scrollY)).join(' '))
+    for (const width of [390, 768, 1280]) {
+      await one.setViewportSize({ width, height: 800 })
+      await one.evaluate(() => { for (const id of ['chat-note', 'echo-note', 'script-note']) note(id, '') })
+      const empty = await tops()
+      await one.evaluate(() => {
+        for (const id of ['chat-note', 'echo-note', 'script-note']) {
+          note(id, `The message was refused and the connection closed: ${inWords(1009, 'message too big')}.`, true)
+        }
+        $('compression').textContent = $('negotiated').textContent = $('times').textContent = '-'
+        for (const value of $('metrics').querySelectorAll('dd')) value.textContent = '-'
+        connected(false, inWords(1001, 'server shuts down'))
+        $('countdown').textContent = 'in 30 s'
+      })
+      const told = await tops()
+      check(empty === told, `at ${width} from ${empty} to ${told}`)
+      await one.evaluate(() => {
+        $('negotiated').textContent = echo.extensions
+        $('compression').textContent = compressionInWords(echo.extensions)
+        connected(true)
+      })
+    }
+  },
+  async 'no-round-trip-takes-nothing' () {
+    const text = await one.evaluate(() => {
+      times.splice(0, times.length, 0, 0.04, 12.34)
+      plot()
+      return $('times').textContent
+    })
+    check(text.includes('fastest less than 0.1 ms, slowest 12.3 ms'), text)
+  },
+  async 'what-is-lost-is-shown-no-longer' () {
     down = true
     await stop(demo)
     await has(one, '#status-text', 'Not connected')
+    await has(one, '#compression', 'not connected')
+    await has(one, '#people', 'not connected')
+    for (const id of ['#negotiated', '#m-connections', '#m-memory']) {
+      const shown = await one.locator(id).innerText()
+      check(shown === '-', `${id} shows ${shown}`)
+    }
+    await one.screenshot({ path: `${INTEROP_SCREENSHOTS}/demo-lost.png`, fullPage: true })
+  },
+  // R6455C-7.2.3-a
+  async 'a-restart-is-survived' () {
     await has(one, '#chat-note', '1001, the server is going away')
     await one.locator('#countdown', { hasText: 'in' }).waitFor()
     demo = (await start(address)).demo

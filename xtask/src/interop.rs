@@ -55,7 +55,7 @@ const MIXED_CASES: usize = 2;
 /// Connections rest so soon that they do so all the time.
 const MIXED_SERVER: [&str; 2] = ["--park-after", "0.02"];
 /// What the page of the demo can do.
-const PAGE_CASES: usize = 19;
+const PAGE_CASES: usize = 23;
 /// The longest that a script may take without a line; it stops a case after 20 s itself.
 const CASE: Duration = Duration::from_secs(60);
 

@@ -225,7 +225,6 @@ fn limits(options: &Options) -> Limits {
         }
     };
     set(&mut limits.max_message, options.max_message);
-    set(&mut limits.max_frame, options.max_message);
     set(&mut limits.max_fragments, options.max_fragments);
     set(&mut limits.max_connections, options.max_connections);
     set(&mut limits.max_per_ip, options.max_per_ip);

@@ -9,13 +9,13 @@ pub const UNLIMITED: usize = usize::MAX;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// Bytes of payload in one received frame, as on the wire. Default 1 MiB.
+    /// Bytes of payload in one received data frame, as on the wire. Default `None`: what
+    /// [`max_message`](Self::max_message) allows, and a 64th of it and 64 bytes more, since
+    /// compression makes what cannot be compressed a little longer.
     ///
-    /// A frame that announces more fails the connection with 1009 on its header. Compression makes
-    /// what cannot be compressed a little longer: where a peer may send such messages as long as
-    /// [`max_message`](Self::max_message), let this be larger by a thousandth. Does not apply to
+    /// A frame that announces more fails the connection with 1009 on its header. Does not apply to
     /// [`Receive::Streaming`], except to frames that an extension has to see whole.
-    pub max_frame: usize,
+    pub max_frame: Option<usize>,
     /// Bytes of one received message, after the extensions. Default 1 MiB.
     ///
     /// A message that grows beyond fails the connection with 1009, as soon as a header or a piece
@@ -53,7 +53,7 @@ pub enum Receive {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            max_frame: 1 << 20,
+            max_frame: None,
             max_message: 1 << 20,
             max_fragments: 4096,
             max_empty_fragments: 64,
@@ -67,5 +67,15 @@ impl Config {
     /// The defaults.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Bytes of payload in one received data frame: [`max_frame`](Self::max_frame), or what follows
+    /// from [`max_message`](Self::max_message).
+    #[inline]
+    pub const fn frame_limit(&self) -> usize {
+        match self.max_frame {
+            Some(limit) => limit,
+            None => self.max_message.saturating_add(self.max_message / 64 + 64),
+        }
     }
 }

@@ -410,7 +410,7 @@ impl Progress {
         if cx.streams() && !cx.stack.gathers_frames() {
             return Ok(());
         }
-        let limit = cx.config.max_frame;
+        let limit = cx.config.frame_limit();
         if usize::try_from(len).map_or(true, |len| len > limit) {
             return Err(Fault::FrameTooBig { limit });
         }

@@ -117,7 +117,7 @@ fn every_cause_has_its_code() {
     assert_eq!(code(|config| config.max_fragments = 2, many), 1008);
     assert_eq!(code(|config| config.max_empty_fragments = 0, many), 1008);
     // Sizes: 1009.
-    assert_eq!(code(|config| config.max_frame = 2, b"\x81\x83"), 1009);
+    assert_eq!(code(|config| config.max_frame = Some(2), b"\x81\x83"), 1009);
     assert_eq!(code(|config| config.max_message = 2, b"\x81\x83"), 1009);
     // Causes that the caller has to tell: kind of data, rates, errors, shutdown, overload.
     for (cause, code) in [

@@ -252,7 +252,6 @@ fn point_6_bombs_in_a_row_are_bounded_together() {
             let claims = [RSV1, RSV2, RSV3_EVERY];
             let row = claims.into_iter().zip(scopes);
             let config = config(|config| {
-                config.max_frame = 100_000;
                 config.max_message = 100_000;
             });
             server_of_with(

@@ -208,11 +208,11 @@ fn monstrous_length_fails_on_the_header() {
         &b"\x7f\xff\xff\xff\xff\xff\xff\xff"[..],
         b"\x40\0\0\0\0\0\0\0",
         b"\0\0\0\x01\0\0\0\x01",
-        b"\0\0\0\0\0\x10\0\x01",
+        b"\0\0\0\0\0\x10\x40\x41",
     ] {
         let header = [&b"\x82\xff"[..], length].concat();
         let failed = fails(server, &header);
-        assert_eq!(failed.fault, Fault::FrameTooBig { limit: 1 << 20 });
+        assert_eq!(failed.fault, Fault::FrameTooBig { limit: 0x10_4040 });
         assert_eq!((failed.code, failed.octets), (1009, 10));
         let mut ws = server();
         let mut input = BytesMut::from(&header[..]);

@@ -24,7 +24,7 @@ fn announce(side: Side, config: Config, first: u8, len: u64) -> (Connection, Vec
 // R6455-5.2-j, R6455-10.4-a, RT-13
 #[test]
 fn rt_13_lengths_over_the_limit_are_refused_on_the_header() {
-    let default = Config::default().max_frame as u64;
+    let default = Config::default().frame_limit() as u64;
     for side in SIDES {
         for first in [TEXT, BINARY, FIRST] {
             for len in [(1 << 63) - 1, (1 << 63) - 14, 1 << 62, (1 << 32) + 1, 1 << 32, default + 1]
@@ -43,7 +43,7 @@ fn rt_13_lengths_up_to_usize_max_are_refused_with_1002() {
         for len in (u64::MAX - 13..=u64::MAX).chain([1 << 63, u64::MAX - (1 << 62)]) {
             for config in [
                 Config::default(),
-                config(|config| (config.max_frame, config.max_message) = (UNLIMITED, UNLIMITED)),
+                config(|config| config.max_message = UNLIMITED),
                 config(|config| config.receive = Receive::Streaming),
             ] {
                 let (mut ws, told) = announce(side, config, BINARY, len);
@@ -56,7 +56,7 @@ fn rt_13_lengths_up_to_usize_max_are_refused_with_1002() {
 // R6455-5.2-j, RT-13
 #[test]
 fn rt_13_length_over_the_message_limit_is_refused_on_the_header_of_an_unlimited_frame() {
-    let config = config(|config| config.max_frame = UNLIMITED);
+    let config = config(|config| config.max_frame = Some(UNLIMITED));
     for side in SIDES {
         for len in [(1_u64 << 63) - 1, (1 << 20) + 1] {
             let (mut ws, told) = announce(side, config.clone(), BINARY, len);
@@ -72,8 +72,31 @@ fn rt_13_length_on_a_continuation_is_refused_on_the_header() {
         let mut ws = side.connection(Config::default());
         assert_eq!(feed(&mut ws, &side.incoming(FIRST, b"abc")), []);
         let told = feed(&mut ws, &side.incoming_announcement(MORE, (1 << 63) - 1));
-        assert_too_big(&mut ws, &told, 1 << 20);
+        assert_too_big(&mut ws, &told, Config::default().frame_limit());
     }
+}
+
+// R6455-10.4-a
+#[test]
+fn frame_limit_follows_the_message_limit_unless_it_is_set() {
+    for side in SIDES {
+        for limit in [10, 4 << 20] {
+            let raised = config(|config| config.max_message = limit);
+            let payload = pattern(limit);
+            let mut ws = side.connection(raised.clone());
+            let told = feed(&mut ws, &side.incoming(BINARY, &payload));
+            assert_eq!(told, [binary(&payload)], "limit {limit}");
+            // Nothing decodes the message: the header says how long it is.
+            let (mut ws, told) = announce(side, raised.clone(), BINARY, limit as u64 + 1);
+            let fault = Fault::MessageTooBig { limit };
+            assert_failed(&mut ws, &told, &fault, CloseCode::MESSAGE_TOO_BIG);
+            let beyond = raised.frame_limit();
+            let (mut ws, told) = announce(side, raised, BINARY, beyond as u64 + 1);
+            assert_too_big(&mut ws, &told, beyond);
+        }
+    }
+    assert_eq!(config(|config| config.max_message = UNLIMITED).frame_limit(), UNLIMITED);
+    assert_eq!(config(|config| config.max_frame = Some(7)).frame_limit(), 7);
 }
 
 // R6455-10.4-a
@@ -81,7 +104,7 @@ fn rt_13_length_on_a_continuation_is_refused_on_the_header() {
 fn frame_limit_is_met_exactly_and_not_exceeded() {
     for side in SIDES {
         for limit in [1, 125, 126, 65_535, 65_536, 200_000] {
-            let config = config(|config| config.max_frame = limit);
+            let config = config(|config| config.max_frame = Some(limit));
             let payload = pattern(limit);
             let mut ws = side.connection(config.clone());
             let told = feed(&mut ws, &side.incoming(BINARY, &payload));
@@ -282,7 +305,7 @@ fn rt_57_every_default_limit_is_finite_and_not_zero() {
     ];
     assert_eq!(fields, complete, "a new field needs a finite default");
     let config = Config::default();
-    assert_eq!(config.max_frame, 1 << 20);
+    assert_eq!(config.max_frame, None);
     assert_eq!(config.max_message, 1 << 20);
     assert_eq!(config.max_fragments, 4096);
     assert_eq!(config.max_empty_fragments, 64);
@@ -296,7 +319,7 @@ fn rt_57_every_default_limit_is_finite_and_not_zero() {
 fn rt_57_zero_limits_mean_zero() {
     for side in SIDES {
         for (zero, fault) in [
-            (config(|config| config.max_frame = 0), Fault::FrameTooBig { limit: 0 }),
+            (config(|config| config.max_frame = Some(0)), Fault::FrameTooBig { limit: 0 }),
             (config(|config| config.max_message = 0), Fault::MessageTooBig { limit: 0 }),
         ] {
             let mut ws = side.connection(zero);
@@ -322,7 +345,7 @@ fn rt_57_zero_limits_mean_zero() {
 fn streaming_has_no_limit_on_frame_and_message_but_one_on_what_is_gathered() {
     let streaming = config(|config| {
         config.receive = Receive::Streaming;
-        (config.max_frame, config.max_message) = (100, 100);
+        (config.max_frame, config.max_message) = (Some(100), 100);
         config.max_fragments = 2;
     });
     for side in SIDES {
@@ -420,7 +443,7 @@ fn bomb_in_fragments_is_refused_too() {
 #[test]
 fn gathering_for_an_extension_is_bounded_however_the_message_is_cut() {
     // Twice as much as the limit enters, and exactly the limit would leave.
-    let limited = config(|config| config.max_message = 1000);
+    let limited = config(|config| (config.max_frame, config.max_message) = (Some(UNLIMITED), 1000));
     let payload = pattern(2000);
     for side in SIDES {
         for pieces in [1, 2, 20] {

@@ -7,7 +7,7 @@ use ws_core::{Connection, Fault, extension::Scope};
 
 fn narrow() -> Connection {
     server_with(config(|config| {
-        config.max_frame = 10;
+        config.max_frame = Some(10);
         config.max_message = 15;
     }))
 }
@@ -43,7 +43,7 @@ fn limit_of_a_message_holds_where_extensions_leave_it_alone() {
     for scope in [Scope::Message, Scope::WholeMessage, Scope::Frame] {
         let new = || {
             let config = config(|config| {
-                config.max_frame = 100;
+                config.max_frame = Some(100);
                 config.max_message = 15;
             });
             extensions::server_of_with(

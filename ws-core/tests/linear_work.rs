@@ -30,7 +30,7 @@ const WHOLE: usize = 1 << 22;
 
 fn raised() -> Config {
     config(|config| {
-        (config.max_frame, config.max_message) = (UNLIMITED, UNLIMITED);
+        config.max_message = UNLIMITED;
         (config.max_fragments, config.max_empty_fragments) = (UNLIMITED, UNLIMITED);
     })
 }
@@ -223,7 +223,7 @@ fn one_call_does_a_bounded_part_of_a_large_input_for_every_scope() {
         for config in [raised(), streaming()] {
             let config = self::config(|changed| {
                 *changed = config.clone();
-                (changed.max_frame, changed.max_message) = (2 * LEN, 2 * LEN);
+                changed.max_message = 2 * LEN;
             });
             let run_length = || -> Vec<u8> { [1, b'x'].repeat(LEN / 2) };
             for (stack, first, payload, data) in [

@@ -166,7 +166,7 @@ fn configs() -> Vec<Config> {
     let tight = |message, frame, sent| {
         support::config(|config| {
             config.max_message = message;
-            config.max_frame = frame;
+            config.max_frame = Some(frame);
             config.max_sent_frame = sent;
         })
     };

@@ -30,8 +30,7 @@ fn message(event: Option<Event>) -> Message {
 // R6455-5.2-j, RT-13
 #[test]
 fn rt_13_nothing_is_allocated_because_a_header_announced_it() {
-    let unlimited =
-        config(|config| (config.max_frame, config.max_message) = (UNLIMITED, UNLIMITED));
+    let unlimited = config(|config| config.max_message = UNLIMITED);
     let streaming = config(|config| config.receive = Receive::Streaming);
     for side in SIDES {
         for (config, len) in [

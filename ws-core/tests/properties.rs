@@ -17,7 +17,7 @@ use ws_core::{
 /// The limits are small enough to be met.
 fn limited(receive: Receive) -> Config {
     config(|config| {
-        (config.max_frame, config.max_message) = (68_000, 66_000);
+        (config.max_frame, config.max_message) = (Some(68_000), 66_000);
         (config.max_fragments, config.max_empty_fragments) = (3, 1);
         config.receive = receive;
     })
@@ -240,7 +240,7 @@ impl Model<'_> {
         ensure(len >= shortest, 1002)?;
         let before = self.message.as_ref().map_or(0, |message| message.1.len());
         let fits = len.saturating_add(before as u64) <= self.limits.max_message as u64;
-        ensure(control || (len <= self.limits.max_frame as u64 && fits), 1009)?;
+        ensure(control || (len <= self.limits.frame_limit() as u64 && fits), 1009)?;
         let key = if server { octets(at, 4)? } else { &[0; 4] };
         at += key.len() * usize::from(server);
         let (len, lying) = (len as usize, &bytes[at..]);

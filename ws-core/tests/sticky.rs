@@ -10,7 +10,7 @@ use ws_core::{CloseCode, Closed, Connection, Event, Fault};
 
 fn narrow() -> Connection {
     server_with(config(|config| {
-        config.max_frame = 10;
+        config.max_frame = Some(10);
         config.max_message = 15;
         config.max_fragments = 5;
         config.max_empty_fragments = 2;

@@ -274,7 +274,7 @@ fn what_an_extension_has_to_see_whole_is_limited_when_streaming_too() {
         move || {
             let config = config(|config| {
                 config.receive = Receive::Streaming;
-                config.max_frame = 10;
+                config.max_frame = Some(10);
                 config.max_message = 15;
             });
             let reverse = extensions::Reverse::boxed(extensions::RSV1, scope);

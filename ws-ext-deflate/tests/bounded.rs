@@ -172,7 +172,7 @@ fn rt_22_million_empty_blocks_inflate_to_nothing_without_a_new_inflater() {
     }
     // Through a connection.
     let payload = [0x00, 0x00, 0x00, 0xff, 0xff].repeat(1_000_000);
-    let config = config(|config| config.max_frame = usize::MAX);
+    let config = config(|config| config.max_frame = Some(usize::MAX));
     let events = feed(&mut client(config), &mut BytesMut::new(), &unmasked(0xc1, &payload));
     assert_eq!(events, [text("")]);
 }

@@ -63,10 +63,7 @@ pub(crate) fn run(extensions: &ExtensionSet) -> Result<(), Box<dyn Error>> {
     while let Some(word) = words.next() {
         let mut number = || words.next().unwrap_or_default().parse::<usize>();
         match (word.as_str(), mode.as_str()) {
-            ("--max-message", _) => {
-                config.max_message = number()?;
-                config.max_frame = config.max_message;
-            }
+            ("--max-message", _) => config.max_message = number()?,
             ("--max-fragments", _) => config.max_fragments = number()?,
             (address, "server") => return serve(&TcpListener::bind(address)?, &config, extensions),
             (url, "client") => return connect(&url.parse()?, config, extensions),

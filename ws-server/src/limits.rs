@@ -14,7 +14,6 @@ use crate::ConfigError;
 /// ```
 /// let mut limits = ws_server::Limits::default();
 /// limits.max_message = 64 * 1024;
-/// limits.max_frame = 64 * 1024;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -45,11 +44,10 @@ pub struct Limits {
 
     /// Bytes of one received message, after the extensions. Default 1 MiB. Then 1009.
     pub max_message: usize,
-    /// Bytes of payload in one received frame, as on the wire. Default 1 MiB. Then 1009.
-    ///
-    /// Compression makes what cannot be compressed a little longer: where clients may send such
-    /// messages as long as [`max_message`](Self::max_message), let this be larger by a thousandth.
-    pub max_frame: usize,
+    /// Bytes of payload in one received data frame, as on the wire. Default `None`: what
+    /// [`max_message`](Self::max_message) allows, and a 64th of it and 64 bytes more, since
+    /// compression makes what cannot be compressed a little longer. Then 1009.
+    pub max_frame: Option<usize>,
     /// Frames of one received message. Default 4096. Then 1008.
     pub max_fragments: usize,
     /// Empty frames of one message in a row. Default 64. Then 1008.
@@ -210,7 +208,7 @@ impl Limits {
             ("head.max_headers", self.head.max_headers),
             ("head.max_target", self.head.max_target),
             ("max_message", self.max_message),
-            ("max_frame", self.max_frame),
+            ("max_frame", self.max_frame.unwrap_or(usize::MAX)),
             ("max_fragments", self.max_fragments),
             ("max_empty_fragments", self.max_empty_fragments),
             ("min_rate", self.min_rate),

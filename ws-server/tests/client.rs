@@ -367,7 +367,7 @@ async fn server_that_vanishes_is_told_as_1006() {
 #[tokio::test(start_paused = true)]
 async fn fault_of_the_server_fails_the_connection() {
     let mut limits = Limits::default();
-    (limits.max_message, limits.max_frame) = (100, 100);
+    limits.max_message = 100;
     for (sent, code) in [
         (support::masked(TEXT, b"masked"), 1002),
         (frame(TEXT, b"\xff"), 1007),

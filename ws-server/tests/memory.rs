@@ -446,7 +446,7 @@ fn tiny_fragments_hold_little_more_than_their_payload() {
 #[test]
 fn announced_length_holds_nothing() {
     let limits = limits(|limits| {
-        (limits.max_message, limits.max_frame) = (UNLIMITED, UNLIMITED);
+        limits.max_message = UNLIMITED;
     });
     run(async {
         let service = service(limits, echo);

@@ -52,7 +52,7 @@ fn empty(count: usize) -> Vec<u8> {
 
 fn small() -> Limits {
     limits(|limits| {
-        (limits.max_message, limits.max_frame) = (1000, 600);
+        (limits.max_message, limits.max_frame) = (1000, Some(600));
         (limits.max_fragments, limits.max_empty_fragments) = (10, 5);
     })
 }

@@ -216,7 +216,7 @@ impl Receiver {
         let (mask, start) = frame::masking_key(input, second, at)?;
         let size = usize::try_from(len).ok()?;
         if size == 0
-            || size > cx.config.max_frame.min(WORK_PER_CALL)
+            || size > cx.config.frame_limit().min(WORK_PER_CALL)
             || input.len().saturating_sub(start) < size
         {
             return None;

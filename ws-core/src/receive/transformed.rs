@@ -215,7 +215,7 @@ impl<'a> Run<'a> {
             messages: Chain::new(messages, Direction::Decode),
             between,
             fin,
-            max_frame: cx.config.max_frame,
+            max_frame: cx.config.frame_limit(),
             max_message: cx.config.max_message,
         }
     }

@@ -32,7 +32,6 @@ fn peers(trial: &Trial<'_>, rule: Rule, most: usize) -> Result<Peers, Failure> {
 pub(super) fn frames_of(most: usize) -> Config {
     let mut config = Config::new();
     config.max_sent_frame = most;
-    config.max_frame = UNLIMITED;
     config.max_message = UNLIMITED;
     config.max_fragments = UNLIMITED;
     config

@@ -33,7 +33,7 @@ mod shared;
 mod stack;
 mod transfer;
 
-use alloc::{borrow::Cow, boxed::Box, vec, vec::Vec};
+use alloc::{borrow::Cow, boxed::Box, sync::Arc, vec, vec::Vec};
 use core::fmt;
 
 use crate::{CloseCode, MessageKind, Payload};
@@ -99,6 +99,37 @@ pub trait ExtensionFactory: Send + Sync {
     ) -> Result<Box<dyn Extension>, NegotiationError> {
         let _ = offers;
         self.confirm(response)
+    }
+}
+
+/// What several share is a factory too, whichever it is: `Arc<dyn ExtensionFactory>`.
+impl<F: ExtensionFactory + ?Sized> ExtensionFactory for Arc<F> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn scope(&self) -> Scope {
+        (**self).scope()
+    }
+
+    fn accept(&self, offer: &Params, free: Rsv) -> Result<Agreed, NegotiationError> {
+        (**self).accept(offer, free)
+    }
+
+    fn offers(&self) -> Vec<Params> {
+        (**self).offers()
+    }
+
+    fn confirm(&self, response: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
+        (**self).confirm(response)
+    }
+
+    fn confirm_offers(
+        &self,
+        offers: &[Params],
+        response: &Params,
+    ) -> Result<Box<dyn Extension>, NegotiationError> {
+        (**self).confirm_offers(offers, response)
     }
 }
 

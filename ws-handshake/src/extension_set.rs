@@ -42,17 +42,20 @@ impl ExtensionSet {
         mut self,
         factory: impl ExtensionFactory + 'static,
     ) -> Result<Self, ExtensionSetError> {
-        self.push(Arc::new(factory))?;
+        self.push(factory)?;
         Ok(self)
     }
 
-    /// Adds a factory behind the others, nearer to the wire.
+    /// As [`with`](Self::with), in place. An `Arc<dyn ExtensionFactory>` is a factory too.
     ///
     /// # Errors
     /// [`ExtensionSetError::Name`] for a name that is no token, [`ExtensionSetError::Duplicate`]
     /// for one that is there, [`ExtensionSetError::FrameScope`] for an extension that works on
     /// messages behind one that works on frames. The set is unchanged then.
-    pub fn push(&mut self, factory: Arc<dyn ExtensionFactory>) -> Result<(), ExtensionSetError> {
+    pub fn push(
+        &mut self,
+        factory: impl ExtensionFactory + 'static,
+    ) -> Result<(), ExtensionSetError> {
         let name = factory.name();
         if !is_token(name.as_bytes()) {
             return Err(ExtensionSetError::Name { name: name.into() });
@@ -68,7 +71,7 @@ impl ExtensionSet {
                 message: name.into(),
             });
         }
-        self.factories.push(factory);
+        self.factories.push(Arc::new(factory));
         Ok(())
     }
 

@@ -280,9 +280,25 @@ fn rt_10_extension_cannot_break_out_of_the_header_line() {
 }
 
 #[test]
+fn shared_factory_is_a_factory_however_it_is_added() {
+    let offers = vec![Params::new().value("n", "1"), Params::new().flag("n")];
+    let shared: Arc<dyn ExtensionFactory> =
+        Arc::new(Plain { offers: offers.clone(), ..framing("shared", Rsv::RSV3) });
+    assert_eq!(shared.offers(), offers);
+    let mut pushed = ExtensionSet::new();
+    pushed.push(Arc::clone(&shared)).unwrap();
+    let with = ExtensionSet::new().with(shared).unwrap();
+    for set in [pushed, with] {
+        assert_eq!(outcome(&set, "shared").0.as_deref(), Some("shared"));
+        assert_eq!(set.get("shared").unwrap().offers(), offers);
+        assert_eq!(set.get("shared").unwrap().scope(), Scope::Frame);
+    }
+}
+
+#[test]
 fn extension_of_frame_scope_has_to_come_last() {
     let mut frames = set([framing("frames", Rsv::RSV3)]);
-    let error = frames.push(Arc::new(plain("messages", Rsv::RSV1))).unwrap_err();
+    let error = frames.push(plain("messages", Rsv::RSV1)).unwrap_err();
     assert_eq!(
         error,
         ExtensionSetError::FrameScope { frame: "frames".into(), message: "messages".into() }

@@ -126,7 +126,7 @@ impl Connect {
 
     /// Offers an extension, behind those that were added before, nearer to the wire.
     pub fn extension(mut self, factory: impl ExtensionFactory + 'static) -> Self {
-        if let Err(error) = self.extensions.push(Arc::new(factory)) {
+        if let Err(error) = self.extensions.push(factory) {
             return self.step(|_| Err(ConfigError::Extensions(error).into()));
         }
         self

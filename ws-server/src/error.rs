@@ -26,6 +26,12 @@ pub enum ConfigError {
         /// The path.
         path: Box<str>,
     },
+    /// A route's path is a pattern, as `/room/{id}`, `/room/:id` or `/files/*`: a route is a whole
+    /// path here. [`Server::any`](crate::Server::any) takes every path.
+    RoutePattern {
+        /// The path.
+        path: Box<str>,
+    },
     /// There is neither a route nor a handler for any path.
     NoRoute,
     /// The server was made without a listener, by [`Server::new`](crate::Server::new).
@@ -54,6 +60,10 @@ impl fmt::Display for ConfigError {
                     "the route {path:?} has to begin with a slash and be a path alone, escaped as it is in a URL"
                 )
             }
+            Self::RoutePattern { path } => write!(
+                f,
+                "the route {path:?} is a pattern, and a route is a whole path: take `any`, and look at `ws.request().path()`"
+            ),
             Self::NoRoute => {
                 f.write_str("no handler: add one with `route`, or with `any` for every path")
             }

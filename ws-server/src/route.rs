@@ -17,6 +17,9 @@ impl Routes {
         if !is_path(path) {
             return Err(ConfigError::RoutePath { path: path.into() });
         }
+        if has_pattern(path) {
+            return Err(ConfigError::RoutePattern { path: path.into() });
+        }
         if self.exact.contains_key(path) {
             return Err(ConfigError::DuplicateRoute { path: path.into() });
         }
@@ -40,6 +43,13 @@ impl Routes {
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
         self.exact.keys().map(AsRef::as_ref)
     }
+}
+
+/// Whether it reads as a pattern of one router or another: `{id}`, `<id>`, `:id` or `*`. Taken for a
+/// path it would match nothing that anybody asks for.
+fn has_pattern(path: &str) -> bool {
+    path.contains(['{', '}', '<', '>'])
+        || path.split('/').any(|segment| segment.starts_with([':', '*']))
 }
 
 /// Whether a request can have this path.

@@ -141,8 +141,10 @@ impl Server {
     /// Serves requests for `path` with `handler`.
     ///
     /// The path is compared as it was sent, whole, in its case and with its escapes; the query is no
-    /// part of it. A path that was added before, and one that no request can have, is a mistake in
-    /// the configuration.
+    /// part of it. There are no patterns: where `/room/7` and `/room/8` go to one handler, it is that of
+    /// [`any`](Self::any) and looks at [`Request::path`](crate::Request::path). A path that was added
+    /// before, a pattern as `/room/{id}`, and a path that no request can have are mistakes in the
+    /// configuration.
     #[must_use]
     pub fn route(mut self, path: &str, handler: impl Handler) -> Self {
         let outcome = self.routes.add(path, handler);
@@ -222,7 +224,7 @@ impl Server {
     /// Two extensions of one name, or an order that cannot work, is a mistake in the configuration.
     #[must_use]
     pub fn extension(mut self, factory: impl ExtensionFactory + 'static) -> Self {
-        let outcome = self.extensions.push(Arc::new(factory)).map_err(ConfigError::Extensions);
+        let outcome = self.extensions.push(factory).map_err(ConfigError::Extensions);
         self.note(outcome);
         self
     }

@@ -30,8 +30,17 @@ fn route_that_no_request_can_have_is_named() {
         let error = mistake(Server::new().route(path, nothing));
         assert_eq!(error, ConfigError::RoutePath { path: path.into() });
     }
-    for path in ["/", "/a/b", "/%C3%A9", "/a;b=c", "/[x]|\"", "/~"] {
+    for path in ["/", "/a/b", "/%C3%A9", "/a;b=c", "/[x]|\"", "/~", "/a:b", "/2*3"] {
         Server::new().route(path, nothing).service().unwrap();
+    }
+}
+
+#[test]
+fn route_that_is_a_pattern_is_told_instead_of_matching_nothing() {
+    for path in ["/room/{id}", "/{*rest}", "/room/:id", "/:id/x", "/files/*", "/*path", "/<id>"] {
+        let error = mistake(Server::new().route(path, nothing));
+        assert_eq!(error, ConfigError::RoutePattern { path: path.into() });
+        assert!(error.to_string().contains(path) && error.to_string().contains("`any`"), "{error}");
     }
 }
 

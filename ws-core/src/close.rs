@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::MAX_CONTROL_PAYLOAD;
+
 /// The status code of a Close frame.
 ///
 /// Any number can be held, since a peer may send any; [`is_sendable`](Self::is_sendable) and the
@@ -60,6 +62,16 @@ impl CloseCode {
         // reserved; 1012 to 1014 are registered with IANA.
         matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
     }
+}
+
+/// As much of a text as a Close frame has room for beside its code: 123 bytes of whole characters.
+///
+/// [`Connection::close`](crate::Connection::close) cuts a reason so.
+pub fn fitting_reason(text: &str) -> &str {
+    // RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less"
+    let most = MAX_CONTROL_PAYLOAD.saturating_sub(2).min(text.len());
+    let end = (0..=most).rev().find(|&end| text.is_char_boundary(end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
 impl From<u16> for CloseCode {

@@ -9,8 +9,8 @@ use alloc::{boxed::Box, sync::Arc};
 use bytes::{Buf, BufMut, BytesMut};
 
 use crate::{
-    Broadcast, Closed, Config, Event, FrameObserver, Message, MessageKind, Opcode, Outgoing,
-    Output, Payload, Role, SendError, Unfinished,
+    Broadcast, CloseCode, Closed, Config, Event, FrameObserver, Message, MessageKind, Opcode,
+    Outgoing, Output, Payload, Role, SendError, Text, Unfinished,
     extension::{ChainError, Compression, Direction, Extensions},
     fault::Fault,
     frame::MAX_CONTROL_PAYLOAD,
@@ -85,8 +85,8 @@ enum Life {
     Open,
     /// The peer's Close or fault was read. Our Close goes out with the next poll.
     Closing(Box<Closed>),
-    /// Our Close is queued; the peer's is awaited.
-    CloseSent,
+    /// Our Close is queued, with this code and reason if it has a reason; the peer's is awaited.
+    CloseSent(Option<Box<(CloseCode, Text)>>),
     /// All is over but for telling it.
     Ending(Box<Closed>),
     Closed,
@@ -139,7 +139,7 @@ impl Connection {
 
     fn poll_any_event(&mut self, input: &mut BytesMut) -> Option<Event> {
         match &self.life {
-            Life::Open | Life::CloseSent => {}
+            Life::Open | Life::CloseSent(_) => {}
             Life::Closed => {
                 // RFC 6455 §7.1.7: "An endpoint MUST NOT continue to attempt to process data
                 // (including a responding Close frame) from the remote endpoint after being
@@ -465,7 +465,7 @@ impl Connection {
 
     /// Whether our Close is queued or sent and the peer's has not come.
     pub fn is_close_awaited(&self) -> bool {
-        matches!(self.life, Life::CloseSent)
+        matches!(self.life, Life::CloseSent(_))
     }
 
     /// Whether neither end has begun to close. After [`Event::Closing`] messages can still be sent.
@@ -545,7 +545,7 @@ impl Connection {
         // Close frame."
         match self.life {
             Life::Open | Life::Closing(_) => Ok(()),
-            Life::CloseSent | Life::Ending(_) | Life::Closed => Err(SendError::Closed),
+            Life::CloseSent(_) | Life::Ending(_) | Life::Closed => Err(SendError::Closed),
         }
     }
 

@@ -21,11 +21,6 @@ pub enum SendError {
         /// Its length in bytes.
         len: usize,
     },
-    /// A Close reason is more than 123 bytes (§5.5.1).
-    ReasonTooLong {
-        /// Its length in bytes.
-        len: usize,
-    },
     /// A close code that may not be sent by this role (§7.4).
     InvalidCloseCode(CloseCode),
     /// Pieces of a text message that are not UTF-8 (§5.6).
@@ -53,9 +48,6 @@ impl fmt::Display for SendError {
             }
             Self::ControlTooLong { len } => {
                 write!(f, "control frames carry at most 125 bytes, not {len}")
-            }
-            Self::ReasonTooLong { len } => {
-                write!(f, "a Close reason has at most 123 bytes, not {len}")
             }
             Self::InvalidCloseCode(code) => write!(
                 f,

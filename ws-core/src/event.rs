@@ -47,7 +47,8 @@ pub struct Closed {
     /// [1006](CloseCode::ABNORMAL) if the transport ended without one. Where we failed the
     /// connection, the code that we sent.
     pub code: CloseCode,
-    /// The reason that belongs to the code.
+    /// The reason that belongs to the code. Where we closed and the peer only answered, or did not, it
+    /// is the one that we gave.
     ///
     /// Not for end users: RFC 6455 §5.5.1, "not guaranteed to be human readable, clients MUST NOT
     /// show it to end users".

@@ -1,9 +1,5 @@
 //! Messages: text or binary.
 
-use alloc::{string::String, vec::Vec};
-
-use bytes::Bytes;
-
 use crate::{Payload, Text};
 
 /// A whole data message.
@@ -51,6 +47,14 @@ impl Message {
         }
     }
 
+    /// The text, if it is one.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text.as_str()),
+            Self::Binary(_) => None,
+        }
+    }
+
     /// The bytes, of a text too.
     pub fn into_payload(self) -> Payload {
         match self {
@@ -71,53 +75,5 @@ impl Message {
     /// Whether there are no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-impl From<Text> for Message {
-    fn from(text: Text) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<&str> for Message {
-    /// A text message; copies.
-    fn from(text: &str) -> Self {
-        Self::text(text)
-    }
-}
-
-impl From<String> for Message {
-    /// A text message.
-    fn from(text: String) -> Self {
-        Self::text(text)
-    }
-}
-
-impl From<Payload> for Message {
-    /// A binary message.
-    fn from(payload: Payload) -> Self {
-        Self::Binary(payload)
-    }
-}
-
-impl From<Bytes> for Message {
-    /// A binary message.
-    fn from(bytes: Bytes) -> Self {
-        Self::binary(bytes)
-    }
-}
-
-impl From<&[u8]> for Message {
-    /// A binary message; copies.
-    fn from(bytes: &[u8]) -> Self {
-        Self::binary(bytes)
-    }
-}
-
-impl From<Vec<u8>> for Message {
-    /// A binary message.
-    fn from(bytes: Vec<u8>) -> Self {
-        Self::binary(bytes)
     }
 }

@@ -11,10 +11,10 @@ use alloc::{boxed::Box, vec::Vec};
 use bytes::Bytes;
 
 use crate::{
-    Broadcast, CloseCode, Config, Message, MessageKind, Opcode, Payload, Role, SendError, Text,
+    Broadcast, CloseCode, Config, Message, MessageKind, Opcode, Payload, Role, SendError,
     WORK_PER_CALL,
     extension::{ChainError, Compression, Direction, Extensions, Rsv},
-    frame::{FrameHeader, MAX_CONTROL_PAYLOAD},
+    frame::FrameHeader,
     observer::{FrameDirection, ObservedFrame, Observer},
     output::{Output, PASS_THROUGH_FROM},
     utf8::Utf8Validator,
@@ -459,13 +459,4 @@ fn close_body(code: Option<CloseCode>, reason: &str) -> Payload {
     body.extend_from_slice(&code.get().to_be_bytes());
     body.extend_from_slice(reason.as_bytes());
     body.into()
-}
-
-/// The most that fits into a Close frame beside the code.
-pub(crate) const MAX_REASON: usize = MAX_CONTROL_PAYLOAD - 2;
-
-/// As much of a text as fits into a Close frame.
-pub(crate) fn fitting_reason(text: &str) -> Text {
-    let end = (0..=MAX_REASON.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
-    text.get(..end.unwrap_or(0)).unwrap_or_default().into()
 }

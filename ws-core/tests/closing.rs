@@ -9,6 +9,7 @@ use support::{
 };
 use ws_core::{
     CloseCode, Closed, ClosedBy, Connection, Event, Fault, MessageKind, Payload, SendError,
+    fitting_reason,
 };
 
 /// A Close of a client, with KEY.
@@ -58,18 +59,47 @@ fn close_reason_that_is_not_utf8_fails_with_1007() {
 
 // R6455-5.5.1-c
 #[test]
-fn close_reason_over_123_bytes_is_the_callers_error() {
-    let mut ws = server();
-    let long = "é".repeat(200);
-    let error = ws.close(CloseCode::NORMAL, &long).unwrap_err();
-    assert_eq!(error, SendError::ReasonTooLong { len: 400 });
-    assert!(error.to_string().contains("123"));
-    let error = ws.close(CloseCode::NORMAL, &"r".repeat(124)).unwrap_err();
-    assert_eq!(error, SendError::ReasonTooLong { len: 124 });
-    assert_eq!(written(&mut ws), b"");
-    assert!(ws.is_open());
-    ws.close(CloseCode::NORMAL, &"r".repeat(123)).unwrap();
-    assert_eq!(written(&mut ws)[..4], *b"\x88\x7d\x03\xe8");
+fn close_reason_over_123_bytes_is_cut_between_characters() {
+    let mut long = "r".repeat(122);
+    long.push_str(&"é".repeat(200));
+    for end in [Connection::close, Connection::fail] {
+        for (reason, len) in [(&*"r".repeat(123), 123), (&*"r".repeat(124), 123), (&long, 122)] {
+            let mut ws = server();
+            end(&mut ws, CloseCode::new(4001), reason).unwrap();
+            let body = [b"\x0f\xa1", &reason.as_bytes()[..len]].concat();
+            assert_eq!(written(&mut ws), unmasked(0x88, &body));
+            assert_eq!(fitting_reason(reason).len(), len);
+        }
+    }
+}
+
+// R6455-7.1.5-a, R6455-7.1.6-a: what we said, where the peer only answers.
+#[test]
+fn closed_has_the_reason_that_we_gave() {
+    let unanswered = || {
+        let mut ws = server();
+        ws.close(CloseCode::new(4001), "kicked").unwrap();
+        ws.input_ended();
+        let events = feed(&mut ws, &mut BytesMut::new(), b"");
+        let closed = closed(&events).clone();
+        (closed.by, closed.code.get(), closed.reason.to_string())
+    };
+    let answered = |body: &[u8]| {
+        let mut ws = server();
+        ws.close(CloseCode::new(4001), "kicked").unwrap();
+        let events = feed(&mut ws, &mut BytesMut::new(), &masked(0x88, KEY, body));
+        let closed = closed(&events).clone();
+        assert!(closed.clean);
+        (closed.by, closed.code.get(), closed.reason.to_string())
+    };
+    let said = |code, reason: &str| (ClosedBy::Local, code, reason.to_string());
+    assert_eq!(answered(b"\x0f\xa1"), said(4001, "kicked"));
+    assert_eq!(answered(b""), said(1005, "kicked"));
+    // Its own words, or its own Close, which crossed ours.
+    assert_eq!(answered(b"\x0f\xa1why"), said(4001, "why"));
+    assert_eq!(answered(b"\x03\xe9"), said(1001, ""));
+    // No answer at all.
+    assert_eq!(unanswered(), said(1006, "kicked"));
 }
 
 // R6455-5.5.1-d
@@ -301,7 +331,7 @@ fn end_of_input_without_a_close_is_not_clean() {
     let events = feed(&mut ws, &mut BytesMut::new(), b"");
     let closed = closed(&events);
     assert_eq!((closed.by, closed.code), (ClosedBy::Local, CloseCode::ABNORMAL));
-    assert_eq!((closed.clean, &*closed.reason), (false, ""));
+    assert_eq!((closed.clean, &*closed.reason), (false, "ours"));
 }
 
 // R6455-7.1.4-a

@@ -194,7 +194,6 @@ fn refused_command_queues_nothing_and_says_why() {
     let errors = [
         ws.ping(vec![0; 126]).unwrap_err(),
         ws.unsolicited_pong(vec![0; 1000]).unwrap_err(),
-        ws.close(CloseCode::NORMAL, &"r".repeat(124)).unwrap_err(),
         ws.close(CloseCode::NO_STATUS, "").unwrap_err(),
         ws.close(CloseCode::new(999), "").unwrap_err(),
         ws.send_chunk(b"").unwrap_err(),
@@ -204,7 +203,6 @@ fn refused_command_queues_nothing_and_says_why() {
         [
             SendError::ControlTooLong { len: 126 },
             SendError::ControlTooLong { len: 1000 },
-            SendError::ReasonTooLong { len: 124 },
             SendError::InvalidCloseCode(CloseCode::NO_STATUS),
             SendError::InvalidCloseCode(CloseCode::new(999)),
             SendError::NoMessageInProgress,
@@ -212,8 +210,7 @@ fn refused_command_queues_nothing_and_says_why() {
     );
     let said: Vec<String> = errors.iter().map(ToString::to_string).collect();
     assert!(said[0].contains("125") && said[0].contains("126"));
-    assert!(said[2].contains("123") && said[2].contains("124"));
-    assert!(said[3].contains("1005") && said[4].contains("999"));
+    assert!(said[2].contains("1005") && said[3].contains("999"));
     assert!(ws.is_open());
     assert_eq!((ws.unwritten(), written(&mut ws)), (0, vec![]));
 }

@@ -131,12 +131,13 @@ impl Clients {
         topics
     }
 
-    /// Starts to close one. Whether it is there.
+    /// Starts to close one, as [`WebSocket::close`](crate::WebSocket::close). Whether it is there, is not
+    /// closing already, and the code is one that may be sent.
     pub fn close(&self, id: ClientId, code: CloseCode, reason: &str) -> bool {
         self.get(id).is_some_and(|client| client.link.close(code, reason).is_ok())
     }
 
-    /// Starts to close all.
+    /// Starts to close all, as [`close`](Self::close).
     pub fn close_all(&self, code: CloseCode, reason: &str) {
         for client in self.list() {
             // Those that are closing already need no second Close.

@@ -174,11 +174,6 @@ pub enum SendError {
     },
     /// A close code that may not be sent by this end (§7.4).
     InvalidCloseCode(CloseCode),
-    /// A Close reason of more than 123 bytes (§5.5.1).
-    ReasonTooLong {
-        /// Its length in bytes.
-        len: usize,
-    },
 }
 
 impl fmt::Display for SendError {
@@ -187,9 +182,6 @@ impl fmt::Display for SendError {
             Self::Closed => f.write_str(CLOSED),
             Self::PingTooLong { len } => write!(f, "a Ping carries at most 125 bytes, not {len}"),
             Self::InvalidCloseCode(code) => write!(f, "close code {code} may not be sent"),
-            Self::ReasonTooLong { len } => {
-                write!(f, "a Close reason has at most 123 bytes, not {len}")
-            }
         }
     }
 }

@@ -109,8 +109,8 @@ pub use service::Service;
 pub use topics::Topic;
 pub use websocket::WebSocket;
 pub use ws_core::{
-    CloseCode, Closed, ClosedBy, FrameDirection, FrameObserver, Message, ObservedFrame, Payload,
-    Text, UNLIMITED, extension::Compression,
+    CloseCode, Closed, ClosedBy, FrameDirection, FrameObserver, InvalidUtf8, Message, NotText,
+    ObservedFrame, Payload, Text, UNLIMITED, extension::Compression,
 };
 #[cfg(feature = "deflate")]
 pub use ws_ext_deflate::{Deflate, Pool as DeflatePool};

@@ -32,7 +32,7 @@ use std::{
 };
 
 use tokio::sync::{Notify, oneshot};
-use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
+use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression, fitting_reason};
 
 use self::broadcasts::Broadcasts;
 pub(crate) use self::{
@@ -356,9 +356,6 @@ impl Link {
         if !code.is_sendable() {
             return Err(SendError::InvalidCloseCode(code));
         }
-        if reason.len() > MAX_CONTROL - 2 {
-            return Err(SendError::ReasonTooLong { len: reason.len() });
-        }
         let mut state = self.state();
         if state.closing {
             return Err(SendError::Closed);
@@ -450,7 +447,7 @@ impl State {
     }
 
     fn close(&mut self, code: CloseCode, reason: &str) {
-        self.push(Queued::Close(code, reason.into()));
+        self.push(Queued::Close(code, fitting_reason(reason).into()));
         self.closing = true;
     }
 }

@@ -105,7 +105,7 @@ impl Sender {
     /// As [`WebSocket::close`](crate::WebSocket::close).
     ///
     /// # Errors
-    /// [`SendError::Closed`], [`SendError::InvalidCloseCode`], [`SendError::ReasonTooLong`].
+    /// [`SendError::Closed`], [`SendError::InvalidCloseCode`].
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         self.link.close(code, reason)
     }

@@ -212,9 +212,10 @@ impl WebSocket {
     /// for any more: what goes beyond [`Limits::receive_ahead`](crate::Limits::receive_ahead) is
     /// thrown away, and all that follows. [`closed`](Self::closed) waits for the end.
     ///
+    /// Of the reason goes out what a Close frame has room for: 123 bytes, cut between characters.
+    ///
     /// # Errors
-    /// [`SendError::Closed`] if it is closing already, [`SendError::InvalidCloseCode`],
-    /// [`SendError::ReasonTooLong`] over 123 bytes.
+    /// [`SendError::Closed`] if it is closing already, [`SendError::InvalidCloseCode`].
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         self.link.close(code, reason)
     }

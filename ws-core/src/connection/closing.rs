@@ -6,10 +6,10 @@ use core::mem;
 use super::{Connection, Life};
 use crate::{
     CloseCode, Closed, ClosedBy, Event, SendError, Text,
+    close::fitting_reason,
     extension::{ChainError, Direction, Failure},
     fault::Fault,
     receive::Receiver,
-    send::{MAX_REASON, fitting_reason},
 };
 
 impl Connection {
@@ -19,22 +19,30 @@ impl Connection {
     /// wait; see [`is_close_awaited`](Self::is_close_awaited). After [`Event::Closing`] this is the
     /// answer, in place of the one that the engine would give.
     ///
+    /// Of the reason goes out what fits: 123 bytes, cut between characters, as
+    /// [`fitting_reason`](crate::fitting_reason) does.
+    ///
     /// RFC 6455 §7.3: "Clients SHOULD NOT close the WebSocket Connection arbitrarily."
     ///
     /// # Errors
     /// [`SendError::Closed`] if a Close was queued before, [`SendError::InvalidCloseCode`],
-    /// [`SendError::ReasonTooLong`] over 123 bytes, [`SendError::MessageInProgress`] inside of a
-    /// streamed message: finish it, or [`fail`](Self::fail).
+    /// [`SendError::MessageInProgress`] inside of a streamed message: finish it, or
+    /// [`fail`](Self::fail).
     // R6455C-7.3-a
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        self.check_close(code, reason)?;
+        self.check_close(code)?;
         if self.sender.is_streaming() {
             return Err(SendError::MessageInProgress);
         }
+        let reason = fitting_reason(reason);
         let read = self.read_before(code, reason);
         self.queue_close(Some(code), reason);
         if let Some(closed) = read {
             self.life = Life::Ending(Box::new(closed));
+        } else if let Life::CloseSent(said) = &mut self.life
+            && !reason.is_empty()
+        {
+            *said = Some(Box::new((code, reason.into())));
         }
         Ok(())
     }
@@ -43,8 +51,8 @@ impl Connection {
     /// ours was queued before. The next event is [`Event::Closed`], whatever the peer sends.
     ///
     /// For limits that the caller keeps, such as deadlines and rates. A message that was sent in
-    /// part ends there. A code that may not be sent becomes 1011, and of the reason goes out what fits
-    /// into 123 bytes: nothing keeps the connection from ending.
+    /// part ends there. A code that may not be sent becomes 1011, and the reason is cut as that of
+    /// [`close`](Self::close): nothing keeps the connection from ending.
     ///
     /// # Errors
     /// [`SendError::Closed`] if the connection has ended already.
@@ -56,11 +64,11 @@ impl Connection {
         let reason = fitting_reason(reason);
         self.stop_receiving();
         let closed = self
-            .read_before(code, reason.as_str())
-            .unwrap_or_else(|| Closed::local(code, reason.clone(), None));
+            .read_before(code, reason)
+            .unwrap_or_else(|| Closed::local(code, reason.into(), None));
         // RFC 6455 §5.5.1: one Close is all that is sent. The one that is queued or sent stays.
         if !self.is_close_awaited() {
-            self.queue_close(Some(code), reason.as_str());
+            self.queue_close(Some(code), reason);
         }
         // An extension that failed meanwhile has said how it ends.
         if !self.is_ending() {
@@ -73,10 +81,17 @@ impl Connection {
         self.stop_receiving();
         // RFC 6455 §7.1.5: 1005 "If this Close control frame contains no status code".
         let told = code.unwrap_or(CloseCode::NO_STATUS);
-        let awaited = self.is_close_awaited();
-        let by = if awaited { ClosedBy::Local } else { ClosedBy::Peer };
-        let closed = Closed { by, code: told, reason, clean: true, fault: None };
-        if awaited {
+        let mut closed =
+            Closed { by: ClosedBy::Peer, code: told, reason, clean: true, fault: None };
+        if let Life::CloseSent(said) = &self.life {
+            closed.by = ClosedBy::Local;
+            // An answer repeats the code, if anything.
+            if let Some(said) = said.as_deref()
+                && closed.reason.is_empty()
+                && code.is_none_or(|code| code == said.0)
+            {
+                closed.reason = said.1.clone();
+            }
             self.life = Life::Closed;
             return Event::Closed(closed);
         }
@@ -87,7 +102,7 @@ impl Connection {
     pub(super) fn faulted(&mut self, fault: Fault) -> Event {
         self.stop_receiving();
         let code = self.code_for(&fault);
-        let reason = fitting_reason(&fault.to_string());
+        let reason = fitting_reason(&fault.to_string()).into();
         let closed = Closed::local(code, reason, Some(Box::new(fault)));
         if self.is_close_awaited() {
             self.life = Life::Closed;
@@ -100,9 +115,12 @@ impl Connection {
     /// The transport ended without a Close.
     pub(super) fn lost(&mut self) -> Event {
         self.stop_receiving();
-        let by = if self.is_close_awaited() { ClosedBy::Local } else { ClosedBy::Peer };
-        self.life = Life::Closed;
-        Event::Closed(Closed::abnormal(by))
+        let mut closed = Closed::abnormal(ClosedBy::Peer);
+        if let Life::CloseSent(said) = mem::replace(&mut self.life, Life::Closed) {
+            closed.by = ClosedBy::Local;
+            closed.reason = said.map_or_else(Text::default, |said| said.1);
+        }
+        Event::Closed(closed)
     }
 
     /// Answers what ended the connection, and tells it.
@@ -123,20 +141,17 @@ impl Connection {
                 Event::Closed(*closed)
             }
             Life::Ending(closed) => Event::Closed(*closed),
-            life @ (Life::Open | Life::CloseSent | Life::Closed) => {
+            life @ (Life::Open | Life::CloseSent(_) | Life::Closed) => {
                 self.life = life;
                 Event::Yield
             }
         }
     }
 
-    fn check_close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+    fn check_close(&self, code: CloseCode) -> Result<(), SendError> {
         self.check_can_send()?;
         if !self.may_send(code) {
             return Err(SendError::InvalidCloseCode(code));
-        }
-        if reason.len() > MAX_REASON {
-            return Err(SendError::ReasonTooLong { len: reason.len() });
         }
         Ok(())
     }
@@ -155,7 +170,7 @@ impl Connection {
             // Nothing may follow our Close.
             self.with_sender(|_, cx| cx.push_pong(&payload));
         }
-        self.life = Life::CloseSent;
+        self.life = Life::CloseSent(None);
         if let Err(error) = self.with_sender(|sender, cx| sender.close(code, reason, cx)) {
             self.fail_encoding(error);
         }
@@ -190,12 +205,12 @@ impl Connection {
         self.stop_receiving();
         let fault = Fault::Extension { name: name.clone(), code, reason: reason.clone() };
         let code = self.code_for(&fault);
-        let text = fitting_reason(&fault.to_string());
+        let text = Text::from(fitting_reason(&fault.to_string()));
         let read = self.read_before(code, text.as_str());
-        let life = match mem::replace(&mut self.life, Life::CloseSent) {
+        let life = match mem::replace(&mut self.life, Life::CloseSent(None)) {
             // What was told is not told twice.
             ended @ (Life::Ending(_) | Life::Closed) => ended,
-            Life::Open | Life::CloseSent | Life::Closing(_) => Life::Ending(Box::new(
+            Life::Open | Life::CloseSent(_) | Life::Closing(_) => Life::Ending(Box::new(
                 read.unwrap_or_else(|| Closed::local(code, text.clone(), Some(Box::new(fault)))),
             )),
         };

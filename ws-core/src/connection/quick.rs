@@ -73,7 +73,7 @@ impl Connection {
     /// A small frame, not empty, that is masked as it has to be and begins between messages.
     #[inline(always)]
     pub(super) fn small_at_hand(&self, input: &BytesMut) -> Option<Small> {
-        let open = matches!(self.life, Life::Open | Life::CloseSent);
+        let open = matches!(self.life, Life::Open | Life::CloseSent(_));
         if !open || !self.receiver.is_between_messages() {
             return None;
         }
@@ -133,7 +133,7 @@ impl Connection {
     /// starts and how long it is.
     #[inline(always)]
     fn whole_at_hand(&self, input: &BytesMut) -> Option<(u8, Option<[u8; 4]>, usize, usize)> {
-        let open = matches!(self.life, Life::Open | Life::CloseSent);
+        let open = matches!(self.life, Life::Open | Life::CloseSent(_));
         if !open || !self.receiver.is_between_messages() {
             return None;
         }

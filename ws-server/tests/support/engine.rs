@@ -32,7 +32,7 @@ pub(crate) async fn open_deflate(
     let task = tokio::spawn(async move { service.serve_connection(server, Peer::Other).await });
 
     let mut set = ExtensionSet::default();
-    set.push(Arc::new(Deflate::default())).unwrap();
+    set.push(Deflate::default()).unwrap();
     let options = ClientOptions::new("ws://test/".parse().unwrap()).extensions(set);
     let handshake = options.handshake(*b"the sample nonce").unwrap();
     let mut request = BytesMut::new();
@@ -49,7 +49,7 @@ pub(crate) async fn open_deflate(
     let connected = handshake.verify(&response).unwrap();
     assert!(!connected.extensions.is_empty(), "compression was agreed on");
     let mut config = Config::default();
-    (config.max_message, config.max_frame) = (UNLIMITED, UNLIMITED);
+    config.max_message = UNLIMITED;
     // Of no mask, so that a test can take the payload out again.
     let ws = Connection::new(Role::client(|| [0; 4]), config, connected.extensions);
     (Engine { io, ws, input }, task)

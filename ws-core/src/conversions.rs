@@ -1,0 +1,189 @@
+//! What messages, texts and payloads are made of, and what they become.
+
+use alloc::{borrow::Cow, boxed::Box, string::String, vec::Vec};
+use core::fmt;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{InvalidUtf8, Message, Payload, Text};
+
+macro_rules! binary_from {
+    ($($bytes:ty),+) => {$(
+        impl From<$bytes> for Message {
+            /// A binary message.
+            fn from(bytes: $bytes) -> Self {
+                Self::Binary(bytes.into())
+            }
+        }
+    )+};
+}
+
+macro_rules! text_from {
+    ($($text:ty),+) => {$(
+        impl From<$text> for Message {
+            /// A text message.
+            fn from(text: $text) -> Self {
+                Self::Text(text.into())
+            }
+        }
+    )+};
+}
+
+// One for each, since there is no telling text from binary in a generic one.
+binary_from!(Payload, Bytes, BytesMut, Vec<u8>, Box<[u8]>, Cow<'_, [u8]>, &[u8], &Vec<u8>);
+text_from!(Text, String, Box<str>, Cow<'_, str>, &str, &String);
+
+impl<const N: usize> From<&[u8; N]> for Message {
+    /// A binary message; copies.
+    fn from(bytes: &[u8; N]) -> Self {
+        Self::Binary(bytes.into())
+    }
+}
+
+impl<const N: usize> From<[u8; N]> for Message {
+    /// A binary message; copies.
+    fn from(bytes: [u8; N]) -> Self {
+        Self::Binary(bytes.into())
+    }
+}
+
+macro_rules! from_through {
+    ($($from:ty => |$value:ident| $via:expr => $to:ty),+ $(,)?) => {$(
+        impl From<$from> for $to {
+            fn from($value: $from) -> Self {
+                $via.into()
+            }
+        }
+    )+};
+}
+
+from_through! {
+    BytesMut => |bytes| bytes.freeze() => Payload,
+    Box<[u8]> => |bytes| Vec::from(bytes) => Payload,
+    Cow<'_, [u8]> => |bytes| bytes.into_owned() => Payload,
+    &Vec<u8> => |bytes| bytes.as_slice() => Payload,
+    String => |text| text.into_bytes() => Payload,
+    Box<str> => |text| String::from(text) => Text,
+    Cow<'_, str> => |text| text.into_owned() => Text,
+    &String => |text| text.as_str() => Text,
+    Message => |message| message.into_payload() => Bytes,
+    Message => |message| message.into_payload() => Vec<u8>,
+    Text => |text| Payload::from(text) => Vec<u8>,
+}
+
+impl<const N: usize> From<[u8; N]> for Payload {
+    /// Copies.
+    fn from(bytes: [u8; N]) -> Self {
+        bytes.as_slice().into()
+    }
+}
+
+impl From<Message> for Payload {
+    /// The bytes, of a text too.
+    fn from(message: Message) -> Self {
+        message.into_payload()
+    }
+}
+
+impl AsRef<[u8]> for Message {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl TryFrom<Vec<u8>> for Text {
+    type Error = InvalidUtf8;
+
+    fn try_from(bytes: Vec<u8>) -> Result<Self, InvalidUtf8> {
+        Payload::from(bytes).try_into()
+    }
+}
+
+/// The message is binary, where a text was wanted. Its bytes are given back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotText(pub Payload);
+
+impl fmt::Display for NotText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the message is binary, not text")
+    }
+}
+
+impl core::error::Error for NotText {}
+
+impl TryFrom<Message> for Text {
+    type Error = NotText;
+
+    /// A binary message is none, whatever it holds.
+    fn try_from(message: Message) -> Result<Self, NotText> {
+        match message {
+            Message::Text(text) => Ok(text),
+            Message::Binary(payload) => Err(NotText(payload)),
+        }
+    }
+}
+
+impl TryFrom<Message> for String {
+    type Error = NotText;
+
+    /// A binary message is none, whatever it holds.
+    fn try_from(message: Message) -> Result<Self, NotText> {
+        Text::try_from(message).map(Into::into)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::{string::ToString, vec};
+
+    use super::*;
+
+    #[test]
+    fn every_kind_of_bytes_is_a_payload_and_a_binary_message() {
+        for bytes in [b"abc".to_vec(), vec![7; 1000]] {
+            let payload = Payload::from(&bytes);
+            let messages: [Message; 8] = [
+                payload.clone().into(),
+                Bytes::from(bytes.clone()).into(),
+                BytesMut::from(&bytes[..]).into(),
+                bytes.clone().into(),
+                bytes.clone().into_boxed_slice().into(),
+                Cow::Borrowed(&bytes[..]).into(),
+                bytes.as_slice().into(),
+                (&bytes).into(),
+            ];
+            for message in messages {
+                assert_eq!(message, Message::Binary(payload.clone()));
+                assert_eq!(message.as_ref(), bytes);
+                assert_eq!(message.as_text(), None);
+                assert_eq!(String::try_from(message.clone()), Err(NotText(payload.clone())));
+                assert_eq!(Payload::from(message.clone()), payload);
+                assert_eq!(Bytes::from(message.clone()), bytes);
+                assert_eq!(Vec::from(message), bytes);
+            }
+        }
+        assert_eq!(Message::from(b"abc"), Message::from([b'a', b'b', b'c']));
+        assert_eq!(Payload::from(String::from("abc")), Payload::from([b'a', b'b', b'c']));
+    }
+
+    #[test]
+    fn every_kind_of_text_is_a_text_message() {
+        let text = "gr\u{fc}\u{df}e".to_string();
+        let messages: [Message; 6] = [
+            Text::from("gr\u{fc}\u{df}e").into(),
+            text.clone().into(),
+            text.clone().into_boxed_str().into(),
+            Cow::Borrowed(text.as_str()).into(),
+            text.as_str().into(),
+            (&text).into(),
+        ];
+        for message in messages {
+            assert_eq!(message.as_text(), Some(text.as_str()));
+            assert_eq!(String::try_from(message.clone()).unwrap(), text);
+            assert_eq!(Vec::from(message.clone()), text.as_bytes());
+            assert_eq!(Vec::from(Text::try_from(message).unwrap()), text.as_bytes());
+        }
+        assert_eq!(Text::try_from(text.clone().into_bytes()).unwrap(), *text);
+        assert!(Text::try_from(vec![0xff]).is_err());
+    }
+}

@@ -150,7 +150,7 @@ fn with_a_large_message() -> [Connection; 2] {
 
 /// Whether the other end of `ws` understands `wire` as that message.
 fn is_the_message(mut wire: BytesMut, from: &Connection) -> bool {
-    let config = config(|config| config.max_frame = usize::MAX);
+    let config = config(|config| config.max_frame = Some(usize::MAX));
     let mut to = if from.role().is_server() { client(config) } else { server(config) };
     while let Some(event) = to.poll_event(&mut wire) {
         match event {

@@ -1,7 +1,5 @@
 //! A client that speaks extensions: the engine in the other role, over the same wire.
 
-use std::sync::Arc;
-
 use bytes::BytesMut;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},

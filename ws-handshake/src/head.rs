@@ -27,6 +27,10 @@ pub enum HeadError {
     TooManyHeaders,
     /// A request-target longer than [`Limits::max_target`].
     TargetTooLong,
+    /// An ASCII character that has to be percent-encoded in a request-target, and is not.
+    TargetOctet(u8),
+    /// Octets outside of ASCII in a request-target.
+    TargetNotAscii,
     /// A line that ends in LF alone.
     BareLf,
     /// A CR without its LF.
@@ -53,6 +57,16 @@ impl fmt::Display for HeadError {
             Self::TooLarge => "the head is too large",
             Self::TooManyHeaders => "there are too many header lines",
             Self::TargetTooLong => "the request-target is too long",
+            Self::TargetOctet(octet) => {
+                let character = char::from(*octet);
+                return write!(
+                    f,
+                    "the request-target has a raw '{character}': write it as %{octet:02X}"
+                );
+            }
+            Self::TargetNotAscii => {
+                "the request-target has octets outside of ASCII: percent-encode them"
+            }
             Self::BareLf => "a line of the head does not end in CRLF",
             Self::BareCr => "the head has a CR without LF",
             Self::Control => "the head has a control character",
@@ -320,6 +334,8 @@ pub(crate) fn from_httparse(error: httparse::Error, head: &[u8]) -> HeadError {
         Error::TooManyHeaders => HeadError::TooManyHeaders,
         Error::HeaderName | Error::HeaderValue => HeadError::Header,
         Error::Version if has_version(head) => HeadError::Version,
+        // RFC 9112 §3.2: "No whitespace is allowed in the request-target."
+        Error::Version if has_spaces_in_target(head) => HeadError::TargetOctet(b' '),
         Error::Version | Error::Token | Error::NewLine | Error::Status => HeadError::StartLine,
     }
 }
@@ -327,14 +343,26 @@ pub(crate) fn from_httparse(error: httparse::Error, head: &[u8]) -> HeadError {
 /// Whether the first line is in order but for its version: the third word of three in a request,
 /// the first of a response.
 fn has_version(head: &[u8]) -> bool {
-    let line = head.split(|&octet| octet == b'\r').next().unwrap_or_default();
-    let is_version = |text: &[u8]| {
-        matches!(text, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-            if major.is_ascii_digit() && minor.is_ascii_digit())
-    };
-    let mut words = line.split(|&octet| octet == b' ');
+    let mut words = words_of_first_line(head);
     let (first, _, third) = (words.next(), words.next(), words.next());
     first.is_some_and(is_version) || (third.is_some_and(is_version) && words.next().is_none())
+}
+
+/// Whether the first line is a request's, but for spaces inside of its target.
+fn has_spaces_in_target(head: &[u8]) -> bool {
+    let mut words = words_of_first_line(head);
+    let (target, last) = (words.nth(1), words.last());
+    target.is_some_and(|target| target.starts_with(b"/")) && last.is_some_and(is_version)
+}
+
+fn words_of_first_line(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let line = head.split(|&octet| octet == b'\r').next().unwrap_or_default();
+    line.split(|&octet| octet == b' ')
+}
+
+fn is_version(text: &[u8]) -> bool {
+    matches!(text, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+        if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
 #[cfg(test)]

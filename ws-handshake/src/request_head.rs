@@ -65,10 +65,9 @@ impl RequestHead {
         let method = parsed.method.and_then(|m| Method::from_bytes(m.as_bytes()).ok());
         let method = method.ok_or(HeadError::StartLine)?;
         let target = parsed.path.unwrap_or_default();
-        // RFC 9112 §3.2: "No whitespace is allowed in the request-target", and no form of it has a
-        // fragment.
+        // No form of a request-target has a fragment.
         if !target.bytes().all(|octet| matches!(octet, b'!'..=b'~' if octet != b'#')) {
-            return Err(HeadError::StartLine);
+            return Err(misfit(target.as_bytes()));
         }
         let version = match parsed.version {
             Some(1) => Version::HTTP_11,
@@ -92,9 +91,10 @@ impl RequestHead {
             make_lower_case(head.get_mut(line.name.clone()).unwrap_or_default());
         }
         let head = head.freeze();
-        let too_long = target.len() > MAX_URI;
-        let uri = Uri::from_maybe_shared(slice_ref(&head, head.get(target).unwrap_or_default()))
-            .map_err(|_| if too_long { HeadError::TargetTooLong } else { HeadError::StartLine })?;
+        let target = head.get(target).unwrap_or_default();
+        let uri = Uri::from_maybe_shared(slice_ref(&head, target)).map_err(|_| {
+            if target.len() > MAX_URI { HeadError::TargetTooLong } else { misfit(target) }
+        })?;
         Ok(Self { method, uri, version, lines, asks_for_upgrade, head })
     }
 
@@ -140,6 +140,24 @@ impl RequestHead {
         *request.headers_mut() = header_map(&self.head, self.headers())?;
         Ok(request)
     }
+}
+
+/// What is wrong with a request-target that is none.
+// RFC 9112 §3.2: "Recipients of an invalid request-line SHOULD respond with either a 400 (Bad Request)
+// error or a 301 (Moved Permanently) redirect with the request-target properly encoded. A recipient
+// SHOULD NOT attempt to autocorrect and then process the request without a redirect".
+fn misfit(target: &[u8]) -> HeadError {
+    if !target.is_ascii() {
+        return HeadError::TargetNotAscii;
+    }
+    // As `http::Uri` has them: more than RFC 3986 has, what browsers do not escape.
+    let mut parts = target.splitn(2, |&octet| octet == b'?');
+    let mut first_of = |octets: &[u8]| {
+        let part = parts.next().unwrap_or_default();
+        part.iter().copied().find(|octet| octets.contains(octet))
+    };
+    let (in_path, in_query) = (first_of(b"#<>`"), first_of(b"#<>\""));
+    in_path.or(in_query).map_or(HeadError::StartLine, HeadError::TargetOctet)
 }
 
 /// Eight at a time, which a processor does at once.

@@ -83,6 +83,8 @@ fn every_cause_has_its_status() {
         (Cause::Head(HeadError::TooManyHeaders), 431),
         (Cause::Head(HeadError::TargetTooLong), 414),
         (Cause::Head(HeadError::StartLine), 400),
+        (Cause::Head(HeadError::TargetOctet(b'"')), 400),
+        (Cause::Head(HeadError::TargetNotAscii), 400),
         (Cause::Head(HeadError::Header), 400),
         (Cause::Head(HeadError::Version), 505),
         (Cause::Timeout, 408),
@@ -95,6 +97,7 @@ fn every_cause_has_its_status() {
         (Cause::Version, 400),
         (Cause::Expect, 417),
         (Cause::Origin(OriginRefusal::CrossSite), 403),
+        (Cause::OtherHost, 421),
         (Cause::NoSubprotocol, 400),
     ] {
         let reply = write(cause.into());

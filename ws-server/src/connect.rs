@@ -3,6 +3,7 @@
 mod error;
 mod keys;
 mod queue;
+mod race;
 
 use std::{
     io,
@@ -30,6 +31,7 @@ use self::{
     keys::Keys,
     queue::{Remote, Turn},
 };
+    race::race,
 use crate::{
     ClientId, ConfigError, Limits, Peer, Request, WebSocket,
     complaints::Shown,
@@ -187,7 +189,9 @@ impl Connect {
         self
     }
 
-    /// Connects over TCP, trying the addresses of the host one after the other.
+    /// Connects over TCP, to the first address of the host that takes it: addresses are tried 250 ms
+    /// after one another, IPv6 and IPv4 in turn, until one is connected
+    /// ([RFC 8305](https://www.rfc-editor.org/rfc/rfc8305)).
     ///
     /// # Errors
     /// [`ConnectError`]; [`ConnectError::Timeout`] after [`Limits::connect_timeout`].
@@ -295,23 +299,19 @@ impl Prepared {
         let (host, port) = (self.uri.host(), self.uri.port());
         let failed =
             |error| ConnectError::Tcp { address: Box::from(format!("{host}:{port}")), error };
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for address in lookup_host((host, port)).await.map_err(failed)? {
+        let addresses = lookup_host((host, port)).await.map_err(failed)?;
+        let connect = |address| async move {
             // RFC 6455 §4.1: "If multiple connections to the same IP address are attempted
             // simultaneously, the client MUST serialize them so that there is no more than one
             // connection at a time running through the following steps."
             let turn = self.turn(Remote::Address(address)).await;
-            match TcpStream::connect(address).await {
-                Ok(io) => {
-                    // What goes out is put together by the driver, so that waiting for more only
-                    // delays. Fails if the server has left, which is seen soon enough.
-                    io.set_nodelay(true).ok();
-                    return Ok((io, Peer::Tcp(address), turn));
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(failed(last))
+            Ok((TcpStream::connect(address).await?, Peer::Tcp(address), turn))
+        };
+        let (io, peer, turn) = race(addresses, connect).await.map_err(failed)?;
+        // What goes out is put together by the driver, so that waiting for more only delays. Fails if
+        // the server has left, which is seen soon enough.
+        io.set_nodelay(true).ok();
+        Ok((io, peer, turn))
     }
 
     /// The opening handshake. Then the connection is driven in a task of its own.

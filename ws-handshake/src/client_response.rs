@@ -7,11 +7,11 @@
     clippy::arithmetic_side_effects
 )]
 
+use bytes::Bytes;
 use http::{
     HeaderMap, Response, StatusCode, Version,
     header::{
-        CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
-        SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING, UPGRADE,
+        CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
     },
 };
 use ws_core::{CloseCode, ExtensionFactory, Extensions, extension::Params};
@@ -73,7 +73,7 @@ impl ClientHandshake {
     /// # Errors
     /// [`ResponseError`]. Whatever it is, there is no WebSocket: close the connection.
     /// [`ResponseError::Refused`] is an answer in good order, a redirect or a 401 for example, whose
-    /// body the caller may read.
+    /// body a [`BodyReader`](crate::BodyReader) reads.
     pub fn verify<T>(&self, response: &Response<T>) -> Result<Connected, ResponseError> {
         self.verify_within(response, &Limits::default())
     }
@@ -94,6 +94,8 @@ impl ClientHandshake {
             return Err(ResponseError::Refused(Box::new(Refusal {
                 status: response.status(),
                 headers: headers.clone(),
+                body: Bytes::new(),
+                body_is_whole: false,
             })));
         }
         if response.version() != Version::HTTP_11 {
@@ -116,14 +118,9 @@ impl ClientHandshake {
             Some(value) if value == self.accept.as_bytes() => {}
             _ => return Err(ResponseError::Accept),
         }
-        // RFC 9112 §6.1: "A server MUST NOT send a Transfer-Encoding header field in any response
-        // with a status code of 1xx (Informational)". `Content-Length: 0` does no harm.
-        if headers.contains_key(TRANSFER_ENCODING)
-            || (headers.contains_key(CONTENT_LENGTH)
-                && only(headers, &CONTENT_LENGTH) != Some(b"0"))
-        {
-            return Err(ResponseError::Body);
-        }
+        // RFC 9112 §6.3: "any response with a 1xx (Informational) […] status code is always terminated
+        // by the first empty line after the header fields, regardless of the header fields present in
+        // the message": Transfer-Encoding and Content-Length mean nothing here.
         let subprotocol = self.verify_subprotocol(headers)?;
         let responses =
             parse_extensions(header_lines::all(headers, &SEC_WEBSOCKET_EXTENSIONS), limits)

@@ -23,7 +23,8 @@ const MAX_EMPTY_LINES: usize = 8;
 pub enum HeadError {
     /// No end of the head within [`Limits::max_head`].
     TooLarge,
-    /// More header lines than [`Limits::max_headers`].
+    /// More header lines than [`Limits::max_headers`], in a response
+    /// [`Limits::max_response_headers`].
     TooManyHeaders,
     /// A request-target longer than [`Limits::max_target`].
     TargetTooLong,
@@ -121,20 +122,21 @@ pub(crate) struct HeadScanner {
     spaces: usize,
     target: usize,
     max_target: usize,
+    max_headers: usize,
 }
 
 impl HeadScanner {
     /// For a request, whose target is bounded.
     pub(crate) fn request(limits: &Limits) -> Self {
-        Self::new(limits.max_target)
+        Self::new(limits.max_target, limits.max_headers)
     }
 
     /// For a response.
-    pub(crate) fn response() -> Self {
-        Self::new(usize::MAX)
+    pub(crate) fn response(limits: &Limits) -> Self {
+        Self::new(usize::MAX, limits.max_response_headers)
     }
 
-    fn new(max_target: usize) -> Self {
+    fn new(max_target: usize, max_headers: usize) -> Self {
         Self {
             state: State::Front,
             position: 0,
@@ -145,6 +147,7 @@ impl HeadScanner {
             spaces: 0,
             target: 0,
             max_target,
+            max_headers,
         }
     }
 
@@ -177,7 +180,7 @@ impl HeadScanner {
                 break;
             };
             self.pass(1);
-            if self.octet(octet, limits)? {
+            if self.octet(octet)? {
                 return Ok(Some(Extent {
                     start: self.start,
                     end: self.position,
@@ -214,7 +217,7 @@ impl HeadScanner {
     }
 
     /// Whether the head ends with `octet`.
-    fn octet(&mut self, octet: u8, limits: &Limits) -> Result<bool, HeadError> {
+    fn octet(&mut self, octet: u8) -> Result<bool, HeadError> {
         self.state = match (self.state, octet) {
             (State::Front, b'\r') => State::FrontCr,
             (State::Line, b'\r') => State::LineCr,
@@ -246,7 +249,7 @@ impl HeadScanner {
             // dangerous"
             (_, 0..=8 | 11..=31 | 127) => return Err(HeadError::Control),
             (State::Start, _) => {
-                if self.lines > limits.max_headers {
+                if self.lines > self.max_headers {
                     return Err(HeadError::TooManyHeaders);
                 }
                 State::Line

@@ -10,7 +10,7 @@
 //! | answer on a raw byte stream | [`RequestReader`], [`Upgrade`], [`Accepted::write`] |
 //! | answer in a framework with `http` types | [`Upgrade::inspect`], [`Accepted`] |
 //! | refuse | [`Rejection`], [`Cause`] |
-//! | ask as a client | [`ClientOptions`], [`ClientHandshake`], [`ResponseReader`] |
+//! | ask as a client | [`ClientOptions`], [`ClientHandshake`], [`ResponseReader`], [`BodyReader`] |
 //! | offer extensions and learn what became of them | [`ExtensionSet`], [`Report`] |
 //! | agree on a subprotocol | [`Subprotocols`] |
 //! | say which web pages may connect | [`OriginPolicy`] |
@@ -91,7 +91,8 @@
 //!   escape, are answered with 400, which names them and how they are written: RFC 9112 §3.2 asks not to
 //!   correct them.
 //! - `websocket/13` in `Upgrade` is not `websocket`.
-//! - A client takes a 101 with `Content-Length: 0`, and extensions in several lines.
+//! - A client takes a 101 with `Content-Length` or `Transfer-Encoding`, which mean nothing there, and
+//!   extensions in several lines.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -99,6 +100,7 @@
 mod accept;
 mod accept_key;
 mod authority;
+mod body_reader;
 mod cause;
 mod client;
 mod client_response;
@@ -130,6 +132,7 @@ mod uri;
 pub use accept::{AcceptError, AcceptOptions, Accepted};
 pub use accept_key::{accept_key, is_valid_key};
 pub use authority::Authority;
+pub use body_reader::BodyReader;
 pub use cause::Cause;
 pub use client::{ClientHandshake, ClientOptions, RequestError};
 pub use client_response::Connected;

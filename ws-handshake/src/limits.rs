@@ -17,12 +17,21 @@ pub struct Limits {
     /// Beyond it a server answers 431, a client fails with [`HeadError::TooLarge`](crate::HeadError).
     /// Kept by the readers; with another HTTP implementation it is that one's to set.
     pub max_head: usize,
-    /// Header lines in a head. Default 64. A header map ends at some 24,000 of them whatever stands
-    /// here.
+    /// Header lines in the head of a request. Default 64. A header map ends at some 24,000 of them
+    /// whatever stands here.
     ///
-    /// Beyond it a server answers 431, a client fails with
-    /// [`HeadError::TooManyHeaders`](crate::HeadError).
+    /// Beyond it a server answers 431.
     pub max_headers: usize,
+    /// Header lines in the head of a response. Default 256: proxies and content networks add many, and
+    /// a client has one head to read, of a server that it chose.
+    ///
+    /// Beyond it a client fails with [`HeadError::TooManyHeaders`](crate::HeadError).
+    pub max_response_headers: usize,
+    /// Octets that a client keeps of the body of an answer that is no 101. Default 16 KiB; with 0 it
+    /// reads none.
+    ///
+    /// Beyond it the body is cut. Kept by [`BodyReader`](crate::BodyReader).
+    pub max_refusal_body: usize,
     /// Octets of the request-target. Default 8 KiB. Beyond it a server answers 414.
     ///
     /// `http::Uri` ends at 65,534 octets, so that more than that is 414 whatever stands here.
@@ -51,6 +60,8 @@ impl Default for Limits {
         Self {
             max_head: 16 * 1024,
             max_headers: 64,
+            max_response_headers: 256,
+            max_refusal_body: 16 * 1024,
             max_target: 8 * 1024,
             max_offers: 16,
             max_parameters: 16,

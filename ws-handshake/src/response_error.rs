@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use http::{
     HeaderMap, StatusCode,
     header::{LOCATION, SEC_WEBSOCKET_VERSION},
@@ -26,8 +27,6 @@ pub enum ResponseError {
     Connection,
     /// `Sec-WebSocket-Accept` is not the answer to our key, once.
     Accept,
-    /// The 101 announces a body.
-    Body,
     /// `Sec-WebSocket-Protocol` is not one subprotocol that was offered.
     Subprotocol,
     /// `Sec-WebSocket-Extensions` is malformed.
@@ -56,6 +55,18 @@ pub enum ResponseError {
 impl fmt::Display for ResponseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Head(HeadError::TooLarge) => f.write_str(
+                "the head of the server's answer is larger than Limits::max_head: raise it if the server is to be trusted",
+            ),
+            Self::Head(HeadError::TooManyHeaders) => f.write_str(
+                "the server's answer has more header lines than Limits::max_response_headers: raise it if the server is to be trusted",
+            ),
+            Self::Head(
+                error @ (HeadError::Header
+                | HeadError::Folded
+                | HeadError::BareLf
+                | HeadError::BareCr),
+            ) => write!(f, "the server's answer is malformed ({error}): report it to the server"),
             Self::Head(error) => write!(
                 f,
                 "the server's answer cannot be read ({error}): see whether it is an HTTP/1.1 server, and whether TLS is wanted (wss) or not (ws)"
@@ -73,7 +84,6 @@ impl fmt::Display for ResponseError {
             Self::Accept => f.write_str(
                 "Sec-WebSocket-Accept does not answer our key: the server is no WebSocket server, or a proxy answers in its place",
             ),
-            Self::Body => f.write_str("the server's 101 announces a body: report it to the server"),
             Self::Subprotocol => f.write_str(
                 "the server chose a subprotocol that was not offered: offer one that it speaks",
             ),
@@ -115,6 +125,14 @@ pub struct Refusal {
     pub status: StatusCode,
     /// The headers: `Location`, `WWW-Authenticate`, `Retry-After` and so on.
     pub headers: HeaderMap,
+    /// The body, without the framing of chunks and otherwise as it was sent: a stranger's text.
+    ///
+    /// `ClientHandshake::verify` leaves it empty, since it sees the head alone. A
+    /// [`BodyReader`](crate::BodyReader) reads it, at most
+    /// [`Limits::max_refusal_body`](crate::Limits::max_refusal_body).
+    pub body: Bytes,
+    /// Whether that is all of the body, and not its begin.
+    pub body_is_whole: bool,
 }
 
 impl Refusal {

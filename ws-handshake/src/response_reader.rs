@@ -19,7 +19,7 @@ use crate::{
 ///
 /// Give the same buffer to [`read`](Self::read) whenever it has grown, and take nothing off its
 /// front in between. What comes behind the head stays in the buffer: the first frames of an open
-/// connection, or the begin of a body, which the caller reads as far as it wants to.
+/// connection, or the begin of a body, which [`BodyReader`](crate::BodyReader) reads.
 ///
 /// Informational answers (100, 103) are passed over, within [`Limits::max_head`] all together.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Default for ResponseReader {
 impl ResponseReader {
     /// A reader within `limits`.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, scanner: HeadScanner::response(), examined: 0, failed: None }
+        Self { scanner: HeadScanner::response(&limits), limits, examined: 0, failed: None }
     }
 
     /// Looks at what `input` has gained; `None` asks for more.
@@ -87,7 +87,7 @@ impl ResponseReader {
         let head = Bytes::copy_from_slice(head);
         input.advance(extent.end.min(input.len()));
         self.examined = self.examined().saturating_add(head.len());
-        self.scanner = HeadScanner::response();
+        self.scanner = HeadScanner::response(&self.limits);
         self.limits.max_head = self.limits.max_head.saturating_sub(extent.end);
 
         let mut lines = vec![httparse::EMPTY_HEADER; extent.headers];

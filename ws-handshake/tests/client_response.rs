@@ -160,9 +160,6 @@ fn subprotocol_that_was_not_offered_fails() {
 fn any_other_breach_fails() {
     for response in [
         RESPONSE.replacen("HTTP/1.1", "HTTP/1.0", 1),
-        with("Transfer-Encoding: chunked"),
-        with("Content-Length: 5"),
-        with("Content-Length: 0\r\nContent-Length: 0"),
         RESPONSE.replacen("HTTP/1.1", "HTTP/2.0", 1),
         RESPONSE.replacen("HTTP/1.1", "HTTP/1.2", 1),
         RESPONSE.replacen("HTTP/1.1 101", "101", 1),
@@ -180,12 +177,50 @@ fn any_other_breach_fails() {
     ] {
         assert!(verify(&options(), &response).is_err(), "{response}");
     }
-    // What does no harm: a length of nothing, headers that are not ours.
-    for lines in
-        ["Content-Length: 0", "Server: \u{e4}", "Set-Cookie: a=b", "Sec-WebSocket-Version: 13"]
-    {
+    // Headers that are not ours do no harm.
+    for lines in ["Server: \u{e4}", "Set-Cookie: a=b", "Sec-WebSocket-Version: 13"] {
         assert!(verify(&options(), with(lines)).is_ok(), "{lines}");
     }
+}
+
+// R6455C-4.1-ae: a 101 ends at its empty line, whatever it says (RFC 9112 §6.3).
+#[test]
+fn what_frames_a_body_means_nothing_in_a_101() {
+    for lines in [
+        "Content-Length: 0",
+        "Content-Length: 5",
+        "Content-Length: x",
+        "Content-Length: 0\r\nContent-Length: 1",
+        "Transfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5",
+    ] {
+        let mut input = BytesMut::from(with(lines).as_str());
+        input.extend_from_slice(b"\x81\x05Hello");
+        let response = ResponseReader::default().read(&mut input).unwrap().unwrap();
+        assert!(options().handshake(NONCE).unwrap().verify(&response).is_ok(), "{lines}");
+        assert_eq!(&input[..], b"\x81\x05Hello", "{lines}");
+    }
+}
+
+// R6455C-4.1-ac
+#[test]
+fn answer_with_many_headers_is_taken_and_with_too_many_named_as_such() {
+    let answer = |lines: usize| with(&vec!["X: y"; lines].join("\r\n"));
+    for lines in [62, 100, 253] {
+        assert!(verify(&options(), answer(lines)).is_ok(), "{lines}");
+    }
+    let many = verify(&options(), answer(254)).unwrap_err();
+    let large = verify(&options(), with(&format!("X: {}", "y".repeat(1 << 15)))).unwrap_err();
+    let bent = verify(&options(), with("X")).unwrap_err();
+    for (error, says) in
+        [(many, "Limits::max_response_headers"), (large, "Limits::max_head"), (bent, "malformed")]
+    {
+        let error = error.to_string();
+        assert!(error.contains(says) && !error.contains("TLS"), "{error}");
+    }
+    // What is no HTTP may be TLS.
+    let alert = verify(&options(), b"\x15\x03\x01\x00\x02\x02\x46").unwrap_err().to_string();
+    assert!(alert.contains("wss"), "{alert}");
 }
 
 // R6455C-4.1-ac, RT-02

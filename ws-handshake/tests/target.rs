@@ -64,7 +64,8 @@ fn octets_outside_of_ascii_are_named_as_such() {
 
 #[test]
 fn first_line_that_is_no_request_is_called_that() {
-    for line in ["GET /chat", "GET HTTP/1.1", "GET /chat http/1.1", "hello", "GET  /chat HTTP/1.1"] {
+    for line in ["GET /chat", "GET HTTP/1.1", "GET /chat http/1.1", "hello", "GET  /chat HTTP/1.1"]
+    {
         let reply = serve(&replacing("GET /chat HTTP/1.1", line));
         reply.assert_rejected(400);
         assert_eq!(reply.body(), "the first line is not HTTP\n", "{line}");

@@ -11,6 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::BytesMut;
@@ -18,20 +19,20 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, lookup_host},
     task::unconstrained,
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 use tracing::{Instrument, Level, debug, info_span};
 use ws_core::{Connection, ExtensionFactory, Role};
 use ws_handshake::{
-    ClientHandshake, ClientOptions, Connected, ExtensionSet, ResponseError, ResponseReader,
-    Subprotocols, WebSocketUri,
+    BodyReader, ClientHandshake, ClientOptions, Connected, ExtensionSet, ResponseError,
+    ResponseReader, Subprotocols, WebSocketUri,
 };
 
 use self::{
     keys::Keys,
     queue::{Remote, Turn},
-};
     race::race,
+};
 use crate::{
     ClientId, ConfigError, Limits, Peer, Request, WebSocket,
     complaints::Shown,
@@ -43,6 +44,9 @@ pub use queue::ConnectQueue;
 
 /// Room for reading. Most heads fit; more is reserved as they grow.
 const READ: usize = 1024;
+
+/// Time for the body of an answer that is no 101, which may never end.
+const BODY_TIME: Duration = Duration::from_secs(2);
 
 /// Connects to a `ws://` URL with the defaults: no extensions, no subprotocol. For more there is
 /// [`Connect`].
@@ -207,9 +211,10 @@ impl Connect {
             return Err(ConnectError::NoTls);
         }
         let limit = client.limits.connect_timeout;
+        let deadline = Instant::now().checked_add(limit);
         let connecting = async {
             let (io, peer, turn) = client.dial().await?;
-            let opened = client.open(io, peer).await;
+            let opened = client.open(io, peer, deadline).await;
             drop(turn);
             opened
         };
@@ -236,13 +241,14 @@ impl Connect {
     {
         let client = self.prepare()?;
         let limit = client.limits.connect_timeout;
+        let deadline = Instant::now().checked_add(limit);
         let connecting = async {
             // RFC 6455 §4.1: "If the client cannot determine the IP address of the remote host […],
             // then the client MUST assume for the purposes of this step that each host name refers
             // to a distinct remote host"
             let host = Remote::Host(client.uri.host().into(), client.uri.port());
             let turn = client.turn(host).await;
-            let opened = client.open(io, Peer::Other).await;
+            let opened = client.open(io, Peer::Other, deadline).await;
             drop(turn);
             opened
         };
@@ -315,11 +321,16 @@ impl Prepared {
     }
 
     /// The opening handshake. Then the connection is driven in a task of its own.
-    async fn open<Io>(self, mut io: Io, peer: Peer) -> Result<WebSocket, ConnectError>
+    async fn open<Io>(
+        self,
+        mut io: Io,
+        peer: Peer,
+        deadline: Option<Instant>,
+    ) -> Result<WebSocket, ConnectError>
     where
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (connected, input) = self.shake_hands(&mut io).await?;
+        let (connected, input) = self.shake_hands(&mut io, deadline).await?;
         let close = connected.close_if_missing();
         let Connected { extensions, subprotocol, responses, missing, report, .. } = connected;
 
@@ -370,7 +381,11 @@ impl Prepared {
     }
 
     /// Sends the request and reads the answer; then what came behind it.
-    async fn shake_hands<Io>(&self, io: &mut Io) -> Result<(Connected, BytesMut), ConnectError>
+    async fn shake_hands<Io>(
+        &self,
+        io: &mut Io,
+        deadline: Option<Instant>,
+    ) -> Result<(Connected, BytesMut), ConnectError>
     where
         Io: AsyncRead + AsyncWrite + Unpin,
     {
@@ -389,7 +404,38 @@ impl Prepared {
                 break response;
             }
         };
-        Ok((self.handshake.verify_within(&response, &self.limits.head)?, buffer))
+        match self.handshake.verify_within(&response, &self.limits.head) {
+            Ok(connected) => Ok((connected, buffer)),
+            // RFC 6455 §4.1: "If the status code received from the server is not 101, the client
+            // handles the response per HTTP [RFC2616] procedures."
+            Err(ResponseError::Refused(mut refusal)) => {
+                let mut body = BodyReader::new(&response, &self.limits.head);
+                let most = Instant::now() + BODY_TIME;
+                let until = deadline.map_or(most, |deadline| deadline.min(most));
+                // What came in time is what there is.
+                timeout_at(until, read_body(io, &mut body, &mut buffer)).await.ok();
+                (refusal.body, refusal.body_is_whole) = body.into_body();
+                Err(ConnectError::Refused(refusal))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Reads a body, to its end or that of the stream.
+async fn read_body<Io: AsyncRead + Unpin>(
+    io: &mut Io,
+    body: &mut BodyReader,
+    buffer: &mut BytesMut,
+) {
+    while !body.read(buffer) {
+        buffer.reserve(READ);
+        match io.read_buf(buffer).await {
+            Ok(1..) => {}
+            Ok(0) => return body.input_ended(),
+            // Lost before its end.
+            Err(_) => return,
+        }
     }
 }
 

@@ -35,7 +35,8 @@ pub struct Limits {
     /// Time for the whole head of a request, from the accept. Default 10 s. Then 408.
     pub head_timeout: Duration,
     /// Sizes and counts in the head of a request: 16 KiB in all, 64 headers, a target of 8 KiB.
-    /// Then 431, 414 or 400.
+    /// Then 431, 414 or 400. For a client's end, those of a response: 16 KiB, 256 headers, 16 KiB of
+    /// the body of a refusal.
     pub head: ws_handshake::Limits,
 
     /// Time for a client to be connected: name, TCP, request and answer. Default 20 s. Then
@@ -116,7 +117,8 @@ pub struct Limits {
     /// was written, so that no reset destroys it. Default 2 s. A socket on which both have said Close
     /// is closed at once, where nothing of the client is left in it.
     pub linger_timeout: Duration,
-    /// Bytes that are thrown away so. Default 4 MiB.
+    /// Bytes that are thrown away so. Default 4 MiB: a client that is sending may have filled its own
+    /// socket and ours before it sees our Close, and a reset at 64 KiB would destroy it.
     pub linger_bytes: usize,
     /// Time for all connections to close when the server shuts down. Default 10 s. Then those left
     /// are aborted.
@@ -206,6 +208,7 @@ impl Limits {
             ("max_pending", self.max_pending),
             ("head.max_head", self.head.max_head),
             ("head.max_headers", self.head.max_headers),
+            ("head.max_response_headers", self.head.max_response_headers),
             ("head.max_target", self.head.max_target),
             ("max_message", self.max_message),
             ("max_frame", self.max_frame.unwrap_or(usize::MAX)),

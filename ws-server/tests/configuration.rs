@@ -137,6 +137,7 @@ fn zeroed() -> Vec<(&'static str, Limits)> {
         head_timeout = zero,
         head.max_head = 0,
         head.max_headers = 0,
+        head.max_response_headers = 0,
         head.max_target = 0,
         connect_timeout = zero,
         max_message = 0,
@@ -187,8 +188,9 @@ fn rt_57_every_limit_is_finite_and_none_takes_zero_for_unlimited() {
         assert!(number > 0.0 && number < 1e9, "{field}: {value}");
     }
     let zeroed = zeroed();
-    // Of `head`, four say how much of a list is looked at, and may be zero.
-    assert_eq!(fields.len(), zeroed.len() + 4, "a field is missing here: {fields:?}");
+    // Of `head`, four say how much of a list is looked at and one how much of a body is kept: they may
+    // be zero.
+    assert_eq!(fields.len(), zeroed.len() + 5, "a field is missing here: {fields:?}");
     for (field, limits) in zeroed {
         let error = mistake(with_echo(Server::new()).limits(limits));
         let ConfigError::ZeroLimit { field: named } = error else { panic!("{error}") };
@@ -232,6 +234,8 @@ async fn limits_can_be_lifted() {
         &mut limits.max_pending,
         &mut limits.head.max_head,
         &mut limits.head.max_headers,
+        &mut limits.head.max_response_headers,
+        &mut limits.head.max_refusal_body,
         &mut limits.head.max_target,
         &mut limits.max_message,
         &mut limits.max_fragments,

@@ -38,7 +38,8 @@ pub enum ConnectError {
     /// The stream was lost before the answer was whole.
     Io(io::Error),
     /// The server answered in good order, and not with a WebSocket: credentials are missing, the
-    /// path is another one, there is a redirect, which is not followed.
+    /// path is another one, there is a redirect, which is not followed. The [`Refusal`] has status,
+    /// headers and the first 16 KiB of the body, as far as it came within 2 s.
     Refused(Box<Refusal>),
     /// The answer is none that opens a WebSocket.
     Response(ResponseError),

@@ -4,6 +4,8 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -12,6 +14,8 @@ use ws_bench::frame::{BINARY, CLOSE, TEXT, push_masked, unmasked_header};
 
 const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
+const FIN: u8 = 0x80;
+const CONTINUATION: u8 = 0x00;
 const KEY: [u8; 4] = [0x5a, 0x17, 0xc3, 0x88];
 
 /// Reads from a server, as steadily as the link allows
@@ -30,6 +34,12 @@ struct Cli {
     /// Read at most so many bytes a second, whatever the link has
     #[arg(long, value_name = "BYTES")]
     reads: Option<usize>,
+    /// Send a message of so many bytes in fragments of 4 KiB
+    #[arg(long, value_name = "BYTES", requires = "upload_rate")]
+    upload: Option<usize>,
+    /// How many bytes of it a second
+    #[arg(long, value_name = "BYTES")]
+    upload_rate: Option<usize>,
     /// Stop after so many seconds
     #[arg(long, value_parser = seconds)]
     seconds: Duration,
@@ -43,7 +53,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     // The harness moves the link into the network namespace of this process when it reads this.
     println!("ready");
-    match connect(&cli).and_then(|stream| Client::new(&cli, stream).run()) {
+    match connect(&cli).and_then(|stream| Client::new(&cli, stream)?.run()) {
         Ok(outcome) => {
             println!("{outcome}");
             ExitCode::SUCCESS
@@ -60,7 +70,7 @@ fn connect(cli: &Cli) -> io::Result<TcpStream> {
     let mut stream = loop {
         match TcpStream::connect_timeout(&cli.server, Duration::from_secs(10)) {
             Err(_) if started.elapsed() < Duration::from_secs(10) => {
-                std::thread::sleep(Duration::from_millis(20));
+                thread::sleep(Duration::from_millis(20));
             }
             other => break other?,
         }
@@ -86,9 +96,38 @@ fn connect(cli: &Cli) -> io::Result<TcpStream> {
     }
 }
 
+/// Writes whole frames, for the reader and for an upload.
+#[derive(Clone)]
+struct Writer(Arc<Mutex<TcpStream>>);
+
+impl Writer {
+    fn send(&self, first: u8, payload: &[u8]) -> io::Result<()> {
+        let mut frame = Vec::new();
+        push_masked(&mut frame, first, payload, KEY);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(&frame)
+    }
+
+    /// Sends a message of `size` bytes at `rate` bytes a second; a server that is gone is noticed
+    /// by the reader.
+    fn upload(&self, size: usize, rate: usize) -> io::Result<()> {
+        let (started, mut sent) = (Instant::now(), 0);
+        while sent < size {
+            let fragment = vec![7; (size - sent).min(4096)];
+            let opcode = if sent == 0 { BINARY & !FIN } else { CONTINUATION };
+            sent += fragment.len();
+            let fin = if sent == size { FIN } else { 0 };
+            self.send(fin | opcode, &fragment)?;
+            let due = Duration::from_secs_f64(sent as f64 / rate as f64);
+            thread::sleep(due.saturating_sub(started.elapsed()));
+        }
+        Ok(())
+    }
+}
+
 struct Client<'a> {
     cli: &'a Cli,
     stream: TcpStream,
+    writer: Writer,
     started: Instant,
     /// Octets read, in all and in the second half of the time.
     octets: usize,
@@ -107,9 +146,10 @@ struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    fn new(cli: &'a Cli, stream: TcpStream) -> Self {
-        Client {
+    fn new(cli: &'a Cli, stream: TcpStream) -> io::Result<Self> {
+        Ok(Client {
             cli,
+            writer: Writer(Arc::new(Mutex::new(stream.try_clone()?))),
             stream,
             started: Instant::now(),
             octets: 0,
@@ -121,11 +161,15 @@ impl<'a> Client<'a> {
             silence: Duration::ZERO,
             close: None,
             closing: false,
-        }
+        })
     }
 
     fn run(mut self) -> io::Result<Value> {
         self.stream.set_read_timeout(Some(Duration::from_millis(50)))?;
+        if let Some((size, rate)) = self.cli.upload.zip(self.cli.upload_rate) {
+            let writer = self.writer.clone();
+            thread::spawn(move || writer.upload(size, rate));
+        }
         let mut buffer = vec![0; 64 * 1024];
         let mut held: Vec<u8> = Vec::new();
         let (mut heard, mut talked) = (self.started, self.started);
@@ -137,7 +181,7 @@ impl<'a> Client<'a> {
             if self.cli.talks && !self.closing && now - talked > Duration::from_secs(1) {
                 talked = now;
                 // A server that is gone is noticed by the read.
-                self.send(TEXT, b"hello").ok();
+                self.writer.send(TEXT, b"hello").ok();
             }
             match self.stream.read(&mut buffer) {
                 Ok(0) => break "FIN".to_owned(),
@@ -179,7 +223,7 @@ impl<'a> Client<'a> {
     fn pace(&self) {
         if let Some(rate) = self.cli.reads {
             let due = Duration::from_secs_f64(self.octets as f64 / rate as f64);
-            std::thread::sleep(due.saturating_sub(self.started.elapsed()));
+            thread::sleep(due.saturating_sub(self.started.elapsed()));
         }
     }
 
@@ -199,7 +243,7 @@ impl<'a> Client<'a> {
                 PING | CLOSE if rest.len() < header + len => break,
                 PING => {
                     self.pings += 1;
-                    self.send(PONG, &rest[header..header + len]).ok();
+                    self.writer.send(PONG, &rest[header..header + len]).ok();
                     rest = &rest[header + len..];
                 }
                 CLOSE => {
@@ -220,7 +264,7 @@ impl<'a> Client<'a> {
         self.messages += 1;
         if self.cli.close_after == Some(self.message) && !self.closing {
             self.closing = true;
-            self.send(CLOSE, &1000_u16.to_be_bytes()).ok();
+            self.writer.send(CLOSE, &1000_u16.to_be_bytes()).ok();
         }
     }
 
@@ -230,14 +274,8 @@ impl<'a> Client<'a> {
         self.close = Some((code, String::from_utf8_lossy(reason).into_owned()));
         if !self.closing {
             self.closing = true;
-            self.send(CLOSE, payload).ok();
+            self.writer.send(CLOSE, payload).ok();
         }
-    }
-
-    fn send(&mut self, first: u8, payload: &[u8]) -> io::Result<()> {
-        let mut frame = Vec::new();
-        push_masked(&mut frame, first, payload, KEY);
-        self.stream.write_all(&frame)
     }
 }
 

@@ -1,8 +1,8 @@
 //! The server of `cargo xtask slow-paths`: large messages and streams for clients behind slow links.
 //!
 //! `/big?BYTES` sends one message and waits for the client to close, `/farewell?BYTES` sends one and
-//! returns, `/stream` sends messages of 16 KiB for as long as the connection lasts. How connections
-//! end is logged on standard error.
+//! returns, `/stream` sends messages of 16 KiB for as long as the connection lasts, `/upload` waits for
+//! a message, says its size and returns. How connections end is logged on standard error.
 //!
 //! ```text
 //! $ cargo run --release -p ws-bench --example slow_path_server -- 127.0.0.1:9001
@@ -24,6 +24,7 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
             .route("/big", big)
             .route("/farewell", farewell)
             .route("/stream", stream)
+            .route("/upload", upload)
             .serve()
             .await?;
         Ok(())
@@ -57,5 +58,13 @@ async fn farewell(mut ws: WebSocket) -> Result<(), HandlerError> {
 async fn stream(mut ws: WebSocket) -> Result<(), HandlerError> {
     while ws.send(vec![7; 16 * 1024]).await.is_ok() {}
     eprintln!("/stream: {:?}", ws.closed().await);
+    Ok(())
+}
+
+async fn upload(mut ws: WebSocket) -> Result<(), HandlerError> {
+    match ws.recv().await? {
+        Some(message) => ws.send(message.len().to_string()).await?,
+        None => eprintln!("/upload: {:?}", ws.closed().await),
+    }
     Ok(())
 }

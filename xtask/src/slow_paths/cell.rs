@@ -27,6 +27,9 @@ pub(super) enum Route {
     Farewell,
     /// Messages for 75 seconds
     Stream,
+    /// A message of 1 MB from the client, in the middle of which the server's process is stopped for
+    /// 35 seconds
+    Paused,
 }
 
 /// A route over a path.
@@ -48,6 +51,9 @@ pub(super) struct Outcome {
     /// It ended as it has to.
     pub(super) is_kept: bool,
 }
+
+/// Longer than any deadline about progress, Pings and Pongs.
+const PAUSE: Duration = Duration::from_secs(35);
 
 /// What a path adds to octets: headers of IP and TCP, and what is sent twice.
 const OVERHEAD: f64 = 1.15;
@@ -73,6 +79,7 @@ impl Route {
         match self {
             Route::Big => Some(3_000_000),
             Route::Farewell => Some(5_000_000),
+            Route::Paused => Some(1_000_000),
             Route::Stream => None,
         }
     }
@@ -87,9 +94,21 @@ impl Cell {
     /// About how long it takes where all goes well.
     pub(super) fn takes(&self) -> Duration {
         match self.route.size() {
-            Some(size) => Duration::from_secs_f64(OVERHEAD * size as f64 / self.rate() as f64),
+            Some(size) => {
+                let sending = OVERHEAD * size as f64 / self.rate() as f64;
+                Duration::from_secs_f64(sending)
+                    + self.pause().map_or(Duration::ZERO, |(_, pause)| pause)
+            }
             None => self.watched,
         }
+    }
+
+    /// When the server's process is stopped, and for how long.
+    pub(super) fn pause(&self) -> Option<(Duration, Duration)> {
+        let size = self.route.size().filter(|_| self.route == Route::Paused)?;
+        let half = Duration::from_secs_f64(OVERHEAD * size as f64 / self.rate() as f64 / 2.0);
+        // Two round trips go by before the first octet of the message leaves.
+        Some((half + 3 * self.path.delay, PAUSE))
     }
 
     /// How long it may take.
@@ -112,6 +131,12 @@ impl Cell {
             }
             Route::Farewell => (format!("/farewell?{size}"), vec!["--talks".to_owned()]),
             Route::Stream => ("/stream".to_owned(), Vec::new()),
+            Route::Paused => {
+                // A little less than there is: what waits is the link's queue, and not the client's.
+                let rate = (self.rate() as f64 / OVERHEAD).round();
+                let upload = ["--upload", &size.to_string(), "--upload-rate", &rate.to_string()];
+                ("/upload".to_owned(), upload.map(str::to_owned).to_vec())
+            }
         };
         let mut words = vec![path, "--seconds".to_owned(), self.bound().as_secs_f64().to_string()];
         words.extend(more);
@@ -129,7 +154,9 @@ impl Cell {
                 let full = self.rate() as f64 * self.watched.as_secs_f64() / OVERHEAD;
                 answer["end"] == "time" && answer["octets"].as_f64() > Some(0.7 * full)
             }
-            Route::Big | Route::Farewell => answer["messages"] == 1 && answer["code"] == 1000,
+            Route::Big | Route::Farewell | Route::Paused => {
+                answer["messages"] == 1 && answer["code"] == 1000
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Runs the cells, as many at a time as do not disturb each other.
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use super::cell::{Cell, Outcome};
 use super::link::Link;
 use super::programs::Programs;
 use crate::failure::{Failure, Result};
+use crate::process::run;
 
 /// What the relays of all cells that run carry, in bytes a second: a few percent of a core. A cell
 /// that has more runs alone.
@@ -39,7 +41,7 @@ pub(super) fn all(programs: &Programs, cells: &[Cell], dir: &Path) -> Vec<Result
     let volume: f64 =
         cells.iter().map(|cell| cell.takes().as_secs_f64() * cell.rate() as f64).sum();
     let longest = cells.iter().map(Cell::takes).max().unwrap_or_default();
-    let run = Run {
+    let all = Run {
         state: Mutex::new(State { carried: 0, done: 0 }),
         ended: Condvar::new(),
         cells: cells.len(),
@@ -53,21 +55,21 @@ pub(super) fn all(programs: &Programs, cells: &[Cell], dir: &Path) -> Vec<Result
         "xtask slow-paths: {} cells, several at a time: about {} s if all are kept, {} s for the longest \
          if it is not",
         cells.len(),
-        run.planned.as_secs(),
+        all.planned.as_secs(),
         bound.as_secs()
     );
     let mut order: Vec<usize> = (0..cells.len()).collect();
     order.sort_by_key(|&index| {
         (cells[index].rate() > AT_A_TIME, std::cmp::Reverse(cells[index].takes()))
     });
-    let run = &run;
+    let all = &all;
     let mut outcomes: Vec<(usize, Result<Outcome>)> = thread::scope(|scope| {
         let running: Vec<_> = order
             .into_iter()
             .map(|index| {
                 let cell = &cells[index];
-                run.wait_for_room(cell);
-                (index, scope.spawn(move || run.one(index, cell)))
+                all.wait_for_room(cell);
+                (index, scope.spawn(move || all.one(index, cell)))
             })
             .collect();
         let joined = |(index, thread): (usize, thread::ScopedJoinHandle<'_, _>)| {
@@ -121,8 +123,11 @@ impl Run<'_> {
             .map_err(|error| Failure::system(format!("writing {}", log.display()), &error))?;
         let mut link = Link::start(self.programs, cell, index, &log)?;
         let deadline = Instant::now() + cell.bound() + Duration::from_secs(20);
+        let pause = cell.pause().map(|(after, pause)| (Instant::now() + after, pause));
+        let mut paused = Signals::new(link.server.id(), pause);
         let mut kernel = 0;
         while link.client.is_running() && Instant::now() < deadline {
+            paused.look()?;
             kernel = kernel.max(link.held_by_kernel());
             thread::sleep(LOOK);
         }
@@ -133,5 +138,31 @@ impl Run<'_> {
             return Err(Failure::new("the client said nothing", format!("see {log}")));
         };
         Ok(Outcome { is_kept: cell.judge(&answer), answer, kernel })
+    }
+}
+
+/// Stops a process for a while.
+struct Signals {
+    process: u32,
+    /// The signals that are due, the last one first.
+    due: Vec<(Instant, &'static str)>,
+}
+
+impl Signals {
+    fn new(process: u32, pause: Option<(Instant, Duration)>) -> Self {
+        let due = pause.map(|(at, pause)| vec![(at + pause, "-CONT"), (at, "-STOP")]);
+        Self { process, due: due.unwrap_or_default() }
+    }
+
+    fn look(&mut self) -> Result<()> {
+        if let Some((_, signal)) = self.due.pop_if(|(at, _)| *at <= Instant::now()) {
+            let mut kill = Command::new("kill");
+            run(
+                "kill",
+                kill.args([signal, &self.process.to_string()]),
+                "the server has ended; see its log",
+            )?;
+        }
+        Ok(())
     }
 }

@@ -1,7 +1,9 @@
 //! How many connections there are at a time: in all, of one client, and in their opening handshake.
 
+mod crowd;
+
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     future::poll_fn,
     net::{IpAddr, Ipv4Addr},
@@ -10,32 +12,44 @@ use std::{
 };
 
 use crate::{Limits, Peer};
+use crowd::Crowd;
+pub(crate) use crowd::Membership;
 
 /// Counts the connections of a server.
 pub(crate) struct Admission {
     limits: Arc<Limits>,
     counts: Mutex<Counts>,
-    waiting: Mutex<Waiting>,
+    /// Opening handshakes whose head has not come whole.
+    handshakes: Crowd,
+    /// Connections that are answered with something else than a 101, until they have lingered.
+    answers: Crowd,
 }
 
 #[derive(Default)]
 struct Counts {
     all: usize,
-    per_client: HashMap<Client, usize>,
+    clients: HashMap<Client, OfClient>,
+    next: u64,
+    /// Those that are over but for their handlers, the oldest first.
+    leaving: BTreeMap<u64, Leaving>,
 }
 
-/// The opening handshakes, the oldest first.
+/// The connections of one client.
 #[derive(Default)]
-struct Waiting {
-    next: u64,
-    /// Whom to wake when a handshake has to end: it does when it is not here any more.
-    handshakes: BTreeMap<u64, Waker>,
-    closed: bool,
+struct OfClient {
+    count: usize,
+    leaving: BTreeSet<u64>,
+}
+
+struct Leaving {
+    client: Option<Client>,
+    /// Whom to wake when its place is taken: it is when this is not listed any more.
+    waker: Waker,
 }
 
 /// Who counts as one client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Client {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Client {
     V4(Ipv4Addr),
     /// The first 64 bits of an IPv6 address: one customer usually has all of the rest.
     V6(u64),
@@ -51,78 +65,141 @@ impl Client {
     }
 }
 
-/// Why a connection is not let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Full {
+/// Which of the [`Limits`] kept a connection out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum AdmissionLimit {
     /// [`Limits::max_connections`].
-    All,
+    MaxConnections,
     /// [`Limits::max_per_ip`].
-    Client,
+    MaxPerIp,
+    /// [`Limits::max_pending`].
+    MaxPending,
 }
 
-impl fmt::Display for Full {
+impl AdmissionLimit {
+    /// The name of the field.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MaxConnections => "max_connections",
+            Self::MaxPerIp => "max_per_ip",
+            Self::MaxPending => "max_pending",
+        }
+    }
+
+    /// What a log says of it.
+    pub(crate) fn explain(self, limits: &Limits) -> String {
+        let (most, more) = match self {
+            Self::MaxConnections => (limits.max_connections, "so many are connected in all"),
+            Self::MaxPerIp => (
+                limits.max_per_ip,
+                "so many are connected from its address; behind a proxy every client has the \
+                 address of the proxy",
+            ),
+            Self::MaxPending => (limits.max_pending, "so many have not sent their request yet"),
+        };
+        let name = self.name();
+        format!("{name} is {most}: {more}; see Limits::{name}")
+    }
+}
+
+impl fmt::Display for AdmissionLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::All => "max_connections are connected",
-            Self::Client => "max_per_ip are connected from its address",
-        })
+        f.write_str(self.name())
     }
 }
 
 impl Admission {
     pub(crate) fn new(limits: Arc<Limits>) -> Self {
-        Self { limits, counts: Mutex::default(), waiting: Mutex::default() }
+        let (handshakes, answers) =
+            (Crowd::new(limits.max_pending), Crowd::new(limits.max_pending));
+        Self { limits, counts: Mutex::default(), handshakes, answers }
     }
 
-    /// Lets a connection in, if there is room.
-    pub(crate) fn enter(self: &Arc<Self>, peer: Peer) -> Result<Place, Full> {
+    /// Lets a connection in, if there is room. Where there is none, a connection that is over and
+    /// waits for its handler alone gives its place.
+    pub(crate) fn enter(self: &Arc<Self>, peer: Peer) -> Result<Place, AdmissionLimit> {
         let client = Client::of(peer);
         let mut counts = lock(&self.counts);
-        if counts.all >= self.limits.max_connections {
-            return Err(Full::All);
-        }
-        if let Some(client) = client {
-            let count = counts.per_client.entry(client).or_default();
-            // There is always room for the first, so that none of no connections is left behind.
-            if *count >= self.limits.max_per_ip {
-                return Err(Full::Client);
-            }
-            *count += 1;
-        }
+        let left = counts.make_room(client, &self.limits)?;
         counts.all += 1;
+        if let Some(client) = client {
+            counts.clients.entry(client).or_default().count += 1;
+        }
         drop(counts);
-        Ok(Place { admission: Arc::clone(self), client })
+        if let Some(left) = left {
+            left.waker.wake();
+        }
+        Ok(Place { admission: Some(Arc::clone(self)), client })
     }
 
-    /// Begins an opening handshake. Where there are too many, the oldest one ends.
-    ///
-    /// One that is slow on purpose costs its sender a connection and us a place in the queue, and
-    /// never keeps out who is in earnest: a handshake needs one round trip.
-    pub(crate) fn begin(self: &Arc<Self>) -> Pending {
-        let mut waiting = lock(&self.waiting);
-        let key = waiting.next;
-        waiting.next += 1;
-        let mut oldest = None;
-        if !waiting.closed {
-            if waiting.handshakes.len() >= self.limits.max_pending {
-                oldest = waiting.handshakes.pop_first();
-            }
-            waiting.handshakes.insert(key, Waker::noop().clone());
-        }
-        drop(waiting);
-        if let Some((_, waker)) = oldest {
-            waker.wake();
-        }
-        Pending { admission: Arc::clone(self), key }
+    /// Begins an opening handshake, if there is room for it.
+    pub(crate) fn begin(&self, client: Option<Client>) -> Option<Membership<'_>> {
+        self.handshakes.enter(client)
     }
 
-    /// Ends all opening handshakes, those that are still to begin too.
+    /// Begins to answer with something else than a 101, if there is room for it.
+    pub(crate) fn begin_answer(&self, client: Option<Client>) -> Option<Membership<'_>> {
+        self.answers.enter(client)
+    }
+
+    /// Ends all that is not open, and all that is still to begin.
     pub(crate) fn close(&self) {
-        let mut waiting = lock(&self.waiting);
-        waiting.closed = true;
-        let all = std::mem::take(&mut waiting.handshakes);
-        drop(waiting);
-        all.into_values().for_each(Waker::wake);
+        self.handshakes.close();
+        self.answers.close();
+    }
+
+    /// Whether nothing is opened any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.handshakes.is_closed()
+    }
+}
+
+impl Counts {
+    /// Sees to it that there is room for one of `client`. Whose place that is, if it is not a free
+    /// one.
+    fn make_room(
+        &mut self,
+        client: Option<Client>,
+        limits: &Limits,
+    ) -> Result<Option<Leaving>, AdmissionLimit> {
+        let own = client.and_then(|client| self.clients.get(&client));
+        let key = if own.is_some_and(|own| own.count >= limits.max_per_ip) {
+            // One of its own, since another's would not help.
+            let key = own.and_then(|own| own.leaving.first());
+            *key.ok_or(AdmissionLimit::MaxPerIp)?
+        } else if self.all >= limits.max_connections {
+            *self.leaving.keys().next().ok_or(AdmissionLimit::MaxConnections)?
+        } else {
+            return Ok(None);
+        };
+        let left = self.stay(key);
+        if let Some(left) = &left {
+            self.leave(left.client);
+        }
+        Ok(left)
+    }
+
+    /// Takes one off the list of those that are leaving.
+    fn stay(&mut self, key: u64) -> Option<Leaving> {
+        let leaving = self.leaving.remove(&key)?;
+        if let Some(own) = leaving.client.and_then(|client| self.clients.get_mut(&client)) {
+            own.leaving.remove(&key);
+        }
+        Some(leaving)
+    }
+
+    /// One connection less.
+    fn leave(&mut self, client: Option<Client>) {
+        self.all -= 1;
+        if let Some(client) = client
+            && let Some(own) = self.clients.get_mut(&client)
+        {
+            own.count -= 1;
+            if own.count == 0 {
+                self.clients.remove(&client);
+            }
+        }
     }
 }
 
@@ -133,97 +210,70 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A connection's place in the counts, given up when it is dropped.
 pub(crate) struct Place {
-    admission: Arc<Admission>,
+    /// None once another connection has the place.
+    admission: Option<Arc<Admission>>,
     client: Option<Client>,
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut counts = lock(&self.admission.counts);
-        counts.all -= 1;
-        if let Some(client) = self.client
-            && let Some(count) = counts.per_client.get_mut(&client)
-        {
-            *count -= 1;
-            if *count == 0 {
-                counts.per_client.remove(&client);
-            }
-        }
+impl Place {
+    pub(crate) fn client(&self) -> Option<Client> {
+        self.client
     }
-}
 
-/// An opening handshake under way.
-pub(crate) struct Pending {
-    admission: Arc<Admission>,
-    key: u64,
-}
-
-impl Pending {
-    /// Waits until this handshake has to end for others.
-    pub(crate) async fn dropped(&self) {
-        poll_fn(|cx| match lock(&self.admission.waiting).handshakes.get_mut(&self.key) {
-            Some(waker) => {
-                waker.clone_from(cx.waker());
+    /// Waits until another connection takes this place, which it does where a limit is full.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a dropped call keeps the place, unless it was taken already.
+    pub(crate) async fn taken(&mut self) {
+        let Some(admission) = self.admission.clone() else { return };
+        let offer = Offer::new(&admission, self);
+        poll_fn(|cx| match lock(&admission.counts).leaving.get_mut(&offer.key) {
+            Some(leaving) => {
+                leaving.waker.clone_from(cx.waker());
                 Poll::Pending
             }
             None => Poll::Ready(()),
         })
         .await;
     }
-
-    /// Whether it was still under way, and succeeded.
-    pub(crate) fn succeed(self) -> bool {
-        self.leave()
-    }
-
-    fn leave(&self) -> bool {
-        lock(&self.admission.waiting).handshakes.remove(&self.key).is_some()
-    }
 }
 
-impl Drop for Pending {
+impl Drop for Place {
     fn drop(&mut self) {
-        self.leave();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{
-        pin::pin,
-        sync::atomic::{AtomicUsize, Ordering},
-        task::{Context, Wake},
-    };
-
-    use super::*;
-
-    #[derive(Default)]
-    struct Wakes(AtomicUsize);
-
-    impl Wake for Wakes {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
+        if let Some(admission) = &self.admission {
+            lock(&admission.counts).leave(self.client);
         }
     }
+}
 
-    #[test]
-    fn handshake_is_woken_when_it_has_to_end_and_not_when_it_succeeds() {
-        let limits = Limits { max_pending: 1, ..Limits::default() };
-        let admission = Arc::new(Admission::new(Arc::new(limits)));
-        let wakes = Arc::new(Wakes::default());
-        let wait = |pending: &Pending| {
-            let waker = Arc::clone(&wakes).into();
-            pin!(pending.dropped()).poll(&mut Context::from_waker(&waker)).is_ready()
-        };
-        let first = admission.begin();
-        assert!(!wait(&first));
-        assert!(first.succeed());
-        assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+/// A place that others may take, until this is dropped.
+struct Offer<'a> {
+    admission: &'a Admission,
+    place: &'a mut Place,
+    key: u64,
+}
 
-        let second = admission.begin();
-        assert!(!wait(&second));
-        let third = admission.begin();
-        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
-        assert!(wait(&second) && !second.succeed() && third.succeed());
+impl<'a> Offer<'a> {
+    fn new(admission: &'a Admission, place: &'a mut Place) -> Self {
+        let client = place.client;
+        let mut counts = lock(&admission.counts);
+        let key = counts.next;
+        counts.next += 1;
+        counts.leaving.insert(key, Leaving { client, waker: Waker::noop().clone() });
+        if let Some(own) = client.and_then(|client| counts.clients.get_mut(&client)) {
+            own.leaving.insert(key);
+        }
+        drop(counts);
+        Self { admission, place, key }
+    }
+}
+
+impl Drop for Offer<'_> {
+    fn drop(&mut self) {
+        let offered = lock(&self.admission.counts).stay(self.key);
+        if offered.is_none() {
+            // Somebody has it.
+            self.place.admission = None;
+        }
     }
 }

@@ -372,6 +372,7 @@ impl Prepared {
                 Ok(())
             })),
             entry: None,
+            place: None,
         };
         tokio::spawn(drive(opened).instrument(span));
         match close {

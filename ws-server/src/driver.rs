@@ -9,6 +9,7 @@ mod budget;
 mod control_rate;
 mod core;
 mod deadlines;
+mod grace;
 mod handling;
 mod input;
 mod output;
@@ -18,7 +19,6 @@ pub(crate) mod turn;
 
 use std::{
     collections::VecDeque,
-    future::poll_fn,
     mem,
     pin::Pin,
     sync::Arc,
@@ -35,6 +35,7 @@ use ws_core::{CloseCode, Closed, ClosedBy};
 
 pub(crate) use self::core::Core;
 use crate::{
+    admission::Place,
     complaints::Complaints,
     hub::Entry,
     linger::{self, linger},
@@ -52,9 +53,11 @@ pub(crate) struct Opened<Io> {
     pub(crate) handling: Handling,
     /// Its place in the list of its server, which it leaves when it is over. A client's end has none.
     pub(crate) entry: Option<Entry>,
+    /// Its place among those that its server lets in, which it keeps until its handler has returned.
+    pub(crate) place: Option<Place>,
 }
 
-/// Drives until TCP is closed and the handler has returned.
+/// Drives until TCP is closed and the handler has returned, or was dropped.
 ///
 /// By hand, since an async function keeps room for what it has moved elsewhere: what is held while
 /// the connection is open is the driver and little else, and lies in the task itself.
@@ -72,14 +75,15 @@ struct Open<Io> {
     driver: Driver<Io>,
     end: EndWhenDropped,
     entry: Option<Entry>,
+    place: Option<Place>,
 }
 
 /// Drives a connection, whose handler has yet to start.
 pub(crate) fn drive<Io>(opened: Opened<Io>) -> Drive<Io> {
-    let Opened { io, core, handling, entry } = opened;
+    let Opened { io, core, handling, entry, place } = opened;
     let end = EndWhenDropped(Arc::clone(core.link()));
     let driver = Driver { io, core: Some(core), handling: Some(handling) };
-    Drive(Stage::Open(Open { driver, end, entry }))
+    Drive(Stage::Open(Open { driver, end, entry, place }))
 }
 
 impl<Io> Future for Drive<Io>
@@ -114,7 +118,7 @@ where
         closed: Closed,
         farewell: Farewell,
     ) -> Pin<Box<dyn Future<Output = Closed> + Send>> {
-        let Self { driver, end, entry } = self;
+        let Self { driver, end, entry, place } = self;
         let server = entry.is_some();
         if server {
             end.0.end(&closed);
@@ -124,7 +128,7 @@ where
             // Every one is told: who connects decides how often.
             None => Complaints::default().tell(&closed),
         }
-        let rest = Rest { server, farewell, closed, link: Arc::clone(&end.0) };
+        let rest = Rest { server, farewell, closed, place, link: Arc::clone(&end.0) };
         Box::pin(async move {
             let closed = rest.run(driver).await;
             drop(end);
@@ -138,6 +142,7 @@ struct Rest {
     server: bool,
     farewell: Farewell,
     closed: Closed,
+    place: Option<Place>,
     link: Arc<Link>,
 }
 
@@ -153,13 +158,7 @@ enum Farewell {
 impl Rest {
     async fn run<Io: AsyncRead + AsyncWrite + Unpin>(self, driver: Driver<Io>) -> Closed {
         let Driver { mut io, handling, .. } = driver;
-        let Self { server, farewell, closed, link } = self;
-        let handler = async {
-            if let Some(mut handling) = handling {
-                let ended = poll_fn(|cx| handling::poll(&mut handling, cx)).await;
-                ended.log(&link);
-            }
-        };
+        let Self { server, farewell, closed, place, link } = self;
         // A handler that has something left to do keeps neither the socket nor the client waiting, and
         // spends its own budget only.
         let lingering = unconstrained(async {
@@ -175,8 +174,7 @@ impl Rest {
             // nothing off; a handler is rather told at once.
             link.end(&closed);
         });
-        // In this order, for a handler that takes its time over its last turn.
-        tokio::join!(biased; lingering, handler);
+        grace::run(handling, place, &link, lingering).await;
         closed
     }
 }

@@ -55,6 +55,13 @@ pub(crate) type Working = Pin<Box<dyn Future<Output = Result<(), HandlerError>> 
 /// others until another thread takes over: a server with a listener, on a runtime of several
 /// threads, sees to that within 100 ms, and logs a warning where no thread is left for a second.
 /// Use `spawn_blocking`.
+///
+/// When the connection ends first, `recv` gives `None` and sending is an error, so most handlers
+/// return by themselves. One that waits for something else has
+/// [`Limits::handler_grace`](crate::Limits::handler_grace) (30 s), or until another connection needs
+/// its place; then its future is dropped where it waits. What has to be done whatever happens belongs
+/// into a task of its own, or into the `Drop` of a value. A handler that only sends learns of the end
+/// by [`WebSocket::closed`], in `tokio::select!` beside what it waits for.
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
     /// Handles one connection.

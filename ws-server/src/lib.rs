@@ -90,6 +90,7 @@ mod topics;
 mod watchdog;
 mod websocket;
 
+pub use admission::AdmissionLimit;
 pub use async_trait::async_trait;
 pub use bytes::Bytes;
 pub use clients::{Client, ClientId, Clients};

@@ -18,19 +18,31 @@ use crate::ConfigError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Connections in all, those in their opening handshake included. Default 10,000. More are
-    /// closed as soon as they are accepted.
+    /// Connections in all, those in their opening handshake included. Default 10,000. More get 503 as
+    /// soon as they are accepted.
     ///
     /// Each takes a file descriptor. Where [`Server`](crate::Server) listens on a Unix-like system,
     /// this is lowered to 64 less than the process may have when it begins to serve, or to half of
     /// them where that is more, and a warning is logged: raise `ulimit -n` then. A connection too
     /// many is so told 503 and closed, not left to wait until another one ends.
     pub max_connections: usize,
-    /// Connections from one IP address, or from one /64 of IPv6. Default 256. More are closed as
-    /// soon as they are accepted. Sockets without an IP address are not counted here.
+    /// Connections from one IP address, or from one /64 of IPv6. Default 256. More get 503 as soon as
+    /// they are accepted. Sockets without an IP address are not counted here.
+    ///
+    /// Behind a reverse proxy (nginx, HAProxy, a load balancer of layer 7) every client has the address
+    /// of the proxy, so the 257th gets 503: set this to what all clients may have together, as
+    /// [`UNLIMITED`](crate::UNLIMITED) does, and let the proxy limit the connections of one address
+    /// (`limit_conn` of nginx). The log says so where this limit is met.
     pub max_per_ip: usize,
-    /// Connections in their opening handshake at a time. Default 512. Beyond it the oldest one is
-    /// closed, so that slow ones cannot keep others out.
+    /// Connections whose request has not come whole, at a time. Default 512. Beyond it the address
+    /// with the most of them gives way, with 503: its newest one, or the new one if that is from
+    /// there. Where each has one, the oldest gives way if it is 2 s old, and the new one if not. So
+    /// slow ones cannot keep others out, and more clients at a time do not mean fewer served, as long
+    /// as they need less than 2 s for their request. Sockets without an IP address count as of an
+    /// address each.
+    ///
+    /// As many more may be answered with something else than a WebSocket at a time, and linger, under
+    /// the same rule.
     pub max_pending: usize,
     /// Time for the whole head of a request, from the accept. Default 10 s. Then 408.
     pub head_timeout: Duration,
@@ -120,8 +132,18 @@ pub struct Limits {
     /// Bytes that are thrown away so. Default 4 MiB: a client that is sending may have filled its own
     /// socket and ours before it sees our Close, and a reset at 64 KiB would destroy it.
     pub linger_bytes: usize,
+    /// Time for a handler to return after the end of its connection. Default 30 s. Then its future
+    /// is dropped, with a warning in the log.
+    ///
+    /// Until then it keeps the place of its connection, in [`max_connections`](Self::max_connections)
+    /// and in [`max_per_ip`](Self::max_per_ip). Where one of them is full, a new connection takes the
+    /// place of the handler that has been without a client for the longest time, which is dropped at
+    /// once: a handler that waits for something else than its client, a quiet channel say, keeps
+    /// nobody out. A server that shuts down waits no longer than
+    /// [`shutdown_timeout`](Self::shutdown_timeout).
+    pub handler_grace: Duration,
     /// Time for all connections to close when the server shuts down. Default 10 s. Then those left
-    /// are aborted.
+    /// are aborted, and handlers that have not returned.
     pub shutdown_timeout: Duration,
 }
 
@@ -158,6 +180,7 @@ impl Default for Limits {
             close_timeout: Duration::from_secs(10),
             linger_timeout: Duration::from_secs(2),
             linger_bytes: 4 * 1024 * 1024,
+            handler_grace: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(10),
         }
     }
@@ -237,6 +260,7 @@ impl Limits {
             ("close_turn", self.close_turn),
             ("close_timeout", self.close_timeout),
             ("linger_timeout", self.linger_timeout),
+            ("handler_grace", self.handler_grace),
             ("shutdown_timeout", self.shutdown_timeout),
         ];
         let empty_size = sizes.iter().find(|(_, size)| *size == 0).map(|(field, _)| *field);

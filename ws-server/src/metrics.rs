@@ -13,6 +13,8 @@ use http::StatusCode;
 use ws_core::{CloseCode, Closed, ClosedBy};
 use ws_handshake::Cause;
 
+use crate::AdmissionLimit;
+
 /// What a server has done since it was made, and what it holds now: a snapshot, made by
 /// [`Clients::metrics`](crate::Clients::metrics).
 ///
@@ -39,6 +41,10 @@ pub struct Metrics {
     /// Connections that clients ended with a code of 3000 to 4999, which are theirs to choose from:
     /// in one number, so that nobody makes this snapshot long.
     pub closed_by_clients: u64,
+    /// Handlers that were dropped, since they had not returned
+    /// [`Limits::handler_grace`](crate::Limits::handler_grace) after the end of their connection, or
+    /// another connection needed their place.
+    pub handlers_dropped: u64,
     /// What came from clients.
     pub received: Traffic,
     /// What went to clients.
@@ -61,7 +67,7 @@ pub struct Metrics {
     pub memory: usize,
 }
 
-/// Requests that were rejected for one reason.
+/// Requests that were rejected, or connections that were not let in, for one reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rejected {
@@ -69,6 +75,8 @@ pub struct Rejected {
     pub status: u16,
     /// Why. A route that is not there and a server that is full are [`Cause::Application`].
     pub cause: Cause,
+    /// The limit that was reached, where the server was full.
+    pub limit: Option<AdmissionLimit>,
     /// How many.
     pub count: u64,
 }
@@ -93,6 +101,7 @@ pub struct Traffic {
 pub(crate) struct Counters {
     shards: Shards,
     opened: AtomicU64,
+    handlers_dropped: AtomicU64,
     broadcasts: AtomicU64,
     delivered: AtomicU64,
     dropped: AtomicU64,
@@ -131,7 +140,7 @@ struct Counts {
 /// What happens once a connection, or instead of one.
 #[derive(Default)]
 struct Ends {
-    rejected: HashMap<(StatusCode, Cause), u64>,
+    rejected: HashMap<(StatusCode, Cause, Option<AdmissionLimit>), u64>,
     closed: BTreeMap<CloseCode, u64>,
     closed_by_clients: u64,
 }
@@ -169,7 +178,18 @@ impl Counters {
     }
 
     pub(crate) fn rejected(&self, status: StatusCode, cause: Cause) {
-        *self.ends().rejected.entry((status, cause)).or_default() += 1;
+        *self.ends().rejected.entry((status, cause, None)).or_default() += 1;
+    }
+
+    /// A connection was not let in.
+    pub(crate) fn kept_out(&self, limit: AdmissionLimit) {
+        let reason = (StatusCode::SERVICE_UNAVAILABLE, Cause::Application, Some(limit));
+        *self.ends().rejected.entry(reason).or_default() += 1;
+    }
+
+    /// A handler was dropped, since it did not return.
+    pub(crate) fn handler_dropped(&self) {
+        self.handlers_dropped.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn closed(&self, closed: &Closed) {
@@ -197,6 +217,7 @@ impl Counters {
     pub(crate) fn read(&self) -> Metrics {
         let mut metrics = Metrics {
             opened: self.opened.load(Ordering::Relaxed),
+            handlers_dropped: self.handlers_dropped.load(Ordering::Relaxed),
             broadcasts: self.broadcasts.load(Ordering::Relaxed),
             delivered: self.delivered.load(Ordering::Relaxed),
             dropped: self.dropped(),
@@ -215,12 +236,13 @@ impl Counters {
         metrics.closed_by_clients = ends.closed_by_clients;
         let rejected = ends.rejected.iter();
         metrics.rejected = rejected
-            .map(|(&(status, cause), &count)| Rejected { status: status.as_u16(), cause, count })
+            .map(|(&(status, cause, limit), &count)| {
+                let status = status.as_u16();
+                Rejected { status, cause, limit, count }
+            })
             .collect();
         drop(ends);
-        metrics
-            .rejected
-            .sort_by_key(|rejected| (std::cmp::Reverse(rejected.count), rejected.status));
+        metrics.rejected.sort_by_key(|it| (std::cmp::Reverse(it.count), it.status, it.limit));
         metrics
     }
 

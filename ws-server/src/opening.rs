@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
 };
@@ -20,7 +20,8 @@ use http::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
-    time::timeout,
+    task::yield_now,
+    time::{error::Elapsed, timeout},
 };
 use tokio_util::io::poll_read_buf;
 use tracing::{Level, Span, debug, error, field::display, info};
@@ -32,11 +33,12 @@ use ws_handshake::{
 
 use crate::{
     ClientId, Limits, Opening, Peer, Request,
+    admission::{AdmissionLimit, Client},
     complaints::Shown,
     driver::{Core, Handling},
     linger::linger,
     link::Link,
-    service::Shared,
+    service::{Shared, refuse},
 };
 
 /// Room for a 101. Most fit.
@@ -66,11 +68,21 @@ pub(crate) async fn open<Io>(
     shared: &Shared,
     id: ClientId,
     peer: Peer,
+    client: Option<Client>,
 ) -> Option<Parts>
 where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
-    let outcome = match timeout(shared.limits.head_timeout, read(io, &shared.limits)).await {
+    let Some(head) = await_head(io, shared, client).await else {
+        if shared.admission.is_closed() {
+            debug!("dropped in its opening handshake for the end of the server");
+        } else {
+            shared.kept_out(peer, AdmissionLimit::MaxPending);
+            refuse(io).await;
+        }
+        return None;
+    };
+    let outcome = match head {
         Ok(Ok(Some(Ok(head)))) => decide(&head, shared, id, peer),
         Ok(Ok(Some(Err(rejection)))) => Err(reject(rejection, None, shared)),
         // R9110-15.5.9-a
@@ -89,12 +101,62 @@ where
     match outcome {
         Ok(parts) => Some(parts),
         Err(answer) => {
-            let written = timeout(shared.limits.write_timeout, io.write_all(&answer)).await;
-            if let Ok(Ok(())) = written {
-                linger(io, &shared.limits).await;
-            }
+            say(io, &answer, shared, client).await;
             None
         }
+    }
+}
+
+type Head = Result<io::Result<Option<Result<RequestHead, Rejection>>>, Elapsed>;
+
+/// Waits for a head. `None` where the handshake has to give way to others, or the server ends. It is
+/// pending until then and no longer: once its head is whole it keeps nobody out, and nobody ends it.
+async fn await_head<Io>(io: &mut Io, shared: &Shared, client: Option<Client>) -> Option<Head>
+where
+    Io: AsyncRead + Unpin,
+{
+    let mut head = pin!(timeout(shared.limits.head_timeout, read(io, &shared.limits)));
+    if let Some(pending) = shared.admission.begin(client) {
+        tokio::select! {
+            biased;
+            head = &mut head => return Some(head),
+            () = pending.ended() => {}
+        }
+    }
+    if shared.admission.is_closed() {
+        return None;
+    }
+    // The head may have come and not been read. The runtime looks at its sockets when all have had
+    // their turn.
+    tokio::select! {
+        biased;
+        head = &mut head => Some(head),
+        () = yield_now() => None,
+    }
+}
+
+/// Answers with something else than a 101 and lingers. Where too many do at a time, what is taken at
+/// once has to do.
+async fn say<Io>(io: &mut Io, answer: &[u8], shared: &Shared, client: Option<Client>)
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut said = pin!(async {
+        let written = timeout(shared.limits.write_timeout, io.write_all(answer)).await;
+        if let Ok(Ok(())) = written {
+            linger(io, &shared.limits).await;
+        }
+    });
+    let answering = shared.admission.begin_answer(client);
+    let ended = async {
+        if let Some(answering) = &answering {
+            answering.ended().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = &mut said => {}
+        () = ended => {}
     }
 }
 

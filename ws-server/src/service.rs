@@ -3,6 +3,7 @@
 use std::{
     fmt,
     future::poll_fn,
+    mem::MaybeUninit,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -10,17 +11,17 @@ use std::{
 
 use bytes::Bytes;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     task::unconstrained,
 };
 use tokio_util::either::Either;
-use tracing::{Instrument, debug, field::Empty, info, info_span};
+use tracing::{Instrument, field::Empty, info, info_span};
 use ws_core::{Closed, Config, FrameObserver};
-use ws_handshake::{Cause, ExtensionSet, Hosts, OriginPolicy, Subprotocols};
+use ws_handshake::{ExtensionSet, Hosts, OriginPolicy, Subprotocols};
 
 use crate::{
     ClientId, Clients, Limits, Opening, Peer,
-    admission::{Admission, Full, Place},
+    admission::{Admission, AdmissionLimit, Place},
     driver::{Drive, Opened, drive},
     opening,
     route::Routes,
@@ -116,18 +117,23 @@ impl Service {
     }
 
     /// A place for a connection, if there is one.
-    pub(crate) fn enter(&self, peer: Peer) -> Result<Place, Full> {
+    pub(crate) fn enter(&self, peer: Peer) -> Result<Place, AdmissionLimit> {
         let place = self.shared.admission.enter(peer);
-        if place.is_err() {
-            let busy = http::StatusCode::SERVICE_UNAVAILABLE;
-            self.shared.clients.hub.counters.rejected(busy, Cause::Application);
-        }
-        if let Err(full) = &place
-            && let Some(left_out) = self.shared.clients.hub.complaints.admit()
-        {
-            info!(%peer, left_out, "not let in: {full}");
+        if let Err(limit) = place {
+            self.shared.kept_out(peer, limit);
         }
         place
+    }
+}
+
+impl Shared {
+    /// Counts and logs a connection that a limit kept out.
+    pub(crate) fn kept_out(&self, peer: Peer, limit: AdmissionLimit) {
+        let hub = &self.clients.hub;
+        hub.counters.kept_out(limit);
+        if let Some(left_out) = hub.complaints.admit() {
+            info!(%peer, left_out, "not let in: {}", limit.explain(&self.limits));
+        }
     }
 }
 
@@ -156,16 +162,12 @@ where
         "connection", %id, %peer, path = Empty, extensions = Empty, subprotocol = Empty
     );
     // Outside of the budget of a task that has more to do: its deadlines are to hold.
-    let stage = Stage::Opening(Box::pin(unconstrained(open(shared, io, id, peer))));
-    Serving { stage, place: Some(place) }.instrument(span)
+    let opening = unconstrained(open(shared, io, id, peer, place));
+    Serving(Stage::Opening(Box::pin(opening))).instrument(span)
 }
 
 /// From the opening handshake to the end. By hand, as [`Drive`] is.
-struct Serving<Io> {
-    stage: Stage<Io>,
-    /// Held to the end: a handler that goes on without its client still costs what it costs.
-    place: Option<Place>,
-}
+struct Serving<Io>(Stage<Io>);
 
 enum Stage<Io> {
     /// In a box, so that an open connection does not keep the room that its handshake took.
@@ -180,48 +182,48 @@ where
     type Output = Option<Closed>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Closed>> {
-        let closed = loop {
-            match &mut self.stage {
+        loop {
+            match &mut self.0 {
                 Stage::Opening(opening) => match ready!(opening.as_mut().poll(cx)) {
-                    Some(opened) => self.stage = Stage::Open(drive(opened)),
-                    None => break None,
+                    Some(opened) => self.0 = Stage::Open(drive(opened)),
+                    None => return Poll::Ready(None),
                 },
-                Stage::Open(drive) => break Some(ready!(Pin::new(drive).poll(cx))),
+                Stage::Open(drive) => return Pin::new(drive).poll(cx).map(Some),
             }
-        };
-        self.place = None;
-        Poll::Ready(closed)
+        }
     }
 }
 
-async fn open<Io>(shared: Arc<Shared>, mut io: Io, id: ClientId, peer: Peer) -> Option<Opened<Io>>
+async fn open<Io>(
+    shared: Arc<Shared>,
+    mut io: Io,
+    id: ClientId,
+    peer: Peer,
+    place: Place,
+) -> Option<Opened<Io>>
 where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
-    let pending = shared.admission.begin();
-    let parts = tokio::select! {
-        biased;
-        () = pending.dropped() => {
-            debug!("dropped in its opening handshake, for others or for the end of the server");
-            return None;
-        }
-        parts = opening::open(&mut io, &shared, id, peer) => parts?,
-    };
-    let opening::Parts { core, handling } = parts;
+    let client = place.client();
+    let opening::Parts { core, handling } =
+        opening::open(&mut io, &shared, id, peer, client).await?;
     let entry = shared.clients.hub.enter(core.link());
-    // In this order: whoever closes the server ends the handshakes first and then all that are
-    // listed, so that nobody slips through.
-    if !pending.succeed() {
+    // In this order: whoever closes the server closes the door first and then all that are listed,
+    // so that nobody slips through.
+    if shared.admission.is_closed() {
         entry.withdraw();
         return None;
     }
     shared.clients.hub.counters.opened();
-    Some(Opened { io, core, handling, entry: Some(entry) })
+    Some(Opened { io, core, handling, entry: Some(entry), place: Some(place) })
 }
 
-/// Says why, if the stream takes it at once.
-async fn refuse<Io: AsyncWrite + Unpin>(mut io: Io) {
+/// Says why, if the stream takes it at once. What came is read, because closing with unread octets
+/// would reset the connection.
+pub(crate) async fn refuse<Io: AsyncRead + AsyncWrite + Unpin>(mut io: Io) {
     poll_fn(|cx| {
+        let mut chunk = [MaybeUninit::uninit(); 4096];
+        let _ = Pin::new(&mut io).poll_read(cx, &mut ReadBuf::uninit(&mut chunk));
         // Best effort.
         let _ = Pin::new(&mut io).poll_write(cx, BUSY);
         Poll::Ready(())

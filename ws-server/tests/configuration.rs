@@ -163,6 +163,7 @@ fn zeroed() -> Vec<(&'static str, Limits)> {
         close_timeout = zero,
         linger_timeout = zero,
         linger_bytes = 0,
+        handler_grace = zero,
         shutdown_timeout = zero,
     ]
     .into()
@@ -224,6 +225,7 @@ async fn limits_can_be_lifted() {
         &mut limits.close_turn,
         &mut limits.close_timeout,
         &mut limits.linger_timeout,
+        &mut limits.handler_grace,
         &mut limits.shutdown_timeout,
     ] {
         *time = Duration::MAX;

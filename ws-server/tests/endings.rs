@@ -102,7 +102,7 @@ async fn dropped_socket_closes_with_1000_while_the_handler_goes_on() {
         let done = done.lock().unwrap().take().unwrap();
         async move {
             drop(ws);
-            sleep(Duration::from_secs(100)).await;
+            sleep(Duration::from_secs(20)).await;
             done.send(()).unwrap();
             Ok(())
         }

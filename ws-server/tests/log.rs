@@ -238,6 +238,23 @@ async fn refusals_at_the_cap_are_logged_sparsely() {
     assert_eq!(lines.len(), 10, "{lines:?}");
 }
 
+// Behind a proxy all clients have one address, and whoever runs the server is to see what to set.
+#[tokio::test(start_paused = true)]
+async fn refusal_at_the_cap_of_an_address_names_the_limit_and_the_proxy() {
+    let (log, _guard) = Log::capture();
+    let service = with_echo(Server::new()).service().unwrap();
+    let peer = Peer::Tcp(([10, 0, 0, 1], 1).into());
+    let mut held = Vec::new();
+    for _ in 0..256 {
+        held.push(connect(&service, peer));
+    }
+    read_all(&mut connect(&service, peer).0).await;
+    let lines = log.lines("max_per_ip is 256");
+    assert_eq!(lines.len(), 1, "{}", log.text());
+    assert!(lines[0].contains("INFO") && lines[0].contains("peer=10.0.0.1"), "{lines:?}");
+    assert!(lines[0].contains("behind a proxy") && lines[0].contains("Limits::max_per_ip"));
+}
+
 // "Why is my extension not in use?"
 #[cfg(feature = "deflate")]
 #[tokio::test]

@@ -12,8 +12,8 @@ use support::{
 use tokio::{io::AsyncWriteExt, time::sleep};
 use ws_core::Message;
 use ws_server::{
-    Cause, Clients, CloseCode, Deflate, Limits, Metrics, Peer, Publication, Server, Service,
-    Traffic, WebSocket,
+    AdmissionLimit, Cause, Clients, CloseCode, Deflate, Limits, Metrics, Peer, Publication, Server,
+    Service, Traffic, WebSocket,
 };
 
 fn service(limits: Limits) -> Service {
@@ -214,7 +214,44 @@ async fn rejections_are_counted_by_their_cause() {
     assert_eq!(statuses, [(1, 400), (1, 404), (1, 503)]);
     assert!(matches!(rejected[0].2, Cause::Head(_)));
     assert_eq!((rejected[1].2, rejected[2].2), (Cause::Application, Cause::Application));
+    let full = metrics.rejected.iter().find(|it| it.status == 503).unwrap();
+    assert_eq!(full.limit, Some(AdmissionLimit::MaxConnections));
+    assert!(metrics.rejected.iter().all(|it| it.status == 503 || it.limit.is_none()));
     assert_eq!((metrics.opened, metrics.connections), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejections_at_each_limit_are_counted_apart() {
+    let service = service(limits(|limits| {
+        (limits.max_connections, limits.max_per_ip, limits.max_pending) = (5, 3, 2);
+    }));
+    let mut held = Vec::new();
+    // The third is refused, and the second gives way to the fourth.
+    for address in [1, 1, 1, 2] {
+        let peer = Peer::Tcp(([10, 0, 0, address], 1).into());
+        let (io, theirs) = tokio::io::duplex(4096);
+        tokio::spawn(service.serve_connection(theirs, peer));
+        sleep(Duration::from_millis(1)).await;
+        held.push(io);
+    }
+    for address in [1, 1, 1, 2, 3] {
+        let peer = Peer::Tcp(([10, 0, 0, address], 1).into());
+        let (mut io, theirs) = tokio::io::duplex(4096);
+        tokio::spawn(service.serve_connection(theirs, peer));
+        let request = "GET / HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\n\
+            Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+            Sec-WebSocket-Version: 13\r\n\r\n";
+        io.write_all(request.as_bytes()).await.unwrap();
+        sleep(Duration::from_millis(1)).await;
+        held.push(io);
+    }
+    let metrics = service.clients().metrics();
+    let of = |limit| -> u64 {
+        metrics.rejected.iter().filter(|it| it.limit == Some(limit)).map(|it| it.count).sum()
+    };
+    assert_eq!(of(AdmissionLimit::MaxPending), 2);
+    assert_eq!(of(AdmissionLimit::MaxPerIp), 1);
+    assert_eq!(of(AdmissionLimit::MaxConnections), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,9 @@
 
 use crate::{Payload, Text};
 
-/// A whole data message.
+/// A whole data message. Ping, Pong and Close are none: a Ping is answered by the engine, and
+/// [`Event`](crate::Event) tells of all three.
+#[doc(alias("Ping", "Pong", "Close"))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     /// UTF-8 text.

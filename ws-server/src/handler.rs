@@ -62,6 +62,21 @@ pub(crate) type Working = Pin<Box<dyn Future<Output = Result<(), HandlerError>> 
 /// its place; then its future is dropped where it waits. What has to be done whatever happens belongs
 /// into a task of its own, or into the `Drop` of a value. A handler that only sends learns of the end
 /// by [`WebSocket::closed`], in `tokio::select!` beside what it waits for.
+///
+/// # Where the compiler does not say enough
+/// - "type annotations needed": the parameter of a closure has no type; `|mut ws: WebSocket|`.
+/// - "this closure only implements `FnOnce`": it gives away what it holds, and is called for every
+///   connection; clone it in front of `async move`, as above.
+/// - "expected `Result<(), Box<dyn Error + Send + Sync>>`": the last expression is not `Ok(())`, or the
+///   function has an error type of its own; `|ws: WebSocket| async { Ok(chat(ws).await?) }` turns that
+///   of `async fn chat(ws: WebSocket) -> anyhow::Result<()>` into a [`HandlerError`].
+/// - "future cannot be sent between threads safely": what is not `Send`, such as an `Rc` or a guard of a
+///   `std::sync::Mutex`, is held over an `.await`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not handle connections",
+    label = "not a `Handler`",
+    note = "a handler is a closure `|mut ws: WebSocket| async move {{ ..; Ok(()) }}`, an `async fn(WebSocket) -> Result<(), HandlerError>`, or a type that implements `Handler`"
+)]
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
     /// Handles one connection.

@@ -36,11 +36,11 @@ pub struct Metrics {
     pub rejected: Vec<Rejected>,
     /// Connections that ended, by close code: the one that the client sent, or the one that it was
     /// failed with, or 1006 where there was none, as in [`Closed::code`](crate::Closed::code).
-    /// Without those of [`closed_by_clients`](Self::closed_by_clients).
+    /// Without those of [`closed_by_clients_from_3000`](Self::closed_by_clients_from_3000).
     pub closed: BTreeMap<CloseCode, u64>,
     /// Connections that clients ended with a code of 3000 to 4999, which are theirs to choose from:
     /// in one number, so that nobody makes this snapshot long.
-    pub closed_by_clients: u64,
+    pub closed_by_clients_from_3000: u64,
     /// Handlers that were dropped, since they had not returned
     /// [`Limits::handler_grace`](crate::Limits::handler_grace) after the end of their connection, or
     /// another connection needed their place.
@@ -142,7 +142,7 @@ struct Counts {
 struct Ends {
     rejected: HashMap<(StatusCode, Cause, Option<AdmissionLimit>), u64>,
     closed: BTreeMap<CloseCode, u64>,
-    closed_by_clients: u64,
+    closed_by_clients_from_3000: u64,
 }
 
 impl Counters {
@@ -195,7 +195,7 @@ impl Counters {
     pub(crate) fn closed(&self, closed: &Closed) {
         let mut ends = self.ends();
         if closed.by == ClosedBy::Peer && closed.code.get() >= 3000 {
-            ends.closed_by_clients += 1;
+            ends.closed_by_clients_from_3000 += 1;
         } else {
             *ends.closed.entry(closed.code).or_default() += 1;
         }
@@ -233,7 +233,7 @@ impl Counters {
         metrics.memory = usize::try_from(memory).unwrap_or(0);
         let ends = self.ends();
         metrics.closed.clone_from(&ends.closed);
-        metrics.closed_by_clients = ends.closed_by_clients;
+        metrics.closed_by_clients_from_3000 = ends.closed_by_clients_from_3000;
         let rejected = ends.rejected.iter();
         metrics.rejected = rejected
             .map(|(&(status, cause, limit), &count)| {

@@ -40,7 +40,8 @@ impl WebSocket {
     /// The next message, or `None` at the end of the connection, whatever ended it;
     /// [`closed`](Self::closed) says what.
     ///
-    /// Messages that came before a Close are all delivered first.
+    /// Messages that came before a Close are all delivered first. A Ping is no message: it is answered,
+    /// and nothing is told.
     ///
     /// Eight messages consume one unit of tokio's cooperative
     /// [budget](tokio::task::coop#cooperative-scheduling), and a turn of the handler ends after 256
@@ -248,7 +249,8 @@ impl WebSocket {
         self.link.data.set(Box::new(Arc::new(data))).is_ok()
     }
 
-    /// A handle for sending from other tasks.
+    /// A handle for sending from other tasks, in place of a `split`: what is received stays here.
+    #[doc(alias = "split")]
     pub fn sender(&self) -> Sender {
         Sender::new(Arc::clone(&self.link))
     }

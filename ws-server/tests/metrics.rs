@@ -181,7 +181,7 @@ async fn ends_are_counted_by_their_code() {
     let ends: Vec<(u16, u64)> = metrics.closed.iter().map(|(code, n)| (code.get(), *n)).collect();
     assert_eq!(closed.code.get(), 4005);
     assert_eq!(ends, [(1000, 2), (1001, 1), (1002, 1), (1006, 2), (4005, 1)]);
-    assert_eq!(metrics.closed_by_clients, 3);
+    assert_eq!(metrics.closed_by_clients_from_3000, 3);
     assert_eq!((metrics.connections, metrics.opened), (0, 10));
 }
 

@@ -35,7 +35,7 @@ use crate::workspace::Workspace;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Two minutes of measuring, in place of ten: fewer cases, 3 rounds in place of 5, and 1,000
+    /// Two minutes of measuring, in place of eleven: fewer cases, 3 rounds in place of 5, and 1,000
     /// idle connections
     #[arg(long)]
     quick: bool,

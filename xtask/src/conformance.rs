@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::autobahn::{Index, Run, Suite};
 use crate::failure::{Failure, Result};
+use crate::stages::Stages;
 use crate::subject::{End, Ends, Program, SUBJECTS, Subject};
 use crate::tally::Tally;
 use crate::tools;
@@ -59,6 +60,11 @@ impl Options {
         ends.filter(|end| subject.ends.has(*end)).filter(asked).collect()
     }
 
+    /// What decides how long a run takes.
+    fn variant(&self) -> String {
+        format!(" {:?} {}", self.deflate_count, self.cases.join(" "))
+    }
+
     /// Whether `subject` is asked for.
     fn wants(&self, subject: &Subject) -> bool {
         match &self.subject {
@@ -76,17 +82,27 @@ const TOO_MANY: usize = 40;
 pub(crate) fn conformance(workspace: &Workspace, options: &Options) -> Result<Tally> {
     let suite = Suite { wstest: tools::wstest(workspace)?, deflate_count: options.deflate_count };
     let out = fresh_directory(workspace)?;
+    let runs: Vec<(&Subject, End)> = SUBJECTS
+        .iter()
+        .filter(|subject| options.wants(subject))
+        .flat_map(|subject| options.ends(subject).into_iter().map(move |end| (subject, end)))
+        .collect();
+    let names: Vec<String> = runs.iter().map(|(subject, end)| run_name(subject, *end)).collect();
+    // Of 1000 messages a run takes about seven minutes, of 50 half a minute.
+    let seconds = options
+        .cases
+        .is_empty()
+        .then(|| 25.0 + 0.4 * f64::from(options.deflate_count.unwrap_or(1000)));
+    let names: Vec<(&str, Option<f64>)> = names.iter().map(|name| (&**name, seconds)).collect();
+    let mut stages = Stages::new(workspace, "conformance", &options.variant(), &names);
     let mut total = Tally::default();
-    for subject in SUBJECTS.iter().filter(|subject| options.wants(subject)) {
-        let ends = options.ends(subject);
-        if ends.is_empty() {
-            continue;
-        }
-        let cases = select(&suite, subject, options, &out)?;
-        let program = subject.build(workspace, options.binary.as_deref())?.with_autobahn_limits();
-        for end in ends {
-            total += judge(workspace, &suite, subject, &program, end, &cases, &out)?;
-        }
+    for (subject, end) in runs {
+        total += stages.run(|| {
+            let cases = select(&suite, subject, options, &out)?;
+            let program =
+                subject.build(workspace, options.binary.as_deref())?.with_autobahn_limits();
+            judge(workspace, &suite, subject, &program, end, &cases, &out)
+        })?;
     }
     if total == Tally::default() {
         let names: Vec<&str> = SUBJECTS.iter().map(|subject| subject.name).collect();
@@ -96,6 +112,13 @@ pub(crate) fn conformance(workspace: &Workspace, options: &Options) -> Result<Ta
         ));
     }
     Ok(total)
+}
+
+fn run_name(subject: &Subject, end: End) -> String {
+    match end {
+        End::Server => format!("{}-as-server", subject.name),
+        End::Client => format!("{}-as-client", subject.name),
+    }
 }
 
 /// The subject's cases, or those of them that were asked for.
@@ -136,9 +159,10 @@ fn judge(
     out: &Path,
 ) -> Result<Tally> {
     let started = Instant::now();
-    let (name, peer) = match end {
-        End::Server => (format!("{}-as-server", subject.name), "fuzzingclient"),
-        End::Client => (format!("{}-as-client", subject.name), "fuzzingserver"),
+    let name = run_name(subject, end);
+    let peer = match end {
+        End::Server => "fuzzingclient",
+        End::Client => "fuzzingserver",
     };
     println!("conformance: {name}, {} cases, against wstest -m {peer}", cases.len());
     let run = |cases: &[CaseId], outdir: PathBuf| {

@@ -4,11 +4,15 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Result};
-use crate::process::{Running, tied};
+use crate::process::{Running, run, tied};
+use crate::quiet::{self, Failures, Log};
+use crate::stages::Stages;
 use crate::tally::Tally;
 use crate::workspace::{Workspace, cargo};
 use crate::{conformance, interop};
 
+/// After so long it says how far it is.
+const STILL_THERE: Duration = Duration::from_secs(30);
 /// Nothing in cargo test may be silent for longer, compiling included.
 const SILENCE: Duration = Duration::from_secs(900);
 
@@ -24,23 +28,44 @@ const MODELS: [&str; 6] = [
     "build.target-dir='target/shuttle'",
 ];
 
-pub(crate) fn test(workspace: &Workspace) -> Result<Tally> {
+/// About the seconds that the stages take on two cores, where they never ran before.
+const STAGES: [(&str, Option<f64>); 6] = [
+    ("build", Some(60.0)),
+    ("unit and integration tests", Some(200.0)),
+    ("doc tests", Some(30.0)),
+    ("models", Some(60.0)),
+    ("interop", Some(60.0)),
+    ("conformance", Some(200.0)),
+];
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Show everything that the tests and the programs under test say, instead of writing it to files
+    #[arg(long)]
+    verbose: bool,
+}
+
+pub(crate) fn test(workspace: &Workspace, options: &Options) -> Result<Tally> {
     let started = Instant::now();
     let mut total = Tally::default();
     let mut broken = Vec::new();
-    let parts: [(&str, &dyn Fn() -> Result<Tally>); 5] = [
-        ("unit and integration tests", &|| cargo_test(workspace, &EVERYTHING, "--all-targets")),
-        ("doc tests", &|| cargo_test(workspace, &EVERYTHING, "--doc")),
-        ("models", &|| cargo_test(workspace, &MODELS, "--lib")),
-        ("interop", &|| interop::interop(workspace, &interop::Options::everything())),
-        ("conformance", &|| {
-            conformance::conformance(workspace, &conformance::Options::everything())
-        }),
+    let verbose = options.verbose;
+    let tests = |of: &[&str], which, name: &str| {
+        let log = Log::new(workspace.target.join(format!("xtask/{name}.log")), verbose)?;
+        cargo_test(workspace, of, which, log.as_ref())
+    };
+    let parts: [&dyn Fn() -> Result<Tally>; STAGES.len()] = [
+        &|| build(workspace),
+        &|| tests(&EVERYTHING, "--all-targets", "tests"),
+        &|| tests(&EVERYTHING, "--doc", "doc-tests"),
+        &|| tests(&MODELS, "--lib", "models"),
+        &|| interop::interop(workspace, &interop::Options::everything(verbose)),
+        &|| conformance::conformance(workspace, &conformance::Options::everything()),
     ];
-    for (name, part) in parts {
-        println!("xtask test: {name}");
+    let mut stages = Stages::new(workspace, "test", "", &STAGES);
+    for ((name, _), part) in STAGES.iter().zip(parts) {
         let part_started = Instant::now();
-        match part() {
+        match stages.run(part) {
             Ok(tally) => {
                 total += tally;
                 println!(
@@ -50,7 +75,7 @@ pub(crate) fn test(workspace: &Workspace) -> Result<Tally> {
             }
             Err(failure) => {
                 println!("xtask test: {name} broke off: {failure}");
-                broken.push(name);
+                broken.push(*name);
             }
         }
     }
@@ -63,19 +88,47 @@ pub(crate) fn test(workspace: &Workspace) -> Result<Tally> {
     Ok(total)
 }
 
-fn cargo_test(workspace: &Workspace, of: &[&str], which: &str) -> Result<Tally> {
-    let words = [&["test", "--no-fail-fast"], of, &[which]].concat();
+/// Apart, since it has much to say the first time, and that is worth seeing.
+fn build(workspace: &Workspace) -> Result<Tally> {
+    let words = [&["build", "--all-targets"], &EVERYTHING[..]].concat();
     println!("xtask: cargo {}", words.join(" "));
+    let mend = format!("run `cargo {}` alone", words.join(" "));
+    run("cargo build", cargo().args(&words).current_dir(&workspace.root), &mend)?;
+    Ok(Tally::default())
+}
+
+fn cargo_test(workspace: &Workspace, of: &[&str], which: &str, log: Option<&Log>) -> Result<Tally> {
+    let words = [&["test", "--no-fail-fast"], of, &[which]].concat();
+    match log {
+        Some(log) => {
+            println!("xtask: cargo {} > {}", words.join(" "), workspace.short(log.path()));
+        }
+        None => println!("xtask: cargo {}", words.join(" ")),
+    }
     let mut command: Command = tied(cargo().get_program());
     command.args(&words).current_dir(&workspace.root);
-    let tests = Running::start("cargo test", &mut command, None)?;
+    let tests = Running::start("cargo test", &mut command, log.map(Log::path))?;
     let mut total = Tally::default();
     let mut ignored = 0;
+    let mut failures = Failures::default();
+    let mut told = Instant::now();
     while let Some(line) = tests.line(Instant::now() + SILENCE)? {
-        println!("{line}");
+        match log {
+            Some(log) => {
+                quiet::append(log, &line)?;
+                for line in failures.take(&line).into_iter().flatten() {
+                    println!("{line}");
+                }
+            }
+            None => println!("{line}"),
+        }
         if let Some(result) = TestResult::parse(&line) {
             total += result.tally;
             ignored += result.ignored;
+        }
+        if log.is_some() && told.elapsed() >= STILL_THERE {
+            told = Instant::now();
+            println!("  {total} so far");
         }
     }
     let status = tests.wait(Instant::now() + SILENCE)?;
@@ -83,6 +136,9 @@ fn cargo_test(workspace: &Workspace, of: &[&str], which: &str) -> Result<Tally> 
         println!("xtask test: {ignored} tests are ignored and were not run");
     }
     if !status.success() && total.failed == 0 {
+        if let Some(log) = log {
+            println!("{}", log.tail(40));
+        }
         return Err(Failure::new(
             format!("cargo test failed ({status}) without a failed test"),
             format!(
@@ -90,6 +146,14 @@ fn cargo_test(workspace: &Workspace, of: &[&str], which: &str) -> Result<Tally> 
                 words.join(" ")
             ),
         ));
+    }
+    if total.failed > 0
+        && let Some(log) = log
+    {
+        for line in log.lines(|line| line.starts_with("    `-p ")) {
+            println!("  to rerun: cargo test {}", line.trim().trim_matches('`'));
+        }
+        println!("  all of its output is in {}", workspace.short(log.path()));
     }
     Ok(total)
 }

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Result};
 use crate::process::{Running, tied};
+use crate::quiet::Log;
+use crate::stages::Stages;
 use crate::subject::{DEMO, End, Ends, PATH, Program, SUBJECTS, Subject};
 use crate::tally::Tally;
 use crate::tools;
@@ -20,11 +22,14 @@ pub(crate) struct Options {
     /// without the demo, the client, and the cases of x-crc32c and of compression
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
+    /// Show what the servers and clients under test say, instead of writing it to target/interop
+    #[arg(long)]
+    verbose: bool,
 }
 
 impl Options {
-    pub(crate) fn everything() -> Self {
-        Options { binary: None }
+    pub(crate) fn everything(verbose: bool) -> Self {
+        Options { binary: None, verbose }
     }
 }
 
@@ -60,28 +65,37 @@ const PAGE_CASES: usize = 23;
 const CASE: Duration = Duration::from_secs(60);
 
 /// A script that drives, and what starts it.
-struct Peer {
+struct Peer<'l> {
     name: &'static str,
     program: PathBuf,
     script: PathBuf,
     /// What the script has to know of this machine.
     variables: Vec<(&'static str, PathBuf)>,
+    /// Takes what it and its other end have to say.
+    log: Option<&'l Log>,
 }
 
 pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally> {
     let scripts = workspace.xtask().join("interop");
+    let log = Log::new(workspace.target.join("interop/programs.log"), options.verbose)?;
+    let log = log.as_ref();
+    if let Some(log) = log {
+        println!("xtask interop: what the programs say is in {}", workspace.short(log.path()));
+    }
     let peers = [
         Peer {
             name: "Python websockets",
             program: tools::python_with_websockets(workspace)?,
             script: scripts.join("python_websockets.py"),
             variables: Vec::new(),
+            log,
         },
         Peer {
             name: "npm ws",
             program: "node".into(),
             script: scripts.join("npm_ws.mjs"),
             variables: vec![("INTEROP_MODULES", tools::node_modules(workspace)?)],
+            log,
         },
     ];
     let websocat = Peer {
@@ -89,48 +103,66 @@ pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally>
         program: tools::python_with_websockets(workspace)?,
         script: scripts.join("websocat.py"),
         variables: vec![("INTEROP_WEBSOCAT", tools::websocat(workspace)?)],
+        log,
     };
-    let mut total = Tally::default();
     let wanted = |subject: &&Subject| options.binary.is_none() || subject.ends == Ends::Both;
-    for subject in SUBJECTS.iter().filter(wanted) {
-        let program = subject.build(workspace, options.binary.as_deref())?;
-        // A program that was named promises no subprotocol.
-        let spoken = subject.subprotocol.filter(|_| options.binary.is_none());
-        if subject.ends.has(End::Server) {
-            total += websocat.as_client_of(subject, &program, spoken, WEBSOCAT_CASES)?;
-        }
-        for peer in &peers {
+    let subjects: Vec<&Subject> = SUBJECTS.iter().filter(wanted).collect();
+    let mut names: Vec<(&str, Option<f64>)> =
+        subjects.iter().map(|subject| (subject.name, Some(8.0))).collect();
+    let others: [(&str, Option<f64>, Group); 4] = [
+        ("x_crc32c", Some(3.0), checksum),
+        ("compression", Some(12.0), compression),
+        ("messages to many", Some(6.0), mixed),
+        ("the page of the demo", Some(12.0), page),
+    ];
+    let others = if options.binary.is_none() { &others[..] } else { &[] };
+    names.extend(others.iter().map(|&(name, seconds, _)| (name, seconds)));
+    let mut stages = Stages::new(workspace, "interop", "", &names);
+    let mut total = Tally::default();
+    for subject in subjects {
+        total += stages.run(|| {
+            let program = subject.build(workspace, options.binary.as_deref())?;
+            // A program that was named promises no subprotocol.
+            let spoken = subject.subprotocol.filter(|_| options.binary.is_none());
+            let mut tally = Tally::default();
             if subject.ends.has(End::Server) {
-                total += peer.as_client_of(subject, &program, spoken, CLIENT_CASES)?;
+                tally += websocat.as_client_of(subject, &program, spoken, WEBSOCAT_CASES)?;
             }
-            if subject.ends.has(End::Client) {
-                total += peer.as_server_for(subject, &program)?;
+            for peer in &peers {
+                if subject.ends.has(End::Server) {
+                    tally += peer.as_client_of(subject, &program, spoken, CLIENT_CASES)?;
+                }
+                if subject.ends.has(End::Client) {
+                    tally += peer.as_server_for(subject, &program)?;
+                }
             }
-        }
+            Ok(tally)
+        })?;
     }
-    if options.binary.is_none() {
-        total += checksum(workspace, &scripts)?;
-        total += compression(workspace, &scripts)?;
-        total += mixed(workspace, &scripts)?;
-        total += page(workspace, &scripts)?;
+    for (_, _, group) in others {
+        total += stages.run(|| group(workspace, &scripts, log))?;
     }
     Ok(total)
 }
 
+/// A part that is run for the workspace's own programs alone.
+type Group = fn(&Workspace, &Path, Option<&Log>) -> Result<Tally>;
+
 /// An extension of frame scope, spoken by an implementation that is not ours.
-fn checksum(workspace: &Workspace, scripts: &Path) -> Result<Tally> {
+fn checksum(workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> Result<Tally> {
     let peer = Peer {
         name: "Python websockets with x-crc32c",
         program: tools::python_with_websockets(workspace)?,
         script: scripts.join("python_crc32c.py"),
         variables: Vec::new(),
+        log,
     };
     let program = CHECKSUM.build(workspace, None)?;
     peer.as_client_of(&CHECKSUM, &program, None, CHECKSUM_CASES)
 }
 
 /// Clients that speak permessage-deflate, a browser among them.
-fn compression(workspace: &Workspace, scripts: &Path) -> Result<Tally> {
+fn compression(workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> Result<Tally> {
     let modules = ("INTEROP_MODULES", tools::node_modules(workspace)?);
     let browser = [
         ("INTEROP_CHROMIUM", tools::chromium()?),
@@ -148,6 +180,7 @@ fn compression(workspace: &Workspace, scripts: &Path) -> Result<Tally> {
             program: "node".into(),
             script: scripts.join(script),
             variables: [modules.clone()].into_iter().chain(browser.clone()).collect(),
+            log,
         };
         total += peer.as_client_of(&DEMO, &program, None, cases)?;
     }
@@ -156,19 +189,21 @@ fn compression(workspace: &Workspace, scripts: &Path) -> Result<Tally> {
         program: tools::python_with_websockets(workspace)?,
         script: scripts.join("python_websockets.py"),
         variables: vec![("INTEROP_COMPRESSION", "deflate".into())],
+        log,
     };
     total += peer.as_client_of(&DEMO, &program, None, CLIENT_CASES)?;
     Ok(total)
 }
 
 /// Messages of a connection's own, messages to many that are compressed once, and rest, in any order.
-fn mixed(workspace: &Workspace, scripts: &Path) -> Result<Tally> {
+fn mixed(workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> Result<Tally> {
     let program = DEMO.build(workspace, None)?.with_words(&MIXED_SERVER);
     let python = Peer {
         name: "Python websockets with messages to many",
         program: tools::python_with_websockets(workspace)?,
         script: scripts.join("python_mixed.py"),
         variables: Vec::new(),
+        log,
     };
     let chromium = Peer {
         name: "Chromium with messages to many",
@@ -179,6 +214,7 @@ fn mixed(workspace: &Workspace, scripts: &Path) -> Result<Tally> {
             ("INTEROP_CHROMIUM", tools::chromium()?),
             ("INTEROP_PROFILE", workspace.target.join("interop/chromium")),
         ],
+        log,
     };
     let mut total = Tally::default();
     for peer in [python, chromium] {
@@ -188,7 +224,7 @@ fn mixed(workspace: &Workspace, scripts: &Path) -> Result<Tally> {
 }
 
 /// The page of the demo, which the script starts and starts again. Leaves pictures of it.
-fn page(workspace: &Workspace, scripts: &Path) -> Result<Tally> {
+fn page(workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> Result<Tally> {
     let pictures = workspace.target.join("interop/screenshots");
     let peer = Peer {
         name: "the page of the demo in Chromium",
@@ -200,6 +236,7 @@ fn page(workspace: &Workspace, scripts: &Path) -> Result<Tally> {
             ("INTEROP_PROFILE", workspace.target.join("interop/chromium")),
             ("INTEROP_SCREENSHOTS", pictures.clone()),
         ],
+        log,
     };
     let program = DEMO.build(workspace, None)?;
     let mut command = peer.command();
@@ -209,7 +246,7 @@ fn page(workspace: &Workspace, scripts: &Path) -> Result<Tally> {
     Ok(tally)
 }
 
-impl Peer {
+impl Peer<'_> {
     fn as_client_of(
         &self,
         subject: &Subject,
@@ -217,7 +254,8 @@ impl Peer {
         spoken: Option<&str>,
         cases: usize,
     ) -> Result<Tally> {
-        let mut server = Running::start(subject.name, &mut program.server(), None)?;
+        let mut server =
+            Running::start(subject.name, &mut program.server(), self.log.map(Log::path))?;
         let address = server.address()?;
         let mut command = self.command();
         command.arg("client").arg(format!("ws://{address}{PATH}")).args(spoken);
@@ -228,7 +266,7 @@ impl Peer {
         }
         Err(Failure::new(
             format!("{} ended under {}", subject.name, self.name),
-            "its messages are above",
+            self.where_to_look(),
         ))
     }
 
@@ -236,6 +274,13 @@ impl Peer {
         let mut command = self.command();
         command.arg("server").args(program.start_words(End::Client));
         self.drive(&format!("{} as server of {}", self.name, subject.name), &mut command, CASES)
+    }
+
+    fn where_to_look(&self) -> String {
+        match self.log {
+            Some(log) => format!("its messages are in {}", log.path().display()),
+            None => "its messages are above".into(),
+        }
     }
 
     fn command(&self) -> Command {
@@ -247,7 +292,7 @@ impl Peer {
     fn drive(&self, what: &str, command: &mut Command, cases: usize) -> Result<Tally> {
         let started = Instant::now();
         println!("interop: {what}, {cases} cases");
-        let script = Running::start(what, command, None)?;
+        let script = Running::start(what, command, self.log.map(Log::path))?;
         let mut tally = Tally::default();
         while let Some(line) = script.line(Instant::now() + CASE)? {
             match line.split_once(' ') {
@@ -265,7 +310,7 @@ impl Peer {
         if tally.passed + tally.failed != cases || status.success() != (tally.failed == 0) {
             return Err(Failure::new(
                 format!("{what}: {tally} ({status}), but there are {cases} cases"),
-                format!("see the messages above; {} must run every case", self.script.display()),
+                format!("{}; {} must run every case", self.where_to_look(), self.script.display()),
             ));
         }
         Ok(tally)

@@ -13,8 +13,10 @@ mod mentions;
 mod new_extension;
 mod packaging;
 mod process;
+mod quiet;
 mod requirements;
 mod slow_paths;
+mod stages;
 mod subject;
 mod tally;
 mod tools;
@@ -38,7 +40,10 @@ struct Cli {
 #[derive(Subcommand)]
 enum Task {
     /// Every test: cargo's own, the foreign peers, Autobahn with 50 messages a compression case
-    Test,
+    ///
+    /// Says which stage it is at and about how long the rest takes, by the times of the last run. Shown
+    /// is what fails; the rest goes into logs below target/xtask, which are named.
+    Test(everything::Options),
     /// Autobahn against the examples as servers and as clients
     ///
     /// Installs the suite into target/tools/autobahn (PyPI), builds the example in release, and
@@ -55,7 +60,7 @@ enum Task {
     ///
     /// Builds the servers and the load in release, all in one profile, measures them in turns on
     /// 127.0.0.1, prints a table for each case, and writes every measurement and a report into
-    /// target/bench. About fourteen minutes of measuring; --quick takes two.
+    /// target/bench. About eleven minutes of measuring; --quick takes two.
     #[command(after_help = bench::after_help())]
     Bench(bench::Options),
     /// Large messages and streams over slow links: delivered whole, or how they ended
@@ -89,8 +94,8 @@ fn main() -> ExitCode {
 fn run(task: &Task) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
     match task {
-        Task::Test => {
-            let tally = everything::test(&workspace)?;
+        Task::Test(options) => {
+            let tally = everything::test(&workspace, options)?;
             if tally.failed > 0 {
                 println!("xtask test: what failed is named above, under its part");
             }

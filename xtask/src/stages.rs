@@ -1,0 +1,134 @@
+//! How far a long command is, and about how long it still takes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::failure::Result;
+use crate::workspace::Workspace;
+
+/// What a long command does, one after the other.
+pub(crate) struct Stages {
+    command: String,
+    /// What its times are kept under.
+    key: String,
+    /// With about the seconds that each takes, where that is known.
+    stages: Vec<(String, Option<f64>)>,
+    done: usize,
+    times: PathBuf,
+}
+
+impl Stages {
+    /// Of a command whose stages take about so many seconds, if they never ran here in this variant.
+    pub(crate) fn new(
+        workspace: &Workspace,
+        command: &str,
+        variant: &str,
+        stages: &[(&str, Option<f64>)],
+    ) -> Self {
+        let key = format!("{command}{variant}");
+        let times = workspace.target.join("xtask/times.txt");
+        let last = fs::read_to_string(&times).unwrap_or_default();
+        let stages = stages
+            .iter()
+            .map(|&(name, seconds)| (name.to_owned(), last_time(&last, &key, name).or(seconds)))
+            .collect();
+        Self { command: command.to_owned(), key, stages, done: 0, times }
+    }
+
+    /// Does the next one. How long it took is kept for the next run.
+    pub(crate) fn run<T>(&mut self, stage: impl FnOnce() -> Result<T>) -> Result<T> {
+        let Some((name, _)) = self.stages.get(self.done) else { return stage() };
+        println!("xtask {}: {}", self.command, self.heading());
+        let started = Instant::now();
+        let outcome = stage();
+        if outcome.is_ok() {
+            remember(&self.times, &self.key, name, started.elapsed());
+        }
+        self.done += 1;
+        outcome
+    }
+
+    /// `[2/5] doc tests; about 7 min to go`.
+    fn heading(&self) -> String {
+        let (name, _) = &self.stages[self.done];
+        let place = format!("[{}/{}] {name}", self.done + 1, self.stages.len());
+        let left: Option<f64> = self.stages[self.done..].iter().map(|(_, seconds)| *seconds).sum();
+        match left {
+            Some(left) => format!("{place}; about {} to go", in_words(left)),
+            None => place,
+        }
+    }
+}
+
+/// Rounded to what an estimate is worth.
+fn in_words(seconds: f64) -> String {
+    if seconds < 55.0 {
+        format!("{:.0} s", (seconds / 10.0).ceil() * 10.0)
+    } else {
+        format!("{:.0} min", (seconds / 60.0).max(1.0))
+    }
+}
+
+/// The line of a stage: `test/doc tests=31.4`.
+fn key(command: &str, name: &str) -> String {
+    format!("{command}/{name}=")
+}
+
+fn last_time(times: &str, command: &str, name: &str) -> Option<f64> {
+    let key = key(command, name);
+    times.lines().find_map(|line| line.strip_prefix(&key)?.parse().ok())
+}
+
+fn remember(times: &Path, command: &str, name: &str, took: Duration) {
+    let key = key(command, name);
+    let before = fs::read_to_string(times).unwrap_or_default();
+    let mut lines: Vec<&str> = before.lines().filter(|line| !line.starts_with(&key)).collect();
+    let line = format!("{key}{:.1}", took.as_secs_f64());
+    lines.push(&line);
+    // Only an estimate is lost.
+    if let Some(directory) = times.parent() {
+        let _ = fs::create_dir_all(directory);
+    }
+    let _ = fs::write(times, lines.join("\n") + "\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stages(done: usize, seconds: &[Option<f64>]) -> Stages {
+        let stages = seconds.iter().map(|seconds| ("doc tests".to_owned(), *seconds)).collect();
+        Stages {
+            command: "test".to_owned(),
+            key: String::new(),
+            stages,
+            done,
+            times: PathBuf::new(),
+        }
+    }
+
+    #[test]
+    fn heading_says_which_stage_of_how_many_and_what_is_left() {
+        let all = [Some(60.0), Some(20.0), Some(100.0)];
+        assert_eq!(stages(0, &all).heading(), "[1/3] doc tests; about 3 min to go");
+        assert_eq!(stages(1, &all).heading(), "[2/3] doc tests; about 2 min to go");
+        assert_eq!(stages(1, &[None, Some(12.0)]).heading(), "[2/2] doc tests; about 20 s to go");
+        assert_eq!(stages(0, &[Some(12.0), None]).heading(), "[1/2] doc tests");
+    }
+
+    #[test]
+    fn time_of_the_last_run_is_what_the_next_one_is_said_to_take() {
+        let directory = std::env::temp_dir().join(format!("xtask-times-{}", std::process::id()));
+        let times = directory.join("times.txt");
+        remember(&times, "test", "doc tests", Duration::from_millis(31_400));
+        remember(&times, "interop", "doc tests", Duration::from_secs(7));
+        remember(&times, "test", "doc tests", Duration::from_secs(29));
+        let kept = fs::read_to_string(&times).expect("it was written");
+        assert_eq!(last_time(&kept, "test", "doc tests"), Some(29.0));
+        assert_eq!(last_time(&kept, "interop", "doc tests"), Some(7.0));
+        assert_eq!(last_time(&kept, "test", "models"), None);
+        assert_eq!(kept.lines().count(), 2);
+        fs::remove_dir_all(&directory).expect("it is there");
+    }
+}

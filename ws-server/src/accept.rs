@@ -22,6 +22,7 @@ use ws_core::{CloseCode, Closed};
 use crate::{
     Peer, Report, Service,
     service::{BUSY, serve},
+    socket::{bound_unsent, is_unsent_bounded},
     watchdog::Watchdog,
 };
 
@@ -37,7 +38,8 @@ pub(crate) trait Accept {
 }
 
 /// Listens for TCP. What goes out is put together by the driver, so that waiting for more only
-/// delays: sockets are without the algorithm of Nagle.
+/// delays: sockets are without the algorithm of Nagle. And what is put together leaves late enough:
+/// the operating system holds little unsent.
 pub(crate) struct Tcp {
     listener: TcpListener,
     /// Whether sockets have that from their listener, when the first was asked. Most operating
@@ -49,6 +51,7 @@ impl Tcp {
     pub(crate) fn new(listener: TcpListener) -> Self {
         // Where it fails each socket is told.
         SockRef::from(&listener).set_tcp_nodelay(true).ok();
+        bound_unsent(&SockRef::from(&listener));
         Self { listener, inherited: OnceLock::new() }
     }
 
@@ -57,7 +60,8 @@ impl Tcp {
             return *inherited;
         }
         // It cannot be asked where the client has left.
-        io.nodelay().is_ok_and(|inherited| *self.inherited.get_or_init(|| inherited))
+        let inherited = io.nodelay().map(|nodelay| nodelay && is_unsent_bounded(&io.into()));
+        inherited.is_ok_and(|inherited| *self.inherited.get_or_init(|| inherited))
     }
 }
 
@@ -69,6 +73,7 @@ impl Accept for Tcp {
         if !self.is_inherited(&io) {
             // Fails if the client has left, which is seen soon enough.
             io.set_nodelay(true).ok();
+            bound_unsent(&SockRef::from(&io));
         }
         Poll::Ready(Ok((io, Peer::Tcp(address))))
     }
@@ -256,7 +261,8 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn accepted_sockets_send_at_once_whatever_they_have_from_their_listener() {
+    async fn accepted_sockets_send_at_once_and_hold_little_whatever_they_have_from_their_listener()
+    {
         for inherited in [None, Some(false)] {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
@@ -269,6 +275,7 @@ mod tests {
                 let _client = TcpStream::connect(address).await.unwrap();
                 let (socket, _) = poll_fn(|cx| listener.poll_accept(cx)).await.unwrap();
                 assert!(socket.nodelay().unwrap());
+                assert!(is_unsent_bounded(&SockRef::from(&socket)));
             }
         }
     }

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::time::Instant;
 use tracing::{debug, info};
-use ws_core::Closed;
+use ws_core::{Closed, ClosedBy};
 
 /// Lets so many complaints of one sort into the log in so many seconds, and counts the others.
 // RFC 6455 §7.1.7 asks a server to log what was wrong with a client.
@@ -53,6 +53,12 @@ impl Complaints {
             Some(fault) => {
                 if let Some(left_out) = self.admit() {
                     info!(code, %fault, left_out, "the connection failed");
+                }
+            }
+            // A deadline passed, or a limit was met.
+            None if closed.by == ClosedBy::Local && !closed.clean && !closed.reason.is_empty() => {
+                if let Some(left_out) = self.admit() {
+                    info!(code, reason = %Shown(&closed.reason), left_out, "the connection was ended");
                 }
             }
             None => debug!(code, by = ?closed.by, "the connection closed"),

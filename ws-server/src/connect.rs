@@ -15,11 +15,11 @@ use std::{
 };
 
 use bytes::BytesMut;
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, lookup_host},
-    task::unconstrained,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout_at},
 };
 use tracing::{Instrument, Level, debug, info_span};
 use ws_core::{Connection, ExtensionFactory, Role};
@@ -38,6 +38,7 @@ use crate::{
     complaints::Shown,
     driver::{Core, Handling, Opened, drive},
     link::Link,
+    socket,
 };
 pub use error::ConnectError;
 pub use queue::ConnectQueue;
@@ -218,9 +219,9 @@ impl Connect {
             drop(turn);
             opened
         };
-        // Outside of the budget, which the caller's task may have spent: the time is to count.
-        let connecting = unconstrained(timeout(limit, connecting));
-        connecting.await.unwrap_or(Err(ConnectError::Timeout { limit }))
+        socket::timeout_when_heard(limit, connecting)
+            .await
+            .unwrap_or(Err(ConnectError::Timeout { limit }))
     }
 
     /// Connects over a stream that is there already: a Unix socket, a tunnel through a proxy, TLS of
@@ -252,9 +253,9 @@ impl Connect {
             drop(turn);
             opened
         };
-        // Outside of the budget, which the caller's task may have spent: the time is to count.
-        let connecting = unconstrained(timeout(limit, connecting));
-        connecting.await.unwrap_or(Err(ConnectError::Timeout { limit }))
+        socket::timeout_when_heard(limit, connecting)
+            .await
+            .unwrap_or(Err(ConnectError::Timeout { limit }))
     }
 
     /// Everything that can fail without I/O.
@@ -317,6 +318,7 @@ impl Prepared {
         // What goes out is put together by the driver, so that waiting for more only delays. Fails if
         // the server has left, which is seen soon enough.
         io.set_nodelay(true).ok();
+        socket::bound_unsent(&SockRef::from(&io));
         Ok((io, peer, turn))
     }
 

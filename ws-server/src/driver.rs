@@ -11,11 +11,13 @@ mod core;
 mod deadlines;
 mod grace;
 mod handling;
+mod hearing;
 mod input;
 mod output;
 mod place;
 mod pool;
 pub(crate) mod turn;
+mod unread;
 
 use std::{
     collections::VecDeque,
@@ -147,12 +149,13 @@ struct Rest {
 }
 
 /// How TCP is to be closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 enum Farewell {
     /// At once: the peer has gone without a word, or there is nothing of it that was not read.
     AtOnce,
-    /// In stages: closing with unread octets would reset the connection.
-    InStages,
+    /// In stages: closing with unread octets would reset the connection, and the peer may take so
+    /// long for what it has yet to read.
+    InStages { reading: Duration },
 }
 
 impl Rest {
@@ -162,11 +165,11 @@ impl Rest {
         // A handler that has something left to do keeps neither the socket nor the client waiting, and
         // spends its own budget only.
         let lingering = unconstrained(async {
-            if farewell == Farewell::InStages {
+            if let Farewell::InStages { reading } = farewell {
                 if !server {
-                    await_end(&mut io, link.limits.close_timeout).await;
+                    await_end(&mut io, link.limits.close_timeout.saturating_add(reading)).await;
                 }
-                linger(&mut io, &link.limits).await;
+                linger(&mut io, &link.limits, reading).await;
             }
             drop(io);
             // RFC 6455 §7.1.4: "When the underlying TCP connection is closed, it is said that _The
@@ -232,7 +235,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Driver<Io> {
             asked |= ask && !read;
             if !read && !due {
                 if let Poll::Ready(expired) = core.poll_deadlines(cx) {
-                    core.expire(expired);
+                    core.judge(&self.io, expired, false, cx);
                 } else if core.link.rest(core.output.is_blocked()) {
                     break;
                 }
@@ -266,12 +269,15 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Driver<Io> {
             if let Some(closed) = core.over() {
                 let closed = closed.clone();
                 let gone = core.deadlines.gone || closed.code == CloseCode::ABNORMAL;
-                let at_once = at_once || gone;
+                let farewell = if at_once || gone {
+                    Farewell::AtOnce
+                } else {
+                    Farewell::InStages { reading: core.time_to_read(&closed) }
+                };
                 core.wake_handler();
                 core.count(octets_read, written_before);
                 let Core { link, input, .. } = *core;
                 link.over(input.into_ahead());
-                let farewell = if at_once { Farewell::AtOnce } else { Farewell::InStages };
                 return Poll::Ready((closed, farewell));
             }
             let tired = core.input.is_tired();
@@ -282,7 +288,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Driver<Io> {
             if budget == 0 || tired {
                 // The others' turn. Deadlines pass though there is always more to read.
                 if let Poll::Ready(expired) = core.poll_deadlines(cx) {
-                    core.expire(expired);
+                    core.judge(&self.io, expired, true, cx);
                 }
                 if tired || core.has_worked() {
                     budget::yield_turn(cx);
@@ -314,7 +320,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Driver<Io> {
             Poll::Ready(Ok(n)) if n > 0 => {
                 *budget = budget.saturating_sub(n);
                 *octets_read += n as u64;
-                core.deadlines.heard(core.now);
+                core.deadlines.heard(n, core.now);
                 core.input.filled();
                 true
             }

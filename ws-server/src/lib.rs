@@ -85,6 +85,7 @@ mod sender;
 mod sending;
 mod server;
 mod service;
+mod socket;
 mod sync;
 mod topics;
 mod watchdog;

@@ -103,12 +103,27 @@ pub struct Limits {
     /// [`SubscribeError::TopicTooLong`](crate::SubscribeError::TopicTooLong).
     pub max_topic: usize,
     /// Time in which the client takes none of what is to be written. Default 20 s. Then the
-    /// connection is aborted, since a Close could not be written either.
+    /// connection is aborted (1006), since a Close could not be written either.
+    ///
+    /// Operating systems take and give in pieces of 64 KiB and more. So over TCP a client that reads
+    /// less than about 6 KB/s may seem to take nothing for so long: for those let this be longer.
     pub write_timeout: Duration,
+    /// Bytes per second that the client has to take, over a minute in which something waits to be
+    /// written. Default 1 KiB/s. Then the connection is aborted (1006).
+    ///
+    /// A client that is sent more than it reads has what the operating systems hold before it, and
+    /// what is written now, a Ping or a Close, it reads later. So [`pong_timeout`](Self::pong_timeout),
+    /// [`close_timeout`](Self::close_timeout) and [`linger_timeout`](Self::linger_timeout) are longer
+    /// by the time that what it may have yet to read takes at this rate: what was sent since, and not
+    /// known by a Pong to be read, 256 KiB of it at the most. By default that is 256 s at the most
+    /// for a client that was just sent that much, and next to nothing for one that is sent little.
+    /// A higher rate finds clients that are dead sooner.
+    pub min_write_rate: usize,
 
     /// Time without an octet from the client after which it is sent a Ping. Default 20 s.
     pub ping_interval: Duration,
-    /// Time in which a client that was sent a Ping has to send anything. Default 20 s. Then 1011.
+    /// Time in which a client that was sent a Ping has to send anything, besides what
+    /// [`min_write_rate`](Self::min_write_rate) gives. Default 20 s. Then 1011.
     pub pong_timeout: Duration,
 
     /// Time without a message in either direction, after which the extensions of a connection are
@@ -123,10 +138,12 @@ pub struct Limits {
 
     /// Time for the handler to answer what came before a client's Close. Default 1 s.
     pub close_turn: Duration,
-    /// Time for the client to answer our Close. Default 10 s. Then TCP is closed (1006).
+    /// Time for the client to answer our Close once it is written, besides what
+    /// [`min_write_rate`](Self::min_write_rate) gives. Default 10 s. Then TCP is closed (1006).
     pub close_timeout: Duration,
     /// Time in which what a client still sends is read and thrown away after the last octet for it
-    /// was written, so that no reset destroys it. Default 2 s. A socket on which both have said Close
+    /// was written, so that no reset destroys it, besides what
+    /// [`min_write_rate`](Self::min_write_rate) gives. Default 2 s. A socket on which both have said Close
     /// is closed at once, where nothing of the client is left in it.
     pub linger_timeout: Duration,
     /// Bytes that are thrown away so. Default 4 MiB: a client that is sending may have filled its own
@@ -173,6 +190,7 @@ impl Default for Limits {
             max_subscriptions: 256,
             max_topic: 256,
             write_timeout: Duration::from_secs(20),
+            min_write_rate: 1024,
             ping_interval: Duration::from_secs(20),
             pong_timeout: Duration::from_secs(20),
             park_after: Duration::from_secs(10),
@@ -200,6 +218,18 @@ impl Limits {
         config.max_fragments = self.max_fragments;
         config.max_empty_fragments = self.max_empty_fragments;
         config
+    }
+
+    /// Time that a client may take to read what was just written to it.
+    pub(crate) fn time_to_read(&self, bytes: u64) -> Duration {
+        /// What lies between our writing and the client's reading at most, and counts: what this
+        /// system holds unsent and has under way, and what the client's system holds for it.
+        const HELD: u64 = 256 * 1024;
+        /// However low the least rate is, a client that is dead goes.
+        const LONGEST: Duration = Duration::from_secs(256);
+
+        let millis = bytes.min(HELD) * 1000 / self.min_write_rate.max(1) as u64;
+        Duration::from_millis(millis).min(LONGEST)
     }
 
     /// Leaves file descriptors for the rest of the process.
@@ -246,6 +276,7 @@ impl Limits {
             ("max_send_buffer", self.max_send_buffer),
             ("max_subscriptions", self.max_subscriptions),
             ("max_topic", self.max_topic),
+            ("min_write_rate", self.min_write_rate),
             ("linger_bytes", self.linger_bytes),
         ];
         let times = [

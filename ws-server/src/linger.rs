@@ -8,29 +8,29 @@ use std::{
     mem::MaybeUninit,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
-    task::{unconstrained, yield_now},
-    time::timeout,
+    task::yield_now,
 };
 
-use crate::Limits;
+use crate::{Limits, socket::timeout_when_heard};
 
 /// Bytes that are read at once. They lie on the stack of one poll and are kept nowhere.
 const CHUNK: usize = 16 * 1024;
 /// Bytes that are thrown away before other tasks get their turn.
 const TURN: usize = 256 * 1024;
 
-/// Shuts the sending half down, then reads and throws away until the client is done too,
-/// [`Limits::linger_timeout`] has passed or [`Limits::linger_bytes`] have come. Dropping `io` then
-/// closes it.
+/// Shuts the sending half down, then reads and throws away until the client is done too, or
+/// [`Limits::linger_bytes`] have come, or [`Limits::linger_timeout`] has passed besides the time for
+/// `reading` what it may have yet to read. Dropping `io` then closes it.
 ///
 /// # Cancel safety
 /// Cancel safe, and then a reset may follow.
-pub(crate) async fn linger<Io>(io: &mut Io, limits: &Limits)
+pub(crate) async fn linger<Io>(io: &mut Io, limits: &Limits, reading: Duration)
 where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
@@ -40,9 +40,8 @@ where
         io.shutdown().await?;
         discard(io, limits.linger_bytes).await
     };
-    // However it ends, the connection is closed next. Outside of the task's budget, which a handler
-    // may have spent: without one the time does not count.
-    unconstrained(timeout(limits.linger_timeout, stages)).await.ok();
+    // However it ends, the connection is closed next.
+    timeout_when_heard(limits.linger_timeout.saturating_add(reading), stages).await;
 }
 
 /// Reads and throws away until the end, or until so many octets have come.
@@ -87,14 +86,24 @@ pub(crate) fn is_socket<Io: 'static>(io: &Io) -> bool {
 
 /// Writes what is to stay until the socket is closed, which is to be at once: our Close and the end of
 /// the stream go in one packet, where the operating system can do that. How many octets it took.
-#[cfg_attr(not(any(target_os = "linux", target_os = "android")), expect(unused_variables))]
 pub(crate) fn write_last<Io: 'static>(io: &Io, octets: &[u8]) -> usize {
+    const MSG_MORE: i32 = 0x8000;
+    send(io, octets, MSG_MORE)
+}
+
+/// Writes what the socket takes, whether the runtime knows that it takes something or not, where the
+/// operating system can do that. How many octets it took.
+pub(crate) fn write_now<Io: 'static>(io: &Io, octets: &[u8]) -> usize {
+    send(io, octets, 0)
+}
+
+#[cfg_attr(not(any(target_os = "linux", target_os = "android")), expect(unused_variables))]
+fn send<Io: 'static>(io: &Io, octets: &[u8], flags: i32) -> usize {
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    if let Some(socket) = (io as &dyn Any).downcast_ref::<TcpStream>() {
+    if let Some(socket) = crate::socket::tcp(io) {
         // As in <linux/socket.h>, on every architecture.
         const MSG_NOSIGNAL: i32 = 0x4000;
-        const MSG_MORE: i32 = 0x8000;
-        let sent = socket2::SockRef::from(socket).send_with_flags(octets, MSG_NOSIGNAL | MSG_MORE);
+        let sent = socket.send_with_flags(octets, MSG_NOSIGNAL | flags);
         // Writing in the usual way tells why not.
         return sent.unwrap_or(0);
     }

@@ -8,6 +8,7 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -21,7 +22,7 @@ use http::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     task::yield_now,
-    time::{error::Elapsed, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::io::poll_read_buf;
 use tracing::{Level, Span, debug, error, field::display, info};
@@ -39,6 +40,7 @@ use crate::{
     linger::linger,
     link::Link,
     service::{Shared, refuse},
+    socket::{self, PASS},
 };
 
 /// Room for a 101. Most fit.
@@ -71,7 +73,7 @@ pub(crate) async fn open<Io>(
     client: Option<Client>,
 ) -> Option<Parts>
 where
-    Io: AsyncRead + AsyncWrite + Unpin,
+    Io: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let Some(head) = await_head(io, shared, client).await else {
         if shared.admission.is_closed() {
@@ -83,17 +85,15 @@ where
         return None;
     };
     let outcome = match head {
-        Ok(Ok(Some(Ok(head)))) => decide(&head, shared, id, peer),
-        Ok(Ok(Some(Err(rejection)))) => Err(reject(rejection, None, shared)),
-        // R9110-15.5.9-a
-        Err(_) => Err(reject(Cause::Timeout.into(), None, shared)),
+        Ok(Some(Ok(head))) => decide(&head, shared, id, peer),
+        Ok(Some(Err(rejection))) => Err(reject(rejection, None, shared)),
         // RFC 6455 §7.2.2 has a server that aborts here close the connection and nothing else; a
         // client that does is none of the server's errors either.
-        Ok(Ok(None)) => {
+        Ok(None) => {
             debug!("the client left before its request was whole");
             return None;
         }
-        Ok(Err(error)) => {
+        Err(error) => {
             debug!(%error, "the client was lost before its request was whole");
             return None;
         }
@@ -107,15 +107,15 @@ where
     }
 }
 
-type Head = Result<io::Result<Option<Result<RequestHead, Rejection>>>, Elapsed>;
+type Head = io::Result<Option<Result<RequestHead, Rejection>>>;
 
 /// Waits for a head. `None` where the handshake has to give way to others, or the server ends. It is
 /// pending until then and no longer: once its head is whole it keeps nobody out, and nobody ends it.
 async fn await_head<Io>(io: &mut Io, shared: &Shared, client: Option<Client>) -> Option<Head>
 where
-    Io: AsyncRead + Unpin,
+    Io: AsyncRead + Unpin + 'static,
 {
-    let mut head = pin!(timeout(shared.limits.head_timeout, read(io, &shared.limits)));
+    let mut head = pin!(read(io, &shared.limits));
     if let Some(pending) = shared.admission.begin(client) {
         tokio::select! {
             biased;
@@ -142,9 +142,8 @@ where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
     let mut said = pin!(async {
-        let written = timeout(shared.limits.write_timeout, io.write_all(answer)).await;
-        if let Ok(Ok(())) = written {
-            linger(io, &shared.limits).await;
+        if write(io, answer, &shared.limits).await.is_ok() {
+            linger(io, &shared.limits, shared.limits.time_to_read(answer.len() as u64)).await;
         }
     });
     let answering = shared.admission.begin_answer(client);
@@ -160,16 +159,57 @@ where
     }
 }
 
-/// Reads a head; `None` where the client ends before.
-async fn read<Io: AsyncRead + Unpin>(
+/// Writes an answer to a client that takes it at the least rate.
+async fn write<Io: AsyncWrite + Unpin>(
+    io: &mut Io,
+    mut answer: &[u8],
+    limits: &Limits,
+) -> io::Result<()> {
+    let mut late = Instant::now() + Duration::from_secs(60);
+    while !answer.is_empty() {
+        let n = timeout(limits.write_timeout, io.write(answer)).await??;
+        if n == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        answer = &answer[n..];
+        late += Duration::from_secs_f64(n as f64 / limits.min_write_rate as f64);
+        if Instant::now() > late {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
+    Ok(())
+}
+
+/// Reads a head in time; `None` where the client ends before.
+async fn read<Io: AsyncRead + Unpin + 'static>(
     io: &mut Io,
     limits: &Limits,
 ) -> io::Result<Option<Result<RequestHead, Rejection>>> {
     let mut reader = RequestReader::new(limits.head.clone());
     let mut input = BytesMut::new();
+    let mut timer = pin!(sleep(limits.head_timeout));
+    let mut passes = 0;
     loop {
         let first = input.is_empty();
-        if poll_fn(|cx| poll_read(io, &mut input, cx)).await? == 0 {
+        let read = poll_fn(|cx| {
+            if let Poll::Ready(read) = poll_read(io, &mut input, cx) {
+                return Poll::Ready(Some(read));
+            }
+            while timer.as_mut().poll(cx).is_ready() {
+                // What lies in the socket came in time.
+                if passes >= socket::passes(io) {
+                    return Poll::Ready(None);
+                }
+                passes += 1;
+                timer.as_mut().reset(Instant::now() + PASS);
+            }
+            Poll::Pending
+        });
+        let Some(read) = read.await else {
+            // R9110-15.5.9-a
+            return Ok(Some(Err(Cause::Timeout.into())));
+        };
+        if read? == 0 {
             return Ok(None);
         }
         // What came behind the head of an upgrade was refused with 400 (R6455-x-early); behind any

@@ -25,6 +25,7 @@ use crate::{
     driver::{Drive, Opened, drive},
     opening,
     route::Routes,
+    socket,
 };
 
 /// Answers plain HTTP requests.
@@ -102,6 +103,9 @@ impl Service {
     where
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        if let Some(tcp) = socket::tcp(&io) {
+            socket::bound_unsent(&tcp);
+        }
         match self.enter(peer) {
             Ok(place) => Either::Left(serve(Arc::clone(&self.shared), io, peer, place)),
             Err(_) => Either::Right(async {
@@ -202,7 +206,7 @@ async fn open<Io>(
     place: Place,
 ) -> Option<Opened<Io>>
 where
-    Io: AsyncRead + AsyncWrite + Unpin,
+    Io: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let client = place.client();
     let opening::Parts { core, handling } =

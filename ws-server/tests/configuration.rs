@@ -156,6 +156,7 @@ fn zeroed() -> Vec<(&'static str, Limits)> {
         max_subscriptions = 0,
         max_topic = 0,
         write_timeout = zero,
+        min_write_rate = 0,
         ping_interval = zero,
         pong_timeout = zero,
         park_after = zero,
@@ -250,6 +251,7 @@ async fn limits_can_be_lifted() {
         &mut limits.send_buffer,
         &mut limits.max_send_buffer,
         &mut limits.linger_bytes,
+        &mut limits.min_write_rate,
     ] {
         *size = UNLIMITED;
     }

@@ -1,14 +1,16 @@
 //! A connection without its socket and its handler.
 
 use std::{
+    fmt,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::BytesMut;
 use tokio::time::Instant;
 use tracing::debug;
-use ws_core::{CloseCode, Closed, Connection, Event};
+use ws_core::{CloseCode, Closed, ClosedBy, Connection, Event};
 
 use super::{
     deadlines::{Deadlines, Expired},
@@ -133,7 +135,16 @@ impl Core {
     /// What took too long, if anything did.
     #[inline]
     pub(super) fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
-        self.deadlines.poll(&self.link.limits, self.now, cx)
+        self.deadlines.poll(&self.link.limits, self.output.written(), self.now, cx)
+    }
+
+    /// Time that the peer may take for what it has yet to read when the connection has ended so.
+    pub(super) fn time_to_read(&mut self, closed: &Closed) -> Duration {
+        if closed.clean && closed.by == ClosedBy::Local {
+            // It has answered what came last.
+            return Duration::ZERO;
+        }
+        self.deadlines.time_to_read(self.output.written(), &self.link.limits, self.now)
     }
 
     /// Gives back what is not needed until the next wake-up.
@@ -213,12 +224,31 @@ impl Core {
             }
             Expired::Message => self.fail(CloseCode::POLICY_VIOLATION, "message too slow"),
             Expired::CloseTurn => self.deadlines.turn_over(),
-            // A Close could not be written, or was not answered: all that is left is to hang up.
-            Expired::Write | Expired::Close => {
-                self.deadlines.gone = true;
-                self.lost(None);
-                self.settle();
+            Expired::Write => {
+                let limit = self.link.limits.write_timeout.as_secs_f64();
+                self.give_up(format_args!("took nothing for {limit} s"));
             }
+            Expired::WriteRate => {
+                let limit = self.link.limits.min_write_rate;
+                self.give_up(format_args!("took less than {limit} bytes a second"));
+            }
+            Expired::Close => {
+                let limit = self.link.limits.close_timeout.as_secs_f64();
+                self.give_up(format_args!("no answer to a Close for {limit} s"));
+            }
+        }
+    }
+
+    /// A Close could not be written, or was not answered: all that is left is to hang up.
+    fn give_up(&mut self, reason: fmt::Arguments<'_>) {
+        self.deadlines.gone = true;
+        self.lost(None);
+        self.settle();
+        if let Stage::Over(closed) = &mut self.stage
+            && closed.code == CloseCode::ABNORMAL
+        {
+            closed.by = ClosedBy::Local;
+            closed.reason = reason.to_string().into();
         }
     }
 

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::budget::poll_outside;
+use super::{budget::poll_outside, hearing::Hearing, unread::Unread};
 use crate::Limits;
 
 /// What took too long.
@@ -26,12 +26,24 @@ pub(super) enum Expired {
     Message,
     /// The client takes nothing of what is to be written.
     Write,
+    /// It takes some of it, at less than the least rate.
+    WriteRate,
     /// The handler's turn before a Close is answered is over.
     CloseTurn,
     /// Our Close is not answered.
     Close,
     /// No message passed for so long that the extensions are to give back what they can.
     Rest,
+}
+
+impl Expired {
+    /// Whether it is the peer that took too long. It is heard before it is judged.
+    pub(super) fn is_peers(self) -> bool {
+        match self {
+            Self::Pong | Self::Message | Self::Write | Self::WriteRate | Self::Close => true,
+            Self::Ping | Self::CloseTurn | Self::Rest => false,
+        }
+    }
 }
 
 /// The deadlines of one connection.
@@ -43,6 +55,7 @@ pub(super) struct Deadlines {
     settled: bool,
     /// When something came last; when reading went on, if it had paused.
     heard: Instant,
+    unread: Unread,
     /// In a box, because an idle connection has none.
     pending: Option<Box<Pending>>,
     /// Whether the handler's turn before a Close is answered was long enough.
@@ -56,25 +69,29 @@ pub(super) struct Deadlines {
 
 /// What somebody is to do.
 #[derive(Clone, Copy, Debug, Default)]
-struct Pending {
+pub(super) struct Pending {
     ping: Ping,
     /// A message, or a control frame between messages, that is incomplete.
     unfinished: Option<Unfinished>,
-    /// Since when nothing of what is to be written was taken.
-    blocked: Option<Instant>,
+    blocked: Option<Blocked>,
+    /// Where the oldest Ping that was not answered ends in the output.
+    unanswered: Option<u64>,
     /// Since when the peer's Close or fault waits for our answer.
     closing: Option<Instant>,
-    /// Since when our Close waits for the peer's.
-    close_sent: Option<Instant>,
+    /// Until when our Close waits for the peer's.
+    close_due: Option<Instant>,
     rest: Rest,
+    pub(super) hearing: Option<Hearing>,
 }
 
 impl Pending {
     fn is_empty(&self) -> bool {
-        let Self { ping, unfinished, blocked, closing, close_sent, rest } = self;
-        let closes = closing.is_some() || close_sent.is_some();
+        let Self { ping, unfinished, blocked, unanswered, closing, close_due, rest, hearing: _ } =
+            self;
+        let closes = closing.is_some() || close_due.is_some();
         let stuck = unfinished.is_some() || blocked.is_some();
-        matches!((ping, rest), (Ping::None, Rest::Resting)) && !stuck && !closes
+        let pinged = !matches!(ping, Ping::None) || unanswered.is_some();
+        matches!(rest, Rest::Resting) && !pinged && !stuck && !closes
     }
 }
 
@@ -84,6 +101,19 @@ struct Unfinished {
     since: Instant,
     received: u64,
 }
+
+/// The socket takes no more for now.
+#[derive(Clone, Copy, Debug)]
+struct Blocked {
+    /// Since when nothing was taken.
+    since: Instant,
+    /// When a [`MINUTE`] of the least rate began, and what was written before.
+    minute: Instant,
+    written: u64,
+}
+
+/// The time over which [`Limits::min_write_rate`] is measured.
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// How the extensions stand.
 #[derive(Clone, Copy, Debug, Default)]
@@ -103,8 +133,8 @@ enum Ping {
     /// It is on its way when so many bytes are written. A client that still takes what was sent
     /// before cannot know of it.
     Queued(u64),
-    /// Since when it waits for anything to come.
-    Sent(Instant),
+    /// Until when it waits for anything to come.
+    Sent { due: Instant },
 }
 
 /// `then` and a limit later; far away for a limit that was lifted.
@@ -127,6 +157,7 @@ impl Deadlines {
             timer: Box::pin(sleep_until(after(now, limits.ping_interval))),
             settled: false,
             heard: now,
+            unread: Unread::new(now),
             pending: None,
             turn_over: false,
             over: false,
@@ -135,10 +166,13 @@ impl Deadlines {
         }
     }
 
-    /// Octets came.
-    pub(super) fn heard(&mut self, now: Instant) {
+    /// So many octets came.
+    pub(super) fn heard(&mut self, octets: usize, now: Instant) {
         self.heard = now;
         if let Some(pending) = &mut self.pending {
+            if let Some(hearing) = &mut pending.hearing {
+                hearing.left = hearing.left.saturating_sub(octets);
+            }
             // The next Ping may be due before the Pong would have been.
             self.settled &= matches!(pending.ping, Ping::None);
             pending.ping = Ping::None;
@@ -155,10 +189,24 @@ impl Deadlines {
 
     /// A Ping was queued, and ends at this place of the output.
     pub(super) fn pinged(&mut self, at: u64) {
-        self.pending().ping = Ping::Queued(at);
+        let pending = self.pending();
+        pending.ping = Ping::Queued(at);
+        pending.unanswered.get_or_insert(at);
     }
 
-    fn pending(&mut self) -> &mut Pending {
+    /// A Pong came: what was written before a Ping of ours, the oldest one at least, was read.
+    pub(super) fn answered(&mut self, written: u64, limits: &Limits, now: Instant) {
+        if let Some(at) = self.pending.as_mut().and_then(|pending| pending.unanswered.take()) {
+            self.unread.read(at, written, limits, now);
+        }
+    }
+
+    /// Time that the client may take for what it has yet to read of all that was written.
+    pub(super) fn time_to_read(&mut self, written: u64, limits: &Limits, now: Instant) -> Duration {
+        self.unread.time(written, limits, now)
+    }
+
+    pub(super) fn pending(&mut self) -> &mut Pending {
         self.pending.get_or_insert_default()
     }
 
@@ -213,7 +261,17 @@ impl Deadlines {
 
     /// Whether the socket takes no more for now; `progress` says whether it took something, and
     /// `written` how many bytes in all.
-    pub(super) fn written(&mut self, blocked: bool, progress: bool, written: u64, now: Instant) {
+    pub(super) fn written(
+        &mut self,
+        blocked: bool,
+        progress: bool,
+        written: u64,
+        limits: &Limits,
+        now: Instant,
+    ) {
+        if progress {
+            self.unread.wrote(now);
+        }
         if self.pending.is_none() && !blocked {
             return;
         }
@@ -221,15 +279,39 @@ impl Deadlines {
         if let Ping::Queued(at) = pending.ping
             && at <= written
         {
-            pending.ping = Ping::Sent(now);
+            // That the operating system has it is no sign of life, but the client comes to it only
+            // behind what was written before.
+            let time = limits.pong_timeout.saturating_add(self.unread.time(written, limits, now));
+            pending.ping = Ping::Sent { due: after(now, time) };
             self.settled = false;
         }
-        self.settled &= !blocked || pending.blocked.is_some();
-        pending.blocked = match (blocked, progress, pending.blocked) {
-            (false, ..) => None,
-            (true, false, Some(since)) => Some(since),
-            (true, ..) => Some(now),
-        };
+        if !blocked {
+            pending.blocked = None;
+        } else if let Some(before) = &mut pending.blocked {
+            if progress {
+                before.since = now;
+            }
+            let least = (limits.min_write_rate as u64).saturating_mul(MINUTE.as_secs());
+            if written - before.written >= least {
+                (before.minute, before.written) = (now, written);
+            }
+        } else {
+            pending.blocked = Some(Blocked { since: now, minute: now, written });
+            self.settled = false;
+        }
+    }
+
+    /// Time passed that counts for nobody: the peer was heard, and is not late.
+    pub(super) fn forgive(&mut self, late: Duration) {
+        self.settled = false;
+        let pending = self.pending();
+        if let Some(unfinished) = &mut pending.unfinished {
+            unfinished.since += late;
+        }
+        if let Some(blocked) = &mut pending.blocked {
+            blocked.since += late;
+            blocked.minute += late;
+        }
     }
 
     /// The peer's Close or fault was read.
@@ -252,36 +334,38 @@ impl Deadlines {
     pub(super) fn over(&mut self) {
         self.over = true;
         let pending = self.pending();
-        (pending.closing, pending.close_sent) = (None, None);
+        (pending.closing, pending.close_due) = (None, None);
         pending.rest = Rest::Resting;
     }
 
-    /// Our Close is on its way, and the peer's is awaited.
-    pub(super) fn close_sent(&mut self, now: Instant) {
-        if self.over || self.pending().close_sent.is_some() {
+    /// Our Close was written, behind everything else, and the peer's is awaited.
+    pub(super) fn close_sent(&mut self, written: u64, limits: &Limits, now: Instant) {
+        if self.over || self.pending().close_due.is_some() {
             return;
         }
-        self.pending().close_sent = Some(now);
+        let time = limits.close_timeout.saturating_add(self.time_to_read(written, limits, now));
+        self.pending().close_due = Some(after(now, time));
         self.settled = false;
     }
 
     /// All of them.
     fn all(&self, limits: &Limits) -> impl Iterator<Item = (Instant, Expired)> {
-        let Pending { ping, unfinished, blocked, closing, close_sent, rest } =
+        let Pending { ping, unfinished, blocked, closing, close_due, rest, .. } =
             self.pending.as_deref().copied().unwrap_or_default();
         let of =
             |since: Option<Instant>, limit, what| since.map(|since| (after(since, limit), what));
         let ours = [
-            of(blocked, limits.write_timeout, Expired::Write),
+            of(blocked.map(|blocked| blocked.since), limits.write_timeout, Expired::Write),
+            of(blocked.map(|blocked| blocked.minute), MINUTE, Expired::WriteRate),
             of(closing, limits.close_turn, Expired::CloseTurn),
-            of(close_sent, limits.close_timeout, Expired::Close),
+            close_due.map(|due| (due, Expired::Close)),
             match rest {
                 Rest::Resting => None,
                 Rest::Since(passed) => of(Some(passed), limits.park_after, Expired::Rest),
             },
         ];
         // What the client owes, while it is listened to and nothing is ending.
-        let ending = self.over || closing.is_some() || close_sent.is_some();
+        let ending = self.over || closing.is_some() || close_due.is_some();
         let listening = !self.paused && !ending && !self.turn_over;
         let theirs = listening.then(|| {
             [
@@ -289,7 +373,7 @@ impl Deadlines {
                     Ping::None => of(Some(self.heard), limits.ping_interval, Expired::Ping),
                     // Until then there is the deadline for writing.
                     Ping::Queued(_) => None,
-                    Ping::Sent(since) => of(Some(since), limits.pong_timeout, Expired::Pong),
+                    Ping::Sent { due } => Some((due, Expired::Pong)),
                 },
                 unfinished.and_then(|unfinished| {
                     of(Some(unfinished.since), unfinished.time(limits), Expired::Message)
@@ -301,38 +385,54 @@ impl Deadlines {
         ours.into_iter().chain(theirs.into_iter().flatten()).flatten()
     }
 
+    /// What expires first.
+    pub(super) fn earliest(&self, limits: &Limits) -> Option<(Instant, Expired)> {
+        self.all(limits).min_by_key(|(at, _)| *at)
+    }
+
     /// What expired first, if anything has. Otherwise the task is woken when something may have.
     #[inline]
     pub(super) fn poll(
         &mut self,
         limits: &Limits,
+        written: u64,
         now: Instant,
         cx: &mut Context<'_>,
     ) -> Poll<Expired> {
         if self.settled && now < self.timer.deadline() {
             return Poll::Pending;
         }
+        self.unread.time(written, limits, now);
         self.settle(limits, now, cx)
     }
 
     fn settle(&mut self, limits: &Limits, now: Instant, cx: &mut Context<'_>) -> Poll<Expired> {
-        let (earliest, what) = match self.all(limits).min_by_key(|(at, _)| *at) {
+        let (earliest, what) = match self.earliest(limits) {
             Some(earliest) => earliest,
             None => return Poll::Pending,
         };
         if earliest <= now {
             return Poll::Ready(what);
         }
-        if earliest < self.timer.deadline() || self.timer.is_elapsed() {
-            self.timer.as_mut().reset(earliest);
+        if let Some(pending) = &mut self.pending {
+            pending.hearing = None;
+        }
+        self.wake_at(earliest, now, cx);
+        Poll::Pending
+    }
+
+    /// Has the task woken at this time, or before.
+    pub(super) fn wake_at(&mut self, at: Instant, now: Instant, cx: &mut Context<'_>) {
+        let before = self.timer.deadline();
+        if at < before || before <= now || self.timer.is_elapsed() {
+            self.timer.as_mut().reset(at);
         }
         // Outside of the budget: without one a timer registers no waker.
         while poll_outside(cx, |cx| self.timer.as_mut().poll(cx)).is_ready() {
             // It stood at a deadline that has moved since.
-            self.timer.as_mut().reset(earliest);
+            self.timer.as_mut().reset(at);
         }
         self.settled = true;
-        Poll::Pending
     }
 
     /// The task has another waker than before.

@@ -395,6 +395,10 @@ impl Core {
     fn see(&mut self, event: Event) {
         match event {
             Event::Ping(_) | Event::Pong(_) => {
+                if matches!(event, Event::Pong(_)) {
+                    let written = self.output.written();
+                    self.deadlines.answered(written, &self.link.limits, self.now);
+                }
                 if self.ws.unfinished().is_none() {
                     self.deadlines.message_complete();
                 }

@@ -10,7 +10,8 @@ use std::{
 
 use bytes::{Buf, BytesMut};
 use tokio::{io::AsyncWrite, sync::oneshot};
-use ws_core::{Connection, Message, Outgoing, extension::Compression};
+use tracing::info;
+use ws_core::{CloseCode, Connection, Message, Outgoing, extension::Compression};
 
 use super::{
     budget::{poll_outside, yield_turn},
@@ -18,7 +19,9 @@ use super::{
     input::WORK,
 };
 use crate::{
-    SendError, linger,
+    SendError,
+    complaints::Shown,
+    linger,
     link::{Queue, Queued},
 };
 
@@ -258,6 +261,13 @@ impl Core {
                     self.ws.ping(payload).ok();
                 }
                 Some(Queued::Close(code, reason)) => {
+                    if code == CloseCode::TRY_AGAIN_LATER
+                        && let Some(hub) = &self.link.hub
+                        && let Some(left_out) = hub.complaints.admit()
+                    {
+                        let code = code.get();
+                        info!(code, reason = %Shown(&reason), left_out, "closing the connection");
+                    }
                     self.ws.close(code, &reason).ok();
                 }
                 // Whoever waits learns by the end of the channel.
@@ -346,11 +356,31 @@ impl Core {
             self.settle();
         }
         self.output.blocked = blocked;
-        self.deadlines.written(blocked, progress, self.output.written, self.now);
-        if self.ws.is_close_awaited() {
-            self.deadlines.close_sent(self.now);
+        let limits = &self.link.limits;
+        self.deadlines.written(blocked, progress, self.output.written, limits, self.now);
+        if self.ws.is_close_awaited() && self.output.is_written(&self.ws) {
+            self.deadlines.close_sent(self.output.written, limits, self.now);
         }
         progress
+    }
+
+    /// Writes to the socket itself, whatever the runtime knows of it. Whether it took anything.
+    ///
+    /// Linux says that a socket is writable when half of what may be unsent has left, and takes more
+    /// when anything has.
+    pub(super) fn write_now<Io: 'static>(&mut self, io: &Io) -> bool {
+        if self.output.head.is_some() {
+            return false;
+        }
+        let Outgoing::Write(frames) = self.ws.poll_output_bounded() else {
+            return false;
+        };
+        let n = linger::write_now(io, frames.chunk());
+        frames.advance(n);
+        self.output.written += n as u64;
+        let limits = &self.link.limits;
+        self.deadlines.written(true, n > 0, self.output.written, limits, self.now);
+        n > 0
     }
 
     /// Writes our Close, with which the socket is to be closed. What is not taken is left to

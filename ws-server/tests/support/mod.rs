@@ -128,6 +128,11 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Raw<Io> {
         }
     }
 
+    /// What was read ahead of the last frame.
+    pub(crate) fn take_input(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.input)
+    }
+
     /// Exactly these octets.
     pub(crate) async fn read_exact(&mut self, octets: &mut [u8]) {
         let taken = self.input.len().min(octets.len());

@@ -91,7 +91,8 @@ impl Broadcast {
     pub fn with_compression(message: impl Into<Message>, compression: Compression) -> Self {
         Self {
             shared: Arc::new(Shared {
-                message: message.into(),
+                // It is kept until the slowest has it.
+                message: message.into().detached(),
                 compression,
                 #[cfg(feature = "std")]
                 plain: OnceLock::new(),

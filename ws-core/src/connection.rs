@@ -530,6 +530,12 @@ impl Connection {
         &self.config
     }
 
+    /// Copies what waits to be written where it keeps a much larger read buffer alive. For a transport
+    /// that takes no more for now: until then nothing is gained.
+    pub fn detach_output(&mut self) {
+        self.output.detach();
+    }
+
     /// Heap bytes held now: messages being received or encoded, unwritten output, extensions.
     pub fn memory_usage(&self) -> usize {
         self.receiver.memory_usage()

@@ -65,6 +65,30 @@ impl Message {
         }
     }
 
+    /// Copies the bytes where they are a small part of a buffer that was read into: to be done with
+    /// received messages that are kept. See [`Payload::detach`].
+    ///
+    /// ```
+    /// # use std::collections::VecDeque;
+    /// # use ws_core::Message;
+    /// # let (mut history, message) = (VecDeque::new(), Message::from("hello"));
+    /// history.push_back(message.clone().detached());
+    /// ```
+    #[must_use]
+    pub fn detached(mut self) -> Self {
+        self.detach();
+        self
+    }
+
+    /// As [`detached`](Self::detached), in place.
+    #[inline]
+    pub fn detach(&mut self) {
+        match self {
+            Self::Text(text) => text.payload_mut().detach(),
+            Self::Binary(payload) => payload.detach(),
+        }
+    }
+
     /// Length in bytes.
     #[inline]
     pub fn len(&self) -> usize {

@@ -104,14 +104,15 @@ impl Output {
         if !role.is_server() || payload.len() < PASS_THROUGH_FROM {
             return self.push_copied(header, &payload, role);
         }
-        self.push_passed(header.first_octet(), payload.into());
+        let pins = payload.pins();
+        self.push_passed(header.first_octet(), payload.into(), pins);
         header
     }
 
     /// Appends an unmasked frame whose payload keeps its buffer.
     #[inline]
-    pub(crate) fn push_passed(&mut self, first: u8, payload: Bytes) {
-        let passed = Segment::Passed(Passed::new(first, payload));
+    pub(crate) fn push_passed(&mut self, first: u8, payload: Bytes, pins: bool) {
+        let passed = Segment::Passed(Passed::new(first, payload, pins));
         self.len += passed.unwritten().len() + passed.memory_usage();
         self.queue_behind_tail(passed);
     }
@@ -317,6 +318,11 @@ impl Output {
         if self.queue.capacity() > 0 {
             self.queue = VecDeque::new();
         }
+    }
+
+    /// Copies payloads that keep a much larger buffer alive.
+    pub(crate) fn detach(&mut self) {
+        self.queue.iter_mut().for_each(Segment::detach);
     }
 
     pub(crate) fn memory_usage(&self) -> usize {

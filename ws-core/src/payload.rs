@@ -9,6 +9,9 @@ use crate::{mask::apply_mask, utf8};
 
 /// Up to so many bytes live in the value itself, without an allocation.
 const INLINE: usize = 32;
+/// A slice of a read buffer that is shorter is copied where it is kept. A longer one keeps no more than
+/// a few times itself alive.
+const PINS_BELOW: usize = 16 * 1024;
 
 /// Immutable bytes, cheap to clone and to move.
 ///
@@ -18,8 +21,13 @@ pub struct Payload(Repr);
 
 #[derive(Clone)]
 enum Repr {
-    Inline { len: u32, bytes: Inline },
+    Inline {
+        len: u32,
+        bytes: Inline,
+    },
     Shared(Bytes),
+    /// Of a buffer that was read into, with what else was read.
+    Slice(Bytes),
 }
 
 /// Aligned, so that moving a payload is a few wide loads and stores.
@@ -39,7 +47,7 @@ impl Payload {
     pub fn as_slice(&self) -> &[u8] {
         match &self.0 {
             Repr::Inline { len, bytes } => bytes.0.get(..*len as usize).unwrap_or_default(),
-            Repr::Shared(bytes) => bytes,
+            Repr::Shared(bytes) | Repr::Slice(bytes) => bytes,
         }
     }
 
@@ -48,7 +56,7 @@ impl Payload {
     pub fn len(&self) -> usize {
         match &self.0 {
             Repr::Inline { len, .. } => *len as usize,
-            Repr::Shared(bytes) => bytes.len(),
+            Repr::Shared(bytes) | Repr::Slice(bytes) => bytes.len(),
         }
     }
 
@@ -97,7 +105,7 @@ impl Payload {
     pub(crate) fn as_inline(&self) -> Option<(&[u8; INLINE], usize)> {
         match &self.0 {
             Repr::Inline { len, bytes } => Some((&bytes.0, *len as usize)),
-            Repr::Shared(_) => None,
+            Repr::Shared(_) | Repr::Slice(_) => None,
         }
     }
 
@@ -106,15 +114,56 @@ impl Payload {
     pub(crate) fn as_shared(&self) -> Option<&Bytes> {
         match &self.0 {
             Repr::Inline { .. } => None,
-            Repr::Shared(bytes) => Some(bytes),
+            Repr::Shared(bytes) | Repr::Slice(bytes) => Some(bytes),
         }
+    }
+
+    /// A slice of a buffer that was read into.
+    #[inline]
+    pub(crate) fn slice(bytes: Bytes) -> Self {
+        Self(Repr::Slice(bytes))
+    }
+
+    /// Whether the bytes would keep a buffer alive that is much larger.
+    #[inline]
+    pub(crate) fn pins(&self) -> bool {
+        matches!(&self.0, Repr::Slice(bytes) if bytes.len() < PINS_BELOW)
+    }
+
+    /// Copies the bytes where they are a small part of a buffer that was read into, so that no more
+    /// is kept alive than they are.
+    ///
+    /// A received payload of more than 500 bytes is not copied out of the buffer that it was read
+    /// into, usually 64 KiB, which lives as long as the payload. That is the cheapest way for what is
+    /// read and dropped, or sent on at once, and a dear one for what is kept: do this before. The
+    /// queues of the engine and of the server do. Nothing happens to payloads of other origins, to
+    /// those of 16 KiB and more, and to those that were detached before.
+    #[inline]
+    pub fn detach(&mut self) {
+        if self.pins() {
+            self.copy();
+        }
+    }
+
+    /// As [`detach`](Self::detach), in an expression.
+    #[must_use]
+    pub fn detached(mut self) -> Self {
+        self.detach();
+        self
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn copy(&mut self) {
+        self.0 = Repr::Shared(Bytes::copy_from_slice(self));
     }
 
     /// The bytes from `at` on, and those before it.
     pub(crate) fn split_at(self, at: usize) -> (Self, Self) {
+        let is_slice = matches!(self.0, Repr::Slice(_));
         let mut head: Bytes = self.into();
         let tail = head.split_off(at.min(head.len()));
-        (head.into(), tail.into())
+        if is_slice { (Self::slice(head), Self::slice(tail)) } else { (head.into(), tail.into()) }
     }
 }
 
@@ -208,7 +257,7 @@ impl From<Payload> for Bytes {
     fn from(payload: Payload) -> Self {
         match payload.0 {
             Repr::Inline { .. } => Self::copy_from_slice(&payload),
-            Repr::Shared(bytes) => bytes,
+            Repr::Shared(bytes) | Repr::Slice(bytes) => bytes,
         }
     }
 }
@@ -217,7 +266,7 @@ impl From<Payload> for Vec<u8> {
     fn from(payload: Payload) -> Self {
         match payload.0 {
             Repr::Inline { .. } => payload.to_vec(),
-            Repr::Shared(bytes) => bytes.into(),
+            Repr::Shared(bytes) | Repr::Slice(bytes) => bytes.into(),
         }
     }
 }
@@ -248,6 +297,11 @@ impl Text {
     #[inline]
     pub(crate) fn payload(&self) -> &Payload {
         &self.0
+    }
+
+    #[inline]
+    pub(crate) fn payload_mut(&mut self) -> &mut Payload {
+        &mut self.0
     }
 
     /// The bytes of the text.

@@ -187,7 +187,7 @@ impl Sender {
             return Ok(());
         }
         if !self.is_idle() || cx.output.len() >= AHEAD {
-            self.queue().push_back(Queued::Message(message, compression));
+            self.queue().push_back(Queued::Message(message.detached(), compression));
             return self.advance(cx);
         }
         let mut work = WORK_PER_CALL;

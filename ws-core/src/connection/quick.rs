@@ -171,7 +171,7 @@ impl Connection {
         if bytes.len() < PASS_THROUGH_FROM {
             self.output.push_plain(first, bytes);
         } else {
-            self.output.push_passed(first, bytes.clone());
+            self.output.push_passed(first, bytes.clone(), payload.pins());
         }
         true
     }

@@ -34,6 +34,8 @@ pub(super) struct Passed {
     head_end: u8,
     /// Whether nothing of it was written.
     starts: bool,
+    /// Whether `bytes` keeps a much larger buffer alive.
+    pins: bool,
     /// What is left of the payload, or of the whole frame where that is encoded with its header.
     bytes: Bytes,
 }
@@ -79,6 +81,14 @@ impl Segment {
         }
     }
 
+    pub(super) fn detach(&mut self) {
+        if let Self::Passed(passed) = self
+            && core::mem::take(&mut passed.pins)
+        {
+            passed.bytes = Bytes::copy_from_slice(&passed.bytes);
+        }
+    }
+
     pub(super) fn memory_usage(&self) -> usize {
         match self {
             Self::Frames(frames) | Self::Control(frames) => frames.bytes.capacity(),
@@ -89,16 +99,16 @@ impl Segment {
 
 impl Passed {
     /// An unmasked frame that begins with `first` and has this payload.
-    pub(super) fn new(first: u8, payload: Bytes) -> Self {
+    pub(super) fn new(first: u8, payload: Bytes, pins: bool) -> Self {
         let (head, head_end) = FrameHeader::unmasked(first, payload.len());
-        Self { head, head_from: 0, head_end, starts: true, bytes: payload }
+        Self { head, head_from: 0, head_end, starts: true, pins, bytes: payload }
     }
 
     /// A frame that is encoded with its header.
     #[cfg(feature = "std")]
     pub(super) fn encoded(frame: Bytes) -> Self {
         let head = [0; FrameHeader::MAX_UNMASKED];
-        Self { head, head_from: 0, head_end: 0, starts: true, bytes: frame }
+        Self { head, head_from: 0, head_end: 0, starts: true, pins: false, bytes: frame }
     }
 
     /// Whether nothing of it was written.

@@ -26,7 +26,9 @@ impl Ahead {
         self.0.as_ref().map_or_else(Load::default, |queue| queue.load)
     }
 
-    pub(super) fn push(&mut self, message: Message) {
+    pub(super) fn push(&mut self, mut message: Message) {
+        // It stays for longer than the buffer that it was read into should.
+        message.detach();
         let queue = self.0.get_or_insert_default();
         queue.load.add(&message);
         queue.messages.push_back(message);

@@ -154,6 +154,9 @@ impl Core {
             // Idle: the engine gives back what waits for the next message.
             let _ = self.ws.poll_output_bounded();
         }
+        if self.output.is_blocked() {
+            self.ws.detach_output();
+        }
         self.keep_large();
         self.input.put_back();
         pool::give_back(self.now);

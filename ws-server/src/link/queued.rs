@@ -65,7 +65,11 @@ impl Queue {
     }
 
     #[inline]
-    pub(super) fn push_back(&mut self, queued: Queued) {
+    pub(super) fn push_back(&mut self, mut queued: Queued) {
+        if let Queued::Message(message, _) = &mut queued {
+            // What waits is to keep alive what it counts.
+            message.detach();
+        }
         self.0.get_or_insert_default().push_back(queued);
     }
 

@@ -11,6 +11,7 @@ mod core;
 mod deadlines;
 mod grace;
 mod handling;
+mod hang_up;
 mod hearing;
 mod input;
 mod output;
@@ -36,6 +37,7 @@ use tokio::{
 use ws_core::{CloseCode, Closed, ClosedBy};
 
 pub(crate) use self::core::Core;
+use self::hang_up::Unmarked;
 use crate::{
     admission::Place,
     complaints::Complaints,
@@ -230,10 +232,13 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Driver<Io> {
         // Whether the socket was asked in vain: from then on it wakes this task.
         let mut asked = false;
         loop {
-            let ask = !asked && core.may_read();
-            let read = ask && self.read(&mut core, cx, &mut budget, &mut octets_read);
-            asked |= ask && !read;
+            let most = if asked { 0 } else { core.may_read() };
+            let read = most > 0 && self.read(&mut core, cx, most, &mut budget, &mut octets_read);
+            asked |= most > 0 && !read;
             if !read && !due {
+                if core.is_deaf() {
+                    self.listen(&mut core, cx);
+                }
                 if let Poll::Ready(expired) = core.poll_deadlines(cx) {
                     core.judge(&self.io, expired, false, cx);
                 } else if core.link.rest(core.output.is_blocked()) {
@@ -311,23 +316,42 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Driver<Io> {
         &mut self,
         core: &mut Core,
         cx: &mut Context<'_>,
+        most: usize,
         budget: &mut usize,
         octets_read: &mut u64,
     ) -> bool {
         let io = &mut self.io;
-        match budget::poll_outside(cx, |cx| core.read(Pin::new(io), cx)) {
+        let read = budget::poll_outside(cx, |cx| {
+            if !core.input.unmarked {
+                return core.read(Pin::new(io), cx, most);
+            }
+            let mut unmarked = true;
+            let read = core.read(Pin::new(&mut Unmarked::new(io, &mut unmarked)), cx, most);
+            core.input.unmarked = unmarked;
+            read
+        });
+        match read {
             Poll::Pending => false,
             Poll::Ready(Ok(n)) if n > 0 => {
                 *budget = budget.saturating_sub(n);
                 *octets_read += n as u64;
                 core.deadlines.heard(n, core.now);
-                core.input.filled();
+                core.input.filled(n);
                 true
             }
             Poll::Ready(result) => {
                 core.lost(result.err().as_ref());
                 true
             }
+        }
+    }
+
+    /// Looks whether the peer is gone, while reading is paused.
+    #[cold]
+    fn listen(&mut self, core: &mut Core, cx: &mut Context<'_>) {
+        core.input.unmarked = linger::is_socket(&self.io);
+        if hang_up::poll(&self.io, cx).is_ready() {
+            core.hung_up();
         }
     }
 

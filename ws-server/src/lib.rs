@@ -42,7 +42,8 @@
 //! So a burst of messages costs two system calls, and there is nothing to flush.
 //!
 //! A client that is faster than the handler is paused, not buffered: 64 KiB or 256 messages are
-//! received ahead. A client that is slower than the handler makes [`WebSocket::send`] wait at
+//! received ahead, and a little more is looked at, so that its Pongs, its Close and its end are seen
+//! while the handler does not receive. A client that is slower than the handler makes [`WebSocket::send`] wait at
 //! 256 KiB; messages to many wait for nobody, and a [`SlowConsumer`] policy says what becomes of
 //! them there. [`Limits`] has every bound with its default.
 //!

@@ -80,8 +80,11 @@ pub struct Limits {
     pub control_burst: usize,
 
     /// Bytes of messages that are received ahead of the handler. Default 64 KiB; one message is
-    /// always taken. At this mark reading pauses, and with it the deadlines for what the client
-    /// sends: a client behind a slow handler is not dead.
+    /// always taken. At this mark reading pauses, and with it the deadlines for the client's messages:
+    /// a client behind a slow handler is not dead. It is still sent Pings; where no Pong is heard, the
+    /// worth of one is received beyond the mark each time, 8 KiB at the most, to tell a client that is
+    /// gone, or has sent a Close, from one that waits. A socket that the client closed or reset is
+    /// noticed at once on Unix-like systems.
     pub receive_ahead: usize,
     /// Messages that are received ahead of the handler. Default 256. Then as above.
     pub receive_ahead_messages: usize,
@@ -136,7 +139,10 @@ pub struct Limits {
     /// back as soon as there is nothing to do.
     pub park_after: Duration,
 
-    /// Time for the handler to answer what came before a client's Close. Default 1 s.
+    /// Time for the handler to answer what came before a client's Close. Default 1 s. Where the Close,
+    /// or the end of a client that is gone, comes behind more than is
+    /// [received ahead](Self::receive_ahead), each message that the handler receives gives it that time
+    /// again; what it has not received then is thrown away, but for what was received ahead.
     pub close_turn: Duration,
     /// Time for the client to answer our Close once it is written, besides what
     /// [`min_write_rate`](Self::min_write_rate) gives. Default 10 s. Then TCP is closed (1006).

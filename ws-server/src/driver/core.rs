@@ -124,6 +124,15 @@ impl Core {
         self.ws.input_ended();
     }
 
+    /// The peer is gone, and what it sent before is unread. A handler that still receives has it first,
+    /// and has as long for each part as before a Close.
+    pub(super) fn hung_up(&mut self) {
+        if self.is_open() && !self.deadlines.is_closing() {
+            debug!("the peer is gone, and more than is received ahead is unread");
+            self.deadlines.closing(self.now);
+        }
+    }
+
     /// A message passed, in either direction.
     #[inline]
     pub(super) fn passed(&mut self) {
@@ -216,15 +225,16 @@ impl Core {
         }
         match expired {
             Expired::Rest => self.park(),
-            Expired::Ping => {
-                // Fails only if we are closing anyway.
-                self.ws.ping("").ok();
-                self.deadlines.pinged(self.output.end(&self.ws));
-            }
+            Expired::Ping => self.ping(),
             Expired::Pong => {
                 self.deadlines.gone = true;
                 self.fail(CloseCode::INTERNAL_ERROR, "no answer to a Ping");
             }
+            Expired::Unheard if self.look_ahead() => {
+                self.deadlines.look_ahead(&self.link.limits, self.now);
+            }
+            // What was read before is in the way. A Ping shows whether the network still reaches it.
+            Expired::Unheard => self.ping(),
             Expired::Message => self.fail(CloseCode::POLICY_VIOLATION, "message too slow"),
             Expired::CloseTurn => self.deadlines.turn_over(),
             Expired::Write => {
@@ -253,6 +263,12 @@ impl Core {
             closed.by = ClosedBy::Local;
             closed.reason = reason.to_string().into();
         }
+    }
+
+    fn ping(&mut self) {
+        // Fails only if we are closing anyway.
+        self.ws.ping("").ok();
+        self.deadlines.pinged(self.output.end(&self.ws));
     }
 
     /// Lets the extensions give back what they can do without. In the middle of a message they

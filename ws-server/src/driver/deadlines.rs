@@ -22,6 +22,8 @@ pub(super) enum Expired {
     Ping,
     /// Nothing came after the Ping either.
     Pong,
+    /// The same, but nothing was read either.
+    Unheard,
     /// A message came too slowly, or stopped in the middle.
     Message,
     /// The client takes nothing of what is to be written.
@@ -41,7 +43,7 @@ impl Expired {
     pub(super) fn is_peers(self) -> bool {
         match self {
             Self::Pong | Self::Message | Self::Write | Self::WriteRate | Self::Close => true,
-            Self::Ping | Self::CloseTurn | Self::Rest => false,
+            Self::Ping | Self::Unheard | Self::CloseTurn | Self::Rest => false,
         }
     }
 }
@@ -63,8 +65,11 @@ pub(super) struct Deadlines {
     over: bool,
     /// The peer does not answer any more: nothing is waited for.
     pub(super) gone: bool,
-    /// Whether reading is paused, and so the deadlines for what the client sends.
+    /// Whether reading is paused, and so the deadlines for what the client sends. It is pinged, and its
+    /// answer looked for.
     paused: bool,
+    /// Whether something is read all the same.
+    listening: bool,
 }
 
 /// What somebody is to do.
@@ -163,6 +168,7 @@ impl Deadlines {
             over: false,
             gone: false,
             paused: false,
+            listening: true,
         }
     }
 
@@ -206,6 +212,26 @@ impl Deadlines {
         self.unread.time(written, limits, now)
     }
 
+    /// The handler received while reading was paused: what is `closing` or silent has its time again.
+    pub(super) fn received(&mut self, closing: bool, now: Instant) {
+        self.heard = now;
+        if let Some(pending) = &mut self.pending {
+            if let Ping::Sent { .. } = pending.ping {
+                pending.ping = Ping::None;
+                self.settled = false;
+            }
+            if closing && pending.closing.is_some() {
+                pending.closing = Some(now);
+            }
+        }
+    }
+
+    /// A Pong is looked for where it has not been, and has its time again.
+    pub(super) fn look_ahead(&mut self, limits: &Limits, now: Instant) {
+        self.pending().ping = Ping::Sent { due: after(now, limits.pong_timeout) };
+        self.settled = false;
+    }
+
     pub(super) fn pending(&mut self) -> &mut Pending {
         self.pending.get_or_insert_default()
     }
@@ -245,14 +271,21 @@ impl Deadlines {
         self.pending().unfinished = Some(Unfinished { since, received });
     }
 
-    /// Whether reading is paused.
-    pub(super) fn paused(&mut self, paused: bool, now: Instant) {
+    /// Whether reading is paused, and whether something is read all the same.
+    pub(super) fn paused(&mut self, paused: bool, listening: bool, now: Instant) {
+        self.listening = listening;
         if self.paused && !paused {
             // A client behind a slow handler is not dead.
             self.heard = now;
-            let pending = self.pending.as_mut();
-            if let Some(unfinished) = pending.and_then(|pending| pending.unfinished.as_mut()) {
-                unfinished.since = now;
+            if let Some(pending) = &mut self.pending {
+                if let Some(unfinished) = &mut pending.unfinished {
+                    unfinished.since = now;
+                }
+                if let Ping::Sent { .. } = pending.ping {
+                    pending.ping = Ping::None;
+                }
+                // The handler receives: an end that was seen beyond what is unread is reached in order.
+                pending.closing = None;
             }
             self.settled = false;
         }
@@ -320,6 +353,10 @@ impl Deadlines {
         self.settled = false;
     }
 
+    pub(super) fn is_closing(&self) -> bool {
+        self.turn_over || self.pending.as_ref().is_some_and(|pending| pending.closing.is_some())
+    }
+
     /// The handler's turn is over, whatever it does.
     pub(super) fn turn_over(&mut self) {
         self.turn_over = true;
@@ -366,15 +403,17 @@ impl Deadlines {
         ];
         // What the client owes, while it is listened to and nothing is ending.
         let ending = self.over || closing.is_some() || close_due.is_some();
-        let listening = !self.paused && !ending && !self.turn_over;
-        let theirs = listening.then(|| {
+        let attending = !ending && !self.turn_over;
+        let ping = attending.then(|| match ping {
+            Ping::None => of(Some(self.heard), limits.ping_interval, Expired::Ping),
+            // Until then there is the deadline for writing.
+            Ping::Queued(_) => None,
+            Ping::Sent { due } if self.paused && !self.listening => Some((due, Expired::Unheard)),
+            Ping::Sent { due } => Some((due, Expired::Pong)),
+        });
+        let listened = attending && !self.paused;
+        let theirs = listened.then(|| {
             [
-                match ping {
-                    Ping::None => of(Some(self.heard), limits.ping_interval, Expired::Ping),
-                    // Until then there is the deadline for writing.
-                    Ping::Queued(_) => None,
-                    Ping::Sent { due } => Some((due, Expired::Pong)),
-                },
                 unfinished.and_then(|unfinished| {
                     of(Some(unfinished.since), unfinished.time(limits), Expired::Message)
                 }),
@@ -382,7 +421,7 @@ impl Deadlines {
                     .and_then(|_| of(Some(self.heard), limits.progress_timeout, Expired::Message)),
             ]
         });
-        ours.into_iter().chain(theirs.into_iter().flatten()).flatten()
+        ours.into_iter().chain(theirs.into_iter().flatten()).chain(ping).flatten()
     }
 
     /// What expires first.

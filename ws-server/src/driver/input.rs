@@ -34,6 +34,13 @@ const MESSAGE: usize = 1024;
 const UNIT: usize = 8 * MESSAGE;
 /// What the engine works through before it yields.
 const YIELD: usize = 64 * 1024;
+/// Octets that are received at a time beyond the limit of what is received ahead, where no Pong was
+/// heard: the worth of one. They count twice, when they are read and when they are decoded.
+const LOOK: u32 = 2 * (6 + 125);
+/// How many that may become. A Ping or Pong counts nothing, or an idle connection would grow deaf.
+const BEYOND: u32 = 2 * 8 * 1024;
+/// Octets of a header, which is what an empty message takes.
+const HEADER: usize = 6;
 /// What is left of a read is copied out of it if it is no more than this.
 const LEFTOVER: usize = 4096;
 
@@ -65,6 +72,12 @@ pub(super) struct Input {
     ahead: Ahead,
     /// Whether a message was thrown away, so that none behind it is received.
     cut_off: bool,
+    /// Octets that were read, and octets that were decoded, while enough was received ahead; and how
+    /// many may be.
+    beyond: u32,
+    allowed: u32,
+    /// Whether tokio may not know that something lies in the socket.
+    pub(super) unmarked: bool,
     /// Whether messages went to a receiver in another task.
     delivered: bool,
     waiting: Waiting,
@@ -95,6 +108,9 @@ impl Input {
             drained: false,
             ahead: Ahead::default(),
             cut_off: false,
+            beyond: 0,
+            allowed: 0,
+            unmarked: false,
             delivered: false,
             waiting: Waiting::No,
             control: ControlRate::new(),
@@ -166,9 +182,17 @@ impl Input {
         }
     }
 
-    /// Something was read.
-    pub(super) fn filled(&mut self) {
+    /// So many octets were read.
+    pub(super) fn filled(&mut self, octets: usize) {
         self.undecoded = true;
+        if self.allowed > 0 {
+            self.go_beyond(octets);
+        }
+    }
+
+    /// So many octets were received although enough was before.
+    fn go_beyond(&mut self, octets: usize) {
+        self.beyond = self.beyond.saturating_add(u32::try_from(octets).unwrap_or(u32::MAX));
     }
 
     /// Gives the thread's buffer back, but for what was read and not decoded.
@@ -197,25 +221,26 @@ impl Input {
 }
 
 impl Core {
-    /// Reads once, a large message into the buffer where it is gathered.
+    /// Reads once, at most so many octets, a large message into the buffer where it is gathered.
     pub(super) fn read<Io: AsyncRead>(
         &mut self,
         mut io: Pin<&mut Io>,
         cx: &mut Context<'_>,
+        most: usize,
     ) -> Poll<io::Result<usize>> {
         let now = self.now;
         let more = self.ws.read_payload(
             &self.input.buffer,
             |least, most| pool::take(least, most, now),
-            |room| poll_read_buf(io.as_mut(), cx, &mut room.limit(READ)),
+            |room| poll_read_buf(io.as_mut(), cx, &mut room.limit(READ.min(most))),
         );
         if let Some(more) = more {
             self.input.drained = false;
             return more;
         }
         let buffer = self.input.buffer();
-        let room = buffer.capacity() - buffer.len();
-        let read = poll_read_buf(io, cx, buffer);
+        let room = most.min(buffer.capacity() - buffer.len());
+        let read = poll_read_buf(io, cx, &mut buffer.limit(most));
         if let Poll::Ready(Ok(n)) = &read {
             self.input.drained = *n < room;
         }
@@ -234,23 +259,46 @@ impl Core {
     pub(super) fn may_decode(&self) -> bool {
         (self.input.undecoded || self.input.ended)
             && self.is_open()
-            && !self.is_full()
+            && !self.is_deaf()
             && !self.input.is_tired()
     }
 
-    /// Whether the socket is to be read now.
-    pub(super) fn may_read(&mut self) -> bool {
-        let paused = self.is_full();
-        self.deadlines.paused(paused, self.now);
-        self.is_open() && !paused && !self.input.undecoded && !self.input.ended
+    /// How many octets may be read from the socket now.
+    pub(super) fn may_read(&mut self) -> usize {
+        if !self.is_open() {
+            return 0;
+        }
+        let full = self.is_full();
+        let most = if full {
+            self.input.allowed.saturating_sub(self.input.beyond) as usize
+        } else {
+            (self.input.beyond, self.input.allowed) = (0, 0);
+            usize::MAX
+        };
+        let most = if self.input.undecoded || self.input.ended { 0 } else { most };
+        self.deadlines.paused(full, most > 0, self.now);
+        most
+    }
+
+    /// Whether nothing more is read, nor decoded, until the handler receives.
+    pub(super) fn is_deaf(&self) -> bool {
+        let used_up = self.input.beyond >= self.input.allowed;
+        used_up && !self.input.ended && self.is_open() && self.is_full()
+    }
+
+    /// Reading is paused, and no Pong was heard: receives a little beyond the limit, where it may be.
+    /// Whether that is possible.
+    pub(super) fn look_ahead(&mut self) -> bool {
+        self.input.allowed = self.input.beyond.saturating_add(LOOK).min(BEYOND);
+        self.input.allowed > self.input.beyond && !self.input.undecoded
     }
 
     /// Whether enough was decoded ahead of the handler.
     ///
-    /// While our Close waits for the peer's, reading goes on, and what is too much is thrown away with all
-    /// that follows.
+    /// While our Close waits for the peer's, and when a handler had its time with what a peer that is
+    /// gone has sent, reading goes on, and what is too much is thrown away with all that follows.
     fn is_full(&self) -> bool {
-        self.is_ahead() && !self.ws.is_close_awaited()
+        self.is_ahead() && !self.ws.is_close_awaited() && !self.deadlines.is_turn_over()
     }
 
     #[inline]
@@ -306,6 +354,10 @@ impl Core {
     fn poll_ahead(&mut self, task: &mut Context<'_>) -> Poll<Option<Message>> {
         if self.input.work >= self.input.pace as usize && !self.goes_on(task) {
             return Poll::Pending;
+        }
+        if self.is_ahead() {
+            // The handler still receives. A Close may have been found beyond what is received ahead.
+            self.deadlines.received(self.is_closing(), self.now);
         }
         self.input.handled(1);
         self.input.waiting = Waiting::No;
@@ -394,7 +446,9 @@ impl Core {
 
     fn see(&mut self, event: Event) {
         match event {
-            Event::Ping(_) | Event::Pong(_) => {
+            Event::Ping(ref payload) | Event::Pong(ref payload) => {
+                let octets = (HEADER + payload.len()) as u32;
+                self.input.beyond = self.input.beyond.saturating_sub(octets);
                 if matches!(event, Event::Pong(_)) {
                     let written = self.output.written();
                     self.deadlines.answered(written, &self.link.limits, self.now);
@@ -444,8 +498,11 @@ impl Core {
                 }
                 continue;
             };
-            // Beyond the limit only while our Close waits for the peer's.
-            self.input.cut_off |= self.link.is_receiver_gone() || self.is_ahead();
+            let ahead = self.is_ahead();
+            if ahead {
+                self.input.go_beyond(HEADER + message.len());
+            }
+            self.input.cut_off |= self.link.is_receiver_gone() || (ahead && !self.is_full());
             if !self.input.cut_off {
                 self.input.ahead.push(message);
             }

@@ -62,6 +62,9 @@ struct Held<'a> {
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.turn.set(self.core.take());
+        // The slot is empty, and `set` would call what drops a connection, to find nothing.
+        if let Some(other) = self.turn.replace(self.core.take()) {
+            drop(other);
+        }
     }
 }

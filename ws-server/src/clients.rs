@@ -5,7 +5,8 @@ use std::{any::Any, fmt, sync::Arc};
 use ws_core::{CloseCode, Message, extension::Compression};
 
 use crate::{
-    Metrics, Publication, Request, Sender, SubscribeError, Topic, hub::Hub, link::Link, topics,
+    Metrics, Publication, Published, Request, Sender, SubscribeError, Topic, hub::Hub, link::Link,
+    topics,
 };
 
 /// Names a connection of a server, and is never used again by it. The connections that a process
@@ -34,16 +35,22 @@ impl fmt::Display for ClientId {
 /// What is published after [`subscribe`](crate::WebSocket::subscribe) has returned reaches the
 /// subscriber, and what was published before does not; what was published before
 /// [`unsubscribe`](crate::WebSocket::unsubscribe) may still come after it. All subscribers of a
-/// topic see what is published to it in one order. A client does not subscribe by itself: the
+/// topic see what is published to it in one order. A connection that starts to close gets nothing
+/// more, what was [`Handed`](Published::Handed) over just before included. A client does not subscribe by itself: the
 /// handler does, so nobody reads what the application does not show.
 ///
 /// # Messages to many
 /// They are queued for each without waiting, and never wait for a slow one: where
 /// [`Limits::send_buffer`](crate::Limits::send_buffer) is reached a policy drops some, or closes
 /// that connection, see [`SlowConsumer`](crate::SlowConsumer). [`dropped`](Self::dropped) counts
-/// what was dropped. The payload is shared, not copied, from 4 KiB on. Publishing takes as long as
-/// it takes to queue, and may have to wait for others that publish to the same topic; nothing here
-/// is async, so there is nothing to cancel.
+/// what was dropped. The payload is shared, not copied, from 4 KiB on.
+///
+/// Publishing takes as long as it takes to queue. It waits for nobody, other publishers of the same
+/// topic neither: one of them queues for all, and the others find their messages
+/// [`Handed`](Published::Handed) over. Only [`publish_wait`](Self::publish_wait) waits.
+///
+/// What goes to all, to a path or by a predicate is a topic of its own in this: all see it in one
+/// order. Between that and other topics, or between two topics, there is none.
 #[derive(Clone, Default)]
 pub struct Clients {
     pub(crate) hub: Arc<Hub>,
@@ -62,50 +69,74 @@ impl Clients {
 
     /// All of them, in the order in which they came.
     pub fn list(&self) -> Vec<Client> {
-        let mut clients: Vec<Client> =
-            self.hub.links().values().map(|link| Client::new(Arc::clone(link))).collect();
-        clients.sort_by_key(Client::id);
+        let mut clients = Vec::with_capacity(self.count());
+        self.hub.each(|link| clients.push(Client::new(link)));
         clients
     }
 
     /// Sends to one. Whether it is there and had room.
     pub fn send(&self, id: ClientId, message: impl Into<Message>) -> bool {
+        let message = message.into();
         self.get(id)
-            .is_some_and(|client| client.link.try_send(message.into(), Compression::Auto).is_ok())
+            .is_some_and(|client| client.link.try_send(message, Compression::Auto, None).is_ok())
     }
 
-    /// Sends to all. For how many it was queued.
-    pub fn send_all(&self, publication: impl Into<Publication>) -> usize {
+    /// Sends to all who are connected. All see in one order what goes to all, to a path or by a
+    /// predicate.
+    pub fn send_all(&self, publication: impl Into<Publication>) -> Published {
         self.hub.send_where(publication.into(), |_| true)
     }
 
-    /// Sends to all whose request was for `path`. For how many it was queued.
+    /// Sends to all whose request was for `path`, in the order that [`send_all`](Self::send_all) is in.
     ///
     /// Looks at every connection; a [topic](Self::publish) knows its own.
-    pub fn send_path(&self, path: &str, publication: impl Into<Publication>) -> usize {
+    pub fn send_path(&self, path: &str, publication: impl Into<Publication>) -> Published {
         self.hub.send_where(publication.into(), |link| link.request.path() == path)
     }
 
-    /// Sends to all that `predicate` picks. For how many it was queued.
+    /// Sends to all that `predicate` picks, in the order that [`send_all`](Self::send_all) is in.
     ///
-    /// Looks at every connection. `predicate` is called while the list is locked: it must not connect,
-    /// close or subscribe anything, and should be quick.
+    /// Looks at every connection that is there when this is called. `predicate` may do anything: no
+    /// lock is held.
     pub fn send_where(
         &self,
         publication: impl Into<Publication>,
         mut predicate: impl FnMut(&Client) -> bool,
-    ) -> usize {
+    ) -> Published {
         let pick = |link: &Arc<Link>| predicate(&Client::new(Arc::clone(link)));
         self.hub.send_where(publication.into(), pick)
     }
 
-    /// Sends to all who subscribe to `topic`. For how many it was queued.
+    /// Sends to all who subscribe to `topic`.
     ///
     /// It costs what its subscribers cost, however many connections and topics there are. A
     /// [`Publication`] says more about it: who is left out, how it is compressed, what happens to slow
-    /// ones.
-    pub fn publish(&self, topic: &str, publication: impl Into<Publication>) -> usize {
+    /// ones, those that have [`Limits::send_buffer`](crate::Limits::send_buffer) bytes waiting and
+    /// take no more.
+    pub fn publish(&self, topic: &str, publication: impl Into<Publication>) -> Published {
         self.hub.publish(topic, publication.into())
+    }
+
+    /// As [`publish`](Self::publish), when every subscriber has room: fewer than
+    /// [`Limits::send_buffer`](crate::Limits::send_buffer) bytes wait for it. So a publisher is as
+    /// fast as the slowest of them, and no message is lost.
+    ///
+    /// One that takes nothing is waited for until its connection ends, which
+    /// [`Limits::write_timeout`](crate::Limits::write_timeout) sees to (20 s by default). Several
+    /// publishers that wait are not served in any order. Where others fill the room meanwhile the
+    /// policy acts as for any message, but only at
+    /// [`Limits::max_send_buffer`](crate::Limits::max_send_buffer).
+    ///
+    /// A handler that is itself a subscriber can wait for its own client so: that goes on meanwhile.
+    ///
+    /// # Cancel safety
+    /// A dropped call has published nothing.
+    pub async fn publish_wait(
+        &self,
+        topic: &str,
+        publication: impl Into<Publication>,
+    ) -> Published {
+        self.hub.publish_wait(topic, publication.into()).await
     }
 
     /// How many subscribe to `topic`.
@@ -116,7 +147,7 @@ impl Clients {
     /// Those who subscribe to `topic`, in the order in which they came.
     pub fn subscribed(&self, topic: &str) -> Vec<Client> {
         let found = self.hub.topics.find(topic);
-        topics::clients(found.map_or(Vec::new(), |(_, subscribers)| subscribers.links(None)))
+        topics::clients(found.map_or(Vec::new(), |(_, subscribers)| subscribers.links()))
     }
 
     /// How many topics somebody subscribes to.

@@ -1,8 +1,8 @@
 //! What the connections of a server share.
 
 use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
+    collections::BTreeMap,
+    ops::Bound,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -12,12 +12,11 @@ use std::{
 use ws_core::Closed;
 
 use crate::{
-    ClientId, Publication, SlowConsumer,
+    ClientId, Publication, Published, SlowConsumer,
     complaints::{Complaints, Hints},
-    driver::turn,
-    link::{Dropped, Link},
+    delivery::{CHUNK, Subscribers},
+    link::Link,
     metrics::Counters,
-    publication::Post,
     sync::{Mutex, MutexGuard, PoisonError},
     topics::Topics,
 };
@@ -29,6 +28,8 @@ pub(crate) struct Hub {
     ids: AtomicU64,
     slow_consumer: OnceLock<SlowConsumer>,
     pub(crate) topics: Topics,
+    /// What is sent to those who are picked from all.
+    everyone: Arc<Subscribers>,
     pub(crate) counters: Counters,
     /// About clients.
     pub(crate) complaints: Complaints,
@@ -51,7 +52,7 @@ impl Hub {
     }
 
     pub(crate) fn links(&self) -> MutexGuard<'_, Links> {
-        // Nothing that may panic runs under the lock, but for predicates, which only look.
+        // Nothing that may panic runs under the lock.
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -64,73 +65,76 @@ impl Hub {
         self.slow_consumer.get().copied().unwrap_or_default()
     }
 
-    /// Queues a message for the subscribers of a topic. For how many.
-    pub(crate) fn publish(&self, topic: &str, publication: Publication) -> usize {
+    /// Queues a message for the subscribers of a topic.
+    pub(crate) fn publish(self: &Arc<Self>, topic: &str, publication: Publication) -> Published {
         let Some((topic, subscribers)) = self.topics.find(topic) else {
             self.counters.broadcast(0, 0);
-            return 0;
+            return Published::Here(0);
         };
         let except = publication.excepted();
         let post = publication.into_post(Some(&topic), self.slow_consumer());
-        let publishing = subscribers.publishing();
-        let links = subscribers.links(except);
-        let (queued, dropped) = self.deliver(&links, &post);
-        drop(publishing);
-        // Only now, because what an application attached or sent may publish when it is dropped.
-        drop((links, dropped));
-        queued
+        subscribers.publish(self, post, except)
     }
 
-    /// Queues a message for those that `predicate` picks. For how many.
-    pub(crate) fn send_where(
-        &self,
+    /// As [`publish`](Self::publish), when all of them have room.
+    pub(crate) async fn publish_wait(
+        self: &Arc<Self>,
+        topic: &str,
         publication: Publication,
-        mut predicate: impl FnMut(&Arc<Link>) -> bool,
-    ) -> usize {
+    ) -> Published {
+        // So that a task with an endless supply lets others have their turn.
+        tokio::task::coop::consume_budget().await;
         let except = publication.excepted();
-        let picked: Vec<Arc<Link>> = {
-            let links = self.links();
-            let mut picked = Vec::with_capacity(links.len());
-            picked.extend(
-                links.values().filter(|link| Some(link.id) != except && predicate(link)).cloned(),
-            );
-            picked
-        };
-        self.deliver(&picked, &publication.into_post(None, self.slow_consumer())).0
-    }
-
-    /// For how many it was queued, and what was dropped.
-    fn deliver(&self, links: &[Arc<Link>], post: &Post) -> (usize, Dropped) {
-        let mut dropped = Dropped::default();
-        let queued = links.iter().filter(|link| link.offer(post, &mut dropped)).count();
-        self.counters.broadcast(queued, dropped.count);
-        turn::published(links.len());
-        (queued, dropped)
-    }
-}
-
-type Links = HashMap<ClientId, Arc<Link>, BuildHasherDefault<IdHasher>>;
-
-/// Spreads ids, which this server counts itself: no client can choose those that collide.
-#[derive(Default)]
-pub(crate) struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn write_u64(&mut self, id: u64) {
-        // 2^64 by the golden ratio.
-        self.0 = (self.0 ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn write(&mut self, octets: &[u8]) {
-        for octet in octets {
-            self.write_u64(u64::from(*octet));
+        loop {
+            let Some((topic, subscribers)) = self.topics.find(topic) else {
+                self.counters.broadcast(0, 0);
+                return Published::Here(0);
+            };
+            // Others may publish where this one waits. What is published when nothing had to be
+            // waited for finds the room that was there.
+            if !subscribers.wait(except).await {
+                let mut post = publication.into_post(Some(&topic), self.slow_consumer());
+                post.waited = true;
+                return subscribers.publish(self, post, except);
+            }
         }
     }
 
-    fn finish(&self) -> u64 {
-        self.0
+    /// Queues a message for those that `predicate` picks.
+    pub(crate) fn send_where(
+        self: &Arc<Self>,
+        publication: Publication,
+        mut predicate: impl FnMut(&Arc<Link>) -> bool,
+    ) -> Published {
+        let except = publication.excepted();
+        let mut picked = Vec::new();
+        self.each(|link| {
+            if Some(link.id) != except && predicate(&link) {
+                picked.push(link);
+            }
+        });
+        self.everyone.send(self, publication.into_post(None, self.slow_consumer()), picked)
+    }
+
+    /// Shows all who are connected now, in the order in which they came. No lock is held meanwhile.
+    pub(crate) fn each(&self, mut show: impl FnMut(Arc<Link>)) {
+        let last = ClientId(self.ids.load(Ordering::Relaxed));
+        let (mut after, mut chunk) = (ClientId(0), Vec::new());
+        loop {
+            let links = self.links();
+            let rest = links.range((Bound::Excluded(after), Bound::Included(last)));
+            chunk.extend(rest.take(CHUNK).map(|(_, link)| Arc::clone(link)));
+            drop(links);
+            let Some(newest) = chunk.last() else {
+                return;
+            };
+            after = newest.id;
+            chunk.drain(..).for_each(&mut show);
+        }
     }
 }
+
+type Links = BTreeMap<ClientId, Arc<Link>>;
 
 /// A place in the list, with what it subscribes to, given up when it is dropped.
 pub(crate) struct Entry(Option<Arc<Link>>);

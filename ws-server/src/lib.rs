@@ -70,6 +70,7 @@ mod clients;
 mod complaints;
 #[cfg(feature = "client")]
 mod connect;
+mod delivery;
 mod driver;
 mod error;
 mod handler;
@@ -104,7 +105,7 @@ pub use error::{
 pub use handler::{Handler, HandlerError};
 pub use limits::Limits;
 pub use metrics::{Metrics, Rejected, Traffic};
-pub use publication::{Publication, SlowConsumer};
+pub use publication::{Publication, Published, Refused, SlowConsumer};
 pub use request::{Opening, Peer, Request};
 pub use sender::Sender;
 pub use server::{Report, Server};

@@ -91,12 +91,14 @@ pub struct Limits {
 
     /// Bytes waiting to be sent at which [`send`](crate::WebSocket::send) waits and
     /// [`try_send`](crate::WebSocket::try_send) refuses. Default 256 KiB; one message is always
-    /// taken by an empty queue. Where a message to many meets a connection at this mark,
-    /// [`SlowConsumer`](crate::SlowConsumer) says what happens: by default that connection is closed
-    /// with 1013.
+    /// taken by an empty queue. Where a message to many meets a connection at this mark whose socket
+    /// is full, [`SlowConsumer`](crate::SlowConsumer) says what happens: by default that connection
+    /// is closed with 1013. One whose socket takes more is not slow, and has until
+    /// `max_send_buffer`.
     pub send_buffer: usize,
     /// Bytes that may wait to be sent in all, behind the first message. Default 1 MiB. A message
-    /// that would go beyond waits, or is refused, as above.
+    /// that would go beyond waits, or is refused, as above; a message to many meets the policy, fast
+    /// as the client may be.
     pub max_send_buffer: usize,
     /// Topics that one connection subscribes to at a time. Default 256. Then
     /// [`SubscribeError::TooMany`](crate::SubscribeError::TooMany). Each takes some hundred bytes and

@@ -14,16 +14,18 @@
 
 mod broadcasts;
 mod driver_side;
+mod later;
 #[cfg(all(test, shuttle))]
 mod model;
 mod queued;
 mod subscriber;
+mod waiters;
+mod waiting;
 
 use std::{
     any::Any,
     collections::VecDeque,
     mem,
-    num::NonZeroUsize,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
@@ -31,18 +33,24 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression, fitting_reason};
 
-use self::broadcasts::Broadcasts;
+use self::{
+    broadcasts::Broadcasts,
+    later::{Later, Locked},
+    waiters::Waiters,
+};
 pub(crate) use self::{
-    queued::{Load, Queue, Queued},
+    queued::{Load, PER_MESSAGE, Queue, Queued},
     subscriber::Dropped,
+    waiters::SenderId,
+    waiting::Waiting,
 };
 use crate::{
     ClientId, Limits, Request, SendError, TrySendError, TrySendReason,
     hub::Hub,
-    sync::{AtomicBool, Mutex, MutexGuard, PoisonError},
+    sync::{AtomicBool, Mutex, PoisonError},
 };
 
 /// RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less".
@@ -70,9 +78,8 @@ pub(crate) struct Link {
     blocked: AtomicBool,
     /// Bytes that the engine held when the driver rested last.
     memory: AtomicUsize,
-    /// There may be room for sending, or the connection closes or has ended. Once somebody waits for
-    /// it.
-    room: OnceLock<Box<Notify>>,
+    /// The connection has ended. Once somebody waits for it.
+    ended: OnceLock<Box<Notify>>,
 }
 
 #[derive(Default)]
@@ -84,9 +91,8 @@ struct State {
     broadcasts: Option<Box<Broadcasts>>,
     /// Of both.
     outbound_bytes: usize,
-    /// The most that was refused for want of room since there was room for all of it: somebody may
-    /// wait for that.
-    refused: Option<NonZeroUsize>,
+    /// Who waits for room, or has a turn to send. In a box, since most of the time there is none.
+    waiters: Option<Box<Waiters>>,
     /// Whether a Close was ordered, or the connection ended: nothing more is taken.
     closing: bool,
     /// Whether what was queued was dropped for a client that does not keep up.
@@ -130,26 +136,19 @@ impl Link {
             driver_busy: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             memory: AtomicUsize::new(0),
-            room: OnceLock::new(),
+            ended: OnceLock::new(),
         })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    #[inline]
+    fn state(&self) -> Locked<'_> {
         // Nothing that may panic runs under the lock.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        Locked::new(self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// For somebody who waits, and looks under the lock whether there is reason to.
-    fn room(&self) -> &Notify {
-        self.room.get_or_init(Box::default)
-    }
-
-    /// Wakes all who wait. What they wait for was done under the lock: whoever has not found it done
-    /// was there before.
-    fn tell_room(&self) {
-        if let Some(room) = self.room.get() {
-            room.notify_waiters();
-        }
+    #[inline]
+    fn bounds(&self) -> Bounds {
+        Bounds { soft: self.limits.send_buffer, hard: self.limits.max_send_buffer }
     }
 
     /// Exchanges an empty inbox for all messages that are there. `false` is the end.
@@ -160,34 +159,46 @@ impl Link {
         inbox: &mut Option<Box<VecDeque<Message>>>,
         cx: &mut Context<'_>,
     ) -> Poll<bool> {
-        let mut state = self.state();
-        if state.over && state.away.is_none() {
-            // It received in its turn to the end.
-            return Poll::Ready(false);
+        let mut fresh = None;
+        loop {
+            let mut state = self.state();
+            if state.over && state.away.is_none() {
+                // It received in its turn to the end.
+                return Poll::Ready(false);
+            }
+            if state.ahead().is_full(&self.limits) {
+                self.call_driver(&mut state);
+            }
+            let over = state.over;
+            let away = state.away();
+            away.handed = mem::take(&mut away.queued);
+            if !away.inbound.is_empty() {
+                mem::swap(&mut **inbox.get_or_insert_default(), &mut away.inbound);
+                return Poll::Ready(true);
+            }
+            if over {
+                return Poll::Ready(false);
+            }
+            let known = away.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+            let older = match (known, fresh.take()) {
+                (true, _) => None,
+                (false, Some(waker)) => away.waker.replace(waker),
+                (false, None) => {
+                    // A waker is not cloned under the lock, nor dropped.
+                    drop(state);
+                    fresh = Some(cx.waker().clone());
+                    continue;
+                }
+            };
+            self.receiver_waits.store(true, Ordering::Release);
+            if !known {
+                // It delivers here from now on, and may have a Close to answer.
+                self.call_driver(&mut state);
+            }
+            drop(state);
+            drop(older);
+            return Poll::Pending;
         }
-        if state.ahead().is_full(&self.limits) {
-            self.call_driver(&state);
-        }
-        let over = state.over;
-        let away = state.away();
-        away.handed = mem::take(&mut away.queued);
-        if !away.inbound.is_empty() {
-            mem::swap(&mut **inbox.get_or_insert_default(), &mut away.inbound);
-            return Poll::Ready(true);
-        }
-        if over {
-            return Poll::Ready(false);
-        }
-        let known = away.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        if !known {
-            away.waker = Some(cx.waker().clone());
-        }
-        self.receiver_waits.store(true, Ordering::Release);
-        if !known {
-            // It delivers here from now on, and may have a Close to answer.
-            self.call_driver(&state);
-        }
-        Poll::Pending
     }
 
     /// The `WebSocket` was dropped: nobody receives any more.
@@ -195,51 +206,58 @@ impl Link {
         let mut state = self.state();
         let away = state.away.take();
         self.receiver_gone.store(true, Ordering::Release);
-        self.call_driver(&state);
+        self.call_driver(&mut state);
+        self.forget(&mut state, SenderId::WEB_SOCKET);
         drop(state);
         drop(away);
     }
 
-    /// Queues what is in `message`, and leaves nothing there, if there is room; `None` if there is
-    /// none.
+    /// Queues what is in `message`, and leaves nothing there, if there is room and nobody who came
+    /// before waits for it; `None` if not. A turn that the handle `by` has is over.
     ///
     /// By reference, since a message is large to move and this is the way of every one.
     #[inline]
-    pub(crate) fn push(&self, message: &mut Option<Queued>) -> Option<Result<(), SendError>> {
+    pub(crate) fn push(
+        &self,
+        message: &mut Option<Queued>,
+        by: u64,
+    ) -> Option<Result<(), SendError>> {
         let mut state = self.state();
         if state.closing {
             return Some(Err(SendError::Closed));
         }
+        if state.waiters.is_some() {
+            return self.push_in_turn(state, message, by);
+        }
         let bytes = message.as_ref().map_or(0, Queued::bytes);
-        if !state.has_room(bytes, &self.limits) {
-            state.refused = state.refused.max(NonZeroUsize::new(bytes));
+        if !state.has_room(bytes, self.bounds()) {
             return None;
         }
         if let Some(message) = message.take() {
             state.outbound_bytes += bytes;
             state.outbound.push_back(message);
-            self.queued(&state);
+            self.queued(&mut state);
         }
         Some(Ok(()))
     }
 
     /// Lets the driver look at what the receiver did.
-    fn call_driver(&self, state: &State) {
+    fn call_driver(&self, state: &mut Locked<'_>) {
         self.receiver_called.store(true, Ordering::SeqCst);
         self.wake_driver(state);
     }
 
     /// Wakes the driver, unless it looks here again by itself.
-    fn wake_driver(&self, state: &State) {
-        if let Some(driver) = &state.driver
-            && !self.driver_busy.swap(true, Ordering::SeqCst)
-        {
-            driver.wake_by_ref();
+    #[inline]
+    fn wake_driver(&self, state: &mut Locked<'_>) {
+        if state.driver.is_some() && !self.driver_busy.swap(true, Ordering::SeqCst) {
+            state.later.driver = state.driver.clone();
         }
     }
 
     /// Something was queued: the driver is to know.
-    fn queued(&self, state: &State) {
+    #[inline]
+    fn queued(&self, state: &mut Locked<'_>) {
         self.has_outbound.store(true, Ordering::SeqCst);
         if !self.blocked.load(Ordering::SeqCst) {
             self.wake_driver(state);
@@ -248,36 +266,34 @@ impl Link {
 
     /// Queues a message, waiting for room.
     #[inline]
-    pub(crate) async fn send(&self, message: &mut Option<Queued>) -> Result<(), SendError> {
-        match self.push(message) {
+    pub(crate) async fn send(
+        &self,
+        message: &mut Option<Queued>,
+        by: u64,
+    ) -> Result<(), SendError> {
+        match self.push(message, by) {
             Some(done) => done,
-            None => self.send_when_ready(message).await,
+            None => self.wait_to_send(message.take())?.await,
         }
     }
 
-    async fn send_when_ready(&self, message: &mut Option<Queued>) -> Result<(), SendError> {
-        loop {
-            // From here on no `notify_waiters` is missed, so that looking again tells the truth.
-            let room = self.room().notified();
-            if let Some(done) = self.push(message) {
-                return done;
-            }
-            room.await;
-        }
-    }
-
-    /// Queues a message if there is room.
+    /// Queues a message if there is room. What is refused is noted for the handle.
     pub(crate) fn try_send(
         &self,
         message: Message,
         compression: Compression,
+        by: Option<&SenderId>,
     ) -> Result<(), TrySendError> {
         let mut queued = Some(Queued::Message(message, compression));
-        let reason = match self.push(&mut queued) {
+        let reason = match self.push(&mut queued, by.map_or(0, SenderId::get)) {
             None => TrySendReason::Full,
             Some(Err(_)) => TrySendReason::Closed,
             Some(Ok(())) => return Ok(()),
         };
+        if let (TrySendReason::Full, Some(by)) = (reason, by) {
+            let bytes = queued.as_ref().map_or(0, Queued::bytes);
+            self.state().waiters().note_refused(by.get_or_new(), bytes);
+        }
         match queued {
             Some(Queued::Message(message, _)) => Err(TrySendError { message, reason }),
             _ => Ok(()),
@@ -301,40 +317,6 @@ impl Link {
         }
     }
 
-    /// Waits until [`send`](Self::send) would not, with the largest message that was refused.
-    pub(crate) async fn ready(&self) -> Result<(), SendError> {
-        loop {
-            let room = self.room().notified();
-            {
-                let mut state = self.state();
-                if state.closing {
-                    return Err(SendError::Closed);
-                }
-                // Whoever was refused would be again, and ask again, without an end.
-                let wanted = state.refused.unwrap_or(NonZeroUsize::MIN);
-                if state.has_room(wanted.get(), &self.limits) {
-                    return Ok(());
-                }
-                state.refused = Some(wanted);
-            }
-            room.await;
-        }
-    }
-
-    /// Waits until everything that was queued before is with the operating system.
-    pub(crate) async fn flush(&self) -> Result<(), SendError> {
-        let (told, written) = oneshot::channel();
-        {
-            let mut state = self.state();
-            if state.over || state.dropped {
-                return Err(SendError::Closed);
-            }
-            state.push(Queued::Flush(told));
-            self.queued(&state);
-        }
-        written.await.map_err(|_| SendError::Closed)
-    }
-
     pub(crate) fn ping(&self, payload: Payload) -> Result<(), SendError> {
         if payload.len() > MAX_CONTROL {
             return Err(SendError::PingTooLong { len: payload.len() });
@@ -344,9 +326,14 @@ impl Link {
             return Err(SendError::Closed);
         }
         // Pings are not messages and wait for no room, but do not pile up either.
-        if state.has_room(payload.len(), &self.limits) {
+        let bounds = self.bounds();
+        let room = match &state.waiters {
+            None => state.has_room(payload.len(), bounds),
+            Some(waiters) => state.admits(waiters, payload.len(), bounds),
+        };
+        if room {
             state.push(Queued::Ping(payload));
-            self.queued(&state);
+            self.queued(&mut state);
         }
         Ok(())
     }
@@ -360,17 +347,23 @@ impl Link {
         if state.closing {
             return Err(SendError::Closed);
         }
-        state.close(code, reason);
-        self.queued(&state);
-        drop(state);
-        self.tell_room();
+        self.close_behind(&mut state, code, reason);
         Ok(())
+    }
+
+    /// Orders a Close behind what is queued; what waits for room is not.
+    fn close_behind(&self, state: &mut Locked<'_>, code: CloseCode, reason: &str) {
+        let (inner, later) = state.parts();
+        inner.turn_away(later);
+        inner.push(Queued::Close(code, fitting_reason(reason).into()));
+        self.queued(state);
     }
 
     /// Waits for the end.
     pub(crate) async fn closed(&self) -> Closed {
         loop {
-            let ended = self.room().notified();
+            // From here on no `notify_waiters` is missed, so that looking again tells the truth.
+            let ended = self.ended.get_or_init(Box::default).notified();
             if let Some(closed) = &self.state().closed {
                 return Closed::clone(closed);
             }
@@ -384,12 +377,22 @@ impl Link {
     }
 }
 
+/// How many bytes may wait.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    /// So many are enough.
+    soft: usize,
+    /// Beside what goes first, no more than so many.
+    hard: usize,
+}
+
 /// Whether `len` bytes may wait besides so many, of which `first` are what goes next.
-fn has_room(waiting: usize, first: Option<usize>, len: usize, limits: &Limits) -> bool {
+#[inline]
+fn has_room(waiting: usize, first: Option<usize>, len: usize, bounds: Bounds) -> bool {
     let Some(first) = first else {
         return true;
     };
-    waiting < limits.send_buffer && (waiting - first).saturating_add(len) <= limits.max_send_buffer
+    waiting < bounds.soft && (waiting - first).saturating_add(len) <= bounds.hard
 }
 
 impl State {
@@ -402,10 +405,21 @@ impl State {
     }
 
     /// One message is always taken by an empty queue, so that a large one can pass.
-    fn has_room(&self, len: usize, limits: &Limits) -> bool {
+    #[inline]
+    fn has_room(&self, len: usize, bounds: Bounds) -> bool {
+        has_room(self.outbound_bytes, self.first(), len, bounds)
+    }
+
+    /// Bytes of what goes next.
+    #[inline]
+    fn first(&self) -> Option<usize> {
         let due = self.broadcasts.as_ref().and_then(|broadcasts| broadcasts.due());
-        let first = due.or_else(|| self.outbound.front().map(Queued::bytes));
-        has_room(self.outbound_bytes, first, len, limits)
+        due.or_else(|| self.outbound.front().map(Queued::bytes))
+    }
+
+    /// Own messages that are queued or wait for room.
+    fn own(&self) -> usize {
+        self.outbound.len() + self.waiters.as_ref().map_or(0, |waiters| waiters.places())
     }
 
     /// Takes what is to go next.
@@ -413,7 +427,8 @@ impl State {
         let Some(broadcasts) = &mut self.broadcasts else {
             return self.outbound.pop_front();
         };
-        if broadcasts.due().is_some()
+        // Where only what waits for its turn is left, nothing waits for that.
+        if (broadcasts.due().is_some() || self.outbound.is_empty())
             && let Some((broadcast, _)) = broadcasts.pop()
         {
             return Some(Queued::Broadcast(broadcast));
@@ -423,16 +438,18 @@ impl State {
         Some(own)
     }
 
-    /// Takes about as many bytes as `room` says. How many.
-    fn take_in_order(&mut self, into: &mut Queue, room: usize) -> usize {
+    /// Takes about as many bytes as `room` says, and lets in whose place is reached.
+    fn take_in_order(&mut self, into: &mut Queue, room: usize, bounds: Bounds, later: &mut Later) {
         let mut taken = 0;
-        while taken < room
-            && let Some(queued) = self.pop()
-        {
+        while taken < room {
+            if self.waiters.is_some() && self.first().is_none() {
+                self.settle(bounds, later);
+            }
+            let Some(queued) = self.pop() else { break };
             taken += queued.bytes();
+            self.outbound_bytes -= queued.bytes();
             into.push_back(queued);
         }
-        taken
     }
 
     /// Whether nothing is to be sent.
@@ -444,10 +461,5 @@ impl State {
     fn push(&mut self, queued: Queued) {
         self.outbound_bytes += queued.bytes();
         self.outbound.push_back(queued);
-    }
-
-    fn close(&mut self, code: CloseCode, reason: &str) {
-        self.push(Queued::Close(code, fitting_reason(reason).into()));
-        self.closing = true;
     }
 }

@@ -1,10 +1,10 @@
 //! A message to many, and how it is to reach them.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use ws_core::{Broadcast, Message, extension::Compression};
 
-use crate::ClientId;
+use crate::{ClientId, link::PER_MESSAGE};
 
 /// A message to many, and how it is to reach them. Whatever becomes a [`Message`] becomes one, so
 /// this is only needed for more than that.
@@ -80,6 +80,7 @@ impl Publication {
             broadcast: Broadcast::with_compression(self.message, self.compression),
             key: self.key.map(|key| Key(Arc::new((topic.cloned(), key)))),
             slow_consumer: self.slow_consumer.unwrap_or(default),
+            waited: false,
         }
     }
 }
@@ -91,7 +92,12 @@ impl<M: Into<Message>> From<M> for Publication {
 }
 
 /// What happens to a message to many where a client does not keep up:
-/// [`Limits::send_buffer`](crate::Limits::send_buffer) or `max_send_buffer` bytes wait for it.
+/// [`Limits::send_buffer`](crate::Limits::send_buffer) bytes wait for it and its socket was full when
+/// it was written to last, or `max_send_buffer` bytes wait in any case. So a burst harms no client
+/// that is only waiting for its turn.
+///
+/// To wait for slow clients is no policy of theirs but of who publishes:
+/// [`Clients::publish_wait`](crate::Clients::publish_wait).
 ///
 /// It acts on messages to many that were not encoded yet, so nothing of a compressed stream is ever
 /// missing. What the handler and [`Sender`](crate::Sender)s send is not dropped by
@@ -110,12 +116,73 @@ pub enum SlowConsumer {
     DropNewest,
 }
 
+/// What became of a message to many.
+///
+/// Most programs need not look: what is not refused reaches everybody who keeps up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Published {
+    /// It was queued for so many clients.
+    Here(usize),
+    /// Somebody else is publishing to the same topic at this moment and queues it as well, behind what
+    /// was published before, for those who subscribe now.
+    Handed,
+    /// It goes to nobody.
+    Refused(Refused),
+}
+
+/// Why a message to many was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Refused {
+    /// More than 1 MiB of [`Handed`](Published::Handed) messages waits already. A publisher that may
+    /// be faster than the server waits, with [`Clients::publish_wait`](crate::Clients::publish_wait).
+    Full,
+}
+
+impl Published {
+    /// For how many clients this call has queued it: 0 where somebody else does, or it was refused.
+    pub fn here(self) -> usize {
+        match self {
+            Self::Here(queued) => queued,
+            Self::Handed | Self::Refused(_) => 0,
+        }
+    }
+
+    /// Whether it goes to nobody, and why.
+    pub fn refused(self) -> Option<Refused> {
+        match self {
+            Self::Refused(reason) => Some(reason),
+            Self::Here(_) | Self::Handed => None,
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("others publish faster than messages can be queued"),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
 /// What is queued for each of many.
 #[derive(Debug)]
 pub(crate) struct Post {
     pub(crate) broadcast: Broadcast,
     pub(crate) key: Option<Key>,
     pub(crate) slow_consumer: SlowConsumer,
+    /// Whether it waited for those that are slow.
+    pub(crate) waited: bool,
+}
+
+impl Post {
+    /// What it counts where it waits.
+    pub(crate) fn bytes(&self) -> usize {
+        PER_MESSAGE + self.broadcast.message().len()
+    }
 }
 
 /// A topic and a key in it.

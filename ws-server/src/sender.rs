@@ -6,21 +6,21 @@ use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
 
 use crate::{
     ClientId, Request, SendError, SubscribeError, Topic, TrySendError,
-    link::{Link, Queued},
+    link::{Link, Queued, SenderId},
     topics,
 };
 
 /// Sends to one connection from any task. A handle: cloning it is cheap, and it keeps nothing open.
 ///
 /// Messages of one sender stay in order.
-#[derive(Clone)]
 pub struct Sender {
     link: Arc<Link>,
+    id: SenderId,
 }
 
 impl Sender {
     pub(crate) fn new(link: Arc<Link>) -> Self {
-        Self { link }
+        Self { link, id: SenderId::default() }
     }
 
     /// As [`WebSocket::send`](crate::WebSocket::send).
@@ -29,10 +29,11 @@ impl Sender {
     /// [`SendError::Closed`].
     ///
     /// # Cancel safety
-    /// A dropped call has queued the message whole or not at all.
+    /// A dropped call has queued the message whole or not at all. Where it waited, that may have
+    /// happened since it was polled last.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let mut message = Some(Queued::Message(message.into(), Compression::Auto));
-        self.link.send(&mut message).await
+        self.link.send(&mut message, self.id.get()).await
     }
 
     /// As [`send`](Self::send), with a hint for the extensions whether to compress.
@@ -48,26 +49,27 @@ impl Sender {
         compression: Compression,
     ) -> Result<(), SendError> {
         let mut message = Some(Queued::Message(message.into(), compression));
-        self.link.send(&mut message).await
+        self.link.send(&mut message, self.id.get()).await
     }
 
-    /// Queues a message if there is room now.
+    /// Queues a message if there is room now, and nobody waits for it who came before.
     ///
     /// # Errors
     /// [`TrySendError`] gives the message back.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
-        self.link.try_send(message.into(), Compression::Auto)
+        self.link.try_send(message.into(), Compression::Auto, Some(&self.id))
     }
 
-    /// As [`WebSocket::ready`](crate::WebSocket::ready). Another sender may be faster.
+    /// As [`WebSocket::ready`](crate::WebSocket::ready). The turn is that of this sender and of no
+    /// other one, clones included.
     ///
     /// # Errors
     /// [`SendError::Closed`].
     ///
     /// # Cancel safety
-    /// Cancel safe.
+    /// Cancel safe: a dropped call gives up its place and its turn.
     pub async fn ready(&self) -> Result<(), SendError> {
-        self.link.ready().await
+        self.link.ready(self.id.get_or_new()).await
     }
 
     /// As [`WebSocket::flush`](crate::WebSocket::flush).
@@ -131,6 +133,22 @@ impl Sender {
     /// Which connection this is.
     pub fn id(&self) -> ClientId {
         self.link.id
+    }
+}
+
+/// A turn that [`ready`](Sender::ready) waited for stays with the original.
+impl Clone for Sender {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.link))
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        let id = self.id.get();
+        if id != SenderId::default().get() {
+            self.link.forget_sender(id);
+        }
     }
 }
 

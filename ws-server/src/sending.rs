@@ -11,14 +11,14 @@ use ws_core::{Message, extension::Compression};
 use crate::{
     SendError,
     driver::turn,
-    link::{Link, Queued},
+    link::{Link, Queued, SenderId, Waiting},
 };
 
 /// Sends one message. A future by hand, since handlers hold it and an idle one is to be small.
 pub(crate) enum Sending<'a> {
     Due(&'a Arc<Link>, Message, Compression),
     /// There was no room.
-    Waiting(Pin<Box<dyn Future<Output = Result<(), SendError>> + Send + 'a>>),
+    Waiting(Waiting<'a>),
     Done,
 }
 
@@ -48,14 +48,17 @@ impl Sending<'_> {
         match std::mem::replace(self, Self::Done) {
             Self::Due(link, message, compression) => {
                 let mut message = Some(Queued::Message(message, compression));
-                if let Some(done) = link.push(&mut message) {
+                if let Some(done) = link.push(&mut message, SenderId::WEB_SOCKET) {
                     return Poll::Ready(done);
                 }
-                *self = Self::Waiting(Box::pin(async move { link.send(&mut message).await }));
+                match link.wait_to_send(message) {
+                    Ok(waiting) => *self = Self::Waiting(waiting),
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
                 self.poll_elsewhere(cx)
             }
             Self::Waiting(mut waiting) => {
-                let poll = waiting.as_mut().poll(cx);
+                let poll = Pin::new(&mut waiting).poll(cx);
                 if poll.is_pending() {
                     *self = Self::Waiting(waiting);
                 }

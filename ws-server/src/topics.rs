@@ -3,15 +3,16 @@
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use crate::{
-    Client, ClientId, Publication, SubscribeError,
+    Client, ClientId, Publication, Published, SubscribeError,
+    delivery::{Subscribers, is_roomy},
     link::Link,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 /// The topics that somebody subscribes to.
 ///
-/// Locks are taken in this order: the index, the subscribers of a topic, a link. Publishers of one
-/// topic go one after the other, and hold none of these meanwhile but one link at a time.
+/// Locks are taken in this order: the index, the subscribers of a topic. Under the index a link is
+/// locked too; whoever publishes holds one of these at a time.
 #[derive(Default)]
 pub(crate) struct Topics {
     index: Mutex<Index>,
@@ -23,21 +24,10 @@ struct Index {
     subscriptions: usize,
 }
 
-#[derive(Default)]
-pub(crate) struct Subscribers {
-    links: Mutex<HashMap<ClientId, Arc<Link>>>,
-    publishing: Mutex<()>,
-}
-
-/// Whether a collection has far more room than it needs.
-pub(crate) fn is_roomy(len: usize, capacity: usize) -> bool {
-    const KEPT: usize = 16;
-    capacity > KEPT && len < capacity / 4
-}
-
 impl Topics {
     fn index(&self) -> MutexGuard<'_, Index> {
-        lock(&self.index)
+        // Nothing that may panic runs under the lock.
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Subscribes, if it did not before.
@@ -55,7 +45,7 @@ impl Topics {
         let name = known.unwrap_or_else(|| Arc::from(topic));
         if link.add_topic(&name)? {
             let subscribers = index.topics.entry(Arc::clone(&name)).or_default();
-            lock(&subscribers.links).insert(link.id, Arc::clone(link));
+            subscribers.add(link);
             index.subscriptions += 1;
         }
         Ok(name)
@@ -105,46 +95,14 @@ impl Index {
         let Some(subscribers) = self.topics.get(topic) else {
             return;
         };
-        let mut links = lock(&subscribers.links);
-        // Never the last reference: whoever unsubscribes has one.
-        self.subscriptions -= usize::from(links.remove(&id).is_some());
-        if links.is_empty() {
-            drop(links);
+        self.subscriptions -= 1;
+        if subscribers.remove(id) == 0 {
             self.topics.remove(topic);
             if is_roomy(self.topics.len(), self.topics.capacity()) {
                 self.topics.shrink_to(2 * self.topics.len());
             }
-        } else if is_roomy(links.len(), links.capacity()) {
-            let len = links.len();
-            links.shrink_to(2 * len);
         }
     }
-}
-
-impl Subscribers {
-    pub(crate) fn count(&self) -> usize {
-        lock(&self.links).len()
-    }
-
-    /// All of them but one.
-    pub(crate) fn links(&self, except: Option<ClientId>) -> Vec<Arc<Link>> {
-        let links = lock(&self.links);
-        let mut all = Vec::with_capacity(links.len());
-        all.extend(
-            links.iter().filter(|(id, _)| Some(**id) != except).map(|(_, link)| link).cloned(),
-        );
-        all
-    }
-
-    /// Publishers go one after the other, so that all subscribers see one order.
-    pub(crate) fn publishing(&self) -> MutexGuard<'_, ()> {
-        lock(&self.publishing)
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that may panic runs under the locks.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A topic, as one of its subscribers has it. A handle: cloning it is cheap, and dropping it ends
@@ -171,13 +129,26 @@ impl Topic {
 
     /// As [`Clients::publish`](crate::Clients::publish): to all who subscribe, this connection
     /// included.
-    pub fn publish(&self, publication: impl Into<Publication>) -> usize {
-        self.link.hub.as_ref().map_or(0, |hub| hub.publish(&self.name, publication.into()))
+    pub fn publish(&self, publication: impl Into<Publication>) -> Published {
+        let hub = self.link.hub.as_ref();
+        hub.map_or(Published::Here(0), |hub| hub.publish(&self.name, publication.into()))
+    }
+
+    /// As [`Clients::publish_wait`](crate::Clients::publish_wait): as [`publish`](Self::publish), when
+    /// every subscriber has room.
+    ///
+    /// # Cancel safety
+    /// A dropped call has published nothing.
+    pub async fn publish_wait(&self, publication: impl Into<Publication>) -> Published {
+        match &self.link.hub {
+            Some(hub) => hub.publish_wait(&self.name, publication.into()).await,
+            None => Published::Here(0),
+        }
     }
 
     /// As [`publish`](Self::publish), to all but this connection. What the publication itself
     /// [excepts](Publication::except) is replaced.
-    pub fn publish_to_others(&self, publication: impl Into<Publication>) -> usize {
+    pub fn publish_to_others(&self, publication: impl Into<Publication>) -> Published {
         self.publish(publication.into().except(self.link.id))
     }
 

@@ -14,7 +14,10 @@ use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
 
 use crate::{
     ClientId, RecvError, Request, SendError, Sender, SubscribeError, Topic, TrySendError,
-    driver::turn, link::Link, sending::Sending, topics,
+    driver::turn,
+    link::{Link, SenderId},
+    sending::Sending,
+    topics,
 };
 
 /// One end of an open connection.
@@ -94,7 +97,8 @@ impl WebSocket {
 
     /// Queues a message and returns at once while fewer than
     /// [`Limits::send_buffer`](crate::Limits::send_buffer) bytes wait to be sent (256 KiB by
-    /// default); waits for room above.
+    /// default); waits for room above, behind those who wait already and before all that is sent or
+    /// published later: at most until what is queued now has gone out.
     ///
     /// It goes out as soon as the handler waits for anything: no flush is needed. After 256 messages
     /// in one turn of the handler this waits until other tasks had theirs.
@@ -103,7 +107,8 @@ impl WebSocket {
     /// [`SendError::Closed`] when the connection is closing or closed.
     ///
     /// # Cancel safety
-    /// A dropped call has queued the message whole or not at all. Use [`ready`](Self::ready) and
+    /// A dropped call has queued the message whole or not at all. Where it waited, that may have
+    /// happened since it was polled last. Use [`ready`](Self::ready) and
     /// [`try_send`](Self::try_send) where the message must not be lost.
     #[inline]
     pub fn send(
@@ -129,24 +134,29 @@ impl WebSocket {
         Sending::Due(&self.link, message.into(), compression)
     }
 
-    /// Queues a message if there is room now.
+    /// Queues a message if there is room now, and nobody waits for it who came before.
     ///
     /// # Errors
     /// [`TrySendError`] gives the message back and says whether the connection is full or closed.
     pub fn try_send(&mut self, message: impl Into<Message>) -> Result<(), TrySendError> {
-        self.link.try_send(message.into(), Compression::Auto)
+        self.link.try_send(message.into(), Compression::Auto, Some(SenderId::of_web_socket()))
     }
 
-    /// Waits until [`try_send`](Self::try_send) has room, for what it refused last if that was
-    /// larger than what there is room for now. It has until something else is sent.
+    /// Waits until [`try_send`](Self::try_send) has room, for a message of the size that it refused
+    /// last if it did. The turn comes in the order of all who wait to send.
+    ///
+    /// The room is kept for one second, until this `WebSocket` sends or is dropped: what others send
+    /// later is taken only where it leaves that room. Messages to many may fill it, up to
+    /// [`Limits::max_send_buffer`](crate::Limits::max_send_buffer); what was refused before is taken
+    /// all the same.
     ///
     /// # Errors
     /// [`SendError::Closed`].
     ///
     /// # Cancel safety
-    /// Cancel safe.
+    /// Cancel safe: a dropped call gives up its place and its turn.
     pub async fn ready(&self) -> Result<(), SendError> {
-        self.link.ready().await
+        self.link.ready(SenderId::WEB_SOCKET).await
     }
 
     /// Waits until the operating system has all that was sent before, messages to many included. Those

@@ -163,7 +163,7 @@ async fn flush_fails_where_a_message_before_it_came_too_late() {
 #[tokio::test(start_paused = true)]
 async fn flush_fails_where_messages_before_it_were_dropped() {
     let mut limits = Limits::default();
-    limits.send_buffer = 100_000;
+    (limits.send_buffer, limits.max_send_buffer) = (100_000, 100_000);
     let (tx, mut told) = mpsc::unbounded_channel();
     let handler = move |mut ws: WebSocket| {
         let tx = tx.clone();

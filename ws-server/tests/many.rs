@@ -45,7 +45,9 @@ async fn publish(clients: ws_server::Clients) {
     for i in 0..MESSAGES {
         for topic in 0..TOPICS {
             pace.tick().await;
-            assert!(clients.publish(&topic.to_string(), message(topic, i)) >= SUBSCRIBERS - 1);
+            assert!(
+                clients.publish(&topic.to_string(), message(topic, i)).here() >= SUBSCRIBERS - 1
+            );
         }
     }
 }

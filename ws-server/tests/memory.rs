@@ -305,7 +305,7 @@ fn rt_52_a_hundred_thousand_subscriptions_leave_nothing_behind() {
 
             // A publish looks at its own subscribers alone.
             let before = region.change().bytes_allocated;
-            assert_eq!(clients.publish(&deep(77_777), "x"), 1);
+            assert_eq!(clients.publish(&deep(77_777), "x").here(), 1);
             let allocated = region.change().bytes_allocated - before;
             assert!(allocated < 2000, "{allocated} bytes for one of a hundred thousand");
 

@@ -265,11 +265,11 @@ async fn messages_to_many_are_counted_once_and_their_copies_each() {
     for client in &clients.list()[..2] {
         client.subscribe("two").unwrap();
     }
-    assert_eq!(clients.publish("two", "1"), 2);
-    assert_eq!(clients.publish("nobody", "2"), 0);
-    assert_eq!(clients.send_all("3"), 3);
-    assert_eq!(clients.send_path("/", Publication::new("4").key("k")), 3);
-    assert_eq!(clients.send_path("/", Publication::new("5").key("k")), 3);
+    assert_eq!(clients.publish("two", "1").here(), 2);
+    assert_eq!(clients.publish("nobody", "2").here(), 0);
+    assert_eq!(clients.send_all("3").here(), 3);
+    assert_eq!(clients.send_path("/", Publication::new("4").key("k")).here(), 3);
+    assert_eq!(clients.send_path("/", Publication::new("5").key("k")).here(), 3);
     let metrics = rested(&clients).await;
     assert_eq!((metrics.broadcasts, metrics.delivered, metrics.dropped), (5, 11, 3));
     is(metrics.sent, 8, 8, 24);

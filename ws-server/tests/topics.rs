@@ -12,8 +12,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 use ws_server::{
-    Client, Clients, CloseCode, Compression, Limits, Publication, Server, Service, SubscribeError,
-    Topic, WebSocket,
+    Client, Clients, CloseCode, Compression, Limits, Publication, Published, Server, Service,
+    SubscribeError, Topic, WebSocket,
 };
 
 /// The text that comes next.
@@ -54,15 +54,15 @@ async fn what_is_published_comes_to_the_subscribers_of_the_topic_and_to_nobody_e
     let mut ann = subscribed(&service, "news&sport").await;
     let mut bob = subscribed(&service, "news").await;
     let mut eve = subscribed(&service, "").await;
-    assert_eq!(clients.publish("news", "1"), 2);
-    assert_eq!(clients.publish("sport", "2"), 1);
-    assert_eq!(clients.publish("new", "a part of a name is another topic"), 0);
-    assert_eq!(clients.publish("", "nobody"), 0);
+    assert_eq!(clients.publish("news", "1").here(), 2);
+    assert_eq!(clients.publish("sport", "2").here(), 1);
+    assert_eq!(clients.publish("new", "a part of a name is another topic").here(), 0);
+    assert_eq!(clients.publish("", "nobody").here(), 0);
     let bob_is = clients.list()[1].id();
-    assert_eq!(clients.publish("news", Publication::new("3").except(bob_is)), 1);
+    assert_eq!(clients.publish("news", Publication::new("3").except(bob_is)).here(), 1);
     let hinted = Publication::new("4").compression(Compression::Never);
-    assert_eq!(clients.publish("news", hinted), 2);
-    assert_eq!(clients.send_all(Publication::new("5").except(bob_is)), 2);
+    assert_eq!(clients.publish("news", hinted).here(), 2);
+    assert_eq!(clients.send_all(Publication::new("5").except(bob_is)).here(), 2);
     only(&mut ann, &["1", "2", "3", "4", "5"]).await;
     only(&mut bob, &["1", "4"]).await;
     only(&mut eve, &["5"]).await;
@@ -109,10 +109,10 @@ async fn handler_publishes_to_all_or_to_the_others() {
                 b"last" => ws.send(message).await?,
                 b"leave" => {
                     assert!(room.unsubscribe() && !room.unsubscribe());
-                    assert_eq!(room.publish("from outside"), room.subscribers());
+                    assert_eq!(room.publish("from outside").here(), room.subscribers());
                 }
-                [b'o', ..] => assert_eq!(room.publish_to_others(message), 1),
-                _ => assert_eq!(room.publish(message), 2),
+                [b'o', ..] => assert_eq!(room.publish_to_others(message).here(), 1),
+                _ => assert_eq!(room.publish(message).here(), 2),
             }
         }
         Ok(())
@@ -138,10 +138,10 @@ async fn subscribing_twice_is_subscribing_once_and_dropping_the_handle_ends_noth
     };
     let service = service(Limits::default(), handler);
     let mut raw = subscribed(&service, "room").await;
-    assert_eq!(service.clients().publish("room", "once"), 1);
+    assert_eq!(service.clients().publish("room", "once").here(), 1);
     only(&mut raw, &["once"]).await;
     assert!(service.clients().list()[0].unsubscribe("room"));
-    assert_eq!(service.clients().publish("room", "never"), 0);
+    assert_eq!(service.clients().publish("room", "never").here(), 0);
     only(&mut raw, &[]).await;
 }
 
@@ -159,7 +159,7 @@ async fn connections_of_a_user_are_found_counted_and_reached_by_their_topic() {
     clients.list()[2].sender().subscribe("signed-in").unwrap();
     assert!(clients.list()[2].sender().unsubscribe("signed-in"));
     assert_eq!(clients.subscribers("user/ann"), 2);
-    assert_eq!(clients.publish("user/ann", "for Ann"), 2);
+    assert_eq!(clients.publish("user/ann", "for Ann").here(), 2);
     only(&mut phone, &["for Ann"]).await;
     only(&mut laptop, &["for Ann"]).await;
     only(&mut other, &[]).await;
@@ -169,7 +169,7 @@ async fn connections_of_a_user_are_found_counted_and_reached_by_their_topic() {
     phone.expect_close(4001).await;
     laptop.expect_close(4001).await;
     assert_eq!(clients.subscribers("user/ann"), 2, "until they are gone");
-    assert_eq!(clients.publish("user/ann", "too late"), 0);
+    assert_eq!(clients.publish("user/ann", "too late").here(), 0);
     only(&mut other, &[]).await;
 }
 
@@ -233,7 +233,7 @@ async fn subscriptions_end_exactly_with_their_connection_whatever_ended_it() {
             "close" => raw.send(CLOSE, &1000_u16.to_be_bytes()).await,
             "fault" => raw.send(0x83, b"").await,
             "abort" => task.abort(),
-            "slow consumer" => while clients.publish("room", vec![7; 10_000]) > 0 {},
+            "slow consumer" => while clients.publish("room", vec![7; 10_000]).here() > 0 {},
             "vanish" => {}
             _ => raw.send(TEXT, end.as_bytes()).await,
         }
@@ -257,7 +257,7 @@ async fn subscriptions_end_exactly_with_their_connection_whatever_ended_it() {
         assert_eq!(task.await.is_err(), end == "abort");
         assert_eq!((clients.count(), clients.topic_count()), (0, 0), "{end}");
         assert_eq!(clients.metrics().subscriptions, 0);
-        assert_eq!(clients.publish("room", "nobody"), 0);
+        assert_eq!(clients.publish("room", "nobody").here(), 0);
         assert_eq!(sender.subscribe("room").unwrap_err(), SubscribeError::Closed, "{end}");
         if let Ok(error) = late.try_recv() {
             assert_eq!(error, SubscribeError::Closed);
@@ -288,11 +288,13 @@ async fn come_and_go() {
                     let client = clients.get(own_is).unwrap();
                     let topic = client.subscribe("all").unwrap();
                     let text = format!("{task} {round}");
-                    assert!(topic.publish(text.as_str()) >= 1);
+                    topic.publish(text.as_str());
                     assert!(topic.unsubscribe());
                     assert!(clients.subscribers("all") < TASKS);
                 }
                 only(&mut raw, &[]).await;
+                // What was handed over is there when all who delivered have returned.
+                barrier.wait().await;
                 let mut own = own;
                 own.send(TEXT, b"last").await;
                 let mut rounds: Vec<usize> = vec![];
@@ -357,7 +359,8 @@ async fn all_subscribers_see_one_order_of_what_several_tasks_publish() {
             let clients = clients.clone();
             tokio::spawn(async move {
                 for i in 0..MESSAGES {
-                    assert_eq!(clients.publish("all", format!("{publisher} {i}")), 8);
+                    let published = clients.publish("all", format!("{publisher} {i}"));
+                    assert!(matches!(published, Published::Here(8) | Published::Handed));
                     if i % 20 == 0 {
                         tokio::task::yield_now().await;
                     }

@@ -274,7 +274,12 @@ impl Core {
                 Some(Queued::Flush(_)) if self.output.dropped => {}
                 Some(Queued::Flush(told)) => {
                     let at = self.output.end(&self.ws);
-                    self.output.flushes.get_or_insert_default().push_back((at, told));
+                    let flushes = self.output.flushes.get_or_insert_default();
+                    if flushes.len() == flushes.capacity() {
+                        // Those who waited for it may have gone.
+                        flushes.retain(|(_, told)| !told.is_closed());
+                    }
+                    flushes.push_back((at, told));
                 }
             }
         }

@@ -15,8 +15,8 @@ use ws_core::Broadcast;
 use super::queued::{PER_MESSAGE, Queue, Queued, shrink};
 use crate::{
     SubscribeError,
+    delivery::is_roomy,
     publication::{Key, Post},
-    topics::is_roomy,
 };
 
 /// What a connection has that is one of many. Most of those that are not have none.
@@ -31,7 +31,7 @@ pub(super) struct Broadcasts {
     /// since this is there for everybody who is sent what goes to all.
     #[expect(clippy::box_collection, reason = "most have none")]
     keys: Option<Box<HashMap<Key, u64>>>,
-    /// Own messages that have left the queue since the first of these came.
+    /// Counts own messages that have left the queue since the first of these came.
     own_left: u64,
     #[expect(clippy::box_collection, reason = "many have none")]
     topics: Option<Box<HashSet<Arc<str>>>>,
@@ -51,6 +51,9 @@ pub(super) struct Put {
     pub(super) bytes: usize,
     pub(super) older: Option<(Broadcast, usize)>,
 }
+
+/// Where the count begins: as many own messages may be put before what waits.
+const OWN_LEFT: u64 = 1 << 32;
 
 fn bytes(broadcast: &Broadcast) -> usize {
     PER_MESSAGE + broadcast.message().len()
@@ -79,6 +82,29 @@ impl Broadcasts {
     /// An own message left the queue.
     pub(super) fn own_left(&mut self) {
         self.own_left += 1;
+    }
+
+    /// An own message was put before all that waits.
+    pub(super) fn own_put_first(&mut self) {
+        if !self.waiting.is_empty() {
+            self.own_left -= 1;
+        }
+    }
+
+    /// The own message that had so many others before it goes nowhere.
+    pub(super) fn own_removed(&mut self, before: usize) {
+        let place = self.own_left + before as u64;
+        for waiting in self.waiting.iter_mut().rev().take_while(|waiting| waiting.behind > place) {
+            waiting.behind -= 1;
+        }
+    }
+
+    /// Only so many own messages are left.
+    pub(super) fn only_behind(&mut self, own: usize) {
+        let last = self.own_left + own as u64;
+        for waiting in self.waiting.iter_mut().rev().take_while(|waiting| waiting.behind > last) {
+            waiting.behind = last;
+        }
     }
 
     pub(super) fn topics(&self) -> impl Iterator<Item = &Arc<str>> {
@@ -150,7 +176,7 @@ impl Broadcasts {
             return Put { bytes, older: Some((older, older_bytes)) };
         }
         if self.waiting.is_empty() {
-            self.own_left = 0;
+            self.own_left = OWN_LEFT;
         }
         if let Some(key) = &post.key {
             let number = self.first + self.waiting.len() as u64;

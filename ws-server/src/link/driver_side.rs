@@ -9,7 +9,9 @@ use super::{Link, Load, Queue};
 impl Link {
     /// Whom to wake when the driver is needed.
     pub(crate) fn set_driver(&self, waker: &Waker) {
-        self.state().driver = Some(waker.clone());
+        let waker = waker.clone();
+        let older = self.state().driver.replace(waker);
+        drop(older);
     }
 
     /// The driver is at work until [`rest`](Self::rest). Whoever still finds it at rest wakes it once
@@ -53,7 +55,9 @@ impl Link {
         away.queued.messages += load.messages;
         away.queued.bytes += load.bytes;
         self.receiver_waits.store(false, Ordering::Release);
-        if let Some(receiver) = away.waker.take() {
+        let receiver = away.waker.take();
+        drop(state);
+        if let Some(receiver) = receiver {
             receiver.wake();
         }
     }
@@ -86,49 +90,48 @@ impl Link {
 
     /// Takes what is to be sent, about as many bytes as `room` says, into an empty queue.
     pub(crate) fn take_outbound(&self, into: &mut Queue, room: usize) {
-        let mut guard = self.state();
-        let state = &mut *guard;
+        let mut locked = self.state();
+        let (state, later) = locked.parts();
+        let bounds = self.bounds();
+        if self.blocked.load(Ordering::Relaxed) {
+            // What waited is taken: the client keeps up, until the socket is full again.
+            self.blocked.store(false, Ordering::SeqCst);
+        }
+        state.end_turns(bounds, later);
         match &mut state.broadcasts {
             Some(broadcasts) if !broadcasts.is_empty() => {
-                state.outbound_bytes -= if state.outbound.is_empty() {
-                    broadcasts.take(into, room)
+                if state.outbound.is_empty() && state.waiters.is_none() {
+                    state.outbound_bytes -= broadcasts.take(into, room);
                 } else {
-                    state.take_in_order(into, room)
-                };
+                    state.take_in_order(into, room, bounds, later);
+                }
             }
-            _ if state.outbound.is_empty() => return,
+            _ if state.outbound.is_empty() => {}
             _ if state.outbound_bytes <= room => {
                 mem::swap(into, &mut state.outbound);
                 state.outbound_bytes = 0;
             }
-            _ => state.outbound_bytes -= state.take_in_order(into, room),
+            _ => state.take_in_order(into, room, bounds, later),
         }
         // It may have served a burst, and the next one is not in sight.
         state.outbound.shrink();
+        state.settle(bounds, later);
         self.has_outbound.store(!state.is_drained(), Ordering::Release);
-        let refused = state.refused;
-        state.refused = refused.filter(|bytes| !state.has_room(bytes.get(), &self.limits));
-        drop(guard);
-        if refused.is_some() {
-            self.tell_room();
-        }
     }
 
     /// Orders a Close from the driver's side, unless there was one.
     pub(crate) fn order_close(&self, code: CloseCode) {
         let mut state = self.state();
         if !state.closing {
-            state.close(code, "");
-            self.queued(&state);
-            drop(state);
-            self.tell_room();
+            self.close_behind(&mut state, code, "");
         }
     }
 
     /// Takes nothing more for sending.
     pub(crate) fn stop_sending(&self) {
-        self.state().closing = true;
-        self.tell_room();
+        let mut state = self.state();
+        let (inner, later) = state.parts();
+        inner.turn_away(later);
     }
 
     /// The driver is done. What was `received` can still be taken.
@@ -137,8 +140,10 @@ impl Link {
         if state.over {
             return;
         }
-        (state.over, state.closing) = (true, true);
-        state.driver = None;
+        state.over = true;
+        let (inner, later) = state.parts();
+        inner.turn_away(later);
+        let driver = state.driver.take();
         if !self.is_receiver_gone() && !received.is_empty() {
             state.away().inbound.extend(received);
         }
@@ -147,16 +152,18 @@ impl Link {
         state.outbound_bytes = 0;
         let receiver = state.away.as_mut().and_then(|away| away.waker.take());
         drop(state);
-        drop(waiting);
+        drop((waiting, driver));
         if let Some(receiver) = receiver {
             receiver.wake();
         }
-        self.tell_room();
     }
 
     /// The connection has ended.
     pub(crate) fn end(&self, closed: &Closed) {
-        self.state().closed.get_or_insert_with(|| Box::new(closed.clone()));
-        self.tell_room();
+        let closed = Box::new(closed.clone());
+        self.state().closed.get_or_insert(closed);
+        if let Some(ended) = self.ended.get() {
+            ended.notify_waiters();
+        }
     }
 }

@@ -17,9 +17,9 @@ use std::{
 use shuttle::{check_random, future, thread};
 use ws_core::{CloseCode, Closed, ClosedBy, Message, extension::Compression};
 
-use super::{Dropped, Link, Load, Queue, Queued};
+use super::{Dropped, Link, Load, Queue, Queued, SenderId};
 use crate::{
-    ClientId, Limits, Peer, Publication, Request, SendError, SlowConsumer, Topic,
+    ClientId, Limits, Peer, Publication, Published, Request, SendError, SlowConsumer, Topic,
     hub::{Entry, Hub},
     sync::{AtomicBool, Mutex},
 };
@@ -184,7 +184,7 @@ fn messages_of_several_senders_arrive_each_in_order() {
                     thread::spawn(move || {
                         future::block_on(async {
                             for n in 0..3 {
-                                link.send(&mut queued(&format!("{name}{n}"))).await.unwrap();
+                                link.send(&mut queued(&format!("{name}{n}")), 0).await.unwrap();
                             }
                         });
                     })
@@ -219,7 +219,7 @@ fn socket_that_is_full_for_a_while_delays_and_loses_nothing() {
                 thread::spawn(move || {
                     future::block_on(async {
                         for n in 0..3 {
-                            link.send(&mut queued(&format!("{n}"))).await.unwrap();
+                            link.send(&mut queued(&format!("{n}")), 0).await.unwrap();
                         }
                         link.flush().await.unwrap();
                     });
@@ -246,11 +246,11 @@ fn close_ends_whoever_waits_for_room_and_nothing_follows_it() {
                 thread::spawn(move || {
                     future::block_on(async {
                         let mut sent = 0;
-                        while link.send(&mut queued("message")).await.is_ok() {
+                        while link.send(&mut queued("message"), 0).await.is_ok() {
                             sent += 1;
                             assert!(sent < 100, "it is closed at last");
                         }
-                        assert_eq!(link.ready().await, Err(SendError::Closed));
+                        assert_eq!(link.ready(7).await, Err(SendError::Closed));
                         sent
                     })
                 })
@@ -345,23 +345,24 @@ fn subscribers_come_and_go_while_others_publish() {
                     let driver = future::spawn(Driver::new(&link, socket).run());
                     thread::spawn(move || {
                         let topic = Topic::subscribe(&link, "topic").unwrap();
-                        let queued = topic.publish(format!("from {id}"));
-                        assert!((1..=2).contains(&queued), "it has its own");
+                        let published = topic.publish(format!("from {id}"));
+                        assert!(matches!(published, Published::Here(1 | 2) | Published::Handed));
                         link.close(CloseCode::NORMAL, "").unwrap();
                         future::block_on(driver).unwrap();
                         entry.close(&Closed::abnormal(ClosedBy::Local));
                         assert!(Topic::subscribe(&link, "topic").is_err(), "it is over");
+                        // Otherwise somebody else may have come with it behind the Close.
+                        published != Published::Handed
                     })
                 })
                 .collect();
             hub.publish("topic", Publication::new("from outside"));
-            for task in tasks {
-                task.join().unwrap();
-            }
+            let own: Vec<_> = tasks.into_iter().map(|task| task.join().unwrap()).collect();
             assert_eq!((hub.topics.count(), hub.links().len()), ((0, 0), 0));
             let written: Vec<_> = sockets.iter().map(|socket| socket.written()).collect();
             for (id, written) in written.iter().enumerate() {
-                assert!(written.contains(&format!("from {id}")), "{written:?}");
+                let has_own = written.contains(&format!("from {id}"));
+                assert!(has_own || !own[id], "{written:?}");
             }
             let both = |at: usize| {
                 let other = &written[1 - at];
@@ -412,13 +413,190 @@ fn receiver_that_goes_closes_the_connection_behind_what_was_sent() {
             let receiver = {
                 let link = Arc::clone(&link);
                 thread::spawn(move || {
-                    future::block_on(link.send(&mut queued("last words"))).unwrap();
+                    future::block_on(link.send(&mut queued("last words"), 0)).unwrap();
                     link.receiver_gone();
                 })
             };
             receiver.join().unwrap();
             future::block_on(driver).unwrap();
             assert_eq!(socket.written(), ["last words", "close 1000"]);
+        },
+        ORDERS,
+    );
+}
+
+/// A thread that sends these, one after the other.
+fn sender(link: &Arc<Link>, texts: &'static [&'static str]) -> thread::JoinHandle<()> {
+    let link = Arc::clone(link);
+    thread::spawn(move || {
+        future::block_on(async {
+            for text in texts {
+                link.send(&mut queued(text), 0).await.unwrap();
+            }
+        });
+    })
+}
+
+/// Room for a few small messages.
+fn few() -> Limits {
+    Limits { send_buffer: 150, max_send_buffer: 200, ..Limits::default() }
+}
+
+const LARGE: &str = "large: more than there is room for, which is taken where nothing else waits; \
+    it has to be longer than all that may be queued in a connection at a time, and so this goes on \
+    for a while, until there are two hundred octets and a few more of them in this one message";
+
+#[test]
+fn large_message_among_small_ones_and_messages_to_many_is_sent() {
+    check_random(
+        || {
+            let (link, socket) = (link(few()), Arc::new(Socket::default()));
+            let driver = future::spawn(Driver::new(&link, &socket).run());
+            let senders =
+                [sender(&link, &["a", "b", "c"]), sender(&link, &[LARGE]), sender(&link, &["d"])];
+            let mut dropped = Dropped::default();
+            for _ in 0..2 {
+                let policy = SlowConsumer::DropNewest;
+                link.offer(&Publication::new("to many").into_post(None, policy), &mut dropped);
+            }
+            for sender in senders {
+                sender.join().unwrap();
+            }
+            link.close(CloseCode::NORMAL, "").unwrap();
+            future::block_on(driver).unwrap();
+            let written = socket.written();
+            assert_eq!(written.len() + dropped.count, 8, "{written:?}");
+            assert!(written.iter().any(|text| text == LARGE));
+            assert!(link.state().waiters.is_none(), "nothing is left");
+        },
+        ORDERS,
+    );
+}
+
+#[test]
+fn sends_that_are_dropped_where_they_wait_hold_up_nobody() {
+    check_random(
+        || {
+            let (link, socket) = (link(narrow()), Arc::new(Socket::default()));
+            let driver = future::spawn(Driver::new(&link, &socket).run());
+            let impatient = {
+                let link = Arc::clone(&link);
+                thread::spawn(move || {
+                    let mut cx = Context::from_waker(Waker::noop());
+                    for text in ["x", LARGE, "y"] {
+                        let mut message = queued(text);
+                        let mut sending = Box::pin(link.send(&mut message, 0));
+                        let _ = sending.as_mut().poll(&mut cx);
+                        thread::yield_now();
+                        drop(sending);
+                        let mut flushing = Box::pin(link.flush());
+                        let _ = flushing.as_mut().poll(&mut cx);
+                        let mut ready = Box::pin(link.ready(7));
+                        let _ = ready.as_mut().poll(&mut cx);
+                    }
+                    link.forget_sender(7);
+                })
+            };
+            let senders = [sender(&link, &["a", "b"]), sender(&link, &["c", LARGE])];
+            impatient.join().unwrap();
+            for sender in senders {
+                sender.join().unwrap();
+            }
+            link.close(CloseCode::NORMAL, "").unwrap();
+            future::block_on(driver).unwrap();
+            let written = socket.written();
+            let own = |text: &str| written.iter().filter(|one| *one == text).count();
+            assert_eq!((own("a"), own("b"), own("c")), (1, 1, 1));
+            assert!((1..=2).contains(&own(LARGE)));
+            assert!(link.state().waiters.is_none(), "nothing is left");
+        },
+        ORDERS,
+    );
+}
+
+#[test]
+fn turn_that_was_waited_for_is_kept_until_it_is_used() {
+    check_random(
+        || {
+            let (link, socket) = (link(few()), Arc::new(Socket::default()));
+            let driver = future::spawn(Driver::new(&link, &socket).run());
+            let polite = {
+                let link = Arc::clone(&link);
+                thread::spawn(move || {
+                    let id = SenderId::default();
+                    let mut message = Message::from(LARGE);
+                    let mut rounds = 0;
+                    while let Err(refused) = link.try_send(message, Compression::Auto, Some(&id)) {
+                        message = refused.message;
+                        future::block_on(link.ready(id.get_or_new())).unwrap();
+                        rounds += 1;
+                        assert!(rounds < 2, "it has the turn");
+                    }
+                })
+            };
+            let senders = [sender(&link, &["a", "b", "c"]), sender(&link, &["d", "e"])];
+            let publisher = {
+                let link = Arc::clone(&link);
+                thread::spawn(move || {
+                    if let Some(room) = link.full_for_many() {
+                        future::block_on(room);
+                    }
+                    let post =
+                        Publication::new("to many").into_post(None, SlowConsumer::DropNewest);
+                    link.offer(&post, &mut Dropped::default());
+                })
+            };
+            polite.join().unwrap();
+            publisher.join().unwrap();
+            for sender in senders {
+                sender.join().unwrap();
+            }
+            link.close(CloseCode::NORMAL, "").unwrap();
+            future::block_on(driver).unwrap();
+            let written = socket.written();
+            assert!(written.iter().any(|text| text == LARGE));
+            assert!((7..=8).contains(&written.len()), "{written:?}");
+            assert!(link.state().waiters.is_none(), "nothing is left");
+        },
+        ORDERS,
+    );
+}
+
+#[test]
+fn publishers_that_meet_leave_no_message_behind() {
+    check_random(
+        || {
+            let hub = Arc::new(Hub::default());
+            let (link, entry) = listed(1, &hub);
+            let socket = Arc::new(Socket::default());
+            let driver = future::spawn(Driver::new(&link, &socket).run());
+            Topic::subscribe(&link, "topic").unwrap();
+            let publishers: Vec<_> = ["p", "q", "r"]
+                .into_iter()
+                .map(|name| {
+                    let hub = Arc::clone(&hub);
+                    thread::spawn(move || {
+                        for n in 0..2 {
+                            let text = format!("{name}{n}");
+                            let published = hub.publish("topic", Publication::new(text));
+                            assert!(matches!(published, Published::Here(1) | Published::Handed));
+                        }
+                    })
+                })
+                .collect();
+            for publisher in publishers {
+                publisher.join().unwrap();
+            }
+            // Whoever delivered has returned.
+            link.close(CloseCode::NORMAL, "").unwrap();
+            future::block_on(driver).unwrap();
+            entry.close(&Closed::abnormal(ClosedBy::Local));
+            let written = socket.written();
+            assert_eq!(written.len(), 7, "{written:?}");
+            for name in ["p", "q", "r"] {
+                let of_one: Vec<_> = written.iter().filter(|text| text.starts_with(name)).collect();
+                assert_eq!(of_one, [&format!("{name}0"), &format!("{name}1")]);
+            }
         },
         ORDERS,
     );

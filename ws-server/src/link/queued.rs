@@ -8,7 +8,7 @@ use ws_core::{Broadcast, CloseCode, Message, Payload, extension::Compression};
 use crate::Limits;
 
 /// What a queued message counts besides its bytes, so that a million empty ones are not for free.
-pub(super) const PER_MESSAGE: usize = 64;
+pub(crate) const PER_MESSAGE: usize = 64;
 
 /// Messages and their bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,13 +30,14 @@ pub(crate) enum Queued {
 
 impl Queued {
     pub(super) fn bytes(&self) -> usize {
-        PER_MESSAGE
-            + match self {
-                Self::Message(message, _) => message.len(),
-                Self::Broadcast(broadcast) => broadcast.message().len(),
-                Self::Ping(payload) => payload.len(),
-                Self::Close(..) | Self::Flush(_) => 0,
-            }
+        match self {
+            Self::Message(message, _) => PER_MESSAGE + message.len(),
+            Self::Broadcast(broadcast) => PER_MESSAGE + broadcast.message().len(),
+            Self::Ping(payload) => PER_MESSAGE + payload.len(),
+            Self::Close(..) => PER_MESSAGE,
+            // Nothing of it goes out, and it is not there longer than somebody waits for it.
+            Self::Flush(_) => 0,
+        }
     }
 }
 
@@ -71,6 +72,21 @@ impl Queue {
             message.detach();
         }
         self.0.get_or_insert_default().push_back(queued);
+    }
+
+    #[inline]
+    pub(super) fn push_front(&mut self, queued: Queued) {
+        self.0.get_or_insert_default().push_front(queued);
+    }
+
+    /// Takes the last one of which this is true, and says how many are before it.
+    pub(super) fn remove_last(
+        &mut self,
+        is_it: impl FnMut(&Queued) -> bool,
+    ) -> Option<(usize, Queued)> {
+        let queue = self.0.as_mut()?;
+        let index = queue.iter().rposition(is_it)?;
+        Some((index, queue.remove(index)?))
     }
 
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Queued> {

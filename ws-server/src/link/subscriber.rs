@@ -1,11 +1,15 @@
 //! A connection as one of many: messages to all of them, and the topics that it subscribes to.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{Arc, atomic::Ordering},
+};
 
+use tracing::info;
 use ws_core::{Broadcast, CloseCode};
 
-use super::{Link, Queued, State, has_room, queued::PER_MESSAGE};
-use crate::{Limits, SlowConsumer, SubscribeError, publication::Post, sync::MutexGuard};
+use super::{Bounds, Link, Queued, State, has_room, later::Locked, queued::PER_MESSAGE};
+use crate::{SlowConsumer, SubscribeError, complaints::Shown, publication::Post};
 
 /// What was dropped, because a client does not keep up. Kept until no lock is held: the bytes may be
 /// the application's own, which may do anything when they are dropped.
@@ -24,7 +28,11 @@ impl Link {
             return false;
         }
         let count = dropped.count;
-        match state.offer(post, &self.limits, dropped) {
+        // Whose driver had no turn yet is not slow: only `max_send_buffer` is too much for it.
+        let slow = self.blocked.load(Ordering::Relaxed) && !post.waited;
+        let soft = if slow { self.limits.send_buffer } else { usize::MAX };
+        let bounds = Bounds { soft, hard: self.limits.max_send_buffer };
+        match state.offer(post, bounds, dropped) {
             None => {
                 self.close_slow(state, dropped);
                 false
@@ -34,7 +42,11 @@ impl Link {
                     broadcasts.dropped += (dropped.count - count) as u64;
                 }
                 if queued {
-                    self.queued(&state);
+                    self.queued(&mut state);
+                }
+                if state.waiters.is_some() {
+                    // What was dropped or replaced may have made room.
+                    self.settle(&mut state);
                 }
                 queued
             }
@@ -43,8 +55,9 @@ impl Link {
 
     /// Drops all that waits, with the message that met it, and orders a Close.
     #[cold]
-    fn close_slow(&self, mut state: MutexGuard<'_, State>, dropped: &mut Dropped) {
+    fn close_slow(&self, mut state: Locked<'_>, dropped: &mut Dropped) {
         let mut count = 1;
+        let waiting = state.outbound_bytes;
         for queued in state.outbound.drain() {
             count += usize::from(matches!(queued, Queued::Message(..)));
             dropped.own.push(queued);
@@ -58,10 +71,17 @@ impl Link {
         dropped.count += count;
         state.outbound_bytes = 0;
         state.dropped = true;
-        state.close(CloseCode::TRY_AGAIN_LATER, "does not keep up");
-        self.queued(&state);
+        self.close_behind(&mut state, CloseCode::TRY_AGAIN_LATER, "does not keep up");
         drop(state);
-        self.tell_room();
+        if let Some(hub) = &self.hub
+            && let Some(left_out) = hub.complaints.admit()
+        {
+            let (id, path) = (self.id.0, Shown(self.request.path()));
+            info!(
+                id, peer = %self.request.peer(), %path, waiting, dropped = count, left_out,
+                "closing with 1013: the client does not keep up with messages to many"
+            );
+        }
     }
 
     /// How many messages were dropped, because the client does not keep up.
@@ -101,7 +121,8 @@ impl Link {
     /// Takes the topics, of a connection that is over: none is added any more.
     pub(crate) fn leave(&self) -> HashSet<Arc<str>> {
         let mut state = self.state();
-        state.closing = true;
+        let (inner, later) = state.parts();
+        inner.turn_away(later);
         let broadcasts = state.broadcasts.as_mut();
         broadcasts.map(|broadcasts| broadcasts.take_topics()).unwrap_or_default()
     }
@@ -109,11 +130,11 @@ impl Link {
 
 impl State {
     /// Queues what goes to many, or drops by its policy; `None` is to close. Whether it was queued.
-    fn offer(&mut self, post: &Post, limits: &Limits, dropped: &mut Dropped) -> Option<bool> {
+    fn offer(&mut self, post: &Post, bounds: Bounds, dropped: &mut Dropped) -> Option<bool> {
         let len = post.broadcast.message().len();
         loop {
-            if self.has_room_for(post, len, limits) {
-                let own = self.outbound.len();
+            if self.has_room_for(post, len, bounds) {
+                let own = self.own();
                 let put = self.broadcasts.get_or_insert_default().put(post, own);
                 self.outbound_bytes += put.bytes;
                 if let Some((older, bytes)) = put.older {
@@ -126,7 +147,7 @@ impl State {
             let oldest = match post.slow_consumer {
                 SlowConsumer::Close => return None,
                 // What does not help is not dropped.
-                SlowConsumer::DropOldest if self.has_room_beside_own(len, limits) => {
+                SlowConsumer::DropOldest if self.has_room_beside_own(len, bounds) => {
                     self.broadcasts.as_mut().and_then(|broadcasts| broadcasts.pop())
                 }
                 SlowConsumer::DropOldest | SlowConsumer::DropNewest => None,
@@ -141,22 +162,22 @@ impl State {
         }
     }
 
-    fn has_room_for(&self, post: &Post, len: usize, limits: &Limits) -> bool {
+    fn has_room_for(&self, post: &Post, len: usize, bounds: Bounds) -> bool {
         let key = post.key.as_ref();
         match key.and_then(|key| self.broadcasts.as_ref()?.of_key(key)) {
             // What goes first is taken, however large.
             Some((_, true)) => true,
             Some((bytes, false)) => {
                 let more = (PER_MESSAGE + len).saturating_sub(bytes);
-                more == 0 || self.has_room(more, limits)
+                more == 0 || self.has_room(more, bounds)
             }
-            None => self.has_room(len, limits),
+            None => self.has_room(len, bounds),
         }
     }
 
     /// Whether there would be room if only own messages waited.
-    fn has_room_beside_own(&self, len: usize, limits: &Limits) -> bool {
+    fn has_room_beside_own(&self, len: usize, bounds: Bounds) -> bool {
         let own = self.outbound_bytes - self.broadcasts.as_ref().map_or(0, |it| it.bytes());
-        has_room(own, self.outbound.front().map(Queued::bytes), len, limits)
+        has_room(own, self.outbound.front().map(Queued::bytes), len, bounds)
     }
 }

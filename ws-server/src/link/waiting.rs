@@ -1,0 +1,248 @@
+//! Waiting for room, and for what was sent to be with the operating system.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+};
+
+use tokio::{
+    runtime::Handle,
+    sync::oneshot,
+    time::{Instant, Sleep, sleep_until},
+};
+
+use super::{Link, Queued, later::Locked, waiters::Wanted};
+use crate::SendError;
+
+/// A send, or a wait for a turn, that has a ticket. Dropping it gives the ticket up.
+pub(crate) struct Waiting<'a> {
+    link: &'a Link,
+    ticket: u64,
+    done: bool,
+    /// Ends the turns of those who do not use them, in case nothing else happens.
+    clock: Option<Pin<Box<Sleep>>>,
+}
+
+impl Link {
+    /// Queues a message that there was no room for.
+    pub(crate) fn wait_to_send(&self, message: Option<Queued>) -> Result<Waiting<'_>, SendError> {
+        let mut state = self.state();
+        match message {
+            Some(message) if !state.closing => {
+                let ticket = state.queue_up(Wanted::Send(message));
+                Ok(self.wait(state, ticket))
+            }
+            message => {
+                drop(state);
+                drop(message);
+                Err(SendError::Closed)
+            }
+        }
+    }
+
+    /// Waits for a turn of this handle.
+    pub(crate) async fn ready(&self, by: u64) -> Result<(), SendError> {
+        let waiting = {
+            let mut state = self.state();
+            if state.closing {
+                return Err(SendError::Closed);
+            }
+            let ticket = state.queue_up_for_turn(by);
+            self.wait(state, ticket)
+        };
+        waiting.await
+    }
+
+    fn wait(&self, mut state: Locked<'_>, ticket: u64) -> Waiting<'_> {
+        self.settle(&mut state);
+        Waiting { link: self, ticket, done: false, clock: None }
+    }
+
+    /// As [`push`](Self::push), where somebody waits or has a turn.
+    #[cold]
+    pub(super) fn push_in_turn(
+        &self,
+        mut state: Locked<'_>,
+        message: &mut Option<Queued>,
+        by: u64,
+    ) -> Option<Result<(), SendError>> {
+        let bytes = message.as_ref().map_or(0, Queued::bytes);
+        let bounds = self.bounds();
+        let (inner, later) = state.parts();
+        inner.end_turns(bounds, later);
+        let turn = match &mut inner.waiters {
+            Some(waiters) => waiters.use_turn(by),
+            None => None,
+        };
+        let turn = turn.filter(|turn| bytes <= turn.bytes);
+        let room = turn.is_some()
+            || match &inner.waiters {
+                None => inner.has_room(bytes, bounds),
+                Some(waiters) => inner.admits(waiters, bytes, bounds),
+            };
+        if room && let Some(message) = message.take() {
+            if turn.is_some_and(|turn| turn.first) {
+                inner.push_first(message);
+            } else {
+                inner.push(message);
+            }
+        }
+        self.settle(&mut state);
+        room.then_some(Ok(()))
+    }
+
+    /// Lets in who has room now, and tells the driver.
+    pub(super) fn settle(&self, state: &mut Locked<'_>) {
+        let (inner, later) = state.parts();
+        inner.settle(self.bounds(), later);
+        self.tell_driver(state);
+    }
+
+    fn tell_driver(&self, state: &mut Locked<'_>) {
+        if !state.is_drained() {
+            self.queued(state);
+        }
+    }
+
+    /// A handle is dropped, and what is known of it forgotten.
+    pub(super) fn forget(&self, state: &mut Locked<'_>, by: u64) {
+        let (inner, later) = state.parts();
+        if inner.waiters.is_some() {
+            inner.forget_sender(by, self.bounds(), later);
+            self.tell_driver(state);
+        }
+    }
+
+    /// As [`forget`](Self::forget).
+    pub(crate) fn forget_sender(&self, by: u64) {
+        self.forget(&mut self.state(), by);
+    }
+
+    /// Waits until everything that was queued before is with the operating system.
+    pub(crate) async fn flush(&self) -> Result<(), SendError> {
+        let (told, written) = oneshot::channel();
+        {
+            let mut state = self.state();
+            if state.over || state.dropped {
+                return Err(SendError::Closed);
+            }
+            state.push_flush(told);
+            self.queued(&mut state);
+        }
+        let mut flushing = Flushing { link: self, written, done: false };
+        let written = (&mut flushing.written).await;
+        flushing.done = true;
+        written.map_err(|_| SendError::Closed)
+    }
+
+    /// Where there is no room for messages to many: what to wait for. There is when nothing more is
+    /// taken.
+    pub(crate) fn full_for_many(&self) -> Option<impl Future<Output = ()> + use<>> {
+        let mut state = self.state();
+        if state.has_room_for_publishers(self.bounds()) {
+            return None;
+        }
+        // From here on no `notify_waiters` is missed.
+        Some(Arc::clone(state.waiters().publishers()).notified_owned())
+    }
+
+    /// What became of a ticket. While it waits: when to ask again, if nothing happens.
+    fn poll_ticket(
+        &self,
+        ticket: u64,
+        cx: &Context<'_>,
+    ) -> Result<Result<(), SendError>, Option<Instant>> {
+        let mut fresh = None;
+        loop {
+            let mut state = self.state();
+            let (inner, later) = state.parts();
+            inner.end_turns(self.bounds(), later);
+            if !self.has_outbound.load(Ordering::Relaxed) {
+                self.tell_driver(&mut state);
+            }
+            let Some(waiters) = &mut state.waiters else {
+                return Ok(Err(SendError::Closed));
+            };
+            let until = waiters.next_end();
+            let waker = match waiters.look_up(ticket) {
+                Ok(let_in) => {
+                    state.learnt();
+                    return Ok(if let_in { Ok(()) } else { Err(SendError::Closed) });
+                }
+                Err(waker) => waker,
+            };
+            if waker.will_wake(cx.waker()) {
+                return Err(until);
+            }
+            if let Some(fresh) = fresh.take() {
+                let older = std::mem::replace(waker, fresh);
+                drop(state);
+                drop(older);
+                return Err(until);
+            }
+            // A waker is not cloned under the lock, nor dropped.
+            drop(state);
+            fresh = Some(cx.waker().clone());
+        }
+    }
+}
+
+impl Future for Waiting<'_> {
+    type Output = Result<(), SendError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let until = match self.link.poll_ticket(self.ticket, cx) {
+                Ok(done) => {
+                    self.done = true;
+                    return Poll::Ready(done);
+                }
+                Err(until) => until,
+            };
+            let Some(until) = until.filter(|_| Handle::try_current().is_ok()) else {
+                self.clock = None;
+                return Poll::Pending;
+            };
+            match &mut self.clock {
+                Some(clock) if clock.deadline() == until => {}
+                Some(clock) => clock.as_mut().reset(until),
+                clock => *clock = Some(Box::pin(sleep_until(until))),
+            }
+            let clock = self.clock.as_mut().map(|clock| clock.as_mut().poll(cx));
+            if clock.is_none_or(|clock| clock.is_pending()) {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            let mut state = self.link.state();
+            let (inner, later) = state.parts();
+            inner.give_up(self.ticket, self.link.bounds(), later);
+            self.link.tell_driver(&mut state);
+        }
+    }
+}
+
+/// A flush that is waited for. Dropping it takes it out of the queue.
+struct Flushing<'a> {
+    link: &'a Link,
+    written: oneshot::Receiver<()>,
+    done: bool,
+}
+
+impl Drop for Flushing<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.written.close();
+            let mut state = self.link.state();
+            let (inner, later) = state.parts();
+            inner.forget_flushes(later);
+            self.link.settle(&mut state);
+        }
+    }
+}

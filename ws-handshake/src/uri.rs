@@ -11,7 +11,7 @@ use std::{fmt, str::FromStr};
 
 use crate::{
     Authority,
-    authority::{is_escaped, is_unreserved_or_sub_delim},
+    authority::{behind_escaped, is_unreserved_or_sub_delim},
 };
 
 /// A `ws://` or `wss://` URI: where to connect, and what to ask for.
@@ -106,13 +106,18 @@ fn resource(target: &str) -> Result<Box<str>, UriError> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let path = if path.is_empty() { "/" } else { path };
     let is_pchar = |octet| is_unreserved_or_sub_delim(octet) || b":@/".contains(&octet);
-    if !is_escaped(path.as_bytes(), is_pchar) {
-        return Err(UriError::Path);
+    if let Some(character) = first_unescaped(path, is_pchar) {
+        return Err(UriError::Path(character));
     }
-    if !is_escaped(query.as_bytes(), |octet| is_pchar(octet) || octet == b'?') {
-        return Err(UriError::Query);
+    if let Some(character) = first_unescaped(query, |octet| is_pchar(octet) || octet == b'?') {
+        return Err(UriError::Query(character));
     }
     if query.is_empty() { Ok(path.into()) } else { Ok(format!("{path}?{query}").into()) }
+}
+
+fn first_unescaped(text: &str, allowed: impl Fn(u8) -> bool) -> Option<char> {
+    let rest = behind_escaped(text.as_bytes(), allowed);
+    text.get(text.len().saturating_sub(rest.len())..)?.chars().next()
 }
 
 /// `wss://a.example:8443/chat`, the port only where it is not the default one.
@@ -135,10 +140,10 @@ pub enum UriError {
     UserInfo,
     /// The host is missing or malformed, or the port is not from 1 to 65535.
     Host,
-    /// The path has a character that has to be escaped.
-    Path,
-    /// The query has a character that has to be escaped.
-    Query,
+    /// The path has this character, which has to be escaped.
+    Path(char),
+    /// The query has this character, which has to be escaped.
+    Query(char),
 }
 
 impl fmt::Display for UriError {
@@ -150,10 +155,15 @@ impl fmt::Display for UriError {
                 "a WebSocket URI has no user name here: send an Authorization header instead"
             }
             Self::Host => "a WebSocket URI needs a host, and a port from 1 to 65535 or none",
-            Self::Path => "the path of the URI has a character that has to be percent-encoded",
-            Self::Query => "the query of the URI has a character that has to be percent-encoded",
+            Self::Path(character) => return write_unescaped("path", *character, f),
+            Self::Query(character) => return write_unescaped("query", *character, f),
         })
     }
+}
+
+fn write_unescaped(part: &str, character: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "the {part} of the URI has a raw {character:?}: write it as ")?;
+    character.encode_utf8(&mut [0; 4]).bytes().try_for_each(|octet| write!(f, "%{octet:02X}"))
 }
 
 impl std::error::Error for UriError {}

@@ -85,21 +85,21 @@ fn rt_10_invalid_parts_are_refused_before_anything_is_sent() {
         ("ws://b\u{fc}cher.example/", UriError::Host),
         ("ws://user@h/", UriError::UserInfo),
         ("ws://user:password@h/", UriError::UserInfo),
-        ("ws://h/a b", UriError::Path),
-        ("ws://h/a\r\nX: y", UriError::Path),
-        ("ws://h/a\n", UriError::Path),
-        ("ws://h/\0", UriError::Path),
-        ("ws://h/\u{b}\u{c}", UriError::Path),
-        ("ws://h/\u{85}", UriError::Path),
-        ("ws://h/\u{e4}", UriError::Path),
-        ("ws://h/%", UriError::Path),
-        ("ws://h/%2", UriError::Path),
-        ("ws://h/%zz", UriError::Path),
-        ("ws://h/<a>", UriError::Path),
-        ("ws://h/a?b c", UriError::Query),
-        ("ws://h/a?b\rc", UriError::Query),
-        ("ws://h/a?b%", UriError::Query),
-        ("ws://h/a?[b]", UriError::Query),
+        ("ws://h/a b", UriError::Path(' ')),
+        ("ws://h/a\r\nX: y", UriError::Path('\r')),
+        ("ws://h/a\n", UriError::Path('\n')),
+        ("ws://h/\0", UriError::Path('\0')),
+        ("ws://h/\u{b}\u{c}", UriError::Path('\u{b}')),
+        ("ws://h/\u{85}", UriError::Path('\u{85}')),
+        ("ws://h/\u{e4}", UriError::Path('\u{e4}')),
+        ("ws://h/%", UriError::Path('%')),
+        ("ws://h/%2", UriError::Path('%')),
+        ("ws://h/%zz", UriError::Path('%')),
+        ("ws://h/<a>", UriError::Path('<')),
+        ("ws://h/a?b c", UriError::Query(' ')),
+        ("ws://h/a?b\rc", UriError::Query('\r')),
+        ("ws://h/a?b%", UriError::Query('%')),
+        ("ws://h/a?[b]", UriError::Query('[')),
     ] {
         assert_eq!(text.parse::<WebSocketUri>(), Err(error), "{text:?}");
     }
@@ -120,6 +120,16 @@ fn uri_is_shown_as_it_is_used() {
 #[test]
 fn errors_say_what_to_do() {
     assert_eq!(UriError::Fragment.to_string(), "a WebSocket URI has no fragment: write # as %23");
+    for (text, error) in [
+        ("ws://h/a?f={\"a\":1}", "the query of the URI has a raw '{': write it as %7B"),
+        ("ws://h/a?q=\"", "the query of the URI has a raw '\"': write it as %22"),
+        ("ws://h/a b", "the path of the URI has a raw ' ': write it as %20"),
+        ("ws://h/\u{e4}", "the path of the URI has a raw '\u{e4}': write it as %C3%A4"),
+        ("ws://h/a?100%", "the query of the URI has a raw '%': write it as %25"),
+        ("ws://h/\0", "the path of the URI has a raw '\\0': write it as %00"),
+    ] {
+        assert_eq!(text.parse::<WebSocketUri>().unwrap_err().to_string(), error);
+    }
 }
 
 proptest! {

@@ -491,7 +491,7 @@ async fn mistakes_are_told_before_anything_is_sent() {
         ("ws://", UriError::Host),
         ("ws://h:0/", UriError::Host),
         ("ws://h/#here", UriError::Fragment),
-        ("ws://h/a b", UriError::Path),
+        ("ws://h/a b", UriError::Path(' ')),
     ] {
         let error = told(Connect::new(url).header("\n", "")).await;
         assert!(matches!(&error, ConnectError::Url(error) if *error == fault), "{url}: {error:?}");

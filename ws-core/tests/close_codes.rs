@@ -25,7 +25,7 @@ fn codes_that_are_not_for_the_wire_are_never_sent() {
         assert!(ws.is_open());
         // Giving the connection up is not refused.
         assert_eq!(ws.fail(CloseCode::new(code), ""), Ok(()));
-        assert_eq!(written(&mut ws)[2..], *b"\x03\xf3");
+        assert!(written(&mut ws).ends_with(b"\x03\xf3"));
         assert!(!CloseCode::new(code).is_sendable());
     }
     for code in [CloseCode::NO_STATUS, CloseCode::ABNORMAL, CloseCode::TLS_HANDSHAKE] {

@@ -11,7 +11,8 @@ pub const UNLIMITED: usize = usize::MAX;
 pub struct Config {
     /// Bytes of payload in one received data frame, as on the wire. Default `None`: what
     /// [`max_message`](Self::max_message) allows, and a 64th of it and 64 bytes more, since
-    /// compression makes what cannot be compressed a little longer.
+    /// compression makes what cannot be compressed a little longer. Control frames have 125 at most in
+    /// any case.
     ///
     /// A frame that announces more fails the connection with 1009 on its header. Does not apply to
     /// [`Receive::Streaming`], except to frames that an extension has to see whole.

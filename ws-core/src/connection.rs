@@ -538,10 +538,11 @@ impl Connection {
 
     /// Heap bytes held now: messages being received or encoded, unwritten output, extensions.
     pub fn memory_usage(&self) -> usize {
-        self.receiver.memory_usage()
-            + self.sender.memory_usage()
-            + self.output.memory_usage()
-            + self.stack.memory_usage()
+        self.receiver
+            .memory_usage()
+            .saturating_add(self.sender.memory_usage())
+            .saturating_add(self.output.memory_usage())
+            .saturating_add(self.stack.memory_usage())
     }
 
     // Inside

@@ -20,7 +20,8 @@ pub enum Event {
     Chunk(Bytes),
     /// The message is complete.
     End,
-    /// A Ping came. The Pong is already queued, or [owed](crate::Connection::is_pong_owed).
+    /// A Ping came. The Pong is already queued, or [owed](crate::Connection::is_pong_owed); behind our
+    /// own Close there is none.
     Ping(Payload),
     /// A Pong came.
     Pong(Payload),

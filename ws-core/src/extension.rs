@@ -44,6 +44,7 @@ pub use rsv::{Rsv, RsvClaim};
 pub use shared::{SharedEncoder, SharedForm, SharedKey};
 pub(crate) use stack::Layer;
 pub use stack::{Extensions, StackError};
+pub(crate) use transfer::{CallError, Called};
 pub use transfer::{Chunk, Progress, Sink};
 
 /// Negotiates one extension and makes an [`Extension`] for every connection that agreed on it.

@@ -22,7 +22,7 @@ use bytes::{Buf, BufMut, BytesMut};
 
 use crate::{
     CloseCode, Config, Event, Opcode, Payload, Receive, Text, WORK_PER_CALL,
-    extension::{Extensions, Rsv},
+    extension::{Extensions, Failure, Rsv},
     fault::Fault,
     frame::{self, FrameHeader},
     mask::apply_mask,
@@ -79,12 +79,19 @@ struct DataFrame {
     decoded: bool,
 }
 
-/// Output of the extensions of frame scope on its way to those of message scope.
+/// What waits inside of the extensions: output of those of frame scope on its way to those of message
+/// scope, and failures that come behind it.
 #[derive(Debug, Default)]
 struct Between {
     bytes: Vec<u8>,
     /// Whether that is all that the frame gave.
     done: bool,
+    /// The failure that ends it.
+    fault: Option<Fault>,
+    /// The failure of one of frame scope, behind what those next to it have to work on.
+    of_frames: Option<Box<Failure>>,
+    /// The same of one of message scope, or of frame scope where there are no others.
+    failure: Option<Box<Failure>>,
 }
 
 impl DataFrame {

@@ -8,7 +8,9 @@ use bytes::Bytes;
 
 use crate::{
     Payload, WORK_PER_CALL,
-    extension::{Chunk, Layer, Mark, Progress, RsvClaim, Scope, SharedEncoder, SharedKey, Sink},
+    extension::{
+        Called, Chunk, Layer, Mark, Progress, RsvClaim, Scope, SharedEncoder, SharedKey, Sink,
+    },
     frame::FrameHeader,
     send::Begun,
 };
@@ -168,22 +170,18 @@ impl Job {
         while *work > 0 {
             let data = self.input.get(self.taken..).unwrap_or_default();
             let (data, last) = self.scope.cut(data, true, *work);
-            let mut chunk = Chunk::new(data, last);
-            let before = self.out.len();
-            let encoded = self.encoder.encode(&mut chunk, &mut Sink::new(&mut self.out, *work));
-            let (taken, written) = (data.len() - chunk.len(), self.out.len() - before);
-            let Ok(progress) = encoded else {
+            let room = (*work, self.out.len().saturating_add(*work));
+            let encode =
+                |chunk: &mut Chunk<'_>, out: &mut Sink<'_>| self.encoder.encode(chunk, out);
+            let Ok(called) = Called::call(data, last, &mut self.out, room, encode) else {
                 return Some(Outcome::Own);
             };
-            if progress.breach(chunk.len(), taken, written).is_some() {
-                return Some(Outcome::Own);
-            }
             if self.out.len() / 2 > self.input.len() + WORK_PER_CALL {
                 return Some(Outcome::Own);
             }
-            self.taken += taken;
-            *work = work.saturating_sub((taken + written).max(1));
-            if last && progress == Progress::Done {
+            self.taken += called.taken;
+            *work = work.saturating_sub(called.work());
+            if last && called.progress == Progress::Done {
                 return Some(self.finish());
             }
         }

@@ -44,7 +44,7 @@ impl Connection {
             WHOLE_TEXT => MessageKind::Text,
             _ => return self.poll_any_event(input),
         };
-        let Some((layer, out)) = self.stack.lone() else {
+        let Some((layer, out)) = self.stack.lone().filter(|(layer, _)| !layer.is_tired()) else {
             return self.poll_any_event(input);
         };
         let mark = match rsv {

@@ -1,9 +1,9 @@
 //! Drives data through the extensions of one kind of scope, in bounded steps.
 
-use alloc::{borrow::Cow, boxed::Box, vec::Vec};
+use alloc::{borrow::Cow, boxed::Box, string::ToString, vec::Vec};
 
-use super::{Chunk, ExtensionError, Mark, MessageInfo, Progress, Scope, Sink, stack::Layer};
-use crate::{CloseCode, buffer::grow};
+use super::{CallError, Called, ExtensionError, Mark, MessageInfo, Progress, Scope, stack::Layer};
+use crate::{CloseCode, WORK_PER_CALL, buffer::grow};
 
 /// Bytes that may lie between two extensions.
 const STEP: usize = 16 * 1024;
@@ -25,6 +25,8 @@ pub(crate) struct Stage {
     more: bool,
     /// Whether it is done with the unit.
     finished: bool,
+    /// Whether it failed, and those behind it work on what it gave before.
+    failed: bool,
 }
 
 impl Stage {
@@ -40,7 +42,7 @@ impl Stage {
     #[inline]
     pub(crate) fn begin(&mut self, active: bool) {
         self.active = active;
-        (self.ended, self.more, self.finished) = (false, false, false);
+        (self.ended, self.more, self.finished, self.failed) = (false, false, false, false);
         self.consumed = 0;
         keep_small(&mut self.input);
     }
@@ -90,6 +92,9 @@ pub(crate) struct Flow<'a, 'd> {
     pub(crate) work: &'a mut usize,
     /// Bytes that an extension may gather.
     pub(crate) limit: usize,
+    /// A failure that is told once those behind it have worked on what was written before: between
+    /// calls too, when the room or the work was used up.
+    pub(crate) failure: &'a mut Option<Box<Failure>>,
 }
 
 /// How far a call came.
@@ -121,15 +126,12 @@ pub(crate) struct Failure {
 
 impl ChainError {
     #[cold]
-    fn new(layer: &Layer, error: &ExtensionError) -> Self {
-        let reason = alloc::string::ToString::to_string(error).into();
-        Self::Extension(Box::new(Failure { name: layer.name.clone(), code: error.code(), reason }))
-    }
-
-    #[cold]
-    fn contract(layer: &Layer, rule: &'static str) -> Self {
-        let (name, code) = (layer.name.clone(), CloseCode::INTERNAL_ERROR);
-        Self::Extension(Box::new(Failure { name, code, reason: rule.into() }))
+    fn new(layer: &Layer, error: impl Into<CallError<ExtensionError>>) -> Self {
+        let (code, reason) = match error.into() {
+            CallError::Error(error) => (error.code(), error.to_string().into()),
+            CallError::Breach(rule) => (CloseCode::INTERNAL_ERROR, rule.into()),
+        };
+        Self::Extension(Box::new(Failure { name: layer.name.clone(), code, reason }))
     }
 }
 
@@ -149,11 +151,18 @@ impl Layer {
         }
     }
 
+    /// Whether it decoded so much beyond what the bytes that passed may cost that others are to have
+    /// their turn.
+    #[inline]
+    pub(crate) fn is_tired(&self) -> bool {
+        self.debt as usize >= WORK_PER_CALL
+    }
+
     /// Asks whether an outgoing unit is marked, and gets ready for it.
     #[inline]
     pub(crate) fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ChainError> {
         let mark =
-            self.extension.begin_encode(unit).map_err(|error| ChainError::new(self, &error))?;
+            self.extension.begin_encode(unit).map_err(|error| ChainError::new(self, error))?;
         self.encode.begin(mark == Mark::Marked || self.claim.bits().is_empty());
         Ok(mark)
     }
@@ -172,15 +181,8 @@ impl Layer {
         } else {
             self.extension.begin_unmarked(unit)
         };
-        begun.map_err(|error| ChainError::new(self, &error))
+        begun.map_err(|error| ChainError::new(self, error))
     }
-}
-
-/// What an extension did in one call.
-struct Called {
-    taken: usize,
-    written: usize,
-    progress: Progress,
 }
 
 impl Scope {
@@ -206,22 +208,19 @@ impl Layer {
         room: usize,
         work: &mut usize,
     ) -> Result<Called, ChainError> {
-        let mut chunk = Chunk::new(data, ends);
-        let before = out.len();
-        let mut sink = Sink::with_ceiling(out, room.min(*work), before.saturating_add(room));
-        let result = match direction {
-            Direction::Encode => self.extension.encode(&mut chunk, &mut sink),
-            Direction::Decode => self.extension.decode(&mut chunk, &mut sink),
-        };
-        let progress = result.map_err(|error| ChainError::new(self, &error))?;
-        let written = out.len() - before;
-        let left = chunk.len();
-        let taken = data.len() - left;
-        if let Some(rule) = progress.breach(left, taken, written) {
-            return Err(ChainError::contract(self, rule));
+        let room = (room.min(*work), out.len().saturating_add(room));
+        let extension = &mut self.extension;
+        let called = Called::call(data, ends, out, room, |chunk, sink| match direction {
+            Direction::Encode => extension.encode(chunk, sink),
+            Direction::Decode => extension.decode(chunk, sink),
+        });
+        let called = called.map_err(|error| ChainError::new(self, error))?;
+        *work = work.saturating_sub(called.work());
+        if direction == Direction::Decode {
+            let debt = u32::try_from(called.debt()).unwrap_or(u32::MAX);
+            self.debt = self.debt.saturating_add(debt);
         }
-        *work = work.saturating_sub((taken + written).max(1));
-        Ok(Called { taken, written, progress })
+        Ok(called)
     }
 
     /// Calls the extension once where nothing is gathered before it. Whether the unit is complete.
@@ -262,8 +261,11 @@ impl<'a> Chain<'a> {
         loop {
             let mut progressed = false;
             let mut next = None;
+            // Nobody in front of one that failed is asked any more: what they would say comes later.
+            let from = (0..self.layers.len()).rev().find(|&place| self.at(place).failed);
+            let from = from.map_or(0, |failed| failed + 1);
             // Nearest to the exit first, so that what lies between extensions stays small.
-            for place in (0..self.layers.len()).rev() {
+            for place in (from..self.layers.len()).rev() {
                 if !self.at(place).active {
                     continue;
                 }
@@ -282,7 +284,10 @@ impl<'a> Chain<'a> {
                 return Ok(ChainStatus::Full);
             }
             if !progressed {
-                return Ok(ChainStatus::Starved);
+                return match flow.failure.take() {
+                    Some(failure) => Err(ChainError::Extension(failure)),
+                    None => Ok(ChainStatus::Starved),
+                };
             }
         }
     }
@@ -387,22 +392,36 @@ impl<'a> Chain<'a> {
             let ends = layer.stage(direction).ended;
             let (data, ends) = layer.scope.cut(data, ends, *flow.work);
             let buffer = between.as_mut().unwrap_or(flow.out);
-            let called = layer.call(direction, data, ends, buffer, room, flow.work)?;
+            let called = layer.call(direction, data, ends, buffer, room, flow.work);
             if gathers && buffer.len() > limit {
                 return Err(ChainError::TooBig);
             }
-            if between.is_none() {
-                flow.room -= called.written;
-            }
             let stage = layer.stage(direction);
-            stage.more = called.progress == Progress::Full;
-            stage.finished = called.progress == Progress::Done && ends;
-            if direct {
-                *flow.feed = flow.feed.get(called.taken..).unwrap_or_default();
-            } else {
-                stage.consumed += called.taken;
+            match called {
+                Ok(called) => {
+                    if between.is_none() {
+                        flow.room -= called.written;
+                    }
+                    stage.more = called.progress == Progress::Full;
+                    stage.finished = called.progress == Progress::Done && ends;
+                    if direct {
+                        *flow.feed = flow.feed.get(called.taken..).unwrap_or_default();
+                    } else {
+                        stage.consumed += called.taken;
+                    }
+                    progressed |= called.taken > 0 || stage.more || stage.finished;
+                    progressed |= called.written > 0;
+                }
+                // Faults act in stream order: what it gave before goes on first.
+                Err(ChainError::Extension(failure))
+                    if between.is_some() && direction == Direction::Decode =>
+                {
+                    stage.failed = true;
+                    *flow.failure = Some(failure);
+                    progressed = true;
+                }
+                Err(error) => return Err(error),
             }
-            progressed |= called.taken > 0 || called.written > 0 || stage.finished;
         }
         let stage = self.at(place);
         if !direct {

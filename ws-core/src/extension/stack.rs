@@ -29,6 +29,8 @@ pub(crate) struct Layer {
     pub(crate) extension: Box<dyn Extension>,
     pub(crate) claim: RsvClaim,
     pub(crate) scope: Scope,
+    /// What its `decode` was charged with beyond what the bytes that passed may cost.
+    pub(crate) debt: u32,
     pub(crate) encode: Stage,
     pub(crate) decode: Stage,
 }
@@ -80,6 +82,7 @@ impl Extensions {
             extension,
             claim,
             scope,
+            debt: 0,
             encode: Stage::default(),
             decode: Stage::default(),
         });
@@ -109,9 +112,11 @@ impl Extensions {
     /// Heap bytes that the extensions and the engine's buffers between them hold.
     pub fn memory_usage(&self) -> usize {
         let layers = self.layers().iter().map(|layer| {
-            layer.extension.memory_usage() + layer.encode.capacity() + layer.decode.capacity()
+            let buffers = layer.encode.capacity() + layer.decode.capacity();
+            layer.extension.memory_usage().saturating_add(buffers)
         });
-        layers.sum::<usize>() + self.0.as_ref().map_or(0, |stack| stack.spare.capacity())
+        let spare = self.0.as_ref().map_or(0, |stack| stack.spare.capacity());
+        layers.fold(spare, usize::saturating_add)
     }
 
     /// Bytes of the unit in progress that lie before extensions.
@@ -172,6 +177,18 @@ impl Extensions {
             keep_small(&mut buffer);
             stack.spare = buffer;
         }
+    }
+
+    /// Whether extensions did so much that no message shows that others are to have their turn; then
+    /// what they did is forgotten.
+    #[inline]
+    pub(crate) fn is_tired(&mut self) -> bool {
+        let layers = self.layers_mut();
+        if !layers.iter().any(|layer| layer.is_tired()) {
+            return false;
+        }
+        layers.iter_mut().for_each(|layer| layer.debt = 0);
+        true
     }
 
     /// Gives back what lies between the extensions of a message that will not be completed.

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::ExtensionError;
 use crate::buffer::grow;
 
 /// Input of one call.
@@ -47,6 +48,13 @@ impl<'a> Chunk<'a> {
     pub fn consume(&mut self, n: usize) {
         self.data = self.data.get(n..).unwrap_or_default();
     }
+
+    /// Whether it is what is left of `data`.
+    #[inline]
+    fn is_rest_of(&self, data: &[u8]) -> bool {
+        let ends_there = || self.data.as_ptr_range().end == data.as_ptr_range().end;
+        self.is_empty() || (self.len() <= data.len() && ends_there())
+    }
 }
 
 /// Bounded room for the output of one call: at least one byte, and often no more.
@@ -58,6 +66,8 @@ pub struct Sink<'a> {
     room: usize,
     /// The buffer's capacity does not grow beyond.
     ceiling: usize,
+    /// Work that was charged.
+    charged: usize,
 }
 
 impl<'a> Sink<'a> {
@@ -68,7 +78,7 @@ impl<'a> Sink<'a> {
     }
 
     pub(crate) fn with_ceiling(buffer: &'a mut Vec<u8>, room: usize, ceiling: usize) -> Self {
-        Self { buffer, room, ceiling }
+        Self { buffer, room, ceiling, charged: 0 }
     }
 
     /// Bytes that may still be written in this call.
@@ -81,6 +91,20 @@ impl<'a> Sink<'a> {
     #[inline]
     pub fn is_full(&self) -> bool {
         self.room == 0
+    }
+
+    /// Counts work that neither what is read nor what is written shows, as that of so many bytes; a
+    /// byte counts as about a nanosecond.
+    ///
+    /// The engine goes through 64 KiB in one call and then lets others have their turn. An extension
+    /// that a few bytes of a peer can keep busy, by a state to reset or a table to build, says so
+    /// here. What is charged is taken off the room, so that it shows as a [full](Self::is_full) sink
+    /// and is answered by [`Progress::Full`]. What is charged beyond 16 times the bytes that passed
+    /// adds up over messages.
+    #[inline]
+    pub fn charge(&mut self, bytes: usize) {
+        self.charged = self.charged.saturating_add(bytes);
+        self.room = self.room.saturating_sub(bytes);
     }
 
     /// Writes as much of `data` as there is room for, and says how much that was.
@@ -123,14 +147,69 @@ pub enum Progress {
     Full,
 }
 
-impl Progress {
-    /// What is wrong with saying this after a call that wrote and took so much, and left the rest.
+/// What an extension did in one call.
+pub(crate) struct Called {
+    pub(crate) taken: usize,
+    pub(crate) written: usize,
+    pub(crate) charged: usize,
+    pub(crate) progress: Progress,
+}
+
+/// Why a call came to nothing.
+pub(crate) enum CallError<E> {
+    /// What the extension says.
+    Error(E),
+    /// What it did against its contract.
+    Breach(&'static str),
+}
+
+impl From<ExtensionError> for CallError<ExtensionError> {
+    fn from(error: ExtensionError) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl Called {
+    /// How much of the work of one call of the engine that was.
     #[inline]
-    pub(crate) fn breach(self, left: usize, taken: usize, written: usize) -> Option<&'static str> {
-        match self {
-            Self::Done if left > 0 => Some("said Done with input left"),
-            Self::Full if taken == 0 && written == 0 => Some("said Full without any progress"),
-            _ => None,
+    pub(crate) fn work(&self) -> usize {
+        (self.taken + self.written).saturating_add(self.charged).max(1)
+    }
+
+    /// What was charged beyond what the bytes that passed may cost.
+    #[inline]
+    pub(crate) fn debt(&self) -> usize {
+        self.charged.saturating_sub((self.taken + self.written).saturating_mul(16))
+    }
+
+    /// Calls an extension once, with `data` and so much room in `out`, and holds it to its contract.
+    #[inline(always)]
+    pub(crate) fn call<'d, E>(
+        data: &'d [u8],
+        last: bool,
+        out: &mut Vec<u8>,
+        (room, ceiling): (usize, usize),
+        act: impl FnOnce(&mut Chunk<'d>, &mut Sink<'_>) -> Result<Progress, E>,
+    ) -> Result<Self, CallError<E>> {
+        let mut chunk = Chunk::new(data, last);
+        let (before, target) = (out.len(), core::ptr::from_ref(&*out));
+        let mut sink = Sink::with_ceiling(out, room, ceiling);
+        let progress = act(&mut chunk, &mut sink).map_err(CallError::Error)?;
+        // It may have put another chunk or sink into their places.
+        let own = core::ptr::eq(&*sink.buffer, target);
+        let charged = sink.charged;
+        if !own || !chunk.is_rest_of(data) {
+            return Err(CallError::Breach("replaced its Chunk or its Sink"));
+        }
+        let (taken, written) = (data.len() - chunk.len(), out.len() - before);
+        match progress {
+            Progress::Done if !chunk.is_empty() => {
+                Err(CallError::Breach("said Done with input left"))
+            }
+            Progress::Full if taken == 0 && written == 0 && charged == 0 => {
+                Err(CallError::Breach("said Full without any progress"))
+            }
+            progress => Ok(Self { taken, written, charged, progress }),
         }
     }
 }

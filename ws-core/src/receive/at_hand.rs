@@ -55,6 +55,9 @@ impl Receiver {
         input: &mut BytesMut,
         cx: &mut Context<'_>,
     ) -> Result<Received, Fault> {
+        if !input.is_empty() && cx.stack.is_tired() {
+            return Ok(Received::Yield);
+        }
         let mut work = WORK_PER_CALL;
         let Some((header, start, size)) = self.frame_at_hand(input, cx.stack.claimed(), cx) else {
             return self.read(input, work, cx);
@@ -235,14 +238,16 @@ fn take_plain(
     cx: &mut Context<'_>,
 ) -> Result<Message, Fault> {
     let payload = take_payload(input, start, size, header.mask);
-    cx.observe(header, header.len);
-    if header.opcode == Opcode::Binary {
-        Ok(Message::Binary(payload))
+    let message = if header.opcode == Opcode::Binary {
+        Message::Binary(payload)
     } else if utf8::is_valid(&payload) {
-        Ok(Message::Text(Text::checked(payload)))
+        Message::Text(Text::checked(payload))
     } else {
-        Err(Fault::InvalidUtf8)
-    }
+        return Err(Fault::InvalidUtf8);
+    };
+    // Behind the check: in pieces, too, a frame that is not valid never becomes complete.
+    cx.observe(header, header.len);
+    Ok(message)
 }
 
 /// Unmasks a payload in place.

@@ -220,6 +220,17 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// The failure that waits from an earlier call.
+    fn take_failure(&mut self) -> Option<Box<Failure>> {
+        self.between.as_mut().and_then(|between| between.failure.take())
+    }
+
+    fn keep_failure(&mut self, failure: Option<Box<Failure>>) {
+        if failure.is_some() {
+            self.between.get_or_insert_default().failure = failure;
+        }
+    }
+
     fn decode(
         &mut self,
         feed: &mut &[u8],
@@ -233,16 +244,24 @@ impl<'a> Run<'a> {
         let of_frame = |error| frame_fault(error, max_frame);
         let full_at = out.len().saturating_add(room);
         if !self.frames.is_active() {
-            let flow = Flow { feed, last: last && self.fin, out, room, work, limit: max_message };
-            return Ok(match self.messages.run(flow).map_err(of_message)? {
+            let mut failure = self.take_failure();
+            let (ends, limit) = (last && self.fin, max_message);
+            let flow = Flow { feed, last: ends, out, room, work, limit, failure: &mut failure };
+            let status = self.messages.run(flow).map_err(of_message)?;
+            self.keep_failure(failure);
+            return Ok(match status {
                 ChainStatus::Full => Decoded::Suspended,
                 ChainStatus::Starved if !last => Decoded::Starved,
                 _ => Decoded::Frame,
             });
         }
         if !self.messages.is_active() {
-            let flow = Flow { feed, last, out, room, work, limit: max_frame };
-            return Ok(match self.frames.run(flow).map_err(of_frame)? {
+            let mut failure = self.take_failure();
+            let limit = max_frame;
+            let flow = Flow { feed, last, out, room, work, limit, failure: &mut failure };
+            let status = self.frames.run(flow).map_err(of_frame)?;
+            self.keep_failure(failure);
+            return Ok(match status {
                 ChainStatus::Full => Decoded::Suspended,
                 ChainStatus::Starved => Decoded::Starved,
                 ChainStatus::Finished => Decoded::Frame,
@@ -251,23 +270,32 @@ impl<'a> Run<'a> {
         let between = self.between.get_or_insert_default();
         loop {
             let mut starved = false;
-            if !between.done && between.bytes.is_empty() {
-                let out = &mut between.bytes;
-                let flow = Flow { feed, last, out, room: STEP, work, limit: max_frame };
-                let status = self.frames.run(flow).map_err(of_frame)?;
-                between.done = status == ChainStatus::Finished;
-                starved = status == ChainStatus::Starved;
+            if !between.done && between.bytes.is_empty() && between.fault.is_none() {
+                let (out, limit, failure) = (&mut between.bytes, max_frame, &mut between.of_frames);
+                let flow = Flow { feed, last, out, room: STEP, work, limit, failure };
+                match self.frames.run(flow) {
+                    Ok(status) => {
+                        between.done = status == ChainStatus::Finished;
+                        starved = status == ChainStatus::Starved;
+                    }
+                    // Faults act in stream order: what was decoded before it goes on first.
+                    Err(error) => between.fault = Some(of_frame(error)),
+                }
             }
             let mut unit = between.bytes.as_slice();
             let last = between.done && self.fin;
             let room = full_at.saturating_sub(out.len());
-            let flow = Flow { feed: &mut unit, last, out, room, work, limit: max_message };
+            let (feed, limit, failure) = (&mut unit, max_message, &mut between.failure);
+            let flow = Flow { feed, last, out, room, work, limit, failure };
             let status = self.messages.run(flow).map_err(of_message)?;
             let taken = between.bytes.len().saturating_sub(unit.len());
             between.bytes.drain(..taken);
             match status {
                 ChainStatus::Full => return Ok(Decoded::Suspended),
                 ChainStatus::Finished => return Ok(Decoded::Frame),
+                ChainStatus::Starved if between.fault.is_some() => {
+                    return between.fault.take().map_or(Ok(Decoded::Starved), Err);
+                }
                 ChainStatus::Starved if between.done => return Ok(Decoded::Frame),
                 ChainStatus::Starved if starved => return Ok(Decoded::Starved),
                 ChainStatus::Starved => {}

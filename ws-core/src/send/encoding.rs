@@ -239,6 +239,7 @@ impl Encoding {
             room,
             work,
             limit: UNLIMITED,
+            failure: &mut None,
         })?;
         let taken = len - feed.len();
         let complete = status == ChainStatus::Finished;
@@ -365,6 +366,7 @@ impl Encoding {
             room: UNLIMITED,
             work,
             limit: UNLIMITED,
+            failure: &mut None,
         };
         let status = Chain::new(cx.stack.split().1, Direction::Encode).run(flow)?;
         frame.taken = frame.data.len() - feed.len();
@@ -429,6 +431,7 @@ impl Encoding {
             out: &mut self.gathered,
             work,
             limit: UNLIMITED,
+            failure: &mut None,
         })?;
         let taken = data.len() - feed.len() - self.taken;
         self.take(taken);

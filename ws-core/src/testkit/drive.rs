@@ -15,8 +15,8 @@ use super::{
 use crate::{
     CloseCode, Message, MessageKind,
     extension::{
-        Chunk, Compression, Direction, Extension, ExtensionError, Mark, MessageInfo, Progress,
-        RsvClaim, Scope, SharedEncoder, Sink,
+        CallError, Called, Chunk, Compression, Direction, Extension, ExtensionError, Mark,
+        MessageInfo, Progress, RsvClaim, Scope, SharedEncoder, Sink,
     },
 };
 
@@ -205,16 +205,21 @@ impl<'a> Running<'a> {
         };
         let alone = self.how.end_alone && scope == Scope::Message && !self.left.is_empty();
         let last = piece.len() == self.left.len() && !alone;
-        let mut chunk = Chunk::new(piece, last);
-        let before = self.out.len();
-        let mut sink = Sink::new(&mut self.out, self.how.rooms.next().max(1));
-        let called = guarded(|| call(&mut chunk, &mut sink));
-        let taken = piece.len() - chunk.len();
+        let room = self.how.rooms.next().max(1);
+        let room = (room, self.out.len().saturating_add(room));
+        let mut taken = 0;
+        let act = |chunk: &mut Chunk<'_>, sink: &mut Sink<'_>| {
+            let called = guarded(|| call(chunk, sink));
+            taken = piece.len().saturating_sub(chunk.len());
+            called.map_err(Trouble::Panic)?.map_err(Trouble::Error)
+        };
+        let called = Called::call(piece, last, &mut self.out, room, act);
         self.left = self.left.get(taken..).unwrap_or_default();
-        let progress = called.map_err(Trouble::Panic)?.map_err(Trouble::Error)?;
-        if let Some(breach) = progress.breach(chunk.len(), taken, self.out.len() - before) {
-            return Err(Trouble::Contract(breach));
-        }
+        let progress = match called {
+            Ok(called) => called.progress,
+            Err(CallError::Error(trouble)) => return Err(trouble),
+            Err(CallError::Breach(breach)) => return Err(Trouble::Contract(breach)),
+        };
         self.done = (last && progress == Progress::Done) || self.out.len() > ENOUGH;
         Ok(self.done)
     }

@@ -8,6 +8,7 @@ use ws_core::{
 };
 
 use crate::{
+    amplification::Amplification,
     inflater::{Found, Inflater},
     pool::{Counted, Pool},
     record::Record,
@@ -20,6 +21,11 @@ const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 const BLOCK: usize = 1024;
 /// The room that a step asks for, at least and at most. It grows while the output fills it.
 const STEPS: (usize, usize) = (256, 16 * 1024);
+/// Bytes of input that a step is shown at most. Of nothing but the codes of blocks that hold no data,
+/// they keep zlib busy for a quarter of a millisecond.
+const PIECE: usize = 2048;
+/// What a byte of input is charged, and one that gives no output beside: what codes of blocks cost.
+const CHARGES: (usize, usize) = (8, 64);
 
 /// One connection's incoming half.
 ///
@@ -29,6 +35,7 @@ const STEPS: (usize, usize) = (256, 16 * 1024);
 pub(crate) struct Decoder {
     record: Record<BLOCK>,
     state: State,
+    amplification: Amplification,
 }
 
 #[derive(Debug)]
@@ -45,6 +52,7 @@ enum State {
 /// What one call of the inflater did.
 struct Step {
     taken: usize,
+    written: usize,
     /// There was room left: all output that the input gives was written.
     starved: bool,
     /// A block with BFINAL set came to its end.
@@ -59,7 +67,8 @@ impl Decoder {
         // [receiver] MUST decompress each new message using the LZ77 sliding window used to
         // process the last compressed message."
         let kept = if takeover { window.size() } else { 0 };
-        Self { record: Record::new(pool, kept), state: State::Resting }
+        let record = Record::new(pool, kept);
+        Self { record, state: State::Resting, amplification: Amplification::default() }
     }
 
     pub(crate) fn begin(&mut self) -> Result<(), ExtensionError> {
@@ -113,12 +122,16 @@ impl Decoder {
             } else {
                 input.data()
             };
+            let data = data.get(..PIECE).unwrap_or(data);
             let offered = data.len();
             let step = step(inflater, &mut self.record, data, out, room)?;
             if in_tail {
                 *tail += step.taken as u8;
             } else {
                 input.consume(step.taken);
+                let idle = step.taken.saturating_sub(step.written);
+                self.amplification.count(step.taken, step.written);
+                out.charge(CHARGES.0 * step.taken + CHARGES.1 * idle);
             }
             if step.ended {
                 // Blocks go on behind one with BFINAL set, and know nothing of what was before it.
@@ -126,7 +139,9 @@ impl Decoder {
                 inflater.reset();
             }
             let fed = step.taken == offered;
-            if fed && (step.starved || step.ended) {
+            if fed && !input.is_empty() && !in_tail {
+                // There is another piece.
+            } else if fed && (step.starved || step.ended) {
                 if !input.is_last() {
                     return Ok(Progress::Done);
                 }
@@ -137,7 +152,9 @@ impl Decoder {
             } else if step.starved && !step.ended {
                 return Err(internal("the inflater stands still"));
             }
-            room = if step.ended { STEPS.0 } else { (2 * room).min(STEPS.1) };
+            // What gave so much will give about as much again; what filled its room may give more.
+            let next = if step.starved { step.written + step.written / 4 } else { 2 * room };
+            room = next.clamp(STEPS.0, STEPS.1);
         }
     }
 
@@ -146,6 +163,11 @@ impl Decoder {
         if let State::Inflating { inflater, .. } = mem::replace(&mut self.state, State::Resting) {
             self.record.pool().give_inflater(inflater);
         }
+    }
+
+    /// Whether the peer makes us inflate far more than it sends.
+    pub(crate) fn is_amplified(&self) -> bool {
+        self.amplification.is_high()
     }
 
     pub(crate) fn memory_usage(&self) -> usize {
@@ -171,7 +193,7 @@ fn step(
     room: usize,
 ) -> Result<Step, ExtensionError> {
     let (mut taken, mut starved, mut found) = (0, false, Found::Data);
-    out.fill(room, |buffer| {
+    let written = out.fill(room, |buffer| {
         let inflated = inflater.inflate(data, buffer);
         record.push(buffer.get(..inflated.written).unwrap_or_default());
         starved = inflated.written < buffer.len();
@@ -180,8 +202,8 @@ fn step(
     });
     match found {
         Found::Corrupt => Err(corrupt()),
-        Found::Data => Ok(Step { taken, starved, ended: false }),
-        Found::End => Ok(Step { taken, starved, ended: true }),
+        Found::Data => Ok(Step { taken, written, starved, ended: false }),
+        Found::End => Ok(Step { taken, written, starved, ended: true }),
     }
 }
 

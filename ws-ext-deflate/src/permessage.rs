@@ -80,7 +80,9 @@ impl Extension for PermessageDeflate {
             return Ok(Mark::Unmarked);
         }
         self.learning = (message.compression == Compression::Auto).then_some(message.kind);
-        self.encoder.begin(self.level.of(message.len))?;
+        // Whoever has us inflate much for little is not to have as much compressed at length.
+        let level = if self.decoder.is_amplified() { 1 } else { self.level.of(message.len) };
+        self.encoder.begin(level)?;
         Ok(Mark::Marked)
     }
 

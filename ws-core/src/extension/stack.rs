@@ -184,7 +184,7 @@ impl Extensions {
     #[inline]
     pub(crate) fn is_tired(&mut self) -> bool {
         let layers = self.layers_mut();
-        if !layers.iter().any(|layer| layer.is_tired()) {
+        if !layers.iter().any(Layer::is_tired) {
             return false;
         }
         layers.iter_mut().for_each(|layer| layer.debt = 0);

@@ -28,8 +28,8 @@ use tokio_util::io::poll_read_buf;
 use tracing::{Level, Span, debug, error, field::display, info};
 use ws_core::{Connection, ObservedFrame, Role};
 use ws_handshake::{
-    AcceptOptions, Authority, Cause, Hosts, Rejection, RequestHead, RequestReader, Upgrade,
-    write_response, write_response_head,
+    AcceptOptions, Authority, Cause, Hosts, OriginRefusal, Rejection, RequestHead, RequestReader,
+    Upgrade, write_response, write_response_head,
 };
 
 use crate::{
@@ -400,11 +400,17 @@ fn reject(rejection: Rejection, head: Option<&RequestHead>, shared: &Shared) -> 
     if let Some(left_out) = shared.clients.hub.complaints.admit() {
         match rejection.cause() {
             Cause::Application => info!(left_out, "rejected with {}", rejection.status()),
-            Cause::Origin(_) => {
+            cause @ (Cause::Origin(_) | Cause::OtherHost) => {
                 let [origin, host] = head.map_or_else(Default::default, compared);
                 let (origin, host) = (origin.as_deref().map(Shown), host.as_deref().map(Shown));
                 let (origin, host) = (origin.as_ref().map(display), host.as_ref().map(display));
-                info!(origin, host, left_out, "rejected with {rejection}");
+                let hint = match cause {
+                    Cause::Origin(OriginRefusal::CrossSite) => {
+                        "; if it is your own, a proxy changes Host: let it through, or see Server::origin"
+                    }
+                    _ => "",
+                };
+                info!(origin, host, left_out, "rejected with {rejection}{hint}");
             }
             _ => info!(left_out, "rejected with {rejection}"),
         }

@@ -46,7 +46,19 @@ async fn refused_origin_is_logged_with_the_host_that_it_was_compared_with() {
         for part in parts {
             assert!(last.contains(part), "{part}: {last}");
         }
+        assert_eq!(last.contains("a proxy changes Host"), !more.contains("null"), "{last}");
     }
+}
+
+#[tokio::test]
+async fn refused_host_is_in_the_log() {
+    let (log, _guard) = Log::capture();
+    let service = with_echo(Server::new()).hosts(["other.example"]).service().unwrap();
+    let (mut client, _) = connect(&service, Peer::Other);
+    let answer = exchange(&mut client, &upgrade("/echo", "")).await;
+    assert!(answer.starts_with("HTTP/1.1 421 "), "{answer}");
+    let lines = log.lines("rejected with 421");
+    assert!(lines[0].contains("host=server.example"), "{lines:?}");
 }
 
 // An allow list refuses a request without an Origin: there is none to show.

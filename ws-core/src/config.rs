@@ -79,4 +79,10 @@ impl Config {
             None => self.max_message.saturating_add(self.max_message / 64 + 64),
         }
     }
+
+    /// Bytes of a message that is one frame and that nothing decodes.
+    #[inline]
+    pub(crate) fn whole_limit(&self) -> usize {
+        self.max_frame.map_or(self.max_message, |limit| limit.min(self.max_message))
+    }
 }

@@ -43,7 +43,7 @@ impl Quick {
     /// What holds for a connection of this configuration. None of its limits may be so low that
     /// they would have to be looked at.
     pub(super) fn new(config: &Config, stack: &Extensions) -> Self {
-        let limits = config.frame_limit().min(config.max_message).min(config.max_sent_frame);
+        let limits = config.whole_limit().min(config.max_sent_frame);
         if config.receive != Receive::Messages
             || config.max_fragments == 0
             || limits < Payload::INLINE
@@ -145,7 +145,7 @@ impl Connection {
         let (len, at) = frame::length(input).ok()??;
         let (key, start) = frame::masking_key(input, second, at)?;
         let len = usize::try_from(len).ok()?;
-        let limit = self.config.frame_limit().min(self.config.max_message).min(WORK_PER_CALL);
+        let limit = self.config.whole_limit().min(WORK_PER_CALL);
         let complete = input.len().saturating_sub(start) >= len;
         (complete && len > 0 && len <= limit).then_some((first, key, start, len))
     }

@@ -245,7 +245,7 @@ const cases = {
     }
     await one.emulateMedia({ colorScheme: 'light' })
     // The picture of the README.
-    await one.setViewportSize({ width: 1100, height: 1120 })
+    await one.setViewportSize({ width: 1100, height: 1440 })
     await one.screenshot({ path: `${INTEROP_SCREENSHOTS}/readme.png` })
     await one.emulateMedia({ colorScheme: null })
   },

@@ -68,10 +68,13 @@ pub(crate) fn test(workspace: &Workspace, options: &Options) -> Result<Tally> {
         match stages.run(part) {
             Ok(tally) => {
                 total += tally;
-                println!(
-                    "xtask test: {name}: {tally}; {:.0} s",
-                    part_started.elapsed().as_secs_f64()
-                );
+                let seconds = part_started.elapsed().as_secs_f64();
+                // A build has no tests.
+                if tally == Tally::default() {
+                    println!("xtask test: {name}: {seconds:.0} s");
+                } else {
+                    println!("xtask test: {name}: {tally}; {seconds:.0} s");
+                }
             }
             Err(failure) => {
                 println!("xtask test: {name} broke off: {failure}");

@@ -27,6 +27,8 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 /// One test at a time: the allocator counts for all of them.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
+    // One that fails tells so while the next one counts, and a backtrace takes megabytes.
+    std::panic::set_hook(Box::new(|info| eprintln!("{info}")));
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

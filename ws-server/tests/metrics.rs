@@ -123,7 +123,8 @@ async fn message_that_is_inflated_in_many_steps_counts_its_bytes_once() {
             (round, round * 1_000_000)
         );
         assert_eq!((metrics.sent.messages, metrics.sent.payload), (round, round * 1_000_000));
-        assert!(metrics.received.wire < 5000 && metrics.sent.wire < 5000, "{metrics:?}");
+        // Either side compresses quickly, not well, for one that has it inflate so much.
+        assert!(metrics.received.wire < 50_000 && metrics.sent.wire < 50_000, "{metrics:?}");
     }
 }
 

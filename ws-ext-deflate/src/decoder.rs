@@ -41,10 +41,12 @@ pub(crate) struct Decoder {
 #[derive(Debug)]
 enum State {
     Resting,
-    /// In a message, with so many bytes of the tail already fed.
     Inflating {
         inflater: Inflater,
+        /// Bytes of the tail that were fed.
         tail: u8,
+        /// What a whole piece of this message is likely to need.
+        room: u16,
     },
     Failed,
 }
@@ -81,7 +83,7 @@ impl Decoder {
             self.record.pool().discard(inflater);
             return Err(internal("the inflater takes no history"));
         }
-        self.state = State::Inflating { inflater, tail: 0 };
+        self.state = State::Inflating { inflater, tail: 0, room: 4 * PIECE as u16 };
         Ok(())
     }
 
@@ -106,10 +108,11 @@ impl Decoder {
         input: &mut Chunk<'_>,
         out: &mut Sink<'_>,
     ) -> Result<Progress, ExtensionError> {
-        let State::Inflating { inflater, tail } = &mut self.state else {
+        let State::Inflating { inflater, tail, room: likely } = &mut self.state else {
             return Err(corrupt());
         };
-        let mut room = input.len().saturating_mul(4).clamp(STEPS.0, STEPS.1);
+        // Room is zeroed first: what stays empty costs nearly as much as what is filled.
+        let mut room = input.len().saturating_mul(4).clamp(STEPS.0, usize::from(*likely));
         loop {
             if out.is_full() {
                 return Ok(Progress::Full);
@@ -155,6 +158,9 @@ impl Decoder {
             // What gave so much will give about as much again; what filled its room may give more.
             let next = if step.starved { step.written + step.written / 4 } else { 2 * room };
             room = next.clamp(STEPS.0, STEPS.1);
+            if offered == PIECE {
+                *likely = room as u16;
+            }
         }
     }
 

@@ -32,6 +32,13 @@ fn service() -> Service {
         task.await?.map(drop)?;
         Ok(())
     };
+    let tasks = |mut ws: WebSocket| async move {
+        while let Some(message) = ws.recv().await? {
+            let sender = ws.sender();
+            tokio::spawn(async move { sender.send(message).await });
+        }
+        Ok(())
+    };
     let topic = |mut ws: WebSocket| async move {
         let topic = ws.subscribe("topic")?;
         while let Some(message) = ws.recv().await? {
@@ -45,6 +52,7 @@ fn service() -> Service {
         .route("/echo", echo)
         .route("/deaf", deaf)
         .route("/elsewhere", elsewhere)
+        .route("/tasks", tasks)
         .route("/topic", topic)
         .service()
         .unwrap()
@@ -75,6 +83,8 @@ fn small_messages_that_wait_keep_no_read_buffer_alive() {
         ("/elsewhere", 560, 300),
         ("/echo", 560, 700),
         ("/echo", 5000, 700),
+        // Those that wait for room are not bounded by the limits.
+        ("/tasks", 560, 3000),
         ("/topic", 560, 700),
         ("/topic", 5000, 700),
     ] {

@@ -29,6 +29,14 @@ pub(crate) enum Queued {
 }
 
 impl Queued {
+    /// Keeps no read buffer alive that is much larger: what waits keeps alive what it counts.
+    #[inline]
+    pub(super) fn detach(&mut self) {
+        if let Self::Message(message, _) = self {
+            message.detach();
+        }
+    }
+
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Message(message, _) => PER_MESSAGE + message.len(),
@@ -67,15 +75,13 @@ impl Queue {
 
     #[inline]
     pub(super) fn push_back(&mut self, mut queued: Queued) {
-        if let Queued::Message(message, _) = &mut queued {
-            // What waits is to keep alive what it counts.
-            message.detach();
-        }
+        queued.detach();
         self.0.get_or_insert_default().push_back(queued);
     }
 
     #[inline]
-    pub(super) fn push_front(&mut self, queued: Queued) {
+    pub(super) fn push_front(&mut self, mut queued: Queued) {
+        queued.detach();
         self.0.get_or_insert_default().push_front(queued);
     }
 

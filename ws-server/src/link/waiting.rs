@@ -26,7 +26,13 @@ pub(crate) struct Waiting<'a> {
 
 impl Link {
     /// Queues a message that there was no room for.
-    pub(crate) fn wait_to_send(&self, message: Option<Queued>) -> Result<Waiting<'_>, SendError> {
+    pub(crate) fn wait_to_send(
+        &self,
+        mut message: Option<Queued>,
+    ) -> Result<Waiting<'_>, SendError> {
+        if let Some(message) = &mut message {
+            message.detach();
+        }
         let mut state = self.state();
         match message {
             Some(message) if !state.closing => {

@@ -78,8 +78,6 @@ pub(crate) struct Link {
     blocked: AtomicBool,
     /// Bytes that the engine held when the driver rested last.
     memory: AtomicUsize,
-    /// The connection has ended. Once somebody waits for it.
-    ended: OnceLock<Box<Notify>>,
 }
 
 #[derive(Default)]
@@ -100,6 +98,8 @@ struct State {
     /// Whether the driver is done: nothing more comes, and nothing goes out.
     over: bool,
     closed: Option<Box<Closed>>,
+    /// Told when the connection has ended. Once somebody waits for it.
+    ended: Option<Arc<Notify>>,
     driver: Option<Waker>,
 }
 
@@ -136,7 +136,6 @@ impl Link {
             driver_busy: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             memory: AtomicUsize::new(0),
-            ended: OnceLock::new(),
         })
     }
 
@@ -362,11 +361,14 @@ impl Link {
     /// Waits for the end.
     pub(crate) async fn closed(&self) -> Closed {
         loop {
-            // From here on no `notify_waiters` is missed, so that looking again tells the truth.
-            let ended = self.ended.get_or_init(Box::default).notified();
-            if let Some(closed) = &self.state().closed {
-                return Closed::clone(closed);
-            }
+            let ended = {
+                let mut state = self.state();
+                if let Some(closed) = &state.closed {
+                    return Closed::clone(closed);
+                }
+                // From here on no `notify_waiters` is missed.
+                Arc::clone(state.ended.get_or_insert_default()).notified_owned()
+            };
             ended.await;
         }
     }

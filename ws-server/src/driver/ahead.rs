@@ -6,6 +6,12 @@ use ws_core::Message;
 
 use crate::link::Load;
 
+/// Octets that are received at a time beyond the limit of what is received ahead, where no Pong was
+/// heard: the worth of one. They count twice, when they are read and when they are decoded.
+const LOOK: u32 = 2 * (6 + 125);
+/// How many that may become. A Ping or Pong counts nothing, or an idle connection would grow deaf.
+const BEYOND: u32 = 2 * 8 * 1024;
+
 /// A queue of them. In a box, because an idle connection has none.
 #[derive(Default)]
 pub(super) struct Ahead(Option<Box<Queue>>);
@@ -14,6 +20,10 @@ pub(super) struct Ahead(Option<Box<Queue>>);
 struct Queue {
     messages: VecDeque<Message>,
     load: Load,
+    /// Octets that were read, and octets that were decoded, while enough was received ahead; and how
+    /// many may be.
+    beyond: u32,
+    allowed: u32,
 }
 
 impl Ahead {
@@ -57,10 +67,51 @@ impl Ahead {
         }
     }
 
+    /// Whether something may be received beyond the limit, or was.
+    #[inline]
+    pub(super) fn is_more_allowed(&self) -> bool {
+        self.0.as_ref().is_some_and(|queue| queue.allowed > 0)
+    }
+
+    /// How many octets may be received now beyond the limit.
+    pub(super) fn more_allowed(&self) -> usize {
+        self.0.as_ref().map_or(0, |queue| queue.allowed.saturating_sub(queue.beyond) as usize)
+    }
+
+    /// Lets a little more be received beyond the limit. Whether that is possible.
+    pub(super) fn allow_more(&mut self) -> bool {
+        let queue = self.0.get_or_insert_default();
+        queue.allowed = queue.beyond.saturating_add(LOOK).min(BEYOND);
+        queue.allowed > queue.beyond
+    }
+
+    /// So many octets were received although enough was before.
+    pub(super) fn go_beyond(&mut self, octets: usize) {
+        let queue = self.0.get_or_insert_default();
+        queue.beyond = queue.beyond.saturating_add(u32::try_from(octets).unwrap_or(u32::MAX));
+    }
+
+    /// A Ping or Pong of so many octets came.
+    pub(super) fn count_control(&mut self, octets: usize) {
+        if let Some(queue) = &mut self.0 {
+            queue.beyond = queue.beyond.saturating_sub(octets as u32);
+        }
+    }
+
+    /// No more than enough is received ahead: what was is forgotten.
+    #[inline]
+    pub(super) fn forget_beyond(&mut self) {
+        if let Some(queue) = &mut self.0 {
+            (queue.beyond, queue.allowed) = (0, 0);
+        }
+    }
+
     /// Gives an empty queue back.
     #[inline]
     pub(super) fn rest(&mut self) {
-        if self.0.as_ref().is_some_and(|queue| queue.messages.is_empty()) {
+        let unused =
+            |queue: &Queue| queue.messages.is_empty() && (queue.beyond, queue.allowed) == (0, 0);
+        if self.0.as_deref().is_some_and(unused) {
             self.0 = None;
         }
     }

@@ -36,10 +36,33 @@ pub(crate) struct Core {
 #[derive(Debug)]
 pub(super) enum Stage {
     Open,
+    /// In a box, since most of the time it is open.
+    Ending(Box<Ending>),
+}
+
+#[derive(Debug)]
+pub(super) enum Ending {
     /// The peer's Close or fault was read. It is answered when the handler has had its turn.
     Closing,
     /// Over, but for what is to be written.
-    Over(Box<Closed>),
+    Over(Closed),
+}
+
+impl Stage {
+    pub(super) fn closing() -> Self {
+        Self::Ending(Box::new(Ending::Closing))
+    }
+
+    /// How it ended, if it is over.
+    fn closed(&self) -> Option<&Closed> {
+        match self {
+            Self::Open => None,
+            Self::Ending(ending) => match &**ending {
+                Ending::Closing => None,
+                Ending::Over(closed) => Some(closed),
+            },
+        }
+    }
 }
 
 impl Core {
@@ -81,7 +104,13 @@ impl Core {
 
     /// Whether the peer's Close or fault is to be answered.
     pub(super) fn is_closing(&self) -> bool {
-        matches!(self.stage, Stage::Closing)
+        !self.is_open() && !self.is_over()
+    }
+
+    /// Whether it is over, but for what is to be written.
+    #[inline]
+    pub(super) fn is_over(&self) -> bool {
+        self.stage.closed().is_some()
     }
 
     /// Answers the peer's Close or fault, when the handler has had its turn.
@@ -112,7 +141,7 @@ impl Core {
     pub(super) fn end(&mut self, closed: Closed) {
         self.link.stop_sending();
         self.deadlines.over();
-        self.stage = Stage::Over(Box::new(closed));
+        self.stage = Stage::Ending(Box::new(Ending::Over(closed)));
     }
 
     /// The transport ended, in order or not: for a WebSocket both are an end without a Close.
@@ -196,27 +225,19 @@ impl Core {
 
     /// How it ended, when everything is written, or cannot be.
     pub(super) fn over(&self) -> Option<&Closed> {
-        match &self.stage {
-            Stage::Over(closed)
-                if closed.code == CloseCode::ABNORMAL
-                    || self.deadlines.gone
-                    || self.output.is_written(&self.ws) =>
-            {
-                Some(closed)
-            }
-            _ => None,
-        }
+        self.stage.closed().filter(|closed| {
+            closed.code == CloseCode::ABNORMAL
+                || self.deadlines.gone
+                || self.output.is_written(&self.ws)
+        })
     }
 
     /// Whether the closing handshake is done, but for what is to be written, and nothing that the peer
     /// sent is left in the socket.
     pub(super) fn has_read_all(&self) -> bool {
-        match &self.stage {
-            Stage::Over(closed) => {
-                closed.clean && self.ws.role().is_server() && self.input.is_drained()
-            }
-            Stage::Open | Stage::Closing => false,
-        }
+        self.stage.closed().is_some_and(|closed| {
+            closed.clean && self.ws.role().is_server() && self.input.is_drained()
+        })
     }
 
     pub(super) fn expire(&mut self, expired: Expired) {
@@ -257,7 +278,8 @@ impl Core {
         self.deadlines.gone = true;
         self.lost(None);
         self.settle();
-        if let Stage::Over(closed) = &mut self.stage
+        if let Stage::Ending(ending) = &mut self.stage
+            && let Ending::Over(closed) = &mut **ending
             && closed.code == CloseCode::ABNORMAL
         {
             closed.by = ClosedBy::Local;

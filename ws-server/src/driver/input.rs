@@ -34,11 +34,6 @@ const MESSAGE: usize = 1024;
 const UNIT: usize = 8 * MESSAGE;
 /// What the engine works through before it yields.
 const YIELD: usize = 64 * 1024;
-/// Octets that are received at a time beyond the limit of what is received ahead, where no Pong was
-/// heard: the worth of one. They count twice, when they are read and when they are decoded.
-const LOOK: u32 = 2 * (6 + 125);
-/// How many that may become. A Ping or Pong counts nothing, or an idle connection would grow deaf.
-const BEYOND: u32 = 2 * 8 * 1024;
 /// Octets of a header, which is what an empty message takes.
 const HEADER: usize = 6;
 /// What is left of a read is copied out of it if it is no more than this.
@@ -58,40 +53,29 @@ pub(super) struct Input {
     /// What was done in this turn: bytes of messages that were decoded, and as many as count for each
     /// message, for each yield, and for what the handler did.
     work: usize,
-    /// How much of it the handler did: messages that it took from `ahead`, and what it published.
-    handled: u32,
+    /// Messages that the handler took from `ahead`, and copies that it published: its part of the work.
+    handled: u16,
     /// The work with which the next unit of the task's budget is due.
     pace: u32,
     /// How many messages were decoded.
     messages: u16,
     /// How often the engine yielded.
-    yields: u16,
+    yields: u8,
     pub(super) ended: bool,
     /// Whether the last read of this turn got less than it had room for: the socket had no more.
     drained: bool,
     ahead: Ahead,
     /// Whether a message was thrown away, so that none behind it is received.
     cut_off: bool,
-    /// Octets that were read, and octets that were decoded, while enough was received ahead; and how
-    /// many may be.
-    beyond: u32,
-    allowed: u32,
     /// Whether tokio may not know that something lies in the socket.
     pub(super) unmarked: bool,
     /// Whether messages went to a receiver in another task.
     delivered: bool,
-    waiting: Waiting,
+    /// Whether the handler, as far as it receives in its turn, took everything and waits for more.
+    waits: bool,
+    /// What wakes it then, if it is not polled with this task: inside of `FuturesUnordered`, say.
+    waiter: Option<Waker>,
     control: ControlRate,
-}
-
-/// How the handler stands, as far as it receives in its turn.
-enum Waiting {
-    /// It has something to do, or waits for something else.
-    No,
-    /// It took everything, and is polled with this task.
-    Here,
-    /// It took everything, and is woken by a waker of its own: inside of `FuturesUnordered`, say.
-    By(Waker),
 }
 
 impl Input {
@@ -108,11 +92,10 @@ impl Input {
             drained: false,
             ahead: Ahead::default(),
             cut_off: false,
-            beyond: 0,
-            allowed: 0,
             unmarked: false,
             delivered: false,
-            waiting: Waiting::No,
+            waits: false,
+            waiter: None,
             control: ControlRate::new(),
         }
     }
@@ -163,7 +146,8 @@ impl Input {
     pub(super) fn received(&self) -> (u64, u64) {
         let yielded = usize::from(self.yields) * YIELD;
         let counted = usize::from(self.messages) * MESSAGE;
-        (u64::from(self.messages), (self.work - self.handled as usize - yielded - counted) as u64)
+        let handled = usize::from(self.handled) * MESSAGE;
+        (u64::from(self.messages), (self.work - handled - yielded - counted) as u64)
     }
 
     /// Whether there is more to decode or to receive, and it has to wait for the next turn.
@@ -175,24 +159,27 @@ impl Input {
     #[inline]
     pub(super) fn handled(&mut self, messages: usize) {
         // What is enough is counted once.
-        if (self.handled as usize) < WORK {
-            let work = messages.saturating_mul(MESSAGE).min(WORK);
-            self.handled += work as u32;
-            self.work += work;
+        const ENOUGH: usize = WORK / MESSAGE;
+        if usize::from(self.handled) < ENOUGH {
+            let messages = messages.min(ENOUGH);
+            self.handled += messages as u16;
+            self.work += messages * MESSAGE;
         }
     }
 
     /// So many octets were read.
     pub(super) fn filled(&mut self, octets: usize) {
         self.undecoded = true;
-        if self.allowed > 0 {
-            self.go_beyond(octets);
+        if self.ahead.is_more_allowed() {
+            self.ahead.go_beyond(octets);
         }
     }
 
-    /// So many octets were received although enough was before.
-    fn go_beyond(&mut self, octets: usize) {
-        self.beyond = self.beyond.saturating_add(u32::try_from(octets).unwrap_or(u32::MAX));
+    /// The handler does not wait for messages any more, or for something else.
+    #[inline]
+    fn attend(&mut self) {
+        self.waits = false;
+        self.waiter = None;
     }
 
     /// Gives the thread's buffer back, but for what was read and not decoded.
@@ -270,9 +257,9 @@ impl Core {
         }
         let full = self.is_full();
         let most = if full {
-            self.input.allowed.saturating_sub(self.input.beyond) as usize
+            self.input.ahead.more_allowed()
         } else {
-            (self.input.beyond, self.input.allowed) = (0, 0);
+            self.input.ahead.forget_beyond();
             usize::MAX
         };
         let most = if self.input.undecoded || self.input.ended { 0 } else { most };
@@ -282,15 +269,14 @@ impl Core {
 
     /// Whether nothing more is read, nor decoded, until the handler receives.
     pub(super) fn is_deaf(&self) -> bool {
-        let used_up = self.input.beyond >= self.input.allowed;
+        let used_up = self.input.ahead.more_allowed() == 0;
         used_up && !self.input.ended && self.is_open() && self.is_full()
     }
 
     /// Reading is paused, and no Pong was heard: receives a little beyond the limit, where it may be.
     /// Whether that is possible.
     pub(super) fn look_ahead(&mut self) -> bool {
-        self.input.allowed = self.input.beyond.saturating_add(LOOK).min(BEYOND);
-        self.input.allowed > self.input.beyond && !self.input.undecoded
+        self.input.ahead.allow_more() && !self.input.undecoded
     }
 
     /// Whether enough was decoded ahead of the handler.
@@ -313,13 +299,14 @@ impl Core {
 
     /// Whether the handler has seen everything that came, or will not.
     pub(super) fn is_attended(&self) -> bool {
-        let waits = !matches!(self.input.waiting, Waiting::No) || self.link.receiver_waits();
+        let waits = self.input.waits || self.link.receiver_waits();
         self.link.is_receiver_gone() || (waits && self.input.ahead.is_empty())
     }
 
     /// Wakes a handler that waits by a waker of its own, before it is polled.
     pub(super) fn wake_handler(&mut self) {
-        if let Waiting::By(waker) = mem::replace(&mut self.input.waiting, Waiting::No) {
+        self.input.waits = false;
+        if let Some(waker) = self.input.waiter.take() {
             waker.wake();
         }
     }
@@ -338,11 +325,11 @@ impl Core {
                 return Poll::Pending;
             }
             if let Some(message) = self.decode() {
-                self.input.waiting = Waiting::No;
+                self.input.attend();
                 return Poll::Ready(Some(message));
             }
         }
-        if let Stage::Over(_) = self.stage {
+        if self.is_over() {
             return Poll::Ready(None);
         }
         self.wait(task);
@@ -360,7 +347,7 @@ impl Core {
             self.deadlines.received(self.is_closing(), self.now);
         }
         self.input.handled(1);
-        self.input.waiting = Waiting::No;
+        self.input.attend();
         Poll::Ready(self.input.ahead.pop())
     }
 
@@ -377,7 +364,7 @@ impl Core {
             self.input.pace = (self.input.work + UNIT) as u32;
             return true;
         }
-        self.input.waiting = Waiting::No;
+        self.input.attend();
         // A handler that spent it elsewhere may never come to receive: then the driver decodes ahead,
         // to see Pings and a Close.
         if self.input.work > 0 {
@@ -395,11 +382,9 @@ impl Core {
 
     #[inline]
     fn wait(&mut self, task: &Context<'_>) {
-        self.input.waiting = if self.output.is_task(task.waker()) {
-            Waiting::Here
-        } else {
-            Waiting::By(task.waker().clone())
-        };
+        self.input.waits = true;
+        let here = self.output.is_task(task.waker());
+        self.input.waiter = (!here).then(|| task.waker().clone());
     }
 
     /// Decodes until there is a message, or nothing more to decode.
@@ -447,8 +432,7 @@ impl Core {
     fn see(&mut self, event: Event) {
         match event {
             Event::Ping(ref payload) | Event::Pong(ref payload) => {
-                let octets = (HEADER + payload.len()) as u32;
-                self.input.beyond = self.input.beyond.saturating_sub(octets);
+                self.input.ahead.count_control(HEADER + payload.len());
                 if matches!(event, Event::Pong(_)) {
                     let written = self.output.written();
                     self.deadlines.answered(written, &self.link.limits, self.now);
@@ -462,7 +446,7 @@ impl Core {
                 }
             }
             Event::Closing => {
-                self.stage = Stage::Closing;
+                self.stage = Stage::closing();
                 self.deadlines.closing(self.now);
             }
             Event::Closed(closed) => self.end(closed),
@@ -500,7 +484,7 @@ impl Core {
             };
             let ahead = self.is_ahead();
             if ahead {
-                self.input.go_beyond(HEADER + message.len());
+                self.input.ahead.go_beyond(HEADER + message.len());
             }
             self.input.cut_off |= self.link.is_receiver_gone() || (ahead && !self.is_full());
             if !self.input.cut_off {

@@ -161,8 +161,12 @@ impl Link {
     /// The connection has ended.
     pub(crate) fn end(&self, closed: &Closed) {
         let closed = Box::new(closed.clone());
-        self.state().closed.get_or_insert(closed);
-        if let Some(ended) = self.ended.get() {
+        let ended = {
+            let mut state = self.state();
+            state.closed.get_or_insert(closed);
+            state.ended.take()
+        };
+        if let Some(ended) = ended {
             ended.notify_waiters();
         }
     }

@@ -271,6 +271,7 @@ impl Connection {
     }
 
     /// Encodes what was left to do, as much as one call may.
+    #[inline(always)]
     fn encode_more(&mut self) {
         // First, because encoding fills the output up again.
         if let Some(payload) = self.owed.take() {

@@ -22,7 +22,7 @@ mod unread;
 
 use std::{
     collections::VecDeque,
-    mem,
+    io, mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -37,7 +37,7 @@ use tokio::{
 use ws_core::{CloseCode, Closed, ClosedBy};
 
 pub(crate) use self::core::Core;
-use self::hang_up::Unmarked;
+use self::{budget::Outside, hang_up::Unmarked};
 use crate::{
     admission::Place,
     complaints::Complaints,
@@ -270,7 +270,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Driver<Io> {
             if at_once && core.ws.encoded() > 0 {
                 core.write_last(&self.io);
             }
-            let wrote = core.write(&mut self.io, cx, &mut budget);
+            let wrote = core.write(&mut Outside(&mut self.io), cx, &mut budget);
             if let Some(closed) = core.over() {
                 let closed = closed.clone();
                 let gone = core.deadlines.gone || closed.code == CloseCode::ABNORMAL;
@@ -320,16 +320,11 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Driver<Io> {
         budget: &mut usize,
         octets_read: &mut u64,
     ) -> bool {
-        let io = &mut self.io;
-        let read = budget::poll_outside(cx, |cx| {
-            if !core.input.unmarked {
-                return core.read(Pin::new(io), cx, most);
-            }
-            let mut unmarked = true;
-            let read = core.read(Pin::new(&mut Unmarked::new(io, &mut unmarked)), cx, most);
-            core.input.unmarked = unmarked;
-            read
-        });
+        let read = if core.input.unmarked {
+            self.read_unmarked(core, cx, most)
+        } else {
+            core.read(Pin::new(&mut Outside(&mut self.io)), cx, most)
+        };
         match read {
             Poll::Pending => false,
             Poll::Ready(Ok(n)) if n > 0 => {
@@ -344,6 +339,21 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Driver<Io> {
                 true
             }
         }
+    }
+
+    /// Reads once from a socket of which tokio does not know that there is something.
+    #[cold]
+    fn read_unmarked(
+        &mut self,
+        core: &mut Core,
+        cx: &mut Context<'_>,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        let mut unmarked = true;
+        let mut io = Unmarked::new(&mut self.io, &mut unmarked);
+        let read = core.read(Pin::new(&mut io), cx, most);
+        core.input.unmarked = unmarked;
+        read
     }
 
     /// Looks whether the peer is gone, while reading is paused.

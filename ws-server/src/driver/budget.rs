@@ -7,11 +7,70 @@
 
 use std::{
     future::poll_fn,
+    io::{self, IoSlice},
     pin::{Pin, pin},
     task::{Context, Poll},
 };
 
-use tokio::task::{coop::has_budget_remaining, unconstrained, yield_now};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::{coop::has_budget_remaining, unconstrained, yield_now},
+};
+
+/// A stream that is polled whatever is left of the budget.
+///
+/// Each call to it by itself, since what is built around a call would be compiled twice, for either
+/// case, and no longer into one piece: a hundred instructions more for each message.
+pub(super) struct Outside<'a, Io>(pub(super) &'a mut Io);
+
+impl<Io: AsyncRead + Unpin> AsyncRead for Outside<'_, Io> {
+    #[inline]
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self(io) = self.get_mut();
+        poll_outside(cx, |cx| Pin::new(&mut **io).poll_read(cx, buf))
+    }
+}
+
+impl<Io: AsyncWrite + Unpin> AsyncWrite for Outside<'_, Io> {
+    #[inline]
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        octets: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let Self(io) = self.get_mut();
+        poll_outside(cx, |cx| Pin::new(&mut **io).poll_write(cx, octets))
+    }
+
+    #[inline]
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let Self(io) = self.get_mut();
+        poll_outside(cx, |cx| Pin::new(&mut **io).poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    #[inline]
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self(io) = self.get_mut();
+        poll_outside(cx, |cx| Pin::new(&mut **io).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self(io) = self.get_mut();
+        poll_outside(cx, |cx| Pin::new(&mut **io).poll_shutdown(cx))
+    }
+}
 
 /// Polls whatever is left of the budget.
 #[inline]

@@ -272,28 +272,36 @@ impl Deadlines {
     }
 
     /// Whether reading is paused, and whether something is read all the same.
+    #[inline]
     pub(super) fn paused(&mut self, paused: bool, listening: bool, now: Instant) {
         self.listening = listening;
         if self.paused && !paused {
-            // A client behind a slow handler is not dead.
-            self.heard = now;
-            if let Some(pending) = &mut self.pending {
-                if let Some(unfinished) = &mut pending.unfinished {
-                    unfinished.since = now;
-                }
-                if let Ping::Sent { .. } = pending.ping {
-                    pending.ping = Ping::None;
-                }
-                // The handler receives: an end that was seen beyond what is unread is reached in order.
-                pending.closing = None;
-            }
-            self.settled = false;
+            self.resumed(now);
         }
         self.paused = paused;
     }
 
+    /// Reading goes on.
+    #[cold]
+    fn resumed(&mut self, now: Instant) {
+        // A client behind a slow handler is not dead.
+        self.heard = now;
+        if let Some(pending) = &mut self.pending {
+            if let Some(unfinished) = &mut pending.unfinished {
+                unfinished.since = now;
+            }
+            if let Ping::Sent { .. } = pending.ping {
+                pending.ping = Ping::None;
+            }
+            // The handler receives: an end that was seen beyond what is unread is reached in order.
+            pending.closing = None;
+        }
+        self.settled = false;
+    }
+
     /// Whether the socket takes no more for now; `progress` says whether it took something, and
     /// `written` how many bytes in all.
+    #[inline]
     pub(super) fn written(
         &mut self,
         blocked: bool,
@@ -305,9 +313,19 @@ impl Deadlines {
         if progress {
             self.unread.wrote(now);
         }
-        if self.pending.is_none() && !blocked {
-            return;
+        if self.pending.is_some() || blocked {
+            self.pending_written(blocked, progress, written, limits, now);
         }
+    }
+
+    fn pending_written(
+        &mut self,
+        blocked: bool,
+        progress: bool,
+        written: u64,
+        limits: &Limits,
+        now: Instant,
+    ) {
         let pending = self.pending.get_or_insert_default();
         if let Ping::Queued(at) = pending.ping
             && at <= written

@@ -20,6 +20,7 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
+use super::budget::Outside;
 #[cfg(unix)]
 use super::budget::poll_outside;
 
@@ -120,7 +121,7 @@ impl<Io: AsyncRead + Unpin + 'static> AsyncRead for Unmarked<'_, Io> {
                 result => return Poll::Ready(result),
             }
         }
-        Pin::new(&mut *self.io).poll_read(cx, buffer)
+        Pin::new(&mut Outside(self.io)).poll_read(cx, buffer)
     }
 }
 

@@ -251,6 +251,7 @@ impl Core {
     }
 
     /// How many octets may be read from the socket now.
+    #[inline]
     pub(super) fn may_read(&mut self) -> usize {
         if !self.is_open() {
             return 0;

@@ -10,18 +10,11 @@ use std::{
 
 use bytes::{Buf, BytesMut};
 use tokio::{io::AsyncWrite, sync::oneshot};
-use tracing::info;
-use ws_core::{CloseCode, Connection, Message, Outgoing, extension::Compression};
+use ws_core::{Connection, Message, Outgoing, extension::Compression};
 
-use super::{
-    budget::{poll_outside, yield_turn},
-    core::Core,
-    input::WORK,
-};
+use super::{budget::yield_turn, core::Core, input::WORK};
 use crate::{
-    SendError,
-    complaints::Shown,
-    linger,
+    SendError, linger,
     link::{Queue, Queued},
 };
 
@@ -261,13 +254,6 @@ impl Core {
                     self.ws.ping(payload).ok();
                 }
                 Some(Queued::Close(code, reason)) => {
-                    if code == CloseCode::TRY_AGAIN_LATER
-                        && let Some(hub) = &self.link.hub
-                        && let Some(left_out) = hub.complaints.admit()
-                    {
-                        let code = code.get();
-                        info!(code, reason = %Shown(&reason), left_out, "closing the connection");
-                    }
                     self.ws.close(code, &reason).ok();
                 }
                 // Whoever waits learns by the end of the channel.
@@ -304,15 +290,6 @@ impl Core {
         if !self.output.blocked && !self.output.is_flush_due() && !self.has_output() {
             return false;
         }
-        poll_outside(cx, |cx| Poll::Ready(self.write_all(io, cx, budget))) == Poll::Ready(true)
-    }
-
-    fn write_all<Io: AsyncWrite + Unpin>(
-        &mut self,
-        io: &mut Io,
-        cx: &mut Context<'_>,
-        budget: &mut usize,
-    ) -> bool {
         let (mut progress, mut octets) = (false, 0);
         let blocked = loop {
             self.encode();

@@ -97,7 +97,9 @@ impl Link {
             // What waited is taken: the client keeps up, until the socket is full again.
             self.blocked.store(false, Ordering::SeqCst);
         }
-        state.end_turns(bounds, later);
+        if state.waiters.is_some() {
+            state.end_turns(bounds, later);
+        }
         match &mut state.broadcasts {
             Some(broadcasts) if !broadcasts.is_empty() => {
                 if state.outbound.is_empty() && state.waiters.is_none() {
@@ -115,7 +117,9 @@ impl Link {
         }
         // It may have served a burst, and the next one is not in sight.
         state.outbound.shrink();
-        state.settle(bounds, later);
+        if state.waiters.is_some() {
+            state.settle(bounds, later);
+        }
         self.has_outbound.store(!state.is_drained(), Ordering::Release);
     }
 

@@ -257,17 +257,23 @@ async fn end_at_a_deadline_is_told_and_logged() {
 
 // RT-55, RT-32
 #[tokio::test(start_paused = true)]
-async fn close_with_1013_is_logged() {
+async fn client_that_does_not_keep_up_is_logged_when_it_is_closed() {
     let (log, _guard) = Log::capture();
-    let closes = |mut ws: WebSocket| async move {
-        ws.close(CloseCode::TRY_AGAIN_LATER, "too slow")?;
+    let subscribe = |mut ws: WebSocket| async move {
+        ws.subscribe("news")?;
+        while ws.recv().await?.is_some() {}
         Ok(())
     };
-    let (mut raw, _) = open_with(&service(Limits::default(), closes), "/", "", 1024).await;
-    raw.expect_close(1013).await;
-    let lines = log.lines("code=1013");
+    let service = service(Limits::default(), subscribe);
+    let (_raw, _task) = open_with(&service, "/", "", 1024).await;
+    sleep(secs(1)).await;
+    for _ in 0..20 {
+        service.clients().publish("news", vec![7; 100_000]);
+        sleep(secs(1)).await;
+    }
+    let lines = log.lines("closing with 1013");
     assert_eq!(lines.len(), 1, "{lines:?}");
-    for part in [" INFO ", "connection{id=1 ", "too slow"] {
+    for part in [" INFO ", "id=1 ", "path=/ ", "does not keep up"] {
         assert!(lines[0].contains(part), "{part}: {}", lines[0]);
     }
 }

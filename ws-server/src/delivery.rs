@@ -44,6 +44,8 @@ struct Inner {
 struct Backlog {
     jobs: VecDeque<Job>,
     bytes: usize,
+    /// How many tasks were told to go on with it. The last one does.
+    tasks: u64,
     /// Who waits until it is shorter.
     waiting: Option<Arc<Notify>>,
 }
@@ -295,14 +297,50 @@ impl Delivering {
         while !self.work() {
             // Outside of a runtime nobody else needs this thread.
             if let Ok(runtime) = Handle::try_current() {
-                runtime.spawn(async move {
-                    while !self.work() {
-                        yield_now().await;
-                    }
-                });
-                return;
+                return self.hand_on(&runtime);
             }
         }
+    }
+
+    /// Leaves the rest to a task, which keeps nobody from delivering between its turns: its runtime may
+    /// run no more, or not for long.
+    fn hand_on(self, runtime: &Handle) {
+        let (subscribers, hub) = (Arc::clone(&self.subscribers), Arc::clone(&self.hub));
+        let number = self.stop();
+        runtime.spawn(async move {
+            while let Some(delivering) = Self::resume(&subscribers, &hub, number) {
+                if delivering.turn() {
+                    return;
+                }
+                yield_now().await;
+            }
+        });
+    }
+
+    /// Lets others deliver. The number of the task that goes on if nobody does.
+    fn stop(mut self) -> u64 {
+        let mut inner = self.subscribers.inner();
+        inner.delivering = false;
+        self.done = true;
+        let backlog = inner.backlog();
+        backlog.tasks += 1;
+        backlog.tasks
+    }
+
+    /// Delivers again, if nobody else does or was told to.
+    fn resume(subscribers: &Arc<Subscribers>, hub: &Arc<Hub>, number: u64) -> Option<Self> {
+        let mut inner = subscribers.inner();
+        let is_next = inner.backlog.as_ref().is_some_and(|backlog| backlog.tasks == number);
+        if !is_next || mem::replace(&mut inner.delivering, true) {
+            return None;
+        }
+        drop(inner);
+        Some(Self::begin(subscribers, hub))
+    }
+
+    /// Delivers for a turn and stops. Whether nothing is left.
+    fn turn(mut self) -> bool {
+        self.work()
     }
 
     /// Delivers for a turn. Whether nothing is left.

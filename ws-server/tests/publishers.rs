@@ -161,8 +161,11 @@ async fn publisher_that_stops_waiting_has_published_nothing() {
 struct Publishes {
     clients: Clients,
     times: u32,
-    became: Arc<std::sync::Mutex<Vec<Published>>>,
+    len: usize,
+    became: Became,
 }
+
+type Became = Arc<std::sync::Mutex<Vec<Published>>>;
 
 impl AsRef<[u8]> for Publishes {
     fn as_ref(&self) -> &[u8] {
@@ -173,7 +176,7 @@ impl AsRef<[u8]> for Publishes {
 impl Drop for Publishes {
     fn drop(&mut self) {
         for number in 0..self.times {
-            let became = self.clients.publish("all", numbered(number, 100_000));
+            let became = self.clients.publish("all", numbered(number, self.len));
             self.became.lock().unwrap().push(became);
         }
     }
@@ -186,11 +189,16 @@ async fn publisher_that_meets_another_hands_its_message_over() {
     let _stalled = subscribed(&service, 4096).await;
     let mut raw = subscribed(&service, 64 << 20).await;
     let clients = service.clients();
-    let became = Arc::default();
+    let became = Became::default();
     // What follows waits in the queue of the one that does not read.
     clients.publish("all", numbered(1000, 100_000));
     sleep(Duration::from_millis(1)).await;
-    let octets = Publishes { clients: clients.clone(), times: 30, became: Arc::clone(&became) };
+    let octets = Publishes {
+        clients: clients.clone(),
+        times: 30,
+        len: 100_000,
+        became: Arc::clone(&became),
+    };
     clients.publish("all", Bytes::from_owner(octets));
     sleep(Duration::from_millis(1)).await;
     // The first client is closed in the middle of this, and drops what it has.
@@ -205,6 +213,48 @@ async fn publisher_that_meets_another_hands_its_message_over() {
         came += 1;
     }
     assert!(came > handed);
+}
+
+// What a publisher's runtime is to go on with waits for nobody who stops running it.
+#[tokio::test(start_paused = true)]
+async fn messages_left_to_a_runtime_that_does_not_run_are_delivered_by_the_next_publisher() {
+    const LEFT: u32 = 1500;
+    let service = service(limits(|limits| limits.max_send_buffer = 64 << 20));
+    let stalled = subscribed(&service, 4096).await;
+    let mut raw = subscribed(&service, 64 << 20).await;
+    let clients = service.clients();
+    clients.publish("all", numbered(1000, 100_000));
+    sleep(Duration::from_millis(1)).await;
+    let became = Became::default();
+    let octets =
+        Publishes { clients: clients.clone(), times: LEFT, len: 100, became: Arc::clone(&became) };
+    clients.publish("all", Bytes::from_owner(octets));
+    sleep(Duration::from_millis(1)).await;
+    let publisher = clients.clone();
+    let elsewhere = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        // The first client is closed in the middle of this, and drops what it has.
+        runtime.block_on(async { while publisher.publish("all", vec![8; 100_000]).here() == 2 {} });
+        runtime
+    });
+    let not_running = elsewhere.join().unwrap();
+    let became = became.lock().unwrap().clone();
+    assert_eq!(became, vec![Published::Handed; LEFT as usize]);
+    drop(stalled);
+
+    clients.publish("all", numbered(LEFT, 100));
+    let mut next = 0;
+    while next <= LEFT {
+        let frame = timeout(Duration::from_secs(1), raw.frame()).await.expect("what is left");
+        if let (BINARY, payload) = frame.unwrap()
+            && payload.len() == 100
+        {
+            assert_eq!(payload, numbered(next, 100));
+            next += 1;
+        }
+    }
+    assert_eq!(clients.publish("all", numbered(0, 100)), Published::Here(1));
+    not_running.shutdown_background();
 }
 
 // Clients::send_where: "`predicate` may do anything".

@@ -214,8 +214,9 @@ impl Upgrade {
     ///
     /// # Errors
     /// [`AcceptError::Rejected`] with 421 for a host that is not the server's, with 403 for an origin
-    /// that may not connect, with 400 for a missing subprotocol; the other variants if [`select_subprotocol`](AcceptOptions::select_subprotocol)
-    /// chose what was not offered. [`AcceptError::into_rejection`] is what the client gets.
+    /// that may not connect, with 400 for a missing subprotocol; the other variants if
+    /// [`select_subprotocol`](AcceptOptions::select_subprotocol) chose what was not offered.
+    /// [`AcceptError::into_rejection`] is what the client gets.
     pub fn accept(self, options: &AcceptOptions<'_>) -> Result<Accepted, AcceptError> {
         if let Some(hosts) = options.hosts {
             self.check_host(hosts)?;

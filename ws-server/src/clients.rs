@@ -36,8 +36,8 @@ impl fmt::Display for ClientId {
 /// subscriber, and what was published before does not; what was published before
 /// [`unsubscribe`](crate::WebSocket::unsubscribe) may still come after it. All subscribers of a
 /// topic see what is published to it in one order. A connection that starts to close gets nothing
-/// more, what was [`Handed`](Published::Handed) over just before included. A client does not subscribe by itself: the
-/// handler does, so nobody reads what the application does not show.
+/// more, what was [`Handed`](Published::Handed) over just before included. A client does not
+/// subscribe by itself: the handler does, so nobody reads what the application does not show.
 ///
 /// # Messages to many
 /// They are queued for each without waiting, and never wait for a slow one: where
@@ -119,7 +119,8 @@ impl Clients {
 
     /// As [`publish`](Self::publish), when every subscriber has room: fewer than
     /// [`Limits::send_buffer`](crate::Limits::send_buffer) bytes wait for it. So a publisher is as
-    /// fast as the slowest of them, and no message is lost.
+    /// fast as the slowest of them, and no message is lost. It is never
+    /// [`Refused`](Published::Refused).
     ///
     /// One that takes nothing is waited for until its connection ends, which
     /// [`Limits::write_timeout`](crate::Limits::write_timeout) sees to (20 s by default). Several

@@ -43,14 +43,14 @@
 //!
 //! A client that is faster than the handler is paused, not buffered: 64 KiB or 256 messages are
 //! received ahead, and a little more is looked at, so that its Pongs, its Close and its end are seen
-//! while the handler does not receive. A client that is slower than the handler makes [`WebSocket::send`] wait at
-//! 256 KiB; messages to many wait for nobody, and a [`SlowConsumer`] policy says what becomes of
-//! them there. [`Limits`] has every bound with its default.
+//! while the handler does not receive. A client that is slower than the handler makes
+//! [`WebSocket::send`] wait at 256 KiB; messages to many wait for nobody, and a [`SlowConsumer`]
+//! policy says what becomes of them there. [`Limits`] has every bound with its default.
 //!
 //! # What it tells
 //! Nothing is printed. Events go to [`tracing`](https://docs.rs/tracing), in a span for each
-//! connection: that one was refused, and why, at `INFO`. With `tracing-subscriber` one line in `main`
-//! shows them: `tracing_subscriber::fmt::init()`.
+//! connection: that one was refused, and why, at `INFO`. With the crate `tracing-subscriber` beside this
+//! one a line in `main` shows them: `tracing_subscriber::fmt::init()`.
 //!
 //! # Features
 //! - `deflate` (default): permessage-deflate, as `Deflate`.

@@ -122,7 +122,8 @@ pub enum SlowConsumer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Published {
-    /// It was queued for so many clients.
+    /// It was queued for so many clients: 0 where nobody subscribes. One that it was dropped for, or
+    /// that was closed, by its [`SlowConsumer`] policy is not among them.
     Here(usize),
     /// Somebody else is publishing to the same topic at this moment and queues it as well, behind what
     /// was published before, for those who subscribe now.

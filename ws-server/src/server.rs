@@ -44,9 +44,9 @@ use crate::{
 ///
 /// What is not a valid opening handshake is answered and closed: a path without a handler with 404,
 /// a plain request by the [fallback](Self::fallback), or with 426 where there is none, another
-/// method with 405, a page of another site with 403, a host other than [its own](Self::hosts) with 421, a request that does not come in time with 408,
-/// one that is too large with 431 or 414, and what is malformed with 400, octets in front of the 101
-/// among them.
+/// method with 405, a page of another site with 403, a host other than [its own](Self::hosts) with
+/// 421, a request that does not come in time with 408, one that is too large with 431 or 414, and
+/// what is malformed with 400, octets in front of the 101 among them.
 pub struct Server {
     listener: Option<Listener>,
     routes: Routes,
@@ -247,6 +247,19 @@ impl Server {
     ///
     /// Protects users of browsers, and is no authentication: other clients write what they like into
     /// `Origin`.
+    ///
+    /// A list is looked at where it is made, so its mistakes are told there and not by
+    /// [`serve`](Self::serve), by an error that is no [`ServeError`]:
+    ///
+    /// ```
+    /// # use ws_server::{OriginPolicy, Server};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// // Its own pages, and an app's.
+    /// let policy = OriginPolicy::same_origin().and_allow(["capacitor://localhost"])?;
+    /// let server = Server::new().origin(policy);
+    /// # Ok(())
+    /// # }
+    /// ```
     // R6455-10.1-a
     #[must_use]
     pub fn origin(mut self, policy: OriginPolicy) -> Self {

@@ -204,6 +204,30 @@ async fn turn(raw: &mut Raw, sender: &Sender) {
     while timeout(Duration::from_millis(1), raw.frame()).await.is_ok() {}
 }
 
+// Sender: "Messages of one sender stay in order", also where several tasks use it.
+#[tokio::test(start_paused = true)]
+async fn sender_that_waited_for_several_turns_sends_in_order() {
+    let service = idle();
+    let (mut raw, sender) = stalled(&service).await;
+    // It leaves no room, and then an empty queue.
+    let large = sender.clone();
+    let large = tokio::spawn(async move { large.send(vec![1; LARGE]).await });
+    tokio::task::yield_now().await;
+    let mut waiting = Box::pin(async { tokio::join!(sender.ready(), sender.ready()) });
+    while futures_util::poll!(&mut waiting).is_pending() {
+        let frame = timeout(Duration::from_millis(1), raw.frame()).await;
+        assert!(frame.is_ok(), "nothing is left, and it has no turn");
+    }
+    while timeout(Duration::from_millis(1), raw.frame()).await.is_ok() {}
+    large.await.unwrap().unwrap();
+    for number in 2..6 {
+        sender.try_send(vec![number]).unwrap();
+    }
+    for number in 2..6 {
+        assert_eq!(raw.frame().await.unwrap(), (BINARY, vec![number]));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn turn_is_kept_for_a_second_or_until_it_is_used_or_dropped() {
     for end in ["time", "use", "drop"] {

@@ -159,10 +159,15 @@ impl Waiters {
         self.turns.iter().filter(|turn| turn.held.is_some()).map(|turn| turn.bytes)
     }
 
-    /// Takes what is known of a handle: its turn, if it has one.
+    /// Takes what is known of a handle: its turn, if it has one. It may have several, where several tasks
+    /// use it.
     pub(super) fn use_turn(&mut self, by: u64) -> Option<Used> {
         let index = self.turns.iter().position(|turn| turn.by == by)?;
-        let Turn { bytes, held, .. } = self.turns.swap_remove(index);
+        let Turn { bytes, held, .. } = self.turns.remove(index);
+        // What this handle sends next goes behind what it sends now.
+        for turn in self.turns.iter_mut().filter(|turn| turn.by == by) {
+            turn.held.iter_mut().for_each(|held| held.first = false);
+        }
         held.map(|held| Used { bytes, first: held.first })
     }
 

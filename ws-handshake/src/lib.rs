@@ -87,9 +87,9 @@
 //! - Lines that end in LF alone are refused, and so are octets behind a request that asks for an upgrade,
 //!   unless [`RequestReader::allow_early_data`] lets them pass.
 //! - What RFC 3986 would have escaped in a request-target, and browsers send as it is (`/%zz`, `?a[]=b|c`,
-//!   `?{}`), reaches the application unchanged. `"`, `<`, `>`, a backquote and spaces, which browsers
-//!   escape, are answered with 400, which names them and how they are written: RFC 9112 §3.2 asks not to
-//!   correct them.
+//!   `?{}`), reaches the application unchanged, and so does `"` in a path. `<`, `>`, `#` and spaces,
+//!   `"` in a query and a backquote in a path, which browsers escape there, are answered with 400, which
+//!   names them and how they are written: RFC 9112 §3.2 asks not to correct them.
 //! - `websocket/13` in `Upgrade` is not `websocket`.
 //! - A client takes a 101 with `Content-Length` or `Transfer-Encoding`, which mean nothing there, and
 //!   extensions in several lines.

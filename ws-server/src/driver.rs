@@ -291,9 +291,11 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Driver<Io> {
                 core.wake_handler();
             }
             if budget == 0 || tired {
-                // The others' turn. Deadlines pass though there is always more to read.
+                // The others' turn. Deadlines pass though there is always more to read. Where nothing
+                // was, the handler or what is written took the turn.
+                let more = octets_read > 0 && !asked;
                 if let Poll::Ready(expired) = core.poll_deadlines(cx) {
-                    core.judge(&self.io, expired, true, cx);
+                    core.judge(&self.io, expired, more, cx);
                 }
                 if tired || core.has_worked() {
                     budget::yield_turn(cx);

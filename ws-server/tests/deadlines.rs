@@ -9,7 +9,7 @@ use support::{BINARY, PING, PONG, Raw, TEXT, echo, limits, masked, open, open_wi
 use tokio::{
     io::AsyncWriteExt,
     sync::mpsc,
-    time::{Instant, sleep, timeout},
+    time::{Instant, advance, sleep, timeout},
 };
 use ws_server::{CloseCode, ClosedBy, Limits, WebSocket};
 
@@ -389,4 +389,26 @@ async fn close_turn_and_close_timeout_are_as_they_are_set() {
     raw.expect_close(1000).await;
     assert_eq!(task.await.unwrap().unwrap().code, CloseCode::ABNORMAL);
     assert_at(start, secs(3));
+}
+
+// R6455-5.5.2-b, T-B4: a turn that ends early, with something unread, is not one in which more came.
+#[tokio::test(start_paused = true)]
+async fn client_of_a_handler_that_always_has_work_is_judged() {
+    let handler = |ws: WebSocket| async move {
+        let topic = ws.subscribe("all")?;
+        while topic.subscribers() == 1 {
+            for _ in 0..300 {
+                topic.publish_to_others("x");
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    };
+    let service = service(Limits::default(), handler);
+    let (mut raw, _) = open_with(&service, "/", "", 4096).await;
+    raw.send(TEXT, b"unread").await;
+    for _ in 0..60 {
+        advance(secs(1)).await;
+    }
+    assert_eq!(service.clients().count(), 0);
 }

@@ -186,6 +186,20 @@ async fn failed_handler_is_logged_with_id_and_peer_where_spans_are_not() {
 
 /// What `?` and `into` take, in closures whose `Ok(())` has no type.
 #[tokio::test]
+async fn failed_handler_is_logged_with_what_its_error_came_from() {
+    let (log, _guard) = Log::capture();
+    let parse = |_: WebSocket| async move {
+        let number: u8 = "many".parse().context("the room's number")?;
+        assert_eq!(number, 0);
+        Ok(())
+    };
+    open_and_leave(Server::new().any(parse)).await;
+    let lines = log.lines("the handler failed");
+    assert_eq!(lines.len(), 1, "{}", log.text());
+    assert!(lines[0].contains("the room's number: invalid digit found in string"), "{}", lines[0]);
+}
+
+#[tokio::test]
 async fn every_error_becomes_a_handler_error() {
     fn boxed() -> Result<(), Box<dyn Error + Send + Sync>> {
         Err("a box".into())

@@ -79,7 +79,7 @@ impl Ended {
             Self::Returned => {}
             Self::Failed(reason) => {
                 // It may quote the client.
-                let reason = reason.to_string();
+                let reason = told(&**reason);
                 warn!(%id, %peer, reason = %Shown(&reason), left_out, "the handler failed");
             }
             Self::Panicked => error!(%id, %peer, left_out, "the handler panicked"),
@@ -87,12 +87,25 @@ impl Ended {
     }
 }
 
+/// An error and those that it came from.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    successors(Some(error), |&error| error.source())
+}
+
+/// What an error says, and then what those say that it came from: most say only what was tried.
+fn told(error: &(dyn Error + 'static)) -> String {
+    let mut parts: Vec<String> = causes(error).map(ToString::to_string).collect();
+    // One that says what its source does already is told once.
+    parts.dedup();
+    parts.join(": ")
+}
+
 /// Whether an error, or one that it came from, says that the connection is over.
 ///
 /// By its text: what wraps an error transparently (`anyhow::Error`, `io::Error::other`, thiserror's
 /// `transparent`) hides its type, but not what it says.
 fn says_closed(error: &(dyn Error + 'static)) -> bool {
-    successors(Some(error), |&error| error.source()).any(|error| error.to_string() == CLOSED)
+    causes(error).any(|error| error.to_string() == CLOSED)
 }
 
 /// Polls a handler. A panic costs its own connection and nothing else.

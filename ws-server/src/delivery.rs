@@ -295,8 +295,10 @@ impl Delivering {
     /// Delivers what others left, some of it in a task of its own if it is much.
     fn go_on(mut self) {
         while !self.work() {
-            // Outside of a runtime nobody else needs this thread.
-            if let Ok(runtime) = Handle::try_current() {
+            // Where the connections are driven, if possible: that of the publisher may not go on
+            // running, and a thread without one is not kept by what others publish.
+            let runtime = self.hub.runtime().or_else(|| Handle::try_current().ok());
+            if let Some(runtime) = runtime {
                 return self.hand_on(&runtime);
             }
         }

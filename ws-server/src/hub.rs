@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use tokio::runtime::Handle;
 use ws_core::Closed;
 
 use crate::{
@@ -27,6 +28,8 @@ pub(crate) struct Hub {
     links: Mutex<Links>,
     ids: AtomicU64,
     slow_consumer: OnceLock<SlowConsumer>,
+    /// That of the first connection.
+    runtime: OnceLock<Handle>,
     pub(crate) topics: Topics,
     /// What is sent to those who are picked from all.
     everyone: Arc<Subscribers>,
@@ -42,8 +45,18 @@ pub(crate) struct Hub {
 impl Hub {
     /// Lists a connection until the entry is dropped.
     pub(crate) fn enter(self: &Arc<Self>, link: &Arc<Link>) -> Entry {
+        if self.runtime.get().is_none()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            self.runtime.set(runtime).ok();
+        }
         self.links().insert(link.id, Arc::clone(link));
         Entry(Some(Arc::clone(link)))
+    }
+
+    /// A runtime that drives connections, if there were any.
+    pub(crate) fn runtime(&self) -> Option<Handle> {
+        self.runtime.get().cloned()
     }
 
     /// An id for a new connection.

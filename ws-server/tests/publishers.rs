@@ -257,6 +257,44 @@ async fn messages_left_to_a_runtime_that_does_not_run_are_delivered_by_the_next_
     not_running.shutdown_background();
 }
 
+// A publisher outside of a runtime is not kept by what others leave to it.
+#[tokio::test(start_paused = true)]
+async fn publisher_without_a_runtime_leaves_the_rest_to_that_of_the_server() {
+    const LEFT: u32 = 1500;
+    let service = service(limits(|limits| limits.max_send_buffer = 64 << 20));
+    let stalled = subscribed(&service, 4096).await;
+    let mut raw = subscribed(&service, 64 << 20).await;
+    let clients = service.clients();
+    clients.publish("all", numbered(1000, 100_000));
+    sleep(Duration::from_millis(1)).await;
+    let became = Became::default();
+    let octets =
+        Publishes { clients: clients.clone(), times: LEFT, len: 100, became: Arc::clone(&became) };
+    clients.publish("all", Bytes::from_owner(octets));
+    sleep(Duration::from_millis(1)).await;
+    let publisher = clients.clone();
+    // The first client is closed in the middle of this, and drops what it has.
+    let elsewhere =
+        std::thread::spawn(move || while publisher.publish("all", vec![8; 100_000]).here() == 2 {});
+    elsewhere.join().unwrap();
+    let became = became.lock().unwrap().clone();
+    assert_eq!(became, vec![Published::Handed; LEFT as usize]);
+    drop(stalled);
+
+    assert_eq!(clients.publish("all", numbered(LEFT, 100)), Published::Handed);
+    let mut next = 0;
+    while next <= LEFT {
+        let frame = timeout(Duration::from_secs(1), raw.frame()).await.expect("what is left");
+        if let (BINARY, payload) = frame.unwrap()
+            && payload.len() == 100
+        {
+            assert_eq!(payload, numbered(next, 100));
+            next += 1;
+        }
+    }
+    assert_eq!(clients.publish("all", numbered(0, 100)), Published::Here(1));
+}
+
 // Clients::send_where: "`predicate` may do anything".
 #[test]
 fn predicate_may_use_the_clients() {

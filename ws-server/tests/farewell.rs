@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use support::{CLOSE, Raw, TEXT, echo, limits, masked, service};
+use support::{CLOSE, PING, PONG, Raw, TEXT, echo, limits, masked, service};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -79,6 +79,26 @@ async fn server_hangs_up_at_once_over_a_unix_socket_too() {
     raw.expect_close(1000).await;
     assert_eq!(raw.frame().await, None);
     timeout(SOON, task).await.expect("it does not linger").unwrap().unwrap();
+}
+
+// R6455-5.5.2-a, R6455-7.1.1-c: a Pong is sent "unless it already received a Close frame".
+#[tokio::test]
+async fn pong_that_meets_our_close_under_way_resets_nothing() {
+    let mut limits = patient();
+    limits.ping_interval = Duration::from_millis(50);
+    let (client, server) = sockets().await;
+    let mut task = tokio::spawn(service(limits, echo).serve_connection(server, Peer::Other));
+    let mut raw = Raw::new(client);
+    raw.handshake("/", "").await;
+    assert_eq!(raw.frame().await.unwrap().0, PING);
+    raw.io.write_all(&masked(CLOSE, &[0x03, 0xe8])).await.unwrap();
+    raw.expect_close(1000).await;
+    assert_eq!(raw.frame().await, None);
+    timeout(Duration::from_millis(200), &mut task).await.expect_err("it lingers");
+    raw.io.write_all(&masked(PONG, b"")).await.unwrap();
+    raw.io.shutdown().await.unwrap();
+    assert!(timeout(SOON, task).await.unwrap().unwrap().unwrap().clean);
+    assert!(raw.io.take_error().unwrap().is_none());
 }
 
 #[tokio::test]

@@ -234,9 +234,15 @@ impl Core {
 
     /// Whether the closing handshake is done, but for what is to be written, and nothing that the peer
     /// sent is left in the socket.
+    ///
+    /// A Pong may still come: a client answers Pings "unless it already received a Close frame" (RFC
+    /// 6455 §5.5.2), and the one that we sent is under way.
     pub(super) fn has_read_all(&self) -> bool {
         self.stage.closed().is_some_and(|closed| {
-            closed.clean && self.ws.role().is_server() && self.input.is_drained()
+            closed.clean
+                && self.ws.role().is_server()
+                && self.input.is_drained()
+                && !self.deadlines.is_pong_awaited()
         })
     }
 

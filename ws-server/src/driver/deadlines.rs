@@ -200,6 +200,11 @@ impl Deadlines {
         pending.unanswered.get_or_insert(at);
     }
 
+    /// Whether a Ping of ours was not answered.
+    pub(super) fn is_pong_awaited(&self) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.unanswered.is_some())
+    }
+
     /// A Pong came: what was written before a Ping of ours, the oldest one at least, was read.
     pub(super) fn answered(&mut self, written: u64, limits: &Limits, now: Instant) {
         if let Some(at) = self.pending.as_mut().and_then(|pending| pending.unanswered.take()) {

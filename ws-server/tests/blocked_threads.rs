@@ -12,14 +12,15 @@ use std::{
     time::Duration,
 };
 
-use gate::Log;
-use support::{Raw, TEXT, echo, open, open_with};
+use gate::{Log, PATIENCE};
+use support::{Raw, TEXT, echo, limits, open, open_with};
 use tokio::{
     net::TcpStream,
     runtime::{Builder, Runtime},
     sync::mpsc::{self, UnboundedReceiver},
+    time::timeout,
 };
-use ws_server::{Handler, Server, WebSocket};
+use ws_server::{Deflate, Handler, Server, WebSocket};
 
 /// A handler that blocks its thread once it has received a message, says so, and stops when it is
 /// released.
@@ -71,15 +72,17 @@ async fn rt_39_handler_that_blocks_its_thread_leaves_others_the_second_one() {
 }
 
 /// A server on two threads of its own, and what connects to it over TCP.
-async fn listening(handler: impl Handler) -> (Runtime, impl AsyncFn(&str) -> Raw<TcpStream>) {
+async fn listening(
+    configure: impl FnOnce(Server) -> Server,
+) -> (Runtime, impl AsyncFn(&str) -> Raw<TcpStream>) {
     let mut workers = Builder::new_multi_thread();
     let workers = workers.worker_threads(2).enable_all().build().unwrap();
     let server = workers.spawn(Server::bind("127.0.0.1:0")).await.unwrap().unwrap();
     let address = server.local_addr().unwrap();
-    workers.spawn(server.route("/echo", echo).any(handler).serve());
+    workers.spawn(configure(server.route("/echo", echo)).serve());
     let open = async move |path: &str| {
         let mut raw = Raw::new(TcpStream::connect(address).await.unwrap());
-        raw.handshake(path, "").await;
+        raw.handshake(path, "Sec-WebSocket-Extensions: permessage-deflate\r\n").await;
         raw
     };
     (workers, open)
@@ -94,7 +97,7 @@ async fn listening(handler: impl Handler) -> (Runtime, impl AsyncFn(&str) -> Raw
 #[tokio::test]
 async fn rt_39_over_tcp_a_second_thread_takes_over() {
     let (handler, mut blocks, released) = blocking();
-    let (workers, open) = listening(handler).await;
+    let (workers, open) = listening(|server| server.any(handler)).await;
     let mut others = Vec::new();
     for _ in 0..8 {
         others.push(open("/echo").await);
@@ -117,13 +120,44 @@ async fn rt_39_over_tcp_a_second_thread_takes_over() {
     workers.shutdown_background();
 }
 
+// RT-39: a deadline that passes within a turn is met by the next one.
+#[tokio::test]
+async fn turn_that_takes_longer_than_a_deadline_ends() {
+    let handler = |mut ws: WebSocket| async move {
+        while let Some(message) = ws.recv().await? {
+            std::thread::sleep(Duration::from_millis(100));
+            ws.send(message).await?;
+        }
+        Ok(())
+    };
+    let limits = limits(|limits| limits.park_after = Duration::from_millis(20));
+    let rests = |server: Server| server.extension(Deflate::default()).limits(limits).any(handler);
+    let (workers, open) = listening(rests).await;
+    // The other thread sees to timers meanwhile.
+    workers.spawn(async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    let mut client = open("/").await;
+    let replies = async {
+        for text in ["first", "second"] {
+            client.send(TEXT, text.as_bytes()).await;
+            assert_eq!(client.frame().await.unwrap(), (TEXT, text.as_bytes().to_vec()));
+        }
+    };
+    let replied = timeout(PATIENCE, replies).await;
+    workers.shutdown_background();
+    replied.expect("a turn did not end");
+}
+
 // RT-39
 #[tokio::test]
 async fn rt_39_threads_that_are_all_blocked_are_told_in_the_log() {
     // What is said there comes from a thread of its own.
     let log = Log::capture_all();
     let (handler, mut blocks, released) = blocking();
-    let (workers, open) = listening(handler).await;
+    let (workers, open) = listening(|server| server.any(handler)).await;
     let mut clients = [open("/").await, open("/").await];
     for client in &mut clients {
         client.send(TEXT, b"block").await;

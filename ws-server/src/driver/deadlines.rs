@@ -489,12 +489,20 @@ impl Deadlines {
         if at < before || before <= now || self.timer.is_elapsed() {
             self.timer.as_mut().reset(at);
         }
-        // Outside of the budget: without one a timer registers no waker.
-        while poll_outside(cx, |cx| self.timer.as_mut().poll(cx)).is_ready() {
+        if self.poll_timer(cx).is_ready() {
             // It stood at a deadline that has moved since.
             self.timer.as_mut().reset(at);
+            if self.poll_timer(cx).is_ready() {
+                // The turn took so long that this one has passed meanwhile: the next turn sees it.
+                cx.waker().wake_by_ref();
+            }
         }
         self.settled = true;
+    }
+
+    /// Outside of the budget: without one a timer registers no waker.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        poll_outside(cx, |cx| self.timer.as_mut().poll(cx))
     }
 
     /// The task has another waker than before.

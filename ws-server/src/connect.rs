@@ -35,10 +35,10 @@ use self::{
 };
 use crate::{
     ClientId, ConfigError, Limits, Peer, Request, WebSocket,
-    complaints::Shown,
-    driver::{Core, Handling, Opened, drive},
-    link::Link,
-    socket,
+    drive::{Core, Handling, Opened, drive},
+    leaves::complaints::Shown,
+    leaves::socket,
+    outbox::Link,
 };
 pub use error::ConnectError;
 pub use queue::ConnectQueue;

@@ -64,54 +64,35 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-mod accept;
-mod admission;
-mod clients;
-mod complaints;
 #[cfg(feature = "client")]
 mod connect;
-mod delivery;
-mod driver;
-mod error;
-mod handler;
-mod hub;
-mod limits;
-mod linger;
-mod link;
-mod metrics;
-mod opening;
-mod publication;
-mod request;
-mod route;
-mod sender;
-mod sending;
-mod server;
-mod service;
-mod socket;
-mod sync;
-mod topics;
-mod watchdog;
-mod websocket;
+mod drive;
+mod handles;
+mod leaves;
+mod listen;
+mod open;
+mod outbox;
+mod registry;
 
-pub use admission::AdmissionLimit;
 pub use async_trait::async_trait;
 pub use bytes::Bytes;
-pub use clients::{Client, ClientId, Clients};
 #[cfg(feature = "client")]
 pub use connect::{Connect, ConnectError, ConnectQueue, connect};
-pub use error::{
+pub use handles::clients::{Client, ClientId, Clients};
+pub use handles::publication::{Publication, Published, Refused, SlowConsumer};
+pub use handles::sender::Sender;
+pub use handles::websocket::WebSocket;
+pub use leaves::error::{
     ConfigError, RecvError, SendError, ServeError, SubscribeError, TrySendError, TrySendReason,
 };
-pub use handler::{Handler, HandlerError};
-pub use limits::Limits;
-pub use metrics::{Metrics, Rejected, Traffic};
-pub use publication::{Publication, Published, Refused, SlowConsumer};
-pub use request::{Opening, Peer, Request};
-pub use sender::Sender;
-pub use server::{Report, Server};
-pub use service::Service;
-pub use topics::Topic;
-pub use websocket::WebSocket;
+pub use leaves::limits::Limits;
+pub use leaves::metrics::{Metrics, Rejected, Traffic};
+pub use leaves::request::{Opening, Peer, Request};
+pub use listen::server::{Report, Server};
+pub use open::admission::AdmissionLimit;
+pub use open::handler::{Handler, HandlerError};
+pub use open::service::Service;
+pub use registry::topics::Topic;
 pub use ws_core::{
     CloseCode, Closed, ClosedBy, FrameDirection, FrameObserver, InvalidUtf8, Message, NotText,
     ObservedFrame, Payload, Text, UNLIMITED, extension::Compression,

@@ -1,0 +1,383 @@
+//! Drives a connection and its handler in one task.
+//!
+//! Every wake-up is one turn: read once, let the handler have its turn, decode what it left, encode
+//! what is to be sent and write it with one call. So a burst of messages costs two system calls,
+//! whatever their number, and what the handler sent goes out as soon as it waits for anything.
+
+mod ahead;
+mod budget;
+mod control_rate;
+mod core;
+mod deadlines;
+mod grace;
+mod handling;
+mod hang_up;
+mod hearing;
+mod input;
+mod output;
+mod place;
+mod pool;
+pub(crate) mod turn;
+mod unread;
+
+use std::{
+    collections::VecDeque,
+    io, mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::unconstrained,
+    time::{Instant, timeout},
+};
+use ws_core::{CloseCode, Closed, ClosedBy};
+
+pub(crate) use self::core::Core;
+use self::{budget::Outside, hang_up::Unmarked};
+use crate::{
+    leaves::complaints::Complaints,
+    leaves::linger::{self, linger},
+    open::admission::Place,
+    outbox::Link,
+    registry::hub::Entry,
+};
+pub(crate) use handling::Handling;
+
+/// Bytes that are read in one turn before other tasks get theirs.
+const TURN: usize = 64 * 1024;
+
+/// A connection whose opening handshake was accepted.
+pub(crate) struct Opened<Io> {
+    pub(crate) io: Io,
+    pub(crate) core: Box<Core>,
+    pub(crate) handling: Handling,
+    /// Its place in the list of its server, which it leaves when it is over. A client's end has none.
+    pub(crate) entry: Option<Entry>,
+    /// Its place among those that its server lets in, which it keeps until its handler has returned.
+    pub(crate) place: Option<Place>,
+}
+
+/// Drives until TCP is closed and the handler has returned, or was dropped.
+///
+/// By hand, since an async function keeps room for what it has moved elsewhere: what is held while
+/// the connection is open is the driver and little else, and lies in the task itself.
+pub(crate) struct Drive<Io>(Stage<Io>);
+
+enum Stage<Io> {
+    Open(Open<Io>),
+    /// The connection is over. In a box, as few are.
+    Rest(Pin<Box<dyn Future<Output = Closed> + Send>>),
+    Done,
+}
+
+/// What is dropped goes in this order.
+struct Open<Io> {
+    driver: Driver<Io>,
+    end: EndWhenDropped,
+    entry: Option<Entry>,
+    place: Option<Place>,
+}
+
+/// Drives a connection, whose handler has yet to start.
+pub(crate) fn drive<Io>(opened: Opened<Io>) -> Drive<Io> {
+    let Opened { io, core, handling, entry, place } = opened;
+    let end = EndWhenDropped(Arc::clone(core.link()));
+    let driver = Driver { io, core: Some(core), handling: Some(handling) };
+    Drive(Stage::Open(Open { driver, end, entry, place }))
+}
+
+impl<Io> Future for Drive<Io>
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    type Output = Closed;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Closed> {
+        let Self(stage) = self.get_mut();
+        if let Stage::Open(open) = stage {
+            let (closed, farewell) = ready!(open.driver.poll(cx));
+            if let Stage::Open(open) = mem::replace(stage, Stage::Done) {
+                *stage = Stage::Rest(open.over(closed, farewell));
+            }
+        }
+        match stage {
+            Stage::Rest(rest) => rest.as_mut().poll(cx),
+            // `Future::poll`: once it was ready, "clients should not poll it again".
+            Stage::Open(_) | Stage::Done => Poll::Pending,
+        }
+    }
+}
+
+impl<Io> Open<Io>
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    /// Tells that the connection is over. What is left to do.
+    fn over(
+        self,
+        closed: Closed,
+        farewell: Farewell,
+    ) -> Pin<Box<dyn Future<Output = Closed> + Send>> {
+        let Self { driver, end, entry, place } = self;
+        let server = entry.is_some();
+        if server {
+            end.0.end(&closed);
+        }
+        match entry {
+            Some(entry) => entry.close(&closed),
+            // Every one is told: who connects decides how often.
+            None => Complaints::default().tell(&closed),
+        }
+        let rest = Rest { server, farewell, closed, place, link: Arc::clone(&end.0) };
+        Box::pin(async move {
+            let closed = rest.run(driver).await;
+            drop(end);
+            closed
+        })
+    }
+}
+
+/// What is left to do when a connection is over.
+struct Rest {
+    server: bool,
+    farewell: Farewell,
+    closed: Closed,
+    place: Option<Place>,
+    link: Arc<Link>,
+}
+
+/// How TCP is to be closed.
+#[derive(Clone, Copy, Debug)]
+enum Farewell {
+    /// At once: the peer has gone without a word, or there is nothing of it that was not read.
+    AtOnce,
+    /// In stages: closing with unread octets would reset the connection, and the peer may take so
+    /// long for what it has yet to read.
+    InStages { reading: Duration },
+}
+
+impl Rest {
+    async fn run<Io: AsyncRead + AsyncWrite + Unpin>(self, driver: Driver<Io>) -> Closed {
+        let Driver { mut io, handling, .. } = driver;
+        let Self { server, farewell, closed, place, link } = self;
+        // A handler that has something left to do keeps neither the socket nor the client waiting, and
+        // spends its own budget only.
+        let lingering = unconstrained(async {
+            if let Farewell::InStages { reading } = farewell {
+                if !server {
+                    await_end(&mut io, link.limits.close_timeout.saturating_add(reading)).await;
+                }
+                linger(&mut io, &link.limits, reading).await;
+            }
+            drop(io);
+            // RFC 6455 §7.1.4: "When the underlying TCP connection is closed, it is said that _The
+            // WebSocket Connection is Closed_". A program that waits for it and exits then cuts
+            // nothing off; a handler is rather told at once.
+            link.end(&closed);
+        });
+        grace::run(handling, place, &link, lingering).await;
+        closed
+    }
+}
+
+/// RFC 6455 §7.1.1: "when a server is instructed to _Close the WebSocket Connection_ it SHOULD
+/// initiate a TCP Close immediately, and when a client is instructed to do the same, it SHOULD wait
+/// for a TCP Close from the server."
+async fn await_end<Io: AsyncRead + Unpin>(io: &mut Io, limit: Duration) {
+    // However it ends, what follows is the same.
+    timeout(limit, linger::discard(io, usize::MAX)).await.ok();
+}
+
+struct Driver<Io> {
+    io: Io,
+    /// The connection, except while the handler has it or when it is over.
+    core: Option<Box<Core>>,
+    /// The handler, until it has returned.
+    handling: Option<Handling>,
+}
+
+/// A connection that is given up with its task or its runtime leaves nobody waiting.
+struct EndWhenDropped(Arc<Link>);
+
+impl Drop for EndWhenDropped {
+    fn drop(&mut self) {
+        self.0.over(VecDeque::new());
+        self.0.end(&Closed::abnormal(ClosedBy::Local));
+    }
+}
+
+impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Driver<Io> {
+    /// How the connection ended, and how TCP is to.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Closed, Farewell)> {
+        let Some(mut core) = self.core.take() else {
+            return Poll::Ready((Closed::abnormal(ClosedBy::Local), Farewell::AtOnce));
+        };
+        core.now = Instant::now();
+        if core.output.set_task(cx.waker()) {
+            core.link.set_driver(cx.waker());
+            core.deadlines.disarm();
+        }
+        core.link.begin();
+        core.input.begin();
+        let mut budget = TURN;
+        let (mut octets_read, written_before) = (0, core.output.written());
+        // Whatever woke this task, it may be what the handler waits for.
+        let mut handler_due = true;
+        // Whether something besides what is read now may give work.
+        let mut due = true;
+        // Whether the socket was asked in vain: from then on it wakes this task.
+        let mut asked = false;
+        loop {
+            let most = if asked { 0 } else { core.may_read() };
+            let read = most > 0 && self.read(&mut core, cx, most, &mut budget, &mut octets_read);
+            asked |= most > 0 && !read;
+            if !read && !due {
+                if core.is_deaf() {
+                    self.listen(&mut core, cx);
+                }
+                if let Poll::Ready(expired) = core.poll_deadlines(cx) {
+                    core.judge(&self.io, expired, false, cx);
+                } else if core.link.rest(core.output.is_blocked()) {
+                    break;
+                }
+                due = true;
+                continue;
+            }
+            if read {
+                core.wake_handler();
+            }
+            if read || handler_due {
+                handler_due = false;
+                core = match self.let_handler_work(core, cx) {
+                    Some(core) => core,
+                    None => {
+                        return Poll::Ready((Closed::abnormal(ClosedBy::Local), Farewell::AtOnce));
+                    }
+                };
+            }
+            if self.handling.is_some() && core.link.is_receiver_gone() {
+                core.link.order_close(CloseCode::NORMAL);
+            }
+            core.decode_ahead();
+            if core.is_closing() {
+                core.answer_close(self.handling.is_some());
+            }
+            let at_once = core.has_read_all() && linger::is_socket(&self.io);
+            if at_once && core.ws.encoded() > 0 {
+                core.write_last(&self.io);
+            }
+            let wrote = core.write(&mut Outside(&mut self.io), cx, &mut budget);
+            if let Some(closed) = core.over() {
+                let closed = closed.clone();
+                let gone = core.deadlines.gone || closed.code == CloseCode::ABNORMAL;
+                let farewell = if at_once || gone {
+                    Farewell::AtOnce
+                } else {
+                    Farewell::InStages { reading: core.time_to_read(&closed) }
+                };
+                core.wake_handler();
+                core.count(octets_read, written_before);
+                let Core { link, input, .. } = *core;
+                link.over(input.into_ahead());
+                return Poll::Ready((closed, farewell));
+            }
+            let tired = core.input.is_tired();
+            if tired {
+                // It took everything that was decoded, and is to come again.
+                core.wake_handler();
+            }
+            if budget == 0 || tired {
+                // The others' turn. Deadlines pass though there is always more to read. Where nothing
+                // was, the handler or what is written took the turn.
+                let more = octets_read > 0 && !asked;
+                if let Poll::Ready(expired) = core.poll_deadlines(cx) {
+                    core.judge(&self.io, expired, more, cx);
+                }
+                if tired || core.has_worked() {
+                    budget::yield_turn(cx);
+                } else {
+                    cx.waker().wake_by_ref();
+                }
+                break;
+            }
+            // What was written may let more be decoded, or the peer's Close be answered.
+            due = wrote && (!core.is_open() || core.may_decode());
+        }
+        core.rest();
+        core.count(octets_read, written_before);
+        self.core = Some(core);
+        Poll::Pending
+    }
+
+    /// Reads once. Whether anything came.
+    fn read(
+        &mut self,
+        core: &mut Core,
+        cx: &mut Context<'_>,
+        most: usize,
+        budget: &mut usize,
+        octets_read: &mut u64,
+    ) -> bool {
+        let read = if core.input.unmarked {
+            self.read_unmarked(core, cx, most)
+        } else {
+            core.read(Pin::new(&mut Outside(&mut self.io)), cx, most)
+        };
+        match read {
+            Poll::Pending => false,
+            Poll::Ready(Ok(n)) if n > 0 => {
+                *budget = budget.saturating_sub(n);
+                *octets_read += n as u64;
+                core.deadlines.heard(n, core.now);
+                core.input.filled(n);
+                true
+            }
+            Poll::Ready(result) => {
+                core.lost(result.err().as_ref());
+                true
+            }
+        }
+    }
+
+    /// Reads once from a socket of which tokio does not know that there is something.
+    #[cold]
+    fn read_unmarked(
+        &mut self,
+        core: &mut Core,
+        cx: &mut Context<'_>,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        let mut unmarked = true;
+        let mut io = Unmarked::new(&mut self.io, &mut unmarked);
+        let read = core.read(Pin::new(&mut io), cx, most);
+        core.input.unmarked = unmarked;
+        read
+    }
+
+    /// Looks whether the peer is gone, while reading is paused.
+    #[cold]
+    fn listen(&mut self, core: &mut Core, cx: &mut Context<'_>) {
+        core.input.unmarked = linger::is_socket(&self.io);
+        if hang_up::poll(&self.io, cx).is_ready() {
+            core.hung_up();
+        }
+    }
+
+    fn let_handler_work(&mut self, core: Box<Core>, cx: &mut Context<'_>) -> Option<Box<Core>> {
+        let Some(handling) = &mut self.handling else {
+            return Some(core);
+        };
+        let (core, poll) = turn::enter(core, || handling::poll(handling, cx));
+        let core = core?;
+        if let Poll::Ready(ended) = poll {
+            self.handling = None;
+            ended.log(&core.link);
+            core.link.order_close(ended.close_code());
+        }
+        Some(core)
+    }
+}

@@ -1,0 +1,317 @@
+//! A connection without its socket and its handler.
+
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use tokio::time::Instant;
+use tracing::debug;
+use ws_core::{CloseCode, Closed, ClosedBy, Connection, Event};
+
+use super::{
+    deadlines::{Deadlines, Expired},
+    input::Input,
+    output::Output,
+    pool,
+};
+use crate::{leaves::metrics::Traffic, outbox::Link};
+
+/// What the driver and, in its turn, the handler work on.
+pub(crate) struct Core {
+    pub(super) ws: Connection,
+    pub(super) link: Arc<Link>,
+    pub(super) input: Input,
+    pub(super) output: Output,
+    pub(super) deadlines: Deadlines,
+    pub(super) stage: Stage,
+    /// The time of this wake-up.
+    pub(super) now: Instant,
+}
+
+/// How far the connection has come.
+#[derive(Debug)]
+pub(super) enum Stage {
+    Open,
+    /// In a box, since most of the time it is open.
+    Ending(Box<Ending>),
+}
+
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// The peer's Close or fault was read. It is answered when the handler has had its turn.
+    Closing,
+    /// Over, but for what is to be written.
+    Over(Closed),
+}
+
+impl Stage {
+    pub(super) fn closing() -> Self {
+        Self::Ending(Box::new(Ending::Closing))
+    }
+
+    /// How it ended, if it is over.
+    fn closed(&self) -> Option<&Closed> {
+        match self {
+            Self::Open => None,
+            Self::Ending(ending) => match &**ending {
+                Ending::Closing => None,
+                Ending::Over(closed) => Some(closed),
+            },
+        }
+    }
+}
+
+impl Core {
+    /// `head` is the 101, which goes out with the first frames, and `input` what was read behind the
+    /// head of the request.
+    ///
+    /// In a box from the start, because it is large to move.
+    pub(crate) fn boxed(
+        ws: Connection,
+        link: Arc<Link>,
+        head: BytesMut,
+        input: BytesMut,
+    ) -> Box<Self> {
+        let now = Instant::now();
+        Box::new(Self {
+            ws,
+            input: Input::new(input),
+            output: Output::new(head),
+            deadlines: Deadlines::new(now, &link.limits),
+            stage: Stage::Open,
+            now,
+            link,
+        })
+    }
+
+    #[inline]
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    /// The handler published a message, in so many copies.
+    pub(super) fn published(&mut self, copies: usize) {
+        self.input.handled(copies);
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open)
+    }
+
+    /// Whether the peer's Close or fault is to be answered.
+    pub(super) fn is_closing(&self) -> bool {
+        !self.is_open() && !self.is_over()
+    }
+
+    /// Whether it is over, but for what is to be written.
+    #[inline]
+    pub(super) fn is_over(&self) -> bool {
+        self.stage.closed().is_some()
+    }
+
+    /// Answers the peer's Close or fault, when the handler has had its turn.
+    pub(super) fn answer_close(&mut self, handler_runs: bool) {
+        let turn_over = self.deadlines.is_turn_over();
+        // Who has ordered a Close has nothing to say any more.
+        if !turn_over && handler_runs && !self.is_attended() && !self.link.is_closing() {
+            return;
+        }
+        // RFC 6455 §5.5.1 lets replies to earlier messages go out before the Close.
+        self.encode();
+        if turn_over || !self.has_more_to_encode() {
+            self.settle();
+        }
+    }
+
+    /// Lets the engine say how the connection ended.
+    pub(super) fn settle(&mut self) {
+        let mut nothing = BytesMut::new();
+        while let Some(event) = self.ws.poll_event(&mut nothing) {
+            if let Event::Closed(closed) = event {
+                self.end(closed);
+            }
+        }
+    }
+
+    /// Nothing more is received, and nothing more is taken for sending.
+    pub(super) fn end(&mut self, closed: Closed) {
+        self.link.stop_sending();
+        self.deadlines.over();
+        self.stage = Stage::Ending(Box::new(Ending::Over(closed)));
+    }
+
+    /// The transport ended, in order or not: for a WebSocket both are an end without a Close.
+    pub(super) fn lost(&mut self, error: Option<&std::io::Error>) {
+        if let Some(error) = error {
+            debug!(%error, "the transport failed");
+        }
+        self.input.ended = true;
+        self.ws.input_ended();
+    }
+
+    /// The peer is gone, and what it sent before is unread. A handler that still receives has it first,
+    /// and has as long for each part as before a Close.
+    pub(super) fn hung_up(&mut self) {
+        if self.is_open() && !self.deadlines.is_closing() {
+            debug!("the peer is gone, and more than is received ahead is unread");
+            self.deadlines.closing(self.now);
+        }
+    }
+
+    /// A message passed, in either direction.
+    #[inline]
+    pub(super) fn passed(&mut self) {
+        if !self.ws.extensions().is_empty() {
+            self.deadlines.passed(self.now);
+        }
+    }
+
+    /// What took too long, if anything did.
+    #[inline]
+    pub(super) fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
+        self.deadlines.poll(&self.link.limits, self.output.written(), self.now, cx)
+    }
+
+    /// Time that the peer may take for what it has yet to read when the connection has ended so.
+    pub(super) fn time_to_read(&mut self, closed: &Closed) -> Duration {
+        if closed.clean && closed.by == ClosedBy::Local {
+            // It has answered what came last.
+            return Duration::ZERO;
+        }
+        self.deadlines.time_to_read(self.output.written(), &self.link.limits, self.now)
+    }
+
+    /// Gives back what is not needed until the next wake-up.
+    #[inline]
+    pub(super) fn rest(&mut self) {
+        if !self.ws.extensions().is_empty() && self.output.is_written(&self.ws) {
+            // Idle: the engine gives back what waits for the next message.
+            let _ = self.ws.poll_output_bounded();
+        }
+        if self.output.is_blocked() {
+            self.ws.detach_output();
+        }
+        self.keep_large();
+        self.input.put_back();
+        pool::give_back(self.now);
+        self.output.rest();
+        self.deadlines.rest();
+        // Without extensions it holds nothing where nothing is on its way.
+        let plain = self.ws.extensions().is_empty();
+        let idle = plain && self.ws.encoded() == 0 && self.ws.unfinished().is_none();
+        self.link.tell_memory(if idle { 0 } else { self.ws.memory_usage() });
+    }
+
+    /// Whether a turn took longer than its octets tell.
+    pub(super) fn has_worked(&self) -> bool {
+        self.output.is_spent() || !self.ws.extensions().is_empty()
+    }
+
+    /// Adds what was done in this turn to what the server counts.
+    #[inline]
+    pub(super) fn count(&mut self, octets_read: u64, written_before: u64) {
+        let (messages, payload) = self.input.received();
+        let received = Traffic { messages, payload, wire: octets_read };
+        let (messages, payload) = self.output.sent();
+        let sent = Traffic { messages, payload, wire: self.output.written() - written_before };
+        if let Some(hub) = &self.link.hub {
+            hub.counters.add(received, sent);
+        }
+    }
+
+    /// How it ended, when everything is written, or cannot be.
+    pub(super) fn over(&self) -> Option<&Closed> {
+        self.stage.closed().filter(|closed| {
+            closed.code == CloseCode::ABNORMAL
+                || self.deadlines.gone
+                || self.output.is_written(&self.ws)
+        })
+    }
+
+    /// Whether the closing handshake is done, but for what is to be written, and nothing that the peer
+    /// sent is left in the socket.
+    ///
+    /// A Pong may still come: a client answers Pings "unless it already received a Close frame" (RFC
+    /// 6455 §5.5.2), and the one that we sent is under way.
+    pub(super) fn has_read_all(&self) -> bool {
+        self.stage.closed().is_some_and(|closed| {
+            closed.clean
+                && self.ws.role().is_server()
+                && self.input.is_drained()
+                && !self.deadlines.is_pong_awaited()
+        })
+    }
+
+    pub(super) fn expire(&mut self, expired: Expired) {
+        if expired != Expired::Rest {
+            debug!(?expired, "a deadline passed");
+        }
+        match expired {
+            Expired::Rest => self.park(),
+            Expired::Ping => self.ping(),
+            Expired::Pong => {
+                self.deadlines.gone = true;
+                self.fail(CloseCode::INTERNAL_ERROR, "no answer to a Ping");
+            }
+            Expired::Unheard if self.look_ahead() => {
+                self.deadlines.look_ahead(&self.link.limits, self.now);
+            }
+            // What was read before is in the way. A Ping shows whether the network still reaches it.
+            Expired::Unheard => self.ping(),
+            Expired::Message => self.fail(CloseCode::POLICY_VIOLATION, "message too slow"),
+            Expired::CloseTurn => self.deadlines.turn_over(),
+            Expired::Write => {
+                let limit = self.link.limits.write_timeout.as_secs_f64();
+                self.give_up(format_args!("took nothing for {limit} s"));
+            }
+            Expired::WriteRate => {
+                let limit = self.link.limits.min_write_rate;
+                self.give_up(format_args!("took less than {limit} bytes a second"));
+            }
+            Expired::Close => {
+                let limit = self.link.limits.close_timeout.as_secs_f64();
+                self.give_up(format_args!("no answer to a Close for {limit} s"));
+            }
+        }
+    }
+
+    /// A Close could not be written, or was not answered: all that is left is to hang up.
+    fn give_up(&mut self, reason: fmt::Arguments<'_>) {
+        self.deadlines.gone = true;
+        self.lost(None);
+        self.settle();
+        if let Stage::Ending(ending) = &mut self.stage
+            && let Ending::Over(closed) = &mut **ending
+            && closed.code == CloseCode::ABNORMAL
+        {
+            closed.by = ClosedBy::Local;
+            closed.reason = reason.to_string().into();
+        }
+    }
+
+    fn ping(&mut self) {
+        // Fails only if we are closing anyway.
+        self.ws.ping("").ok();
+        self.deadlines.pinged(self.output.end(&self.ws));
+    }
+
+    /// Lets the extensions give back what they can do without. In the middle of a message they
+    /// cannot, and are asked again after as long a time.
+    fn park(&mut self) {
+        if self.ws.park() {
+            self.deadlines.rested();
+        } else {
+            self.deadlines.passed(self.now);
+        }
+    }
+
+    fn fail(&mut self, code: CloseCode, reason: &str) {
+        // Fails only if we are closing anyway.
+        self.ws.fail(code, reason).ok();
+        self.settle();
+    }
+}

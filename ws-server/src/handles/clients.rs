@@ -1,0 +1,272 @@
+//! Who is connected.
+
+use std::{any::Any, fmt, sync::Arc};
+
+use ws_core::{CloseCode, Message, extension::Compression};
+
+use crate::{
+    Metrics, Publication, Published, Request, Sender, SubscribeError, Topic, outbox::Link,
+    registry::hub::Hub, registry::topics,
+};
+
+/// Names a connection of a server, and is never used again by it. The connections that a process
+/// makes as a client are counted on their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub(crate) u64);
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// The connections of a server. A handle: cloning it is cheap.
+///
+/// A connection is listed from its opening handshake until it is closed, exactly, and so are its
+/// subscriptions.
+///
+/// # Topics
+/// A connection subscribes to topics, and what is published to a topic goes to all who subscribe
+/// then. A topic is a name, there as long as somebody subscribes; there is no hierarchy of them. A
+/// tag is a topic too: subscribe every connection of a user to `user/ann`, and
+/// [`publish`](Self::publish) sends to Ann wherever she is, [`subscribers`](Self::subscribers) counts
+/// her connections, and [`subscribed`](Self::subscribed) finds them.
+///
+/// What is published after [`subscribe`](crate::WebSocket::subscribe) has returned reaches the
+/// subscriber, and what was published before does not; what was published before
+/// [`unsubscribe`](crate::WebSocket::unsubscribe) may still come after it. All subscribers of a
+/// topic see what is published to it in one order. A connection that starts to close gets nothing
+/// more, what was [`Handed`](Published::Handed) over just before included. A client does not
+/// subscribe by itself: the handler does, so nobody reads what the application does not show.
+///
+/// # Messages to many
+/// They are queued for each without waiting, and never wait for a slow one: where
+/// [`Limits::send_buffer`](crate::Limits::send_buffer) is reached a policy drops some, or closes
+/// that connection, see [`SlowConsumer`](crate::SlowConsumer). [`dropped`](Self::dropped) counts
+/// what was dropped. The payload is shared, not copied, from 4 KiB on.
+///
+/// Publishing takes as long as it takes to queue. It waits for nobody, other publishers of the same
+/// topic neither: one of them queues for all, and the others find their messages
+/// [`Handed`](Published::Handed) over. Only [`publish_wait`](Self::publish_wait) waits.
+///
+/// What goes to all, to a path or by a predicate is a topic of its own in this: all see it in one
+/// order. Between that and other topics, or between two topics, there is none.
+#[derive(Clone, Default)]
+pub struct Clients {
+    pub(crate) hub: Arc<Hub>,
+}
+
+impl Clients {
+    /// How many are connected.
+    pub fn count(&self) -> usize {
+        self.hub.links().len()
+    }
+
+    /// The connection of this id, if it is still there.
+    pub fn get(&self, id: ClientId) -> Option<Client> {
+        self.hub.links().get(&id).map(|link| Client::new(Arc::clone(link)))
+    }
+
+    /// All of them, in the order in which they came.
+    pub fn list(&self) -> Vec<Client> {
+        let mut clients = Vec::with_capacity(self.count());
+        self.hub.each(|link| clients.push(Client::new(link)));
+        clients
+    }
+
+    /// Sends to one. Whether it is there and had room.
+    pub fn send(&self, id: ClientId, message: impl Into<Message>) -> bool {
+        let message = message.into();
+        self.get(id)
+            .is_some_and(|client| client.link.try_send(message, Compression::Auto, None).is_ok())
+    }
+
+    /// Sends to all who are connected. All see in one order what goes to all, to a path or by a
+    /// predicate.
+    pub fn send_all(&self, publication: impl Into<Publication>) -> Published {
+        self.hub.send_where(publication.into(), |_| true)
+    }
+
+    /// Sends to all whose request was for `path`, in the order that [`send_all`](Self::send_all) is in.
+    ///
+    /// Looks at every connection; a [topic](Self::publish) knows its own.
+    pub fn send_path(&self, path: &str, publication: impl Into<Publication>) -> Published {
+        self.hub.send_where(publication.into(), |link| link.request.path() == path)
+    }
+
+    /// Sends to all that `predicate` picks, in the order that [`send_all`](Self::send_all) is in.
+    ///
+    /// Looks at every connection that is there when this is called. `predicate` may do anything: no
+    /// lock is held.
+    pub fn send_where(
+        &self,
+        publication: impl Into<Publication>,
+        mut predicate: impl FnMut(&Client) -> bool,
+    ) -> Published {
+        let pick = |link: &Arc<Link>| predicate(&Client::new(Arc::clone(link)));
+        self.hub.send_where(publication.into(), pick)
+    }
+
+    /// Sends to all who subscribe to `topic`.
+    ///
+    /// It costs what its subscribers cost, however many connections and topics there are. A
+    /// [`Publication`] says more about it: who is left out, how it is compressed, what happens to slow
+    /// ones, those that have [`Limits::send_buffer`](crate::Limits::send_buffer) bytes waiting and
+    /// take no more.
+    pub fn publish(&self, topic: &str, publication: impl Into<Publication>) -> Published {
+        self.hub.publish(topic, publication.into())
+    }
+
+    /// As [`publish`](Self::publish), when every subscriber has room: fewer than
+    /// [`Limits::send_buffer`](crate::Limits::send_buffer) bytes wait for it. So a publisher is as
+    /// fast as the slowest of them, and no message is lost. It is never
+    /// [`Refused`](Published::Refused).
+    ///
+    /// One that takes nothing is waited for until its connection ends, which
+    /// [`Limits::write_timeout`](crate::Limits::write_timeout) sees to (20 s by default). Several
+    /// publishers that wait are not served in any order. Where others fill the room meanwhile the
+    /// policy acts as for any message, but only at
+    /// [`Limits::max_send_buffer`](crate::Limits::max_send_buffer).
+    ///
+    /// A handler that is itself a subscriber can wait for its own client so: that goes on meanwhile.
+    ///
+    /// # Cancel safety
+    /// A dropped call has published nothing.
+    pub async fn publish_wait(
+        &self,
+        topic: &str,
+        publication: impl Into<Publication>,
+    ) -> Published {
+        self.hub.publish_wait(topic, publication.into()).await
+    }
+
+    /// How many subscribe to `topic`.
+    pub fn subscribers(&self, topic: &str) -> usize {
+        self.hub.topics.find(topic).map_or(0, |(_, subscribers)| subscribers.count())
+    }
+
+    /// Those who subscribe to `topic`, in the order in which they came.
+    pub fn subscribed(&self, topic: &str) -> Vec<Client> {
+        let found = self.hub.topics.find(topic);
+        topics::clients(found.map_or(Vec::new(), |(_, subscribers)| subscribers.links()))
+    }
+
+    /// How many topics somebody subscribes to.
+    pub fn topic_count(&self) -> usize {
+        self.hub.topics.count().0
+    }
+
+    /// The topics that somebody subscribes to, with how many do, by name. Looks at every topic.
+    pub fn topics(&self) -> Vec<(Arc<str>, usize)> {
+        let mut topics = self.hub.topics.list();
+        topics.sort_unstable();
+        topics
+    }
+
+    /// Starts to close one, as [`WebSocket::close`](crate::WebSocket::close). Whether it is there, is not
+    /// closing already, and the code is one that may be sent.
+    pub fn close(&self, id: ClientId, code: CloseCode, reason: &str) -> bool {
+        self.get(id).is_some_and(|client| client.link.close(code, reason).is_ok())
+    }
+
+    /// Starts to close all, as [`close`](Self::close).
+    pub fn close_all(&self, code: CloseCode, reason: &str) {
+        for client in self.list() {
+            // Those that are closing already need no second Close.
+            client.link.close(code, reason).ok();
+        }
+    }
+
+    /// How many messages were dropped so far, because a client does not keep up: by
+    /// [`SlowConsumer`](crate::SlowConsumer), and for newer ones of the same
+    /// [key](Publication::key).
+    pub fn dropped(&self) -> u64 {
+        self.hub.counters.dropped()
+    }
+
+    /// What the server has done so far, and what it holds now. Cheap enough to be asked every second.
+    pub fn metrics(&self) -> Metrics {
+        let mut metrics = self.hub.counters.read();
+        metrics.connections = self.count();
+        (metrics.topics, metrics.subscriptions) = self.hub.topics.count();
+        metrics
+    }
+}
+
+impl fmt::Debug for Clients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clients").field("count", &self.count()).finish_non_exhaustive()
+    }
+}
+
+/// A connection in the list of its server.
+#[derive(Clone)]
+pub struct Client {
+    link: Arc<Link>,
+}
+
+impl Client {
+    pub(crate) fn new(link: Arc<Link>) -> Self {
+        Self { link }
+    }
+
+    /// Which one.
+    pub fn id(&self) -> ClientId {
+        self.link.id
+    }
+
+    /// What is known from the opening handshake: path, peer, since when, subprotocol.
+    pub fn request(&self) -> &Request {
+        &self.link.request
+    }
+
+    /// The value that the application [attached](crate::WebSocket::set_data), if it has this type.
+    pub fn data<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        Arc::clone(&**self.link.data.get()?).downcast().ok()
+    }
+
+    /// As [`WebSocket::subscribe`](crate::WebSocket::subscribe).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn subscribe(&self, topic: &str) -> Result<Topic, SubscribeError> {
+        Topic::subscribe(&self.link, topic)
+    }
+
+    /// As [`WebSocket::unsubscribe`](crate::WebSocket::unsubscribe).
+    pub fn unsubscribe(&self, topic: &str) -> bool {
+        topics::unsubscribe(&self.link, topic)
+    }
+
+    /// The topics that it subscribes to, by name.
+    pub fn topics(&self) -> Vec<Arc<str>> {
+        let mut topics = self.link.topics();
+        topics.sort_unstable();
+        topics
+    }
+
+    /// As [`WebSocket::dropped`](crate::WebSocket::dropped).
+    pub fn dropped(&self) -> u64 {
+        self.link.dropped()
+    }
+
+    /// Its part of [`Metrics::memory`], in bytes.
+    pub fn memory_usage(&self) -> usize {
+        self.link.memory()
+    }
+
+    /// A handle for sending.
+    pub fn sender(&self) -> Sender {
+        Sender::new(Arc::clone(&self.link))
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("id", &self.link.id)
+            .field("path", &self.link.request.path())
+            .field("peer", &self.link.request.peer())
+            .finish_non_exhaustive()
+    }
+}

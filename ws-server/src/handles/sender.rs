@@ -1,0 +1,159 @@
+//! Sending from other tasks.
+
+use std::{fmt, sync::Arc};
+
+use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
+
+use crate::{
+    ClientId, Request, SendError, SubscribeError, Topic, TrySendError,
+    outbox::{Link, Queued, SenderId},
+    registry::topics,
+};
+
+/// Sends to one connection from any task. A handle: cloning it is cheap, and it keeps nothing open.
+///
+/// Messages of one sender stay in order.
+pub struct Sender {
+    link: Arc<Link>,
+    id: SenderId,
+}
+
+impl Sender {
+    pub(crate) fn new(link: Arc<Link>) -> Self {
+        Self { link, id: SenderId::default() }
+    }
+
+    /// As [`WebSocket::send`](crate::WebSocket::send).
+    ///
+    /// # Errors
+    /// [`SendError::Closed`].
+    ///
+    /// # Cancel safety
+    /// A dropped call has queued the message whole or not at all. Where it waited, that may have
+    /// happened since it was polled last.
+    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        let mut message = Some(Queued::Message(message.into(), Compression::Auto));
+        self.link.send(&mut message, self.id.get()).await
+    }
+
+    /// As [`send`](Self::send), with a hint for the extensions whether to compress.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`].
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn send_with(
+        &self,
+        message: impl Into<Message>,
+        compression: Compression,
+    ) -> Result<(), SendError> {
+        let mut message = Some(Queued::Message(message.into(), compression));
+        self.link.send(&mut message, self.id.get()).await
+    }
+
+    /// Queues a message if there is room now, and nobody waits for it who came before.
+    ///
+    /// # Errors
+    /// [`TrySendError`] gives the message back.
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
+        self.link.try_send(message.into(), Compression::Auto, Some(&self.id))
+    }
+
+    /// As [`WebSocket::ready`](crate::WebSocket::ready). The turn is that of this sender and of no
+    /// other one, clones included.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a dropped call gives up its place and its turn.
+    pub async fn ready(&self) -> Result<(), SendError> {
+        self.link.ready(self.id.get_or_new()).await
+    }
+
+    /// As [`WebSocket::flush`](crate::WebSocket::flush).
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn flush(&self) -> Result<(), SendError> {
+        self.link.flush().await
+    }
+
+    /// As [`WebSocket::subscribe`](crate::WebSocket::subscribe).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn subscribe(&self, topic: &str) -> Result<Topic, SubscribeError> {
+        Topic::subscribe(&self.link, topic)
+    }
+
+    /// As [`WebSocket::unsubscribe`](crate::WebSocket::unsubscribe).
+    pub fn unsubscribe(&self, topic: &str) -> bool {
+        topics::unsubscribe(&self.link, topic)
+    }
+
+    /// As [`WebSocket::ping`](crate::WebSocket::ping).
+    ///
+    /// # Errors
+    /// [`SendError::Closed`], [`SendError::PingTooLong`].
+    pub fn ping(&self, payload: impl Into<Payload>) -> Result<(), SendError> {
+        self.link.ping(payload.into())
+    }
+
+    /// As [`WebSocket::close`](crate::WebSocket::close).
+    ///
+    /// # Errors
+    /// [`SendError::Closed`], [`SendError::InvalidCloseCode`].
+    pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.link.close(code, reason)
+    }
+
+    /// Waits for the end and says how it came.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn closed(&self) -> Closed {
+        self.link.closed().await
+    }
+
+    /// Whether nothing more is taken for sending.
+    pub fn is_closed(&self) -> bool {
+        self.link.is_closing()
+    }
+
+    /// What is known from the opening handshake.
+    pub fn request(&self) -> &Request {
+        &self.link.request
+    }
+
+    /// Which connection this is.
+    pub fn id(&self) -> ClientId {
+        self.link.id
+    }
+}
+
+/// A turn that [`ready`](Sender::ready) waited for stays with the original.
+impl Clone for Sender {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.link))
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        let id = self.id.get();
+        if id != SenderId::default().get() {
+            self.link.forget_sender(id);
+        }
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("id", &self.link.id).finish_non_exhaustive()
+    }
+}

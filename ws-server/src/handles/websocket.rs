@@ -1,0 +1,282 @@
+//! A connection as its handler sees it.
+
+use std::{
+    any::Any,
+    collections::VecDeque,
+    fmt,
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use tokio::task::coop::poll_proceed;
+use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
+
+use crate::{
+    ClientId, RecvError, Request, SendError, Sender, SubscribeError, Topic, TrySendError,
+    drive::turn,
+    handles::sending::Sending,
+    outbox::{Link, SenderId},
+    registry::topics,
+};
+
+/// One end of an open connection.
+///
+/// It is driven beside the handler, so nothing here has to be called for Pings to be answered, a
+/// Close to be taken, or queued messages to go out. Dropping it closes the connection with 1000.
+///
+/// A `WebSocket` may be moved into another task; what it needs of the connection goes along. For
+/// sending from several tasks there is [`sender`](Self::sender).
+pub struct WebSocket {
+    link: Arc<Link>,
+    /// Messages that were taken from the link in one go.
+    // In a box, since a handler holds a `WebSocket` twice, and most never need this.
+    #[allow(clippy::box_collection)]
+    inbox: Option<Box<VecDeque<Message>>>,
+}
+
+impl WebSocket {
+    pub(crate) fn new(link: Arc<Link>) -> Self {
+        Self { link, inbox: None }
+    }
+
+    /// The next message, or `None` at the end of the connection, whatever ended it;
+    /// [`closed`](Self::closed) says what.
+    ///
+    /// Messages that came before a Close are all delivered first. A Ping is no message: it is answered,
+    /// and nothing is told.
+    ///
+    /// Eight messages consume one unit of tokio's cooperative
+    /// [budget](tokio::task::coop#cooperative-scheduling), and a turn of the handler ends after 256
+    /// messages, received or published copies, or 256 KiB: then this is pending until other tasks had
+    /// their turns, although there is more.
+    ///
+    /// # Errors
+    /// None so far: a peer's fault is an end, not an error.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a dropped call loses no message.
+    #[inline]
+    pub fn recv(&mut self) -> impl Future<Output = Result<Option<Message>, RecvError>> + Send {
+        poll_fn(|cx| self.poll_recv(cx))
+    }
+
+    #[inline]
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, RecvError>> {
+        if self.inbox.as_ref().is_none_or(|inbox| inbox.is_empty())
+            && let Some(polled) = turn::with(&self.link, |core| core.poll_message(cx))
+        {
+            return polled.map(Ok);
+        }
+        self.poll_elsewhere(cx)
+    }
+
+    /// Receives outside of the handler's turn: in another task, say.
+    fn poll_elsewhere(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, RecvError>> {
+        /// Messages for one unit of the task's budget.
+        const PER_UNIT: usize = 8;
+        loop {
+            if let Some(inbox) = &mut self.inbox
+                && !inbox.is_empty()
+            {
+                // So that a task with an endless supply lets others have their turn. The last one of
+                // a batch counts, since it may be the only one.
+                if inbox.len() % PER_UNIT == 1 {
+                    ready!(poll_proceed(cx)).made_progress();
+                }
+                return Poll::Ready(Ok(inbox.pop_front()));
+            }
+            // Where it waits nothing is kept for the next burst.
+            let mut inbox = self.inbox.take();
+            if !ready!(self.link.poll_inbound(&mut inbox, cx)) {
+                return Poll::Ready(Ok(None));
+            }
+            self.inbox = inbox;
+        }
+    }
+
+    /// Queues a message and returns at once while fewer than
+    /// [`Limits::send_buffer`](crate::Limits::send_buffer) bytes wait to be sent (256 KiB by
+    /// default); waits for room above, behind those who wait already and before all that is sent or
+    /// published later: at most until what is queued now has gone out.
+    ///
+    /// It goes out as soon as the handler waits for anything: no flush is needed. After 256 messages
+    /// in one turn of the handler this waits until other tasks had theirs.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] when the connection is closing or closed.
+    ///
+    /// # Cancel safety
+    /// A dropped call has queued the message whole or not at all. Where it waited, that may have
+    /// happened since it was polled last. Use [`ready`](Self::ready) and
+    /// [`try_send`](Self::try_send) where the message must not be lost.
+    #[inline]
+    pub fn send(
+        &mut self,
+        message: impl Into<Message>,
+    ) -> impl Future<Output = Result<(), SendError>> + Send {
+        self.send_with(message, Compression::Auto)
+    }
+
+    /// As [`send`](Self::send), with a hint for the extensions whether to compress.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    #[inline]
+    pub fn send_with(
+        &mut self,
+        message: impl Into<Message>,
+        compression: Compression,
+    ) -> impl Future<Output = Result<(), SendError>> + Send {
+        Sending::Due(&self.link, message.into(), compression)
+    }
+
+    /// Queues a message if there is room now, and nobody waits for it who came before.
+    ///
+    /// # Errors
+    /// [`TrySendError`] gives the message back and says whether the connection is full or closed.
+    pub fn try_send(&mut self, message: impl Into<Message>) -> Result<(), TrySendError> {
+        self.link.try_send(message.into(), Compression::Auto, Some(SenderId::of_web_socket()))
+    }
+
+    /// Waits until [`try_send`](Self::try_send) has room, for a message of the size that it refused
+    /// last if it did. The turn comes in the order of all who wait to send.
+    ///
+    /// The room is kept for one second, until this `WebSocket` sends or is dropped: what others send
+    /// later is taken only where it leaves that room. Messages to many may fill it, up to
+    /// [`Limits::max_send_buffer`](crate::Limits::max_send_buffer); what was refused before is taken
+    /// all the same.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a dropped call gives up its place and its turn.
+    pub async fn ready(&self) -> Result<(), SendError> {
+        self.link.ready(SenderId::WEB_SOCKET).await
+    }
+
+    /// Waits until the operating system has all that was sent before, messages to many included. Those
+    /// that a policy for slow consumers dropped are not waited for.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] if the connection ended before, or something that was sent to it alone
+    /// was dropped.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: what was sent goes out whether somebody waits for it or not.
+    pub async fn flush(&self) -> Result<(), SendError> {
+        self.link.flush().await
+    }
+
+    /// Subscribes to a topic: what is published to it from now on comes to this client. Subscribing
+    /// again changes nothing. The [`Topic`] is for publishing; dropping it ends nothing.
+    ///
+    /// ```
+    /// # use ws_server::{HandlerError, Message, WebSocket};
+    /// # async fn chat(mut ws: WebSocket) -> Result<(), HandlerError> {
+    /// let room = ws.subscribe("room")?;
+    /// while let Some(message) = ws.recv().await? {
+    ///     room.publish(message);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// [`Clients`](crate::Clients) says more about topics, and publishes from anywhere.
+    ///
+    /// # Errors
+    /// [`SubscribeError::Closed`] when the connection is closing or closed,
+    /// [`SubscribeError::TooMany`] at [`Limits::max_subscriptions`](crate::Limits::max_subscriptions),
+    /// [`SubscribeError::TopicTooLong`] beyond [`Limits::max_topic`](crate::Limits::max_topic),
+    /// [`SubscribeError::ClientEnd`] at a client's end.
+    pub fn subscribe(&self, topic: &str) -> Result<Topic, SubscribeError> {
+        Topic::subscribe(&self.link, topic)
+    }
+
+    /// Ends a subscription. Whether there was one. What was published before may still come.
+    pub fn unsubscribe(&self, topic: &str) -> bool {
+        topics::unsubscribe(&self.link, topic)
+    }
+
+    /// How many messages to this client were dropped so far, because it does not keep up.
+    pub fn dropped(&self) -> u64 {
+        self.link.dropped()
+    }
+
+    /// Queues a Ping of at most 125 bytes, behind the messages sent before. Pings that keep the
+    /// connection alive are sent without it. While messages wait for room it is left out.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`], [`SendError::PingTooLong`].
+    pub fn ping(&mut self, payload: impl Into<Payload>) -> Result<(), SendError> {
+        self.link.ping(payload.into())
+    }
+
+    /// Starts the closing handshake behind the messages sent before: queues a Close
+    /// ([RFC 6455 §5.5.1](https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1)).
+    ///
+    /// What the peer still sends before its own Close can be received, except that nothing is waited
+    /// for any more: what goes beyond [`Limits::receive_ahead`](crate::Limits::receive_ahead) is
+    /// thrown away, and all that follows. [`closed`](Self::closed) waits for the end.
+    ///
+    /// Of the reason goes out what a Close frame has room for: 123 bytes, cut between characters.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] if it is closing already, [`SendError::InvalidCloseCode`].
+    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.link.close(code, reason)
+    }
+
+    /// Waits for the end and says how it came. A client's comes when the server has closed TCP too,
+    /// or has not for [`Limits::close_timeout`](crate::Limits::close_timeout).
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub fn closed(&self) -> impl Future<Output = Closed> + Send {
+        // In a box, since handlers have room for it from the start and call it at the end, if at all.
+        Box::pin(self.link.closed())
+    }
+
+    /// What is known from the opening handshake. At a client's end this is the request that it sent,
+    /// what was agreed on, and the server as the peer.
+    pub fn request(&self) -> &Request {
+        &self.link.request
+    }
+
+    /// Which connection this is, among those of its server; a client's among those that this process
+    /// made.
+    pub fn id(&self) -> ClientId {
+        self.link.id
+    }
+
+    /// Attaches a value of the application's, a user's name for example, which
+    /// [`Client::data`](crate::Client::data) shows. Can be done once; whether it was.
+    pub fn set_data<T: Any + Send + Sync>(&self, data: T) -> bool {
+        self.link.data.set(Box::new(Arc::new(data))).is_ok()
+    }
+
+    /// A handle for sending from other tasks, in place of a `split`: what is received stays here.
+    #[doc(alias = "split")]
+    pub fn sender(&self) -> Sender {
+        Sender::new(Arc::clone(&self.link))
+    }
+}
+
+impl Drop for WebSocket {
+    fn drop(&mut self) {
+        self.link.receiver_gone();
+    }
+}
+
+impl fmt::Debug for WebSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket")
+            .field("id", &self.link.id)
+            .field("path", &self.link.request.path())
+            .finish_non_exhaustive()
+    }
+}

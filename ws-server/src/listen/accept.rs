@@ -1,0 +1,282 @@
+//! Accepts connections until the server shuts down.
+
+use std::{
+    future::poll_fn,
+    io::{self, Read, Write},
+    pin::pin,
+    sync::OnceLock,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    task::{JoinError, JoinSet},
+    time::{Instant, sleep_until, timeout},
+};
+use tracing::{debug, error, info, warn};
+use ws_core::{CloseCode, Closed};
+
+use crate::{
+    Peer, Report, Service,
+    leaves::socket::{bound_unsent, is_unsent_bounded},
+    listen::watchdog::Watchdog,
+    open::service::{BUSY, serve},
+};
+
+/// What connections come from.
+pub(crate) trait Accept {
+    /// A connection.
+    type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Self::Io, Peer)>>;
+
+    /// Says [`BUSY`] if that can be had at once, and closes.
+    fn refuse(io: Self::Io);
+}
+
+/// Listens for TCP. What goes out is put together by the driver, so that waiting for more only
+/// delays: sockets are without the algorithm of Nagle. And what is put together leaves late enough:
+/// the operating system holds little unsent.
+pub(crate) struct Tcp {
+    listener: TcpListener,
+    /// Whether sockets have that from their listener, when the first was asked. Most operating
+    /// systems do it so, and it spares a call for each.
+    inherited: OnceLock<bool>,
+}
+
+impl Tcp {
+    pub(crate) fn new(listener: TcpListener) -> Self {
+        // Where it fails each socket is told.
+        SockRef::from(&listener).set_tcp_nodelay(true).ok();
+        bound_unsent(&SockRef::from(&listener));
+        Self { listener, inherited: OnceLock::new() }
+    }
+
+    fn is_inherited(&self, io: &TcpStream) -> bool {
+        if let Some(inherited) = self.inherited.get() {
+            return *inherited;
+        }
+        // It cannot be asked where the client has left.
+        let inherited = io.nodelay().map(|nodelay| nodelay && is_unsent_bounded(&io.into()));
+        inherited.is_ok_and(|inherited| *self.inherited.get_or_init(|| inherited))
+    }
+}
+
+impl Accept for Tcp {
+    type Io = TcpStream;
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, Peer)>> {
+        let (io, address) = ready!(self.listener.poll_accept(cx))?;
+        if !self.is_inherited(&io) {
+            // Fails if the client has left, which is seen soon enough.
+            io.set_nodelay(true).ok();
+            bound_unsent(&SockRef::from(&io));
+        }
+        Poll::Ready(Ok((io, Peer::Tcp(address))))
+    }
+
+    fn refuse(io: TcpStream) {
+        if let Ok(io) = io.into_std() {
+            say_busy(&io);
+        }
+    }
+}
+
+#[cfg(unix)]
+impl Accept for tokio::net::UnixListener {
+    type Io = tokio::net::UnixStream;
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Self::Io, Peer)>> {
+        let (io, _) = ready!(self.poll_accept(cx))?;
+        Poll::Ready(Ok((io, Peer::Unix)))
+    }
+
+    fn refuse(io: Self::Io) {
+        if let Ok(io) = io.into_std() {
+            say_busy(&io);
+        }
+    }
+}
+
+/// Reads what is there, because closing with unread octets would reset the connection, and answers.
+/// The socket does not block.
+fn say_busy<'a, Io>(io: &'a Io)
+where
+    &'a Io: Read + Write,
+{
+    let mut io = io;
+    // Best effort.
+    let _ = io.read(&mut [0; 4096]);
+    let _ = io.write(BUSY);
+}
+
+/// Serves what `listener` accepts until `shutdown`, then closes all connections in order.
+///
+/// Every connection has a task of its own, in a set that ends them when this future is dropped.
+pub(crate) async fn run<L: Accept>(
+    listener: L,
+    service: &Service,
+    shutdown: impl Future<Output = ()>,
+) -> Report {
+    let _watchdog = Watchdog::start();
+    let mut tasks = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    let mut backoff = Backoff::default();
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            Some(ended) = tasks.join_next() => {
+                log_panic(ended);
+            }
+            (io, peer) = next(&listener, &mut backoff) => match service.enter(peer) {
+                Ok(place) => {
+                    tasks.spawn(serve(service.shared.clone(), io, peer, place));
+                }
+                Err(_) => L::refuse(io),
+            },
+        }
+    }
+    drop(listener);
+    close(tasks, service).await
+}
+
+/// The next connection.
+///
+/// # Cancel safety
+/// Cancel safe.
+async fn next<L: Accept>(listener: &L, backoff: &mut Backoff) -> (L::Io, Peer) {
+    loop {
+        backoff.wait().await;
+        match poll_fn(|cx| listener.poll_accept(cx)).await {
+            Ok(accepted) => {
+                backoff.succeeded();
+                return accepted;
+            }
+            Err(error) => backoff.failed(&error),
+        }
+    }
+}
+
+/// Lets the operating system recover when it has no more file descriptors or memory.
+#[derive(Default)]
+struct Backoff {
+    delay: Duration,
+    until: Option<Instant>,
+    last: Option<Instant>,
+}
+
+impl Backoff {
+    const SHORTEST: Duration = Duration::from_millis(50);
+    const LONGEST: Duration = Duration::from_secs(1);
+    /// So long without a failure ends an episode. Each is logged once.
+    const EPISODE: Duration = Duration::from_secs(10);
+
+    async fn wait(&mut self) {
+        if let Some(until) = self.until {
+            sleep_until(until).await;
+            self.until = None;
+        }
+    }
+
+    fn succeeded(&mut self) {
+        self.delay = Duration::ZERO;
+    }
+
+    fn failed(&mut self, error: &io::Error) {
+        // These are about the connection that was to be accepted, and there will be another.
+        if let io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::Interrupted = error.kind()
+        {
+            debug!(%error, "a connection was gone before it was accepted");
+            return;
+        }
+        let now = Instant::now();
+        if self.last.is_none_or(|last| now - last >= Self::EPISODE) {
+            warn!(%error, "cannot accept connections for now; for more file descriptors see ulimit -n");
+        }
+        self.last = Some(now);
+        self.delay = (self.delay * 2).clamp(Self::SHORTEST, Self::LONGEST);
+        self.until = Some(now + self.delay);
+    }
+}
+
+type Ended = Result<Option<Closed>, JoinError>;
+
+/// Closes what is open, waits for it, and aborts what is left.
+async fn close(mut tasks: JoinSet<Option<Closed>>, service: &Service) -> Report {
+    // Time for aborted tasks to be dropped. They are, unless a handler blocks its thread.
+    const ABORT: Duration = Duration::from_secs(1);
+
+    let shared = &service.shared;
+    info!(clients = shared.clients.count(), "shutting down");
+    while let Some(ended) = tasks.try_join_next() {
+        log_panic(ended);
+    }
+    shared.admission.close();
+    // RFC 6455 §7.4.1: "1001 indicates that an endpoint is "going away", such as a server going
+    // down or a browser having navigated away from a page."
+    shared.clients.close_all(CloseCode::GOING_AWAY, "server shuts down");
+    let mut report = Report::default();
+    let in_time = async {
+        while let Some(ended) = tasks.join_next().await {
+            report.count(ended);
+        }
+    };
+    if timeout(shared.limits.shutdown_timeout, in_time).await.is_err() {
+        while let Some(ended) = tasks.try_join_next() {
+            report.count(ended);
+        }
+        report.aborted = tasks.len();
+        timeout(ABORT, tasks.shutdown()).await.ok();
+    }
+    info!(closed = report.closed, aborted = report.aborted, "shut down");
+    report
+}
+
+impl Report {
+    fn count(&mut self, ended: Ended) {
+        // A handshake that did not become a connection is none that closed.
+        if !matches!(ended, Ok(None)) {
+            self.closed += 1;
+        }
+        log_panic(ended);
+    }
+}
+
+/// A panic costs its own connection and nothing else.
+fn log_panic(ended: Ended) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        error!(%error, "the task of a connection panicked");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn accepted_sockets_send_at_once_and_hold_little_whatever_they_have_from_their_listener()
+    {
+        for inherited in [None, Some(false)] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let mut listener = Tcp::new(listener);
+            if let Some(inherited) = inherited {
+                SockRef::from(&listener.listener).set_tcp_nodelay(inherited).unwrap();
+                listener.inherited = inherited.into();
+            }
+            for _ in 0..2 {
+                let _client = TcpStream::connect(address).await.unwrap();
+                let (socket, _) = poll_fn(|cx| listener.poll_accept(cx)).await.unwrap();
+                assert!(socket.nodelay().unwrap());
+                assert!(is_unsent_bounded(&SockRef::from(&socket)));
+            }
+        }
+    }
+}

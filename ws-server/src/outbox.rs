@@ -1,0 +1,467 @@
+//! What a connection's driver shares with other tasks.
+//!
+//! The handler itself has the connection at hand while it has its turn (see `driver::turn`). Other
+//! tasks, and a `WebSocket` that was moved into one, come here:
+//!
+//! ```text
+//!             ┌──────────── inbound ───────────▶ recv
+//!   driver ───┤                                        other tasks
+//!             └◀─── outbound: plain, in order ── send
+//! ```
+//!
+//! What waits here was never encoded, so that it can be dropped without tearing a compression
+//! context.
+
+mod broadcasts;
+mod driver_side;
+mod later;
+#[cfg(all(test, shuttle))]
+mod model;
+mod queued;
+mod subscriber;
+mod waiters;
+mod waiting;
+
+use std::{
+    any::Any,
+    collections::VecDeque,
+    mem,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use tokio::sync::Notify;
+use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression, fitting_reason};
+
+use self::{
+    broadcasts::Broadcasts,
+    later::{Later, Locked},
+    waiters::Waiters,
+};
+pub(crate) use self::{
+    queued::{Load, PER_MESSAGE, Queue, Queued},
+    subscriber::Dropped,
+    waiters::SenderId,
+    waiting::Waiting,
+};
+use crate::{
+    ClientId, Limits, Request, SendError, TrySendError, TrySendReason,
+    leaves::sync::{AtomicBool, Mutex, PoisonError},
+    registry::hub::Hub,
+};
+
+/// RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less".
+const MAX_CONTROL: usize = 125;
+
+/// The shared part of one connection.
+pub(crate) struct Link {
+    pub(crate) id: ClientId,
+    pub(crate) request: Request,
+    pub(crate) limits: Arc<Limits>,
+    /// What it shares with the other connections of its server. A client's end has none.
+    pub(crate) hub: Option<Arc<Hub>>,
+    /// Set by the application, once. In a box, since most have none.
+    pub(crate) data: OnceLock<Box<Arc<dyn Any + Send + Sync>>>,
+    state: Mutex<State>,
+    /// What the driver can see without the lock. Written under it.
+    has_outbound: AtomicBool,
+    receiver_waits: AtomicBool,
+    receiver_gone: AtomicBool,
+    /// Whether the receiver did something that the driver may have passed by.
+    receiver_called: AtomicBool,
+    /// Whether the driver looks here again before it waits.
+    driver_busy: AtomicBool,
+    /// Whether the driver waits for the socket to take what was sent before.
+    blocked: AtomicBool,
+    /// Bytes that the engine held when the driver rested last.
+    memory: AtomicUsize,
+}
+
+#[derive(Default)]
+struct State {
+    /// Where one receives in another task. Boxed: most do not.
+    away: Option<Box<Away>>,
+    outbound: Queue,
+    /// Where it is, or was, one of many.
+    broadcasts: Option<Box<Broadcasts>>,
+    /// Of both.
+    outbound_bytes: usize,
+    /// Who waits for room, or has a turn to send. In a box, since most of the time there is none.
+    waiters: Option<Box<Waiters>>,
+    /// Whether a Close was ordered, or the connection ended: nothing more is taken.
+    closing: bool,
+    /// Whether what was queued was dropped for a client that does not keep up.
+    dropped: bool,
+    /// Whether the driver is done: nothing more comes, and nothing goes out.
+    over: bool,
+    closed: Option<Box<Closed>>,
+    /// Told when the connection has ended. Once somebody waits for it.
+    ended: Option<Arc<Notify>>,
+    driver: Option<Waker>,
+}
+
+/// For a receiver in another task.
+#[derive(Default)]
+struct Away {
+    /// What it has not taken.
+    inbound: VecDeque<Message>,
+    queued: Load,
+    /// What it took last, and may not have handled.
+    handed: Load,
+    /// The receiver, while it waits.
+    waker: Option<Waker>,
+}
+
+impl Link {
+    pub(crate) fn new(
+        id: ClientId,
+        request: Request,
+        limits: Arc<Limits>,
+        hub: Option<Arc<Hub>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            request,
+            limits,
+            hub,
+            data: OnceLock::new(),
+            state: Mutex::default(),
+            has_outbound: AtomicBool::new(false),
+            receiver_waits: AtomicBool::new(false),
+            receiver_gone: AtomicBool::new(false),
+            receiver_called: AtomicBool::new(false),
+            driver_busy: AtomicBool::new(false),
+            blocked: AtomicBool::new(false),
+            memory: AtomicUsize::new(0),
+        })
+    }
+
+    #[inline]
+    fn state(&self) -> Locked<'_> {
+        // Nothing that may panic runs under the lock.
+        Locked::new(self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    #[inline]
+    fn bounds(&self) -> Bounds {
+        Bounds { soft: self.limits.send_buffer, hard: self.limits.max_send_buffer }
+    }
+
+    /// Exchanges an empty inbox for all messages that are there. `false` is the end.
+    // In a box, as [`WebSocket`](crate::WebSocket) has it.
+    #[allow(clippy::box_collection)]
+    pub(crate) fn poll_inbound(
+        &self,
+        inbox: &mut Option<Box<VecDeque<Message>>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<bool> {
+        let mut fresh = None;
+        loop {
+            let mut state = self.state();
+            if state.over && state.away.is_none() {
+                // It received in its turn to the end.
+                return Poll::Ready(false);
+            }
+            if state.ahead().is_full(&self.limits) {
+                self.call_driver(&mut state);
+            }
+            let over = state.over;
+            let away = state.away();
+            away.handed = mem::take(&mut away.queued);
+            if !away.inbound.is_empty() {
+                mem::swap(&mut **inbox.get_or_insert_default(), &mut away.inbound);
+                return Poll::Ready(true);
+            }
+            if over {
+                return Poll::Ready(false);
+            }
+            let known = away.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+            let older = match (known, fresh.take()) {
+                (true, _) => None,
+                (false, Some(waker)) => away.waker.replace(waker),
+                (false, None) => {
+                    // A waker is not cloned under the lock, nor dropped.
+                    drop(state);
+                    fresh = Some(cx.waker().clone());
+                    continue;
+                }
+            };
+            self.receiver_waits.store(true, Ordering::Release);
+            if !known {
+                // It delivers here from now on, and may have a Close to answer.
+                self.call_driver(&mut state);
+            }
+            drop(state);
+            drop(older);
+            return Poll::Pending;
+        }
+    }
+
+    /// The `WebSocket` was dropped: nobody receives any more.
+    pub(crate) fn receiver_gone(&self) {
+        let mut state = self.state();
+        let away = state.away.take();
+        self.receiver_gone.store(true, Ordering::Release);
+        self.call_driver(&mut state);
+        self.forget(&mut state, SenderId::WEB_SOCKET);
+        drop(state);
+        drop(away);
+    }
+
+    /// Queues what is in `message`, and leaves nothing there, if there is room and nobody who came
+    /// before waits for it; `None` if not. A turn that the handle `by` has is over.
+    ///
+    /// By reference, since a message is large to move and this is the way of every one.
+    #[inline]
+    pub(crate) fn push(
+        &self,
+        message: &mut Option<Queued>,
+        by: u64,
+    ) -> Option<Result<(), SendError>> {
+        let mut state = self.state();
+        if state.closing {
+            return Some(Err(SendError::Closed));
+        }
+        if state.waiters.is_some() {
+            return self.push_in_turn(state, message, by);
+        }
+        let bytes = message.as_ref().map_or(0, Queued::bytes);
+        if !state.has_room(bytes, self.bounds()) {
+            return None;
+        }
+        if let Some(message) = message.take() {
+            state.outbound_bytes += bytes;
+            state.outbound.push_back(message);
+            self.queued(&mut state);
+        }
+        Some(Ok(()))
+    }
+
+    /// Lets the driver look at what the receiver did.
+    fn call_driver(&self, state: &mut Locked<'_>) {
+        self.receiver_called.store(true, Ordering::SeqCst);
+        self.wake_driver(state);
+    }
+
+    /// Wakes the driver, unless it looks here again by itself.
+    #[inline]
+    fn wake_driver(&self, state: &mut Locked<'_>) {
+        if state.driver.is_some() && !self.driver_busy.swap(true, Ordering::SeqCst) {
+            state.later.driver = state.driver.clone();
+        }
+    }
+
+    /// Something was queued: the driver is to know.
+    #[inline]
+    fn queued(&self, state: &mut Locked<'_>) {
+        self.has_outbound.store(true, Ordering::SeqCst);
+        if !self.blocked.load(Ordering::SeqCst) {
+            self.wake_driver(state);
+        }
+    }
+
+    /// Queues a message, waiting for room.
+    #[inline]
+    pub(crate) async fn send(
+        &self,
+        message: &mut Option<Queued>,
+        by: u64,
+    ) -> Result<(), SendError> {
+        match self.push(message, by) {
+            Some(done) => done,
+            None => self.wait_to_send(message.take())?.await,
+        }
+    }
+
+    /// Queues a message if there is room. What is refused is noted for the handle.
+    pub(crate) fn try_send(
+        &self,
+        message: Message,
+        compression: Compression,
+        by: Option<&SenderId>,
+    ) -> Result<(), TrySendError> {
+        let mut queued = Some(Queued::Message(message, compression));
+        let reason = match self.push(&mut queued, by.map_or(0, SenderId::get)) {
+            None => TrySendReason::Full,
+            Some(Err(_)) => TrySendReason::Closed,
+            Some(Ok(())) => return Ok(()),
+        };
+        if let (TrySendReason::Full, Some(by)) = (reason, by) {
+            let bytes = queued.as_ref().map_or(0, Queued::bytes);
+            self.state().waiters().note_refused(by.get_or_new(), bytes);
+        }
+        match queued {
+            Some(Queued::Message(message, _)) => Err(TrySendError { message, reason }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes that the engine held when the driver rested last.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory.load(Ordering::Relaxed)
+    }
+
+    /// The engine holds so many bytes.
+    #[inline]
+    pub(crate) fn tell_memory(&self, bytes: usize) {
+        if self.memory() == bytes {
+            return;
+        }
+        let before = self.memory.swap(bytes, Ordering::Relaxed);
+        if let Some(hub) = &self.hub {
+            hub.counters.memory(bytes as i64 - before as i64);
+        }
+    }
+
+    pub(crate) fn ping(&self, payload: Payload) -> Result<(), SendError> {
+        if payload.len() > MAX_CONTROL {
+            return Err(SendError::PingTooLong { len: payload.len() });
+        }
+        let mut state = self.state();
+        if state.closing {
+            return Err(SendError::Closed);
+        }
+        // Pings are not messages and wait for no room, but do not pile up either.
+        let bounds = self.bounds();
+        let room = match &state.waiters {
+            None => state.has_room(payload.len(), bounds),
+            Some(waiters) => state.admits(waiters, payload.len(), bounds),
+        };
+        if room {
+            state.push(Queued::Ping(payload));
+            self.queued(&mut state);
+        }
+        Ok(())
+    }
+
+    /// Orders a Close behind what is queued.
+    pub(crate) fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        if !code.is_sendable() {
+            return Err(SendError::InvalidCloseCode(code));
+        }
+        let mut state = self.state();
+        if state.closing {
+            return Err(SendError::Closed);
+        }
+        self.close_behind(&mut state, code, reason);
+        Ok(())
+    }
+
+    /// Orders a Close behind what is queued; what waits for room is not.
+    fn close_behind(&self, state: &mut Locked<'_>, code: CloseCode, reason: &str) {
+        let (inner, later) = state.parts();
+        inner.turn_away(later);
+        inner.push(Queued::Close(code, fitting_reason(reason).into()));
+        self.queued(state);
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn closed(&self) -> Closed {
+        loop {
+            let ended = {
+                let mut state = self.state();
+                if let Some(closed) = &state.closed {
+                    return Closed::clone(closed);
+                }
+                // From here on no `notify_waiters` is missed.
+                Arc::clone(state.ended.get_or_insert_default()).notified_owned()
+            };
+            ended.await;
+        }
+    }
+
+    /// Whether nothing more is taken for sending.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.state().closing
+    }
+}
+
+/// How many bytes may wait.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    /// So many are enough.
+    soft: usize,
+    /// Beside what goes first, no more than so many.
+    hard: usize,
+}
+
+/// Whether `len` bytes may wait besides so many, of which `first` are what goes next.
+#[inline]
+fn has_room(waiting: usize, first: Option<usize>, len: usize, bounds: Bounds) -> bool {
+    let Some(first) = first else {
+        return true;
+    };
+    waiting < bounds.soft && (waiting - first).saturating_add(len) <= bounds.hard
+}
+
+impl State {
+    fn away(&mut self) -> &mut Away {
+        self.away.get_or_insert_default()
+    }
+
+    fn ahead(&self) -> Load {
+        self.away.as_ref().map_or_else(Load::default, |away| away.queued.and(away.handed))
+    }
+
+    /// One message is always taken by an empty queue, so that a large one can pass.
+    #[inline]
+    fn has_room(&self, len: usize, bounds: Bounds) -> bool {
+        has_room(self.outbound_bytes, self.first(), len, bounds)
+    }
+
+    /// Bytes of what goes next.
+    #[inline]
+    fn first(&self) -> Option<usize> {
+        let due = self.broadcasts.as_ref().and_then(|broadcasts| broadcasts.due());
+        due.or_else(|| self.outbound.front().map(Queued::bytes))
+    }
+
+    /// Own messages that are queued or wait for room.
+    fn own(&self) -> usize {
+        self.outbound.len() + self.waiters.as_ref().map_or(0, |waiters| waiters.places())
+    }
+
+    /// Takes what is to go next.
+    fn pop(&mut self) -> Option<Queued> {
+        let Some(broadcasts) = &mut self.broadcasts else {
+            return self.outbound.pop_front();
+        };
+        // Where only what waits for its turn is left, nothing waits for that.
+        if (broadcasts.due().is_some() || self.outbound.is_empty())
+            && let Some((broadcast, _)) = broadcasts.pop()
+        {
+            return Some(Queued::Broadcast(broadcast));
+        }
+        let own = self.outbound.pop_front()?;
+        broadcasts.own_left();
+        Some(own)
+    }
+
+    /// Takes about as many bytes as `room` says, and lets in whose place is reached.
+    fn take_in_order(&mut self, into: &mut Queue, room: usize, bounds: Bounds, later: &mut Later) {
+        let mut taken = 0;
+        while taken < room {
+            if self.waiters.is_some() && self.first().is_none() {
+                self.settle(bounds, later);
+            }
+            let Some(queued) = self.pop() else { break };
+            taken += queued.bytes();
+            self.outbound_bytes -= queued.bytes();
+            into.push_back(queued);
+        }
+    }
+
+    /// Whether nothing is to be sent.
+    fn is_drained(&self) -> bool {
+        let broadcasts = self.broadcasts.as_ref();
+        self.outbound.is_empty() && broadcasts.is_none_or(|broadcasts| broadcasts.is_empty())
+    }
+
+    fn push(&mut self, queued: Queued) {
+        self.outbound_bytes += queued.bytes();
+        self.outbound.push_back(queued);
+    }
+}

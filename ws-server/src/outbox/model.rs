@@ -1,0 +1,603 @@
+//! The hand-over between a connection's driver and other tasks, in every order that shuttle finds.
+//!
+//! ```sh
+//! RUSTFLAGS="--cfg shuttle" cargo test -p ws-server --lib --target-dir target/shuttle
+//! ```
+//!
+//! What is modelled is the [`Link`] itself, under a driver that does with it what the real one does,
+//! and a socket that is a list. A task that waits and is never woken ends a model as a deadlock.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll, Waker},
+};
+
+use shuttle::{check_random, future, thread};
+use ws_core::{CloseCode, Closed, ClosedBy, Message, extension::Compression};
+
+use super::{Dropped, Link, Load, Queue, Queued, SenderId};
+use crate::{
+    ClientId, Limits, Peer, Publication, Published, Request, SendError, SlowConsumer, Topic,
+    leaves::sync::{AtomicBool, Mutex},
+    registry::hub::{Entry, Hub},
+};
+
+/// Orders that each model is tried in.
+const ORDERS: usize = 3000;
+
+fn link(limits: Limits) -> Arc<Link> {
+    let request = Request::new(&http::Uri::default(), std::iter::empty(), Peer::Other, None, None);
+    Link::new(ClientId(1), request, Arc::new(limits), None)
+}
+
+/// One that is listed.
+fn listed(id: u64, hub: &Arc<Hub>) -> (Arc<Link>, Entry) {
+    let request = Request::new(&http::Uri::default(), std::iter::empty(), Peer::Other, None, None);
+    let link = Link::new(ClientId(id), request, Arc::default(), Some(Arc::clone(hub)));
+    let entry = hub.enter(&link);
+    (link, entry)
+}
+
+/// Room for one message, so that whoever sends often waits.
+fn narrow() -> Limits {
+    Limits { send_buffer: 1, max_send_buffer: 1, ..Limits::default() }
+}
+
+/// Takes what is written, and sometimes nothing until it is emptied.
+#[derive(Default)]
+struct Socket {
+    written: Mutex<Vec<String>>,
+    full: AtomicBool,
+    writable: Mutex<Option<Waker>>,
+}
+
+impl Socket {
+    fn poll_write(&self, text: &str, cx: &mut Context<'_>) -> Poll<()> {
+        let mut writable = self.writable.lock().unwrap();
+        if self.full.load(Ordering::SeqCst) {
+            *writable = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        self.written.lock().unwrap().push(text.into());
+        Poll::Ready(())
+    }
+
+    fn empty(&self) {
+        let mut writable = self.writable.lock().unwrap();
+        self.full.store(false, Ordering::SeqCst);
+        if let Some(waker) = writable.take() {
+            waker.wake();
+        }
+    }
+
+    fn written(&self) -> Vec<String> {
+        self.written.lock().unwrap().clone()
+    }
+}
+
+/// What `driver.rs` does with its link: takes what is queued, writes it, and rests.
+struct Driver {
+    link: Arc<Link>,
+    socket: Arc<Socket>,
+    known: bool,
+    queue: Queue,
+    /// What it received, and hands over when the receiver waits.
+    received: VecDeque<Message>,
+}
+
+impl Driver {
+    fn new(link: &Arc<Link>, socket: &Arc<Socket>) -> Self {
+        Self {
+            link: Arc::clone(link),
+            socket: Arc::clone(socket),
+            known: false,
+            queue: Queue::default(),
+            received: VecDeque::new(),
+        }
+    }
+
+    async fn run(mut self) {
+        poll_fn(|cx| self.poll(cx)).await;
+        self.link.end(&Closed::abnormal(ClosedBy::Local));
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.known {
+            self.known = true;
+            self.link.set_driver(cx.waker());
+        }
+        self.link.begin();
+        loop {
+            if !self.received.is_empty() && self.link.receiver_waits() {
+                let load = Load { messages: self.received.len(), bytes: 0 };
+                self.link.deliver(&mut self.received, load);
+            }
+            if self.link.is_receiver_gone() {
+                self.link.order_close(CloseCode::NORMAL);
+            }
+            let blocked = match self.write(cx) {
+                Poll::Ready(true) => {
+                    self.link.over(std::mem::take(&mut self.received));
+                    return Poll::Ready(());
+                }
+                Poll::Ready(false) => false,
+                Poll::Pending => true,
+            };
+            if self.link.rest(blocked) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Whether a Close was written, when everything is.
+    fn write(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        loop {
+            if self.queue.is_empty() {
+                self.link.take_outbound(&mut self.queue, 1);
+            }
+            let text = match self.queue.front() {
+                None => return Poll::Ready(false),
+                Some(Queued::Message(Message::Text(text), _)) => text.as_str().to_owned(),
+                Some(Queued::Broadcast(broadcast)) => match broadcast.message() {
+                    Message::Text(text) => text.as_str().to_owned(),
+                    Message::Binary(_) => String::new(),
+                },
+                Some(Queued::Close(code, _)) => format!("close {}", code.get()),
+                Some(_) => String::new(),
+            };
+            if !text.is_empty() && self.socket.poll_write(&text, cx).is_pending() {
+                return Poll::Pending;
+            }
+            match self.queue.pop_front() {
+                Some(Queued::Flush(told)) => drop(told.send(())),
+                Some(Queued::Close(..)) => return Poll::Ready(true),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn queued(text: &str) -> Option<Queued> {
+    Some(Queued::Message(text.into(), Compression::Auto))
+}
+
+/// Waits as the receiving end does, until there is something or the end.
+async fn receive(link: &Link, inbox: &mut VecDeque<Message>) -> bool {
+    let mut taken = None;
+    let more = poll_fn(|cx| link.poll_inbound(&mut taken, cx)).await;
+    inbox.extend(taken.into_iter().flat_map(|taken| *taken));
+    more
+}
+
+#[test]
+fn messages_of_several_senders_arrive_each_in_order() {
+    check_random(
+        || {
+            let (link, socket) = (link(narrow()), Arc::default());
+            let driver = future::spawn(Driver::new(&link, &socket).run());
+            let senders: Vec<_> = ["a", "b"]
+                .into_iter()
+                .map(|name| {
+                    let link = Arc::clone(&link);
+                    thread::spawn(move || {
+                        future::block_on(async {
+                            for n in 0..3 {
+                                link.send(&mut queued(&format!("{name}{n}")), 0).await.unwrap();
+                            }
+                        });
+                    })
+                })
+                .collect();
+            for sender in senders {
+                sender.join().unwrap();
+            }
+            link.close(CloseCode::NORMAL, "").unwrap();
+            future::block_on(driver).unwrap();
+            let written = socket.written();
+            assert_eq!(written.len(), 7, "{written:?}");
+            for name in ["a", "b"] {
+                let of_one: Vec<_> = written.iter().filter(|text| text.starts_with(name)).collect();
+                assert_eq!(of_one, [&format!("{name}0"), &format!("{name}1"), &format!("{name}2")]);
+            }
+            assert_eq!(written[6], "close 1000");
+        },
+        ORDERS,
+    );
+}
+
+#[test]
+fn socket_that_is_full_for_a_while_delays_and_loses_nothing() {
+    check_random(
+        || {
+            let (link, socket) = (link(narrow()), Arc::new(Socket::default()));
+            socket.full.store(true, Ordering::SeqCst);
+            let driver = future::spawn(Driver::new(&link, &socket).run());
+            let sender = {
+                let link = Arc::clone(&link);
+                thread::spawn(move || {
+                    future::block_on(async {
+                        for n in 0..3 {
+                            link.send(&mut queued(&format!("{n}")), 0).await.unwrap();
+                        }
+                        link.flush().await.unwrap();
+                    });
+                })
+            };
+            socket.empty();
+            sender.join().unwrap();
+            assert_eq!(socket.written(), ["0", "1", "2"]);
+            link.close(CloseCode::NORMAL, "").unwrap();
+            future::block_on(driver).unwrap();
+        },
+        ORDERS,
+    );
+}
+
+#[test]
+fn close_ends_whoever_waits_for_room_and_nothing_follows_it() {
+    check_random(
+        || {
+            let (link, socket) = (link(narrow()), Arc::new(Socket::default()));
+            let driver = future::spawn(Driver::new(&link, &socket).run());
+            let sender = {
+                let link = Arc::clone(&link);
+                thread::spawn(move || {
+                    future::block_on(async {
+                        let mut sent = 0;
+                        while link.send(&mut queued("message"), 0).await.is_ok() {
+                            sent += 1;
+                            assert!(sent < 100, "it is closed at last");
+                        }
+                        assert_eq!(link.ready(7).await, Err(SendError::Closed));
+                        sent
+                    })
+                })
+            };
+            let closer = {
+                let link = Arc::clone(&link);
+                thread::spawn(move || link.close(CloseCode::GOING_AWAY, "").unwrap())
+            };
+            closer.join().unwrap();
+            let sent = sender.join().unwrap();
+            future::block_on(driver).unwrap();
+            let written = socket.written();
+            assert_eq!(written.len(), sent + 1, "{written:?}");
+            assert_eq!(written[sent], "close 1001");
+            future::block_on(link.closed());
+        },
+        ORDERS,
+    );
+}
+
+/// Two threads publish twice each to a link with room for one message. What was written, the end
+/// apart, and how many were dropped.
+fn publish_four(policy: SlowConsumer) -> (Vec<String>, String, usize) {
+    let (link, socket) = (link(narrow()), Arc::new(Socket::default()));
+    let driver = future::spawn(Driver::new(&link, &socket).run());
+    let publishers: Vec<_> = (0..2)
+        .map(|_| {
+            let link = Arc::clone(&link);
+            thread::spawn(move || {
+                let mut dropped = Dropped::default();
+                for _ in 0..2 {
+                    let to_many = Publication::new("to many").into_post(None, policy);
+                    link.offer(&to_many, &mut dropped);
+                }
+                dropped.count
+            })
+        })
+        .collect();
+    let dropped: usize = publishers.into_iter().map(|one| one.join().unwrap()).sum();
+    assert_eq!(link.dropped() as usize, dropped);
+    // It may be closing for a client that does not keep up: then nothing more is taken.
+    let closed = link.close(CloseCode::NORMAL, "").is_err();
+    future::block_on(driver).unwrap();
+    let mut written = socket.written();
+    let end = written.pop().unwrap();
+    assert_eq!(end, if closed { "close 1013" } else { "close 1000" });
+    (written, end, dropped)
+}
+
+#[test]
+fn messages_to_many_are_written_or_counted_as_dropped() {
+    check_random(
+        || {
+            let (written, end, dropped) = publish_four(SlowConsumer::Close);
+            assert_eq!(end == "close 1013", dropped > 0);
+            if dropped > 0 {
+                assert!(written.len() + dropped <= 4, "{written:?} and {dropped} dropped");
+            } else {
+                assert_eq!(written.len(), 4);
+            }
+        },
+        ORDERS,
+    );
+}
+
+#[test]
+fn each_message_to_many_is_written_or_dropped_by_its_policy() {
+    for policy in [SlowConsumer::DropOldest, SlowConsumer::DropNewest] {
+        check_random(
+            move || {
+                let (written, end, dropped) = publish_four(policy);
+                assert_eq!((end.as_str(), written.len() + dropped), ("close 1000", 4));
+            },
+            ORDERS,
+        );
+    }
+}
+
+// Clients: "What is published after `subscribe` has returned reaches the subscriber", and "All
+// subscribers of a topic see what is published to it in one order."
+#[test]
+fn subscribers_come_and_go_while_others_publish() {
+    check_random(
+        || {
+            let hub = Arc::new(Hub::default());
+            let sockets: Vec<_> = (0..2).map(|_| Arc::new(Socket::default())).collect();
+            let tasks: Vec<_> = sockets
+                .iter()
+                .enumerate()
+                .map(|(id, socket)| {
+                    let (link, entry) = listed(id as u64, &hub);
+                    let driver = future::spawn(Driver::new(&link, socket).run());
+                    thread::spawn(move || {
+                        let topic = Topic::subscribe(&link, "topic").unwrap();
+                        let published = topic.publish(format!("from {id}"));
+                        assert!(matches!(published, Published::Here(1 | 2) | Published::Handed));
+                        link.close(CloseCode::NORMAL, "").unwrap();
+                        future::block_on(driver).unwrap();
+                        entry.close(&Closed::abnormal(ClosedBy::Local));
+                        assert!(Topic::subscribe(&link, "topic").is_err(), "it is over");
+                        // Otherwise somebody else may have come with it behind the Close.
+                        published != Published::Handed
+                    })
+                })
+                .collect();
+            hub.publish("topic", Publication::new("from outside"));
+            let own: Vec<_> = tasks.into_iter().map(|task| task.join().unwrap()).collect();
+            assert_eq!((hub.topics.count(), hub.links().len()), ((0, 0), 0));
+            let written: Vec<_> = sockets.iter().map(|socket| socket.written()).collect();
+            for (id, written) in written.iter().enumerate() {
+                let has_own = written.contains(&format!("from {id}"));
+                assert!(has_own || !own[id], "{written:?}");
+            }
+            let both = |at: usize| {
+                let other = &written[1 - at];
+                let both = written[at].iter().filter(|text| other.contains(text));
+                both.cloned().collect::<Vec<_>>()
+            };
+            assert_eq!(both(0), both(1), "one order");
+        },
+        ORDERS,
+    );
+}
+
+#[test]
+fn receiver_in_another_task_takes_everything_and_then_the_end() {
+    check_random(
+        || {
+            let (link, socket) = (link(Limits::default()), Arc::new(Socket::default()));
+            let mut driver = Driver::new(&link, &socket);
+            driver.received.extend([Message::from("one"), Message::from("two")]);
+            let driver = future::spawn(driver.run());
+            let receiver = {
+                let link = Arc::clone(&link);
+                thread::spawn(move || {
+                    let (mut all, mut inbox) = (Vec::new(), VecDeque::new());
+                    while all.len() < 2 {
+                        assert!(future::block_on(receive(&link, &mut inbox)));
+                        all.extend(inbox.drain(..));
+                    }
+                    all
+                })
+            };
+            // Nothing else wakes the driver before.
+            assert_eq!(receiver.join().unwrap(), ["one".into(), "two".into()]);
+            link.close(CloseCode::NORMAL, "").unwrap();
+            future::block_on(driver).unwrap();
+            assert!(!future::block_on(receive(&link, &mut VecDeque::new())));
+        },
+        ORDERS,
+    );
+}
+
+#[test]
+fn receiver_that_goes_closes_the_connection_behind_what_was_sent() {
+    check_random(
+        || {
+            let (link, socket) = (link(Limits::default()), Arc::new(Socket::default()));
+            let driver = future::spawn(Driver::new(&link, &socket).run());
+            let receiver = {
+                let link = Arc::clone(&link);
+                thread::spawn(move || {
+                    future::block_on(link.send(&mut queued("last words"), 0)).unwrap();
+                    link.receiver_gone();
+                })
+            };
+            receiver.join().unwrap();
+            future::block_on(driver).unwrap();
+            assert_eq!(socket.written(), ["last words", "close 1000"]);
+        },
+        ORDERS,
+    );
+}
+
+/// A thread that sends these, one after the other.
+fn sender(link: &Arc<Link>, texts: &'static [&'static str]) -> thread::JoinHandle<()> {
+    let link = Arc::clone(link);
+    thread::spawn(move || {
+        future::block_on(async {
+            for text in texts {
+                link.send(&mut queued(text), 0).await.unwrap();
+            }
+        });
+    })
+}
+
+/// Room for a few small messages.
+fn few() -> Limits {
+    Limits { send_buffer: 150, max_send_buffer: 200, ..Limits::default() }
+}
+
+const LARGE: &str = "large: more than there is room for, which is taken where nothing else waits; \
+    it has to be longer than all that may be queued in a connection at a time, and so this goes on \
+    for a while, until there are two hundred octets and a few more of them in this one message";
+
+#[test]
+fn large_message_among_small_ones_and_messages_to_many_is_sent() {
+    check_random(
+        || {
+            let (link, socket) = (link(few()), Arc::new(Socket::default()));
+            let driver = future::spawn(Driver::new(&link, &socket).run());
+            let senders =
+                [sender(&link, &["a", "b", "c"]), sender(&link, &[LARGE]), sender(&link, &["d"])];
+            let mut dropped = Dropped::default();
+            for _ in 0..2 {
+                let policy = SlowConsumer::DropNewest;
+                link.offer(&Publication::new("to many").into_post(None, policy), &mut dropped);
+            }
+            for sender in senders {
+                sender.join().unwrap();
+            }
+            link.close(CloseCode::NORMAL, "").unwrap();
+            future::block_on(driver).unwrap();
+            let written = socket.written();
+            assert_eq!(written.len() + dropped.count, 8, "{written:?}");
+            assert!(written.iter().any(|text| text == LARGE));
+            assert!(link.state().waiters.is_none(), "nothing is left");
+        },
+        ORDERS,
+    );
+}
+
+#[test]
+fn sends_that_are_dropped_where_they_wait_hold_up_nobody() {
+    check_random(
+        || {
+            let (link, socket) = (link(narrow()), Arc::new(Socket::default()));
+            let driver = future::spawn(Driver::new(&link, &socket).run());
+            let impatient = {
+                let link = Arc::clone(&link);
+                thread::spawn(move || {
+                    let mut cx = Context::from_waker(Waker::noop());
+                    for text in ["x", LARGE, "y"] {
+                        let mut message = queued(text);
+                        let mut sending = Box::pin(link.send(&mut message, 0));
+                        let _ = sending.as_mut().poll(&mut cx);
+                        thread::yield_now();
+                        drop(sending);
+                        let mut flushing = Box::pin(link.flush());
+                        let _ = flushing.as_mut().poll(&mut cx);
+                        let mut ready = Box::pin(link.ready(7));
+                        let _ = ready.as_mut().poll(&mut cx);
+                    }
+                    link.forget_sender(7);
+                })
+            };
+            let senders = [sender(&link, &["a", "b"]), sender(&link, &["c", LARGE])];
+            impatient.join().unwrap();
+            for sender in senders {
+                sender.join().unwrap();
+            }
+            link.close(CloseCode::NORMAL, "").unwrap();
+            future::block_on(driver).unwrap();
+            let written = socket.written();
+            let own = |text: &str| written.iter().filter(|one| *one == text).count();
+            assert_eq!((own("a"), own("b"), own("c")), (1, 1, 1));
+            assert!((1..=2).contains(&own(LARGE)));
+            assert!(link.state().waiters.is_none(), "nothing is left");
+        },
+        ORDERS,
+    );
+}
+
+#[test]
+fn turn_that_was_waited_for_is_kept_until_it_is_used() {
+    check_random(
+        || {
+            let (link, socket) = (link(few()), Arc::new(Socket::default()));
+            let driver = future::spawn(Driver::new(&link, &socket).run());
+            let polite = {
+                let link = Arc::clone(&link);
+                thread::spawn(move || {
+                    let id = SenderId::default();
+                    let mut message = Message::from(LARGE);
+                    let mut rounds = 0;
+                    while let Err(refused) = link.try_send(message, Compression::Auto, Some(&id)) {
+                        message = refused.message;
+                        future::block_on(link.ready(id.get_or_new())).unwrap();
+                        rounds += 1;
+                        assert!(rounds < 2, "it has the turn");
+                    }
+                })
+            };
+            let senders = [sender(&link, &["a", "b", "c"]), sender(&link, &["d", "e"])];
+            let publisher = {
+                let link = Arc::clone(&link);
+                thread::spawn(move || {
+                    if let Some(room) = link.full_for_many() {
+                        future::block_on(room);
+                    }
+                    let post =
+                        Publication::new("to many").into_post(None, SlowConsumer::DropNewest);
+                    link.offer(&post, &mut Dropped::default());
+                })
+            };
+            polite.join().unwrap();
+            publisher.join().unwrap();
+            for sender in senders {
+                sender.join().unwrap();
+            }
+            link.close(CloseCode::NORMAL, "").unwrap();
+            future::block_on(driver).unwrap();
+            let written = socket.written();
+            assert!(written.iter().any(|text| text == LARGE));
+            assert!((7..=8).contains(&written.len()), "{written:?}");
+            assert!(link.state().waiters.is_none(), "nothing is left");
+        },
+        ORDERS,
+    );
+}
+
+#[test]
+fn publishers_that_meet_leave_no_message_behind() {
+    check_random(
+        || {
+            let hub = Arc::new(Hub::default());
+            let (link, entry) = listed(1, &hub);
+            let socket = Arc::new(Socket::default());
+            let driver = future::spawn(Driver::new(&link, &socket).run());
+            Topic::subscribe(&link, "topic").unwrap();
+            let publishers: Vec<_> = ["p", "q", "r"]
+                .into_iter()
+                .map(|name| {
+                    let hub = Arc::clone(&hub);
+                    thread::spawn(move || {
+                        for n in 0..2 {
+                            let text = format!("{name}{n}");
+                            let published = hub.publish("topic", Publication::new(text));
+                            assert!(matches!(published, Published::Here(1) | Published::Handed));
+                        }
+                    })
+                })
+                .collect();
+            for publisher in publishers {
+                publisher.join().unwrap();
+            }
+            // Whoever delivered has returned.
+            link.close(CloseCode::NORMAL, "").unwrap();
+            future::block_on(driver).unwrap();
+            entry.close(&Closed::abnormal(ClosedBy::Local));
+            let written = socket.written();
+            assert_eq!(written.len(), 7, "{written:?}");
+            for name in ["p", "q", "r"] {
+                let of_one: Vec<_> = written.iter().filter(|text| text.starts_with(name)).collect();
+                assert_eq!(of_one, [&format!("{name}0"), &format!("{name}1")]);
+            }
+        },
+        ORDERS,
+    );
+}

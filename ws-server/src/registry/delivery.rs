@@ -1,0 +1,410 @@
+//! From one who publishes to all who subscribe, in one order for all of them.
+//!
+//! Where several publish to one topic at a time, one of them delivers for all: the others leave
+//! their messages in its queue and go on. So nobody waits, and no lock is held for longer than it
+//! takes to look at a few subscribers.
+
+use std::{collections::VecDeque, mem, sync::Arc};
+
+use tokio::{runtime::Handle, sync::Notify, task::yield_now};
+
+use crate::{
+    ClientId, Published, Refused,
+    drive::turn,
+    handles::publication::Post,
+    leaves::sync::{Mutex, MutexGuard, PoisonError},
+    outbox::{Dropped, Link},
+    registry::hub::Hub,
+};
+
+/// Subscribers that are looked at under one lock.
+pub(crate) const CHUNK: usize = 32;
+/// Copies that are queued for other publishers before a task of its own goes on.
+const TURN: usize = 1024;
+/// Bytes that other publishers may leave for the one that delivers.
+const BACKLOG: usize = 1024 * 1024;
+
+/// Who subscribes to a topic, and what is being published to it.
+#[derive(Default)]
+pub(crate) struct Subscribers(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    /// By their ids. Whoever delivers has it too, and meanwhile nobody changes it.
+    members: Arc<Vec<Arc<Link>>>,
+    /// How many there are when everything in the backlog is done.
+    count: usize,
+    /// Whether somebody delivers.
+    delivering: bool,
+    /// What that one is to do for others. In a box, since most of the time there is nothing.
+    backlog: Option<Box<Backlog>>,
+}
+
+#[derive(Default)]
+struct Backlog {
+    jobs: VecDeque<Job>,
+    bytes: usize,
+    /// How many tasks were told to go on with it. The last one does.
+    tasks: u64,
+    /// Who waits until it is shorter.
+    waiting: Option<Arc<Notify>>,
+}
+
+/// What is to be done in order, so that each gets what was published while it subscribed.
+enum Job {
+    Deliver(Post, To),
+    Add(Arc<Link>),
+    Remove(ClientId),
+}
+
+enum To {
+    /// All who subscribe, except one.
+    Subscribers(Option<ClientId>),
+    Picked(Vec<Arc<Link>>),
+}
+
+/// Whether a collection has far more room than it needs.
+pub(crate) fn is_roomy(len: usize, capacity: usize) -> bool {
+    const KEPT: usize = 16;
+    capacity > KEPT && len < capacity / 4
+}
+
+impl Inner {
+    /// Whether what is done now would overtake what was to be done before.
+    fn is_busy(&self) -> bool {
+        self.delivering || self.backlog.is_some()
+    }
+
+    fn backlog(&mut self) -> &mut Backlog {
+        self.backlog.get_or_insert_default()
+    }
+
+    fn add(&mut self, link: Arc<Link>) {
+        let members = Arc::make_mut(&mut self.members);
+        if members.is_empty() {
+            // Many topics never have a second one.
+            members.reserve_exact(1);
+        }
+        let index = members.partition_point(|member| member.id < link.id);
+        members.insert(index, link);
+    }
+
+    fn remove(&mut self, id: ClientId) -> Option<Arc<Link>> {
+        let members = Arc::make_mut(&mut self.members);
+        let index = members.binary_search_by_key(&id, |member| member.id).ok()?;
+        let removed = members.remove(index);
+        if is_roomy(members.len(), members.capacity()) {
+            let len = members.len();
+            members.shrink_to(2 * len);
+        }
+        Some(removed)
+    }
+}
+
+impl Subscribers {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // Nothing that may panic runs under the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds one that does not subscribe.
+    pub(crate) fn add(&self, link: &Arc<Link>) {
+        let mut inner = self.inner();
+        inner.count += 1;
+        if inner.is_busy() {
+            inner.backlog().jobs.push_back(Job::Add(Arc::clone(link)));
+        } else {
+            inner.add(Arc::clone(link));
+        }
+    }
+
+    /// Removes one that subscribes. How many are left.
+    pub(crate) fn remove(&self, id: ClientId) -> usize {
+        let mut inner = self.inner();
+        inner.count -= 1;
+        let count = inner.count;
+        let removed = if inner.is_busy() {
+            inner.backlog().jobs.push_back(Job::Remove(id));
+            None
+        } else {
+            inner.remove(id)
+        };
+        drop(inner);
+        drop(removed);
+        count
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.inner().count
+    }
+
+    /// Puts the next ones into `chunk`, those of ids above `after`. The id to go on from, if there are
+    /// more.
+    fn next_chunk(&self, after: Option<ClientId>, chunk: &mut Vec<Arc<Link>>) -> Option<ClientId> {
+        let inner = self.inner();
+        let members = &inner.members;
+        let start = after.map_or(0, |after| members.partition_point(|member| member.id <= after));
+        let rest = members.get(start..).unwrap_or_default();
+        let these = rest.get(..CHUNK).unwrap_or(rest);
+        chunk.extend(these.iter().cloned());
+        these.last().filter(|_| these.len() < rest.len()).map(|last| last.id)
+    }
+
+    /// All of them.
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            after = self.next_chunk(after, &mut all);
+            if after.is_none() {
+                return all;
+            }
+        }
+    }
+
+    /// Queues a message for all who subscribe.
+    pub(crate) fn publish(
+        self: &Arc<Self>,
+        hub: &Arc<Hub>,
+        post: Post,
+        except: Option<ClientId>,
+    ) -> Published {
+        self.deliver(hub, post, To::Subscribers(except))
+    }
+
+    /// Queues a message for those who were picked.
+    pub(crate) fn send(
+        self: &Arc<Self>,
+        hub: &Arc<Hub>,
+        post: Post,
+        picked: Vec<Arc<Link>>,
+    ) -> Published {
+        self.deliver(hub, post, To::Picked(picked))
+    }
+
+    fn deliver(self: &Arc<Self>, hub: &Arc<Hub>, post: Post, to: To) -> Published {
+        let mut inner = self.inner();
+        let busy = inner.is_busy();
+        let first = !mem::replace(&mut inner.delivering, true);
+        if !busy {
+            let members = Arc::clone(&inner.members);
+            drop(inner);
+            let delivering = Delivering::begin(self, hub);
+            let (queued, _) = delivering.deliver(&post, &to, &members);
+            // Whoever changes the list now has it alone.
+            drop(members);
+            delivering.go_on();
+            return Published::Here(queued);
+        }
+        let left = if inner.backlog().is_full() && !post.waited {
+            let reach = to.reach(inner.count);
+            drop(inner);
+            hub.counters.broadcast(0, reach);
+            Published::Refused(Refused::Full)
+        } else {
+            let reach = to.reach(inner.count);
+            let backlog = inner.backlog();
+            backlog.bytes += post.bytes();
+            backlog.jobs.push_back(Job::Deliver(post, to));
+            drop(inner);
+            // Work for others is work.
+            turn::published(reach);
+            Published::Handed
+        };
+        if first {
+            // Whoever delivered before was stopped.
+            Delivering::begin(self, hub).go_on();
+        }
+        left
+    }
+
+    /// Waits until every subscriber has room, and there is no backlog to speak of. Whether it did.
+    pub(crate) async fn wait(&self, except: Option<ClientId>) -> bool {
+        let mut waited = false;
+        while let Some(shorter) = self.backlogged() {
+            shorter.await;
+            waited = true;
+        }
+        let (mut chunk, mut after) = (Vec::new(), None);
+        loop {
+            after = self.next_chunk(after, &mut chunk);
+            for link in chunk.drain(..).filter(|link| Some(link.id) != except) {
+                while let Some(room) = link.full_for_many() {
+                    room.await;
+                    waited = true;
+                }
+            }
+            if after.is_none() {
+                return waited;
+            }
+        }
+    }
+
+    /// Where the backlog is full: what to wait for.
+    fn backlogged(&self) -> Option<impl Future<Output = ()> + use<>> {
+        let mut inner = self.inner();
+        let backlog = inner.backlog.as_mut().filter(|backlog| backlog.is_full())?;
+        // From here on no `notify_waiters` is missed.
+        Some(Arc::clone(backlog.waiting.get_or_insert_default()).notified_owned())
+    }
+}
+
+impl Backlog {
+    fn is_full(&self) -> bool {
+        self.bytes >= BACKLOG
+    }
+}
+
+impl To {
+    /// For how many it is, of so many subscribers.
+    fn reach(&self, subscribers: usize) -> usize {
+        match self {
+            Self::Subscribers(except) => {
+                subscribers - usize::from(except.is_some()).min(subscribers)
+            }
+            Self::Picked(picked) => picked.len(),
+        }
+    }
+}
+
+/// Delivers to the subscribers of one topic, as the only one.
+struct Delivering {
+    subscribers: Arc<Subscribers>,
+    hub: Arc<Hub>,
+    done: bool,
+}
+
+impl Delivering {
+    fn begin(subscribers: &Arc<Subscribers>, hub: &Arc<Hub>) -> Self {
+        Self { subscribers: Arc::clone(subscribers), hub: Arc::clone(hub), done: false }
+    }
+
+    /// For how many it was queued, and how many were looked at.
+    fn deliver(&self, post: &Post, to: &To, members: &[Arc<Link>]) -> (usize, usize) {
+        let mut dropped = Dropped::default();
+        let (links, except) = match to {
+            To::Subscribers(except) => (members, *except),
+            To::Picked(picked) => (&picked[..], None),
+        };
+        let to_whom = links.iter().filter(|link| Some(link.id) != except);
+        let queued = to_whom.filter(|link| link.offer(post, &mut dropped)).count();
+        self.hub.counters.broadcast(queued, dropped.count);
+        turn::published(links.len());
+        (queued, links.len())
+    }
+
+    /// Delivers what others left, some of it in a task of its own if it is much.
+    fn go_on(mut self) {
+        while !self.work() {
+            // Where the connections are driven, if possible: that of the publisher may not go on
+            // running, and a thread without one is not kept by what others publish.
+            let runtime = self.hub.runtime().or_else(|| Handle::try_current().ok());
+            if let Some(runtime) = runtime {
+                return self.hand_on(&runtime);
+            }
+        }
+    }
+
+    /// Leaves the rest to a task, which keeps nobody from delivering between its turns: its runtime may
+    /// run no more, or not for long.
+    fn hand_on(self, runtime: &Handle) {
+        let (subscribers, hub) = (Arc::clone(&self.subscribers), Arc::clone(&self.hub));
+        let number = self.stop();
+        runtime.spawn(async move {
+            while let Some(delivering) = Self::resume(&subscribers, &hub, number) {
+                if delivering.turn() {
+                    return;
+                }
+                yield_now().await;
+            }
+        });
+    }
+
+    /// Lets others deliver. The number of the task that goes on if nobody does.
+    fn stop(mut self) -> u64 {
+        let mut inner = self.subscribers.inner();
+        inner.delivering = false;
+        self.done = true;
+        let backlog = inner.backlog();
+        backlog.tasks += 1;
+        backlog.tasks
+    }
+
+    /// Delivers again, if nobody else does or was told to.
+    fn resume(subscribers: &Arc<Subscribers>, hub: &Arc<Hub>, number: u64) -> Option<Self> {
+        let mut inner = subscribers.inner();
+        let is_next = inner.backlog.as_ref().is_some_and(|backlog| backlog.tasks == number);
+        if !is_next || mem::replace(&mut inner.delivering, true) {
+            return None;
+        }
+        drop(inner);
+        Some(Self::begin(subscribers, hub))
+    }
+
+    /// Delivers for a turn and stops. Whether nothing is left.
+    fn turn(mut self) -> bool {
+        self.work()
+    }
+
+    /// Delivers for a turn. Whether nothing is left.
+    fn work(&mut self) -> bool {
+        let mut work = 0;
+        while work < TURN {
+            match self.next() {
+                Next::Deliver(post, to, members) => work += self.deliver(&post, &to, &members).1,
+                Next::Changed(removed) => drop(removed),
+                Next::Nothing => return true,
+            }
+            work += 1;
+        }
+        false
+    }
+
+    /// Takes what is to be done next. If there is nothing, whoever publishes next delivers.
+    fn next(&mut self) -> Next {
+        let mut inner = self.subscribers.inner();
+        let Some(backlog) = &mut inner.backlog else {
+            inner.delivering = false;
+            self.done = true;
+            return Next::Nothing;
+        };
+        let job = backlog.jobs.pop_front();
+        if let Some(Job::Deliver(post, _)) = &job {
+            backlog.bytes -= post.bytes();
+        }
+        let waiting = if backlog.is_full() { None } else { backlog.waiting.take() };
+        if backlog.jobs.is_empty() {
+            inner.backlog = None;
+        }
+        let next = match job {
+            Some(Job::Deliver(post, to)) => Next::Deliver(post, to, Arc::clone(&inner.members)),
+            Some(Job::Remove(id)) => Next::Changed(inner.remove(id)),
+            Some(Job::Add(link)) => {
+                inner.add(link);
+                Next::Changed(None)
+            }
+            None => Next::Changed(None),
+        };
+        drop(inner);
+        if let Some(waiting) = waiting {
+            waiting.notify_waiters();
+        }
+        next
+    }
+}
+
+/// What was taken from the backlog.
+enum Next {
+    Deliver(Post, To, Arc<Vec<Arc<Link>>>),
+    /// Who subscribes was changed, by the end of a subscription perhaps.
+    Changed(Option<Arc<Link>>),
+    Nothing,
+}
+
+impl Drop for Delivering {
+    fn drop(&mut self) {
+        if !self.done {
+            // What is left waits for the next one who publishes.
+            self.subscribers.inner().delivering = false;
+        }
+    }
+}

@@ -4,7 +4,7 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
 
@@ -15,7 +15,10 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
-use tracing::{Level, subscriber::DefaultGuard};
+use tracing::{
+    Dispatch, Level,
+    subscriber::{DefaultGuard, NoSubscriber},
+};
 use ws_server::{Closed, Peer, Report, ServeError, Server, Service, WebSocket};
 
 /// Longer than anything here takes.
@@ -166,6 +169,10 @@ impl Log {
 
     /// What this thread logs at `level` and above.
     pub(crate) fn capture_at(level: Level) -> (Self, DefaultGuard) {
+        // While there is one subscriber alone, an event that another thread reaches first is thought
+        // to interest nobody, for good. So there are always two.
+        static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
+        LazyLock::force(&SECOND);
         let log = Self::default();
         let guard = tracing::subscriber::set_default(log.subscriber(level));
         (log, guard)

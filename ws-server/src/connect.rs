@@ -36,9 +36,9 @@ use self::{
 use crate::{
     ClientId, ConfigError, Limits, Peer, Request, WebSocket,
     drive::{Core, Handling, Opened, drive},
-    leaves::complaints::Shown,
+    leaves::log_limiter::Escaped,
     leaves::socket,
-    outbox::Link,
+    outbox::Outbox,
 };
 pub use error::ConnectError;
 pub use queue::ConnectQueue;
@@ -351,26 +351,26 @@ impl Prepared {
         if tracing::enabled!(Level::DEBUG) {
             span.in_scope(|| {
                 for line in report.to_string().lines() {
-                    debug!("extension {}", Shown(line));
+                    debug!("extension {}", Escaped(line));
                 }
                 debug!("open");
             });
         }
 
         let config = self.limits.core();
-        let link = Link::new(id, request, Arc::new(self.limits), None);
-        let ws = WebSocket::new(Arc::clone(&link));
+        let outbox = Outbox::new(id, request, Arc::new(self.limits), None);
+        let ws = WebSocket::new(Arc::clone(&outbox));
         if let Some((code, reason)) = &close {
             // Fails for a connection that is closing, and this one was never in use.
-            link.close(*code, reason).ok();
+            outbox.close(*code, reason).ok();
         }
         let connection = Connection::new(Role::client(self.keys), config, extensions);
         let opened = Opened {
             io,
-            core: Core::boxed(connection, Arc::clone(&link), BytesMut::new(), input),
+            core: Core::boxed(connection, Arc::clone(&outbox), BytesMut::new(), input),
             // In place of a handler: it is there until the connection has ended.
             handling: Handling::AtWork(Box::pin(async move {
-                link.closed().await;
+                outbox.closed().await;
                 Ok(())
             })),
             entry: None,

@@ -39,11 +39,11 @@ use ws_core::{CloseCode, Closed, ClosedBy};
 pub(crate) use self::core::Core;
 use self::{budget::Outside, hang_up::Unmarked};
 use crate::{
-    leaves::complaints::Complaints,
     leaves::linger::{self, linger},
+    leaves::log_limiter::LogLimiter,
     open::admission::Place,
-    outbox::Link,
-    registry::hub::Entry,
+    outbox::Outbox,
+    registry::Entry,
 };
 pub(crate) use handling::Handling;
 
@@ -65,12 +65,12 @@ pub(crate) struct Opened<Io> {
 ///
 /// By hand, since an async function keeps room for what it has moved elsewhere: what is held while
 /// the connection is open is the driver and little else, and lies in the task itself.
-pub(crate) struct Drive<Io>(Stage<Io>);
+pub(crate) struct Drive<Io>(Phase<Io>);
 
-enum Stage<Io> {
+enum Phase<Io> {
     Open(Open<Io>),
     /// The connection is over. In a box, as few are.
-    Rest(Pin<Box<dyn Future<Output = Closed> + Send>>),
+    Finishing(Pin<Box<dyn Future<Output = Closed> + Send>>),
     Done,
 }
 
@@ -85,9 +85,9 @@ struct Open<Io> {
 /// Drives a connection, whose handler has yet to start.
 pub(crate) fn drive<Io>(opened: Opened<Io>) -> Drive<Io> {
     let Opened { io, core, handling, entry, place } = opened;
-    let end = EndWhenDropped(Arc::clone(core.link()));
+    let end = EndWhenDropped(Arc::clone(core.outbox()));
     let driver = Driver { io, core: Some(core), handling: Some(handling) };
-    Drive(Stage::Open(Open { driver, end, entry, place }))
+    Drive(Phase::Open(Open { driver, end, entry, place }))
 }
 
 impl<Io> Future for Drive<Io>
@@ -97,17 +97,17 @@ where
     type Output = Closed;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Closed> {
-        let Self(stage) = self.get_mut();
-        if let Stage::Open(open) = stage {
-            let (closed, farewell) = ready!(open.driver.poll(cx));
-            if let Stage::Open(open) = mem::replace(stage, Stage::Done) {
-                *stage = Stage::Rest(open.over(closed, farewell));
+        let Self(phase) = self.get_mut();
+        if let Phase::Open(open) = phase {
+            let (closed, tcp_close) = ready!(open.driver.poll(cx));
+            if let Phase::Open(open) = mem::replace(phase, Phase::Done) {
+                *phase = Phase::Finishing(open.over(closed, tcp_close));
             }
         }
-        match stage {
-            Stage::Rest(rest) => rest.as_mut().poll(cx),
+        match phase {
+            Phase::Finishing(finish) => finish.as_mut().poll(cx),
             // `Future::poll`: once it was ready, "clients should not poll it again".
-            Stage::Open(_) | Stage::Done => Poll::Pending,
+            Phase::Open(_) | Phase::Done => Poll::Pending,
         }
     }
 }
@@ -120,7 +120,7 @@ where
     fn over(
         self,
         closed: Closed,
-        farewell: Farewell,
+        tcp_close: TcpClose,
     ) -> Pin<Box<dyn Future<Output = Closed> + Send>> {
         let Self { driver, end, entry, place } = self;
         let server = entry.is_some();
@@ -130,11 +130,11 @@ where
         match entry {
             Some(entry) => entry.close(&closed),
             // Every one is told: who connects decides how often.
-            None => Complaints::default().tell(&closed),
+            None => LogLimiter::default().tell(&closed),
         }
-        let rest = Rest { server, farewell, closed, place, link: Arc::clone(&end.0) };
+        let finish = Finish { server, tcp_close, closed, place, outbox: Arc::clone(&end.0) };
         Box::pin(async move {
-            let closed = rest.run(driver).await;
+            let closed = finish.run(driver).await;
             drop(end);
             closed
         })
@@ -142,17 +142,17 @@ where
 }
 
 /// What is left to do when a connection is over.
-struct Rest {
+struct Finish {
     server: bool,
-    farewell: Farewell,
+    tcp_close: TcpClose,
     closed: Closed,
     place: Option<Place>,
-    link: Arc<Link>,
+    outbox: Arc<Outbox>,
 }
 
 /// How TCP is to be closed.
 #[derive(Clone, Copy, Debug)]
-enum Farewell {
+enum TcpClose {
     /// At once: the peer has gone without a word, or there is nothing of it that was not read.
     AtOnce,
     /// In stages: closing with unread octets would reset the connection, and the peer may take so
@@ -160,26 +160,26 @@ enum Farewell {
     InStages { reading: Duration },
 }
 
-impl Rest {
+impl Finish {
     async fn run<Io: AsyncRead + AsyncWrite + Unpin>(self, driver: Driver<Io>) -> Closed {
         let Driver { mut io, handling, .. } = driver;
-        let Self { server, farewell, closed, place, link } = self;
+        let Self { server, tcp_close, closed, place, outbox } = self;
         // A handler that has something left to do keeps neither the socket nor the client waiting, and
         // spends its own budget only.
         let lingering = unconstrained(async {
-            if let Farewell::InStages { reading } = farewell {
+            if let TcpClose::InStages { reading } = tcp_close {
                 if !server {
-                    await_end(&mut io, link.limits.close_timeout.saturating_add(reading)).await;
+                    await_end(&mut io, outbox.limits.close_timeout.saturating_add(reading)).await;
                 }
-                linger(&mut io, &link.limits, reading).await;
+                linger(&mut io, &outbox.limits, reading).await;
             }
             drop(io);
             // RFC 6455 §7.1.4: "When the underlying TCP connection is closed, it is said that _The
             // WebSocket Connection is Closed_". A program that waits for it and exits then cuts
             // nothing off; a handler is rather told at once.
-            link.end(&closed);
+            outbox.end(&closed);
         });
-        grace::run(handling, place, &link, lingering).await;
+        grace::run(handling, place, &outbox, lingering).await;
         closed
     }
 }
@@ -201,7 +201,7 @@ struct Driver<Io> {
 }
 
 /// A connection that is given up with its task or its runtime leaves nobody waiting.
-struct EndWhenDropped(Arc<Link>);
+struct EndWhenDropped(Arc<Outbox>);
 
 impl Drop for EndWhenDropped {
     fn drop(&mut self) {
@@ -212,16 +212,16 @@ impl Drop for EndWhenDropped {
 
 impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Driver<Io> {
     /// How the connection ended, and how TCP is to.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Closed, Farewell)> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Closed, TcpClose)> {
         let Some(mut core) = self.core.take() else {
-            return Poll::Ready((Closed::abnormal(ClosedBy::Local), Farewell::AtOnce));
+            return Poll::Ready((Closed::abnormal(ClosedBy::Local), TcpClose::AtOnce));
         };
         core.now = Instant::now();
         if core.output.set_task(cx.waker()) {
-            core.link.set_driver(cx.waker());
+            core.outbox.set_driver(cx.waker());
             core.deadlines.disarm();
         }
-        core.link.begin();
+        core.outbox.begin();
         core.input.begin();
         let mut budget = TURN;
         let (mut octets_read, written_before) = (0, core.output.written());
@@ -241,7 +241,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Driver<Io> {
                 }
                 if let Poll::Ready(expired) = core.poll_deadlines(cx) {
                     core.judge(&self.io, expired, false, cx);
-                } else if core.link.rest(core.output.is_blocked()) {
+                } else if core.outbox.rest(core.output.is_blocked()) {
                     break;
                 }
                 due = true;
@@ -255,12 +255,12 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Driver<Io> {
                 core = match self.let_handler_work(core, cx) {
                     Some(core) => core,
                     None => {
-                        return Poll::Ready((Closed::abnormal(ClosedBy::Local), Farewell::AtOnce));
+                        return Poll::Ready((Closed::abnormal(ClosedBy::Local), TcpClose::AtOnce));
                     }
                 };
             }
-            if self.handling.is_some() && core.link.is_receiver_gone() {
-                core.link.order_close(CloseCode::NORMAL);
+            if self.handling.is_some() && core.outbox.is_receiver_gone() {
+                core.outbox.order_close(CloseCode::NORMAL);
             }
             core.decode_ahead();
             if core.is_closing() {
@@ -274,16 +274,16 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Driver<Io> {
             if let Some(closed) = core.over() {
                 let closed = closed.clone();
                 let gone = core.deadlines.gone || closed.code == CloseCode::ABNORMAL;
-                let farewell = if at_once || gone {
-                    Farewell::AtOnce
+                let tcp_close = if at_once || gone {
+                    TcpClose::AtOnce
                 } else {
-                    Farewell::InStages { reading: core.time_to_read(&closed) }
+                    TcpClose::InStages { reading: core.time_to_read(&closed) }
                 };
                 core.wake_handler();
                 core.count(octets_read, written_before);
-                let Core { link, input, .. } = *core;
-                link.over(input.into_ahead());
-                return Poll::Ready((closed, farewell));
+                let Core { outbox, input, .. } = *core;
+                outbox.over(input.into_ahead());
+                return Poll::Ready((closed, tcp_close));
             }
             let tired = core.input.is_tired();
             if tired {
@@ -375,8 +375,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Driver<Io> {
         let core = core?;
         if let Poll::Ready(ended) = poll {
             self.handling = None;
-            ended.log(&core.link);
-            core.link.order_close(ended.close_code());
+            ended.log(&core.outbox);
+            core.outbox.order_close(ended.close_code());
         }
         Some(core)
     }

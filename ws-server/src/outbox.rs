@@ -50,19 +50,19 @@ pub(crate) use self::{
 use crate::{
     ClientId, Limits, Request, SendError, TrySendError, TrySendReason,
     leaves::sync::{AtomicBool, Mutex, PoisonError},
-    registry::hub::Hub,
+    registry::Registry,
 };
 
 /// RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less".
 const MAX_CONTROL: usize = 125;
 
 /// The shared part of one connection.
-pub(crate) struct Link {
+pub(crate) struct Outbox {
     pub(crate) id: ClientId,
     pub(crate) request: Request,
     pub(crate) limits: Arc<Limits>,
     /// What it shares with the other connections of its server. A client's end has none.
-    pub(crate) hub: Option<Arc<Hub>>,
+    pub(crate) registry: Option<Arc<Registry>>,
     /// Set by the application, once. In a box, since most have none.
     pub(crate) data: OnceLock<Box<Arc<dyn Any + Send + Sync>>>,
     state: Mutex<State>,
@@ -83,7 +83,7 @@ pub(crate) struct Link {
 #[derive(Default)]
 struct State {
     /// Where one receives in another task. Boxed: most do not.
-    away: Option<Box<Away>>,
+    detached: Option<Box<DetachedReceiver>>,
     outbound: Queue,
     /// Where it is, or was, one of many.
     broadcasts: Option<Box<Broadcasts>>,
@@ -105,7 +105,7 @@ struct State {
 
 /// For a receiver in another task.
 #[derive(Default)]
-struct Away {
+struct DetachedReceiver {
     /// What it has not taken.
     inbound: VecDeque<Message>,
     queued: Load,
@@ -115,18 +115,18 @@ struct Away {
     waker: Option<Waker>,
 }
 
-impl Link {
+impl Outbox {
     pub(crate) fn new(
         id: ClientId,
         request: Request,
         limits: Arc<Limits>,
-        hub: Option<Arc<Hub>>,
+        registry: Option<Arc<Registry>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             id,
             request,
             limits,
-            hub,
+            registry,
             data: OnceLock::new(),
             state: Mutex::default(),
             has_outbound: AtomicBool::new(false),
@@ -161,7 +161,7 @@ impl Link {
         let mut fresh = None;
         loop {
             let mut state = self.state();
-            if state.over && state.away.is_none() {
+            if state.over && state.detached.is_none() {
                 // It received in its turn to the end.
                 return Poll::Ready(false);
             }
@@ -169,19 +169,19 @@ impl Link {
                 self.call_driver(&mut state);
             }
             let over = state.over;
-            let away = state.away();
-            away.handed = mem::take(&mut away.queued);
-            if !away.inbound.is_empty() {
-                mem::swap(&mut **inbox.get_or_insert_default(), &mut away.inbound);
+            let detached = state.detached();
+            detached.handed = mem::take(&mut detached.queued);
+            if !detached.inbound.is_empty() {
+                mem::swap(&mut **inbox.get_or_insert_default(), &mut detached.inbound);
                 return Poll::Ready(true);
             }
             if over {
                 return Poll::Ready(false);
             }
-            let known = away.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+            let known = detached.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
             let older = match (known, fresh.take()) {
                 (true, _) => None,
-                (false, Some(waker)) => away.waker.replace(waker),
+                (false, Some(waker)) => detached.waker.replace(waker),
                 (false, None) => {
                     // A waker is not cloned under the lock, nor dropped.
                     drop(state);
@@ -203,12 +203,12 @@ impl Link {
     /// The `WebSocket` was dropped: nobody receives any more.
     pub(crate) fn receiver_gone(&self) {
         let mut state = self.state();
-        let away = state.away.take();
+        let detached = state.detached.take();
         self.receiver_gone.store(true, Ordering::Release);
         self.call_driver(&mut state);
         self.forget(&mut state, SenderId::WEB_SOCKET);
         drop(state);
-        drop(away);
+        drop(detached);
     }
 
     /// Queues what is in `message`, and leaves nothing there, if there is room and nobody who came
@@ -311,8 +311,8 @@ impl Link {
             return;
         }
         let before = self.memory.swap(bytes, Ordering::Relaxed);
-        if let Some(hub) = &self.hub {
-            hub.counters.memory(bytes as i64 - before as i64);
+        if let Some(registry) = &self.registry {
+            registry.counters.memory(bytes as i64 - before as i64);
         }
     }
 
@@ -398,12 +398,14 @@ fn has_room(waiting: usize, first: Option<usize>, len: usize, bounds: Bounds) ->
 }
 
 impl State {
-    fn away(&mut self) -> &mut Away {
-        self.away.get_or_insert_default()
+    fn detached(&mut self) -> &mut DetachedReceiver {
+        self.detached.get_or_insert_default()
     }
 
     fn ahead(&self) -> Load {
-        self.away.as_ref().map_or_else(Load::default, |away| away.queued.and(away.handed))
+        self.detached
+            .as_ref()
+            .map_or_else(Load::default, |detached| detached.queued.and(detached.handed))
     }
 
     /// One message is always taken by an empty queue, so that a large one can pass.

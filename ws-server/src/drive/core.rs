@@ -18,23 +18,23 @@ use super::{
     output::Output,
     pool,
 };
-use crate::{leaves::metrics::Traffic, outbox::Link};
+use crate::{leaves::metrics::Traffic, outbox::Outbox};
 
 /// What the driver and, in its turn, the handler work on.
 pub(crate) struct Core {
     pub(super) ws: Connection,
-    pub(super) link: Arc<Link>,
+    pub(super) outbox: Arc<Outbox>,
     pub(super) input: Input,
     pub(super) output: Output,
     pub(super) deadlines: Deadlines,
-    pub(super) stage: Stage,
+    pub(super) state: ConnectionState,
     /// The time of this wake-up.
     pub(super) now: Instant,
 }
 
 /// How far the connection has come.
 #[derive(Debug)]
-pub(super) enum Stage {
+pub(super) enum ConnectionState {
     Open,
     /// In a box, since most of the time it is open.
     Ending(Box<Ending>),
@@ -48,7 +48,7 @@ pub(super) enum Ending {
     Over(Closed),
 }
 
-impl Stage {
+impl ConnectionState {
     pub(super) fn closing() -> Self {
         Self::Ending(Box::new(Ending::Closing))
     }
@@ -72,7 +72,7 @@ impl Core {
     /// In a box from the start, because it is large to move.
     pub(crate) fn boxed(
         ws: Connection,
-        link: Arc<Link>,
+        outbox: Arc<Outbox>,
         head: BytesMut,
         input: BytesMut,
     ) -> Box<Self> {
@@ -81,16 +81,16 @@ impl Core {
             ws,
             input: Input::new(input),
             output: Output::new(head),
-            deadlines: Deadlines::new(now, &link.limits),
-            stage: Stage::Open,
+            deadlines: Deadlines::new(now, &outbox.limits),
+            state: ConnectionState::Open,
             now,
-            link,
+            outbox,
         })
     }
 
     #[inline]
-    pub(crate) fn link(&self) -> &Arc<Link> {
-        &self.link
+    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
     }
 
     /// The handler published a message, in so many copies.
@@ -99,7 +99,7 @@ impl Core {
     }
 
     pub(super) fn is_open(&self) -> bool {
-        matches!(self.stage, Stage::Open)
+        matches!(self.state, ConnectionState::Open)
     }
 
     /// Whether the peer's Close or fault is to be answered.
@@ -110,14 +110,14 @@ impl Core {
     /// Whether it is over, but for what is to be written.
     #[inline]
     pub(super) fn is_over(&self) -> bool {
-        self.stage.closed().is_some()
+        self.state.closed().is_some()
     }
 
     /// Answers the peer's Close or fault, when the handler has had its turn.
     pub(super) fn answer_close(&mut self, handler_runs: bool) {
         let turn_over = self.deadlines.is_turn_over();
         // Who has ordered a Close has nothing to say any more.
-        if !turn_over && handler_runs && !self.is_attended() && !self.link.is_closing() {
+        if !turn_over && handler_runs && !self.is_attended() && !self.outbox.is_closing() {
             return;
         }
         // RFC 6455 §5.5.1 lets replies to earlier messages go out before the Close.
@@ -139,9 +139,9 @@ impl Core {
 
     /// Nothing more is received, and nothing more is taken for sending.
     pub(super) fn end(&mut self, closed: Closed) {
-        self.link.stop_sending();
+        self.outbox.stop_sending();
         self.deadlines.over();
-        self.stage = Stage::Ending(Box::new(Ending::Over(closed)));
+        self.state = ConnectionState::Ending(Box::new(Ending::Over(closed)));
     }
 
     /// The transport ended, in order or not: for a WebSocket both are an end without a Close.
@@ -173,7 +173,7 @@ impl Core {
     /// What took too long, if anything did.
     #[inline]
     pub(super) fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
-        self.deadlines.poll(&self.link.limits, self.output.written(), self.now, cx)
+        self.deadlines.poll(&self.outbox.limits, self.output.written(), self.now, cx)
     }
 
     /// Time that the peer may take for what it has yet to read when the connection has ended so.
@@ -182,7 +182,7 @@ impl Core {
             // It has answered what came last.
             return Duration::ZERO;
         }
-        self.deadlines.time_to_read(self.output.written(), &self.link.limits, self.now)
+        self.deadlines.time_to_read(self.output.written(), &self.outbox.limits, self.now)
     }
 
     /// Gives back what is not needed until the next wake-up.
@@ -203,7 +203,7 @@ impl Core {
         // Without extensions it holds nothing where nothing is on its way.
         let plain = self.ws.extensions().is_empty();
         let idle = plain && self.ws.encoded() == 0 && self.ws.unfinished().is_none();
-        self.link.tell_memory(if idle { 0 } else { self.ws.memory_usage() });
+        self.outbox.tell_memory(if idle { 0 } else { self.ws.memory_usage() });
     }
 
     /// Whether a turn took longer than its octets tell.
@@ -218,14 +218,14 @@ impl Core {
         let received = Traffic { messages, payload, wire: octets_read };
         let (messages, payload) = self.output.sent();
         let sent = Traffic { messages, payload, wire: self.output.written() - written_before };
-        if let Some(hub) = &self.link.hub {
-            hub.counters.add(received, sent);
+        if let Some(registry) = &self.outbox.registry {
+            registry.counters.add(received, sent);
         }
     }
 
     /// How it ended, when everything is written, or cannot be.
     pub(super) fn over(&self) -> Option<&Closed> {
-        self.stage.closed().filter(|closed| {
+        self.state.closed().filter(|closed| {
             closed.code == CloseCode::ABNORMAL
                 || self.deadlines.gone
                 || self.output.is_written(&self.ws)
@@ -238,7 +238,7 @@ impl Core {
     /// A Pong may still come: a client answers Pings "unless it already received a Close frame" (RFC
     /// 6455 §5.5.2), and the one that we sent is under way.
     pub(super) fn has_read_all(&self) -> bool {
-        self.stage.closed().is_some_and(|closed| {
+        self.state.closed().is_some_and(|closed| {
             closed.clean
                 && self.ws.role().is_server()
                 && self.input.is_drained()
@@ -258,22 +258,22 @@ impl Core {
                 self.fail(CloseCode::INTERNAL_ERROR, "no answer to a Ping");
             }
             Expired::Unheard if self.look_ahead() => {
-                self.deadlines.look_ahead(&self.link.limits, self.now);
+                self.deadlines.look_ahead(&self.outbox.limits, self.now);
             }
             // What was read before is in the way. A Ping shows whether the network still reaches it.
             Expired::Unheard => self.ping(),
             Expired::Message => self.fail(CloseCode::POLICY_VIOLATION, "message too slow"),
             Expired::CloseTurn => self.deadlines.turn_over(),
             Expired::Write => {
-                let limit = self.link.limits.write_timeout.as_secs_f64();
+                let limit = self.outbox.limits.write_timeout.as_secs_f64();
                 self.give_up(format_args!("took nothing for {limit} s"));
             }
             Expired::WriteRate => {
-                let limit = self.link.limits.min_write_rate;
+                let limit = self.outbox.limits.min_write_rate;
                 self.give_up(format_args!("took less than {limit} bytes a second"));
             }
             Expired::Close => {
-                let limit = self.link.limits.close_timeout.as_secs_f64();
+                let limit = self.outbox.limits.close_timeout.as_secs_f64();
                 self.give_up(format_args!("no answer to a Close for {limit} s"));
             }
         }
@@ -284,7 +284,7 @@ impl Core {
         self.deadlines.gone = true;
         self.lost(None);
         self.settle();
-        if let Stage::Ending(ending) = &mut self.stage
+        if let ConnectionState::Ending(ending) = &mut self.state
             && let Ending::Over(closed) = &mut **ending
             && closed.code == CloseCode::ABNORMAL
         {

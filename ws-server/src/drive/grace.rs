@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::handling::{self, Handling};
-use crate::{open::admission::Place, outbox::Link};
+use crate::{open::admission::Place, outbox::Outbox};
 
 /// Waits until the handler has returned and `hung_up` is done, at a server's end for
 /// [`Limits::handler_grace`](crate::Limits::handler_grace) or, from `hung_up` on, until its place is
@@ -14,14 +14,14 @@ use crate::{open::admission::Place, outbox::Link};
 pub(super) async fn run(
     handling: Option<Handling>,
     mut place: Option<Place>,
-    link: &Link,
+    outbox: &Outbox,
     hung_up: impl Future<Output = ()>,
 ) {
     // In this order, for a handler that takes its time over its last turn.
     let Some(handling) = handling else {
         return hung_up.await;
     };
-    let mut handler = Box::pin(returned(handling, link));
+    let mut handler = Box::pin(returned(handling, outbox));
     let mut hung_up = pin!(hung_up);
     let mut returned = false;
     poll_fn(|cx| {
@@ -42,33 +42,33 @@ pub(super) async fn run(
             () = &mut handler => {}
             () = needed => {
                 drop(handler);
-                dropped(link, "its place is needed");
+                dropped(outbox, "its place is needed");
             }
         }
     }
 }
 
 /// Waits until a handler has returned, or has not in time.
-async fn returned(mut handling: Handling, link: &Link) {
+async fn returned(mut handling: Handling, outbox: &Outbox) {
     let ended = poll_fn(|cx| handling::poll(&mut handling, cx));
-    if link.hub.is_none() {
+    if outbox.registry.is_none() {
         // A client's end, whose application waits for it.
-        return ended.await.log(link);
+        return ended.await.log(outbox);
     }
-    match timeout(link.limits.handler_grace, ended).await {
-        Ok(ended) => ended.log(link),
+    match timeout(outbox.limits.handler_grace, ended).await {
+        Ok(ended) => ended.log(outbox),
         Err(_) => {
             drop(handling);
-            dropped(link, "it had not returned within handler_grace");
+            dropped(outbox, "it had not returned within handler_grace");
         }
     }
 }
 
 /// Says so in the log, and counts it.
-fn dropped(link: &Link, reason: &str) {
-    let Some(hub) = &link.hub else { return };
-    hub.counters.handler_dropped();
-    if let Some(left_out) = hub.failures.admit() {
+fn dropped(outbox: &Outbox, reason: &str) {
+    let Some(registry) = &outbox.registry else { return };
+    registry.counters.handler_dropped();
+    if let Some(left_out) = registry.failures.admit() {
         warn!(left_out, "dropped the handler of a connection that is over: {reason}");
     }
 }

@@ -12,14 +12,14 @@ use tracing::{debug, error, warn};
 use ws_core::CloseCode;
 
 use crate::{
-    Handler, HandlerError, WebSocket, leaves::complaints::Shown, leaves::error::CLOSED,
-    open::handler::Working, outbox::Link,
+    Handler, HandlerError, WebSocket, leaves::error::CLOSED, leaves::log_limiter::Escaped,
+    open::handler::Working, outbox::Outbox,
 };
 
 /// The handler of one connection.
 pub(crate) enum Handling {
     /// To be started in its first turn. In a box, since most of the time it is not.
-    Due(Box<(Arc<dyn Handler>, Arc<Link>)>),
+    Due(Box<(Arc<dyn Handler>, Arc<Outbox>)>),
     AtWork(Working),
 }
 
@@ -28,8 +28,8 @@ impl Handling {
         match self {
             Self::AtWork(working) => working.as_mut().poll(cx),
             Self::Due(due) => {
-                let (handler, link) = &**due;
-                let ws = WebSocket::new(Arc::clone(link));
+                let (handler, outbox) = &**due;
+                let ws = WebSocket::new(Arc::clone(outbox));
                 let mut working = Arc::clone(handler).start(ws);
                 let poll = working.as_mut().poll(cx);
                 *self = Self::AtWork(working);
@@ -60,27 +60,28 @@ impl Ended {
 
     /// Says so in the log if it failed. What a client sends may be why, so a server lets only so many
     /// lines in.
-    pub(super) fn log(&self, link: &Link) {
+    pub(super) fn log(&self, outbox: &Outbox) {
         match self {
             Self::Returned => return,
-            Self::Failed(error) if link.is_closing() && says_closed(&**error) => {
-                debug!(reason = %Shown(&error.to_string()), "the handler ended with its connection");
+            Self::Failed(error) if outbox.is_closing() && says_closed(&**error) => {
+                debug!(reason = %Escaped(&error.to_string()), "the handler ended with its connection");
                 return;
             }
             Self::Failed(_) | Self::Panicked => {}
         }
-        let Some(left_out) = link.hub.as_ref().map_or(Some(None), |hub| hub.failures.admit())
+        let Some(left_out) =
+            outbox.registry.as_ref().map_or(Some(None), |registry| registry.failures.admit())
         else {
             return;
         };
         // The span has them too, but is of level INFO, and so is not there for a log of warnings.
-        let (id, peer) = (link.id, link.request.peer());
+        let (id, peer) = (outbox.id, outbox.request.peer());
         match self {
             Self::Returned => {}
             Self::Failed(reason) => {
                 // It may quote the client.
                 let reason = told(&**reason);
-                warn!(%id, %peer, reason = %Shown(&reason), left_out, "the handler failed");
+                warn!(%id, %peer, reason = %Escaped(&reason), left_out, "the handler failed");
             }
             Self::Panicked => error!(%id, %peer, left_out, "the handler panicked"),
         }

@@ -46,7 +46,7 @@ impl Core {
         if !expired.is_peers() {
             return self.expire(expired);
         }
-        let limits = &self.link.limits;
+        let limits = &self.outbox.limits;
         let hearing = self.deadlines.hearing(limits, self.now, || socket::receive_buffer(io));
         if hearing.left > 0 {
             if more {
@@ -62,7 +62,7 @@ impl Core {
                 return self.deadlines.wait_a_pass(self.now, cx);
             }
         }
-        if let Some(expired) = self.deadlines.verdict(&self.link.limits, self.now) {
+        if let Some(expired) = self.deadlines.verdict(&self.outbox.limits, self.now) {
             self.expire(expired);
         }
     }

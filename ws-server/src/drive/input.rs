@@ -16,7 +16,7 @@ use ws_core::{CloseCode, Event, Message};
 use super::{
     ahead::Ahead,
     control_rate::ControlRate,
-    core::{Core, Stage},
+    core::{ConnectionState, Core},
     place::{PAGE, place},
     pool,
 };
@@ -294,14 +294,14 @@ impl Core {
     }
 
     fn is_far_ahead(&self) -> bool {
-        let elsewhere = if self.input.delivered { self.link.ahead() } else { Load::default() };
-        self.input.ahead.load().and(elsewhere).is_full(&self.link.limits)
+        let elsewhere = if self.input.delivered { self.outbox.ahead() } else { Load::default() };
+        self.input.ahead.load().and(elsewhere).is_full(&self.outbox.limits)
     }
 
     /// Whether the handler has seen everything that came, or will not.
     pub(super) fn is_attended(&self) -> bool {
-        let waits = self.input.waits || self.link.receiver_waits();
-        self.link.is_receiver_gone() || (waits && self.input.ahead.is_empty())
+        let waits = self.input.waits || self.outbox.receiver_waits();
+        self.outbox.is_receiver_gone() || (waits && self.input.ahead.is_empty())
     }
 
     /// Wakes a handler that waits by a waker of its own, before it is polled.
@@ -377,7 +377,7 @@ impl Core {
     #[cold]
     fn take_back(&mut self) {
         self.input.delivered = false;
-        let (messages, load) = self.link.take_back();
+        let (messages, load) = self.outbox.take_back();
         self.input.ahead.take_back(messages, load);
     }
 
@@ -436,18 +436,18 @@ impl Core {
                 self.input.ahead.count_control(HEADER + payload.len());
                 if matches!(event, Event::Pong(_)) {
                     let written = self.output.written();
-                    self.deadlines.answered(written, &self.link.limits, self.now);
+                    self.deadlines.answered(written, &self.outbox.limits, self.now);
                 }
                 if self.ws.unfinished().is_none() {
                     self.deadlines.message_complete();
                 }
-                if !self.input.control.allow(self.now, &self.link.limits) {
+                if !self.input.control.allow(self.now, &self.outbox.limits) {
                     // Fails only if we are closing anyway.
                     self.ws.fail(CloseCode::POLICY_VIOLATION, "too many control frames").ok();
                 }
             }
             Event::Closing => {
-                self.stage = Stage::closing();
+                self.state = ConnectionState::closing();
                 self.deadlines.closing(self.now);
             }
             Event::Closed(closed) => self.end(closed),
@@ -467,10 +467,10 @@ impl Core {
         if self.may_decode() {
             self.decode_all();
         }
-        if self.link.receiver_waits() && !self.input.ahead.is_empty() {
+        if self.outbox.receiver_waits() && !self.input.ahead.is_empty() {
             self.input.delivered = true;
-            let link = &self.link;
-            self.input.ahead.hand_on(|messages, load| link.deliver(messages, load));
+            let outbox = &self.outbox;
+            self.input.ahead.hand_on(|messages, load| outbox.deliver(messages, load));
         }
     }
 
@@ -487,7 +487,7 @@ impl Core {
             if ahead {
                 self.input.ahead.go_beyond(HEADER + message.len());
             }
-            self.input.cut_off |= self.link.is_receiver_gone() || (ahead && !self.is_full());
+            self.input.cut_off |= self.outbox.is_receiver_gone() || (ahead && !self.is_full());
             if !self.input.cut_off {
                 self.input.ahead.push(message);
             }

@@ -39,7 +39,7 @@ const MAX_PONG: usize = 6 + 125;
 pub(super) struct Output {
     /// The 101, until it is written. In a box, which goes with it.
     head: Option<Box<BytesMut>>,
-    /// Taken from the link, and not encoded.
+    /// Taken from the outbox, and not encoded.
     queue: Queue,
     /// In a box, since hardly any connection has one.
     flushes: Option<Box<Flushes>>,
@@ -218,7 +218,7 @@ impl Core {
 
     /// Whether there are messages that are not encoded.
     pub(super) fn has_more_to_encode(&self) -> bool {
-        !self.output.queue.is_empty() || self.link.has_outbound()
+        !self.output.queue.is_empty() || self.outbox.has_outbound()
     }
 
     /// Encodes what is queued, in order, as far ahead of the socket as is allowed.
@@ -234,11 +234,11 @@ impl Core {
         {
             let queue = &mut self.output.queue;
             if queue.is_empty() {
-                if !self.link.has_outbound() {
+                if !self.outbox.has_outbound() {
                     return;
                 }
                 let room = AHEAD - self.ws.encoded();
-                self.link.take_outbound(queue, room);
+                self.outbox.take_outbound(queue, room);
             }
             match queue.pop_front() {
                 None => return,
@@ -339,7 +339,7 @@ impl Core {
             self.settle();
         }
         self.output.blocked = blocked;
-        let limits = &self.link.limits;
+        let limits = &self.outbox.limits;
         self.deadlines.written(blocked, progress, self.output.written, limits, self.now);
         if self.ws.is_close_awaited() && self.output.is_written(&self.ws) {
             self.deadlines.close_sent(self.output.written, limits, self.now);
@@ -361,7 +361,7 @@ impl Core {
         let n = linger::write_now(io, frames.chunk());
         frames.advance(n);
         self.output.written += n as u64;
-        let limits = &self.link.limits;
+        let limits = &self.outbox.limits;
         self.deadlines.written(true, n > 0, self.output.written, limits, self.now);
         n > 0
     }

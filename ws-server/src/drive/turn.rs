@@ -4,12 +4,12 @@
 //! between them, nor a lock be taken for it: while the handler is polled, the connection lies in a
 //! thread-local slot, from which `recv` decodes and into which `send` encodes. A `WebSocket` that is
 //! used anywhere else (in another task, in the turn of another connection) does not find itself
-//! there, and goes through its [`Link`].
+//! there, and goes through its [`Outbox`].
 
 use std::{cell::Cell, sync::Arc};
 
 use super::core::Core;
-use crate::outbox::Link;
+use crate::outbox::Outbox;
 
 thread_local! {
     static TURN: Cell<Option<Box<Core>>> = const { Cell::new(None) };
@@ -27,14 +27,14 @@ pub(super) fn enter<T>(core: Box<Core>, act: impl FnOnce() -> T) -> (Option<Box<
     }
 }
 
-/// Calls `act` with the connection of `link`, if this is its turn.
+/// Calls `act` with the connection of `outbox`, if this is its turn.
 #[inline]
-pub(crate) fn with<T>(link: &Arc<Link>, act: impl FnOnce(&mut Core) -> T) -> Option<T> {
+pub(crate) fn with<T>(outbox: &Arc<Outbox>, act: impl FnOnce(&mut Core) -> T) -> Option<T> {
     TURN.try_with(|turn| {
         // Put back whatever happens.
         let mut held = Held { turn, core: turn.take() };
         match &mut held.core {
-            Some(core) if Arc::ptr_eq(core.link(), link) => Some(act(core)),
+            Some(core) if Arc::ptr_eq(core.outbox(), outbox) => Some(act(core)),
             _ => None,
         }
     })

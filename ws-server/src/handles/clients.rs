@@ -5,8 +5,8 @@ use std::{any::Any, fmt, sync::Arc};
 use ws_core::{CloseCode, Message, extension::Compression};
 
 use crate::{
-    Metrics, Publication, Published, Request, Sender, SubscribeError, Topic, outbox::Link,
-    registry::hub::Hub, registry::topics,
+    Metrics, Publication, Published, Request, Sender, SubscribeError, Topic, outbox::Outbox,
+    registry::Registry, registry::topics,
 };
 
 /// Names a connection of a server, and is never used again by it. The connections that a process
@@ -53,24 +53,24 @@ impl fmt::Display for ClientId {
 /// order. Between that and other topics, or between two topics, there is none.
 #[derive(Clone, Default)]
 pub struct Clients {
-    pub(crate) hub: Arc<Hub>,
+    pub(crate) registry: Arc<Registry>,
 }
 
 impl Clients {
     /// How many are connected.
     pub fn count(&self) -> usize {
-        self.hub.links().len()
+        self.registry.outboxes().len()
     }
 
     /// The connection of this id, if it is still there.
     pub fn get(&self, id: ClientId) -> Option<Client> {
-        self.hub.links().get(&id).map(|link| Client::new(Arc::clone(link)))
+        self.registry.outboxes().get(&id).map(|outbox| Client::new(Arc::clone(outbox)))
     }
 
     /// All of them, in the order in which they came.
     pub fn list(&self) -> Vec<Client> {
         let mut clients = Vec::with_capacity(self.count());
-        self.hub.each(|link| clients.push(Client::new(link)));
+        self.registry.each(|outbox| clients.push(Client::new(outbox)));
         clients
     }
 
@@ -78,20 +78,20 @@ impl Clients {
     pub fn send(&self, id: ClientId, message: impl Into<Message>) -> bool {
         let message = message.into();
         self.get(id)
-            .is_some_and(|client| client.link.try_send(message, Compression::Auto, None).is_ok())
+            .is_some_and(|client| client.outbox.try_send(message, Compression::Auto, None).is_ok())
     }
 
     /// Sends to all who are connected. All see in one order what goes to all, to a path or by a
     /// predicate.
     pub fn send_all(&self, publication: impl Into<Publication>) -> Published {
-        self.hub.send_where(publication.into(), |_| true)
+        self.registry.send_where(publication.into(), |_| true)
     }
 
     /// Sends to all whose request was for `path`, in the order that [`send_all`](Self::send_all) is in.
     ///
     /// Looks at every connection; a [topic](Self::publish) knows its own.
     pub fn send_path(&self, path: &str, publication: impl Into<Publication>) -> Published {
-        self.hub.send_where(publication.into(), |link| link.request.path() == path)
+        self.registry.send_where(publication.into(), |outbox| outbox.request.path() == path)
     }
 
     /// Sends to all that `predicate` picks, in the order that [`send_all`](Self::send_all) is in.
@@ -103,8 +103,8 @@ impl Clients {
         publication: impl Into<Publication>,
         mut predicate: impl FnMut(&Client) -> bool,
     ) -> Published {
-        let pick = |link: &Arc<Link>| predicate(&Client::new(Arc::clone(link)));
-        self.hub.send_where(publication.into(), pick)
+        let pick = |outbox: &Arc<Outbox>| predicate(&Client::new(Arc::clone(outbox)));
+        self.registry.send_where(publication.into(), pick)
     }
 
     /// Sends to all who subscribe to `topic`.
@@ -114,7 +114,7 @@ impl Clients {
     /// ones, those that have [`Limits::send_buffer`](crate::Limits::send_buffer) bytes waiting and
     /// take no more.
     pub fn publish(&self, topic: &str, publication: impl Into<Publication>) -> Published {
-        self.hub.publish(topic, publication.into())
+        self.registry.publish(topic, publication.into())
     }
 
     /// As [`publish`](Self::publish), when every subscriber has room: fewer than
@@ -137,28 +137,28 @@ impl Clients {
         topic: &str,
         publication: impl Into<Publication>,
     ) -> Published {
-        self.hub.publish_wait(topic, publication.into()).await
+        self.registry.publish_wait(topic, publication.into()).await
     }
 
     /// How many subscribe to `topic`.
     pub fn subscribers(&self, topic: &str) -> usize {
-        self.hub.topics.find(topic).map_or(0, |(_, subscribers)| subscribers.count())
+        self.registry.topics.find(topic).map_or(0, |(_, subscribers)| subscribers.count())
     }
 
     /// Those who subscribe to `topic`, in the order in which they came.
     pub fn subscribed(&self, topic: &str) -> Vec<Client> {
-        let found = self.hub.topics.find(topic);
-        topics::clients(found.map_or(Vec::new(), |(_, subscribers)| subscribers.links()))
+        let found = self.registry.topics.find(topic);
+        topics::clients(found.map_or(Vec::new(), |(_, subscribers)| subscribers.outboxes()))
     }
 
     /// How many topics somebody subscribes to.
     pub fn topic_count(&self) -> usize {
-        self.hub.topics.count().0
+        self.registry.topics.count().0
     }
 
     /// The topics that somebody subscribes to, with how many do, by name. Looks at every topic.
     pub fn topics(&self) -> Vec<(Arc<str>, usize)> {
-        let mut topics = self.hub.topics.list();
+        let mut topics = self.registry.topics.list();
         topics.sort_unstable();
         topics
     }
@@ -166,14 +166,14 @@ impl Clients {
     /// Starts to close one, as [`WebSocket::close`](crate::WebSocket::close). Whether it is there, is not
     /// closing already, and the code is one that may be sent.
     pub fn close(&self, id: ClientId, code: CloseCode, reason: &str) -> bool {
-        self.get(id).is_some_and(|client| client.link.close(code, reason).is_ok())
+        self.get(id).is_some_and(|client| client.outbox.close(code, reason).is_ok())
     }
 
     /// Starts to close all, as [`close`](Self::close).
     pub fn close_all(&self, code: CloseCode, reason: &str) {
         for client in self.list() {
             // Those that are closing already need no second Close.
-            client.link.close(code, reason).ok();
+            client.outbox.close(code, reason).ok();
         }
     }
 
@@ -181,14 +181,14 @@ impl Clients {
     /// [`SlowConsumer`](crate::SlowConsumer), and for newer ones of the same
     /// [key](Publication::key).
     pub fn dropped(&self) -> u64 {
-        self.hub.counters.dropped()
+        self.registry.counters.dropped()
     }
 
     /// What the server has done so far, and what it holds now. Cheap enough to be asked every second.
     pub fn metrics(&self) -> Metrics {
-        let mut metrics = self.hub.counters.read();
+        let mut metrics = self.registry.counters.read();
         metrics.connections = self.count();
-        (metrics.topics, metrics.subscriptions) = self.hub.topics.count();
+        (metrics.topics, metrics.subscriptions) = self.registry.topics.count();
         metrics
     }
 }
@@ -202,27 +202,27 @@ impl fmt::Debug for Clients {
 /// A connection in the list of its server.
 #[derive(Clone)]
 pub struct Client {
-    link: Arc<Link>,
+    outbox: Arc<Outbox>,
 }
 
 impl Client {
-    pub(crate) fn new(link: Arc<Link>) -> Self {
-        Self { link }
+    pub(crate) fn new(outbox: Arc<Outbox>) -> Self {
+        Self { outbox }
     }
 
     /// Which one.
     pub fn id(&self) -> ClientId {
-        self.link.id
+        self.outbox.id
     }
 
     /// What is known from the opening handshake: path, peer, since when, subprotocol.
     pub fn request(&self) -> &Request {
-        &self.link.request
+        &self.outbox.request
     }
 
     /// The value that the application [attached](crate::WebSocket::set_data), if it has this type.
     pub fn data<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        Arc::clone(&**self.link.data.get()?).downcast().ok()
+        Arc::clone(&**self.outbox.data.get()?).downcast().ok()
     }
 
     /// As [`WebSocket::subscribe`](crate::WebSocket::subscribe).
@@ -230,43 +230,43 @@ impl Client {
     /// # Errors
     /// As there.
     pub fn subscribe(&self, topic: &str) -> Result<Topic, SubscribeError> {
-        Topic::subscribe(&self.link, topic)
+        Topic::subscribe(&self.outbox, topic)
     }
 
     /// As [`WebSocket::unsubscribe`](crate::WebSocket::unsubscribe).
     pub fn unsubscribe(&self, topic: &str) -> bool {
-        topics::unsubscribe(&self.link, topic)
+        topics::unsubscribe(&self.outbox, topic)
     }
 
     /// The topics that it subscribes to, by name.
     pub fn topics(&self) -> Vec<Arc<str>> {
-        let mut topics = self.link.topics();
+        let mut topics = self.outbox.topics();
         topics.sort_unstable();
         topics
     }
 
     /// As [`WebSocket::dropped`](crate::WebSocket::dropped).
     pub fn dropped(&self) -> u64 {
-        self.link.dropped()
+        self.outbox.dropped()
     }
 
     /// Its part of [`Metrics::memory`], in bytes.
     pub fn memory_usage(&self) -> usize {
-        self.link.memory()
+        self.outbox.memory()
     }
 
     /// A handle for sending.
     pub fn sender(&self) -> Sender {
-        Sender::new(Arc::clone(&self.link))
+        Sender::new(Arc::clone(&self.outbox))
     }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("id", &self.link.id)
-            .field("path", &self.link.request.path())
-            .field("peer", &self.link.request.peer())
+            .field("id", &self.outbox.id)
+            .field("path", &self.outbox.request.path())
+            .field("peer", &self.outbox.request.peer())
             .finish_non_exhaustive()
     }
 }

@@ -6,7 +6,7 @@ use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
 
 use crate::{
     ClientId, Request, SendError, SubscribeError, Topic, TrySendError,
-    outbox::{Link, Queued, SenderId},
+    outbox::{Outbox, Queued, SenderId},
     registry::topics,
 };
 
@@ -14,13 +14,13 @@ use crate::{
 ///
 /// Messages of one sender stay in order.
 pub struct Sender {
-    link: Arc<Link>,
+    outbox: Arc<Outbox>,
     id: SenderId,
 }
 
 impl Sender {
-    pub(crate) fn new(link: Arc<Link>) -> Self {
-        Self { link, id: SenderId::default() }
+    pub(crate) fn new(outbox: Arc<Outbox>) -> Self {
+        Self { outbox, id: SenderId::default() }
     }
 
     /// As [`WebSocket::send`](crate::WebSocket::send).
@@ -33,7 +33,7 @@ impl Sender {
     /// happened since it was polled last.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let mut message = Some(Queued::Message(message.into(), Compression::Auto));
-        self.link.send(&mut message, self.id.get()).await
+        self.outbox.send(&mut message, self.id.get()).await
     }
 
     /// As [`send`](Self::send), with a hint for the extensions whether to compress.
@@ -49,7 +49,7 @@ impl Sender {
         compression: Compression,
     ) -> Result<(), SendError> {
         let mut message = Some(Queued::Message(message.into(), compression));
-        self.link.send(&mut message, self.id.get()).await
+        self.outbox.send(&mut message, self.id.get()).await
     }
 
     /// Queues a message if there is room now, and nobody waits for it who came before.
@@ -57,7 +57,7 @@ impl Sender {
     /// # Errors
     /// [`TrySendError`] gives the message back.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
-        self.link.try_send(message.into(), Compression::Auto, Some(&self.id))
+        self.outbox.try_send(message.into(), Compression::Auto, Some(&self.id))
     }
 
     /// As [`WebSocket::ready`](crate::WebSocket::ready). The turn is that of this sender and of no
@@ -69,7 +69,7 @@ impl Sender {
     /// # Cancel safety
     /// Cancel safe: a dropped call gives up its place and its turn.
     pub async fn ready(&self) -> Result<(), SendError> {
-        self.link.ready(self.id.get_or_new()).await
+        self.outbox.ready(self.id.get_or_new()).await
     }
 
     /// As [`WebSocket::flush`](crate::WebSocket::flush).
@@ -80,7 +80,7 @@ impl Sender {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn flush(&self) -> Result<(), SendError> {
-        self.link.flush().await
+        self.outbox.flush().await
     }
 
     /// As [`WebSocket::subscribe`](crate::WebSocket::subscribe).
@@ -88,12 +88,12 @@ impl Sender {
     /// # Errors
     /// As there.
     pub fn subscribe(&self, topic: &str) -> Result<Topic, SubscribeError> {
-        Topic::subscribe(&self.link, topic)
+        Topic::subscribe(&self.outbox, topic)
     }
 
     /// As [`WebSocket::unsubscribe`](crate::WebSocket::unsubscribe).
     pub fn unsubscribe(&self, topic: &str) -> bool {
-        topics::unsubscribe(&self.link, topic)
+        topics::unsubscribe(&self.outbox, topic)
     }
 
     /// As [`WebSocket::ping`](crate::WebSocket::ping).
@@ -101,7 +101,7 @@ impl Sender {
     /// # Errors
     /// [`SendError::Closed`], [`SendError::PingTooLong`].
     pub fn ping(&self, payload: impl Into<Payload>) -> Result<(), SendError> {
-        self.link.ping(payload.into())
+        self.outbox.ping(payload.into())
     }
 
     /// As [`WebSocket::close`](crate::WebSocket::close).
@@ -109,7 +109,7 @@ impl Sender {
     /// # Errors
     /// [`SendError::Closed`], [`SendError::InvalidCloseCode`].
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        self.link.close(code, reason)
+        self.outbox.close(code, reason)
     }
 
     /// Waits for the end and says how it came.
@@ -117,29 +117,29 @@ impl Sender {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn closed(&self) -> Closed {
-        self.link.closed().await
+        self.outbox.closed().await
     }
 
     /// Whether nothing more is taken for sending.
     pub fn is_closed(&self) -> bool {
-        self.link.is_closing()
+        self.outbox.is_closing()
     }
 
     /// What is known from the opening handshake.
     pub fn request(&self) -> &Request {
-        &self.link.request
+        &self.outbox.request
     }
 
     /// Which connection this is.
     pub fn id(&self) -> ClientId {
-        self.link.id
+        self.outbox.id
     }
 }
 
 /// A turn that [`ready`](Sender::ready) waited for stays with the original.
 impl Clone for Sender {
     fn clone(&self) -> Self {
-        Self::new(Arc::clone(&self.link))
+        Self::new(Arc::clone(&self.outbox))
     }
 }
 
@@ -147,13 +147,13 @@ impl Drop for Sender {
     fn drop(&mut self) {
         let id = self.id.get();
         if id != SenderId::default().get() {
-            self.link.forget_sender(id);
+            self.outbox.forget_sender(id);
         }
     }
 }
 
 impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender").field("id", &self.link.id).finish_non_exhaustive()
+        f.debug_struct("Sender").field("id", &self.outbox.id).finish_non_exhaustive()
     }
 }

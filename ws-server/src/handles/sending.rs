@@ -11,12 +11,12 @@ use ws_core::{Message, extension::Compression};
 use crate::{
     SendError,
     drive::turn,
-    outbox::{Link, Queued, SenderId, Waiting},
+    outbox::{Outbox, Queued, SenderId, Waiting},
 };
 
 /// Sends one message. A future by hand, since handlers hold it and an idle one is to be small.
 pub(crate) enum Sending<'a> {
-    Due(&'a Arc<Link>, Message, Compression),
+    Due(&'a Arc<Outbox>, Message, Compression),
     /// There was no room.
     Waiting(Waiting<'a>),
     Done,
@@ -27,8 +27,9 @@ impl<'a> Future for Sending<'a> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Self::Due(link, message, compression) = &*self
-            && let Some(done) = turn::with(link, |core| core.send(message, *compression)).flatten()
+        if let Self::Due(outbox, message, compression) = &*self
+            && let Some(done) =
+                turn::with(outbox, |core| core.send(message, *compression)).flatten()
         {
             *self = Self::Done;
             return Poll::Ready(done);
@@ -38,20 +39,20 @@ impl<'a> Future for Sending<'a> {
 }
 
 impl Sending<'_> {
-    /// Sends through the link.
+    /// Sends through the outbox.
     fn poll_elsewhere(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        if let Self::Due(link, ..) = self
-            && turn::with(link, |core| core.yields(cx)) == Some(true)
+        if let Self::Due(outbox, ..) = self
+            && turn::with(outbox, |core| core.yields(cx)) == Some(true)
         {
             return Poll::Pending;
         }
         match std::mem::replace(self, Self::Done) {
-            Self::Due(link, message, compression) => {
+            Self::Due(outbox, message, compression) => {
                 let mut message = Some(Queued::Message(message, compression));
-                if let Some(done) = link.push(&mut message, SenderId::WEB_SOCKET) {
+                if let Some(done) = outbox.push(&mut message, SenderId::WEB_SOCKET) {
                     return Poll::Ready(done);
                 }
-                match link.wait_to_send(message) {
+                match outbox.wait_to_send(message) {
                     Ok(waiting) => *self = Self::Waiting(waiting),
                     Err(error) => return Poll::Ready(Err(error)),
                 }

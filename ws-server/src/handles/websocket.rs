@@ -16,7 +16,7 @@ use crate::{
     ClientId, RecvError, Request, SendError, Sender, SubscribeError, Topic, TrySendError,
     drive::turn,
     handles::sending::Sending,
-    outbox::{Link, SenderId},
+    outbox::{Outbox, SenderId},
     registry::topics,
 };
 
@@ -28,16 +28,16 @@ use crate::{
 /// A `WebSocket` may be moved into another task; what it needs of the connection goes along. For
 /// sending from several tasks there is [`sender`](Self::sender).
 pub struct WebSocket {
-    link: Arc<Link>,
-    /// Messages that were taken from the link in one go.
+    outbox: Arc<Outbox>,
+    /// Messages that were taken from the outbox in one go.
     // In a box, since a handler holds a `WebSocket` twice, and most never need this.
     #[allow(clippy::box_collection)]
     inbox: Option<Box<VecDeque<Message>>>,
 }
 
 impl WebSocket {
-    pub(crate) fn new(link: Arc<Link>) -> Self {
-        Self { link, inbox: None }
+    pub(crate) fn new(outbox: Arc<Outbox>) -> Self {
+        Self { outbox, inbox: None }
     }
 
     /// The next message, or `None` at the end of the connection, whatever ended it;
@@ -64,7 +64,7 @@ impl WebSocket {
     #[inline]
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, RecvError>> {
         if self.inbox.as_ref().is_none_or(|inbox| inbox.is_empty())
-            && let Some(polled) = turn::with(&self.link, |core| core.poll_message(cx))
+            && let Some(polled) = turn::with(&self.outbox, |core| core.poll_message(cx))
         {
             return polled.map(Ok);
         }
@@ -88,7 +88,7 @@ impl WebSocket {
             }
             // Where it waits nothing is kept for the next burst.
             let mut inbox = self.inbox.take();
-            if !ready!(self.link.poll_inbound(&mut inbox, cx)) {
+            if !ready!(self.outbox.poll_inbound(&mut inbox, cx)) {
                 return Poll::Ready(Ok(None));
             }
             self.inbox = inbox;
@@ -131,7 +131,7 @@ impl WebSocket {
         message: impl Into<Message>,
         compression: Compression,
     ) -> impl Future<Output = Result<(), SendError>> + Send {
-        Sending::Due(&self.link, message.into(), compression)
+        Sending::Due(&self.outbox, message.into(), compression)
     }
 
     /// Queues a message if there is room now, and nobody waits for it who came before.
@@ -139,7 +139,7 @@ impl WebSocket {
     /// # Errors
     /// [`TrySendError`] gives the message back and says whether the connection is full or closed.
     pub fn try_send(&mut self, message: impl Into<Message>) -> Result<(), TrySendError> {
-        self.link.try_send(message.into(), Compression::Auto, Some(SenderId::of_web_socket()))
+        self.outbox.try_send(message.into(), Compression::Auto, Some(SenderId::of_web_socket()))
     }
 
     /// Waits until [`try_send`](Self::try_send) has room, for a message of the size that it refused
@@ -156,7 +156,7 @@ impl WebSocket {
     /// # Cancel safety
     /// Cancel safe: a dropped call gives up its place and its turn.
     pub async fn ready(&self) -> Result<(), SendError> {
-        self.link.ready(SenderId::WEB_SOCKET).await
+        self.outbox.ready(SenderId::WEB_SOCKET).await
     }
 
     /// Waits until the operating system has all that was sent before, messages to many included. Those
@@ -169,7 +169,7 @@ impl WebSocket {
     /// # Cancel safety
     /// Cancel safe: what was sent goes out whether somebody waits for it or not.
     pub async fn flush(&self) -> Result<(), SendError> {
-        self.link.flush().await
+        self.outbox.flush().await
     }
 
     /// Subscribes to a topic: what is published to it from now on comes to this client. Subscribing
@@ -194,17 +194,17 @@ impl WebSocket {
     /// [`SubscribeError::TopicTooLong`] beyond [`Limits::max_topic`](crate::Limits::max_topic),
     /// [`SubscribeError::ClientEnd`] at a client's end.
     pub fn subscribe(&self, topic: &str) -> Result<Topic, SubscribeError> {
-        Topic::subscribe(&self.link, topic)
+        Topic::subscribe(&self.outbox, topic)
     }
 
     /// Ends a subscription. Whether there was one. What was published before may still come.
     pub fn unsubscribe(&self, topic: &str) -> bool {
-        topics::unsubscribe(&self.link, topic)
+        topics::unsubscribe(&self.outbox, topic)
     }
 
     /// How many messages to this client were dropped so far, because it does not keep up.
     pub fn dropped(&self) -> u64 {
-        self.link.dropped()
+        self.outbox.dropped()
     }
 
     /// Queues a Ping of at most 125 bytes, behind the messages sent before. Pings that keep the
@@ -213,7 +213,7 @@ impl WebSocket {
     /// # Errors
     /// [`SendError::Closed`], [`SendError::PingTooLong`].
     pub fn ping(&mut self, payload: impl Into<Payload>) -> Result<(), SendError> {
-        self.link.ping(payload.into())
+        self.outbox.ping(payload.into())
     }
 
     /// Starts the closing handshake behind the messages sent before: queues a Close
@@ -228,7 +228,7 @@ impl WebSocket {
     /// # Errors
     /// [`SendError::Closed`] if it is closing already, [`SendError::InvalidCloseCode`].
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        self.link.close(code, reason)
+        self.outbox.close(code, reason)
     }
 
     /// Waits for the end and says how it came. A client's comes when the server has closed TCP too,
@@ -238,45 +238,45 @@ impl WebSocket {
     /// Cancel safe.
     pub fn closed(&self) -> impl Future<Output = Closed> + Send {
         // In a box, since handlers have room for it from the start and call it at the end, if at all.
-        Box::pin(self.link.closed())
+        Box::pin(self.outbox.closed())
     }
 
     /// What is known from the opening handshake. At a client's end this is the request that it sent,
     /// what was agreed on, and the server as the peer.
     pub fn request(&self) -> &Request {
-        &self.link.request
+        &self.outbox.request
     }
 
     /// Which connection this is, among those of its server; a client's among those that this process
     /// made.
     pub fn id(&self) -> ClientId {
-        self.link.id
+        self.outbox.id
     }
 
     /// Attaches a value of the application's, a user's name for example, which
     /// [`Client::data`](crate::Client::data) shows. Can be done once; whether it was.
     pub fn set_data<T: Any + Send + Sync>(&self, data: T) -> bool {
-        self.link.data.set(Box::new(Arc::new(data))).is_ok()
+        self.outbox.data.set(Box::new(Arc::new(data))).is_ok()
     }
 
     /// A handle for sending from other tasks, in place of a `split`: what is received stays here.
     #[doc(alias = "split")]
     pub fn sender(&self) -> Sender {
-        Sender::new(Arc::clone(&self.link))
+        Sender::new(Arc::clone(&self.outbox))
     }
 }
 
 impl Drop for WebSocket {
     fn drop(&mut self) {
-        self.link.receiver_gone();
+        self.outbox.receiver_gone();
     }
 }
 
 impl fmt::Debug for WebSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebSocket")
-            .field("id", &self.link.id)
-            .field("path", &self.link.request.path())
+            .field("id", &self.outbox.id)
+            .field("path", &self.outbox.request.path())
             .finish_non_exhaustive()
     }
 }

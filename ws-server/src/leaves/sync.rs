@@ -1,5 +1,5 @@
 //! The locks and atomics of what connections share with other tasks: the standard ones, or those of
-//! shuttle, which tries the orders in which threads can come to them (`link::model`).
+//! shuttle, which tries the orders in which threads can come to them (`outbox::model`).
 
 #[cfg(not(all(test, shuttle)))]
 pub(crate) use std::sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool};

@@ -370,7 +370,7 @@ impl Server {
             return Err(ConfigError::NoRoute);
         }
         let limits = Arc::new(self.limits);
-        self.clients.hub.set_slow_consumer(self.slow_consumer);
+        self.clients.registry.set_slow_consumer(self.slow_consumer);
         Ok(Service {
             shared: Arc::new(Shared {
                 routes: self.routes,

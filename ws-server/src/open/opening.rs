@@ -35,12 +35,12 @@ use ws_handshake::{
 use crate::{
     ClientId, Limits, Opening, Peer, Request,
     drive::{Core, Handling},
-    leaves::complaints::Shown,
     leaves::linger::linger,
+    leaves::log_limiter::Escaped,
     leaves::socket::{self, PASS},
     open::admission::{AdmissionLimit, Client},
     open::service::{Shared, refuse},
-    outbox::Link,
+    outbox::Outbox,
 };
 
 /// Room for a 101. Most fit.
@@ -249,7 +249,7 @@ fn decide(
     id: ClientId,
     peer: Peer,
 ) -> Result<Parts, BytesMut> {
-    Span::current().record("path", display(Shown(head.uri().path())));
+    Span::current().record("path", display(Escaped(head.uri().path())));
     if !head.asks_for_upgrade()
         && let Some(fallback) = &shared.fallback
     {
@@ -298,10 +298,10 @@ fn accept(
     if offers_subprotocols
         && subprotocol.is_none()
         && let Some(offered) = value(head, &SEC_WEBSOCKET_PROTOCOL)
-        && let Some(left_out) = shared.clients.hub.subprotocols.admit()
+        && let Some(left_out) = shared.clients.registry.subprotocols.admit()
     {
         info!(
-            offered = %Shown(&offered),
+            offered = %Escaped(&offered),
             left_out,
             "no subprotocol that the client offers is spoken here, for which browsers and others fail \
              the connection: see Server::subprotocols"
@@ -309,7 +309,7 @@ fn accept(
     }
     if tracing::enabled!(Level::DEBUG) {
         for line in accepted.report.to_string().lines() {
-            debug!("extension {}", Shown(line));
+            debug!("extension {}", Escaped(line));
         }
         debug!("open");
     }
@@ -333,10 +333,10 @@ fn accept(
             }
         }
     }
-    let hub = Some(Arc::clone(&shared.clients.hub));
-    let link = Link::new(id, request, Arc::clone(&shared.limits), hub);
-    let handling = Handling::Due(Box::new((Arc::clone(handler), Arc::clone(&link))));
-    Ok(Parts { core: Core::boxed(ws, link, answer, BytesMut::new()), handling })
+    let registry = Some(Arc::clone(&shared.clients.registry));
+    let outbox = Outbox::new(id, request, Arc::clone(&shared.limits), registry);
+    let handling = Handling::Due(Box::new((Arc::clone(handler), Arc::clone(&outbox))));
+    Ok(Parts { core: Core::boxed(ws, outbox, answer, BytesMut::new()), handling })
 }
 
 /// A request for a fallback, where it is what HTTP/1.1 asks every request to be.
@@ -396,13 +396,13 @@ fn plain(mut answer: Response<Bytes>, method: &Method) -> BytesMut {
 
 /// Counts a rejection, logs it and writes it down.
 fn reject(rejection: Rejection, head: Option<&RequestHead>, shared: &Shared) -> BytesMut {
-    shared.clients.hub.counters.rejected(rejection.status(), rejection.cause());
-    if let Some(left_out) = shared.clients.hub.complaints.admit() {
+    shared.clients.registry.counters.rejected(rejection.status(), rejection.cause());
+    if let Some(left_out) = shared.clients.registry.complaints.admit() {
         match rejection.cause() {
             Cause::Application => info!(left_out, "rejected with {}", rejection.status()),
             cause @ (Cause::Origin(_) | Cause::OtherHost) => {
                 let [origin, host] = head.map_or_else(Default::default, compared);
-                let (origin, host) = (origin.as_deref().map(Shown), host.as_deref().map(Shown));
+                let (origin, host) = (origin.as_deref().map(Escaped), host.as_deref().map(Escaped));
                 let (origin, host) = (origin.as_ref().map(display), host.as_ref().map(display));
                 let hint = match cause {
                     Cause::Origin(OriginRefusal::CrossSite) => {

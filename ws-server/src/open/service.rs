@@ -133,9 +133,9 @@ impl Service {
 impl Shared {
     /// Counts and logs a connection that a limit kept out.
     pub(crate) fn kept_out(&self, peer: Peer, limit: AdmissionLimit) {
-        let hub = &self.clients.hub;
-        hub.counters.kept_out(limit);
-        if let Some(left_out) = hub.complaints.admit() {
+        let registry = &self.clients.registry;
+        registry.counters.kept_out(limit);
+        if let Some(left_out) = registry.complaints.admit() {
             info!(%peer, left_out, "not let in: {}", limit.explain(&self.limits));
         }
     }
@@ -161,7 +161,7 @@ pub(crate) fn serve<Io>(
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let id = shared.clients.hub.next_id();
+    let id = shared.clients.registry.next_id();
     let span = info_span!(
         "connection", %id, %peer, path = Empty, extensions = Empty, subprotocol = Empty
     );
@@ -211,14 +211,14 @@ where
     let client = place.client();
     let opening::Parts { core, handling } =
         opening::open(&mut io, &shared, id, peer, client).await?;
-    let entry = shared.clients.hub.enter(core.link());
+    let entry = shared.clients.registry.enter(core.outbox());
     // In this order: whoever closes the server closes the door first and then all that are listed,
     // so that nobody slips through.
     if shared.admission.is_closed() {
         entry.withdraw();
         return None;
     }
-    shared.clients.hub.counters.opened();
+    shared.clients.registry.counters.opened();
     Some(Opened { io, core, handling, entry: Some(entry), place: Some(place) })
 }
 

@@ -1,12 +1,12 @@
-//! What the driver does with its [`Link`].
+//! What the driver does with its [`Outbox`].
 
 use std::{collections::VecDeque, mem, sync::atomic::Ordering, task::Waker};
 
 use ws_core::{CloseCode, Closed, Message};
 
-use super::{Link, Load, Queue};
+use super::{Load, Outbox, Queue};
 
-impl Link {
+impl Outbox {
     /// Whom to wake when the driver is needed.
     pub(crate) fn set_driver(&self, waker: &Waker) {
         let waker = waker.clone();
@@ -46,16 +46,16 @@ impl Link {
     /// Hands over what was received to a receiver in another task, and leaves `batch` empty.
     pub(crate) fn deliver(&self, batch: &mut VecDeque<Message>, load: Load) {
         let mut state = self.state();
-        let away = state.away();
-        if away.inbound.is_empty() {
-            mem::swap(&mut away.inbound, batch);
+        let detached = state.detached();
+        if detached.inbound.is_empty() {
+            mem::swap(&mut detached.inbound, batch);
         } else {
-            away.inbound.append(batch);
+            detached.inbound.append(batch);
         }
-        away.queued.messages += load.messages;
-        away.queued.bytes += load.bytes;
+        detached.queued.messages += load.messages;
+        detached.queued.bytes += load.bytes;
         self.receiver_waits.store(false, Ordering::Release);
-        let receiver = away.waker.take();
+        let receiver = detached.waker.take();
         drop(state);
         if let Some(receiver) = receiver {
             receiver.wake();
@@ -65,9 +65,9 @@ impl Link {
     /// Takes back what was handed over and not taken: the handler receives in its turn again.
     pub(crate) fn take_back(&self) -> (VecDeque<Message>, Load) {
         let mut state = self.state();
-        let away = state.away();
-        away.handed = Load::default();
-        (mem::take(&mut away.inbound), mem::take(&mut away.queued))
+        let detached = state.detached();
+        detached.handed = Load::default();
+        (mem::take(&mut detached.inbound), mem::take(&mut detached.queued))
     }
 
     /// What a receiver in another task has been given and may not have handled.
@@ -149,12 +149,12 @@ impl Link {
         inner.turn_away(later);
         let driver = state.driver.take();
         if !self.is_receiver_gone() && !received.is_empty() {
-            state.away().inbound.extend(received);
+            state.detached().inbound.extend(received);
         }
         let broadcasts = state.broadcasts.as_mut().map(|broadcasts| broadcasts.take_all());
         let waiting = (mem::take(&mut state.outbound), broadcasts);
         state.outbound_bytes = 0;
-        let receiver = state.away.as_mut().and_then(|away| away.waker.take());
+        let receiver = state.detached.as_mut().and_then(|detached| detached.waker.take());
         drop(state);
         drop((waiting, driver));
         if let Some(receiver) = receiver {

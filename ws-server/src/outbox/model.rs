@@ -4,7 +4,7 @@
 //! RUSTFLAGS="--cfg shuttle" cargo test -p ws-server --lib --target-dir target/shuttle
 //! ```
 //!
-//! What is modelled is the [`Link`] itself, under a driver that does with it what the real one does,
+//! What is modelled is the [`Outbox`] itself, under a driver that does with it what the real one does,
 //! and a socket that is a list. A task that waits and is never woken ends a model as a deadlock.
 
 use std::{
@@ -17,27 +17,27 @@ use std::{
 use shuttle::{check_random, future, thread};
 use ws_core::{CloseCode, Closed, ClosedBy, Message, extension::Compression};
 
-use super::{Dropped, Link, Load, Queue, Queued, SenderId};
+use super::{Dropped, Load, Outbox, Queue, Queued, SenderId};
 use crate::{
     ClientId, Limits, Peer, Publication, Published, Request, SendError, SlowConsumer, Topic,
     leaves::sync::{AtomicBool, Mutex},
-    registry::hub::{Entry, Hub},
+    registry::{Entry, Registry},
 };
 
 /// Orders that each model is tried in.
 const ORDERS: usize = 3000;
 
-fn link(limits: Limits) -> Arc<Link> {
+fn outbox(limits: Limits) -> Arc<Outbox> {
     let request = Request::new(&http::Uri::default(), std::iter::empty(), Peer::Other, None, None);
-    Link::new(ClientId(1), request, Arc::new(limits), None)
+    Outbox::new(ClientId(1), request, Arc::new(limits), None)
 }
 
 /// One that is listed.
-fn listed(id: u64, hub: &Arc<Hub>) -> (Arc<Link>, Entry) {
+fn listed(id: u64, registry: &Arc<Registry>) -> (Arc<Outbox>, Entry) {
     let request = Request::new(&http::Uri::default(), std::iter::empty(), Peer::Other, None, None);
-    let link = Link::new(ClientId(id), request, Arc::default(), Some(Arc::clone(hub)));
-    let entry = hub.enter(&link);
-    (link, entry)
+    let outbox = Outbox::new(ClientId(id), request, Arc::default(), Some(Arc::clone(registry)));
+    let entry = registry.enter(&outbox);
+    (outbox, entry)
 }
 
 /// Room for one message, so that whoever sends often waits.
@@ -77,9 +77,9 @@ impl Socket {
     }
 }
 
-/// What `driver.rs` does with its link: takes what is queued, writes it, and rests.
+/// What `driver.rs` does with its outbox: takes what is queued, writes it, and rests.
 struct Driver {
-    link: Arc<Link>,
+    outbox: Arc<Outbox>,
     socket: Arc<Socket>,
     known: bool,
     queue: Queue,
@@ -88,9 +88,9 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(link: &Arc<Link>, socket: &Arc<Socket>) -> Self {
+    fn new(outbox: &Arc<Outbox>, socket: &Arc<Socket>) -> Self {
         Self {
-            link: Arc::clone(link),
+            outbox: Arc::clone(outbox),
             socket: Arc::clone(socket),
             known: false,
             queue: Queue::default(),
@@ -100,32 +100,32 @@ impl Driver {
 
     async fn run(mut self) {
         poll_fn(|cx| self.poll(cx)).await;
-        self.link.end(&Closed::abnormal(ClosedBy::Local));
+        self.outbox.end(&Closed::abnormal(ClosedBy::Local));
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.known {
             self.known = true;
-            self.link.set_driver(cx.waker());
+            self.outbox.set_driver(cx.waker());
         }
-        self.link.begin();
+        self.outbox.begin();
         loop {
-            if !self.received.is_empty() && self.link.receiver_waits() {
+            if !self.received.is_empty() && self.outbox.receiver_waits() {
                 let load = Load { messages: self.received.len(), bytes: 0 };
-                self.link.deliver(&mut self.received, load);
+                self.outbox.deliver(&mut self.received, load);
             }
-            if self.link.is_receiver_gone() {
-                self.link.order_close(CloseCode::NORMAL);
+            if self.outbox.is_receiver_gone() {
+                self.outbox.order_close(CloseCode::NORMAL);
             }
             let blocked = match self.write(cx) {
                 Poll::Ready(true) => {
-                    self.link.over(std::mem::take(&mut self.received));
+                    self.outbox.over(std::mem::take(&mut self.received));
                     return Poll::Ready(());
                 }
                 Poll::Ready(false) => false,
                 Poll::Pending => true,
             };
-            if self.link.rest(blocked) {
+            if self.outbox.rest(blocked) {
                 return Poll::Pending;
             }
         }
@@ -135,7 +135,7 @@ impl Driver {
     fn write(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         loop {
             if self.queue.is_empty() {
-                self.link.take_outbound(&mut self.queue, 1);
+                self.outbox.take_outbound(&mut self.queue, 1);
             }
             let text = match self.queue.front() {
                 None => return Poll::Ready(false),
@@ -164,9 +164,9 @@ fn queued(text: &str) -> Option<Queued> {
 }
 
 /// Waits as the receiving end does, until there is something or the end.
-async fn receive(link: &Link, inbox: &mut VecDeque<Message>) -> bool {
+async fn receive(outbox: &Outbox, inbox: &mut VecDeque<Message>) -> bool {
     let mut taken = None;
-    let more = poll_fn(|cx| link.poll_inbound(&mut taken, cx)).await;
+    let more = poll_fn(|cx| outbox.poll_inbound(&mut taken, cx)).await;
     inbox.extend(taken.into_iter().flat_map(|taken| *taken));
     more
 }
@@ -175,16 +175,16 @@ async fn receive(link: &Link, inbox: &mut VecDeque<Message>) -> bool {
 fn messages_of_several_senders_arrive_each_in_order() {
     check_random(
         || {
-            let (link, socket) = (link(narrow()), Arc::default());
-            let driver = future::spawn(Driver::new(&link, &socket).run());
+            let (outbox, socket) = (outbox(narrow()), Arc::default());
+            let driver = future::spawn(Driver::new(&outbox, &socket).run());
             let senders: Vec<_> = ["a", "b"]
                 .into_iter()
                 .map(|name| {
-                    let link = Arc::clone(&link);
+                    let outbox = Arc::clone(&outbox);
                     thread::spawn(move || {
                         future::block_on(async {
                             for n in 0..3 {
-                                link.send(&mut queued(&format!("{name}{n}")), 0).await.unwrap();
+                                outbox.send(&mut queued(&format!("{name}{n}")), 0).await.unwrap();
                             }
                         });
                     })
@@ -193,7 +193,7 @@ fn messages_of_several_senders_arrive_each_in_order() {
             for sender in senders {
                 sender.join().unwrap();
             }
-            link.close(CloseCode::NORMAL, "").unwrap();
+            outbox.close(CloseCode::NORMAL, "").unwrap();
             future::block_on(driver).unwrap();
             let written = socket.written();
             assert_eq!(written.len(), 7, "{written:?}");
@@ -211,24 +211,24 @@ fn messages_of_several_senders_arrive_each_in_order() {
 fn socket_that_is_full_for_a_while_delays_and_loses_nothing() {
     check_random(
         || {
-            let (link, socket) = (link(narrow()), Arc::new(Socket::default()));
+            let (outbox, socket) = (outbox(narrow()), Arc::new(Socket::default()));
             socket.full.store(true, Ordering::SeqCst);
-            let driver = future::spawn(Driver::new(&link, &socket).run());
+            let driver = future::spawn(Driver::new(&outbox, &socket).run());
             let sender = {
-                let link = Arc::clone(&link);
+                let outbox = Arc::clone(&outbox);
                 thread::spawn(move || {
                     future::block_on(async {
                         for n in 0..3 {
-                            link.send(&mut queued(&format!("{n}")), 0).await.unwrap();
+                            outbox.send(&mut queued(&format!("{n}")), 0).await.unwrap();
                         }
-                        link.flush().await.unwrap();
+                        outbox.flush().await.unwrap();
                     });
                 })
             };
             socket.empty();
             sender.join().unwrap();
             assert_eq!(socket.written(), ["0", "1", "2"]);
-            link.close(CloseCode::NORMAL, "").unwrap();
+            outbox.close(CloseCode::NORMAL, "").unwrap();
             future::block_on(driver).unwrap();
         },
         ORDERS,
@@ -239,25 +239,25 @@ fn socket_that_is_full_for_a_while_delays_and_loses_nothing() {
 fn close_ends_whoever_waits_for_room_and_nothing_follows_it() {
     check_random(
         || {
-            let (link, socket) = (link(narrow()), Arc::new(Socket::default()));
-            let driver = future::spawn(Driver::new(&link, &socket).run());
+            let (outbox, socket) = (outbox(narrow()), Arc::new(Socket::default()));
+            let driver = future::spawn(Driver::new(&outbox, &socket).run());
             let sender = {
-                let link = Arc::clone(&link);
+                let outbox = Arc::clone(&outbox);
                 thread::spawn(move || {
                     future::block_on(async {
                         let mut sent = 0;
-                        while link.send(&mut queued("message"), 0).await.is_ok() {
+                        while outbox.send(&mut queued("message"), 0).await.is_ok() {
                             sent += 1;
                             assert!(sent < 100, "it is closed at last");
                         }
-                        assert_eq!(link.ready(7).await, Err(SendError::Closed));
+                        assert_eq!(outbox.ready(7).await, Err(SendError::Closed));
                         sent
                     })
                 })
             };
             let closer = {
-                let link = Arc::clone(&link);
-                thread::spawn(move || link.close(CloseCode::GOING_AWAY, "").unwrap())
+                let outbox = Arc::clone(&outbox);
+                thread::spawn(move || outbox.close(CloseCode::GOING_AWAY, "").unwrap())
             };
             closer.join().unwrap();
             let sent = sender.join().unwrap();
@@ -265,34 +265,34 @@ fn close_ends_whoever_waits_for_room_and_nothing_follows_it() {
             let written = socket.written();
             assert_eq!(written.len(), sent + 1, "{written:?}");
             assert_eq!(written[sent], "close 1001");
-            future::block_on(link.closed());
+            future::block_on(outbox.closed());
         },
         ORDERS,
     );
 }
 
-/// Two threads publish twice each to a link with room for one message. What was written, the end
+/// Two threads publish twice each to an outbox with room for one message. What was written, the end
 /// apart, and how many were dropped.
 fn publish_four(policy: SlowConsumer) -> (Vec<String>, String, usize) {
-    let (link, socket) = (link(narrow()), Arc::new(Socket::default()));
-    let driver = future::spawn(Driver::new(&link, &socket).run());
+    let (outbox, socket) = (outbox(narrow()), Arc::new(Socket::default()));
+    let driver = future::spawn(Driver::new(&outbox, &socket).run());
     let publishers: Vec<_> = (0..2)
         .map(|_| {
-            let link = Arc::clone(&link);
+            let outbox = Arc::clone(&outbox);
             thread::spawn(move || {
                 let mut dropped = Dropped::default();
                 for _ in 0..2 {
                     let to_many = Publication::new("to many").into_post(None, policy);
-                    link.offer(&to_many, &mut dropped);
+                    outbox.offer(&to_many, &mut dropped);
                 }
                 dropped.count
             })
         })
         .collect();
     let dropped: usize = publishers.into_iter().map(|one| one.join().unwrap()).sum();
-    assert_eq!(link.dropped() as usize, dropped);
+    assert_eq!(outbox.dropped() as usize, dropped);
     // It may be closing for a client that does not keep up: then nothing more is taken.
-    let closed = link.close(CloseCode::NORMAL, "").is_err();
+    let closed = outbox.close(CloseCode::NORMAL, "").is_err();
     future::block_on(driver).unwrap();
     let mut written = socket.written();
     let end = written.pop().unwrap();
@@ -335,30 +335,30 @@ fn each_message_to_many_is_written_or_dropped_by_its_policy() {
 fn subscribers_come_and_go_while_others_publish() {
     check_random(
         || {
-            let hub = Arc::new(Hub::default());
+            let registry = Arc::new(Registry::default());
             let sockets: Vec<_> = (0..2).map(|_| Arc::new(Socket::default())).collect();
             let tasks: Vec<_> = sockets
                 .iter()
                 .enumerate()
                 .map(|(id, socket)| {
-                    let (link, entry) = listed(id as u64, &hub);
-                    let driver = future::spawn(Driver::new(&link, socket).run());
+                    let (outbox, entry) = listed(id as u64, &registry);
+                    let driver = future::spawn(Driver::new(&outbox, socket).run());
                     thread::spawn(move || {
-                        let topic = Topic::subscribe(&link, "topic").unwrap();
+                        let topic = Topic::subscribe(&outbox, "topic").unwrap();
                         let published = topic.publish(format!("from {id}"));
                         assert!(matches!(published, Published::Here(1 | 2) | Published::Handed));
-                        link.close(CloseCode::NORMAL, "").unwrap();
+                        outbox.close(CloseCode::NORMAL, "").unwrap();
                         future::block_on(driver).unwrap();
                         entry.close(&Closed::abnormal(ClosedBy::Local));
-                        assert!(Topic::subscribe(&link, "topic").is_err(), "it is over");
+                        assert!(Topic::subscribe(&outbox, "topic").is_err(), "it is over");
                         // Otherwise somebody else may have come with it behind the Close.
                         published != Published::Handed
                     })
                 })
                 .collect();
-            hub.publish("topic", Publication::new("from outside"));
+            registry.publish("topic", Publication::new("from outside"));
             let own: Vec<_> = tasks.into_iter().map(|task| task.join().unwrap()).collect();
-            assert_eq!((hub.topics.count(), hub.links().len()), ((0, 0), 0));
+            assert_eq!((registry.topics.count(), registry.outboxes().len()), ((0, 0), 0));
             let written: Vec<_> = sockets.iter().map(|socket| socket.written()).collect();
             for (id, written) in written.iter().enumerate() {
                 let has_own = written.contains(&format!("from {id}"));
@@ -379,16 +379,16 @@ fn subscribers_come_and_go_while_others_publish() {
 fn receiver_in_another_task_takes_everything_and_then_the_end() {
     check_random(
         || {
-            let (link, socket) = (link(Limits::default()), Arc::new(Socket::default()));
-            let mut driver = Driver::new(&link, &socket);
+            let (outbox, socket) = (outbox(Limits::default()), Arc::new(Socket::default()));
+            let mut driver = Driver::new(&outbox, &socket);
             driver.received.extend([Message::from("one"), Message::from("two")]);
             let driver = future::spawn(driver.run());
             let receiver = {
-                let link = Arc::clone(&link);
+                let outbox = Arc::clone(&outbox);
                 thread::spawn(move || {
                     let (mut all, mut inbox) = (Vec::new(), VecDeque::new());
                     while all.len() < 2 {
-                        assert!(future::block_on(receive(&link, &mut inbox)));
+                        assert!(future::block_on(receive(&outbox, &mut inbox)));
                         all.extend(inbox.drain(..));
                     }
                     all
@@ -396,9 +396,9 @@ fn receiver_in_another_task_takes_everything_and_then_the_end() {
             };
             // Nothing else wakes the driver before.
             assert_eq!(receiver.join().unwrap(), ["one".into(), "two".into()]);
-            link.close(CloseCode::NORMAL, "").unwrap();
+            outbox.close(CloseCode::NORMAL, "").unwrap();
             future::block_on(driver).unwrap();
-            assert!(!future::block_on(receive(&link, &mut VecDeque::new())));
+            assert!(!future::block_on(receive(&outbox, &mut VecDeque::new())));
         },
         ORDERS,
     );
@@ -408,13 +408,13 @@ fn receiver_in_another_task_takes_everything_and_then_the_end() {
 fn receiver_that_goes_closes_the_connection_behind_what_was_sent() {
     check_random(
         || {
-            let (link, socket) = (link(Limits::default()), Arc::new(Socket::default()));
-            let driver = future::spawn(Driver::new(&link, &socket).run());
+            let (outbox, socket) = (outbox(Limits::default()), Arc::new(Socket::default()));
+            let driver = future::spawn(Driver::new(&outbox, &socket).run());
             let receiver = {
-                let link = Arc::clone(&link);
+                let outbox = Arc::clone(&outbox);
                 thread::spawn(move || {
-                    future::block_on(link.send(&mut queued("last words"), 0)).unwrap();
-                    link.receiver_gone();
+                    future::block_on(outbox.send(&mut queued("last words"), 0)).unwrap();
+                    outbox.receiver_gone();
                 })
             };
             receiver.join().unwrap();
@@ -426,12 +426,12 @@ fn receiver_that_goes_closes_the_connection_behind_what_was_sent() {
 }
 
 /// A thread that sends these, one after the other.
-fn sender(link: &Arc<Link>, texts: &'static [&'static str]) -> thread::JoinHandle<()> {
-    let link = Arc::clone(link);
+fn sender(outbox: &Arc<Outbox>, texts: &'static [&'static str]) -> thread::JoinHandle<()> {
+    let outbox = Arc::clone(outbox);
     thread::spawn(move || {
         future::block_on(async {
             for text in texts {
-                link.send(&mut queued(text), 0).await.unwrap();
+                outbox.send(&mut queued(text), 0).await.unwrap();
             }
         });
     })
@@ -450,24 +450,27 @@ const LARGE: &str = "large: more than there is room for, which is taken where no
 fn large_message_among_small_ones_and_messages_to_many_is_sent() {
     check_random(
         || {
-            let (link, socket) = (link(few()), Arc::new(Socket::default()));
-            let driver = future::spawn(Driver::new(&link, &socket).run());
-            let senders =
-                [sender(&link, &["a", "b", "c"]), sender(&link, &[LARGE]), sender(&link, &["d"])];
+            let (outbox, socket) = (outbox(few()), Arc::new(Socket::default()));
+            let driver = future::spawn(Driver::new(&outbox, &socket).run());
+            let senders = [
+                sender(&outbox, &["a", "b", "c"]),
+                sender(&outbox, &[LARGE]),
+                sender(&outbox, &["d"]),
+            ];
             let mut dropped = Dropped::default();
             for _ in 0..2 {
                 let policy = SlowConsumer::DropNewest;
-                link.offer(&Publication::new("to many").into_post(None, policy), &mut dropped);
+                outbox.offer(&Publication::new("to many").into_post(None, policy), &mut dropped);
             }
             for sender in senders {
                 sender.join().unwrap();
             }
-            link.close(CloseCode::NORMAL, "").unwrap();
+            outbox.close(CloseCode::NORMAL, "").unwrap();
             future::block_on(driver).unwrap();
             let written = socket.written();
             assert_eq!(written.len() + dropped.count, 8, "{written:?}");
             assert!(written.iter().any(|text| text == LARGE));
-            assert!(link.state().waiters.is_none(), "nothing is left");
+            assert!(outbox.state().waiters.is_none(), "nothing is left");
         },
         ORDERS,
     );
@@ -477,38 +480,38 @@ fn large_message_among_small_ones_and_messages_to_many_is_sent() {
 fn sends_that_are_dropped_where_they_wait_hold_up_nobody() {
     check_random(
         || {
-            let (link, socket) = (link(narrow()), Arc::new(Socket::default()));
-            let driver = future::spawn(Driver::new(&link, &socket).run());
+            let (outbox, socket) = (outbox(narrow()), Arc::new(Socket::default()));
+            let driver = future::spawn(Driver::new(&outbox, &socket).run());
             let impatient = {
-                let link = Arc::clone(&link);
+                let outbox = Arc::clone(&outbox);
                 thread::spawn(move || {
                     let mut cx = Context::from_waker(Waker::noop());
                     for text in ["x", LARGE, "y"] {
                         let mut message = queued(text);
-                        let mut sending = Box::pin(link.send(&mut message, 0));
+                        let mut sending = Box::pin(outbox.send(&mut message, 0));
                         let _ = sending.as_mut().poll(&mut cx);
                         thread::yield_now();
                         drop(sending);
-                        let mut flushing = Box::pin(link.flush());
+                        let mut flushing = Box::pin(outbox.flush());
                         let _ = flushing.as_mut().poll(&mut cx);
-                        let mut ready = Box::pin(link.ready(7));
+                        let mut ready = Box::pin(outbox.ready(7));
                         let _ = ready.as_mut().poll(&mut cx);
                     }
-                    link.forget_sender(7);
+                    outbox.forget_sender(7);
                 })
             };
-            let senders = [sender(&link, &["a", "b"]), sender(&link, &["c", LARGE])];
+            let senders = [sender(&outbox, &["a", "b"]), sender(&outbox, &["c", LARGE])];
             impatient.join().unwrap();
             for sender in senders {
                 sender.join().unwrap();
             }
-            link.close(CloseCode::NORMAL, "").unwrap();
+            outbox.close(CloseCode::NORMAL, "").unwrap();
             future::block_on(driver).unwrap();
             let written = socket.written();
             let own = |text: &str| written.iter().filter(|one| *one == text).count();
             assert_eq!((own("a"), own("b"), own("c")), (1, 1, 1));
             assert!((1..=2).contains(&own(LARGE)));
-            assert!(link.state().waiters.is_none(), "nothing is left");
+            assert!(outbox.state().waiters.is_none(), "nothing is left");
         },
         ORDERS,
     );
@@ -518,32 +521,33 @@ fn sends_that_are_dropped_where_they_wait_hold_up_nobody() {
 fn turn_that_was_waited_for_is_kept_until_it_is_used() {
     check_random(
         || {
-            let (link, socket) = (link(few()), Arc::new(Socket::default()));
-            let driver = future::spawn(Driver::new(&link, &socket).run());
+            let (outbox, socket) = (outbox(few()), Arc::new(Socket::default()));
+            let driver = future::spawn(Driver::new(&outbox, &socket).run());
             let polite = {
-                let link = Arc::clone(&link);
+                let outbox = Arc::clone(&outbox);
                 thread::spawn(move || {
                     let id = SenderId::default();
                     let mut message = Message::from(LARGE);
                     let mut rounds = 0;
-                    while let Err(refused) = link.try_send(message, Compression::Auto, Some(&id)) {
+                    while let Err(refused) = outbox.try_send(message, Compression::Auto, Some(&id))
+                    {
                         message = refused.message;
-                        future::block_on(link.ready(id.get_or_new())).unwrap();
+                        future::block_on(outbox.ready(id.get_or_new())).unwrap();
                         rounds += 1;
                         assert!(rounds < 2, "it has the turn");
                     }
                 })
             };
-            let senders = [sender(&link, &["a", "b", "c"]), sender(&link, &["d", "e"])];
+            let senders = [sender(&outbox, &["a", "b", "c"]), sender(&outbox, &["d", "e"])];
             let publisher = {
-                let link = Arc::clone(&link);
+                let outbox = Arc::clone(&outbox);
                 thread::spawn(move || {
-                    if let Some(room) = link.full_for_many() {
+                    if let Some(room) = outbox.full_for_many() {
                         future::block_on(room);
                     }
                     let post =
                         Publication::new("to many").into_post(None, SlowConsumer::DropNewest);
-                    link.offer(&post, &mut Dropped::default());
+                    outbox.offer(&post, &mut Dropped::default());
                 })
             };
             polite.join().unwrap();
@@ -551,12 +555,12 @@ fn turn_that_was_waited_for_is_kept_until_it_is_used() {
             for sender in senders {
                 sender.join().unwrap();
             }
-            link.close(CloseCode::NORMAL, "").unwrap();
+            outbox.close(CloseCode::NORMAL, "").unwrap();
             future::block_on(driver).unwrap();
             let written = socket.written();
             assert!(written.iter().any(|text| text == LARGE));
             assert!((7..=8).contains(&written.len()), "{written:?}");
-            assert!(link.state().waiters.is_none(), "nothing is left");
+            assert!(outbox.state().waiters.is_none(), "nothing is left");
         },
         ORDERS,
     );
@@ -566,19 +570,19 @@ fn turn_that_was_waited_for_is_kept_until_it_is_used() {
 fn publishers_that_meet_leave_no_message_behind() {
     check_random(
         || {
-            let hub = Arc::new(Hub::default());
-            let (link, entry) = listed(1, &hub);
+            let registry = Arc::new(Registry::default());
+            let (outbox, entry) = listed(1, &registry);
             let socket = Arc::new(Socket::default());
-            let driver = future::spawn(Driver::new(&link, &socket).run());
-            Topic::subscribe(&link, "topic").unwrap();
+            let driver = future::spawn(Driver::new(&outbox, &socket).run());
+            Topic::subscribe(&outbox, "topic").unwrap();
             let publishers: Vec<_> = ["p", "q", "r"]
                 .into_iter()
                 .map(|name| {
-                    let hub = Arc::clone(&hub);
+                    let registry = Arc::clone(&registry);
                     thread::spawn(move || {
                         for n in 0..2 {
                             let text = format!("{name}{n}");
-                            let published = hub.publish("topic", Publication::new(text));
+                            let published = registry.publish("topic", Publication::new(text));
                             assert!(matches!(published, Published::Here(1) | Published::Handed));
                         }
                     })
@@ -588,7 +592,7 @@ fn publishers_that_meet_leave_no_message_behind() {
                 publisher.join().unwrap();
             }
             // Whoever delivered has returned.
-            link.close(CloseCode::NORMAL, "").unwrap();
+            outbox.close(CloseCode::NORMAL, "").unwrap();
             future::block_on(driver).unwrap();
             entry.close(&Closed::abnormal(ClosedBy::Local));
             let written = socket.written();

@@ -8,8 +8,10 @@ use std::{
 use tracing::info;
 use ws_core::{Broadcast, CloseCode};
 
-use super::{Bounds, Link, Queued, State, has_room, later::Locked, queued::PER_MESSAGE};
-use crate::{SlowConsumer, SubscribeError, handles::publication::Post, leaves::complaints::Shown};
+use super::{Bounds, Outbox, Queued, State, has_room, later::Locked, queued::PER_MESSAGE};
+use crate::{
+    SlowConsumer, SubscribeError, handles::publication::Post, leaves::log_limiter::Escaped,
+};
 
 /// What was dropped, because a client does not keep up. Kept until no lock is held: the bytes may be
 /// the application's own, which may do anything when they are dropped.
@@ -20,7 +22,7 @@ pub(crate) struct Dropped {
     own: Vec<Queued>,
 }
 
-impl Link {
+impl Outbox {
     /// Queues what goes to many, if there is room or the policy makes some. Whether it did.
     pub(crate) fn offer(&self, post: &Post, dropped: &mut Dropped) -> bool {
         let mut state = self.state();
@@ -73,10 +75,10 @@ impl Link {
         state.dropped = true;
         self.close_behind(&mut state, CloseCode::TRY_AGAIN_LATER, "does not keep up");
         drop(state);
-        if let Some(hub) = &self.hub
-            && let Some(left_out) = hub.complaints.admit()
+        if let Some(registry) = &self.registry
+            && let Some(left_out) = registry.complaints.admit()
         {
-            let (id, path) = (self.id.0, Shown(self.request.path()));
+            let (id, path) = (self.id.0, Escaped(self.request.path()));
             info!(
                 id, peer = %self.request.peer(), %path, waiting, dropped = count, left_out,
                 "closing with 1013: the client does not keep up with messages to many"

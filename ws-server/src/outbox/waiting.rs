@@ -12,19 +12,19 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{Link, Queued, later::Locked, waiters::Wanted};
+use super::{Outbox, Queued, later::Locked, waiters::Wanted};
 use crate::SendError;
 
 /// A send, or a wait for a turn, that has a ticket. Dropping it gives the ticket up.
 pub(crate) struct Waiting<'a> {
-    link: &'a Link,
+    outbox: &'a Outbox,
     ticket: u64,
     done: bool,
     /// Ends the turns of those who do not use them, in case nothing else happens.
     clock: Option<Pin<Box<Sleep>>>,
 }
 
-impl Link {
+impl Outbox {
     /// Queues a message that there was no room for.
     pub(crate) fn wait_to_send(
         &self,
@@ -62,7 +62,7 @@ impl Link {
 
     fn wait(&self, mut state: Locked<'_>, ticket: u64) -> Waiting<'_> {
         self.settle(&mut state);
-        Waiting { link: self, ticket, done: false, clock: None }
+        Waiting { outbox: self, ticket, done: false, clock: None }
     }
 
     /// As [`push`](Self::push), where somebody waits or has a turn.
@@ -136,7 +136,7 @@ impl Link {
             state.push_flush(told);
             self.queued(&mut state);
         }
-        let mut flushing = Flushing { link: self, written, done: false };
+        let mut flushing = Flushing { outbox: self, written, done: false };
         let written = (&mut flushing.written).await;
         flushing.done = true;
         written.map_err(|_| SendError::Closed)
@@ -199,7 +199,7 @@ impl Future for Waiting<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
-            let until = match self.link.poll_ticket(self.ticket, cx) {
+            let until = match self.outbox.poll_ticket(self.ticket, cx) {
                 Ok(done) => {
                     self.done = true;
                     return Poll::Ready(done);
@@ -226,17 +226,17 @@ impl Future for Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if !self.done {
-            let mut state = self.link.state();
+            let mut state = self.outbox.state();
             let (inner, later) = state.parts();
-            inner.give_up(self.ticket, self.link.bounds(), later);
-            self.link.tell_driver(&mut state);
+            inner.give_up(self.ticket, self.outbox.bounds(), later);
+            self.outbox.tell_driver(&mut state);
         }
     }
 }
 
 /// A flush that is waited for. Dropping it takes it out of the queue.
 struct Flushing<'a> {
-    link: &'a Link,
+    outbox: &'a Outbox,
     written: oneshot::Receiver<()>,
     done: bool,
 }
@@ -245,10 +245,10 @@ impl Drop for Flushing<'_> {
     fn drop(&mut self) {
         if !self.done {
             self.written.close();
-            let mut state = self.link.state();
+            let mut state = self.outbox.state();
             let (inner, later) = state.parts();
             inner.forget_flushes(later);
-            self.link.settle(&mut state);
+            self.outbox.settle(&mut state);
         }
     }
 }

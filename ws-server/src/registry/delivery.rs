@@ -13,8 +13,8 @@ use crate::{
     drive::turn,
     handles::publication::Post,
     leaves::sync::{Mutex, MutexGuard, PoisonError},
-    outbox::{Dropped, Link},
-    registry::hub::Hub,
+    outbox::{Dropped, Outbox},
+    registry::Registry,
 };
 
 /// Subscribers that are looked at under one lock.
@@ -31,7 +31,7 @@ pub(crate) struct Subscribers(Mutex<Inner>);
 #[derive(Default)]
 struct Inner {
     /// By their ids. Whoever delivers has it too, and meanwhile nobody changes it.
-    members: Arc<Vec<Arc<Link>>>,
+    members: Arc<Vec<Arc<Outbox>>>,
     /// How many there are when everything in the backlog is done.
     count: usize,
     /// Whether somebody delivers.
@@ -53,14 +53,14 @@ struct Backlog {
 /// What is to be done in order, so that each gets what was published while it subscribed.
 enum Job {
     Deliver(Post, To),
-    Add(Arc<Link>),
+    Add(Arc<Outbox>),
     Remove(ClientId),
 }
 
 enum To {
     /// All who subscribe, except one.
     Subscribers(Option<ClientId>),
-    Picked(Vec<Arc<Link>>),
+    Picked(Vec<Arc<Outbox>>),
 }
 
 /// Whether a collection has far more room than it needs.
@@ -79,17 +79,17 @@ impl Inner {
         self.backlog.get_or_insert_default()
     }
 
-    fn add(&mut self, link: Arc<Link>) {
+    fn add(&mut self, outbox: Arc<Outbox>) {
         let members = Arc::make_mut(&mut self.members);
         if members.is_empty() {
             // Many topics never have a second one.
             members.reserve_exact(1);
         }
-        let index = members.partition_point(|member| member.id < link.id);
-        members.insert(index, link);
+        let index = members.partition_point(|member| member.id < outbox.id);
+        members.insert(index, outbox);
     }
 
-    fn remove(&mut self, id: ClientId) -> Option<Arc<Link>> {
+    fn remove(&mut self, id: ClientId) -> Option<Arc<Outbox>> {
         let members = Arc::make_mut(&mut self.members);
         let index = members.binary_search_by_key(&id, |member| member.id).ok()?;
         let removed = members.remove(index);
@@ -108,13 +108,13 @@ impl Subscribers {
     }
 
     /// Adds one that does not subscribe.
-    pub(crate) fn add(&self, link: &Arc<Link>) {
+    pub(crate) fn add(&self, outbox: &Arc<Outbox>) {
         let mut inner = self.inner();
         inner.count += 1;
         if inner.is_busy() {
-            inner.backlog().jobs.push_back(Job::Add(Arc::clone(link)));
+            inner.backlog().jobs.push_back(Job::Add(Arc::clone(outbox)));
         } else {
-            inner.add(Arc::clone(link));
+            inner.add(Arc::clone(outbox));
         }
     }
 
@@ -140,7 +140,11 @@ impl Subscribers {
 
     /// Puts the next ones into `chunk`, those of ids above `after`. The id to go on from, if there are
     /// more.
-    fn next_chunk(&self, after: Option<ClientId>, chunk: &mut Vec<Arc<Link>>) -> Option<ClientId> {
+    fn next_chunk(
+        &self,
+        after: Option<ClientId>,
+        chunk: &mut Vec<Arc<Outbox>>,
+    ) -> Option<ClientId> {
         let inner = self.inner();
         let members = &inner.members;
         let start = after.map_or(0, |after| members.partition_point(|member| member.id <= after));
@@ -151,7 +155,7 @@ impl Subscribers {
     }
 
     /// All of them.
-    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
+    pub(crate) fn outboxes(&self) -> Vec<Arc<Outbox>> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
             after = self.next_chunk(after, &mut all);
@@ -164,31 +168,31 @@ impl Subscribers {
     /// Queues a message for all who subscribe.
     pub(crate) fn publish(
         self: &Arc<Self>,
-        hub: &Arc<Hub>,
+        registry: &Arc<Registry>,
         post: Post,
         except: Option<ClientId>,
     ) -> Published {
-        self.deliver(hub, post, To::Subscribers(except))
+        self.deliver(registry, post, To::Subscribers(except))
     }
 
     /// Queues a message for those who were picked.
     pub(crate) fn send(
         self: &Arc<Self>,
-        hub: &Arc<Hub>,
+        registry: &Arc<Registry>,
         post: Post,
-        picked: Vec<Arc<Link>>,
+        picked: Vec<Arc<Outbox>>,
     ) -> Published {
-        self.deliver(hub, post, To::Picked(picked))
+        self.deliver(registry, post, To::Picked(picked))
     }
 
-    fn deliver(self: &Arc<Self>, hub: &Arc<Hub>, post: Post, to: To) -> Published {
+    fn deliver(self: &Arc<Self>, registry: &Arc<Registry>, post: Post, to: To) -> Published {
         let mut inner = self.inner();
         let busy = inner.is_busy();
         let first = !mem::replace(&mut inner.delivering, true);
         if !busy {
             let members = Arc::clone(&inner.members);
             drop(inner);
-            let delivering = Delivering::begin(self, hub);
+            let delivering = Delivering::begin(self, registry);
             let (queued, _) = delivering.deliver(&post, &to, &members);
             // Whoever changes the list now has it alone.
             drop(members);
@@ -198,7 +202,7 @@ impl Subscribers {
         let left = if inner.backlog().is_full() && !post.waited {
             let reach = to.reach(inner.count);
             drop(inner);
-            hub.counters.broadcast(0, reach);
+            registry.counters.broadcast(0, reach);
             Published::Refused(Refused::Full)
         } else {
             let reach = to.reach(inner.count);
@@ -212,7 +216,7 @@ impl Subscribers {
         };
         if first {
             // Whoever delivered before was stopped.
-            Delivering::begin(self, hub).go_on();
+            Delivering::begin(self, registry).go_on();
         }
         left
     }
@@ -227,8 +231,8 @@ impl Subscribers {
         let (mut chunk, mut after) = (Vec::new(), None);
         loop {
             after = self.next_chunk(after, &mut chunk);
-            for link in chunk.drain(..).filter(|link| Some(link.id) != except) {
-                while let Some(room) = link.full_for_many() {
+            for outbox in chunk.drain(..).filter(|outbox| Some(outbox.id) != except) {
+                while let Some(room) = outbox.full_for_many() {
                     room.await;
                     waited = true;
                 }
@@ -269,27 +273,27 @@ impl To {
 /// Delivers to the subscribers of one topic, as the only one.
 struct Delivering {
     subscribers: Arc<Subscribers>,
-    hub: Arc<Hub>,
+    registry: Arc<Registry>,
     done: bool,
 }
 
 impl Delivering {
-    fn begin(subscribers: &Arc<Subscribers>, hub: &Arc<Hub>) -> Self {
-        Self { subscribers: Arc::clone(subscribers), hub: Arc::clone(hub), done: false }
+    fn begin(subscribers: &Arc<Subscribers>, registry: &Arc<Registry>) -> Self {
+        Self { subscribers: Arc::clone(subscribers), registry: Arc::clone(registry), done: false }
     }
 
     /// For how many it was queued, and how many were looked at.
-    fn deliver(&self, post: &Post, to: &To, members: &[Arc<Link>]) -> (usize, usize) {
+    fn deliver(&self, post: &Post, to: &To, members: &[Arc<Outbox>]) -> (usize, usize) {
         let mut dropped = Dropped::default();
-        let (links, except) = match to {
+        let (outboxes, except) = match to {
             To::Subscribers(except) => (members, *except),
             To::Picked(picked) => (&picked[..], None),
         };
-        let to_whom = links.iter().filter(|link| Some(link.id) != except);
-        let queued = to_whom.filter(|link| link.offer(post, &mut dropped)).count();
-        self.hub.counters.broadcast(queued, dropped.count);
-        turn::published(links.len());
-        (queued, links.len())
+        let to_whom = outboxes.iter().filter(|outbox| Some(outbox.id) != except);
+        let queued = to_whom.filter(|outbox| outbox.offer(post, &mut dropped)).count();
+        self.registry.counters.broadcast(queued, dropped.count);
+        turn::published(outboxes.len());
+        (queued, outboxes.len())
     }
 
     /// Delivers what others left, some of it in a task of its own if it is much.
@@ -297,7 +301,7 @@ impl Delivering {
         while !self.work() {
             // Where the connections are driven, if possible: that of the publisher may not go on
             // running, and a thread without one is not kept by what others publish.
-            let runtime = self.hub.runtime().or_else(|| Handle::try_current().ok());
+            let runtime = self.registry.runtime().or_else(|| Handle::try_current().ok());
             if let Some(runtime) = runtime {
                 return self.hand_on(&runtime);
             }
@@ -307,10 +311,10 @@ impl Delivering {
     /// Leaves the rest to a task, which keeps nobody from delivering between its turns: its runtime may
     /// run no more, or not for long.
     fn hand_on(self, runtime: &Handle) {
-        let (subscribers, hub) = (Arc::clone(&self.subscribers), Arc::clone(&self.hub));
+        let (subscribers, registry) = (Arc::clone(&self.subscribers), Arc::clone(&self.registry));
         let number = self.stop();
         runtime.spawn(async move {
-            while let Some(delivering) = Self::resume(&subscribers, &hub, number) {
+            while let Some(delivering) = Self::resume(&subscribers, &registry, number) {
                 if delivering.turn() {
                     return;
                 }
@@ -330,14 +334,18 @@ impl Delivering {
     }
 
     /// Delivers again, if nobody else does or was told to.
-    fn resume(subscribers: &Arc<Subscribers>, hub: &Arc<Hub>, number: u64) -> Option<Self> {
+    fn resume(
+        subscribers: &Arc<Subscribers>,
+        registry: &Arc<Registry>,
+        number: u64,
+    ) -> Option<Self> {
         let mut inner = subscribers.inner();
         let is_next = inner.backlog.as_ref().is_some_and(|backlog| backlog.tasks == number);
         if !is_next || mem::replace(&mut inner.delivering, true) {
             return None;
         }
         drop(inner);
-        Some(Self::begin(subscribers, hub))
+        Some(Self::begin(subscribers, registry))
     }
 
     /// Delivers for a turn and stops. Whether nothing is left.
@@ -378,8 +386,8 @@ impl Delivering {
         let next = match job {
             Some(Job::Deliver(post, to)) => Next::Deliver(post, to, Arc::clone(&inner.members)),
             Some(Job::Remove(id)) => Next::Changed(inner.remove(id)),
-            Some(Job::Add(link)) => {
-                inner.add(link);
+            Some(Job::Add(outbox)) => {
+                inner.add(outbox);
                 Next::Changed(None)
             }
             None => Next::Changed(None),
@@ -394,9 +402,9 @@ impl Delivering {
 
 /// What was taken from the backlog.
 enum Next {
-    Deliver(Post, To, Arc<Vec<Arc<Link>>>),
+    Deliver(Post, To, Arc<Vec<Arc<Outbox>>>),
     /// Who subscribes was changed, by the end of a subscription perhaps.
-    Changed(Option<Arc<Link>>),
+    Changed(Option<Arc<Outbox>>),
     Nothing,
 }
 

@@ -5,13 +5,13 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use crate::{
     Client, ClientId, Publication, Published, SubscribeError,
     leaves::sync::{Mutex, MutexGuard, PoisonError},
-    outbox::Link,
+    outbox::Outbox,
     registry::delivery::{Subscribers, is_roomy},
 };
 
 /// The topics that somebody subscribes to.
 ///
-/// Locks are taken in this order: the index, the subscribers of a topic. Under the index a link is
+/// Locks are taken in this order: the index, the subscribers of a topic. Under the index an outbox is
 /// locked too; whoever publishes holds one of these at a time.
 #[derive(Default)]
 pub(crate) struct Topics {
@@ -33,39 +33,39 @@ impl Topics {
     /// Subscribes, if it did not before.
     pub(crate) fn subscribe(
         &self,
-        link: &Arc<Link>,
+        outbox: &Arc<Outbox>,
         topic: &str,
     ) -> Result<Arc<str>, SubscribeError> {
-        let limit = link.limits.max_topic;
+        let limit = outbox.limits.max_topic;
         if topic.len() > limit {
             return Err(SubscribeError::TopicTooLong { len: topic.len(), limit });
         }
         let mut index = self.index();
         let known = index.topics.get_key_value(topic).map(|(name, _)| Arc::clone(name));
         let name = known.unwrap_or_else(|| Arc::from(topic));
-        if link.add_topic(&name)? {
+        if outbox.add_topic(&name)? {
             let subscribers = index.topics.entry(Arc::clone(&name)).or_default();
-            subscribers.add(link);
+            subscribers.add(outbox);
             index.subscriptions += 1;
         }
         Ok(name)
     }
 
     /// Whether it did subscribe.
-    pub(crate) fn unsubscribe(&self, link: &Link, topic: &str) -> bool {
+    pub(crate) fn unsubscribe(&self, outbox: &Outbox, topic: &str) -> bool {
         let mut index = self.index();
-        let did = link.remove_topic(topic);
+        let did = outbox.remove_topic(topic);
         if did {
-            index.remove(link.id, topic);
+            index.remove(outbox.id, topic);
         }
         did
     }
 
     /// Ends what a connection that is over subscribed to.
-    pub(crate) fn leave(&self, link: &Link) {
-        for topic in link.leave() {
+    pub(crate) fn leave(&self, outbox: &Outbox) {
+        for topic in outbox.leave() {
             // The lock is not held throughout, so that others have their turn.
-            self.index().remove(link.id, &topic);
+            self.index().remove(outbox.id, &topic);
         }
     }
 
@@ -111,15 +111,15 @@ impl Index {
 #[derive(Clone)]
 pub struct Topic {
     name: Arc<str>,
-    link: Arc<Link>,
+    outbox: Arc<Outbox>,
 }
 
 impl Topic {
     /// Subscribes.
-    pub(crate) fn subscribe(link: &Arc<Link>, topic: &str) -> Result<Self, SubscribeError> {
-        let hub = link.hub.as_ref().ok_or(SubscribeError::ClientEnd)?;
-        let name = hub.topics.subscribe(link, topic)?;
-        Ok(Self { name, link: Arc::clone(link) })
+    pub(crate) fn subscribe(outbox: &Arc<Outbox>, topic: &str) -> Result<Self, SubscribeError> {
+        let registry = outbox.registry.as_ref().ok_or(SubscribeError::ClientEnd)?;
+        let name = registry.topics.subscribe(outbox, topic)?;
+        Ok(Self { name, outbox: Arc::clone(outbox) })
     }
 
     /// Its name.
@@ -130,8 +130,9 @@ impl Topic {
     /// As [`Clients::publish`](crate::Clients::publish): to all who subscribe, this connection
     /// included.
     pub fn publish(&self, publication: impl Into<Publication>) -> Published {
-        let hub = self.link.hub.as_ref();
-        hub.map_or(Published::Here(0), |hub| hub.publish(&self.name, publication.into()))
+        let registry = self.outbox.registry.as_ref();
+        registry
+            .map_or(Published::Here(0), |registry| registry.publish(&self.name, publication.into()))
     }
 
     /// As [`Clients::publish_wait`](crate::Clients::publish_wait): as [`publish`](Self::publish), when
@@ -140,8 +141,8 @@ impl Topic {
     /// # Cancel safety
     /// A dropped call has published nothing.
     pub async fn publish_wait(&self, publication: impl Into<Publication>) -> Published {
-        match &self.link.hub {
-            Some(hub) => hub.publish_wait(&self.name, publication.into()).await,
+        match &self.outbox.registry {
+            Some(registry) => registry.publish_wait(&self.name, publication.into()).await,
             None => Published::Here(0),
         }
     }
@@ -149,30 +150,31 @@ impl Topic {
     /// As [`publish`](Self::publish), to all but this connection. What the publication itself
     /// [excepts](Publication::except) is replaced.
     pub fn publish_to_others(&self, publication: impl Into<Publication>) -> Published {
-        self.publish(publication.into().except(self.link.id))
+        self.publish(publication.into().except(self.outbox.id))
     }
 
     /// How many subscribe.
     pub fn subscribers(&self) -> usize {
-        let subscribers = self.link.hub.as_ref().and_then(|hub| hub.topics.find(&self.name));
+        let subscribers =
+            self.outbox.registry.as_ref().and_then(|registry| registry.topics.find(&self.name));
         subscribers.map_or(0, |(_, subscribers)| subscribers.count())
     }
 
     /// Ends the subscription of this connection, as
     /// [`WebSocket::unsubscribe`](crate::WebSocket::unsubscribe). Whether there was one.
     pub fn unsubscribe(&self) -> bool {
-        unsubscribe(&self.link, &self.name)
+        unsubscribe(&self.outbox, &self.name)
     }
 }
 
 /// Whether there was a subscription.
-pub(crate) fn unsubscribe(link: &Link, topic: &str) -> bool {
-    link.hub.as_ref().is_some_and(|hub| hub.topics.unsubscribe(link, topic))
+pub(crate) fn unsubscribe(outbox: &Outbox, topic: &str) -> bool {
+    outbox.registry.as_ref().is_some_and(|registry| registry.topics.unsubscribe(outbox, topic))
 }
 
 /// The subscribers, in the order in which they came.
-pub(crate) fn clients(links: Vec<Arc<Link>>) -> Vec<Client> {
-    let mut clients: Vec<Client> = links.into_iter().map(Client::new).collect();
+pub(crate) fn clients(outboxes: Vec<Arc<Outbox>>) -> Vec<Client> {
+    let mut clients: Vec<Client> = outboxes.into_iter().map(Client::new).collect();
     clients.sort_by_key(Client::id);
     clients
 }
@@ -181,7 +183,7 @@ impl fmt::Debug for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Topic")
             .field("name", &self.name)
-            .field("id", &self.link.id)
+            .field("id", &self.outbox.id)
             .finish_non_exhaustive()
     }
 }

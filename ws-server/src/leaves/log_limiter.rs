@@ -14,10 +14,10 @@ use ws_core::{Closed, ClosedBy};
 /// Lets so many complaints of one sort into the log in so many seconds, and counts the others.
 // RFC 6455 §7.1.7 asks a server to log what was wrong with a client.
 #[derive(Default)]
-pub(crate) struct Complaints<const LINES: u32 = 10, const SECONDS: u64 = 1>(Mutex<State>);
+pub(crate) struct LogLimiter<const LINES: u32 = 10, const SECONDS: u64 = 1>(Mutex<State>);
 
 /// For what every client of a kind does: a line a minute.
-pub(crate) type Hints = Complaints<1, 60>;
+pub(crate) type HintLimiter = LogLimiter<1, 60>;
 
 #[derive(Default)]
 struct State {
@@ -26,7 +26,7 @@ struct State {
     left_out: u64,
 }
 
-impl<const LINES: u32, const SECONDS: u64> Complaints<LINES, SECONDS> {
+impl<const LINES: u32, const SECONDS: u64> LogLimiter<LINES, SECONDS> {
     /// Whether there is room for a line; then how many were left out before it, if any.
     pub(crate) fn admit(&self) -> Option<Option<u64>> {
         let now = Instant::now();
@@ -45,7 +45,7 @@ impl<const LINES: u32, const SECONDS: u64> Complaints<LINES, SECONDS> {
     }
 }
 
-impl Complaints {
+impl LogLimiter {
     /// Logs how a connection ended.
     pub(crate) fn tell(&self, closed: &Closed) {
         let code = closed.code.get();
@@ -58,7 +58,7 @@ impl Complaints {
             // A deadline passed, or a limit was met.
             None if closed.by == ClosedBy::Local && !closed.clean && !closed.reason.is_empty() => {
                 if let Some(left_out) = self.admit() {
-                    info!(code, reason = %Shown(&closed.reason), left_out, "the connection was ended");
+                    info!(code, reason = %Escaped(&closed.reason), left_out, "the connection was ended");
                 }
             }
             None => debug!(code, by = ?closed.by, "the connection closed"),
@@ -67,12 +67,12 @@ impl Complaints {
 }
 
 /// What a client sent, or what may quote it, as a log may show it: escaped, and cut where it is long.
-pub(crate) struct Shown<'a>(pub(crate) &'a str);
+pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 /// Characters that are shown.
 const SHOWN: usize = 128;
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.0.chars();
         for character in rest.by_ref().take(SHOWN) {

@@ -30,8 +30,8 @@
 //! looks at path, headers and cookies, and may answer with a [`Rejection`] of its own. Whatever is wrong
 //! is a [`Rejection`] too, which knows its status and its [`Cause`].
 //!
-//! On a raw byte stream [`RequestReader::read_head`] and [`Upgrade::inspect_head`] do the same in less
-//! time: they make no header map.
+//! On a raw byte stream [`RequestReader::read_head`] takes less time: its [`RequestHead`] has no header
+//! map, and is a [`RequestView`] like the types of the [`http`] crate.
 //!
 //! Secure by default: a browser's page of another site is refused ([`OriginPolicy`]), and everything that
 //! a peer can make large has a limit ([`Limits`]).
@@ -121,6 +121,7 @@ mod rejection;
 mod report;
 mod request_head;
 mod request_reader;
+mod request_view;
 mod response_error;
 mod response_reader;
 mod server;
@@ -149,6 +150,7 @@ pub use rejection::Rejection;
 pub use report::{FactoryFault, Report, ReportEntry, Verdict};
 pub use request_head::RequestHead;
 pub use request_reader::RequestReader;
+pub use request_view::RequestView;
 pub use response_error::{Refusal, ResponseError};
 pub use response_reader::ResponseReader;
 pub use server::Upgrade;

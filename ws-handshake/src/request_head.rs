@@ -123,7 +123,7 @@ impl RequestHead {
     }
 
     /// Whether it asks for a WebSocket at all, well or badly, as
-    /// [`Upgrade::is_requested`](crate::Upgrade::is_requested).
+    /// [`RequestView::asks_for_upgrade`](crate::RequestView::asks_for_upgrade).
     pub fn asks_for_upgrade(&self) -> bool {
         self.asks_for_upgrade
     }

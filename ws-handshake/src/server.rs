@@ -7,14 +7,14 @@
     clippy::arithmetic_side_effects
 )]
 
-use http::{HeaderName, HeaderValue, Method, Request, Uri, Version, header::UPGRADE};
+use http::{HeaderValue, Method, Uri, Version};
 
 use crate::{
-    Authority, Cause, Hosts, Limits, Offer, OriginPolicy, Rejection, RequestHead, Subprotocols,
+    Authority, Cause, Hosts, Limits, Offer, OriginPolicy, Rejection, RequestView, Subprotocols,
     accept_key::{ACCEPT, accept_octets, is_valid_key},
     extension_header::parse_extensions,
     fields::{Fields, Single},
-    head_writer, header_lines, list,
+    head_writer, list,
 };
 
 /// A request that is a valid opening handshake, still to be [accepted](Self::accept) or rejected.
@@ -33,20 +33,13 @@ pub struct Upgrade {
 }
 
 impl Upgrade {
-    /// Whether the request asks for a WebSocket at all, well or badly.
-    ///
-    /// For a server that answers other requests too.
-    pub fn is_requested<T>(request: &Request<T>) -> bool {
-        list::contains(header_lines::all(request.headers(), &UPGRADE), b"websocket")
-    }
-
     /// Reads a request, within the default [`Limits`].
     ///
     /// # Errors
-    /// The answer to a request that is no valid opening handshake. Nothing in it is left to chance:
-    /// what [RFC 6455 §4.2.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1) and HTTP/1.1 ask
-    /// for has to be there, once and well-formed.
-    pub fn inspect<T>(request: &Request<T>) -> Result<Self, Rejection> {
+    /// The answer to a request that is no valid opening handshake: what
+    /// [RFC 6455 §4.2.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1) and HTTP/1.1 ask for
+    /// must be present, once and well-formed.
+    pub fn inspect(request: &impl RequestView) -> Result<Self, Rejection> {
         Self::inspect_within(request, &Limits::default())
     }
 
@@ -54,30 +47,12 @@ impl Upgrade {
     ///
     /// # Errors
     /// As [`inspect`](Self::inspect).
-    pub fn inspect_within<T>(request: &Request<T>, limits: &Limits) -> Result<Self, Rejection> {
-        let headers = request.headers().iter();
+    pub fn inspect_within(request: &impl RequestView, limits: &Limits) -> Result<Self, Rejection> {
         let asked = Asked {
             method: request.method(),
             uri: request.uri(),
             version: request.version(),
-            fields: Fields::of(
-                headers
-                    .map(|(name, value)| (HeaderName::as_str(name).as_bytes(), value.as_bytes())),
-            ),
-        };
-        asked.inspect(limits)
-    }
-
-    /// Reads a request that came over a raw byte stream, within `limits`.
-    ///
-    /// # Errors
-    /// As [`inspect`](Self::inspect).
-    pub fn inspect_head(head: &RequestHead, limits: &Limits) -> Result<Self, Rejection> {
-        let asked = Asked {
-            method: head.method(),
-            uri: head.uri(),
-            version: head.version(),
-            fields: Fields::of(head.headers()),
+            fields: Fields::of(request.header_lines()),
         };
         asked.inspect(limits)
     }

@@ -6,7 +6,7 @@ mod support;
 use bytes::BytesMut;
 use proptest::prelude::*;
 use support::{REQUEST, serve, with};
-use ws_handshake::{Cause, HeadError, Limits, RequestReader, Upgrade};
+use ws_handshake::{Cause, HeadError, Limits, RequestReader, RequestView, Upgrade};
 
 /// A head of exactly `len` octets.
 fn head_of(len: usize) -> Vec<u8> {
@@ -185,7 +185,7 @@ fn allowed_early_data_stays_in_the_buffer_for_the_frame_parser() {
 fn plain_request_may_have_something_behind_it() {
     let mut input = BytesMut::from("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
     let request = RequestReader::default().read(&mut input).unwrap().unwrap();
-    assert!(!Upgrade::is_requested(&request));
+    assert!(!request.asks_for_upgrade());
     assert_eq!(&input[..], b"hi");
 }
 

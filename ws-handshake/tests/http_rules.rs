@@ -5,7 +5,7 @@ mod support;
 
 use bytes::BytesMut;
 use support::{REQUEST, UPGRADE, VERSION, replacing, serve, with, with_octets};
-use ws_handshake::{Cause, HeadError, RequestReader, Upgrade};
+use ws_handshake::{Cause, HeadError, RequestReader, RequestView, Upgrade};
 
 fn parse(request: &[u8]) -> Result<http::Request<()>, ws_handshake::Rejection> {
     let mut input = BytesMut::from(request);
@@ -16,14 +16,14 @@ fn parse(request: &[u8]) -> Result<http::Request<()>, ws_handshake::Rejection> {
 #[test]
 fn rt_06_plain_request_is_read_and_told_apart() {
     let plain = parse(b"GET /index.html HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    assert!(!Upgrade::is_requested(&plain));
+    assert!(!plain.asks_for_upgrade());
     let rejection = Upgrade::inspect(&plain).unwrap_err();
     assert_eq!((rejection.status().as_u16(), rejection.cause()), (426, Cause::Upgrade));
 
     let other = parse(b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: notwebsocket\r\n\r\n").unwrap();
-    assert!(!Upgrade::is_requested(&other));
+    assert!(!other.asks_for_upgrade());
     let asked = parse(b"POST / HTTP/1.1\r\nUpgrade: h2c, WebSocket\r\n\r\n").unwrap();
-    assert!(Upgrade::is_requested(&asked));
+    assert!(asked.asks_for_upgrade());
 }
 
 // R9110-7.8-d, R9110-7.8-e

@@ -5,7 +5,7 @@ pub mod extensions;
 
 use bytes::BytesMut;
 use ws_handshake::{
-    AcceptOptions, Accepted, Cause, Limits, Rejection, RequestReader, Upgrade, write_response,
+    AcceptOptions, Accepted, Cause, Rejection, RequestReader, Upgrade, write_response,
     write_response_head,
 };
 
@@ -127,9 +127,12 @@ pub fn accept_with(request: &[u8], options: &AcceptOptions<'_>) -> Result<Accept
 pub fn inspect(request: &[u8]) -> Result<Upgrade, Rejection> {
     let head = RequestReader::default().read_head(&mut BytesMut::from(request))?;
     let head = head.ok_or(Cause::Timeout)?;
-    let of_head = Upgrade::inspect_head(&head, &Limits::default());
+    let of_head = Upgrade::inspect(&head);
     // By the types of `http` it is the same.
-    let of_request = Upgrade::inspect(&head.to_request()?);
+    let request = head.to_request()?;
+    let of_request = Upgrade::inspect(&request);
     assert_eq!(format!("{of_head:?}"), format!("{of_request:?}"));
+    let of_parts = Upgrade::inspect(&request.into_parts().0);
+    assert_eq!(format!("{of_head:?}"), format!("{of_parts:?}"));
     of_head
 }

@@ -279,7 +279,7 @@ fn accept(
     let Some(handler) = shared.routes.find(head.uri().path()) else {
         return Err(Rejection::new(StatusCode::NOT_FOUND).body("there is nothing at this path\n"));
     };
-    let upgrade = Upgrade::inspect_head(head, &shared.limits.head)?;
+    let upgrade = Upgrade::inspect_within(head, &shared.limits.head)?;
     let mut options = AcceptOptions::new().extensions(&shared.extensions).origin(&shared.origin);
     if !shared.subprotocols.is_empty() {
         options = options.subprotocols(&shared.subprotocols);

@@ -18,7 +18,7 @@ fn status(hosts: &Hosts, host: &str) -> u16 {
     reply.status
 }
 
-// R6455-10.2-a, T-B10
+// R6455-10.2-a, R9110-15.5.20-a, D-15, T-B10
 #[test]
 fn dns_rebinding_is_answered_with_421() {
     let hosts = Hosts::new(["chat.example", "localhost", "127.0.0.1", "[::1]"]).unwrap();

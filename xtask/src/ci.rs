@@ -27,7 +27,7 @@ const STEPS: &[(&str, Check)] = &[
     ("floors", floors),
     ("features", features),
     ("no-std", no_std),
-    ("requirements", requirements::requirements),
+    ("requirements", requirements::check),
     ("package", package),
 ];
 

@@ -79,7 +79,8 @@ pub(crate) fn in_text(text: &str, place: Place) -> Vec<Mention> {
         .collect()
 }
 
-/// The words of `text` that have the form of an id: `R6455-5.2-a`, `R6455C-4.1-b`, `RT-13`, `T-B4`.
+/// The words of `text` that have the form of an id: `R6455-5.2-a`, `R6455C-4.1-b`, `RT-13`, `T-B4`,
+/// `D-1`, `MDN-9`.
 fn ids(text: &str) -> impl Iterator<Item = &str> {
     let within = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     text.split(move |c| !within(c))
@@ -87,12 +88,12 @@ fn ids(text: &str) -> impl Iterator<Item = &str> {
         .filter(|word| is_id(word))
 }
 
-fn is_id(word: &str) -> bool {
+pub(crate) fn is_id(word: &str) -> bool {
     let Some((source, rest)) = word.split_once('-') else {
         return false;
     };
     let number = match source {
-        "RT" => Some(rest),
+        "RT" | "D" | "MDN" => Some(rest),
         "T" => rest.strip_prefix('B'),
         _ => None,
     };

@@ -1,14 +1,25 @@
-//! `cargo xtask requirements`: every row that is due has a test that carries its id.
+//! `cargo xtask requirements`: every row of the papers that is due has a test that carries its id,
+//! every id in the sources has a row, and each row names its tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Result};
-use crate::mentions::{Mention, Place, in_rust, in_text};
+use crate::mentions::{Mention, Place, in_rust, in_text, is_id};
 use crate::workspace::Workspace;
 
-/// One line of `requirements.txt`.
+/// The papers whose tables have the rows.
+const PAPERS: [&str; 2] = ["docs/requirements.md", "docs/threats.md"];
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Fill the last column of the tables: where each row is tested
+    #[arg(long)]
+    write: bool,
+}
+
+/// One row of a table: `| ID | .. | .. | OWNER | TESTS |`, where OWNER may end in `, later`.
 #[derive(Debug, PartialEq, Eq)]
 struct Row {
     id: String,
@@ -23,7 +34,7 @@ impl Row {
     }
 }
 
-/// What `requirements.txt`, `waivers.txt` and the sources say together.
+/// What the papers, `waivers.txt` and the sources say together.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Coverage {
     met: usize,
@@ -33,19 +44,38 @@ struct Coverage {
     needless_waivers: Vec<String>,
 }
 
-pub(crate) fn requirements(workspace: &Workspace) -> Result<()> {
-    let read = |name: &str| {
-        let path = workspace.xtask().join(name);
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    verify(workspace, options.write)
+}
+
+pub(crate) fn check(workspace: &Workspace) -> Result<()> {
+    verify(workspace, false)
+}
+
+fn verify(workspace: &Workspace, write: bool) -> Result<()> {
+    let read = |path: PathBuf| {
         fs::read_to_string(&path)
             .map_err(|error| Failure::system(format!("reading {}", path.display()), &error))
     };
-    let rows = parse_rows(&read("requirements.txt")?)?;
-    let waivers = read("waivers.txt")?;
+    let papers = PAPERS.map(|paper| read(workspace.root.join(paper)).map(|text| (paper, text)));
+    let papers = papers.into_iter().collect::<Result<Vec<_>>>()?;
+    let rows = parse_rows(papers.iter().map(|(_, text)| text.as_str()))?;
+    let waivers = read(workspace.xtask().join("waivers.txt"))?;
     let waivers = parse_waivers(&waivers)?;
     let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
     let mentions = search(workspace, &ids)?;
     let coverage = cover(&rows, &waivers, &mentions);
 
+    let mut outdated = Vec::new();
+    for (paper, text) in &papers {
+        let filled = fill(text, &rows, &waivers, &mentions);
+        if write {
+            fs::write(workspace.root.join(paper), filled)
+                .map_err(|error| Failure::system(format!("writing {paper}"), &error))?;
+        } else if filled != *text {
+            outdated.push(*paper);
+        }
+    }
     for id in &coverage.untested {
         println!("  no test carries {id}");
     }
@@ -63,54 +93,102 @@ pub(crate) fn requirements(workspace: &Workspace) -> Result<()> {
         coverage.untested.len(),
         coverage.unknown.len(),
     );
-    if coverage.untested.is_empty() && coverage.unknown.is_empty() {
+    if !coverage.untested.is_empty() || !coverage.unknown.is_empty() {
+        return Err(Failure::new(
+            format!(
+                "{} ids without a test, {} unknown ids",
+                coverage.untested.len(),
+                coverage.unknown.len()
+            ),
+            "write the id in a `// ID` comment above its test (see xtask/README.md), add its row \
+             to a table of docs, or put it into xtask/waivers.txt with a reason",
+        ));
+    }
+    if outdated.is_empty() {
         return Ok(());
     }
     Err(Failure::new(
-        format!(
-            "{} ids without a test, {} unknown ids",
-            coverage.untested.len(),
-            coverage.unknown.len()
-        ),
-        "write the id in a `// ID` comment above its test (see xtask/README.md), \
-         or put it into xtask/waivers.txt with a reason",
+        format!("the column of tests is out of date in {}", outdated.join(", ")),
+        "run `cargo xtask requirements --write`",
     ))
 }
 
-fn parse_rows(text: &str) -> Result<Vec<Row>> {
+fn parse_rows<'t>(papers: impl Iterator<Item = &'t str>) -> Result<Vec<Row>> {
     let mut seen = BTreeSet::new();
     let mut rows = Vec::new();
-    for line in lines(text) {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let (id, owner, later) = match words[..] {
-            [id, owner] => (id, owner, false),
-            [id, owner, "later"] => (id, owner, true),
-            _ => return Err(bad("requirements.txt", line, "ID OWNER [later]")),
+    for line in papers.flat_map(str::lines) {
+        let Some([id, _, _, owner, _]) = cells(line) else {
+            continue;
         };
-        if !seen.insert(id) {
-            return Err(bad("requirements.txt", line, "every id once"));
+        let (owner, later) = match owner.strip_suffix(", later") {
+            Some(owner) => (owner, true),
+            None => (owner, false),
+        };
+        if owner.contains([',', ' ']) || !seen.insert(id) {
+            return Err(Failure::new(
+                format!("docs have the row {line:?}"),
+                "every id has one row, `| ID | .. | .. | OWNER | TESTS |`",
+            ));
         }
         rows.push(Row { id: id.to_owned(), owner: owner.to_owned(), later });
     }
     Ok(rows)
 }
 
+/// The cells of a row that begins with an id.
+fn cells(line: &str) -> Option<[&str; 5]> {
+    let cells: Vec<&str> =
+        line.strip_prefix('|')?.strip_suffix('|')?.split('|').map(str::trim).collect();
+    cells.try_into().ok().filter(|[id, ..]: &[&str; 5]| is_id(id))
+}
+
+/// The paper with the last column of its rows as the sources have it.
+fn fill(
+    text: &str,
+    rows: &[Row],
+    waivers: &BTreeMap<&str, &str>,
+    mentions: &[(String, Mention)],
+) -> String {
+    let mut filled = String::with_capacity(text.len());
+    for line in text.lines() {
+        match cells(line) {
+            Some([id, first, second, owner, _]) => {
+                let prose = rows.iter().any(|row| row.id == id && row.is_prose());
+                let files: BTreeSet<String> = mentions
+                    .iter()
+                    .filter(|(_, mention)| mention.id == id)
+                    .filter(|(_, mention)| prose || mention.place == Place::Test)
+                    .map(|(file, _)| format!("`{}`", file.replace('\\', "/")))
+                    .collect();
+                let tests = match waivers.get(id) {
+                    Some(reason) => (*reason).to_owned(),
+                    None if files.is_empty() => "-".to_owned(),
+                    None => files.into_iter().collect::<Vec<_>>().join(", "),
+                };
+                filled.push_str(&format!("| {id} | {first} | {second} | {owner} | {tests} |"));
+            }
+            None => filled.push_str(line),
+        }
+        filled.push('\n');
+    }
+    filled
+}
+
 fn parse_waivers(text: &str) -> Result<BTreeMap<&str, &str>> {
     lines(text)
         .map(|line| {
-            line.split_once(char::is_whitespace)
-                .map(|(id, reason)| (id, reason.trim()))
-                .ok_or_else(|| bad("waivers.txt", line, "ID REASON"))
+            line.split_once(char::is_whitespace).map(|(id, reason)| (id, reason.trim())).ok_or_else(
+                || {
+                    let what = format!("xtask/waivers.txt has the line {line:?}");
+                    Failure::new(what, "its form is: ID REASON")
+                },
+            )
         })
         .collect()
 }
 
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
-}
-
-fn bad(file: &str, line: &str, form: &str) -> Failure {
-    Failure::new(format!("xtask/{file} has the line {line:?}"), format!("its form is: {form}"))
 }
 
 fn cover(rows: &[Row], waivers: &BTreeMap<&str, &str>, mentions: &[(String, Mention)]) -> Coverage {
@@ -210,7 +288,9 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
 mod tests {
     use super::*;
 
-    const ROWS: &str = "# a comment\nR6455-5.2-a ws-core\nR6455C-7.3-a docs\n\nRT-13 ws-core\nR7692-4-a ws-ext-deflate later\n";
+    const ROWS: &str = "# A heading\n\n| id | level | rule | owner | tests |\n|---|---|---|---|---|\n\
+        | R6455-5.2-a | MUST | FIN. | ws-core | `gone.rs` |\n| R6455C-7.3-a | MAY | x | docs | - |\n\
+        | RT-13 | x | y | ws-core | - |\n| R7692-4-a | MUST | z | ws-ext-deflate, later | - |\n";
 
     fn mention(id: &str, place: Place) -> (String, Mention) {
         ("ws-core/tests/frames.rs".into(), Mention { id: id.into(), line: 7, place })
@@ -220,7 +300,7 @@ mod tests {
         waivers: &[(&'static str, &'static str)],
         mentions: &[(String, Mention)],
     ) -> Coverage {
-        let rows = parse_rows(ROWS).expect("rows");
+        let rows = parse_rows([ROWS].into_iter()).expect("rows");
         cover(&rows, &waivers.iter().copied().collect(), mentions)
     }
 
@@ -258,6 +338,19 @@ mod tests {
     }
 
     #[test]
+    fn last_column_is_filled_from_the_sources() {
+        let rows = parse_rows([ROWS].into_iter()).expect("rows");
+        let mentions = [mention("R6455-5.2-a", Place::Test), mention("R6455C-7.3-a", Place::Prose)];
+        let waivers = BTreeMap::from([("RT-13", "no such target")]);
+        let filled = fill(ROWS, &rows, &waivers, &mentions);
+        let last: Vec<&str> = filled.lines().filter_map(cells).map(|[.., tests]| tests).collect();
+        assert_eq!(
+            last,
+            ["`ws-core/tests/frames.rs`", "`ws-core/tests/frames.rs`", "no such target", "-"]
+        );
+    }
+
+    #[test]
     fn waiver_of_a_tested_row_is_needless() {
         let coverage = covered(&[("RT-13", "later")], &[mention("RT-13", Place::Test)]);
         assert_eq!(coverage.needless_waivers, ["RT-13"]);
@@ -265,9 +358,10 @@ mod tests {
 
     #[test]
     fn malformed_lines_are_refused() {
-        assert!(parse_rows("R6455-5.2-a").is_err());
-        assert!(parse_rows("R6455-5.2-a ws-core soon").is_err());
-        assert!(parse_rows("RT-1 a\nRT-1 b").is_err());
+        let row = "| RT-1 | a | b | ws-core | - |";
+        assert!(parse_rows(["| RT-1 | a | b | ws-core soon | - |"].into_iter()).is_err());
+        assert!(parse_rows([row, row].into_iter()).is_err());
+        assert_eq!(parse_rows(["| RT-1 | too | short |"].into_iter()).expect("rows"), []);
         assert!(parse_waivers("RT-1").is_err());
     }
 }

@@ -49,10 +49,10 @@ fn plain() -> Connection {
 
 fn deflate() -> Connection {
     let deflate = Deflate::default();
-    let offer = Params::new().flag("client_max_window_bits");
+    let offer = Params::new().with_flag("client_max_window_bits");
     let agreed = deflate.accept(&offer, Rsv::ALL).expect("an offer");
     let mut extensions = Extensions::none();
-    extensions.push(deflate.name(), deflate.scope(), agreed.extension).expect("the only one");
+    extensions.push(&deflate, agreed.extension).expect("the only one");
     Connection::new(Role::Server, Config::default(), extensions)
 }
 

@@ -64,9 +64,9 @@ fn ends(level: u8, bits: u8) -> (Box<dyn Extension>, Box<dyn Extension>) {
         .client_max_window_bits(bits)
         .build()
         .expect("options");
-    let offer = Params::new().flag("client_max_window_bits");
+    let offer = Params::new().with_flag("client_max_window_bits");
     let server = deflate.accept(&offer, Rsv::ALL).expect("an offer");
-    let client = deflate.confirm(&server.response).expect("a response");
+    let client = deflate.confirm(&server.response, &[]).expect("a response");
     (server.extension, client)
 }
 

@@ -4,12 +4,16 @@
 use bytes::BytesMut;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ws_bench::{engine, pass_through::PassThrough};
-use ws_core::{Config, Connection, Extensions, Message, Role, extension::Scope};
+use ws_core::{
+    Config, Connection, Extensions, Message, Role,
+    extension::{FixedFactory, Scope},
+};
 
 fn server(extensions: usize) -> Connection {
     let mut stack = Extensions::none();
     for _ in 0..extensions {
-        stack.push("x-pass", Scope::Message, Box::new(PassThrough)).expect("it claims no bit");
+        let factory = FixedFactory::new("x-pass", Scope::Message, || Box::new(PassThrough));
+        stack.push(&factory, factory.make()).expect("it claims no bit");
     }
     Connection::new(Role::Server, Config::default(), stack)
 }

@@ -41,7 +41,7 @@ use crate::{Message, extension::Compression};
 /// ```
 ///
 /// # Encoded once
-/// Servers whose extensions [share a form](crate::Extension::shared) of the message send the same
+/// Servers whose extensions [share a form](crate::extension::Sharing) of the message send the same
 /// octets, which are made once and kept with the handle. If only the first extensions of a stack
 /// share one, those behind encode it for every connection. permessage-deflate shares a form among
 /// all connections of one level whose window is no smaller than the message. A message that an

@@ -26,22 +26,25 @@
 //! and passes one extension is copied once and allocates nothing of its own.
 
 mod chain;
+mod fixed;
 pub mod guide;
 mod params;
 mod rsv;
-mod shared;
+mod sharing;
 mod stack;
 mod transfer;
 
 use alloc::{borrow::Cow, boxed::Box, sync::Arc, vec, vec::Vec};
 use core::fmt;
 
-use crate::{CloseCode, MessageKind, Payload};
+pub use crate::message::Compression;
+use crate::{CloseCode, MessageKind};
 
 pub(crate) use chain::{Chain, ChainError, ChainStatus, Direction, Failure, Flow, keep_small};
+pub use fixed::FixedFactory;
 pub use params::{Param, Params};
 pub use rsv::{Rsv, RsvClaim};
-pub use shared::{SharedEncoder, SharedForm, SharedKey};
+pub use sharing::{SharedEncoder, SharedForm, SharedKey, Sharing};
 pub(crate) use stack::Layer;
 pub use stack::{Extensions, StackError};
 pub(crate) use transfer::{CallError, Called};
@@ -79,28 +82,20 @@ pub trait ExtensionFactory: Send + Sync {
         vec![Params::new()]
     }
 
-    /// Client: checks the parameters that the server agreed to.
+    /// Client: checks the parameters that the server agreed to, and makes the extension.
+    ///
+    /// `offers` are those that this handshake made of the extension. Most factories need only the
+    /// response. The offers matter where a response means something only together with one of them,
+    /// for example where each offer carries a fresh salt: a factory makes the offers of many
+    /// connections and cannot remember them.
     ///
     /// # Errors
-    /// A response that answers none of our offers fails the handshake.
-    fn confirm(&self, response: &Params) -> Result<Box<dyn Extension>, NegotiationError>;
-
-    /// Client: as [`confirm`](Self::confirm), beside the `offers` that this handshake made of the
-    /// extension. This is what is called; the default looks at the response alone.
-    ///
-    /// For a response that means something only together with the offer, as where each offer has a
-    /// salt of its own: one factory makes the offers of many connections, and cannot keep them.
-    ///
-    /// # Errors
-    /// As [`confirm`](Self::confirm).
-    fn confirm_offers(
+    /// A response that answers none of the offers fails the handshake.
+    fn confirm(
         &self,
-        offers: &[Params],
         response: &Params,
-    ) -> Result<Box<dyn Extension>, NegotiationError> {
-        let _ = offers;
-        self.confirm(response)
-    }
+        offers: &[Params],
+    ) -> Result<Box<dyn Extension>, NegotiationError>;
 }
 
 /// What several share is a factory too, whichever it is: `Arc<dyn ExtensionFactory>`.
@@ -121,16 +116,12 @@ impl<F: ExtensionFactory + ?Sized> ExtensionFactory for Arc<F> {
         (**self).offers()
     }
 
-    fn confirm(&self, response: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
-        (**self).confirm(response)
-    }
-
-    fn confirm_offers(
+    fn confirm(
         &self,
-        offers: &[Params],
         response: &Params,
+        offers: &[Params],
     ) -> Result<Box<dyn Extension>, NegotiationError> {
-        (**self).confirm_offers(offers, response)
+        (**self).confirm(response, offers)
     }
 }
 
@@ -273,37 +264,11 @@ pub trait Extension: Send {
         0
     }
 
-    /// What this connection can send of a message that goes to many: a form that does not depend on
-    /// what the connection sent before. `message.len` is known.
+    /// How this extension encodes a broadcast once for many connections.
     ///
-    /// Servers alone ask, once for every broadcast and connection, so it should take no time, and
-    /// nothing may come of it: it can be asked again for the same message. It is asked only if the
-    /// extensions nearer to the application share their form too; those behind it, and all of
-    /// [`Scope::Frame`], encode what it shares for every connection.
-    ///
-    /// `None`, the default, sends the message through [`encode`](Self::encode).
-    fn shared(&self, message: &MessageInfo) -> Option<SharedForm> {
-        let _ = message;
+    /// `None`, the default, encodes every message for each connection, which is always right.
+    fn sharing(&mut self) -> Option<&mut dyn Sharing> {
         None
-    }
-
-    /// An encoder for the form of which [`shared`](Self::shared) just gave the key. Whatever
-    /// connection it comes from, its output has to be the same for the same key and message.
-    ///
-    /// `None`, the default, makes every connection encode the message on its own.
-    fn shared_encoder(&self, message: &MessageInfo) -> Option<Box<dyn SharedEncoder>> {
-        let _ = message;
-        None
-    }
-
-    /// The shared form of `plain`, which is what entered this extension, was sent on this
-    /// connection, marked. [`begin_encode`](Self::begin_encode) and [`encode`](Self::encode) were
-    /// not called for it. What this extension remembers of its own messages has to take that into
-    /// account, as the peer's does when it decodes it.
-    ///
-    /// A clone of `plain` keeps a buffer that all connections share.
-    fn sent_shared(&mut self, plain: &Payload) {
-        let _ = plain;
     }
 }
 
@@ -351,18 +316,6 @@ impl MessageInfo {
     pub const fn new(kind: MessageKind, len: Option<u64>, compression: Compression) -> Self {
         Self { kind, len, marks: Rsv::NONE, compression }
     }
-}
-
-/// The sender's hint whether compressing a message is worth it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Compression {
-    /// The extension decides.
-    #[default]
-    Auto,
-    /// Do not compress, for example because a secret stands next to a peer's text (RFC 7692 §8).
-    Never,
-    /// Compress, however small.
-    Always,
 }
 
 /// An extension gave up on the connection.

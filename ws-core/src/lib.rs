@@ -106,7 +106,7 @@ pub use extension::{Extension, ExtensionFactory, Extensions};
 pub use fault::{Fault, Misplaced};
 pub use frame::{FrameHeader, MAX_CONTROL_PAYLOAD};
 pub use mask::apply_mask;
-pub use message::{Message, MessageKind};
+pub use message::{Compression, Message, MessageKind};
 pub use observer::{FrameDirection, FrameObserver, ObservedFrame};
 pub use opcode::Opcode;
 pub use output::{Outgoing, Output};

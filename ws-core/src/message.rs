@@ -22,6 +22,18 @@ pub enum MessageKind {
     Binary,
 }
 
+/// The sender's hint whether compressing a message is worth it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Compression {
+    /// The extension decides.
+    #[default]
+    Auto,
+    /// Do not compress, for example because a secret stands next to a peer's text (RFC 7692 §8).
+    Never,
+    /// Compress, however small.
+    Always,
+}
+
 impl Message {
     /// A text message.
     pub fn text(text: impl Into<Text>) -> Self {

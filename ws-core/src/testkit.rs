@@ -12,10 +12,10 @@
 //! #     fn name(&self) -> &str { "x-scramble" }
 //! #     fn scope(&self) -> Scope { Scope::Message }
 //! #     fn accept(&self, offer: &Params, _: Rsv) -> Result<Agreed, NegotiationError> {
-//! #         Ok(Agreed::new(Params::new(), self.confirm(offer)?))
+//! #         Ok(Agreed::new(Params::new(), self.confirm(offer, &[])?))
 //! #     }
 //! #     fn offers(&self) -> Vec<Params> { vec![Params::new()] }
-//! #     fn confirm(&self, params: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
+//! #     fn confirm(&self, params: &Params, _: &[Params]) -> Result<Box<dyn Extension>, NegotiationError> {
 //! #         let stranger = NegotiationError::new("x-scramble takes no parameters");
 //! #         if params.is_empty() { Ok(Box::new(Scramble)) } else { Err(stranger) }
 //! #     }

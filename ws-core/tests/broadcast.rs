@@ -26,7 +26,7 @@ use ws_core::{
     Outgoing, Payload, SendError,
     extension::{
         Chunk, Compression, ExtensionError, Mark, MessageInfo, Progress, RsvClaim, Scope,
-        SharedEncoder, SharedForm, SharedKey, Sink,
+        SharedEncoder, SharedForm, SharedKey, Sharing, Sink,
     },
 };
 
@@ -119,7 +119,13 @@ impl Extension for Letter {
         Err(ExtensionError::new(CloseCode::INVALID_PAYLOAD, "it only sends"))
     }
 
-    fn shared(&self, message: &MessageInfo) -> Option<SharedForm> {
+    fn sharing(&mut self) -> Option<&mut dyn Sharing> {
+        Some(self)
+    }
+}
+
+impl Sharing for Letter {
+    fn form(&self, message: &MessageInfo) -> Option<SharedForm> {
         self.seen.asked.lock().unwrap().push(*message);
         match self.shares {
             Shares::Nothing => None,
@@ -130,12 +136,12 @@ impl Extension for Letter {
         }
     }
 
-    fn shared_encoder(&self, _: &MessageInfo) -> Option<Box<dyn SharedEncoder>> {
+    fn encoder(&self, _: &MessageInfo) -> Option<Box<dyn SharedEncoder>> {
         self.seen.made.fetch_add(1, Ordering::Relaxed);
         Some(Box::new(Once(Self { written: false, ..self.clone() })))
     }
 
-    fn sent_shared(&mut self, plain: &Payload) {
+    fn sent(&mut self, plain: &Payload) {
         self.seen.told.lock().unwrap().push(plain.clone());
     }
 }

@@ -15,8 +15,8 @@ use bytes::BytesMut;
 use support::{
     KEY, binary, config,
     extensions::{
-        Log, RSV1, RSV2, RSV3_EVERY, Spy, Stutter, add_one, marker, server_of, server_of_with,
-        xor_55,
+        Log, RSV1, RSV2, RSV3_EVERY, Spy, Stutter, add_one, marker, named, server_of,
+        server_of_with, xor_55,
     },
     fails, feed, frames, masked, receive, text, written,
 };
@@ -73,12 +73,12 @@ const ANY: Scope = Scope::Message;
 #[test]
 fn point_1_claim_that_changes_behind_the_stack_wins_no_bit_of_another() {
     let mut stack = Extensions::none();
-    stack.push("x-first", ANY, marker(RSV1, ANY).boxed().1).unwrap();
+    stack.push(&named("x-first", ANY), marker(RSV1, ANY).boxed().1).unwrap();
     // It asks for a free bit, and for the other one's when it is in.
-    stack.push("x-second", ANY, Turncoat::boxed([RSV2, RSV1])).unwrap();
+    stack.push(&named("x-second", ANY), Turncoat::boxed([RSV2, RSV1])).unwrap();
     assert_eq!(stack.claimed(), Rsv::RSV1 | Rsv::RSV2);
     // What it let go of by then is not free either.
-    let error = stack.push("x-third", ANY, marker(RSV2, ANY).boxed().1).unwrap_err();
+    let error = stack.push(&named("x-third", ANY), marker(RSV2, ANY).boxed().1).unwrap_err();
     assert!(matches!(error, StackError::Clash { bits: Rsv::RSV2, .. }));
     let mut ws = Connection::new(Role::Server, Config::default(), stack);
     ws.send_with("a", Compression::Never).unwrap();
@@ -102,7 +102,7 @@ impl Extension for Pretender {
         input: &mut Chunk<'_>,
         out: &mut Sink<'_>,
     ) -> Result<Progress, ExtensionError> {
-        input.consume(usize::MAX);
+        input.consume(input.len());
         // With a header of its own making.
         let _ = out.write(b"\xf1\x00");
         Ok(Progress::Done)
@@ -189,9 +189,9 @@ fn point_5_extension_of_frame_scope_cannot_slip_in_front_of_one_of_message_scope
     for scope in [Scope::Message, Scope::WholeMessage] {
         let mut stack = Extensions::none();
         let turncoat = Turncoat::boxed([RSV3_EVERY, RsvClaim::FirstFrame(Rsv::RSV3)]);
-        stack.push("x-frames", Scope::Frame, turncoat).unwrap();
+        stack.push(&named("x-frames", Scope::Frame), turncoat).unwrap();
         let (scope, messages) = marker(RSV1, scope).boxed();
-        let error = stack.push("x-messages", scope, messages).unwrap_err();
+        let error = stack.push(&named("x-messages", scope), messages).unwrap_err();
         assert!(matches!(error, StackError::FrameScope { .. }));
         // And goes on to be shown frames, each of which carries its mark.
         let config = config(|config| config.max_sent_frame = 1);
@@ -291,7 +291,7 @@ impl Extension for Inventive {
         input: &mut Chunk<'_>,
         out: &mut Sink<'_>,
     ) -> Result<Progress, ExtensionError> {
-        input.consume(usize::MAX);
+        input.consume(input.len());
         let _ = out.write(self.0);
         Ok(Progress::Done)
     }
@@ -335,10 +335,12 @@ fn point_8_extension_that_was_refused_costs_nothing_and_is_never_called() {
     let log = Log::default();
     let mut stack = Extensions::none();
     assert_eq!((stack.is_empty(), stack.memory_usage()), (true, 0));
-    stack.push("x-frames", Scope::Frame, marker(RSV3_EVERY, Scope::Frame).boxed().1).unwrap();
+    stack
+        .push(&named("x-frames", Scope::Frame), marker(RSV3_EVERY, Scope::Frame).boxed().1)
+        .unwrap();
     for (claim, scope) in [(RSV3_EVERY, Scope::Frame), (RSV1, Scope::Message)] {
         let (scope, spy) = Spy::boxed(claim, scope, &log);
-        stack.push("x-refused", scope, spy).unwrap_err();
+        stack.push(&named("x-refused", scope), spy).unwrap_err();
     }
     assert_eq!(Arc::strong_count(&log), 1, "they are gone");
     assert_eq!((stack.len(), stack.claimed()), (1, Rsv::RSV3));

@@ -8,7 +8,7 @@ use support::{
     KEY, binary, config,
     extensions::{
         Log, RSV1, RSV2, RSV3_EVERY, Reverse, Scoped, Spy, Stutter, add_one, client_of_with,
-        marker, server_of, server_of_with, unless_never, xor_55,
+        marker, named, server_of, server_of_with, unless_never, xor_55,
     },
     fails, feed, frames, masked, receive, text, unmasked, written,
 };
@@ -62,9 +62,11 @@ fn stack_in_which_two_claim_one_bit_cannot_be_built() {
     ];
     for (first, second) in claims {
         let mut stack = Extensions::none();
-        stack.push("x-first", Scope::Message, marker(first, Scope::Message).boxed().1).unwrap();
+        stack
+            .push(&named("x-first", Scope::Message), marker(first, Scope::Message).boxed().1)
+            .unwrap();
         let error = stack
-            .push("x-second", Scope::Message, marker(second, Scope::Message).boxed().1)
+            .push(&named("x-second", Scope::Message), marker(second, Scope::Message).boxed().1)
             .unwrap_err();
         assert_eq!(
             error,
@@ -85,14 +87,15 @@ fn stack_in_which_two_claim_one_bit_cannot_be_built() {
 fn frame_scope_before_message_scope_is_refused() {
     for scope in [Scope::Message, Scope::WholeMessage] {
         let mut stack = Extensions::none();
-        stack.push("x-frame", Scope::Frame, marker(RSV1, Scope::Frame).boxed().1).unwrap();
-        let error = stack.push("x-message", scope, marker(RSV2, scope).boxed().1).unwrap_err();
+        stack.push(&named("x-frame", Scope::Frame), marker(RSV1, Scope::Frame).boxed().1).unwrap();
+        let error =
+            stack.push(&named("x-message", scope), marker(RSV2, scope).boxed().1).unwrap_err();
         assert_eq!(
             error,
             StackError::FrameScope { frame: "x-frame".into(), message: "x-message".into() }
         );
         assert_eq!(stack.names().collect::<Vec<_>>(), ["x-frame"]);
-        stack.push("x-other", Scope::Frame, marker(RSV2, Scope::Frame).boxed().1).unwrap();
+        stack.push(&named("x-other", Scope::Frame), marker(RSV2, Scope::Frame).boxed().1).unwrap();
         assert_eq!(stack.claimed(), Rsv::RSV1 | Rsv::RSV2);
     }
 }

@@ -8,7 +8,7 @@ fn number<T>(value: &str, range: RangeInclusive<T>) -> Result<T, NegotiationErro
 where
     T: TryFrom<u64> + PartialOrd + std::fmt::Display,
 {
-    let params = Params::new().value("level", value);
+    let params = Params::new().with("level", value);
     params.iter().next().unwrap().number(range)
 }
 
@@ -48,7 +48,32 @@ fn number_is_digits_alone_within_the_range() {
 
 #[test]
 fn number_of_a_parameter_without_a_value_is_refused() {
-    let params = Params::new().flag("level");
+    let params = Params::new().with_flag("level");
     let error = params.iter().next().unwrap().number(0..=9_u8).unwrap_err();
     assert_eq!(error.to_string(), "parameter level: has no value");
+}
+
+#[test]
+fn parameters_are_found_by_name_and_strangers_refused() {
+    let params = Params::new().with_flag("strict").with("by", 3);
+    let [by, level, strict] = params.get(["by", "level", "strict"]).unwrap();
+    assert_eq!(by.unwrap().number(1..=9_u8).unwrap(), 3);
+    assert!(level.is_none());
+    strict.unwrap().no_value().unwrap();
+    let error = by.unwrap().no_value().unwrap_err();
+    assert_eq!(error.to_string(), "parameter by: takes no value");
+}
+
+#[test]
+fn first_unknown_or_repeated_parameter_is_named() {
+    let params = Params::new().with("by", 3).with_flag("by").with_flag("level");
+    for (error, expected) in [
+        (params.get(["level", "by"]).unwrap_err(), "parameter by: repeated"),
+        (params.get(["level"]).unwrap_err(), "parameter by: unknown"),
+        (params.refuse_any().unwrap_err(), "parameter by: unknown"),
+    ] {
+        assert_eq!(error.to_string(), expected);
+    }
+    Params::new().refuse_any().unwrap();
+    assert_eq!(Params::new().get(["by"]).unwrap(), [None]);
 }

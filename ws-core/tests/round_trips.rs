@@ -6,7 +6,7 @@ mod limits_support;
 mod peer;
 
 use bytes::{Buf, BytesMut};
-use limits_support::{CLOSE, Side, Wire, config, parse, written};
+use limits_support::{CLOSE, Side, Wire, config, extensions::named, parse, written};
 use peer::{Item, bytes, payload, side, stack, stream};
 use proptest::prelude::*;
 use ws_core::{
@@ -402,7 +402,7 @@ proptest! {
         });
         let mut extensions = Extensions::none();
         if which == 8 {
-            extensions.push("no z", Scope::Message, Box::new(NoZ)).unwrap();
+            extensions.push(&named("no z", Scope::Message), Box::new(NoZ)).unwrap();
         } else {
             extensions = stack(which);
         }

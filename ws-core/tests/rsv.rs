@@ -4,7 +4,7 @@ mod support;
 
 use support::{
     KEY,
-    extensions::{RSV1, RSV2, RSV3_EVERY, marker, server_of},
+    extensions::{RSV1, RSV2, RSV3_EVERY, marker, named, server_of},
     fails, masked, receive, server,
 };
 use ws_core::{
@@ -138,7 +138,9 @@ fn fault_names_the_extension_whose_bits_are_in_the_wrong_place() {
             ("x-first", RsvClaim::FirstFrame(Rsv::RSV2)),
             ("x-every", RsvClaim::EveryFrame(Rsv::RSV1 | Rsv::RSV3)),
         ] {
-            stack.push(name, Scope::Message, marker(claim, Scope::Message).boxed().1).unwrap();
+            stack
+                .push(&named(name, Scope::Message), marker(claim, Scope::Message).boxed().1)
+                .unwrap();
         }
         Connection::new(Role::Server, Config::default(), stack)
     };

@@ -122,8 +122,15 @@ fn stacks(deeds: &[(Deed, Option<Progress>)]) -> [Connection; 3] {
 }
 
 #[test]
-fn extension_that_replaces_its_chunk_or_sink_fails_its_connection() {
-    for deed in [Deed::LongerChunk, Deed::OtherChunk, Deed::OtherSink] {
+fn extension_that_replaces_its_chunk_or_sink_or_takes_too_much_fails_its_connection() {
+    const REPLACED: &str = "replaced its Chunk or its Sink";
+    for (deed, why) in [
+        (Deed::LongerChunk, REPLACED),
+        (Deed::OtherChunk, REPLACED),
+        (Deed::OtherSink, REPLACED),
+        (Deed::Consume(5001), "consumed more than its Chunk held"),
+        (Deed::Consume(usize::MAX), "consumed more than its Chunk held"),
+    ] {
         for len in [1, 20, 5000] {
             for mut ws in stacks(&[(deed, None)]) {
                 let frame = masked(marked(0x82, &ws), KEY, &vec![7; len]);
@@ -134,7 +141,7 @@ fn extension_that_replaces_its_chunk_or_sink_fails_its_connection() {
                     panic!("{deed:?} {len}: {events:?}");
                 };
                 assert_eq!(code, CloseCode::INTERNAL_ERROR);
-                assert_eq!(reason, "replaced its Chunk or its Sink");
+                assert_eq!(reason, why);
             }
             for mut ws in stacks(&[(deed, None)]).into_iter().take(2) {
                 let error = ws.send(vec![7; len]).unwrap_err();

@@ -118,19 +118,14 @@ fn random() -> Result<[u8; SALT], getrandom::Error> {
 /// A salt as a token: parameters carry no octets.
 fn with_salt(salt: &[u8; SALT]) -> Params {
     let hex: String = salt.iter().map(|octet| format!("{octet:02x}")).collect();
-    Params::new().value("salt", &hex)
+    Params::new().with("salt", &hex)
 }
 
 /// The salt, where it is the only parameter.
 fn salt_of(params: &Params) -> Result<[u8; SALT], NegotiationError> {
-    let mut params = params.iter();
-    let salt = match (params.next(), params.next()) {
-        (Some(salt), None) if salt.name() == "salt" => salt.value().unwrap_or_default(),
-        (Some(other), None) | (_, Some(other)) => {
-            return Err(NegotiationError::parameter(other.name(), "only one salt is taken"));
-        }
-        (None, None) => return Err(NegotiationError::parameter("salt", "is missing")),
-    };
+    let [salt] = params.get(["salt"])?;
+    let salt = salt.ok_or_else(|| NegotiationError::parameter("salt", "is missing"))?;
+    let salt = salt.value().unwrap_or_default();
     let mut octets = [0; SALT];
     let digits = salt.as_bytes().chunks_exact(2);
     let right = salt.len() == 2 * SALT
@@ -165,17 +160,13 @@ impl ExtensionFactory for SealFactory {
         random().map(|salt| vec![with_salt(&salt)]).unwrap_or_default()
     }
 
-    fn confirm(&self, _: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
-        Err(NegotiationError::parameter("salt", "cannot be confirmed without the one offered"))
-    }
-
-    fn confirm_offers(
+    fn confirm(
         &self,
-        offers: &[Params],
         response: &Params,
+        offers: &[Params],
     ) -> Result<Box<dyn Extension>, NegotiationError> {
         let [offer] = offers else {
-            return self.confirm(response);
+            return Err(NegotiationError::new("needs the salt of its own offer"));
         };
         Ok(self.build(&salt_of(offer)?, &salt_of(response)?, End::Client))
     }
@@ -541,8 +532,8 @@ mod tests {
         // A client that is played a recorded response.
         let sealed = |offers: &[Params]| {
             let mut stack = Extensions::none();
-            let seal = factory.confirm_offers(offers, &first.response).unwrap();
-            stack.push("x-seal", factory.scope(), seal).unwrap();
+            let seal = factory.confirm(&first.response, offers).unwrap();
+            stack.push(&factory, seal).unwrap();
             let role = Role::client(|| [0; 4]);
             sent(&mut Connection::new(role, Config::default(), stack), message)
         };
@@ -594,21 +585,21 @@ mod tests {
     #[test]
     fn offer_without_a_proper_salt_is_declined() {
         let hex = "0123456789abcdef0123456789ABCDEF";
-        let salt = |value: &str| Params::new().value("salt", value);
+        let salt = |value: &str| Params::new().with("salt", value);
         assert_eq!(salt_of(&salt(hex)).unwrap()[..3], [0x01, 0x23, 0x45]);
         for (params, name) in [
             (Params::new(), "salt"),
-            (Params::new().flag("salt"), "salt"),
+            (Params::new().with_flag("salt"), "salt"),
             (salt(&hex[1..]), "salt"),
             (salt(&format!("{hex}00")), "salt"),
             (salt(&hex.replace('0', "+")), "salt"),
-            (salt(hex).flag("level"), "level"),
-            (salt(hex).value("salt", hex), "salt"),
-            (Params::new().flag("level"), "level"),
+            (salt(hex).with_flag("level"), "level"),
+            (salt(hex).with("salt", hex), "salt"),
+            (Params::new().with_flag("level"), "level"),
         ] {
             let error = seal().accept(&params, Rsv::ALL).unwrap_err();
             assert_eq!(error.parameter_name(), Some(name), "{params}");
-            assert!(seal().confirm_offers(&seal().offers(), &params).is_err());
+            assert!(seal().confirm(&params, &seal().offers()).is_err());
         }
     }
 }

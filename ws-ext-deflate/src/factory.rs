@@ -89,7 +89,11 @@ impl ExtensionFactory for Deflate {
         offers
     }
 
-    fn confirm(&self, response: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
+    fn confirm(
+        &self,
+        response: &Params,
+        _: &[Params],
+    ) -> Result<Box<dyn Extension>, NegotiationError> {
         let agreed = Said::parse(response, Element::Response)?;
         let refuse = |name, reason: &'static str| Err(NegotiationError::parameter(name, reason));
         if self.server_no_context_takeover && !agreed.server_no_context_takeover {

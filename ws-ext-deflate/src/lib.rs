@@ -18,7 +18,7 @@
 //! use ws_ext_deflate::Deflate;
 //!
 //! // A browser offers `permessage-deflate; client_max_window_bits`.
-//! let offer = Params::new().flag("client_max_window_bits");
+//! let offer = Params::new().with_flag("client_max_window_bits");
 //! let agreed = Deflate::default().accept(&offer, Rsv::ALL)?;
 //! assert_eq!(agreed.response.to_string(), "; client_max_window_bits=12");
 //! # Ok::<(), ws_core::extension::NegotiationError>(())

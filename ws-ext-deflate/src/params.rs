@@ -33,31 +33,30 @@ pub(crate) enum Element {
 
 impl Said {
     pub(crate) fn parse(params: &Params, element: Element) -> Result<Self, NegotiationError> {
-        let mut said = Self::default();
         // RFC 7692 §7: "A server MUST decline an extension negotiation offer for this extension if
         // any of the following conditions are met: The negotiation offer contains an extension
         // parameter not defined for use in an offer. The negotiation offer contains an extension
         // parameter with an invalid value. The negotiation offer contains multiple extension
         // parameters with the same name." A client fails on a response for the same reasons.
-        for (place, param) in params.iter().enumerate() {
-            let name = param.name();
-            if params.iter().take(place).any(|before| before.name() == name) {
-                return Err(NegotiationError::parameter(name, "stands there twice"));
+        let [server_afresh, client_afresh, server_window, client_window] = params.get([
+            SERVER_NO_CONTEXT_TAKEOVER,
+            CLIENT_NO_CONTEXT_TAKEOVER,
+            SERVER_MAX_WINDOW_BITS,
+            CLIENT_MAX_WINDOW_BITS,
+        ])?;
+        let client_max_window = match (client_window, element) {
+            (None, _) => None,
+            (Some(param), Element::Offer) if param.value().is_none() => {
+                Some(ClientWindow::Supported)
             }
-            match name {
-                SERVER_NO_CONTEXT_TAKEOVER => said.server_no_context_takeover = flag(param)?,
-                CLIENT_NO_CONTEXT_TAKEOVER => said.client_no_context_takeover = flag(param)?,
-                SERVER_MAX_WINDOW_BITS => said.server_max_window = Some(Window::of(param)?),
-                CLIENT_MAX_WINDOW_BITS => {
-                    said.client_max_window = Some(match (param.value(), element) {
-                        (None, Element::Offer) => ClientWindow::Supported,
-                        _ => ClientWindow::AtMost(Window::of(param)?),
-                    });
-                }
-                _ => return Err(NegotiationError::parameter(name, "is not defined")),
-            }
-        }
-        Ok(said)
+            (Some(param), _) => Some(ClientWindow::AtMost(Window::of(param)?)),
+        };
+        Ok(Self {
+            server_no_context_takeover: flag(server_afresh)?,
+            client_no_context_takeover: flag(client_afresh)?,
+            server_max_window: server_window.map(Window::of).transpose()?,
+            client_max_window,
+        })
     }
 
     pub(crate) fn to_params(self) -> Params {
@@ -82,9 +81,7 @@ impl Said {
     }
 }
 
-fn flag(param: &Param) -> Result<bool, NegotiationError> {
-    match param.value() {
-        None => Ok(true),
-        Some(_) => Err(NegotiationError::parameter(param.name(), "takes no value")),
-    }
+/// Whether a parameter without a value is there.
+fn flag(param: Option<&Param>) -> Result<bool, NegotiationError> {
+    param.map(Param::no_value).transpose().map(|found| found.is_some())
 }

@@ -4,7 +4,7 @@ use ws_core::{
     Extension, MessageKind, Payload,
     extension::{
         Chunk, Compression, ExtensionError, Mark, MessageInfo, Progress, Rsv, RsvClaim,
-        SharedEncoder, SharedForm, Sink,
+        SharedEncoder, SharedForm, Sharing, Sink,
     },
 };
 
@@ -119,7 +119,17 @@ impl Extension for PermessageDeflate {
         self.encoder.park();
     }
 
-    fn shared(&self, message: &MessageInfo) -> Option<SharedForm> {
+    fn memory_usage(&self) -> usize {
+        self.encoder.memory_usage() + self.decoder.memory_usage()
+    }
+
+    fn sharing(&mut self) -> Option<&mut dyn Sharing> {
+        Some(self)
+    }
+}
+
+impl Sharing for PermessageDeflate {
+    fn form(&self, message: &MessageInfo) -> Option<SharedForm> {
         if self.may_compress(message) {
             Some(SharedForm::Encoded(self.kind_for_all(message.len?).key()))
         } else {
@@ -127,16 +137,12 @@ impl Extension for PermessageDeflate {
         }
     }
 
-    fn shared_encoder(&self, message: &MessageInfo) -> Option<Box<dyn SharedEncoder>> {
+    fn encoder(&self, message: &MessageInfo) -> Option<Box<dyn SharedEncoder>> {
         let Kind { window, level } = self.kind_for_all(message.len?);
         Some(Box::new(Once::new(self.encoder.once(window), level, message.compression)?))
     }
 
-    fn sent_shared(&mut self, plain: &Payload) {
+    fn sent(&mut self, plain: &Payload) {
         self.encoder.sent_shared(plain);
-    }
-
-    fn memory_usage(&self) -> usize {
-        self.encoder.memory_usage() + self.decoder.memory_usage()
     }
 }

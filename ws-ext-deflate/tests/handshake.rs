@@ -100,7 +100,7 @@ impl ExtensionFactory for Greedy {
     fn offers(&self) -> Vec<Params> {
         vec![Params::new()]
     }
-    fn confirm(&self, _: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
+    fn confirm(&self, _: &Params, _: &[Params]) -> Result<Box<dyn Extension>, NegotiationError> {
         Ok(Box::new(Greedy))
     }
 }

@@ -16,8 +16,8 @@ use ws_core::{
     Broadcast, Config, Connection, Event, Extension, ExtensionFactory, Extensions, Message,
     Outgoing, Payload, Role,
     extension::{
-        Chunk, Compression, ExtensionError, Mark, MessageInfo, Progress, Rsv, RsvClaim, Scope,
-        SharedEncoder, SharedForm, SharedKey, Sink,
+        Chunk, Compression, ExtensionError, FixedFactory, Mark, MessageInfo, Progress, Rsv,
+        RsvClaim, Scope, SharedEncoder, SharedForm, SharedKey, Sharing, Sink,
     },
 };
 use ws_ext_deflate::Deflate;
@@ -73,12 +73,18 @@ impl Extension for Xor {
         Ok(self.run(input, out))
     }
 
-    fn shared(&self, _: &MessageInfo) -> Option<SharedForm> {
+    fn sharing(&mut self) -> Option<&mut dyn Sharing> {
+        Some(self)
+    }
+}
+
+impl Sharing for Xor {
+    fn form(&self, _: &MessageInfo) -> Option<SharedForm> {
         let key = SharedKey::new::<Self>(self.key.into());
         self.shares.then_some(SharedForm::Encoded(key))
     }
 
-    fn shared_encoder(&self, _: &MessageInfo) -> Option<Box<dyn SharedEncoder>> {
+    fn encoder(&self, _: &MessageInfo) -> Option<Box<dyn SharedEncoder>> {
         Some(Box::new(self.clone()))
     }
 }
@@ -104,6 +110,11 @@ enum Neighbour {
     BeforeAndBehind,
 }
 
+/// The name and scope of an extension that nobody negotiated.
+fn named(name: &str, scope: Scope) -> impl ExtensionFactory {
+    FixedFactory::new(name, scope, || -> Box<dyn Extension> { unreachable!("it names alone") })
+}
+
 const BEFORE: u8 = 0x55;
 const BEHIND: u8 = 0xa6;
 
@@ -118,9 +129,9 @@ impl Neighbour {
         };
         if let Some(shares) = before {
             let before = Xor { key: BEFORE, claim: first(Rsv::RSV2), shares, units: 0 };
-            stack.push("before", Scope::Message, Box::new(before)).unwrap();
+            stack.push(&named("before", Scope::Message), Box::new(before)).unwrap();
         }
-        stack.push("permessage-deflate", Scope::Message, deflate).unwrap();
+        stack.push(&Deflate::default(), deflate).unwrap();
         let (claim, scope, shares) = match self {
             Self::Nobody | Self::Before { .. } => return stack,
             Self::Behind { shares } => (first(Rsv::RSV3), Scope::Message, shares),
@@ -130,7 +141,7 @@ impl Neighbour {
             }
         };
         let behind = Xor { key: BEHIND, claim, shares, units: 0 };
-        stack.push("behind", scope, Box::new(behind)).unwrap();
+        stack.push(&named("behind", scope), Box::new(behind)).unwrap();
         stack
     }
 
@@ -174,7 +185,7 @@ impl Pair {
         let accepted =
             client.offers().iter().find_map(|offer| server.accept(offer, Rsv::ALL).ok()).unwrap();
         let said = shown(&accepted.response);
-        let own = client.confirm(&accepted.response).unwrap();
+        let own = client.confirm(&accepted.response, &[]).unwrap();
         let config = config(|config| config.max_sent_frame = *most);
         let stack = neighbour.stack(accepted.extension);
         Self {

@@ -93,7 +93,7 @@ fn repeated_parameter_is_declined() {
         }
     }
     let error = answer(&usual(), "client_max_window_bits; client_max_window_bits").unwrap_err();
-    assert_eq!(error.to_string(), "parameter client_max_window_bits: stands there twice");
+    assert_eq!(error.to_string(), "parameter client_max_window_bits: repeated");
 }
 
 // R7692-7.1.2.1-c, R7692-7.1.2.1-f

@@ -8,7 +8,7 @@ use ws_core::{Extension, ExtensionFactory, extension::NegotiationError};
 use ws_ext_deflate::Deflate;
 
 fn confirm(client: &Deflate, response: &str) -> Result<Box<dyn Extension>, NegotiationError> {
-    client.confirm(&params(response))
+    client.confirm(&params(response), &[])
 }
 
 fn refuses(client: &Deflate, response: &str, parameter: &str) {

@@ -278,10 +278,11 @@ fn extension_says_what_it_shares_without_changing() {
     let deflate = plain().build().unwrap();
     let mut ext: Box<dyn Extension> = server_for(&deflate, "");
     let info = support::info(ws_core::MessageKind::Text, Some(1000), Compression::Auto);
-    assert_eq!(ext.shared(&info), ext.shared(&info));
-    assert!(ext.shared_encoder(&info).is_some());
-    ext.sent_shared(&Payload::from("x"));
+    let sharing = ext.sharing().unwrap();
+    assert_eq!(sharing.form(&info), sharing.form(&info));
+    assert!(sharing.encoder(&info).is_some());
+    sharing.sent(&Payload::from("x"));
     let unknown = support::info(ws_core::MessageKind::Text, None, Compression::Auto);
-    assert_eq!(ext.shared(&unknown), None);
-    assert!(ext.shared_encoder(&unknown).is_none());
+    assert_eq!(sharing.form(&unknown), None);
+    assert!(sharing.encoder(&unknown).is_none());
 }

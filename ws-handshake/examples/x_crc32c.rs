@@ -49,14 +49,18 @@ impl ExtensionFactory for ChecksumFactory {
 
     fn accept(&self, offer: &Params, _free: Rsv) -> Result<Agreed, NegotiationError> {
         // `_free` may be left alone: if RSV3 is taken, the engine declines the offer itself.
-        Ok(Agreed::new(Params::new(), self.confirm(offer)?))
+        Ok(Agreed::new(Params::new(), self.confirm(offer, &[])?))
     }
 
     fn offers(&self) -> Vec<Params> {
         vec![Params::new()]
     }
 
-    fn confirm(&self, response: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
+    fn confirm(
+        &self,
+        response: &Params,
+        _: &[Params],
+    ) -> Result<Box<dyn Extension>, NegotiationError> {
         response.refuse_any()?;
         Ok(Box::new(Checksum::default()))
     }
@@ -147,7 +151,7 @@ mod tests {
 
     fn end(role: Role, config: Config) -> Connection {
         let mut extensions = Extensions::none();
-        extensions.push("x-crc32c", Scope::Frame, Box::new(Checksum::default())).unwrap();
+        extensions.push(&ChecksumFactory, Box::new(Checksum::default())).unwrap();
         Connection::new(role, config, extensions)
     }
 
@@ -298,7 +302,7 @@ mod tests {
         assert_eq!(agreed.extensions.claimed(), Rsv::RSV3);
         assert_eq!(
             agreed.report.to_string(),
-            "x-crc32c; level=9: declined: parameter level: there are none\n\
+            "x-crc32c; level=9: declined: parameter level: unknown\n\
              x-crc32c: taken as x-crc32c"
         );
     }

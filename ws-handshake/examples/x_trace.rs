@@ -72,23 +72,14 @@ impl TraceFactory {
 
 /// The id, where it is the only parameter.
 fn id_of(params: &Params) -> Result<&str, NegotiationError> {
-    let mut id = None;
-    for param in params {
-        match (param.name(), param.value()) {
-            // A parameter decides about memory and log lines of the other end: it has a limit.
-            ("id", Some(value)) if value.len() > 64 => {
-                return Err(NegotiationError::parameter("id", "longer than 64 octets"));
-            }
-            // Whether a parameter may stand twice is for the extension to say.
-            ("id", Some(_)) if id.is_some() => {
-                return Err(NegotiationError::parameter("id", "stands twice"));
-            }
-            ("id", Some(value)) => id = Some(value),
-            ("id", None) => return Err(NegotiationError::parameter("id", "has no value")),
-            (stranger, _) => return Err(NegotiationError::parameter(stranger, "unknown")),
-        }
+    let [id] = params.get(["id"])?;
+    let error = |reason| NegotiationError::parameter("id", reason);
+    let id = id.ok_or_else(|| error("is missing"))?.value().ok_or_else(|| error("has no value"))?;
+    // A parameter decides about memory and log lines of the other end: it has a limit.
+    if id.len() > 64 {
+        return Err(error("longer than 64 octets"));
     }
-    id.ok_or_else(|| NegotiationError::parameter("id", "is missing"))
+    Ok(id)
 }
 
 impl ExtensionFactory for TraceFactory {
@@ -102,14 +93,18 @@ impl ExtensionFactory for TraceFactory {
 
     fn accept(&self, offer: &Params, _free: Rsv) -> Result<Agreed, NegotiationError> {
         let id = id_of(offer)?;
-        Ok(Agreed::new(Params::new().value("id", id), self.build(id)))
+        Ok(Agreed::new(Params::new().with("id", id), self.build(id)))
     }
 
     fn offers(&self) -> Vec<Params> {
-        self.id.iter().map(|id| Params::new().value("id", id)).collect()
+        self.id.iter().map(|id| Params::new().with("id", id)).collect()
     }
 
-    fn confirm(&self, response: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
+    fn confirm(
+        &self,
+        response: &Params,
+        _: &[Params],
+    ) -> Result<Box<dyn Extension>, NegotiationError> {
         match id_of(response)? {
             id if Some(id) == self.id => Ok(self.build(id)),
             _ => Err(NegotiationError::parameter("id", "is not the one that was offered")),
@@ -228,7 +223,7 @@ fn stack(traced: bool) -> Extensions {
             black_box(passed);
         });
         let factory = TraceFactory { id: None, observer };
-        extensions.push("x-trace", Scope::Message, factory.build("cost")).expect("it stands alone");
+        extensions.push(&factory, factory.build("cost")).expect("it stands alone");
     }
     extensions
 }
@@ -238,7 +233,7 @@ mod tests {
     use std::sync::Mutex;
 
     use bytes::BytesMut;
-    use ws_core::{Event, Message};
+    use ws_core::{Event, Message, extension::FixedFactory};
     use ws_handshake::{Limits, parse_extensions};
 
     use super::*;
@@ -257,10 +252,9 @@ mod tests {
 
     fn server() -> (Connection, Log) {
         let (observer, log) = recorder();
+        let factory = TraceFactory { id: None, observer };
         let mut extensions = Extensions::none();
-        extensions
-            .push("x-trace", Scope::Message, TraceFactory { id: None, observer }.build("a"))
-            .unwrap();
+        extensions.push(&factory, factory.build("a")).unwrap();
         (Connection::new(Role::Server, Config::default(), extensions), log)
     }
 
@@ -378,14 +372,15 @@ mod tests {
     fn place_in_the_stack_decides_what_is_seen() {
         for (first, size) in [(true, 5), (false, 3)] {
             let (observer, log) = recorder();
-            let trace = TraceFactory { id: None, observer }.build("a");
+            let trace = TraceFactory { id: None, observer };
+            let terse = FixedFactory::new("x-terse", Scope::Message, || Box::new(Terse));
             let mut extensions = Extensions::none();
             if first {
-                extensions.push("x-trace", Scope::Message, trace).unwrap();
-                extensions.push("x-terse", Scope::Message, Box::new(Terse)).unwrap();
+                extensions.push(&trace, trace.build("a")).unwrap();
+                extensions.push(&terse, terse.make()).unwrap();
             } else {
-                extensions.push("x-terse", Scope::Message, Box::new(Terse)).unwrap();
-                extensions.push("x-trace", Scope::Message, trace).unwrap();
+                extensions.push(&terse, terse.make()).unwrap();
+                extensions.push(&trace, trace.build("a")).unwrap();
             }
             let mut ws = Connection::new(Role::Server, Config::default(), extensions);
             ws.send("Hello").unwrap();
@@ -410,7 +405,7 @@ mod tests {
         for (params, why) in [
             ("", "parameter id: is missing"),
             ("; id", "parameter id: has no value"),
-            ("; id=a; id=b", "parameter id: stands twice"),
+            ("; id=a; id=b", "parameter id: repeated"),
             ("; id=a; level=9", "parameter level: unknown"),
             (&format!("; id={long}"), "parameter id: longer than 64 octets"),
         ] {
@@ -424,9 +419,9 @@ mod tests {
     fn client_takes_its_own_id_alone() {
         let factory = TraceFactory { id: Some("mine"), observer: recorder().0 };
         assert_eq!(factory.offers()[0].to_string(), "; id=mine");
-        assert!(factory.confirm(&Params::new().value("id", "mine")).is_ok());
-        for wrong in [Params::new(), Params::new().value("id", "other")] {
-            let error = factory.confirm(&wrong).map(|_| ()).unwrap_err();
+        assert!(factory.confirm(&Params::new().with("id", "mine"), &[]).is_ok());
+        for wrong in [Params::new(), Params::new().with("id", "other")] {
+            let error = factory.confirm(&wrong, &[]).map(|_| ()).unwrap_err();
             assert_eq!(error.parameter_name(), Some("id"));
         }
     }

@@ -168,13 +168,12 @@ impl ClientHandshake {
             if extensions.names().any(|other| other == name) {
                 return Err(ResponseError::DuplicateExtension { name: name.into() });
             }
-            let extension =
-                factory.confirm_offers(&offers, response.params()).map_err(|reason| {
-                    ResponseError::ExtensionParameters { name: name.into(), reason }
-                })?;
+            let extension = factory.confirm(response.params(), &offers).map_err(|reason| {
+                ResponseError::ExtensionParameters { name: name.into(), reason }
+            })?;
             // RFC 6455 §9.1: "the order of extensions is significant. Any interactions between
             // multiple extensions MAY be defined in the documents defining the extensions."
-            extensions.push(name, factory.scope(), extension).map_err(ResponseError::Stack)?;
+            extensions.push(factory, extension).map_err(ResponseError::Stack)?;
         }
         Ok(extensions)
     }

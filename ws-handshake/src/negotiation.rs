@@ -97,7 +97,7 @@ fn answer(factory: &dyn ExtensionFactory, offer: &Offer, extensions: &mut Extens
     if !are_tokens(&response) {
         return Verdict::Fault(FactoryFault::Response);
     }
-    match extensions.push(factory.name(), factory.scope(), extension) {
+    match extensions.push(factory, extension) {
         Ok(()) => Verdict::Taken { response },
         Err(error) => Verdict::Stack(error),
     }

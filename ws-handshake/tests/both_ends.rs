@@ -48,10 +48,10 @@ fn offering(factory: &Plain, offers: Vec<Params>) -> Plain {
 // R6455-9.1-h
 #[test]
 fn clients_order_decides_among_the_offers_of_one_extension_alone() {
-    let n = |n| Params::new().value("n", n);
+    let n = |n| Params::new().with("n", n);
     let (a, b) = (plain("a", Rsv::RSV1), plain("b", Rsv::RSV2));
     let client = set([
-        offering(&b, vec![Params::new().flag("bad"), n("4"), n("3")]),
+        offering(&b, vec![Params::new().with_flag("bad"), n("4"), n("3")]),
         offering(&a, vec![n("2"), n("1")]),
     ]);
     let (_, accepted) = shake(&client, &set([a, b]));
@@ -72,7 +72,7 @@ fn order_is_the_servers_whatever_order_the_client_has() {
 #[test]
 fn clash_falls_back_to_the_next_offer_and_both_ends_agree() {
     let (a, b) = (plain("a", Rsv::RSV1), plain("b", Rsv::RSV1));
-    let offers = vec![Params::new(), Params::new().value("bits", "none")];
+    let offers = vec![Params::new(), Params::new().with("bits", "none")];
     let client = set([offering(&b, offers), a.clone()]);
     let server = set([a, b]);
     assert_eq!(agreed(&client, &server), ["a", "b"]);
@@ -95,7 +95,7 @@ fn clash_falls_back_to_the_next_offer_and_both_ends_agree() {
 fn clash_without_another_offer_leaves_the_extension_out_and_both_ends_say_so() {
     let [deflate, squeeze] = ["permessage-deflate", "x-squeeze"].map(|name| plain(name, Rsv::RSV1));
     let client = set([
-        offering(&squeeze, vec![Params::new().value("level", "9")]),
+        offering(&squeeze, vec![Params::new().with("level", "9")]),
         deflate.clone(),
         plain("x-webkit-deflate-frame", Rsv::NONE),
     ]);
@@ -138,7 +138,7 @@ impl ExtensionFactory for Letter {
         vec![Params::new()]
     }
 
-    fn confirm(&self, _: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
+    fn confirm(&self, _: &Params, _: &[Params]) -> Result<Box<dyn Extension>, NegotiationError> {
         Ok(Box::new(*self))
     }
 }

@@ -195,10 +195,10 @@ fn reason_of_the_1010_fits_into_a_close() {
 fn client_reports_what_became_of_each_offer_in_the_order_of_its_offers() {
     let set = set([
         Plain {
-            offers: vec![Params::new().value("level", "9"), Params::new()],
+            offers: vec![Params::new().with("level", "9"), Params::new()],
             ..plain("x-squeeze", Rsv::RSV1)
         },
-        Plain { offers: vec![Params::new().value("id", "7")], ..plain("x-trace", Rsv::NONE) },
+        Plain { offers: vec![Params::new().with("id", "7")], ..plain("x-trace", Rsv::NONE) },
         plain("x-checksum", Rsv::RSV3),
         Plain { offers: Vec::new(), ..plain("x-silent", Rsv::NONE) },
     ]);
@@ -218,7 +218,7 @@ fn client_reports_what_became_of_each_offer_in_the_order_of_its_offers() {
 
 #[test]
 fn client_does_not_pretend_to_know_which_of_several_offers_was_answered() {
-    let offers = vec![Params::new().flag("x"), Params::new()];
+    let offers = vec![Params::new().with_flag("x"), Params::new()];
     let set = set([Plain { offers, ..plain("a", Rsv::RSV1) }, plain("b", Rsv::NONE)]);
     // Nor where the response repeats one of them.
     for value in ["a; x", "a", "a; y"] {
@@ -230,7 +230,7 @@ fn client_does_not_pretend_to_know_which_of_several_offers_was_answered() {
         assert_eq!(verdicts, [one_of.clone(), one_of, Verdict::NotTaken], "{value}");
     }
     let connected = verify_extensions(&set, "b; n=1").unwrap();
-    let response = Params::new().value("n", "1");
+    let response = Params::new().with("n", "1");
     let verdicts = connected.report.entries().iter().map(ReportEntry::verdict);
     assert_eq!(
         verdicts.collect::<Vec<_>>(),
@@ -250,7 +250,7 @@ fn client_reports_offers_that_the_server_passed_over_in_silence() {
 
 #[test]
 fn offers_are_made_anew_for_every_handshake() {
-    let offers = vec![Params::new().flag("x")];
+    let offers = vec![Params::new().with_flag("x")];
     let set = set([Plain { offers, ..plain("a", Rsv::NONE) }]);
     let options = options().extensions(set);
     for nonce in [[1; 16], [2; 16]] {
@@ -275,15 +275,12 @@ fn extension_is_shown_its_offers_of_this_handshake_beside_the_response() {
         }
         fn offers(&self) -> Vec<Params> {
             let n = self.0.fetch_add(2, Ordering::Relaxed);
-            [n, n + 1].map(|n| Params::new().value("n", &n.to_string())).into()
+            [n, n + 1].map(|n| Params::new().with("n", n)).into()
         }
-        fn confirm(&self, _: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
-            Err(NegotiationError::new("the offers are missing"))
-        }
-        fn confirm_offers(
+        fn confirm(
             &self,
-            offers: &[Params],
             response: &Params,
+            offers: &[Params],
         ) -> Result<Box<dyn Extension>, NegotiationError> {
             let offers: Vec<_> = offers.iter().map(ToString::to_string).collect();
             Err(NegotiationError::new(format!("{} to{response}", offers.concat())))

@@ -135,7 +135,7 @@ fn rt_10_subprotocols_have_to_be_unique_tokens() {
 // R6455C-4.1-t
 #[test]
 fn extensions_are_offered_as_our_parser_reads_them() {
-    let offers = vec![Params::new().flag("x").value("y", "10"), Params::new()];
+    let offers = vec![Params::new().with_flag("x").with("y", "10"), Params::new()];
     let set = ExtensionSet::new()
         .with(Plain { offers, ..plain("a", Rsv::RSV1) })
         .and_then(|set| set.with(plain("b", Rsv::RSV2)))
@@ -150,7 +150,7 @@ fn extensions_are_offered_as_our_parser_reads_them() {
 #[test]
 fn rt_10_offer_that_is_no_token_is_an_error() {
     for (name, value) in [("x", "a b"), ("x", ""), ("x", "1\r\nX: y"), ("", "1"), ("x;y", "1")] {
-        let offers = vec![Params::new().value(name, value)];
+        let offers = vec![Params::new().with(name, value)];
         let set = ExtensionSet::new().with(Plain { offers, ..plain("a", Rsv::RSV1) }).unwrap();
         let error = options("ws://h").extensions(set).handshake(NONCE).unwrap_err();
         assert_eq!(error, RequestError::Offer { name: "a".into() });

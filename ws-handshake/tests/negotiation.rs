@@ -186,7 +186,11 @@ fn extension_learns_which_bits_are_free() {
         fn offers(&self) -> Vec<Params> {
             Vec::new()
         }
-        fn confirm(&self, _: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
+        fn confirm(
+            &self,
+            _: &Params,
+            _: &[Params],
+        ) -> Result<Box<dyn Extension>, NegotiationError> {
             Err(NegotiationError::new("never"))
         }
     }
@@ -229,8 +233,12 @@ impl ExtensionFactory for Fickle {
     fn accept(&self, offer: &Params, free: Rsv) -> Result<Agreed, NegotiationError> {
         plain("fickle", Rsv::RSV1).accept(offer, free)
     }
-    fn confirm(&self, response: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
-        plain("fickle", Rsv::RSV1).confirm(response)
+    fn confirm(
+        &self,
+        response: &Params,
+        _: &[Params],
+    ) -> Result<Box<dyn Extension>, NegotiationError> {
+        plain("fickle", Rsv::RSV1).confirm(response, &[])
     }
 }
 
@@ -281,7 +289,7 @@ fn rt_10_extension_cannot_break_out_of_the_header_line() {
 
 #[test]
 fn shared_factory_is_a_factory_however_it_is_added() {
-    let offers = vec![Params::new().value("n", "1"), Params::new().flag("n")];
+    let offers = vec![Params::new().with("n", "1"), Params::new().with_flag("n")];
     let shared: Arc<dyn ExtensionFactory> =
         Arc::new(Plain { offers: offers.clone(), ..framing("shared", Rsv::RSV3) });
     assert_eq!(shared.offers(), offers);

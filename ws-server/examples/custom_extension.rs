@@ -23,10 +23,14 @@ impl ExtensionFactory for Scramble {
         Scope::Message // shown as a stream of chunks, cut anywhere
     }
     fn accept(&self, offer: &Params, _: Rsv) -> Result<Agreed, NegotiationError> {
-        Ok(Agreed::new(Params::new(), self.confirm(offer)?))
+        Ok(Agreed::new(Params::new(), self.confirm(offer, &[])?))
     }
-    fn confirm(&self, params: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
-        params.refuse_any()?;
+    fn confirm(
+        &self,
+        response: &Params,
+        _offers: &[Params],
+    ) -> Result<Box<dyn Extension>, NegotiationError> {
+        response.refuse_any()?;
         Ok(Box::new(Scramble))
     }
 }

@@ -4,7 +4,7 @@
 //! ```text
 //! $ cargo run --features client --example extension_ends
 //! agreed on permessage-deflate; server_max_window_bits=12; client_max_window_bits=12, x-scramble
-//! x-scramble; level=9: declined: parameter level: there are none
+//! x-scramble; level=9: declined: parameter level: unknown
 //! x-scramble: taken as x-scramble
 //! x-stamp: unknown here
 //! permessage-deflate: not offered by the client
@@ -128,7 +128,7 @@ mod tests {
     fn report_says_of_each_offer_why() {
         assert_eq!(
             why_not().unwrap(),
-            "x-scramble; level=9: declined: parameter level: there are none\n\
+            "x-scramble; level=9: declined: parameter level: unknown\n\
              x-scramble: taken as x-scramble\n\
              x-stamp: unknown here\n\
              permessage-deflate: not offered by the client"

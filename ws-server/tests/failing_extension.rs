@@ -39,7 +39,7 @@ impl ExtensionFactory for Fails {
         Ok(Agreed::new(Params::new(), Box::new(*self)))
     }
 
-    fn confirm(&self, _: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
+    fn confirm(&self, _: &Params, _: &[Params]) -> Result<Box<dyn Extension>, NegotiationError> {
         Ok(Box::new(*self))
     }
 }

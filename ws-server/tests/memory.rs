@@ -165,7 +165,7 @@ fn compressed(client: &Deflate, agreed: &str, messages: usize) -> Vec<Vec<u8>> {
         }
     }
     let mut extensions = ws_core::Extensions::none();
-    extensions.push(client.name(), client.scope(), client.confirm(&params).unwrap()).unwrap();
+    extensions.push(client, client.confirm(&params, &[]).unwrap()).unwrap();
     let config = ws_core::Config::default();
     let mut ws = ws_core::Connection::new(ws_core::Role::client(|| [7; 4]), config, extensions);
     let frame = |i: usize| {

@@ -63,7 +63,7 @@ impl ExtensionFactory for Rests {
         vec![Params::new()]
     }
 
-    fn confirm(&self, _: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
+    fn confirm(&self, _: &Params, _: &[Params]) -> Result<Box<dyn Extension>, NegotiationError> {
         Ok(Box::new(self.clone()))
     }
 }

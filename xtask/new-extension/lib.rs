@@ -18,13 +18,16 @@ impl ExtensionFactory for TYPE {
     fn scope(&self) -> Scope {
         Scope::Message // shown as a stream of chunks, cut anywhere
     }
-    // Server: an error declines the offer, and the connection opens without.
+    // Server: an error declines the offer, and the connection opens without the extension.
     fn accept(&self, offer: &Params, _free: Rsv) -> Result<Agreed, NegotiationError> {
-        Ok(Agreed::new(Params::new(), self.confirm(offer)?))
+        Ok(Agreed::new(Params::new(), self.confirm(offer, &[])?))
     }
-    // Client: an error fails the handshake.
-    fn confirm(&self, params: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
-        params.refuse_any()?;
+    fn confirm(
+        &self,
+        response: &Params,
+        _offers: &[Params],
+    ) -> Result<Box<dyn Extension>, NegotiationError> {
+        response.refuse_any()?; // client: an error fails the handshake
         Ok(Box::new(Connected))
     }
 }

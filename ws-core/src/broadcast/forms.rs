@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::{
     Payload, WORK_PER_CALL,
     extension::{
-        Called, Chunk, Layer, Mark, Progress, RsvClaim, Scope, SharedEncoder, SharedKey, Sink,
+        Called, Chunk, Mark, Progress, RsvClaim, Scope, SharedEncoder, SharedKey, Sharing, Sink,
     },
     frame::FrameHeader,
     send::Begun,
@@ -151,13 +151,18 @@ impl Form {
 }
 
 impl Job {
-    /// Begins the form that this layer makes of `input`.
-    pub(crate) fn new(layer: &Layer, begun: Begun, input: Payload) -> Option<Self> {
-        let encoder = layer.extension.shared_encoder(&begun.info(input.len()))?;
+    /// Begins the form that an extension of this claim and scope makes of `input`.
+    pub(crate) fn new(
+        sharing: &dyn Sharing,
+        (claim, scope): (RsvClaim, Scope),
+        begun: Begun,
+        input: Payload,
+    ) -> Option<Self> {
+        let encoder = sharing.encoder(&begun.info(input.len()))?;
         Some(Self {
             encoder,
-            claim: layer.claim,
-            scope: layer.scope,
+            claim,
+            scope,
             begun,
             input,
             taken: 0,

@@ -1,13 +1,26 @@
 //! The parameters of one offer or response in `Sec-WebSocket-Extensions`.
 
-use alloc::{boxed::Box, format, vec::Vec};
+use alloc::{boxed::Box, format, string::ToString, vec::Vec};
 use core::{fmt, ops::RangeInclusive};
 
 use super::NegotiationError;
 
 /// Ordered `name[=value]` pairs (RFC 6455 §9.1), values unquoted.
 ///
-/// Duplicates are kept, because whether they are an error is for the extension to say.
+/// Read them with [`get`](Self::get), which refuses unknown and repeated ones; write them with
+/// [`with`](Self::with) and [`with_flag`](Self::with_flag).
+///
+/// ```
+/// # use ws_core::extension::Params;
+/// let params = Params::new().with("by", 3).with_flag("strict");
+/// assert_eq!(params.to_string(), "; by=3; strict");
+///
+/// let [by, strict, level] = params.get(["by", "strict", "level"])?;
+/// assert_eq!(by.and_then(|by| by.value()), Some("3"));
+/// assert!(strict.is_some() && level.is_none());
+/// assert_eq!(params.get(["by"]).unwrap_err().to_string(), "parameter strict: unknown");
+/// # Ok::<(), ws_core::extension::NegotiationError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Params(Vec<Param>);
 
@@ -29,19 +42,31 @@ impl Param {
         self.value.as_deref()
     }
 
+    /// Checks that there is no value, as for a parameter that only is there or not.
+    ///
+    /// # Errors
+    /// Names the parameter.
+    pub fn no_value(&self) -> Result<(), NegotiationError> {
+        match self.value {
+            None => Ok(()),
+            Some(_) => Err(NegotiationError::parameter(&self.name, "takes no value")),
+        }
+    }
+
     /// The value as a number in `range`: decimal digits alone, without a sign or leading zeros, as
     /// RFC 7692 §7.1.2.1 writes them.
     ///
     /// ```
     /// # use ws_core::extension::Params;
-    /// let params = Params::new().value("level", "9");
-    /// let level: u8 = params.iter().next().unwrap().number(1..=9)?;
-    /// assert_eq!(level, 9);
+    /// let params = Params::new().with("level", 9);
+    /// let [level] = params.get(["level"])?;
+    /// let level = level.map(|level| level.number(1..=9)).transpose()?;
+    /// assert_eq!(level, Some(9_u8));
     /// # Ok::<(), ws_core::extension::NegotiationError>(())
     /// ```
     ///
     /// # Errors
-    /// Names the parameter, and says that it has no value or what the range is.
+    /// Names the parameter, and says that the value is missing or what the range is.
     pub fn number<T>(&self, range: RangeInclusive<T>) -> Result<T, NegotiationError>
     where
         T: TryFrom<u64> + PartialOrd + fmt::Display,
@@ -68,34 +93,54 @@ impl Params {
 
     /// Adds a parameter without a value.
     #[must_use]
-    pub fn flag(mut self, name: &str) -> Self {
+    pub fn with_flag(mut self, name: &str) -> Self {
         self.push(name, None);
         self
     }
 
     /// Adds a parameter with a value.
     #[must_use]
-    pub fn value(mut self, name: &str, value: &str) -> Self {
-        self.push(name, Some(value));
+    pub fn with(mut self, name: &str, value: impl fmt::Display) -> Self {
+        self.push(name, Some(&value.to_string()));
         self
     }
 
     /// Adds a parameter at the end.
     ///
-    /// Name and value have to be tokens; the crate that writes the header checks them.
+    /// Name and value have to be tokens (RFC 6455 §9.1); the crate that writes the header checks them.
     pub fn push(&mut self, name: &str, value: Option<&str>) {
         self.0.push(Param { name: name.into(), value: value.map(Into::into) });
     }
 
-    /// For an extension without parameters: declines if there is any.
+    /// The parameters with these names, in the order of `names`, where they are present.
+    ///
+    /// RFC 7692 §7 declines an offer with an unknown or a repeated parameter; any extension should,
+    /// since it cannot know what they would mean.
     ///
     /// # Errors
-    /// Names the first one.
-    pub fn refuse_any(&self) -> Result<(), NegotiationError> {
-        match self.0.first() {
-            Some(stranger) => Err(NegotiationError::parameter(stranger.name(), "there are none")),
-            None => Ok(()),
+    /// Names the first parameter that is unknown, meaning not among `names`, or repeated.
+    pub fn get<const N: usize>(
+        &self,
+        names: [&str; N],
+    ) -> Result<[Option<&Param>; N], NegotiationError> {
+        let mut found = [None; N];
+        for param in self {
+            let known = found.iter_mut().zip(names).find(|(_, name)| *name == param.name());
+            match known {
+                Some((place @ None, _)) => *place = Some(param),
+                Some(_) => return Err(NegotiationError::parameter(param.name(), "repeated")),
+                None => return Err(NegotiationError::parameter(param.name(), "unknown")),
+            }
         }
+        Ok(found)
+    }
+
+    /// Refuses all parameters, for an extension that has none.
+    ///
+    /// # Errors
+    /// Names the first one, as [`get`](Self::get) does.
+    pub fn refuse_any(&self) -> Result<(), NegotiationError> {
+        self.get([]).map(|[]| ())
     }
 
     /// How many there are.
@@ -122,7 +167,7 @@ impl<'a> IntoIterator for &'a Params {
     }
 }
 
-/// As in the header, each parameter behind a semicolon: `; a; b=10`.
+/// As in the header, with a semicolon before each parameter: `; a; b=10`.
 impl fmt::Display for Params {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for param in &self.0 {

@@ -4,7 +4,7 @@ use alloc::{boxed::Box, vec::Vec};
 use core::fmt;
 
 use super::{
-    Direction, Extension, Rsv, RsvClaim, Scope,
+    Direction, Extension, ExtensionFactory, Rsv, RsvClaim, Scope,
     chain::{Stage, keep_small},
 };
 
@@ -41,13 +41,21 @@ impl Extensions {
         Self(None)
     }
 
-    /// Adds an extension nearest to the wire: behind those already there when sending. Name and
-    /// scope are those of its [factory](super::ExtensionFactory).
+    /// Adds an extension that `factory` made, nearest to the wire: messages to be sent pass it after
+    /// all those already there. The factory gives its name and scope.
     ///
     /// # Errors
     /// [`StackError::Clash`] if one of its bits is taken, [`StackError::FrameScope`] if it works on
-    /// messages behind one that works on frames. The stack is unchanged then.
+    /// messages and would follow one that works on frames. The stack does not change then.
     pub fn push(
+        &mut self,
+        factory: &dyn ExtensionFactory,
+        extension: Box<dyn Extension>,
+    ) -> Result<(), StackError> {
+        self.push_as(factory.name(), factory.scope(), extension)
+    }
+
+    pub(crate) fn push_as(
         &mut self,
         name: &str,
         scope: Scope,

@@ -10,13 +10,15 @@ use crate::buffer::grow;
 pub struct Chunk<'a> {
     data: &'a [u8],
     last: bool,
+    /// More was consumed than there was.
+    overrun: bool,
 }
 
 impl<'a> Chunk<'a> {
-    /// A chunk of a unit that ends behind it if `last` says so: what the engine makes, and what a
-    /// test of an extension, or an extension around another, makes too.
+    /// A chunk of a unit, which ends with it if `last`. The engine makes chunks; so do tests of an
+    /// extension, and an extension that wraps another.
     pub fn new(data: &'a [u8], last: bool) -> Self {
-        Self { data, last }
+        Self { data, last, overrun: false }
     }
 
     /// What has not been consumed yet.
@@ -37,16 +39,22 @@ impl<'a> Chunk<'a> {
         self.data.is_empty()
     }
 
-    /// Whether the unit ends behind this data. The last chunk may be empty.
+    /// Whether the unit ends with this data. The last chunk may be empty.
     #[inline]
     pub fn is_last(&self) -> bool {
         self.last
     }
 
-    /// Takes `n` bytes off the front, at most as many as there are.
+    /// Takes `n` bytes off the front.
+    ///
+    /// Taking more than there are breaks the contract: the chunk is empty then, and the engine fails
+    /// the connection with 1011 after the call.
     #[inline]
     pub fn consume(&mut self, n: usize) {
-        self.data = self.data.get(n..).unwrap_or_default();
+        match self.data.get(n..) {
+            Some(rest) => self.data = rest,
+            None => (self.data, self.overrun) = (&[], true),
+        }
     }
 
     /// Whether it is what is left of `data`.
@@ -71,7 +79,7 @@ pub struct Sink<'a> {
 }
 
 impl<'a> Sink<'a> {
-    /// Room for at most `room` bytes behind what is in `buffer`.
+    /// Room for at most `room` bytes after what is in `buffer`.
     pub fn new(buffer: &'a mut Vec<u8>, room: usize) -> Self {
         let ceiling = buffer.len().saturating_add(room);
         Self::with_ceiling(buffer, room, ceiling)
@@ -93,14 +101,13 @@ impl<'a> Sink<'a> {
         self.room == 0
     }
 
-    /// Counts work that neither what is read nor what is written shows, as that of so many bytes; a
-    /// byte counts as about a nanosecond.
+    /// Charges for work that the bytes read and written do not show, as for so many bytes more. One
+    /// byte stands for about a nanosecond.
     ///
-    /// The engine goes through 64 KiB in one call and then lets others have their turn. An extension
-    /// that a few bytes of a peer can keep busy, by a state to reset or a table to build, says so
-    /// here. What is charged is taken off the room, so that it shows as a [full](Self::is_full) sink
-    /// and is answered by [`Progress::Full`]. What is charged beyond 16 times the bytes that passed
-    /// adds up over messages.
+    /// The engine works through 64 KiB in one call and then lets others have their turn. An extension
+    /// that a few bytes of a peer can keep busy, with a state to reset or a table to build, says so
+    /// here. The charge reduces the room, so it shows as a [full](Self::is_full) sink, to be answered
+    /// by [`Progress::Full`]. Charges beyond 16 times the bytes that passed add up over messages.
     #[inline]
     pub fn charge(&mut self, bytes: usize) {
         self.charged = self.charged.saturating_add(bytes);
@@ -109,7 +116,7 @@ impl<'a> Sink<'a> {
 
     /// Writes as much of `data` as there is room for, and says how much that was.
     #[inline]
-    #[must_use = "what did not fit is to be written by a later call"]
+    #[must_use = "a later call has to write what did not fit"]
     pub fn write(&mut self, data: &[u8]) -> usize {
         let n = data.len().min(self.room);
         grow(self.buffer, n, self.ceiling);
@@ -125,7 +132,8 @@ impl<'a> Sink<'a> {
         input.consume(n);
     }
 
-    /// Lends at most `len` zeroed bytes to `fill`, which says how many it wrote. Returns that.
+    /// Lends at most `len` zeroed bytes to `fill`, which returns how many it wrote. Returns that
+    /// number; no more count than were lent.
     pub fn fill(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> usize) -> usize {
         let start = self.buffer.len();
         let len = len.min(self.room);
@@ -138,7 +146,7 @@ impl<'a> Sink<'a> {
     }
 }
 
-/// What an extension says of a call.
+/// How a call of an extension ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// The input was consumed and its output written.
@@ -155,11 +163,11 @@ pub(crate) struct Called {
     pub(crate) progress: Progress,
 }
 
-/// Why a call came to nothing.
+/// Why a call failed.
 pub(crate) enum CallError<E> {
-    /// What the extension says.
+    /// The extension's own error.
     Error(E),
-    /// What it did against its contract.
+    /// How it broke its contract.
     Breach(&'static str),
 }
 
@@ -200,6 +208,9 @@ impl Called {
         let charged = sink.charged;
         if !own || !chunk.is_rest_of(data) {
             return Err(CallError::Breach("replaced its Chunk or its Sink"));
+        }
+        if chunk.overrun {
+            return Err(CallError::Breach("consumed more than its Chunk held"));
         }
         let (taken, written) = (data.len() - chunk.len(), out.len() - before);
         match progress {

@@ -84,13 +84,17 @@ impl<'b> Prefix<'b> {
         let Some((layer, behind)) = layers.split_first_mut() else {
             return true;
         };
+        let Some(sharing) = layer.extension.sharing() else {
+            return true;
+        };
+        let (claim, scope) = (layer.claim, layer.scope);
         let len = self.form.map_or(broadcast.message().len(), Encoded::len);
-        let form = match layer.extension.shared(&self.begun.info(len)) {
+        let form = match sharing.form(&self.begun.info(len)) {
             Some(SharedForm::Encoded(key)) => {
-                let Some(form) = broadcast.forms().get(self.number, key, layer.claim) else {
+                let Some(form) = broadcast.forms().get(self.number, key, claim) else {
                     return true;
                 };
-                let begin = || Job::new(layer, self.begun, self.data(broadcast));
+                let begin = || Job::new(sharing, (claim, scope), self.begun, self.data(broadcast));
                 match form.outcome(work, begin) {
                     None => return false,
                     Some(Outcome::Own) => return true,
@@ -102,7 +106,7 @@ impl<'b> Prefix<'b> {
                     }
                 }
             }
-            Some(SharedForm::Plain) if layer.claim != RsvClaim::None => None,
+            Some(SharedForm::Plain) if claim != RsvClaim::None => None,
             Some(SharedForm::Plain) | None => return true,
         };
         self.layers += 1;
@@ -112,7 +116,7 @@ impl<'b> Prefix<'b> {
         // It is sent: those further from the application have been told.
         layer.encode.begin(false);
         if let Some(form) = form {
-            layer.extension.sent_shared(&form.input);
+            sharing.sent(&form.input);
         }
         true
     }

@@ -117,7 +117,7 @@ rules! {
     /// The shared form is what it promises.
     Shared: "a shared encoding depends on the message alone, is decoded like the extension's own, and \
              goes before and behind it",
-        "put all that makes a difference to the output into the `SharedKey`, and let `sent_shared` do to \
+        "put all that makes a difference to the output into the `SharedKey`, and let `Sharing::sent` do to \
          the sending state what decoding that message does to the receiving one";
 }
 

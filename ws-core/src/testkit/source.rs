@@ -153,7 +153,7 @@ pub(super) fn confirm(
     offer: &Params,
     response: &Params,
 ) -> Result<Box<dyn Extension>, Failure> {
-    let what = match guarded(|| client.confirm_offers(slice::from_ref(offer), response)) {
+    let what = match guarded(|| client.confirm(response, slice::from_ref(offer))) {
         Ok(Ok(extension)) => return Ok(extension),
         Ok(Err(error)) => format!("the response `{response}` was not confirmed: {error}"),
         Err(panic) => format!("`confirm` panicked on the response `{response}`: {panic}"),

@@ -9,9 +9,10 @@ use std::{
 };
 
 use ws_core::{
-    CloseCode, Extension, Extensions,
+    CloseCode, Extension, ExtensionFactory, Extensions,
     extension::{
-        Chunk, Compression, ExtensionError, Mark, MessageInfo, Progress, Rsv, RsvClaim, Scope, Sink,
+        Chunk, Compression, ExtensionError, FixedFactory, Mark, MessageInfo, Progress, Rsv,
+        RsvClaim, Scope, Sink,
     },
 };
 
@@ -137,7 +138,7 @@ impl Extension for RunLength {
                 self.pending.pop_front();
             }
             let next = input.data().first().copied();
-            input.consume(1);
+            input.consume(usize::from(next.is_some()));
             self.run = match (self.run, next) {
                 (Some((count @ 1..=254, octet)), Some(same)) if same == octet => {
                     Some((count + 1, octet))
@@ -318,7 +319,7 @@ impl Extension for Thin {
     ) -> Result<Progress, ExtensionError> {
         while let (Some(&octet), false) = (input.data().first(), out.is_full()) {
             let _ = out.write(&[octet]);
-            input.consume(2);
+            input.consume(input.len().min(2));
         }
         Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
     }
@@ -327,6 +328,11 @@ impl Extension for Thin {
 /// A stack of one.
 pub(crate) fn only(name: &str, scope: Scope, extension: impl Extension + 'static) -> Extensions {
     let mut stack = Extensions::none();
-    stack.push(name, scope, Box::new(extension)).unwrap();
+    stack.push(&named(name, scope), Box::new(extension)).unwrap();
     stack
+}
+
+/// The name and scope of an extension that nobody negotiated.
+pub(crate) fn named(name: &str, scope: Scope) -> impl ExtensionFactory {
+    FixedFactory::new(name, scope, || -> Box<dyn Extension> { unreachable!("it names alone") })
 }

@@ -6,7 +6,7 @@ use ws_core::{Extension, Extensions, extension::Scope};
 
 use crate::limits_support::{
     Side,
-    extensions::{Reverse, RunLength},
+    extensions::{Reverse, RunLength, named},
 };
 
 /// One thing on the wire: an opcode octet, a payload, and what is broken about it.
@@ -120,7 +120,7 @@ pub(crate) fn bytes(side: Side, items: &[Item]) -> Vec<u8> {
 pub(crate) fn stack(which: usize) -> Extensions {
     let mut stack = Extensions::none();
     let mut push = |name, scope, extension: Box<dyn Extension>| {
-        stack.push(name, scope, extension).unwrap();
+        stack.push(&named(name, scope), extension).unwrap();
     };
     if which & 1 != 0 {
         push("runs", Scope::Message, Box::<RunLength>::default());

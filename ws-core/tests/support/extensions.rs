@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use ws_core::{
-    CloseCode, Config, Connection, Extension, Extensions, Role,
+    CloseCode, Config, Connection, Extension, ExtensionFactory, Extensions, Role,
     extension::{
-        Chunk, Compression, ExtensionError, Mark, MessageInfo, Progress, Rsv, RsvClaim, Scope, Sink,
+        Chunk, Compression, ExtensionError, FixedFactory, Mark, MessageInfo, Progress, Rsv,
+        RsvClaim, Scope, Sink,
     },
 };
 
@@ -20,9 +21,14 @@ pub(crate) type Scoped = (Scope, Box<dyn Extension>);
 pub(crate) fn stack(extensions: Vec<Scoped>) -> Extensions {
     let mut stack = Extensions::none();
     for (i, (scope, extension)) in extensions.into_iter().enumerate() {
-        stack.push(&format!("x-{i}"), scope, extension).unwrap();
+        stack.push(&named(&format!("x-{i}"), scope), extension).unwrap();
     }
     stack
+}
+
+/// The name and scope of an extension that nobody negotiated.
+pub(crate) fn named(name: &str, scope: Scope) -> impl ExtensionFactory {
+    FixedFactory::new(name, scope, || -> Box<dyn Extension> { unreachable!("it names alone") })
 }
 
 pub(crate) fn server_of(extensions: Vec<Scoped>) -> Connection {

@@ -13,7 +13,7 @@ use ws_core::{
     CloseCode, Extension, ExtensionFactory, Payload,
     extension::{
         Agreed, Chunk, Compression, ExtensionError, Mark, MessageInfo, NegotiationError, Params,
-        Progress, Rsv, RsvClaim, Scope, SharedEncoder, SharedForm, SharedKey, Sink,
+        Progress, Rsv, RsvClaim, Scope, SharedEncoder, SharedForm, SharedKey, Sharing, Sink,
     },
 };
 
@@ -165,7 +165,7 @@ impl ExtensionFactory for RollFactory {
         let answered = if self.flaw == Flaw::ResponseIsNotConfirmed { "no" } else { "1" };
         let sent = u8::from(self.flaw == Flaw::ServerBeginsElsewhere);
         let answered = if level == 1 { answered } else { "2" };
-        let response = Params::new().value("level", answered);
+        let response = Params::new().with("level", answered);
         Ok(Agreed::new(response, self.build(bit, level.min(2), sent)))
     }
 
@@ -173,10 +173,14 @@ impl ExtensionFactory for RollFactory {
         if self.flaw == Flaw::NoOffers {
             return Vec::new();
         }
-        ["1", "2"].map(|level| Params::new().value("level", level)).into()
+        ["1", "2"].map(|level| Params::new().with("level", level)).into()
     }
 
-    fn confirm(&self, response: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
+    fn confirm(
+        &self,
+        response: &Params,
+        _: &[Params],
+    ) -> Result<Box<dyn Extension>, NegotiationError> {
         let bit = match self.flaw {
             Flaw::ClaimsTheBitOfCompression => Rsv::RSV1,
             _ => Rsv::RSV2,
@@ -371,7 +375,13 @@ impl Extension for Roll {
         }
     }
 
-    fn shared(&self, message: &MessageInfo) -> Option<SharedForm> {
+    fn sharing(&mut self) -> Option<&mut dyn Sharing> {
+        Some(self)
+    }
+}
+
+impl Sharing for Roll {
+    fn form(&self, message: &MessageInfo) -> Option<SharedForm> {
         match message {
             MessageInfo { compression: Compression::Never, .. } => Some(SharedForm::Plain),
             MessageInfo { len: Some(0..=1000), .. } => {
@@ -383,7 +393,7 @@ impl Extension for Roll {
         }
     }
 
-    fn shared_encoder(&self, _: &MessageInfo) -> Option<Box<dyn SharedEncoder>> {
+    fn encoder(&self, _: &MessageInfo) -> Option<Box<dyn SharedEncoder>> {
         let skew = match self.flaw {
             Flaw::SharedFormHasAState => self.everybody.fetch_add(1, Ordering::Relaxed),
             _ => 0,
@@ -392,7 +402,7 @@ impl Extension for Roll {
         Some(Box::new(RollShared { flaw: self.flaw, half }))
     }
 
-    fn sent_shared(&mut self, _: &Payload) {
+    fn sent(&mut self, _: &Payload) {
         if self.flaw != Flaw::SharedAreNotCounted {
             self.sent = self.sent.wrapping_add(1);
         }

@@ -125,8 +125,8 @@ fn pairs_are_tried_without_a_negotiation() {
     let factory = |flaw| {
         move || {
             let factory = RollFactory::new(flaw);
-            let agreed = factory.accept(&Params::new().value("level", "1"), Rsv::ALL).unwrap();
-            (factory.confirm(&agreed.response).unwrap(), agreed.extension)
+            let agreed = factory.accept(&Params::new().with("level", "1"), Rsv::ALL).unwrap();
+            (factory.confirm(&agreed.response, &[]).unwrap(), agreed.extension)
         }
     };
     let report = Kit::pairs("x-roll", Scope::Message, &factory(Flaw::None)).seed(3).run().unwrap();

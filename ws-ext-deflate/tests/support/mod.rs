@@ -10,7 +10,7 @@ use ws_core::{
     MessageKind, Role,
     extension::{
         Chunk, Compression, ExtensionError, Mark, MessageInfo, NegotiationError, Param, Params,
-        Progress, Rsv, Scope, Sink,
+        Progress, Rsv, Sink,
     },
 };
 use ws_ext_deflate::{Deflate, DeflateBuilder};
@@ -50,14 +50,14 @@ pub(crate) fn server_for(server: &Deflate, offer: &str) -> Box<dyn Extension> {
 
 /// The client's end for a response that it has to take.
 pub(crate) fn client_for(client: &Deflate, response: &str) -> Box<dyn Extension> {
-    client.confirm(&params(response)).unwrap()
+    client.confirm(&params(response), &[]).unwrap()
 }
 
 /// Both ends, which agree on the client's first offer that the server takes.
 pub(crate) fn pair(server: &Deflate, client: &Deflate) -> (Box<dyn Extension>, Box<dyn Extension>) {
     let agreed =
         client.offers().iter().find_map(|offer| server.accept(offer, Rsv::ALL).ok()).unwrap();
-    let client = client.confirm(&agreed.response).unwrap();
+    let client = client.confirm(&agreed.response, &[]).unwrap();
     (agreed.extension, client)
 }
 
@@ -148,7 +148,7 @@ pub(crate) fn info(kind: MessageKind, len: Option<usize>, compression: Compressi
 /// A connection whose only extension this is.
 pub(crate) fn connection(role: Role, config: Config, ext: Box<dyn Extension>) -> Connection {
     let mut stack = Extensions::none();
-    stack.push("permessage-deflate", Scope::Message, ext).unwrap();
+    stack.push(&Deflate::default(), ext).unwrap();
     Connection::new(role, config, stack)
 }
 

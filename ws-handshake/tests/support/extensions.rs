@@ -72,7 +72,11 @@ impl ExtensionFactory for Plain {
         self.offers.clone()
     }
 
-    fn confirm(&self, response: &Params) -> Result<Box<dyn Extension>, NegotiationError> {
+    fn confirm(
+        &self,
+        response: &Params,
+        _: &[Params],
+    ) -> Result<Box<dyn Extension>, NegotiationError> {
         check(response)?;
         Ok(self.build(response))
     }

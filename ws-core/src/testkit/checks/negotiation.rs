@@ -139,18 +139,18 @@ pub(super) fn parameters(trial: &Trial<'_>) -> Result<Outcome, Failure> {
             .map_err(|panic| failure(format!("`accept` panicked on the offer `{offer}`: {panic}")))
     };
     let confirm = |response: &Params| {
-        guarded(|| client.confirm_offers(slice::from_ref(offer), response).is_ok()).map_err(
-            |panic| failure(format!("`confirm` panicked on the response `{response}`: {panic}")),
-        )
+        guarded(|| client.confirm(response, slice::from_ref(offer)).is_ok()).map_err(|panic| {
+            failure(format!("`confirm` panicked on the response `{response}`: {panic}"))
+        })
     };
     let agreed = trial.source.accept(offer, Rsv::ALL)?.map_err(failure)?;
-    for stranger in [offer.clone().flag(STRANGER), offer.clone().value(STRANGER, "1")] {
+    for stranger in [offer.clone().with_flag(STRANGER), offer.clone().with(STRANGER, "1")] {
         if accept(&stranger)? {
             return Err(failure(format!("the offer `{stranger}` was accepted")));
         }
     }
     for stranger in
-        [agreed.response.clone().flag(STRANGER), agreed.response.clone().value(STRANGER, "1")]
+        [agreed.response.clone().with_flag(STRANGER), agreed.response.clone().with(STRANGER, "1")]
     {
         if confirm(&stranger)? {
             return Err(failure(format!("the response `{stranger}` was confirmed")));
@@ -201,7 +201,7 @@ pub(super) fn clash(trial: &Trial<'_>) -> Result<Outcome, Failure> {
             Ok(Ok(agreed)) if free.contains(End::claim_of(&*agreed.extension).bits()) => agreed,
             Ok(_) => continue,
         };
-        let confirmed = guarded(|| client.confirm_offers(slice::from_ref(offer), &agreed.response))
+        let confirmed = guarded(|| client.confirm(&agreed.response, slice::from_ref(offer)))
             .map_err(|panic| failure(format!("`confirm` panicked: {panic}")))
             .and_then(|confirmed| {
                 confirmed.map_err(|error| failure(format!("it was not confirmed: {error}")))

@@ -182,7 +182,7 @@ impl Street {
         let mut stack = Extensions::none();
         let mut push = |name, scope, extension| {
             stack
-                .push(name, scope, extension)
+                .push_as(name, scope, extension)
                 .map_err(|error| Failure::new(Rule::Neighbours, format!("{error}")))
         };
         if let Some(claim) = self.before {

@@ -34,17 +34,21 @@ fn form(
     let scope = end.scope;
     let mut ask = || {
         let extension = end.extension();
-        let asked = |panic| panicked("shared", panic);
-        let (form, again) =
-            guarded(|| (extension.shared(&info), extension.shared(&info))).map_err(asked)?;
+        let Some(sharing) =
+            guarded(|| extension.sharing()).map_err(|panic| panicked("sharing", panic))?
+        else {
+            return Ok(None);
+        };
+        let (form, again) = guarded(|| (sharing.form(&info), sharing.form(&info)))
+            .map_err(|panic| panicked("Sharing::form", panic))?;
         if form != again {
-            return Err(failure("`shared` gave two answers about the same message".into()));
+            return Err(failure("`Sharing::form` gave two answers about one message".into()));
         }
         let Some(SharedForm::Encoded(key)) = form else {
             return Ok(None);
         };
-        let made = guarded(|| extension.shared_encoder(&info));
-        let Some(mut encoder) = made.map_err(|panic| panicked("shared_encoder", panic))? else {
+        let made = guarded(|| sharing.encoder(&info));
+        let Some(mut encoder) = made.map_err(|panic| panicked("Sharing::encoder", panic))? else {
             return Ok(None);
         };
         match encode_shared(&mut *encoder, scope, message, how) {
@@ -75,8 +79,9 @@ pub(super) fn shared(trial: &Trial<'_>) -> Result<Outcome, Failure> {
                 any = true;
                 arrives(RULE, &mut ends.client, other, &encoded, &How::USUAL)?;
                 let plain = other.clone().into_payload();
-                guarded(|| ends.server.extension().sent_shared(&plain)).map_err(|panic| {
-                    Failure::new(RULE, format!("`sent_shared` panicked: {panic}"))
+                let sent = || ends.server.extension().sharing().map(|to| to.sent(&plain));
+                guarded(sent).map_err(|panic| {
+                    Failure::new(RULE, format!("`Sharing::sent` panicked: {panic}"))
                 })?;
             }
             deliver_own(&mut ends, message)?;

@@ -57,7 +57,7 @@ fn through_connections(
 /// A stack of one extension.
 pub(super) fn alone(rule: Rule, end: End) -> Result<Extensions, Failure> {
     let mut stack = Extensions::none();
-    match stack.push("the extension", end.scope, end.into_extension()) {
+    match stack.push_as("the extension", end.scope, end.into_extension()) {
         Ok(()) => Ok(stack),
         Err(error) => Err(Failure::new(rule, format!("it cannot stand in a stack: {error}"))),
     }

@@ -10,3 +10,8 @@ pub mod json;
 pub mod load;
 pub mod pass_through;
 pub mod report;
+
+/// The snippets of the tour, which use every crate.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/tour.md")]
+mod tour {}

@@ -8,7 +8,7 @@ use crate::failure::{Failure, Result};
 use crate::packaging::Packaging;
 use crate::process::run;
 use crate::workspace::{Package, Workspace, cargo};
-use crate::{floors, imports, requirements};
+use crate::{floors, imports, papers, requirements};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -28,6 +28,7 @@ const STEPS: &[(&str, Check)] = &[
     ("features", features),
     ("no-std", no_std),
     ("requirements", requirements::check),
+    ("papers", papers),
     ("package", package),
 ];
 
@@ -188,6 +189,11 @@ fn no_std(workspace: &Workspace) -> Result<()> {
         &mut Command::new(workspace.target.join("no-std/debug/no-std")),
         "run it by hand",
     )
+}
+
+/// The files and items that the papers name.
+fn papers(workspace: &Workspace) -> Result<()> {
+    none_of(&papers::dangling(workspace)?, "name what there is now, as `path/file.rs::item`")
 }
 
 /// What a registry would get, each library built from its package alone.

@@ -12,6 +12,7 @@ mod interop;
 mod mentions;
 mod new_extension;
 mod packaging;
+mod papers;
 mod process;
 mod quiet;
 mod requirements;

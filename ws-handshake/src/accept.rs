@@ -266,15 +266,20 @@ impl Upgrade {
 }
 
 /// Why a handshake was not accepted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AcceptError {
     /// The request is at fault.
-    Rejected(Rejection),
-    /// The application is: it chose a subprotocol that the client did not offer.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The application is at fault: it chose a subprotocol that the client did not offer.
+    #[error(
+        "the application chose subprotocol {_0:?}, which the client did not offer: choose one of Upgrade::subprotocols, or none"
+    )]
     SubprotocolNotOffered(Box<str>),
-    /// A header could not be added.
-    Header(InvalidHeader),
+    /// A header cannot be added.
+    #[error(transparent)]
+    Header(#[from] InvalidHeader),
 }
 
 impl AcceptError {
@@ -289,35 +294,8 @@ impl AcceptError {
     }
 }
 
-impl fmt::Display for AcceptError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Rejected(rejection) => rejection.fmt(f),
-            Self::SubprotocolNotOffered(name) => write!(
-                f,
-                "the application chose subprotocol {name:?}, which the client did not offer: choose one of Upgrade::subprotocols, or none"
-            ),
-            Self::Header(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for AcceptError {}
-
 impl From<AcceptError> for Rejection {
     fn from(error: AcceptError) -> Self {
         error.into_rejection()
-    }
-}
-
-impl From<Rejection> for AcceptError {
-    fn from(rejection: Rejection) -> Self {
-        Self::Rejected(rejection)
-    }
-}
-
-impl From<InvalidHeader> for AcceptError {
-    fn from(error: InvalidHeader) -> Self {
-        Self::Header(error)
     }
 }

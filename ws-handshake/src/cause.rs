@@ -1,63 +1,88 @@
 //! Why a request gets no 101.
 
-use std::fmt;
-
 use http::StatusCode;
 
-use crate::{ExtensionHeaderError, HeadError, OriginRefusal, SubprotocolError};
+use crate::{ExtensionHeaderError, HeadError, OriginRefusal, SubprotocolHeaderError};
 
 /// Why a request is rejected: a status, and one line that says what was wrong.
 ///
-/// The line never repeats what the peer sent. Good as a label for counting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The line never repeats what the peer sent, so it is safe as a metric label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Cause {
-    /// The application said so.
+    /// The application refused it.
+    #[error("the request was refused")]
     Application,
     /// The head cannot be read: 400, 414, 431 or 505.
-    Head(HeadError),
-    /// The head did not come in time: 408.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// The head did not arrive in time: 408.
+    #[error("the request did not arrive in time")]
     Timeout,
-    /// There are octets behind the head: 400.
+    /// Octets follow the head: 400.
+    #[error("data follows the request before it was answered")]
     EarlyData,
     /// The method is not GET: 405.
+    #[error("a WebSocket handshake is a GET request")]
     Method,
-    /// HTTP/1.0, where there is no upgrade: 400.
+    /// HTTP/1.0, which has no upgrade: 400.
+    #[error("a WebSocket handshake needs HTTP/1.1")]
     HttpTooOld,
-    /// HTTP/2 or later, where there is no upgrade of this kind: 505.
+    /// HTTP/2 or later, which has no upgrade of this kind: 505.
+    #[error("this version of HTTP is not supported")]
     HttpTooNew,
     /// The request-target is neither a path nor an http or https URI: 400.
+    #[error("the request-target must be a path or an http URI")]
     Target,
-    /// `Host` is missing, stands twice, or is no host and port: 400.
+    /// `Host` is missing, repeated, or not a host and port: 400.
+    #[error("Host must appear exactly once, as host[:port]")]
     Host,
     /// `Host` is none of the [`Hosts`](crate::Hosts) that the server answers for: 421.
+    // Which hosts those are is not for the page to know.
+    #[error(
+        "this server does not answer for this host: if it should, add the host to .hosts([..])"
+    )]
     OtherHost,
-    /// `Upgrade` or `Connection` has octets outside of ASCII: 400.
+    /// `Upgrade` or `Connection` has octets outside ASCII: 400.
+    #[error("Upgrade and Connection must be ASCII")]
     NotAscii,
-    /// `Upgrade` does not ask for `websocket`: 426.
+    /// `Upgrade` does not list `websocket`: 426.
+    #[error("Upgrade must list websocket")]
     Upgrade,
     /// `Connection` does not list `Upgrade`: 400.
+    #[error("Connection must list Upgrade")]
     Connection,
-    /// The request has a body, or says so in a way that cannot be read: 400.
+    /// The request has a body, or frames one in a way that cannot be read: 400.
+    #[error("a WebSocket handshake has no body")]
     Body,
-    /// `Expect` asks for a 100 that is not given here: 417.
+    /// `Expect` asks for a 100, which this crate does not send: 417.
+    #[error("Expect is not supported")]
     Expect,
-    /// `Sec-WebSocket-Version` is missing, stands twice, or is no number from 0 to 255: 400.
+    /// `Sec-WebSocket-Version` is missing, repeated, or not a number from 0 to 255: 400.
+    #[error("Sec-WebSocket-Version must appear exactly once, as a number from 0 to 255")]
     Version,
     /// `Sec-WebSocket-Version` is not 13: 426.
+    #[error("only Sec-WebSocket-Version 13 is supported")]
     UnsupportedVersion,
-    /// `Sec-WebSocket-Key` is missing, stands twice, or is not 16 octets in base64: 400.
+    /// `Sec-WebSocket-Key` is missing, repeated, or not 16 octets in base64: 400.
+    #[error("Sec-WebSocket-Key must appear exactly once, as 16 octets in base64")]
     Key,
     /// `Sec-WebSocket-Protocol` is malformed: 400.
-    Subprotocols(SubprotocolError),
-    /// None of the subprotocols offered is spoken here, and one is needed: 400.
+    #[error(transparent)]
+    Subprotocols(#[from] SubprotocolHeaderError),
+    /// The server requires a subprotocol and speaks none of those offered: 400.
+    #[error("the server speaks none of the offered subprotocols")]
     NoSubprotocol,
     /// `Sec-WebSocket-Extensions` is malformed: 400.
-    Extensions(ExtensionHeaderError),
-    /// `Origin` stands twice or has octets outside of ASCII: 400.
+    #[error(transparent)]
+    Extensions(#[from] ExtensionHeaderError),
+    /// `Origin` is repeated or has octets outside ASCII: 400.
+    #[error("Origin must appear at most once, in ASCII")]
     OriginHeader,
     /// The page may not connect: 403.
-    Origin(OriginRefusal),
+    // Which origins may is not for the page to know.
+    #[error("this origin may not connect")]
+    Origin(#[from] OriginRefusal),
 }
 
 impl Cause {
@@ -95,61 +120,5 @@ impl Cause {
             | Self::Extensions(_)
             | Self::OriginHeader => StatusCode::BAD_REQUEST,
         }
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Head(error) => return error.fmt(f),
-            Self::Subprotocols(error) => return error.fmt(f),
-            Self::Extensions(error) => return error.fmt(f),
-            // Which origins are welcome is not for the page to know.
-            Self::Origin(_) => "this origin may not connect",
-            Self::Application => "the request was refused",
-            Self::Timeout => "the request did not come in time",
-            Self::EarlyData => "there is data behind the request, before it was answered",
-            Self::Method => "a WebSocket handshake is a GET",
-            Self::HttpTooOld => "a WebSocket handshake needs HTTP/1.1",
-            Self::HttpTooNew => "this version of HTTP is not spoken here",
-            Self::Target => "the request-target has to be a path or an http URI",
-            Self::Host => "Host has to stand once and be a host and port",
-            // Which hosts it answers for is not for the page to know.
-            Self::OtherHost => "this server does not answer for this host",
-            Self::NotAscii => "Upgrade and Connection have to be ASCII",
-            Self::Upgrade => "Upgrade has to ask for websocket",
-            Self::Connection => "Connection has to list Upgrade",
-            Self::Body => "a WebSocket handshake has no body",
-            Self::Expect => "expectations are not met here",
-            Self::Version => "Sec-WebSocket-Version has to stand once and be a number",
-            Self::UnsupportedVersion => "Sec-WebSocket-Version 13 is spoken here",
-            Self::Key => "Sec-WebSocket-Key has to stand once and be 16 octets in base64",
-            Self::NoSubprotocol => "none of the subprotocols offered is spoken here",
-            Self::OriginHeader => "Origin has to stand once and be ASCII",
-        })
-    }
-}
-
-impl From<HeadError> for Cause {
-    fn from(error: HeadError) -> Self {
-        Self::Head(error)
-    }
-}
-
-impl From<OriginRefusal> for Cause {
-    fn from(refusal: OriginRefusal) -> Self {
-        Self::Origin(refusal)
-    }
-}
-
-impl From<SubprotocolError> for Cause {
-    fn from(error: SubprotocolError) -> Self {
-        Self::Subprotocols(error)
-    }
-}
-
-impl From<ExtensionHeaderError> for Cause {
-    fn from(error: ExtensionHeaderError) -> Self {
-        Self::Extensions(error)
     }
 }

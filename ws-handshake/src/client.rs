@@ -1,7 +1,5 @@
 //! The client asks for a WebSocket (RFC 6455 §4.1).
 
-use std::fmt;
-
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, Request, Uri, header};
 
@@ -183,39 +181,27 @@ impl ClientHandshake {
 }
 
 /// Why there is no request to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
     /// The resource name is longer than `http::Uri` takes, 65,534 octets.
+    #[error("the path and query are too long")]
     Uri,
-    /// A value cannot stand in a header.
+    /// A value cannot be sent in a header.
+    #[error(transparent)]
     Header(InvalidHeader),
-    /// An extension offers a parameter whose name or value is no token.
+    /// An extension offers a parameter whose name or value is not a token.
+    #[error(
+        "extension {name} offers a parameter that is not a token: names and values must be tokens"
+    )]
     Offer {
         /// The extension.
         name: Box<str>,
     },
     /// A required extension is not in the set, or offers nothing.
+    #[error("extension {name} is required and not offered: add it to the extensions")]
     RequiredNotOffered {
         /// The extension.
         name: Box<str>,
     },
 }
-
-impl fmt::Display for RequestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Uri => f.write_str("the path and query are too long"),
-            Self::Header(error) => error.fmt(f),
-            Self::Offer { name } => write!(
-                f,
-                "extension {name} offers a parameter that is no token: names and values have to be"
-            ),
-            Self::RequiredNotOffered { name } => {
-                write!(f, "extension {name} is required and not offered: add it to the extensions")
-            }
-        }
-    }
-}
-
-impl std::error::Error for RequestError {}

@@ -47,49 +47,40 @@ impl fmt::Display for Offer {
 }
 
 /// Why a `Sec-WebSocket-Extensions` header cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExtensionHeaderError {
-    /// The header is there and names no extension.
+    /// The header is present and names no extension.
+    #[error("Sec-WebSocket-Extensions names no extension")]
     Empty,
-    /// An extension has to begin with its name, a token.
+    /// An extension does not begin with its name, a token.
+    #[error("an extension in Sec-WebSocket-Extensions has no name")]
     Name,
-    /// A semicolon has to be followed by the name of a parameter, a token.
+    /// A semicolon is not followed by the name of a parameter, a token.
+    #[error("a parameter in Sec-WebSocket-Extensions has no name")]
     ParameterName,
-    /// An equals sign has to be followed by a token, or by one in quotes.
+    /// An equals sign is not followed by a token, quoted or not.
+    #[error("a parameter in Sec-WebSocket-Extensions has no value after its =")]
     Value,
-    /// What stands in quotes has to be a token once it is unescaped.
+    /// A quoted value is not a token once it is unescaped.
+    #[error("a quoted value in Sec-WebSocket-Extensions is not a token")]
     QuotedValue,
     /// A quoted string does not end in its line.
+    #[error("a quoted value in Sec-WebSocket-Extensions does not end")]
     Unclosed,
-    /// Something other than a comma or a semicolon follows what was complete.
+    /// A complete element is followed by something other than a comma or a semicolon.
+    #[error("a comma or semicolon is missing in Sec-WebSocket-Extensions")]
     Separator,
     /// More extensions than [`Limits::max_offers`].
+    #[error("too many extensions in Sec-WebSocket-Extensions")]
     TooManyOffers,
     /// More parameters than [`Limits::max_parameters`].
+    #[error("too many parameters in Sec-WebSocket-Extensions")]
     TooManyParameters,
     /// More empty elements than [`Limits::max_empty_elements`].
+    #[error("too many empty elements in Sec-WebSocket-Extensions")]
     TooManyEmpty,
 }
-
-impl fmt::Display for ExtensionHeaderError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Empty => "Sec-WebSocket-Extensions names no extension",
-            Self::Name => "an extension in Sec-WebSocket-Extensions has no name",
-            Self::ParameterName => "a parameter in Sec-WebSocket-Extensions has no name",
-            Self::Value => "a parameter in Sec-WebSocket-Extensions has no value behind its =",
-            Self::QuotedValue => "a quoted value in Sec-WebSocket-Extensions is not a token",
-            Self::Unclosed => "a quoted value in Sec-WebSocket-Extensions does not end",
-            Self::Separator => "a comma or semicolon is missing in Sec-WebSocket-Extensions",
-            Self::TooManyOffers => "too many extensions in Sec-WebSocket-Extensions",
-            Self::TooManyParameters => "too many parameters in Sec-WebSocket-Extensions",
-            Self::TooManyEmpty => "too many empty elements in Sec-WebSocket-Extensions",
-        })
-    }
-}
-
-impl std::error::Error for ExtensionHeaderError {}
 
 /// Reads all lines of `Sec-WebSocket-Extensions` as one list, in order.
 ///

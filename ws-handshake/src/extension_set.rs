@@ -109,39 +109,27 @@ pub(crate) fn are_tokens(params: &Params) -> bool {
 }
 
 /// Why an extension cannot be added to a set.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExtensionSetError {
-    /// The name is no token.
+    /// The name is not a token.
+    #[error("extension name {name:?} is not a token")]
     Name {
         /// The name.
         name: Box<str>,
     },
-    /// There is an extension of this name.
+    /// The set has an extension of this name.
+    #[error("extension {name} was added before")]
     Duplicate {
         /// The name.
         name: Box<str>,
     },
-    /// An extension of frame scope has to come behind all those of message scope.
+    /// An extension of frame scope must come after all those of message scope.
+    #[error("extension {frame} works on frames: add it after {message}, which works on messages")]
     FrameScope {
-        /// The extension of frame scope, which is there.
+        /// The extension of frame scope, which is in the set.
         frame: Box<str>,
         /// The extension of message scope, which was to be added.
         message: Box<str>,
     },
 }
-
-impl fmt::Display for ExtensionSetError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name { name } => write!(f, "extension name {name:?} is not a token"),
-            Self::Duplicate { name } => write!(f, "extension {name} was added before"),
-            Self::FrameScope { frame, message } => write!(
-                f,
-                "extension {frame} works on frames: add it behind {message}, which works on messages"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for ExtensionSetError {}

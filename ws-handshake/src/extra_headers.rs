@@ -1,39 +1,28 @@
 //! Headers that an application adds to a handshake.
 
-use std::fmt;
-
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// Why a header cannot be added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidHeader {
     /// The name is not a token.
+    #[error("a header name must be a token")]
     Name,
     /// The value has a character other than visible ASCII, space and tab.
     ///
     /// CR and LF would let whoever chose the value write headers of their own.
+    #[error(
+        "a header value must be visible ASCII, spaces and tabs: encode the rest, and let no CR or LF through"
+    )]
     Value,
     /// The handshake writes this header itself.
+    #[error("the handshake writes this header itself")]
     Reserved,
     /// There are 1,024 headers already.
+    #[error("there are too many headers")]
     TooMany,
 }
-
-impl fmt::Display for InvalidHeader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Name => "a header name has to be a token",
-            Self::Value => {
-                "a header value has to be visible ASCII, spaces and tabs: encode the rest, and let no CR or LF through"
-            }
-            Self::Reserved => "the handshake writes this header itself",
-            Self::TooMany => "there are too many headers",
-        })
-    }
-}
-
-impl std::error::Error for InvalidHeader {}
 
 /// Adds a line to `headers`, after checking it.
 pub(crate) fn append(

@@ -7,8 +7,6 @@
     clippy::arithmetic_side_effects
 )]
 
-use std::fmt;
-
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -18,70 +16,53 @@ use crate::{Limits, extra_headers::is_secret};
 const MAX_EMPTY_LINES: usize = 8;
 
 /// Why a request or response head cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeadError {
-    /// No end of the head within [`Limits::max_head`].
+    /// The head does not end within [`Limits::max_head`].
+    #[error("the head is too large")]
     TooLarge,
     /// More header lines than [`Limits::max_headers`], in a response
     /// [`Limits::max_response_headers`].
+    #[error("there are too many header lines")]
     TooManyHeaders,
     /// A request-target longer than [`Limits::max_target`].
+    #[error("the request-target is too long")]
     TargetTooLong,
-    /// An ASCII character that has to be percent-encoded in a request-target, and is not.
+    /// An ASCII character in a request-target that must be percent-encoded and is not.
+    #[error("the request-target contains a raw '{}': write it as %{_0:02X}", char::from(*_0))]
     TargetOctet(u8),
-    /// Octets outside of ASCII in a request-target.
+    /// Octets outside ASCII in a request-target.
+    #[error("the request-target contains octets outside ASCII: percent-encode them")]
     TargetNotAscii,
     /// A line that ends in LF alone.
+    #[error("a line of the head does not end in CRLF")]
     BareLf,
     /// A CR without its LF.
+    #[error("the head contains a CR without LF")]
     BareCr,
-    /// A control character, NUL for example.
+    /// A control character, such as NUL.
+    #[error("the head contains a control character")]
     Control,
     /// A line that begins with white space.
+    #[error("a line of the head begins with white space")]
     Folded,
-    /// Too many empty lines in front of the start-line.
+    /// Too many empty lines before the start-line.
+    #[error("too many empty lines precede the head")]
     EmptyLines,
     /// A malformed request-line or status-line.
+    #[error("the first line is not HTTP")]
     StartLine,
     /// A version of HTTP other than 1.0 and 1.1.
+    #[error("this version of HTTP is not supported")]
     Version,
     /// A malformed header line.
+    #[error("a header line is malformed")]
     Header,
-    /// The head was read before: what follows is not HTTP.
+    /// The reader has read its head: what follows is not HTTP.
+    #[error("another head follows the first")]
     Done,
 }
-
-impl fmt::Display for HeadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::TooLarge => "the head is too large",
-            Self::TooManyHeaders => "there are too many header lines",
-            Self::TargetTooLong => "the request-target is too long",
-            Self::TargetOctet(octet) => {
-                let character = char::from(*octet);
-                return write!(
-                    f,
-                    "the request-target has a raw '{character}': write it as %{octet:02X}"
-                );
-            }
-            Self::TargetNotAscii => {
-                "the request-target has octets outside of ASCII: percent-encode them"
-            }
-            Self::BareLf => "a line of the head does not end in CRLF",
-            Self::BareCr => "the head has a CR without LF",
-            Self::Control => "the head has a control character",
-            Self::Folded => "a line of the head begins with white space",
-            Self::EmptyLines => "there are too many empty lines in front of the head",
-            Self::StartLine => "the first line is not HTTP",
-            Self::Version => "this version of HTTP is not spoken here",
-            Self::Header => "a header line is malformed",
-            Self::Done => "another head follows the first",
-        })
-    }
-}
-
-impl std::error::Error for HeadError {}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {

@@ -7,8 +7,6 @@
     clippy::arithmetic_side_effects
 )]
 
-use std::fmt;
-
 use crate::Authority;
 
 /// The hosts that a server answers for. Others get 421.
@@ -63,26 +61,16 @@ impl Hosts {
     }
 }
 
-/// Why a list is none of hosts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why a list of hosts cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostsError {
-    /// An entry is no host, or has a scheme, a path or an asterisk.
+    /// This entry is not a host, or has a scheme, a path or an asterisk.
+    #[error(
+        "{_0:?} is not a host: write a.example, a.example:8443 or [::1], without scheme, path or asterisk"
+    )]
     Host(Box<str>),
-    /// There is no entry: nobody could connect.
+    /// The list is empty.
+    #[error("the list of hosts is empty: nobody could connect")]
     Empty,
 }
-
-impl fmt::Display for HostsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Host(host) => write!(
-                f,
-                "{host:?} is no host: one is written a.example, a.example:8443 or [::1], without a scheme and without an asterisk"
-            ),
-            Self::Empty => f.write_str("a list without hosts lets nobody connect"),
-        }
-    }
-}
-
-impl std::error::Error for HostsError {}

@@ -154,7 +154,7 @@ pub use request_view::RequestView;
 pub use response_error::{Refusal, ResponseError};
 pub use response_reader::ResponseReader;
 pub use server::Upgrade;
-pub use subprotocol::{SubprotocolError, Subprotocols};
+pub use subprotocol::{SubprotocolError, SubprotocolHeaderError, Subprotocols};
 pub use uri::{UriError, WebSocketUri};
 
 #[cfg(doctest)]

@@ -7,7 +7,7 @@
     clippy::arithmetic_side_effects
 )]
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
 use crate::{Authority, authority};
 
@@ -98,14 +98,15 @@ impl OriginPolicy {
         origins: impl IntoIterator<Item = S>,
     ) -> Result<Self, OriginError> {
         for origin in origins {
-            let origin = origin.as_ref().as_bytes();
-            if origin == NULL {
+            let text = origin.as_ref();
+            if text.as_bytes() == NULL {
                 self.null = true;
                 continue;
             }
-            // An asterisk would stand for itself and match nothing that there is.
-            let origin = Origin::parse(origin).filter(|origin| !origin.host.contains('*'));
-            self.listed.push(origin.ok_or(OriginError)?.into_owned());
+            // An asterisk would be taken literally and match no origin.
+            let origin = Origin::parse(text.as_bytes()).filter(|origin| !origin.host.contains('*'));
+            let origin = origin.ok_or_else(|| OriginError { origin: text.into() })?;
+            self.listed.push(origin.into_owned());
         }
         Ok(self)
     }
@@ -244,45 +245,33 @@ fn default_port(scheme: &str) -> Option<u16> {
 }
 
 /// Why a page may not connect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum OriginRefusal {
-    /// The request has no `Origin`, and the policy wants one.
+    /// The request has no `Origin`, and the policy requires one.
+    #[error("the request has no Origin")]
     Missing,
     /// The origin is `null`: a page from a file or a sandbox.
+    #[error("Origin is null")]
     Null,
-    /// It is not scheme, host and port.
+    /// It is not a scheme, host and port.
+    #[error("Origin is malformed")]
     Malformed,
     /// It is not on the list.
+    #[error("Origin is not on the list")]
     NotListed,
     /// Its host or port, or its scheme where that is known, is not the server's own.
+    #[error("Origin is another site")]
     CrossSite,
 }
 
-impl fmt::Display for OriginRefusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Missing => "the request has no Origin",
-            Self::Null => "Origin is null",
-            Self::Malformed => "Origin is malformed",
-            Self::NotListed => "Origin is not on the list",
-            Self::CrossSite => "Origin is another site",
-        })
-    }
+/// An entry of a list of allowed origins is not an origin.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{origin:?} is not an origin: write scheme://host or scheme://host:port, without path or asterisk, or null"
+)]
+#[non_exhaustive]
+pub struct OriginError {
+    /// The entry.
+    pub origin: Box<str>,
 }
-
-impl std::error::Error for OriginRefusal {}
-
-/// What was to be allowed is no origin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OriginError;
-
-impl fmt::Display for OriginError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "an origin is written scheme://host or scheme://host:port, with no path and no asterisk, or null",
-        )
-    }
-}
-
-impl std::error::Error for OriginError {}

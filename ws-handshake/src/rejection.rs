@@ -149,7 +149,7 @@ impl From<OriginRefusal> for Rejection {
     }
 }
 
-/// The status and the cause, for a log.
+/// The status and the cause, for a log: for an [`OriginRefusal`] the log learns more than the page.
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.status.as_u16())?;
@@ -160,4 +160,5 @@ impl fmt::Display for Rejection {
     }
 }
 
+// Its text holds all that `cause` says: there is no source to print after it.
 impl std::error::Error for Rejection {}

@@ -132,20 +132,11 @@ pub enum Verdict {
     NotTaken,
 }
 
-/// What a factory did wrong. The handshake goes on without the extension.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// What a factory did wrong. The handshake continues without the extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum FactoryFault {
-    /// It answered with a parameter whose name or value is no token.
+    /// It answered with a parameter whose name or value is not a token.
+    #[error("fault in the extension: it answered with a parameter that is not a token")]
     Response,
-}
-
-impl fmt::Display for FactoryFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Response => {
-                "fault in the extension: it answered with a parameter that is no token"
-            }
-        })
-    }
 }

@@ -7,8 +7,6 @@
     clippy::arithmetic_side_effects
 )]
 
-use std::fmt;
-
 use crate::{
     Limits,
     list::{Elements, is_token},
@@ -40,20 +38,26 @@ impl Subprotocols {
     ) -> Result<Self, SubprotocolError> {
         let mut all = Self::default();
         for name in names {
-            all.push(name.as_ref())?;
+            let name = name.as_ref();
+            all.push(name).map_err(|error| match error {
+                SubprotocolHeaderError::Duplicate => {
+                    SubprotocolError::Duplicate { name: name.into() }
+                }
+                _ => SubprotocolError::NotAToken { name: name.into() },
+            })?;
         }
         Ok(all)
     }
 
-    fn push(&mut self, name: &str) -> Result<(), SubprotocolError> {
+    fn push(&mut self, name: &str) -> Result<(), SubprotocolHeaderError> {
         // RFC 6455 §4.1: "The elements that comprise this value MUST be non-empty strings with
         // characters in the range U+0021 to U+007E not including separator characters as defined
         // in [RFC2616] and MUST all be unique strings."
         if !is_token(name.as_bytes()) {
-            return Err(SubprotocolError::NotAToken);
+            return Err(SubprotocolHeaderError::NotAToken);
         }
         if self.contains(name) {
-            return Err(SubprotocolError::Duplicate);
+            return Err(SubprotocolHeaderError::Duplicate);
         }
         self.0.push(name.into());
         Ok(())
@@ -83,7 +87,7 @@ impl Subprotocols {
     pub(crate) fn parse<'a>(
         lines: impl IntoIterator<Item = &'a [u8]>,
         limits: &Limits,
-    ) -> (Result<Self, SubprotocolError>, usize) {
+    ) -> (Result<Self, SubprotocolHeaderError>, usize) {
         let (mut all, mut any, mut empty, mut steps) = (Self::default(), false, 0_usize, 0_usize);
         for line in lines {
             any = true;
@@ -92,52 +96,64 @@ impl Subprotocols {
                 if element.is_empty() {
                     empty = empty.saturating_add(1);
                     return if empty > limits.max_empty_elements {
-                        Err(SubprotocolError::TooManyEmpty)
+                        Err(SubprotocolHeaderError::TooManyEmpty)
                     } else {
                         Ok(())
                     };
                 }
                 if all.len() >= limits.max_subprotocols {
-                    return Err(SubprotocolError::TooMany);
+                    return Err(SubprotocolHeaderError::TooMany);
                 }
-                all.push(std::str::from_utf8(element).map_err(|_| SubprotocolError::NotAToken)?)
+                all.push(
+                    std::str::from_utf8(element).map_err(|_| SubprotocolHeaderError::NotAToken)?,
+                )
             });
             steps = steps.saturating_add(elements.steps());
             if let Err(error) = outcome {
                 return (Err(error), steps);
             }
         }
-        let outcome = if any && all.is_empty() { Err(SubprotocolError::Empty) } else { Ok(all) };
+        let outcome =
+            if any && all.is_empty() { Err(SubprotocolHeaderError::Empty) } else { Ok(all) };
         (outcome, steps)
     }
 }
 
-/// Why names cannot stand in `Sec-WebSocket-Protocol`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Why a list of subprotocols cannot be offered or spoken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubprotocolError {
-    /// The header is there and names no subprotocol.
+    /// This name is empty, or has white space, separators or characters outside ASCII.
+    #[error("subprotocol {name:?} is not a token: use letters, digits, and !#$%&'*+-.^_`|~")]
+    NotAToken {
+        /// The name.
+        name: Box<str>,
+    },
+    /// The list has this name twice.
+    #[error("subprotocol {name} was added before")]
+    Duplicate {
+        /// The name.
+        name: Box<str>,
+    },
+}
+
+/// Why a `Sec-WebSocket-Protocol` header cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubprotocolHeaderError {
+    /// The header is present and names no subprotocol.
+    #[error("Sec-WebSocket-Protocol names no subprotocol")]
     Empty,
-    /// A name is empty, or has white space, separators or octets outside of ASCII.
+    /// A name has white space, separators or octets outside ASCII.
+    #[error("a name in Sec-WebSocket-Protocol is not a token")]
     NotAToken,
-    /// A name stands twice.
+    /// A name is repeated.
+    #[error("a name is repeated in Sec-WebSocket-Protocol")]
     Duplicate,
     /// More names than [`Limits::max_subprotocols`].
+    #[error("too many names in Sec-WebSocket-Protocol")]
     TooMany,
     /// More empty elements than [`Limits::max_empty_elements`].
+    #[error("too many empty elements in Sec-WebSocket-Protocol")]
     TooManyEmpty,
 }
-
-impl fmt::Display for SubprotocolError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Empty => "Sec-WebSocket-Protocol names no subprotocol",
-            Self::NotAToken => "a name in Sec-WebSocket-Protocol is not a token",
-            Self::Duplicate => "a name stands twice in Sec-WebSocket-Protocol",
-            Self::TooMany => "too many names in Sec-WebSocket-Protocol",
-            Self::TooManyEmpty => "too many empty elements in Sec-WebSocket-Protocol",
-        })
-    }
-}
-
-impl std::error::Error for SubprotocolError {}

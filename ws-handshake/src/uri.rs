@@ -128,42 +128,32 @@ impl fmt::Display for WebSocketUri {
     }
 }
 
-/// Why a text is no WebSocket URI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Why a text is not a WebSocket URI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum UriError {
-    /// The scheme is neither `ws` nor `wss`, or `//` is missing behind it.
+    /// It does not begin with `ws://` or `wss://`.
+    #[error("a WebSocket URI begins with ws:// or wss://")]
     Scheme,
-    /// There is a fragment.
+    /// It has a fragment.
+    #[error("a WebSocket URI has no fragment: write # as %23")]
     Fragment,
-    /// There is a user name.
+    /// It has a user name.
+    #[error("a WebSocket URI takes no user name here: send an Authorization header instead")]
     UserInfo,
     /// The host is missing or malformed, or the port is not from 1 to 65535.
+    #[error("a WebSocket URI needs a host, and a port from 1 to 65535 or none")]
     Host,
-    /// The path has this character, which has to be escaped.
+    /// The path has this character, which must be escaped.
+    #[error("the path of the URI contains a raw {_0:?}: write it as {}", escaped(*_0))]
     Path(char),
-    /// The query has this character, which has to be escaped.
+    /// The query has this character, which must be escaped.
+    #[error("the query of the URI contains a raw {_0:?}: write it as {}", escaped(*_0))]
     Query(char),
 }
 
-impl fmt::Display for UriError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Scheme => "a WebSocket URI begins with ws:// or wss://",
-            Self::Fragment => "a WebSocket URI has no fragment: write # as %23",
-            Self::UserInfo => {
-                "a WebSocket URI has no user name here: send an Authorization header instead"
-            }
-            Self::Host => "a WebSocket URI needs a host, and a port from 1 to 65535 or none",
-            Self::Path(character) => return write_unescaped("path", *character, f),
-            Self::Query(character) => return write_unescaped("query", *character, f),
-        })
-    }
+fn escaped(character: char) -> String {
+    let mut octets = [0; 4];
+    let octets = character.encode_utf8(&mut octets).bytes();
+    octets.map(|octet| format!("%{octet:02X}")).collect()
 }
-
-fn write_unescaped(part: &str, character: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(f, "the {part} of the URI has a raw {character:?}: write it as ")?;
-    character.encode_utf8(&mut [0; 4]).bytes().try_for_each(|octet| write!(f, "%{octet:02X}"))
-}
-
-impl std::error::Error for UriError {}

@@ -15,8 +15,8 @@ use ws_core::{
     extension::{Agreed, NegotiationError, Params, Rsv, Scope, StackError},
 };
 use ws_handshake::{
-    ClientOptions, Connected, ExtensionHeaderError, ExtensionSet, Report, ReportEntry,
-    ResponseError as Error, ResponseReader, Verdict,
+    Cause, ClientOptions, Connected, ExtensionHeaderError, ExtensionSet, HeadError, OriginRefusal,
+    Report, ReportEntry, ResponseError as Error, ResponseReader, Verdict,
 };
 
 fn with(lines: &str) -> String {
@@ -60,7 +60,7 @@ fn extension_that_was_not_offered_fails() {
         verify(&options(), with("Sec-WebSocket-Extensions: permessage-deflate")).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the server uses extension permessage-deflate, which was not offered: report it to the server"
+        "the server uses extension permessage-deflate, which was not offered: report it to the server's operator"
     );
 }
 
@@ -124,7 +124,7 @@ fn extension_that_stands_twice_fails() {
         assert!(matches!(&error, Error::DuplicateExtension { name } if &**name == "a"), "{error}");
         assert_eq!(
             error.to_string(),
-            "the server uses extension a twice: report it to the server, or do not offer it"
+            "the server uses extension a twice: report it to the server's operator, or do not offer it"
         );
     }
 }
@@ -139,7 +139,7 @@ fn clashing_extensions_fail_and_both_are_named_with_the_bits() {
         assert_eq!(
             error.to_string(),
             format!(
-                "extensions {first} and {second} both claim RSV1: report it to the server, or do not offer both"
+                "extensions {first} and {second} both claim RSV1: report it to the server's operator, or do not offer both"
             )
         );
     }
@@ -154,7 +154,7 @@ fn frame_scope_in_front_of_message_scope_fails_and_both_are_named() {
     assert!(matches!(error, Error::Stack(StackError::FrameScope { .. })));
     assert_eq!(
         error.to_string(),
-        "extension f works on frames and has to come behind m, which works on messages: report it to the server, or do not offer both"
+        "extension f works on frames and has to come behind m, which works on messages: report it to the server's operator, or do not offer both"
     );
 }
 
@@ -302,6 +302,19 @@ fn extension_with_parameters_of_no_offer_fails_and_the_parameter_is_named() {
     assert_eq!((&**name, reason.parameter_name()), ("a", Some("bad")));
     assert_eq!(
         error.to_string(),
-        "the server's answer for extension a is no answer to our offer (parameter bad: never taken): report it to the server, or do not offer it"
+        "the server's parameters for extension a do not answer our offer (parameter bad: never taken): report it to the server's operator, or do not offer it"
     );
+}
+
+#[test]
+fn errors_tell_what_they_came_from() {
+    let source = |error: &dyn std::error::Error| error.source().map(ToString::to_string);
+    let error = Error::ExtensionHeader(ExtensionHeaderError::Name);
+    assert_eq!(source(&error), Some(ExtensionHeaderError::Name.to_string()));
+    assert_eq!(source(&Error::Head(HeadError::BareLf)), Some(HeadError::BareLf.to_string()));
+    let refusal = OriginRefusal::CrossSite;
+    assert_eq!(source(&Cause::Origin(refusal)), Some(refusal.to_string()));
+    // Nothing is told twice.
+    let cause = Cause::Head(HeadError::BareLf);
+    assert_eq!((cause.to_string(), source(&cause)), (HeadError::BareLf.to_string(), None));
 }

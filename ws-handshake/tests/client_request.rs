@@ -127,9 +127,15 @@ fn rt_10_subprotocols_have_to_be_unique_tokens() {
     let text = bytes(&options("ws://h").subprotocols(offered));
     assert_eq!(line(&text, "Sec-WebSocket-Protocol").as_deref(), Some("b, a"));
     for name in ["", "a b", "a,b", "a\r\nX: y", "a\0"] {
-        assert_eq!(Subprotocols::new([name]), Err(SubprotocolError::NotAToken), "{name:?}");
+        assert_eq!(
+            Subprotocols::new([name]),
+            Err(SubprotocolError::NotAToken { name: name.into() })
+        );
     }
-    assert_eq!(Subprotocols::new(["a", "b", "a"]), Err(SubprotocolError::Duplicate));
+    assert_eq!(
+        Subprotocols::new(["a", "b", "a"]),
+        Err(SubprotocolError::Duplicate { name: "a".into() })
+    );
 }
 
 // R6455C-4.1-t

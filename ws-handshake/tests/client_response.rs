@@ -69,7 +69,7 @@ fn body_of_another_status_is_left_to_the_caller() {
     let error = options().handshake(NONCE).unwrap().verify(&response).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the server answered 302 Found instead of 101: connect to its Location, if that is to be trusted"
+        "the server answered 302 Found instead of 101: connect to its Location if you trust it"
     );
 }
 
@@ -281,7 +281,7 @@ fn versions_of_a_server_that_does_not_speak_13_are_listed() {
     assert_eq!(refusal.supported_versions(), [8, 7, 25]);
     assert_eq!(
         error.to_string(),
-        "the server answered 426 Upgrade Required instead of 101: it speaks versions [8, 7, 25] of the protocol, and we speak 13"
+        "the server answered 426 Upgrade Required instead of 101: it speaks versions [8, 7, 25] of the protocol, this client speaks 13"
     );
 }
 

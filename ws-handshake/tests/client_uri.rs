@@ -121,12 +121,12 @@ fn uri_is_shown_as_it_is_used() {
 fn errors_say_what_to_do() {
     assert_eq!(UriError::Fragment.to_string(), "a WebSocket URI has no fragment: write # as %23");
     for (text, error) in [
-        ("ws://h/a?f={\"a\":1}", "the query of the URI has a raw '{': write it as %7B"),
-        ("ws://h/a?q=\"", "the query of the URI has a raw '\"': write it as %22"),
-        ("ws://h/a b", "the path of the URI has a raw ' ': write it as %20"),
-        ("ws://h/\u{e4}", "the path of the URI has a raw '\u{e4}': write it as %C3%A4"),
-        ("ws://h/a?100%", "the query of the URI has a raw '%': write it as %25"),
-        ("ws://h/\0", "the path of the URI has a raw '\\0': write it as %00"),
+        ("ws://h/a?f={\"a\":1}", "the query of the URI contains a raw '{': write it as %7B"),
+        ("ws://h/a?q=\"", "the query of the URI contains a raw '\"': write it as %22"),
+        ("ws://h/a b", "the path of the URI contains a raw ' ': write it as %20"),
+        ("ws://h/\u{e4}", "the path of the URI contains a raw '\u{e4}': write it as %C3%A4"),
+        ("ws://h/a?100%", "the query of the URI contains a raw '%': write it as %25"),
+        ("ws://h/\0", "the path of the URI contains a raw '\\0': write it as %00"),
     ] {
         assert_eq!(text.parse::<WebSocketUri>().unwrap_err().to_string(), error);
     }

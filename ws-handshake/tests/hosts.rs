@@ -13,7 +13,10 @@ fn status(hosts: &Hosts, host: &str) -> u16 {
     let reply = serve_with(&request, &AcceptOptions::new().hosts(hosts));
     if reply.status != 101 {
         reply.assert_rejected(421);
-        assert_eq!(reply.body(), "this server does not answer for this host\n");
+        assert_eq!(
+            reply.body(),
+            "this server does not answer for this host: if it should, add the host to .hosts([..])\n"
+        );
     }
     reply.status
 }
@@ -85,7 +88,9 @@ fn gate_may_ask_for_the_host_before_it_works() {
 #[test]
 fn list_takes_nothing_but_hosts() {
     for host in ["", "https://a.example", "a.example/", "*.example", "*", "a b", "a:0", "::1"] {
-        assert_eq!(Hosts::new([host]), Err(HostsError::Host(host.into())), "{host}");
+        let error = Hosts::new(["a.example", host]).unwrap_err();
+        assert_eq!(error, HostsError::Host(host.into()));
+        assert!(error.to_string().contains(&format!("{host:?}")), "{error}");
     }
     assert_eq!(Hosts::new([""; 0]), Err(HostsError::Empty));
 }

@@ -313,7 +313,7 @@ fn extension_of_frame_scope_has_to_come_last() {
     );
     assert_eq!(
         error.to_string(),
-        "extension frames works on frames: add it behind messages, which works on messages"
+        "extension frames works on frames: add it after messages, which works on messages"
     );
     // What was refused is not there.
     assert_eq!(outcome(&frames, "messages, frames").0.as_deref(), Some("frames"));

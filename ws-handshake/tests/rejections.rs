@@ -58,10 +58,10 @@ fn another_version_is_answered_with_426_and_ours() {
          Upgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\n\
          Connection: Upgrade, close\r\n\
-         Content-Length: 40\r\n\
+         Content-Length: 43\r\n\
          Content-Type: text/plain; charset=utf-8\r\n\
          \r\n\
-         Sec-WebSocket-Version 13 is spoken here\n"
+         only Sec-WebSocket-Version 13 is supported\n"
     );
 }
 
@@ -179,6 +179,6 @@ fn rejection_reads_well_in_a_log() {
     assert_eq!(error.to_string(), "403: Origin is null");
     assert_eq!(
         inspect(&replacing(support::KEY, "")).unwrap_err().to_string(),
-        "400: Sec-WebSocket-Key has to stand once and be 16 octets in base64"
+        "400: Sec-WebSocket-Key must appear exactly once, as 16 octets in base64"
     );
 }

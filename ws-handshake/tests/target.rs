@@ -21,7 +21,7 @@ fn every_character_in_path_and_query_is_taken_as_it_is_or_named() {
                 let reply = serve(&request(&target));
                 reply.assert_rejected(400);
                 let expected = format!(
-                    "the request-target has a raw '{character}': write it as %{octet:02X}\n"
+                    "the request-target contains a raw '{character}': write it as %{octet:02X}\n"
                 );
                 assert_eq!(reply.body(), expected, "{target}");
             } else {
@@ -57,7 +57,7 @@ fn octets_outside_of_ascii_are_named_as_such() {
         reply.assert_rejected(400);
         assert_eq!(
             reply.body(),
-            "the request-target has octets outside of ASCII: percent-encode them\n"
+            "the request-target contains octets outside ASCII: percent-encode them\n"
         );
     }
 }

@@ -109,7 +109,7 @@ async fn rt_09_octets_behind_the_head_are_refused_and_never_answered() {
     let refused = read_head(&mut client).await;
     assert!(refused.starts_with("HTTP/1.1 426"));
     let rest = exchange(&mut client, &second).await;
-    assert_eq!(rest, "Upgrade has to ask for websocket\n");
+    assert_eq!(rest, "Upgrade must list websocket\n");
 }
 
 // RT-12: the policy is the application's, the missing Origin of an allow list included.

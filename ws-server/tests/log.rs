@@ -20,7 +20,7 @@ async fn rt_55_rejection_is_logged_with_client_status_and_cause() {
     exchange(&mut client, &upgrade("/echo?key=1", "Expect: magic\r\n")).await;
     let lines = log.lines("rejected");
     assert_eq!(lines.len(), 1, "{lines:?}");
-    for part in [" INFO ", "192.0.2.7:4321", "path=/echo}", "417", "expectations"] {
+    for part in [" INFO ", "192.0.2.7:4321", "path=/echo}", "417", "Expect is not supported"] {
         assert!(lines[0].contains(part), "{part}: {lines:?}");
     }
 }
@@ -59,6 +59,7 @@ async fn refused_host_is_in_the_log() {
     assert!(answer.starts_with("HTTP/1.1 421 "), "{answer}");
     let lines = log.lines("rejected with 421");
     assert!(lines[0].contains("host=server.example"), "{lines:?}");
+    assert!(lines[0].contains("add the host to .hosts([..])"), "{lines:?}");
 }
 
 // An allow list refuses a request without an Origin: there is none to show.

@@ -5,7 +5,7 @@ use crate::workspace::{Kind, Package};
 /// Every library crate and its normal dependencies, all of which it may take and no other.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("ws-core", &["bytes", "simdutf8"]),
-    ("ws-handshake", &["ws-core", "http", "httparse", "sha1", "base64", "bytes"]),
+    ("ws-handshake", &["ws-core", "http", "httparse", "sha1", "base64", "bytes", "thiserror"]),
     ("ws-ext-deflate", &["ws-core", "flate2", "bytes"]),
     (
         TOP,

@@ -9,52 +9,34 @@ use bytes::BytesMut;
 use proptest::prelude::*;
 use support::{
     KEY, config,
-    extensions::{RSV1, RSV2, RSV3_EVERY, Reverse, Scoped, add_one, server_of_with, xor_55},
+    extensions::{
+        Call, RSV1, RSV2, RSV3_EVERY, Reverse, Scoped, Stub, add_one, pass, progress,
+        server_of_with, xor_55,
+    },
     feed, masked, unmasked,
 };
 use ws_core::{
-    CloseCode, Config, Connection, Event, Extension, Extensions, FrameDirection, Message,
-    ObservedFrame, Receive, Role,
-    extension::{Chunk, ExtensionError, Progress, RsvClaim, Scope, Sink},
+    CloseCode, Config, Connection, Event, Extensions, FrameDirection, Message, ObservedFrame,
+    Receive, Role,
+    extension::{Chunk, ExtensionError, RsvClaim, Scope, Sink},
 };
 
-/// Passes everything on, at most so much in one call, and fails at an octet `!`, behind which nothing
-/// comes through.
-struct FailsAtMark(RsvClaim, usize);
-
-impl FailsAtMark {
-    fn boxed(claim: RsvClaim, scope: Scope, step: usize) -> Scoped {
-        (scope, Box::new(Self(claim, step)))
-    }
-}
-
-impl Extension for FailsAtMark {
-    fn claim(&self) -> RsvClaim {
-        self.0
-    }
-
-    fn encode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        out.write_from(input);
-        Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
-    }
-
-    fn decode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
+/// Passes everything on, at most `step` octets in one call, and fails at an octet `!`, after which
+/// nothing comes through.
+fn fails_at_mark(claim: RsvClaim, scope: Scope, step: usize) -> Scoped {
+    let transform = move |call, input: &mut Chunk<'_>, out: &mut Sink<'_>| {
+        if call == Call::Encode {
+            return pass(input, out);
+        }
         let end = input.data().iter().position(|&octet| octet == b'!').unwrap_or(input.len());
-        let n = out.write(&input.data()[..end.min(self.1)]);
+        let n = out.write(&input.data()[..end.min(step)]);
         input.consume(n);
         if n == end && input.data().first() == Some(&b'!') {
             return Err(ExtensionError::new(CloseCode::new(4000), "a mark"));
         }
-        Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
-    }
+        Ok(progress(input))
+    };
+    Stub::new(claim, transform).boxed(scope)
 }
 
 /// What came, how it ended, and the frames that an observer saw.
@@ -142,7 +124,7 @@ fn observer_sees_no_frame_of_invalid_text_however_it_came() {
 
 /// Stacks in which one fails with others before and behind it, in the order of sending.
 fn failing_stack(which: usize, step: usize) -> Vec<Scoped> {
-    let fails = |scope| FailsAtMark::boxed(RSV1, scope, step);
+    let fails = |scope| fails_at_mark(RSV1, scope, step);
     let message = || xor_55(RSV2, Scope::Message).boxed();
     match which {
         0 => vec![fails(Scope::Message)],
@@ -150,17 +132,12 @@ fn failing_stack(which: usize, step: usize) -> Vec<Scoped> {
         2 => vec![Reverse::boxed(RSV2, Scope::WholeMessage), fails(Scope::Message)],
         3 => vec![fails(Scope::Message), message()],
         4 => vec![message(), fails(Scope::WholeMessage)],
-        5 => vec![message(), FailsAtMark::boxed(RSV3_EVERY, Scope::Frame, step)],
-        6 => vec![fails(Scope::Message), FailsAtMark::boxed(RSV3_EVERY, Scope::Frame, step)],
-        7 => vec![
-            message(),
-            fails(Scope::Message),
-            FailsAtMark::boxed(RSV3_EVERY, Scope::Frame, step),
-        ],
-        _ => vec![
-            xor_55(RSV2, Scope::Frame).boxed(),
-            FailsAtMark::boxed(RSV3_EVERY, Scope::Frame, step),
-        ],
+        5 => vec![message(), fails_at_mark(RSV3_EVERY, Scope::Frame, step)],
+        6 => vec![fails(Scope::Message), fails_at_mark(RSV3_EVERY, Scope::Frame, step)],
+        7 => vec![message(), fails(Scope::Message), fails_at_mark(RSV3_EVERY, Scope::Frame, step)],
+        _ => {
+            vec![xor_55(RSV2, Scope::Frame).boxed(), fails_at_mark(RSV3_EVERY, Scope::Frame, step)]
+        }
     }
 }
 

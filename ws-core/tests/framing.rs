@@ -190,7 +190,7 @@ fn rt_14_length_not_in_its_shortest_form_fails() {
         assert_eq!((failed.code, failed.octets), (1002, frame.len()));
     }
     let frame = [&b"\x82\xfe\x00\x7e\0\0\0\0"[..], &[1; 126]].concat();
-    assert_eq!(receive(server, &frame).events, [binary(&[1; 126])]);
+    assert_eq!(receive(server, &frame).events, [binary([1; 126])]);
 }
 
 // R6455-5.2-i

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use limits_support::{
     BINARY, FIRST, LAST, MORE, PING, SIDES, Side, TEXT, assert_failed, assert_too_big, binary,
     closed, config, events,
-    extensions::{Counters, Inflate, Reverse, Thin, only},
+    extensions::{Counters, Inflate, Reverse, only, thin},
     feed, pattern,
 };
 use ws_core::{
@@ -448,7 +448,7 @@ fn gathering_for_an_extension_is_bounded_however_the_message_is_cut() {
     for side in SIDES {
         for pieces in [1, 2, 20] {
             let mut ws =
-                side.connection_with(limited.clone(), only("thin", Scope::WholeMessage, Thin));
+                side.connection_with(limited.clone(), only("thin", Scope::WholeMessage, thin()));
             let mut told = Vec::new();
             for (i, piece) in payload.chunks(2000 / pieces).enumerate() {
                 let fin = if i + 1 == pieces { 0x80 } else { 0 };
@@ -458,7 +458,7 @@ fn gathering_for_an_extension_is_bounded_however_the_message_is_cut() {
             assert_too_big(&mut ws, &told, 1000);
             // The same frame, one byte at a time.
             let mut ws =
-                side.connection_with(limited.clone(), only("thin", Scope::WholeMessage, Thin));
+                side.connection_with(limited.clone(), only("thin", Scope::WholeMessage, thin()));
             let mut input = BytesMut::new();
             let mut told = Vec::new();
             for octet in side.incoming(BINARY, &payload) {
@@ -467,7 +467,8 @@ fn gathering_for_an_extension_is_bounded_however_the_message_is_cut() {
             }
             assert_too_big(&mut ws, &told, 1000);
         }
-        let mut ws = side.connection_with(limited.clone(), only("thin", Scope::WholeMessage, Thin));
+        let mut ws =
+            side.connection_with(limited.clone(), only("thin", Scope::WholeMessage, thin()));
         let told = feed(&mut ws, &side.incoming(BINARY, &payload[..1000]));
         assert_eq!(told.len(), 1);
         assert!(matches!(&told[0], Event::Message(Message::Binary(data)) if data.len() == 500));

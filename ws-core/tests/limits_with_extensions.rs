@@ -30,7 +30,7 @@ fn limit_of_a_message_holds_for_what_extensions_decode() {
     };
     let wire = [b"aaa".repeat(15), b".".to_vec()].concat();
     let seen = receive(new, &masked(0xc2, KEY, &wire));
-    assert_eq!(seen.events, [binary(&[b'a'; 15])]);
+    assert_eq!(seen.events, [binary([b'a'; 15])]);
     let wire = [b"aaa".repeat(16), b".".to_vec()].concat();
     let failed = fails(new, &masked(0xc2, KEY, &wire));
     assert_eq!(failed.fault, Fault::MessageTooBig { limit: 15 });
@@ -52,7 +52,7 @@ fn limit_of_a_message_holds_where_extensions_leave_it_alone() {
             )
         };
         let seen = receive(new, &masked(0x82, KEY, &[1; 15]));
-        assert_eq!(seen.events, [binary(&[1; 15])]);
+        assert_eq!(seen.events, [binary([1; 15])]);
         let failed = fails(new, &masked(0x82, KEY, &[1; 16]));
         assert_eq!(failed.fault, Fault::MessageTooBig { limit: 15 });
         assert_eq!((failed.code, failed.octets), (1009, 6));

@@ -9,12 +9,12 @@ use bytes::BytesMut;
 use proptest::prelude::*;
 use support::{
     KEY, closed,
-    extensions::{RSV1, RSV2, Scoped, add_one, server_of},
+    extensions::{RSV1, RSV2, Scoped, Stub, add_one, progress, server_of},
     feed, masked,
 };
 use ws_core::{
-    CloseCode, Connection, Event, Extension, Fault, SendError,
-    extension::{Chunk, ExtensionError, Mark, MessageInfo, Progress, RsvClaim, Scope, Sink},
+    CloseCode, Connection, Event, Fault, SendError,
+    extension::{Chunk, ExtensionError, Progress, Scope, Sink},
 };
 
 /// What it does in a call.
@@ -33,80 +33,43 @@ enum Deed {
     Fail,
 }
 
-/// Does one deed after the other, and says `Done` or `Full` as it likes.
-struct Unruly {
-    deeds: Vec<(Deed, Option<Progress>)>,
-    next: usize,
-}
-
 static LONG: [u8; 200_000] = [7; 200_000];
 
-impl Unruly {
-    fn boxed(deeds: Vec<(Deed, Option<Progress>)>) -> Scoped {
-        (Scope::Message, Box::new(Self { deeds, next: 0 }))
-    }
-
-    fn act<'a>(
-        &mut self,
-        input: &mut Chunk<'a>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        let (deed, says) = self.deeds[self.next % self.deeds.len()];
-        self.next += 1;
-        let sink = || Sink::new(Box::leak(Box::default()), 100);
-        match deed {
-            Deed::Pass => out.write_from(input),
-            Deed::LongerChunk => *input = Chunk::new(&LONG, true),
-            Deed::OtherChunk => *input = Chunk::new(&LONG[..input.len().min(1)], false),
-            Deed::EmptyChunk => *input = Chunk::new(&[], true),
-            Deed::OtherSink => {
-                *out = sink();
-                out.write_from(input);
-            }
-            Deed::OtherSinkAndBack => {
-                let mut other = mem::replace(out, sink());
-                let _ = out.write(b"lost");
-                mem::swap(&mut other, out);
-            }
-            Deed::Consume(n) => input.consume(n),
-            Deed::Write(n) => _ = out.write(&LONG[..n.min(LONG.len())]),
-            Deed::Fill(n) => _ = out.fill(n, |_| usize::MAX),
-            Deed::Charge(n) => out.charge(n),
-            Deed::Fail => return Err(ExtensionError::new(CloseCode::new(4000), "no")),
-        }
-        let done = if input.is_empty() { Progress::Done } else { Progress::Full };
-        Ok(says.unwrap_or(done))
-    }
+/// Does one deed after the other, and says `Done` or `Full` as it likes.
+fn unruly(deeds: &[(Deed, Option<Progress>)]) -> Scoped {
+    let (deeds, mut next) = (deeds.to_vec(), 0);
+    let transform = move |_, input: &mut Chunk<'_>, out: &mut Sink<'_>| {
+        let (deed, says) = deeds[next % deeds.len()];
+        next += 1;
+        act(deed, input, out)?;
+        Ok(says.unwrap_or(progress(input)))
+    };
+    Stub::new(RSV1, transform).memory_usage(usize::MAX).boxed(Scope::Message)
 }
 
-impl Extension for Unruly {
-    fn claim(&self) -> RsvClaim {
-        RSV1
+fn act(deed: Deed, input: &mut Chunk<'_>, out: &mut Sink<'_>) -> Result<(), ExtensionError> {
+    let sink = || Sink::new(Box::leak(Box::default()), 100);
+    match deed {
+        Deed::Pass => out.write_from(input),
+        Deed::LongerChunk => *input = Chunk::new(&LONG, true),
+        Deed::OtherChunk => *input = Chunk::new(&LONG[..input.len().min(1)], false),
+        Deed::EmptyChunk => *input = Chunk::new(&[], true),
+        Deed::OtherSink => {
+            *out = sink();
+            out.write_from(input);
+        }
+        Deed::OtherSinkAndBack => {
+            let mut other = mem::replace(out, sink());
+            let _ = out.write(b"lost");
+            mem::swap(&mut other, out);
+        }
+        Deed::Consume(n) => input.consume(n),
+        Deed::Write(n) => _ = out.write(&LONG[..n.min(LONG.len())]),
+        Deed::Fill(n) => _ = out.fill(n, |_| usize::MAX),
+        Deed::Charge(n) => out.charge(n),
+        Deed::Fail => return Err(ExtensionError::new(CloseCode::new(4000), "no")),
     }
-
-    fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
-        Ok(Mark::Marked)
-    }
-
-    fn encode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        self.act(input, out)
-    }
-
-    fn decode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        self.act(input, out)
-    }
-
-    fn memory_usage(&self) -> usize {
-        usize::MAX
-    }
+    Ok(())
 }
 
 /// The first octet of a marked message that goes through all of them.
@@ -116,9 +79,8 @@ fn marked(first: u8, ws: &Connection) -> u8 {
 
 /// Alone, and before and behind another one.
 fn stacks(deeds: &[(Deed, Option<Progress>)]) -> [Connection; 3] {
-    let unruly = || Unruly::boxed(deeds.to_vec());
     let other = || add_one(RSV2, Scope::Message).boxed();
-    [vec![unruly()], vec![unruly(), other()], vec![other(), unruly()]].map(server_of)
+    [vec![unruly(deeds)], vec![unruly(deeds), other()], vec![other(), unruly(deeds)]].map(server_of)
 }
 
 #[test]

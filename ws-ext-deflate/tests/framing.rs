@@ -130,7 +130,7 @@ fn plain_message_between_is_as_it_is_and_leaves_the_history_alone() {
     .concat();
     assert_eq!(
         receive(new_client, &wire),
-        [text("Hello"), binary(&HELLO), text("other text"), text("Hello")]
+        [text("Hello"), binary(HELLO), text("other text"), text("Hello")]
     );
 }
 

@@ -19,6 +19,7 @@ use ws_server::{
     InvalidHeader, Limits, Message, Peer, RequestError, ResponseError, Server, UriError, WebSocket,
     connect,
 };
+use ws_tests_support::frame::{Frame, unmasked as frame};
 
 /// A server of octets.
 struct RawServer {
@@ -76,15 +77,10 @@ impl RawServer {
     /// The next frame: its first octet, masking key and payload. `None` is the end.
     async fn frame(&mut self) -> Option<(u8, [u8; 4], Vec<u8>)> {
         loop {
-            if let [first, len, a, b, c, d, rest @ ..] = &self.input[..] {
-                assert!((0x80..0x80 + 126).contains(len), "a client masks: {len:#x}");
-                let (len, key) = (usize::from(len & 0x7f), [*a, *b, *c, *d]);
-                if let Some(masked) = rest.get(..len) {
-                    let payload = masked.iter().zip(key.iter().cycle()).map(|(a, b)| a ^ b);
-                    let frame = (*first, key, payload.collect());
-                    self.input.drain(..6 + len);
-                    return Some(frame);
-                }
+            if let Some((frame, len)) = Frame::read(&self.input) {
+                self.input.drain(..len);
+                let key = frame.key.expect("a client masks");
+                return Some((frame.first, key, frame.payload));
             }
             if !self.more().await {
                 assert_eq!(self.input, b"");
@@ -97,12 +93,6 @@ impl RawServer {
         let (got, _, body) = self.frame().await.expect("a frame");
         assert_eq!((got, &body[..]), (first, payload));
     }
-}
-
-/// An unmasked frame.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    assert!(payload.len() < 126);
-    [&[first, payload.len() as u8], payload].concat()
 }
 
 /// The value of a header of a request.

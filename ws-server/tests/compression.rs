@@ -14,6 +14,7 @@ use tokio::io::AsyncWriteExt;
 use ws_server::{
     ClosedBy, Deflate, Limits, Message, Publication, Server, Service, SlowConsumer, WebSocket,
 };
+use ws_tests_support::frame::frames;
 
 /// A service with compression, and one handler for every path.
 fn service(handler: impl ws_server::Handler) -> Service {
@@ -64,19 +65,9 @@ async fn rt_21_compression_bomb_ends_with_1009() {
     }
 }
 
-/// A compressed message in frames without a mask, cut into pieces of so many octets.
-fn refragmented(frames: &[u8], split: usize) -> Vec<u8> {
-    let mut payload = Vec::new();
-    let mut rest = frames;
-    while let [_, len, ..] = *rest {
-        let (start, len) = match len & 0x7f {
-            126 => (4, usize::from(u16::from_be_bytes([rest[2], rest[3]]))),
-            127 => (10, u64::from_be_bytes(rest[2..10].try_into().unwrap()) as usize),
-            len => (2, usize::from(len)),
-        };
-        payload.extend_from_slice(&rest[start + 4..start + 4 + len]);
-        rest = &rest[start + 4 + len..];
-    }
+/// A compressed message in frames, cut into pieces of so many octets.
+fn refragmented(wire: &[u8], split: usize) -> Vec<u8> {
+    let payload: Vec<u8> = frames(wire).into_iter().flat_map(|frame| frame.payload).collect();
     let count = payload.chunks(split).len();
     let fragment = |(i, piece): (usize, &[u8])| {
         let first = if i == 0 { 0x42 } else { 0x00 };

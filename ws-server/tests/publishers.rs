@@ -182,25 +182,53 @@ impl Drop for Publishes {
     }
 }
 
+/// How many messages are left to a runtime.
+const LEFT: u32 = 1500;
+
+/// A client that does not read, one that does, and what became of the messages that were published
+/// while another was delivered.
+struct Backlog {
+    stalled: Raw,
+    raw: Raw,
+    became: Became,
+}
+
+/// Publishes to both clients octets that publish `times` messages of `len` octets when the client
+/// that does not read drops them.
+async fn backlog(service: &Service, times: u32, len: usize) -> Backlog {
+    let stalled = subscribed(service, 4096).await;
+    let raw = subscribed(service, 64 << 20).await;
+    let clients = service.clients();
+    // What follows waits in the queue of the one that does not read.
+    clients.publish("all", numbered(1000, 100_000));
+    sleep(Duration::from_millis(1)).await;
+    let became = Became::default();
+    let octets = Publishes { clients: clients.clone(), times, len, became: Arc::clone(&became) };
+    clients.publish("all", Bytes::from_owner(octets));
+    sleep(Duration::from_millis(1)).await;
+    Backlog { stalled, raw, became }
+}
+
+/// The messages `0..=LEFT`, with larger ones between them.
+async fn expect_what_was_left(raw: &mut Raw) {
+    let mut next = 0;
+    while next <= LEFT {
+        let frame = timeout(Duration::from_secs(1), raw.frame()).await.expect("what is left");
+        if let (BINARY, payload) = frame.unwrap()
+            && payload.len() == 100
+        {
+            assert_eq!(payload, numbered(next, 100));
+            next += 1;
+        }
+    }
+}
+
 // What is published while somebody delivers is handed over, up to a bound.
 #[tokio::test(start_paused = true)]
 async fn publisher_that_meets_another_hands_its_message_over() {
     let service = service(limits(|limits| limits.max_send_buffer = 64 << 20));
-    let _stalled = subscribed(&service, 4096).await;
-    let mut raw = subscribed(&service, 64 << 20).await;
+    let Backlog { stalled: _stalled, mut raw, became } = backlog(&service, 30, 100_000).await;
     let clients = service.clients();
-    let became = Became::default();
-    // What follows waits in the queue of the one that does not read.
-    clients.publish("all", numbered(1000, 100_000));
-    sleep(Duration::from_millis(1)).await;
-    let octets = Publishes {
-        clients: clients.clone(),
-        times: 30,
-        len: 100_000,
-        became: Arc::clone(&became),
-    };
-    clients.publish("all", Bytes::from_owner(octets));
-    sleep(Duration::from_millis(1)).await;
     // The first client is closed in the middle of this, and drops what it has.
     while clients.publish("all", numbered(1000, 100_000)).here() == 2 {}
     let became = became.lock().unwrap().clone();
@@ -218,18 +246,9 @@ async fn publisher_that_meets_another_hands_its_message_over() {
 // What a publisher's runtime is to go on with waits for nobody who stops running it.
 #[tokio::test(start_paused = true)]
 async fn messages_left_to_a_runtime_that_does_not_run_are_delivered_by_the_next_publisher() {
-    const LEFT: u32 = 1500;
     let service = service(limits(|limits| limits.max_send_buffer = 64 << 20));
-    let stalled = subscribed(&service, 4096).await;
-    let mut raw = subscribed(&service, 64 << 20).await;
+    let Backlog { stalled, mut raw, became } = backlog(&service, LEFT, 100).await;
     let clients = service.clients();
-    clients.publish("all", numbered(1000, 100_000));
-    sleep(Duration::from_millis(1)).await;
-    let became = Became::default();
-    let octets =
-        Publishes { clients: clients.clone(), times: LEFT, len: 100, became: Arc::clone(&became) };
-    clients.publish("all", Bytes::from_owner(octets));
-    sleep(Duration::from_millis(1)).await;
     let publisher = clients.clone();
     let elsewhere = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -243,16 +262,7 @@ async fn messages_left_to_a_runtime_that_does_not_run_are_delivered_by_the_next_
     drop(stalled);
 
     clients.publish("all", numbered(LEFT, 100));
-    let mut next = 0;
-    while next <= LEFT {
-        let frame = timeout(Duration::from_secs(1), raw.frame()).await.expect("what is left");
-        if let (BINARY, payload) = frame.unwrap()
-            && payload.len() == 100
-        {
-            assert_eq!(payload, numbered(next, 100));
-            next += 1;
-        }
-    }
+    expect_what_was_left(&mut raw).await;
     assert_eq!(clients.publish("all", numbered(0, 100)), Published::Here(1));
     not_running.shutdown_background();
 }
@@ -260,18 +270,9 @@ async fn messages_left_to_a_runtime_that_does_not_run_are_delivered_by_the_next_
 // A publisher outside of a runtime is not kept by what others leave to it.
 #[tokio::test(start_paused = true)]
 async fn publisher_without_a_runtime_leaves_the_rest_to_that_of_the_server() {
-    const LEFT: u32 = 1500;
     let service = service(limits(|limits| limits.max_send_buffer = 64 << 20));
-    let stalled = subscribed(&service, 4096).await;
-    let mut raw = subscribed(&service, 64 << 20).await;
+    let Backlog { stalled, mut raw, became } = backlog(&service, LEFT, 100).await;
     let clients = service.clients();
-    clients.publish("all", numbered(1000, 100_000));
-    sleep(Duration::from_millis(1)).await;
-    let became = Became::default();
-    let octets =
-        Publishes { clients: clients.clone(), times: LEFT, len: 100, became: Arc::clone(&became) };
-    clients.publish("all", Bytes::from_owner(octets));
-    sleep(Duration::from_millis(1)).await;
     let publisher = clients.clone();
     // The first client is closed in the middle of this, and drops what it has.
     let elsewhere =
@@ -282,16 +283,7 @@ async fn publisher_without_a_runtime_leaves_the_rest_to_that_of_the_server() {
     drop(stalled);
 
     assert_eq!(clients.publish("all", numbered(LEFT, 100)), Published::Handed);
-    let mut next = 0;
-    while next <= LEFT {
-        let frame = timeout(Duration::from_secs(1), raw.frame()).await.expect("what is left");
-        if let (BINARY, payload) = frame.unwrap()
-            && payload.len() == 100
-        {
-            assert_eq!(payload, numbered(next, 100));
-            next += 1;
-        }
-    }
+    expect_what_was_left(&mut raw).await;
     assert_eq!(clients.publish("all", numbered(0, 100)), Published::Here(1));
 }
 

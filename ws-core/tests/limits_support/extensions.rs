@@ -9,12 +9,11 @@ use std::{
 };
 
 use ws_core::{
-    CloseCode, Extension, ExtensionFactory, Extensions,
-    extension::{
-        Chunk, Compression, ExtensionError, FixedFactory, Mark, MessageInfo, Progress, Rsv,
-        RsvClaim, Scope, Sink,
-    },
+    CloseCode, Extension, Extensions,
+    extension::{Chunk, ExtensionError, Mark, MessageInfo, Progress, Rsv, RsvClaim, Scope, Sink},
 };
+pub(crate) use ws_tests_support::extension::named;
+use ws_tests_support::extension::{Call, Stub, pass, progress, unless_never};
 
 /// What passed through an extension.
 #[derive(Clone, Debug, Default)]
@@ -41,10 +40,6 @@ impl Counters {
     }
 }
 
-fn wanted(unit: &MessageInfo) -> Mark {
-    if unit.compression == Compression::Never { Mark::Unmarked } else { Mark::Marked }
-}
-
 /// Makes every incoming byte a number of bytes, and lets outgoing ones pass. Message scope, RSV1.
 pub(crate) struct Inflate {
     times: usize,
@@ -65,7 +60,7 @@ impl Extension for Inflate {
     }
 
     fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
-        Ok(wanted(unit))
+        Ok(unless_never(unit))
     }
 
     fn encode(
@@ -76,7 +71,7 @@ impl Extension for Inflate {
         let (shown, room) = (input.len(), out.room());
         out.write_from(input);
         self.counters.count(shown, room - out.room());
-        Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
+        Ok(progress(input))
     }
 
     fn decode(
@@ -98,7 +93,7 @@ impl Extension for Inflate {
             }
         }
         self.counters.count(shown, room - out.room());
-        Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
+        Ok(progress(input))
     }
 }
 
@@ -117,7 +112,7 @@ impl Extension for RunLength {
     }
 
     fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
-        Ok(wanted(unit))
+        Ok(unless_never(unit))
     }
 
     fn begin_decode(&mut self, _: &MessageInfo) -> Result<(), ExtensionError> {
@@ -243,7 +238,7 @@ impl Extension for Reverse {
     }
 
     fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
-        Ok(wanted(unit))
+        Ok(unless_never(unit))
     }
 
     fn encode(
@@ -292,37 +287,18 @@ impl Extension for Reverse {
 }
 
 /// Passes whole messages on, every other byte of them when decoding. No bit.
-pub(crate) struct Thin;
-
-impl Extension for Thin {
-    fn claim(&self) -> RsvClaim {
-        RsvClaim::None
-    }
-
-    fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
-        Ok(Mark::Unmarked)
-    }
-
-    fn encode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        out.write_from(input);
-        Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
-    }
-
-    fn decode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
+pub(crate) fn thin() -> Stub {
+    let transform = |call, input: &mut Chunk<'_>, out: &mut Sink<'_>| {
+        if call == Call::Encode {
+            return pass(input, out);
+        }
         while let (Some(&octet), false) = (input.data().first(), out.is_full()) {
             let _ = out.write(&[octet]);
             input.consume(input.len().min(2));
         }
-        Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
-    }
+        Ok(progress(input))
+    };
+    Stub::new(RsvClaim::None, transform).unmarked()
 }
 
 /// A stack of one.
@@ -330,9 +306,4 @@ pub(crate) fn only(name: &str, scope: Scope, extension: impl Extension + 'static
     let mut stack = Extensions::none();
     stack.push(&named(name, scope), Box::new(extension)).unwrap();
     stack
-}
-
-/// The name and scope of an extension that nobody negotiated.
-pub(crate) fn named(name: &str, scope: Scope) -> impl ExtensionFactory {
-    FixedFactory::new(name, scope, || -> Box<dyn Extension> { unreachable!("it names alone") })
 }

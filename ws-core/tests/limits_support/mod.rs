@@ -1,6 +1,6 @@
-//! Connections fed with bytes that a small encoder of the tests' own made, and what came of it read
-//! by a small parser of the tests' own.
-#![allow(dead_code, reason = "every test file uses a part of it")]
+//! Connections fed with bytes from the encoder of the tests, and what came of it, read by the parser
+//! of the tests.
+#![allow(dead_code, unused_imports, reason = "every test file uses a part of it")]
 #![allow(clippy::unwrap_used)]
 
 pub(crate) mod extensions;
@@ -9,6 +9,11 @@ use bytes::{Buf, BytesMut};
 use ws_core::{
     CloseCode, Closed, Config, Connection, Event, Extensions, Fault, MaskKeys, Message, Outgoing,
     Role,
+};
+use ws_tests_support::frame::{Frame, KEY, MASK, frames_and_ends, header, masked, unmasked};
+pub(crate) use ws_tests_support::{
+    engine::{binary, config, written},
+    frame::{BINARY, CLOSE, PING, PONG, TEXT},
 };
 
 /// Which end the connection under test is.
@@ -20,17 +25,10 @@ pub(crate) enum Side {
 
 pub(crate) const SIDES: [Side; 2] = [Side::Server, Side::Client];
 
-pub(crate) const TEXT: u8 = 0x81;
-pub(crate) const BINARY: u8 = 0x82;
-pub(crate) const CLOSE: u8 = 0x88;
-pub(crate) const PING: u8 = 0x89;
-pub(crate) const PONG: u8 = 0x8a;
 /// The first frame of a binary message, and one that goes on with it; neither is the last.
 pub(crate) const FIRST: u8 = 0x02;
 pub(crate) const MORE: u8 = 0x00;
 pub(crate) const LAST: u8 = 0x80;
-
-const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 impl Side {
     pub(crate) fn connection(self, config: Config) -> Connection {
@@ -51,13 +49,10 @@ impl Side {
 
     /// A frame that the peer of this side sends.
     pub(crate) fn incoming(self, first: u8, payload: &[u8]) -> Vec<u8> {
-        let mut frame = self.incoming_header(first, payload.len() as u64);
-        let start = frame.len();
-        frame.extend_from_slice(payload);
-        if self == Self::Server {
-            xor(&mut frame[start..], KEY);
+        match self {
+            Self::Server => masked(first, KEY, payload),
+            Self::Client => unmasked(first, payload),
         }
-        frame
     }
 
     /// Its header alone, with the length in the shortest form.
@@ -71,20 +66,8 @@ impl Side {
 
     /// The header without the masking key.
     pub(crate) fn incoming_announcement(self, first: u8, len: u64) -> Vec<u8> {
-        let mask = if self == Self::Server { 0x80 } else { 0 };
-        let mut header = vec![first];
-        match len {
-            0..=125 => header.push(mask | len as u8),
-            126..=0xffff => {
-                header.push(mask | 126);
-                header.extend_from_slice(&(len as u16).to_be_bytes());
-            }
-            _ => {
-                header.push(mask | 127);
-                header.extend_from_slice(&len.to_be_bytes());
-            }
-        }
-        header
+        let mask = if self == Self::Server { MASK } else { 0 };
+        header(first, mask, len)
     }
 }
 
@@ -95,12 +78,6 @@ pub(crate) fn keys() -> impl MaskKeys + 'static {
     move || {
         state = state.wrapping_mul(0x0019_660d).wrapping_add(0x3c6e_f35f);
         state.to_be_bytes()
-    }
-}
-
-fn xor(data: &mut [u8], key: [u8; 4]) {
-    for (i, octet) in data.iter_mut().enumerate() {
-        *octet ^= key[i % 4];
     }
 }
 
@@ -122,42 +99,13 @@ impl Wire {
 
 /// Reads whole frames; anything else is a failed test.
 pub(crate) fn parse(bytes: &[u8]) -> Vec<Wire> {
-    let mut frames = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        let (first, second) = (bytes[at], bytes[at + 1]);
-        at += 2;
-        let len = match second & 0x7f {
-            126 => {
-                at += 2;
-                usize::from(u16::from_be_bytes(bytes[at - 2..at].try_into().unwrap()))
-            }
-            127 => {
-                at += 8;
-                u64::from_be_bytes(bytes[at - 8..at].try_into().unwrap()) as usize
-            }
-            len => usize::from(len),
-        };
-        let masked = second & 0x80 != 0;
-        let key = if masked {
-            at += 4;
-            bytes[at - 4..at].try_into().unwrap()
-        } else {
-            [0; 4]
-        };
-        let mut payload = bytes[at..at + len].to_vec();
-        xor(&mut payload, key);
-        at += len;
-        frames.push(Wire { first, masked, payload, end: at });
-    }
-    frames
-}
-
-/// The defaults, changed.
-pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Config {
-    let mut config = Config::default();
-    change(&mut config);
-    config
+    let wire = |(frame, end): (Frame, usize)| Wire {
+        first: frame.first,
+        masked: frame.is_masked(),
+        payload: frame.payload,
+        end,
+    };
+    frames_and_ends(bytes).into_iter().map(wire).collect()
 }
 
 /// Polls until more input is needed.
@@ -174,20 +122,6 @@ pub(crate) fn events(ws: &mut Connection, input: &mut BytesMut) -> Vec<Event> {
 /// Feeds `bytes` in one piece.
 pub(crate) fn feed(ws: &mut Connection, bytes: &[u8]) -> Vec<Event> {
     events(ws, &mut BytesMut::from(bytes))
-}
-
-/// Takes out everything that is to be written.
-pub(crate) fn written(ws: &mut Connection) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    loop {
-        if let Outgoing::Write(output) = ws.poll_output_bounded() {
-            let n = output.chunk().len();
-            bytes.extend_from_slice(output.chunk());
-            output.advance(n);
-        } else if !ws.has_more_to_encode() {
-            return bytes;
-        }
-    }
 }
 
 /// Takes out at most `n` bytes of what is to be written.
@@ -244,10 +178,6 @@ pub(crate) fn assert_too_big(ws: &mut Connection, events: &[Event], limit: usize
         _ => unreachable!(),
     }
     assert_failed(ws, events, &fault, CloseCode::MESSAGE_TOO_BIG);
-}
-
-pub(crate) fn binary(payload: impl AsRef<[u8]>) -> Event {
-    Event::Message(Message::binary(payload.as_ref()))
 }
 
 /// Bytes in which every place looks different.

@@ -1,17 +1,17 @@
 //! Drives connections with literal bytes, whole and one at a time.
-#![allow(dead_code, reason = "every test file uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "every test file uses a part of it")]
 #![allow(clippy::unwrap_used)]
-
-pub(crate) mod extensions;
 
 use bytes::BytesMut;
 use ws_core::{
-    CloseCode, Closed, ClosedBy, Config, Connection, Event, Extensions, Fault, MaskKeys, Message,
-    Role, SendError,
+    CloseCode, Closed, ClosedBy, Config, Connection, Event, Extensions, Fault, Message, Role,
+    SendError,
 };
-
-/// The key of the masked examples in RFC 6455 §5.7.
-pub(crate) const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+pub(crate) use ws_tests_support::{
+    engine::{binary, config, counting_keys, text},
+    extension as extensions,
+    frame::{Frame as Sent, KEY, frames, masked, unmasked},
+};
 
 pub(crate) fn server() -> Connection {
     server_with(Config::default())
@@ -29,99 +29,9 @@ pub(crate) fn client_with(config: Config) -> Connection {
     Connection::new(Role::client(counting_keys()), config, Extensions::none())
 }
 
-/// The defaults, but for what `change` changes.
-pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Config {
-    let mut config = Config::default();
-    change(&mut config);
-    config
-}
-
-/// The keys `00 00 00 01`, `00 00 00 02` and so on.
-pub(crate) fn counting_keys() -> impl MaskKeys + 'static {
-    let mut n = 0_u32;
-    move || {
-        n += 1;
-        n.to_be_bytes()
-    }
-}
-
-/// The frame of a client, made without the crate's encoder.
-pub(crate) fn masked(first_octet: u8, key: [u8; 4], payload: &[u8]) -> Vec<u8> {
-    let mut frame = head(first_octet, 0x80, payload.len());
-    frame.extend(key);
-    frame.extend(xor(key, payload));
-    frame
-}
-
-/// The frame of a server, made without the crate's encoder.
-pub(crate) fn unmasked(first_octet: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = head(first_octet, 0, payload.len());
-    frame.extend(payload);
-    frame
-}
-
-fn head(first_octet: u8, mask: u8, len: usize) -> Vec<u8> {
-    let mut head = vec![first_octet];
-    match len {
-        0..=125 => head.push(mask | len as u8),
-        126..=0xffff => {
-            head.push(mask | 126);
-            head.extend((len as u16).to_be_bytes());
-        }
-        _ => {
-            head.push(mask | 127);
-            head.extend((len as u64).to_be_bytes());
-        }
-    }
-    head
-}
-
-fn xor(key: [u8; 4], data: &[u8]) -> Vec<u8> {
-    data.iter().enumerate().map(|(i, octet)| octet ^ key[i % 4]).collect()
-}
-
-/// A frame as it was sent, read without the crate's decoder.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Sent {
-    pub(crate) first: u8,
-    pub(crate) key: Option<[u8; 4]>,
-    pub(crate) payload: Vec<u8>,
-}
-
-/// Cuts whole frames; panics where the bytes end inside of one.
-pub(crate) fn frames(mut bytes: &[u8]) -> Vec<Sent> {
-    let mut frames = Vec::new();
-    while !bytes.is_empty() {
-        let (first, second) = (bytes[0], bytes[1]);
-        let (len, mut at) = match second & 0x7f {
-            126 => (u16::from_be_bytes(bytes[2..4].try_into().unwrap()).into(), 4),
-            127 => (u64::from_be_bytes(bytes[2..10].try_into().unwrap()), 10),
-            len => (len.into(), 2),
-        };
-        let key = (second & 0x80 != 0).then(|| {
-            at += 4;
-            bytes[at - 4..at].try_into().unwrap()
-        });
-        let end = at + len as usize;
-        frames.push(Sent { first, key, payload: xor(key.unwrap_or_default(), &bytes[at..end]) });
-        bytes = &bytes[end..];
-    }
-    frames
-}
-
 /// Appends `bytes` to the input and polls until more is needed.
 pub(crate) fn feed(ws: &mut Connection, input: &mut BytesMut, bytes: &[u8]) -> Vec<Event> {
-    input.extend_from_slice(bytes);
-    let mut events = Vec::new();
-    let mut yields = 0;
-    while let Some(event) = ws.poll_event(input) {
-        if event == Event::Yield {
-            yields += 1;
-            assert!(yields < 100_000, "it yields and comes no further");
-        } else {
-            events.push(event);
-        }
-    }
+    let events = ws_tests_support::engine::feed(ws, input, bytes);
     assert!(input.len() < 14, "more than an unfinished header is left");
     events
 }
@@ -267,12 +177,4 @@ pub(crate) fn closed(events: &[Event]) -> &Closed {
         Some(Event::Closed(closed)) => closed,
         _ => panic!("not closed: {events:?}"),
     }
-}
-
-pub(crate) fn text(text: &str) -> Event {
-    Event::Message(Message::text(text))
-}
-
-pub(crate) fn binary(data: &[u8]) -> Event {
-    Event::Message(Message::binary(data))
 }

@@ -1,12 +1,12 @@
 //! Drives the extension alone and behind connections, with literal bytes.
-#![allow(dead_code, reason = "every test file uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "every test file uses a part of it")]
 #![allow(clippy::unwrap_used)]
 
 pub(crate) mod reference;
 
 use bytes::BytesMut;
 use ws_core::{
-    CloseCode, Config, Connection, Event, Extension, ExtensionFactory, Extensions, Fault, Message,
+    CloseCode, Config, Connection, Event, Extension, ExtensionFactory, Extensions, Fault,
     MessageKind, Role,
     extension::{
         Chunk, Compression, ExtensionError, Mark, MessageInfo, NegotiationError, Param, Params,
@@ -14,6 +14,11 @@ use ws_core::{
     },
 };
 use ws_ext_deflate::{Deflate, DeflateBuilder};
+use ws_tests_support::frame;
+pub(crate) use ws_tests_support::{
+    engine::{binary, config, feed, text, written},
+    frame::unmasked,
+};
 
 /// Compresses everything with windows of 15 bits, so that literal bytes can be expected.
 pub(crate) fn plain() -> DeflateBuilder {
@@ -152,13 +157,6 @@ pub(crate) fn connection(role: Role, config: Config, ext: Box<dyn Extension>) ->
     Connection::new(role, config, stack)
 }
 
-/// The defaults, but for what `change` changes.
-pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Config {
-    let mut config = Config::default();
-    change(&mut config);
-    config
-}
-
 /// A client that inflates and compresses with takeover and 15 bits.
 pub(crate) fn client(config: Config) -> Connection {
     let ext = client_for(&plain().build().unwrap(), "server_max_window_bits=15");
@@ -171,72 +169,14 @@ pub(crate) fn server(config: Config) -> Connection {
     connection(Role::Server, config, ext)
 }
 
-/// A frame of a server.
-pub(crate) fn unmasked(first: u8, payload: &[u8]) -> Vec<u8> {
-    [&head(first, 0, payload.len())[..], payload].concat()
-}
-
 /// A frame of a client, with the key of zeros.
 pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
-    [&head(first, 0x80, payload.len())[..], &[0; 4], payload].concat()
-}
-
-fn head(first: u8, mask: u8, len: usize) -> Vec<u8> {
-    let mut head = vec![first];
-    match len {
-        0..=125 => head.push(mask | len as u8),
-        126..=0xffff => {
-            head.push(mask | 126);
-            head.extend((len as u16).to_be_bytes());
-        }
-        _ => {
-            head.push(mask | 127);
-            head.extend((len as u64).to_be_bytes());
-        }
-    }
-    head
+    frame::masked(first, [0; 4], payload)
 }
 
 /// Frames as they were sent: first octet and unmasked payload.
-pub(crate) fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
-    let mut frames = Vec::new();
-    while !bytes.is_empty() {
-        let (first, second) = (bytes[0], bytes[1]);
-        let (len, mut at) = match second & 0x7f {
-            126 => (u16::from_be_bytes(bytes[2..4].try_into().unwrap()).into(), 4),
-            127 => (u64::from_be_bytes(bytes[2..10].try_into().unwrap()), 10),
-            len => (len.into(), 2),
-        };
-        let mut key = [0; 4];
-        if second & 0x80 != 0 {
-            key.copy_from_slice(&bytes[at..at + 4]);
-            at += 4;
-        }
-        let end = at + len as usize;
-        let payload = bytes[at..end].iter().zip(key.iter().cycle());
-        frames.push((first, payload.map(|(octet, key)| octet ^ key).collect()));
-        bytes = &bytes[end..];
-    }
-    frames
-}
-
-/// Appends `bytes` to the input and polls until more is needed.
-pub(crate) fn feed(ws: &mut Connection, input: &mut BytesMut, bytes: &[u8]) -> Vec<Event> {
-    input.extend_from_slice(bytes);
-    let mut events = Vec::new();
-    while let Some(event) = ws.poll_event(input) {
-        if event != Event::Yield {
-            events.push(event);
-        }
-    }
-    events
-}
-
-/// Everything that is to be written.
-pub(crate) fn written(ws: &mut Connection) -> Vec<u8> {
-    let mut output = Vec::new();
-    ws.write_to(&mut output).unwrap();
-    output
+pub(crate) fn frames(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    frame::frames(bytes).into_iter().map(|frame| (frame.first, frame.payload)).collect()
 }
 
 /// Feeds `bytes` to one new connection as a whole and to another one at a time, and compares.
@@ -258,14 +198,6 @@ pub(crate) fn fails(new: impl Fn() -> Connection, bytes: &[u8]) -> (Vec<Event>, 
         }
         events => panic!("no failure: {events:?}"),
     }
-}
-
-pub(crate) fn text(text: &str) -> Event {
-    Event::Message(Message::text(text))
-}
-
-pub(crate) fn binary(data: &[u8]) -> Event {
-    Event::Message(Message::binary(data))
 }
 
 /// Octets that look like nothing in particular, and do not compress.

@@ -1,5 +1,10 @@
 //! Raw clients, and a log to look at.
-#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses a part of it")]
+#![allow(
+    dead_code,
+    unused_imports,
+    clippy::unwrap_used,
+    reason = "each test file uses a part of it"
+)]
 
 use std::{
     io,
@@ -20,36 +25,15 @@ use tracing::{
     subscriber::{DefaultGuard, NoSubscriber},
 };
 use ws_server::{Closed, Peer, Report, ServeError, Server, Service, WebSocket};
+pub(crate) use ws_tests_support::{frame::unmasked as frame, handshake::request as upgrade};
+
+/// A client's frame, with a key of zeros.
+pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    ws_tests_support::frame::masked(first, [0; 4], payload)
+}
 
 /// Longer than anything here takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
-
-/// A valid opening handshake, with `more` header lines, each ended by CRLF.
-pub(crate) fn upgrade(path: &str, more: &str) -> String {
-    format!(
-        "GET {path} HTTP/1.1\r\n\
-         Host: server.example\r\n\
-         Upgrade: websocket\r\n\
-         Connection: Upgrade\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-         Sec-WebSocket-Version: 13\r\n\
-         {more}\r\n"
-    )
-}
-
-/// An unmasked frame of less than 126 octets, as a server sends it.
-pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![first, u8::try_from(payload.len()).unwrap()];
-    frame.extend_from_slice(payload);
-    frame
-}
-
-/// The same from a client, with a key of zeros.
-pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![first, 0x80 | u8::try_from(payload.len()).unwrap(), 0, 0, 0, 0];
-    frame.extend_from_slice(payload);
-    frame
-}
 
 /// A server with an echo at `/echo`.
 pub(crate) fn with_echo(server: Server) -> Server {

@@ -1,5 +1,5 @@
 //! A client of octets and frames, so that a test says what is on the wire.
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, unused_imports, clippy::unwrap_used)]
 
 pub(crate) mod counting;
 #[cfg(feature = "deflate")]
@@ -13,12 +13,11 @@ use tokio::{
     time::timeout,
 };
 use ws_server::{Closed, Handler, HandlerError, Limits, Peer, Server, Service, WebSocket};
-
-pub(crate) const TEXT: u8 = 0x81;
-pub(crate) const BINARY: u8 = 0x82;
-pub(crate) const CLOSE: u8 = 0x88;
-pub(crate) const PING: u8 = 0x89;
-pub(crate) const PONG: u8 = 0x8a;
+pub(crate) use ws_tests_support::frame::{BINARY, CLOSE, PING, PONG, TEXT};
+use ws_tests_support::{
+    frame::{self, Frame, KEY},
+    handshake,
+};
 
 /// Far longer than anything takes, in real and in virtual time.
 const LONG: Duration = Duration::from_secs(3600);
@@ -82,10 +81,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Raw<Io> {
 
     /// Asks for a WebSocket; the head of the answer.
     pub(crate) async fn ask(&mut self, path: &str, headers: &str) -> String {
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n"
-        );
+        let request = handshake::request(path, headers);
         self.io.write_all(request.as_bytes()).await.unwrap();
         self.head().await
     }
@@ -150,35 +146,14 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Raw<Io> {
 
 /// A client's frame, its masking key not zero.
 pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![first];
-    match payload.len() {
-        len @ 0..=125 => frame.push(0x80 | len as u8),
-        len @ 126..=0xffff => {
-            frame.push(0xfe);
-            frame.extend_from_slice(&(len as u16).to_be_bytes());
-        }
-        len => {
-            frame.push(0xff);
-            frame.extend_from_slice(&(len as u64).to_be_bytes());
-        }
-    }
-    let key = [0x37, 0xfa, 0x21, 0x3d];
-    frame.extend_from_slice(&key);
-    frame.extend(payload.iter().zip(key.iter().cycle()).map(|(octet, key)| octet ^ key));
-    frame
+    frame::masked(first, KEY, payload)
 }
 
 /// An unmasked frame at the front, and how long it is.
 pub(crate) fn parse(bytes: &[u8]) -> Option<((u8, Vec<u8>), usize)> {
-    let (&first, &second) = (bytes.first()?, bytes.get(1)?);
-    assert!(second & 0x80 == 0, "a server does not mask");
-    let (start, len) = match second {
-        126 => (4, usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]))),
-        127 => (10, u64::from_be_bytes(bytes.get(2..10)?.try_into().unwrap()) as usize),
-        len => (2, usize::from(len)),
-    };
-    let payload = bytes.get(start..start + len)?;
-    Some(((first, payload.to_vec()), start + len))
+    let (frame, len) = Frame::read(bytes)?;
+    assert!(!frame.is_masked(), "a server does not mask");
+    Some(((frame.first, frame.payload), len))
 }
 
 /// The defaults, but for what `change` changes.

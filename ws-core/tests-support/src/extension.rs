@@ -1,5 +1,7 @@
 //! Small extensions to test the engine with.
 
+mod stub;
+
 use std::sync::{Arc, Mutex};
 
 use ws_core::{
@@ -10,15 +12,18 @@ use ws_core::{
     },
 };
 
-pub(crate) const RSV1: RsvClaim = RsvClaim::FirstFrame(Rsv::RSV1);
-pub(crate) const RSV2: RsvClaim = RsvClaim::FirstFrame(Rsv::RSV2);
-pub(crate) const RSV3_EVERY: RsvClaim = RsvClaim::EveryFrame(Rsv::RSV3);
+pub use self::stub::{Call, Stub};
+use crate::engine::counting_keys;
+
+pub const RSV1: RsvClaim = RsvClaim::FirstFrame(Rsv::RSV1);
+pub const RSV2: RsvClaim = RsvClaim::FirstFrame(Rsv::RSV2);
+pub const RSV3_EVERY: RsvClaim = RsvClaim::EveryFrame(Rsv::RSV3);
 
 /// An extension and its scope, which its factory would say.
-pub(crate) type Scoped = (Scope, Box<dyn Extension>);
+pub type Scoped = (Scope, Box<dyn Extension>);
 
 /// Extensions in the order of the response header.
-pub(crate) fn stack(extensions: Vec<Scoped>) -> Extensions {
+pub fn stack(extensions: Vec<Scoped>) -> Extensions {
     let mut stack = Extensions::none();
     for (i, (scope, extension)) in extensions.into_iter().enumerate() {
         stack.push(&named(&format!("x-{i}"), scope), extension).unwrap();
@@ -27,35 +32,46 @@ pub(crate) fn stack(extensions: Vec<Scoped>) -> Extensions {
 }
 
 /// The name and scope of an extension that nobody negotiated.
-pub(crate) fn named(name: &str, scope: Scope) -> impl ExtensionFactory {
+pub fn named(name: &str, scope: Scope) -> impl ExtensionFactory {
     FixedFactory::new(name, scope, || -> Box<dyn Extension> { unreachable!("it names alone") })
 }
 
-pub(crate) fn server_of(extensions: Vec<Scoped>) -> Connection {
+pub fn server_of(extensions: Vec<Scoped>) -> Connection {
     server_of_with(Config::default(), extensions)
 }
 
-pub(crate) fn server_of_with(config: Config, extensions: Vec<Scoped>) -> Connection {
+pub fn server_of_with(config: Config, extensions: Vec<Scoped>) -> Connection {
     Connection::new(Role::Server, config, stack(extensions))
 }
 
-pub(crate) fn client_of_with(config: Config, extensions: Vec<Scoped>) -> Connection {
-    Connection::new(Role::client(super::counting_keys()), config, stack(extensions))
+pub fn client_of_with(config: Config, extensions: Vec<Scoped>) -> Connection {
+    Connection::new(Role::client(counting_keys()), config, stack(extensions))
+}
+
+/// Passes on what there is room for.
+pub fn pass(input: &mut Chunk<'_>, out: &mut Sink<'_>) -> Result<Progress, ExtensionError> {
+    out.write_from(input);
+    Ok(progress(input))
+}
+
+/// [`Progress::Done`] once all input is consumed.
+pub fn progress(input: &Chunk<'_>) -> Progress {
+    if input.is_empty() { Progress::Done } else { Progress::Full }
 }
 
 /// Replaces every byte by another.
-pub(crate) struct Bytewise {
-    pub(crate) claim: RsvClaim,
-    pub(crate) scope: Scope,
-    pub(crate) mark: fn(&MessageInfo) -> Mark,
-    pub(crate) to_wire: fn(u8) -> u8,
-    pub(crate) from_wire: fn(u8) -> u8,
+pub struct Bytewise {
+    pub claim: RsvClaim,
+    pub scope: Scope,
+    pub mark: fn(&MessageInfo) -> Mark,
+    pub to_wire: fn(u8) -> u8,
+    pub from_wire: fn(u8) -> u8,
     /// Bytes that one call takes.
-    pub(crate) step: usize,
+    pub step: usize,
 }
 
 /// Adds one to every byte.
-pub(crate) fn add_one(claim: RsvClaim, scope: Scope) -> Bytewise {
+pub fn add_one(claim: RsvClaim, scope: Scope) -> Bytewise {
     Bytewise {
         claim,
         scope,
@@ -67,7 +83,7 @@ pub(crate) fn add_one(claim: RsvClaim, scope: Scope) -> Bytewise {
 }
 
 /// XORs every byte with 0x55, which does not commute with adding one.
-pub(crate) fn xor_55(claim: RsvClaim, scope: Scope) -> Bytewise {
+pub fn xor_55(claim: RsvClaim, scope: Scope) -> Bytewise {
     Bytewise {
         to_wire: |octet| octet ^ 0x55,
         from_wire: |octet| octet ^ 0x55,
@@ -76,17 +92,17 @@ pub(crate) fn xor_55(claim: RsvClaim, scope: Scope) -> Bytewise {
 }
 
 /// Changes nothing but the bits.
-pub(crate) fn marker(claim: RsvClaim, scope: Scope) -> Bytewise {
+pub fn marker(claim: RsvClaim, scope: Scope) -> Bytewise {
     Bytewise { to_wire: |octet| octet, from_wire: |octet| octet, ..add_one(claim, scope) }
 }
 
 /// Marks all but what is not to be compressed.
-pub(crate) fn unless_never(unit: &MessageInfo) -> Mark {
+pub fn unless_never(unit: &MessageInfo) -> Mark {
     if unit.compression == Compression::Never { Mark::Unmarked } else { Mark::Marked }
 }
 
 impl Bytewise {
-    pub(crate) fn boxed(self) -> Scoped {
+    pub fn boxed(self) -> Scoped {
         (self.scope, Box::new(self))
     }
 
@@ -94,7 +110,7 @@ impl Bytewise {
         let n = input.len().min(self.step);
         let mapped: Vec<u8> = input.data()[..n].iter().map(|&octet| map(octet)).collect();
         input.consume(out.write(&mapped));
-        if input.is_empty() { Progress::Done } else { Progress::Full }
+        progress(input)
     }
 }
 
@@ -125,13 +141,13 @@ impl Extension for Bytewise {
 }
 
 /// Reverses a unit, of which it has to see the whole.
-pub(crate) struct Reverse {
-    pub(crate) claim: RsvClaim,
+pub struct Reverse {
+    pub claim: RsvClaim,
     rest: [Option<Vec<u8>>; 2],
 }
 
 impl Reverse {
-    pub(crate) fn boxed(claim: RsvClaim, scope: Scope) -> Scoped {
+    pub fn boxed(claim: RsvClaim, scope: Scope) -> Scoped {
         (scope, Box::new(Self { claim, rest: [None, None] }))
     }
 
@@ -184,10 +200,10 @@ impl Extension for Reverse {
     }
 }
 
-/// Sends every byte `times` times over, and a full stop behind every message.
-pub(crate) struct Stutter {
-    pub(crate) claim: RsvClaim,
-    pub(crate) times: usize,
+/// Sends every byte `times` times over, and a full stop after every message.
+pub struct Stutter {
+    pub claim: RsvClaim,
+    pub times: usize,
     /// Encoding: how often the first byte of the input was written. Decoding: the byte that came
     /// last, and how often.
     written: usize,
@@ -196,7 +212,7 @@ pub(crate) struct Stutter {
 }
 
 impl Stutter {
-    pub(crate) fn boxed(claim: RsvClaim, times: usize) -> Scoped {
+    pub fn boxed(claim: RsvClaim, times: usize) -> Scoped {
         (Scope::Message, Box::new(Self { claim, times, written: 0, run: None, stopped: false }))
     }
 }
@@ -244,7 +260,7 @@ impl Extension for Stutter {
         let corrupt = |what| Err(ExtensionError::new(CloseCode::INVALID_PAYLOAD, what));
         while let Some(&octet) = input.data().first() {
             if self.stopped {
-                return corrupt("data behind the full stop");
+                return corrupt("data after the full stop");
             }
             match self.run {
                 None if octet == b'.' => self.stopped = true,
@@ -271,16 +287,16 @@ impl Extension for Stutter {
 }
 
 /// What a [`Spy`] saw.
-pub(crate) type Log = Arc<Mutex<Vec<String>>>;
+pub type Log = Arc<Mutex<Vec<String>>>;
 
 /// Claims no bit or some, changes nothing, and writes down what it is shown.
-pub(crate) struct Spy {
-    pub(crate) claim: RsvClaim,
-    pub(crate) log: Log,
+pub struct Spy {
+    pub claim: RsvClaim,
+    pub log: Log,
 }
 
 impl Spy {
-    pub(crate) fn boxed(claim: RsvClaim, scope: Scope, log: &Log) -> Scoped {
+    pub fn boxed(claim: RsvClaim, scope: Scope, log: &Log) -> Scoped {
         (scope, Box::new(Self { claim, log: Arc::clone(log) }))
     }
 
@@ -293,7 +309,7 @@ impl Spy {
         let shown = String::from_utf8_lossy(input.data()).into_owned();
         self.note(format!("{verb} {shown:?}{end}"));
         out.write_from(input);
-        if input.is_empty() { Progress::Done } else { Progress::Full }
+        progress(input)
     }
 }
 

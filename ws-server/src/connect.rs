@@ -1,5 +1,6 @@
 //! The other end: connects to a server.
 
+mod endpoint;
 mod error;
 mod keys;
 mod queue;
@@ -29,6 +30,7 @@ use ws_handshake::{
 };
 
 use self::{
+    endpoint::ClientEndpoint,
     keys::Keys,
     queue::{Remote, Turn},
     race::race,
@@ -359,7 +361,7 @@ impl Prepared {
 
         let config = self.limits.core();
         let outbox = Outbox::new(id, request, Arc::new(self.limits), None);
-        let ws = WebSocket::new(Arc::clone(&outbox));
+        let ws = WebSocket::new(Arc::clone(&outbox), None);
         if let Some((code, reason)) = &close {
             // Fails for a connection that is closing, and this one was never in use.
             outbox.close(*code, reason).ok();
@@ -369,12 +371,14 @@ impl Prepared {
             io,
             core: Core::boxed(connection, Arc::clone(&outbox), BytesMut::new(), input),
             // In place of a handler: it is there until the connection has ended.
-            handling: Handling::AtWork(Box::pin(async move {
-                outbox.closed().await;
-                Ok(())
+            handling: Handling::AtWork(Box::pin({
+                let outbox = Arc::clone(&outbox);
+                async move {
+                    outbox.closed().await;
+                    Ok(())
+                }
             })),
-            entry: None,
-            place: None,
+            endpoint: ClientEndpoint(outbox),
         };
         tokio::spawn(drive(opened).instrument(span));
         match close {

@@ -1,4 +1,5 @@
-//! Drives a connection and its handler in one task.
+//! Drives a connection and its handler in one task. It may import the outbox and leaves; whom it drives
+//! for it knows as an [`Endpoint`].
 //!
 //! Every wake-up is one turn: read once, let the handler have its turn, decode what it left, encode
 //! what is to be sent and write it with one call. So a burst of messages costs two system calls,
@@ -9,6 +10,7 @@ mod budget;
 mod control_rate;
 mod core;
 mod deadlines;
+mod endpoint;
 mod grace;
 mod handling;
 mod hang_up;
@@ -36,63 +38,55 @@ use tokio::{
 };
 use ws_core::{CloseCode, Closed, ClosedBy};
 
-pub(crate) use self::core::Core;
 use self::{budget::Outside, hang_up::Unmarked};
-use crate::{
-    leaves::linger::{self, linger},
-    leaves::log_limiter::LogLimiter,
-    open::admission::Place,
-    outbox::Outbox,
-    registry::Entry,
+pub(crate) use self::{
+    core::Core,
+    endpoint::{Endpoint, Start, Working},
+    handling::Handling,
 };
-pub(crate) use handling::Handling;
+use crate::leaves::linger::{self, linger};
 
 /// Bytes that are read in one turn before other tasks get theirs.
 const TURN: usize = 64 * 1024;
 
 /// A connection whose opening handshake was accepted.
-pub(crate) struct Opened<Io> {
+pub(crate) struct Opened<Io, E: Endpoint> {
     pub(crate) io: Io,
     pub(crate) core: Box<Core>,
-    pub(crate) handling: Handling,
-    /// Its place in the list of its server, which it leaves when it is over. A client's end has none.
-    pub(crate) entry: Option<Entry>,
-    /// Its place among those that its server lets in, which it keeps until its handler has returned.
-    pub(crate) place: Option<Place>,
+    pub(crate) handling: Handling<E::Handler>,
+    pub(crate) endpoint: E,
 }
 
 /// Drives until TCP is closed and the handler has returned, or was dropped.
 ///
 /// By hand, since an async function keeps room for what it has moved elsewhere: what is held while
 /// the connection is open is the driver and little else, and lies in the task itself.
-pub(crate) struct Drive<Io>(Phase<Io>);
+pub(crate) struct Drive<Io, E: Endpoint>(Phase<Io, E>);
 
-enum Phase<Io> {
-    Open(Open<Io>),
+enum Phase<Io, E: Endpoint> {
+    Open(Open<Io, E>),
     /// The connection is over. In a box, as few are.
     Finishing(Pin<Box<dyn Future<Output = Closed> + Send>>),
     Done,
 }
 
 /// What is dropped goes in this order.
-struct Open<Io> {
-    driver: Driver<Io>,
-    end: EndWhenDropped,
-    entry: Option<Entry>,
-    place: Option<Place>,
+struct Open<Io, E: Endpoint> {
+    driver: Driver<Io, E::Handler>,
+    endpoint: EndWhenDropped<E>,
 }
 
 /// Drives a connection, whose handler has yet to start.
-pub(crate) fn drive<Io>(opened: Opened<Io>) -> Drive<Io> {
-    let Opened { io, core, handling, entry, place } = opened;
-    let end = EndWhenDropped(Arc::clone(core.outbox()));
+pub(crate) fn drive<Io, E: Endpoint>(opened: Opened<Io, E>) -> Drive<Io, E> {
+    let Opened { io, core, handling, endpoint } = opened;
     let driver = Driver { io, core: Some(core), handling: Some(handling) };
-    Drive(Phase::Open(Open { driver, end, entry, place }))
+    Drive(Phase::Open(Open { driver, endpoint: EndWhenDropped(endpoint) }))
 }
 
-impl<Io> Future for Drive<Io>
+impl<Io, E> Future for Drive<Io, E>
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    E: Endpoint,
 {
     type Output = Closed;
 
@@ -112,9 +106,10 @@ where
     }
 }
 
-impl<Io> Open<Io>
+impl<Io, E> Open<Io, E>
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    E: Endpoint,
 {
     /// Tells that the connection is over. What is left to do.
     fn over(
@@ -122,32 +117,20 @@ where
         closed: Closed,
         tcp_close: TcpClose,
     ) -> Pin<Box<dyn Future<Output = Closed> + Send>> {
-        let Self { driver, end, entry, place } = self;
-        let server = entry.is_some();
-        if server {
-            end.0.end(&closed);
+        let Self { driver, mut endpoint } = self;
+        if E::SERVER {
+            endpoint.0.outbox().end(&closed);
         }
-        match entry {
-            Some(entry) => entry.close(&closed),
-            // Every one is told: who connects decides how often.
-            None => LogLimiter::default().tell(&closed),
-        }
-        let finish = Finish { server, tcp_close, closed, place, outbox: Arc::clone(&end.0) };
-        Box::pin(async move {
-            let closed = finish.run(driver).await;
-            drop(end);
-            closed
-        })
+        endpoint.0.close(&closed);
+        Box::pin(Finish { tcp_close, closed, endpoint }.run(driver))
     }
 }
 
 /// What is left to do when a connection is over.
-struct Finish {
-    server: bool,
+struct Finish<E: Endpoint> {
     tcp_close: TcpClose,
     closed: Closed,
-    place: Option<Place>,
-    outbox: Arc<Outbox>,
+    endpoint: EndWhenDropped<E>,
 }
 
 /// How TCP is to be closed.
@@ -160,15 +143,19 @@ enum TcpClose {
     InStages { reading: Duration },
 }
 
-impl Finish {
-    async fn run<Io: AsyncRead + AsyncWrite + Unpin>(self, driver: Driver<Io>) -> Closed {
+impl<E: Endpoint> Finish<E> {
+    async fn run<Io: AsyncRead + AsyncWrite + Unpin>(
+        self,
+        driver: Driver<Io, E::Handler>,
+    ) -> Closed {
         let Driver { mut io, handling, .. } = driver;
-        let Self { server, tcp_close, closed, place, outbox } = self;
+        let Self { tcp_close, closed, mut endpoint } = self;
+        let outbox = Arc::clone(endpoint.0.outbox());
         // A handler that has something left to do keeps neither the socket nor the client waiting, and
         // spends its own budget only.
         let lingering = unconstrained(async {
             if let TcpClose::InStages { reading } = tcp_close {
-                if !server {
+                if !E::SERVER {
                     await_end(&mut io, outbox.limits.close_timeout.saturating_add(reading)).await;
                 }
                 linger(&mut io, &outbox.limits, reading).await;
@@ -179,7 +166,7 @@ impl Finish {
             // nothing off; a handler is rather told at once.
             outbox.end(&closed);
         });
-        grace::run(handling, place, &outbox, lingering).await;
+        grace::run(handling, &mut endpoint.0, &outbox, lingering).await;
         closed
     }
 }
@@ -192,25 +179,26 @@ async fn await_end<Io: AsyncRead + Unpin>(io: &mut Io, limit: Duration) {
     timeout(limit, linger::discard(io, usize::MAX)).await.ok();
 }
 
-struct Driver<Io> {
+struct Driver<Io, S> {
     io: Io,
     /// The connection, except while the handler has it or when it is over.
     core: Option<Box<Core>>,
     /// The handler, until it has returned.
-    handling: Option<Handling>,
+    handling: Option<Handling<S>>,
 }
 
 /// A connection that is given up with its task or its runtime leaves nobody waiting.
-struct EndWhenDropped(Arc<Outbox>);
+struct EndWhenDropped<E: Endpoint>(E);
 
-impl Drop for EndWhenDropped {
+impl<E: Endpoint> Drop for EndWhenDropped<E> {
     fn drop(&mut self) {
-        self.0.over(VecDeque::new());
-        self.0.end(&Closed::abnormal(ClosedBy::Local));
+        let outbox = self.0.outbox();
+        outbox.over(VecDeque::new());
+        outbox.end(&Closed::abnormal(ClosedBy::Local));
     }
 }
 
-impl<Io: AsyncRead + AsyncWrite + Unpin + 'static> Driver<Io> {
+impl<Io: AsyncRead + AsyncWrite + Unpin + 'static, S: Start> Driver<Io, S> {
     /// How the connection ended, and how TCP is to.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Closed, TcpClose)> {
         let Some(mut core) = self.core.take() else {

@@ -1,10 +1,15 @@
-//! What is known of a connection and what is counted. Imports other crates alone.
+//! What the other rooms build on: limits, errors, counters, log limits, sockets. It imports other
+//! crates alone.
 
+pub(crate) mod admission_limit;
+pub(crate) mod capacity;
 pub(crate) mod error;
+pub(crate) mod id;
 pub(crate) mod limits;
 pub(crate) mod linger;
 pub(crate) mod log_limiter;
 pub(crate) mod metrics;
 pub(crate) mod request;
 pub(crate) mod socket;
+pub(crate) mod stats;
 pub(crate) mod sync;

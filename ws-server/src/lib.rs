@@ -78,21 +78,24 @@ pub use async_trait::async_trait;
 pub use bytes::Bytes;
 #[cfg(feature = "client")]
 pub use connect::{Connect, ConnectError, ConnectQueue, connect};
-pub use handles::clients::{Client, ClientId, Clients};
-pub use handles::publication::{Publication, Published, Refused, SlowConsumer};
+pub use handles::clients::{Client, Clients};
+pub use handles::publication::Publication;
 pub use handles::sender::Sender;
+pub use handles::topic::Topic;
 pub use handles::websocket::WebSocket;
+pub use leaves::admission_limit::AdmissionLimit;
 pub use leaves::error::{
     ConfigError, RecvError, SendError, ServeError, SubscribeError, TrySendError, TrySendReason,
 };
+pub use leaves::id::ClientId;
 pub use leaves::limits::Limits;
 pub use leaves::metrics::{Metrics, Rejected, Traffic};
 pub use leaves::request::{Opening, Peer, Request};
 pub use listen::server::{Report, Server};
-pub use open::admission::AdmissionLimit;
 pub use open::handler::{Handler, HandlerError};
 pub use open::service::Service;
-pub use registry::topics::Topic;
+pub use outbox::post::SlowConsumer;
+pub use registry::published::{Published, Refused};
 pub use ws_core::{
     CloseCode, Closed, ClosedBy, FrameDirection, FrameObserver, InvalidUtf8, Message, NotText,
     ObservedFrame, Payload, Text, UNLIMITED, extension::Compression,

@@ -16,7 +16,8 @@ mod broadcasts;
 mod driver_side;
 mod later;
 #[cfg(all(test, shuttle))]
-mod model;
+pub(crate) mod model;
+pub(crate) mod post;
 mod queued;
 mod subscriber;
 mod waiters;
@@ -27,7 +28,7 @@ use std::{
     collections::VecDeque,
     mem,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -42,15 +43,17 @@ use self::{
     waiters::Waiters,
 };
 pub(crate) use self::{
-    queued::{Load, PER_MESSAGE, Queue, Queued},
+    queued::{Load, Queue, Queued},
     subscriber::Dropped,
     waiters::SenderId,
     waiting::Waiting,
 };
 use crate::{
     ClientId, Limits, Request, SendError, TrySendError, TrySendReason,
-    leaves::sync::{AtomicBool, Mutex, PoisonError},
-    registry::Registry,
+    leaves::{
+        stats::Stats,
+        sync::{AtomicBool, Mutex, PoisonError},
+    },
 };
 
 /// RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less".
@@ -61,10 +64,8 @@ pub(crate) struct Outbox {
     pub(crate) id: ClientId,
     pub(crate) request: Request,
     pub(crate) limits: Arc<Limits>,
-    /// What it shares with the other connections of its server. A client's end has none.
-    pub(crate) registry: Option<Arc<Registry>>,
-    /// Set by the application, once. In a box, since most have none.
-    pub(crate) data: OnceLock<Box<Arc<dyn Any + Send + Sync>>>,
+    /// What is counted and logged with the other connections of its server. A client's end has none.
+    pub(crate) stats: Option<Arc<Stats>>,
     state: Mutex<State>,
     /// What the driver can see without the lock. Written under it.
     has_outbound: AtomicBool,
@@ -98,6 +99,8 @@ struct State {
     /// Whether the driver is done: nothing more comes, and nothing goes out.
     over: bool,
     closed: Option<Box<Closed>>,
+    /// Set by the application, once. In a box, since most have none.
+    data: Option<Box<Arc<dyn Any + Send + Sync>>>,
     /// Told when the connection has ended. Once somebody waits for it.
     ended: Option<Arc<Notify>>,
     driver: Option<Waker>,
@@ -120,14 +123,13 @@ impl Outbox {
         id: ClientId,
         request: Request,
         limits: Arc<Limits>,
-        registry: Option<Arc<Registry>>,
+        stats: Option<Arc<Stats>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             id,
             request,
             limits,
-            registry,
-            data: OnceLock::new(),
+            stats,
             state: Mutex::default(),
             has_outbound: AtomicBool::new(false),
             receiver_waits: AtomicBool::new(false),
@@ -311,9 +313,26 @@ impl Outbox {
             return;
         }
         let before = self.memory.swap(bytes, Ordering::Relaxed);
-        if let Some(registry) = &self.registry {
-            registry.counters.memory(bytes as i64 - before as i64);
+        if let Some(stats) = &self.stats {
+            stats.counters.memory(bytes as i64 - before as i64);
         }
+    }
+
+    /// Attaches a value. Whether there was none before.
+    pub(crate) fn set_data(&self, data: Arc<dyn Any + Send + Sync>) -> bool {
+        let mut state = self.state();
+        if state.data.is_some() {
+            drop(state);
+            // What is refused is dropped outside of the lock.
+            return false;
+        }
+        state.data = Some(Box::new(data));
+        true
+    }
+
+    /// The value that was attached.
+    pub(crate) fn data(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.state().data.as_deref().cloned()
     }
 
     pub(crate) fn ping(&self, payload: Payload) -> Result<(), SendError> {

@@ -2,6 +2,10 @@
 //! import the outbox and leaves.
 
 pub(crate) mod delivery;
+pub(crate) mod draft;
+#[cfg(all(test, shuttle))]
+mod model;
+pub(crate) mod published;
 pub(crate) mod topics;
 
 use std::{
@@ -16,14 +20,18 @@ use std::{
 use tokio::runtime::Handle;
 use ws_core::Closed;
 
+use self::{
+    delivery::{CHUNK, Delivery, Subscribers},
+    draft::Draft,
+    topics::Topics,
+};
 use crate::{
-    ClientId, Publication, Published, SlowConsumer,
-    leaves::log_limiter::{HintLimiter, LogLimiter},
-    leaves::metrics::Counters,
-    leaves::sync::{Mutex, MutexGuard, PoisonError},
+    ClientId, Published, SlowConsumer,
+    leaves::{
+        stats::Stats,
+        sync::{Mutex, MutexGuard, PoisonError},
+    },
     outbox::Outbox,
-    registry::delivery::{CHUNK, Subscribers},
-    registry::topics::Topics,
 };
 
 /// Who is connected, who subscribes to what, and what is counted.
@@ -37,13 +45,7 @@ pub(crate) struct Registry {
     pub(crate) topics: Topics,
     /// What is sent to those who are picked from all.
     everyone: Arc<Subscribers>,
-    pub(crate) counters: Counters,
-    /// About clients.
-    pub(crate) complaints: LogLimiter,
-    /// Of handlers that failed: apart from those about clients, which would drown them.
-    pub(crate) failures: LogLimiter,
-    /// Of subprotocols that nobody speaks.
-    pub(crate) subprotocols: HintLimiter,
+    pub(crate) stats: Arc<Stats>,
 }
 
 impl Registry {
@@ -55,7 +57,7 @@ impl Registry {
             self.runtime.set(runtime).ok();
         }
         self.outboxes().insert(outbox.id, Arc::clone(outbox));
-        Entry(Some(Arc::clone(outbox)))
+        Entry { outbox: Arc::clone(outbox), registry: Some(Arc::clone(self)) }
     }
 
     /// A runtime that drives connections, if there were any.
@@ -83,54 +85,54 @@ impl Registry {
     }
 
     /// Queues a message for the subscribers of a topic.
-    pub(crate) fn publish(self: &Arc<Self>, topic: &str, publication: Publication) -> Published {
+    pub(crate) fn publish(self: &Arc<Self>, topic: &str, draft: Draft) -> Delivery {
         let Some((topic, subscribers)) = self.topics.find(topic) else {
-            self.counters.broadcast(0, 0);
-            return Published::Here(0);
+            return self.nobody();
         };
-        let except = publication.excepted();
-        let post = publication.into_post(Some(&topic), self.slow_consumer());
+        let except = draft.except;
+        let post = draft.into_post(Some(&topic), self.slow_consumer());
         subscribers.publish(self, post, except)
     }
 
     /// As [`publish`](Self::publish), when all of them have room.
-    pub(crate) async fn publish_wait(
-        self: &Arc<Self>,
-        topic: &str,
-        publication: Publication,
-    ) -> Published {
+    pub(crate) async fn publish_wait(self: &Arc<Self>, topic: &str, draft: Draft) -> Delivery {
         // So that a task with an endless supply lets others have their turn.
         tokio::task::coop::consume_budget().await;
-        let except = publication.excepted();
+        let except = draft.except;
         loop {
             let Some((topic, subscribers)) = self.topics.find(topic) else {
-                self.counters.broadcast(0, 0);
-                return Published::Here(0);
+                return self.nobody();
             };
             // Others may publish where this one waits. What is published when nothing had to be
             // waited for finds the room that was there.
             if !subscribers.wait(except).await {
-                let mut post = publication.into_post(Some(&topic), self.slow_consumer());
+                let mut post = draft.into_post(Some(&topic), self.slow_consumer());
                 post.waited = true;
                 return subscribers.publish(self, post, except);
             }
         }
     }
 
+    /// A message to a topic that nobody subscribes to.
+    fn nobody(&self) -> Delivery {
+        self.stats.counters.broadcast(0, 0);
+        Delivery { published: Published::Here(0), copies: 0 }
+    }
+
     /// Queues a message for those that `predicate` picks.
     pub(crate) fn send_where(
         self: &Arc<Self>,
-        publication: Publication,
+        draft: Draft,
         mut predicate: impl FnMut(&Arc<Outbox>) -> bool,
-    ) -> Published {
-        let except = publication.excepted();
+    ) -> Delivery {
+        let except = draft.except;
         let mut picked = Vec::new();
         self.each(|outbox| {
             if Some(outbox.id) != except && predicate(&outbox) {
                 picked.push(outbox);
             }
         });
-        self.everyone.send(self, publication.into_post(None, self.slow_consumer()), picked)
+        self.everyone.send(self, draft.into_post(None, self.slow_consumer()), picked)
     }
 
     /// Shows all who are connected now, in the order in which they came. No lock is held meanwhile.
@@ -149,49 +151,56 @@ impl Registry {
             chunk.drain(..).for_each(&mut show);
         }
     }
+
+    /// Takes a connection off the list with all that it subscribes to.
+    fn leave(&self, outbox: &Arc<Outbox>, closed: Option<&Closed>) {
+        let Some(listed) = self.outboxes().remove(&outbox.id) else { return };
+        self.topics.leave(outbox);
+        outbox.tell_memory(0);
+        if let Some(closed) = closed {
+            self.stats.counters.closed(closed);
+        }
+        // Outside of the lock, because it may be the last reference.
+        drop(listed);
+    }
 }
 
 type Outboxes = BTreeMap<ClientId, Arc<Outbox>>;
 
-/// A place in the list, with what it subscribes to, given up when it is dropped.
-pub(crate) struct Entry(Option<Arc<Outbox>>);
+/// A connection's line in the list, with what it subscribes to, given up when it is dropped.
+pub(crate) struct Entry {
+    outbox: Arc<Outbox>,
+    /// Until it is off the list.
+    registry: Option<Arc<Registry>>,
+}
 
 impl Entry {
+    #[inline]
+    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
     /// The connection is over.
-    pub(crate) fn close(mut self, closed: &Closed) {
-        let Some(outbox) = self.0.take() else { return };
-        leave(&outbox, Some(closed));
-        if let Some(registry) = &outbox.registry {
-            registry.complaints.tell(closed);
+    pub(crate) fn close(&mut self, closed: &Closed) {
+        if let Some(registry) = self.registry.take() {
+            registry.leave(&self.outbox, Some(closed));
+            registry.stats.client_log.log_close(closed);
         }
     }
 
     /// It was never open.
     pub(crate) fn withdraw(mut self) {
-        if let Some(outbox) = self.0.take() {
-            leave(&outbox, None);
+        if let Some(registry) = self.registry.take() {
+            registry.leave(&self.outbox, None);
         }
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        if let Some(outbox) = &self.0 {
+        if let Some(registry) = &self.registry {
             // A task that was dropped leaves nobody to say how it ended.
-            leave(outbox, Some(&Closed::abnormal(ws_core::ClosedBy::Local)));
+            registry.leave(&self.outbox, Some(&Closed::abnormal(ws_core::ClosedBy::Local)));
         }
     }
-}
-
-/// Takes a connection off the list with all that it subscribes to.
-fn leave(outbox: &Arc<Outbox>, closed: Option<&Closed>) {
-    let Some(registry) = &outbox.registry else { return };
-    let Some(listed) = registry.outboxes().remove(&outbox.id) else { return };
-    registry.topics.leave(outbox);
-    outbox.tell_memory(0);
-    if let Some(closed) = closed {
-        registry.counters.closed(closed);
-    }
-    // Outside of the lock, because it may be the last reference.
-    drop(listed);
 }

@@ -218,8 +218,8 @@ impl Core {
         let received = Traffic { messages, payload, wire: octets_read };
         let (messages, payload) = self.output.sent();
         let sent = Traffic { messages, payload, wire: self.output.written() - written_before };
-        if let Some(registry) = &self.outbox.registry {
-            registry.counters.add(received, sent);
+        if let Some(stats) = &self.outbox.stats {
+            stats.counters.add(received, sent);
         }
     }
 

@@ -5,15 +5,18 @@ use std::{future::poll_fn, pin::pin};
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::handling::{self, Handling};
-use crate::{open::admission::Place, outbox::Outbox};
+use super::{
+    endpoint::Endpoint,
+    handling::{self, Handling},
+};
+use crate::outbox::Outbox;
 
 /// Waits until the handler has returned and `hung_up` is done, at a server's end for
 /// [`Limits::handler_grace`](crate::Limits::handler_grace) or, from `hung_up` on, until its place is
 /// needed. Then the handler is dropped.
-pub(super) async fn run(
-    handling: Option<Handling>,
-    mut place: Option<Place>,
+pub(super) async fn run<E: Endpoint>(
+    handling: Option<Handling<E::Handler>>,
+    endpoint: &mut E,
     outbox: &Outbox,
     hung_up: impl Future<Output = ()>,
 ) {
@@ -21,7 +24,7 @@ pub(super) async fn run(
     let Some(handling) = handling else {
         return hung_up.await;
     };
-    let mut handler = Box::pin(returned(handling, outbox));
+    let mut handler = Box::pin(returned::<E>(handling, outbox));
     let mut hung_up = pin!(hung_up);
     let mut returned = false;
     poll_fn(|cx| {
@@ -30,17 +33,11 @@ pub(super) async fn run(
         hung_up
     })
     .await;
-    let needed = async {
-        match &mut place {
-            Some(place) => place.taken().await,
-            None => std::future::pending().await,
-        }
-    };
     if !returned {
         tokio::select! {
             biased;
             () = &mut handler => {}
-            () = needed => {
+            () = endpoint.displaced() => {
                 drop(handler);
                 dropped(outbox, "its place is needed");
             }
@@ -49,9 +46,9 @@ pub(super) async fn run(
 }
 
 /// Waits until a handler has returned, or has not in time.
-async fn returned(mut handling: Handling, outbox: &Outbox) {
+async fn returned<E: Endpoint>(mut handling: Handling<E::Handler>, outbox: &Outbox) {
     let ended = poll_fn(|cx| handling::poll(&mut handling, cx));
-    if outbox.registry.is_none() {
+    if !E::SERVER {
         // A client's end, whose application waits for it.
         return ended.await.log(outbox);
     }
@@ -66,9 +63,9 @@ async fn returned(mut handling: Handling, outbox: &Outbox) {
 
 /// Says so in the log, and counts it.
 fn dropped(outbox: &Outbox, reason: &str) {
-    let Some(registry) = &outbox.registry else { return };
-    registry.counters.handler_dropped();
-    if let Some(left_out) = registry.failures.admit() {
+    let Some(stats) = &outbox.stats else { return };
+    stats.counters.handler_dropped();
+    if let Some(left_out) = stats.handler_log.admit() {
         warn!(left_out, "dropped the handler of a connection that is over: {reason}");
     }
 }

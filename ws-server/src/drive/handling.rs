@@ -4,33 +4,31 @@ use std::{
     error::Error,
     iter::successors,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
     task::{Context, Poll},
 };
 
 use tracing::{debug, error, warn};
 use ws_core::CloseCode;
 
+use super::endpoint::{Failure, Start, Working};
 use crate::{
-    Handler, HandlerError, WebSocket, leaves::error::CLOSED, leaves::log_limiter::Escaped,
-    open::handler::Working, outbox::Outbox,
+    leaves::{error::CLOSED, log_limiter::Escaped},
+    outbox::Outbox,
 };
 
 /// The handler of one connection.
-pub(crate) enum Handling {
+pub(crate) enum Handling<S> {
     /// To be started in its first turn. In a box, since most of the time it is not.
-    Due(Box<(Arc<dyn Handler>, Arc<Outbox>)>),
+    Due(Box<S>),
     AtWork(Working),
 }
 
-impl Handling {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), HandlerError>> {
+impl<S: Start> Handling<S> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         match self {
             Self::AtWork(working) => working.as_mut().poll(cx),
             Self::Due(due) => {
-                let (handler, outbox) = &**due;
-                let ws = WebSocket::new(Arc::clone(outbox));
-                let mut working = Arc::clone(handler).start(ws);
+                let mut working = due.start();
                 let poll = working.as_mut().poll(cx);
                 *self = Self::AtWork(working);
                 poll
@@ -43,7 +41,7 @@ impl Handling {
 #[derive(Debug)]
 pub(super) enum Ended {
     Returned,
-    Failed(HandlerError),
+    Failed(Failure),
     Panicked,
 }
 
@@ -70,7 +68,7 @@ impl Ended {
             Self::Failed(_) | Self::Panicked => {}
         }
         let Some(left_out) =
-            outbox.registry.as_ref().map_or(Some(None), |registry| registry.failures.admit())
+            outbox.stats.as_ref().map_or(Some(None), |stats| stats.handler_log.admit())
         else {
             return;
         };
@@ -110,7 +108,7 @@ fn says_closed(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// Polls a handler. A panic costs its own connection and nothing else.
-pub(super) fn poll(handling: &mut Handling, cx: &mut Context<'_>) -> Poll<Ended> {
+pub(super) fn poll<S: Start>(handling: &mut Handling<S>, cx: &mut Context<'_>) -> Poll<Ended> {
     // After a panic the handler is never polled again, so nobody sees what it left half done.
     match catch_unwind(AssertUnwindSafe(|| handling.poll(cx))) {
         Ok(Poll::Pending) => Poll::Pending,

@@ -73,8 +73,9 @@ pub(super) struct Input {
     delivered: bool,
     /// Whether the handler, as far as it receives in its turn, took everything and waits for more.
     waits: bool,
-    /// What wakes it then, if it is not polled with this task: inside of `FuturesUnordered`, say.
-    waiter: Option<Waker>,
+    /// What wakes it then, if it is not polled with this task: inside of `FuturesUnordered`, say. In a
+    /// box that stays, since most have none.
+    waiter: Option<Box<Option<Waker>>>,
     control: ControlRate,
 }
 
@@ -179,7 +180,9 @@ impl Input {
     #[inline]
     fn attend(&mut self) {
         self.waits = false;
-        self.waiter = None;
+        if let Some(waiter) = &mut self.waiter {
+            **waiter = None;
+        }
     }
 
     /// Gives the thread's buffer back, but for what was read and not decoded.
@@ -307,7 +310,7 @@ impl Core {
     /// Wakes a handler that waits by a waker of its own, before it is polled.
     pub(super) fn wake_handler(&mut self) {
         self.input.waits = false;
-        if let Some(waker) = self.input.waiter.take() {
+        if let Some(waker) = self.input.waiter.as_mut().and_then(|waiter| waiter.take()) {
             waker.wake();
         }
     }
@@ -384,8 +387,11 @@ impl Core {
     #[inline]
     fn wait(&mut self, task: &Context<'_>) {
         self.input.waits = true;
-        let here = self.output.is_task(task.waker());
-        self.input.waiter = (!here).then(|| task.waker().clone());
+        if !self.output.is_task(task.waker()) {
+            **self.input.waiter.get_or_insert_default() = Some(task.waker().clone());
+        } else if let Some(waiter) = &mut self.input.waiter {
+            **waiter = None;
+        }
     }
 
     /// Decodes until there is a message, or nothing more to decode.

@@ -5,20 +5,11 @@ use std::{any::Any, fmt, sync::Arc};
 use ws_core::{CloseCode, Message, extension::Compression};
 
 use crate::{
-    Metrics, Publication, Published, Request, Sender, SubscribeError, Topic, outbox::Outbox,
-    registry::Registry, registry::topics,
+    ClientId, Metrics, Publication, Published, Request, Sender, SubscribeError, Topic,
+    handles::{publication::counted, topic},
+    outbox::Outbox,
+    registry::Registry,
 };
-
-/// Names a connection of a server, and is never used again by it. The connections that a process
-/// makes as a client are counted on their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClientId(pub(crate) u64);
-
-impl fmt::Display for ClientId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
 
 /// The connections of a server. A handle: cloning it is cheap.
 ///
@@ -64,14 +55,19 @@ impl Clients {
 
     /// The connection of this id, if it is still there.
     pub fn get(&self, id: ClientId) -> Option<Client> {
-        self.registry.outboxes().get(&id).map(|outbox| Client::new(Arc::clone(outbox)))
+        let outbox = self.registry.outboxes().get(&id).cloned()?;
+        Some(self.client(outbox))
     }
 
     /// All of them, in the order in which they came.
     pub fn list(&self) -> Vec<Client> {
         let mut clients = Vec::with_capacity(self.count());
-        self.registry.each(|outbox| clients.push(Client::new(outbox)));
+        self.registry.each(|outbox| clients.push(self.client(outbox)));
         clients
+    }
+
+    fn client(&self, outbox: Arc<Outbox>) -> Client {
+        Client { outbox, registry: Arc::clone(&self.registry) }
     }
 
     /// Sends to one. Whether it is there and had room.
@@ -84,14 +80,15 @@ impl Clients {
     /// Sends to all who are connected. All see in one order what goes to all, to a path or by a
     /// predicate.
     pub fn send_all(&self, publication: impl Into<Publication>) -> Published {
-        self.registry.send_where(publication.into(), |_| true)
+        counted(self.registry.send_where(publication.into().0, |_| true))
     }
 
     /// Sends to all whose request was for `path`, in the order that [`send_all`](Self::send_all) is in.
     ///
     /// Looks at every connection; a [topic](Self::publish) knows its own.
     pub fn send_path(&self, path: &str, publication: impl Into<Publication>) -> Published {
-        self.registry.send_where(publication.into(), |outbox| outbox.request.path() == path)
+        let is_there = |outbox: &Arc<Outbox>| outbox.request.path() == path;
+        counted(self.registry.send_where(publication.into().0, is_there))
     }
 
     /// Sends to all that `predicate` picks, in the order that [`send_all`](Self::send_all) is in.
@@ -103,8 +100,20 @@ impl Clients {
         publication: impl Into<Publication>,
         mut predicate: impl FnMut(&Client) -> bool,
     ) -> Published {
-        let pick = |outbox: &Arc<Outbox>| predicate(&Client::new(Arc::clone(outbox)));
-        self.registry.send_where(publication.into(), pick)
+        // One handle shows them all.
+        let mut shown: Option<Client> = None;
+        let pick = |outbox: &Arc<Outbox>| {
+            let outbox = Arc::clone(outbox);
+            let client = match &mut shown {
+                Some(client) => {
+                    client.outbox = outbox;
+                    client
+                }
+                None => shown.insert(self.client(outbox)),
+            };
+            predicate(client)
+        };
+        counted(self.registry.send_where(publication.into().0, pick))
     }
 
     /// Sends to all who subscribe to `topic`.
@@ -114,7 +123,7 @@ impl Clients {
     /// ones, those that have [`Limits::send_buffer`](crate::Limits::send_buffer) bytes waiting and
     /// take no more.
     pub fn publish(&self, topic: &str, publication: impl Into<Publication>) -> Published {
-        self.registry.publish(topic, publication.into())
+        counted(self.registry.publish(topic, publication.into().0))
     }
 
     /// As [`publish`](Self::publish), when every subscriber has room: fewer than
@@ -137,7 +146,7 @@ impl Clients {
         topic: &str,
         publication: impl Into<Publication>,
     ) -> Published {
-        self.registry.publish_wait(topic, publication.into()).await
+        counted(self.registry.publish_wait(topic, publication.into().0).await)
     }
 
     /// How many subscribe to `topic`.
@@ -148,7 +157,9 @@ impl Clients {
     /// Those who subscribe to `topic`, in the order in which they came.
     pub fn subscribed(&self, topic: &str) -> Vec<Client> {
         let found = self.registry.topics.find(topic);
-        topics::clients(found.map_or(Vec::new(), |(_, subscribers)| subscribers.outboxes()))
+        let mut outboxes = found.map_or(Vec::new(), |(_, subscribers)| subscribers.outboxes());
+        outboxes.sort_by_key(|outbox| outbox.id);
+        outboxes.into_iter().map(|outbox| self.client(outbox)).collect()
     }
 
     /// How many topics somebody subscribes to.
@@ -181,12 +192,12 @@ impl Clients {
     /// [`SlowConsumer`](crate::SlowConsumer), and for newer ones of the same
     /// [key](Publication::key).
     pub fn dropped(&self) -> u64 {
-        self.registry.counters.dropped()
+        self.registry.stats.counters.dropped()
     }
 
     /// What the server has done so far, and what it holds now. Cheap enough to be asked every second.
     pub fn metrics(&self) -> Metrics {
-        let mut metrics = self.registry.counters.read();
+        let mut metrics = self.registry.stats.counters.read();
         metrics.connections = self.count();
         (metrics.topics, metrics.subscriptions) = self.registry.topics.count();
         metrics
@@ -203,13 +214,10 @@ impl fmt::Debug for Clients {
 #[derive(Clone)]
 pub struct Client {
     outbox: Arc<Outbox>,
+    registry: Arc<Registry>,
 }
 
 impl Client {
-    pub(crate) fn new(outbox: Arc<Outbox>) -> Self {
-        Self { outbox }
-    }
-
     /// Which one.
     pub fn id(&self) -> ClientId {
         self.outbox.id
@@ -222,7 +230,7 @@ impl Client {
 
     /// The value that the application [attached](crate::WebSocket::set_data), if it has this type.
     pub fn data<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        Arc::clone(&**self.outbox.data.get()?).downcast().ok()
+        self.outbox.data()?.downcast().ok()
     }
 
     /// As [`WebSocket::subscribe`](crate::WebSocket::subscribe).
@@ -230,12 +238,12 @@ impl Client {
     /// # Errors
     /// As there.
     pub fn subscribe(&self, topic: &str) -> Result<Topic, SubscribeError> {
-        Topic::subscribe(&self.outbox, topic)
+        Topic::subscribe(&self.outbox, Some(&self.registry), topic)
     }
 
     /// As [`WebSocket::unsubscribe`](crate::WebSocket::unsubscribe).
     pub fn unsubscribe(&self, topic: &str) -> bool {
-        topics::unsubscribe(&self.outbox, topic)
+        topic::unsubscribe(&self.outbox, Some(&self.registry), topic)
     }
 
     /// The topics that it subscribes to, by name.
@@ -257,7 +265,7 @@ impl Client {
 
     /// A handle for sending.
     pub fn sender(&self) -> Sender {
-        Sender::new(Arc::clone(&self.outbox))
+        Sender::new(Arc::clone(&self.outbox), Some(Arc::clone(&self.registry)))
     }
 }
 

@@ -6,8 +6,9 @@ use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
 
 use crate::{
     ClientId, Request, SendError, SubscribeError, Topic, TrySendError,
+    handles::topic,
     outbox::{Outbox, Queued, SenderId},
-    registry::topics,
+    registry::Registry,
 };
 
 /// Sends to one connection from any task. A handle: cloning it is cheap, and it keeps nothing open.
@@ -15,12 +16,14 @@ use crate::{
 /// Messages of one sender stay in order.
 pub struct Sender {
     outbox: Arc<Outbox>,
+    /// A client's end has none.
+    registry: Option<Arc<Registry>>,
     id: SenderId,
 }
 
 impl Sender {
-    pub(crate) fn new(outbox: Arc<Outbox>) -> Self {
-        Self { outbox, id: SenderId::default() }
+    pub(crate) fn new(outbox: Arc<Outbox>, registry: Option<Arc<Registry>>) -> Self {
+        Self { outbox, registry, id: SenderId::default() }
     }
 
     /// As [`WebSocket::send`](crate::WebSocket::send).
@@ -88,12 +91,12 @@ impl Sender {
     /// # Errors
     /// As there.
     pub fn subscribe(&self, topic: &str) -> Result<Topic, SubscribeError> {
-        Topic::subscribe(&self.outbox, topic)
+        Topic::subscribe(&self.outbox, self.registry.as_ref(), topic)
     }
 
     /// As [`WebSocket::unsubscribe`](crate::WebSocket::unsubscribe).
     pub fn unsubscribe(&self, topic: &str) -> bool {
-        topics::unsubscribe(&self.outbox, topic)
+        topic::unsubscribe(&self.outbox, self.registry.as_ref(), topic)
     }
 
     /// As [`WebSocket::ping`](crate::WebSocket::ping).
@@ -139,7 +142,7 @@ impl Sender {
 /// A turn that [`ready`](Sender::ready) waited for stays with the original.
 impl Clone for Sender {
     fn clone(&self) -> Self {
-        Self::new(Arc::clone(&self.outbox))
+        Self::new(Arc::clone(&self.outbox), self.registry.clone())
     }
 }
 

@@ -15,9 +15,9 @@ use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
 use crate::{
     ClientId, RecvError, Request, SendError, Sender, SubscribeError, Topic, TrySendError,
     drive::turn,
-    handles::sending::Sending,
+    handles::{sending::Sending, topic},
     outbox::{Outbox, SenderId},
-    registry::topics,
+    registry::Registry,
 };
 
 /// One end of an open connection.
@@ -29,6 +29,8 @@ use crate::{
 /// sending from several tasks there is [`sender`](Self::sender).
 pub struct WebSocket {
     outbox: Arc<Outbox>,
+    /// A client's end has none.
+    registry: Option<Arc<Registry>>,
     /// Messages that were taken from the outbox in one go.
     // In a box, since a handler holds a `WebSocket` twice, and most never need this.
     #[allow(clippy::box_collection)]
@@ -36,8 +38,8 @@ pub struct WebSocket {
 }
 
 impl WebSocket {
-    pub(crate) fn new(outbox: Arc<Outbox>) -> Self {
-        Self { outbox, inbox: None }
+    pub(crate) fn new(outbox: Arc<Outbox>, registry: Option<Arc<Registry>>) -> Self {
+        Self { outbox, registry, inbox: None }
     }
 
     /// The next message, or `None` at the end of the connection, whatever ended it;
@@ -194,12 +196,12 @@ impl WebSocket {
     /// [`SubscribeError::TopicTooLong`] beyond [`Limits::max_topic`](crate::Limits::max_topic),
     /// [`SubscribeError::ClientEnd`] at a client's end.
     pub fn subscribe(&self, topic: &str) -> Result<Topic, SubscribeError> {
-        Topic::subscribe(&self.outbox, topic)
+        Topic::subscribe(&self.outbox, self.registry.as_ref(), topic)
     }
 
     /// Ends a subscription. Whether there was one. What was published before may still come.
     pub fn unsubscribe(&self, topic: &str) -> bool {
-        topics::unsubscribe(&self.outbox, topic)
+        topic::unsubscribe(&self.outbox, self.registry.as_ref(), topic)
     }
 
     /// How many messages to this client were dropped so far, because it does not keep up.
@@ -256,13 +258,13 @@ impl WebSocket {
     /// Attaches a value of the application's, a user's name for example, which
     /// [`Client::data`](crate::Client::data) shows. Can be done once; whether it was.
     pub fn set_data<T: Any + Send + Sync>(&self, data: T) -> bool {
-        self.outbox.data.set(Box::new(Arc::new(data))).is_ok()
+        self.outbox.set_data(Arc::new(data))
     }
 
     /// A handle for sending from other tasks, in place of a `split`: what is received stays here.
     #[doc(alias = "split")]
     pub fn sender(&self) -> Sender {
-        Sender::new(Arc::clone(&self.outbox))
+        Sender::new(Arc::clone(&self.outbox), self.registry.clone())
     }
 }
 

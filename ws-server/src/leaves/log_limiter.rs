@@ -47,7 +47,7 @@ impl<const LINES: u32, const SECONDS: u64> LogLimiter<LINES, SECONDS> {
 
 impl LogLimiter {
     /// Logs how a connection ended.
-    pub(crate) fn tell(&self, closed: &Closed) {
+    pub(crate) fn log_close(&self, closed: &Closed) {
         let code = closed.code.get();
         match &closed.fault {
             Some(fault) => {

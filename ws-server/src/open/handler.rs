@@ -1,13 +1,10 @@
 //! What an application does with a connection.
 
-use std::{error::Error, pin::Pin, sync::Arc};
+use std::{error::Error, sync::Arc};
 
 use async_trait::async_trait;
 
-use crate::WebSocket;
-
-/// A handler at work on a connection.
-pub(crate) type Working = Pin<Box<dyn Future<Output = Result<(), HandlerError>> + Send>>;
+use crate::{WebSocket, drive::Working};
 
 /// Handles one connection after the other, each in a call of its own.
 ///

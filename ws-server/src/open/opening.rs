@@ -33,12 +33,13 @@ use ws_handshake::{
 };
 
 use crate::{
-    ClientId, Limits, Opening, Peer, Request,
+    AdmissionLimit, ClientId, Limits, Opening, Peer, Request,
     drive::{Core, Handling},
     leaves::linger::linger,
     leaves::log_limiter::Escaped,
     leaves::socket::{self, PASS},
-    open::admission::{AdmissionLimit, Client},
+    open::admission::Client,
+    open::endpoint::StartHandler,
     open::service::{Shared, refuse},
     outbox::Outbox,
 };
@@ -57,7 +58,7 @@ thread_local! {
 /// What [`drive`](crate::drive::drive) needs besides the stream.
 pub(crate) struct Parts {
     pub(crate) core: Box<Core>,
-    pub(crate) handling: Handling,
+    pub(crate) handling: Handling<StartHandler>,
 }
 
 /// Reads a request from `io` and decides on it. `None`: it was answered otherwise, or never came, and
@@ -298,7 +299,7 @@ fn accept(
     if offers_subprotocols
         && subprotocol.is_none()
         && let Some(offered) = value(head, &SEC_WEBSOCKET_PROTOCOL)
-        && let Some(left_out) = shared.clients.registry.subprotocols.admit()
+        && let Some(left_out) = shared.clients.registry.stats.subprotocol_log.admit()
     {
         info!(
             offered = %Escaped(&offered),
@@ -333,9 +334,14 @@ fn accept(
             }
         }
     }
-    let registry = Some(Arc::clone(&shared.clients.registry));
-    let outbox = Outbox::new(id, request, Arc::clone(&shared.limits), registry);
-    let handling = Handling::Due(Box::new((Arc::clone(handler), Arc::clone(&outbox))));
+    let registry = Arc::clone(&shared.clients.registry);
+    let stats = Some(Arc::clone(&registry.stats));
+    let outbox = Outbox::new(id, request, Arc::clone(&shared.limits), stats);
+    let handling = Handling::Due(Box::new(StartHandler {
+        handler: Arc::clone(handler),
+        outbox: Arc::clone(&outbox),
+        registry,
+    }));
     Ok(Parts { core: Core::boxed(ws, outbox, answer, BytesMut::new()), handling })
 }
 
@@ -396,8 +402,8 @@ fn plain(mut answer: Response<Bytes>, method: &Method) -> BytesMut {
 
 /// Counts a rejection, logs it and writes it down.
 fn reject(rejection: Rejection, head: Option<&RequestHead>, shared: &Shared) -> BytesMut {
-    shared.clients.registry.counters.rejected(rejection.status(), rejection.cause());
-    if let Some(left_out) = shared.clients.registry.complaints.admit() {
+    shared.clients.registry.stats.counters.rejected(rejection.status(), rejection.cause());
+    if let Some(left_out) = shared.clients.registry.stats.client_log.admit() {
         match rejection.cause() {
             Cause::Application => info!(left_out, "rejected with {}", rejection.status()),
             cause @ (Cause::Origin(_) | Cause::OtherHost) => {

@@ -20,10 +20,11 @@ use ws_core::{Closed, Config, FrameObserver};
 use ws_handshake::{ExtensionSet, Hosts, OriginPolicy, Subprotocols};
 
 use crate::{
-    ClientId, Clients, Limits, Opening, Peer,
+    AdmissionLimit, ClientId, Clients, Limits, Opening, Peer,
     drive::{Drive, Opened, drive},
     leaves::socket,
-    open::admission::{Admission, AdmissionLimit, Place},
+    open::admission::{Admission, Place},
+    open::endpoint::ServerEndpoint,
     open::opening,
     open::route::Routes,
 };
@@ -133,9 +134,9 @@ impl Service {
 impl Shared {
     /// Counts and logs a connection that a limit kept out.
     pub(crate) fn kept_out(&self, peer: Peer, limit: AdmissionLimit) {
-        let registry = &self.clients.registry;
-        registry.counters.kept_out(limit);
-        if let Some(left_out) = registry.complaints.admit() {
+        let stats = &self.clients.registry.stats;
+        stats.counters.kept_out(limit);
+        if let Some(left_out) = stats.client_log.admit() {
             info!(%peer, left_out, "not let in: {}", limit.explain(&self.limits));
         }
     }
@@ -173,10 +174,12 @@ where
 /// From the opening handshake to the end. By hand, as [`Drive`] is.
 struct Serving<Io>(Stage<Io>);
 
+type OpeningFuture<Io> = dyn Future<Output = Option<Opened<Io, ServerEndpoint>>> + Send;
+
 enum Stage<Io> {
     /// In a box, so that an open connection does not keep the room that its handshake took.
-    Opening(Pin<Box<dyn Future<Output = Option<Opened<Io>>> + Send>>),
-    Open(Drive<Io>),
+    Opening(Pin<Box<OpeningFuture<Io>>>),
+    Open(Drive<Io, ServerEndpoint>),
 }
 
 impl<Io> Future for Serving<Io>
@@ -204,7 +207,7 @@ async fn open<Io>(
     id: ClientId,
     peer: Peer,
     place: Place,
-) -> Option<Opened<Io>>
+) -> Option<Opened<Io, ServerEndpoint>>
 where
     Io: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -218,8 +221,8 @@ where
         entry.withdraw();
         return None;
     }
-    shared.clients.registry.counters.opened();
-    Some(Opened { io, core, handling, entry: Some(entry), place: Some(place) })
+    shared.clients.registry.stats.counters.opened();
+    Some(Opened { io, core, handling, endpoint: ServerEndpoint { entry, place } })
 }
 
 /// Says why, if the stream takes it at once. What came is read, because closing with unread octets

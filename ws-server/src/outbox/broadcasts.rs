@@ -12,12 +12,11 @@ use std::{
 
 use ws_core::Broadcast;
 
-use super::queued::{PER_MESSAGE, Queue, Queued, shrink};
-use crate::{
-    SubscribeError,
-    handles::publication::{Key, Post},
-    registry::delivery::is_roomy,
+use super::{
+    post::{Key, Post},
+    queued::{PER_MESSAGE, Queue, Queued, shrink},
 };
+use crate::{SubscribeError, leaves::capacity::is_roomy};
 
 /// What a connection has that is one of many. Most of those that are not have none.
 #[derive(Default)]

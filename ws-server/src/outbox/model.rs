@@ -7,6 +7,8 @@
 //! What is modelled is the [`Outbox`] itself, under a driver that does with it what the real one does,
 //! and a socket that is a list. A task that waits and is never woken ends a model as a deadlock.
 
+pub(crate) mod harness;
+
 use std::{
     collections::VecDeque,
     future::poll_fn,
@@ -15,160 +17,20 @@ use std::{
 };
 
 use shuttle::{check_random, future, thread};
-use ws_core::{CloseCode, Closed, ClosedBy, Message, extension::Compression};
+use ws_core::{Broadcast, CloseCode, Message, extension::Compression};
 
-use super::{Dropped, Load, Outbox, Queue, Queued, SenderId};
-use crate::{
-    ClientId, Limits, Peer, Publication, Published, Request, SendError, SlowConsumer, Topic,
-    leaves::sync::{AtomicBool, Mutex},
-    registry::{Entry, Registry},
-};
-
-/// Orders that each model is tried in.
-const ORDERS: usize = 3000;
-
-fn outbox(limits: Limits) -> Arc<Outbox> {
-    let request = Request::new(&http::Uri::default(), std::iter::empty(), Peer::Other, None, None);
-    Outbox::new(ClientId(1), request, Arc::new(limits), None)
-}
-
-/// One that is listed.
-fn listed(id: u64, registry: &Arc<Registry>) -> (Arc<Outbox>, Entry) {
-    let request = Request::new(&http::Uri::default(), std::iter::empty(), Peer::Other, None, None);
-    let outbox = Outbox::new(ClientId(id), request, Arc::default(), Some(Arc::clone(registry)));
-    let entry = registry.enter(&outbox);
-    (outbox, entry)
-}
+use self::harness::{Driver, ORDERS, Socket, outbox, queued, receive};
+use super::{Dropped, Outbox, SenderId, post::Post};
+use crate::{Limits, SendError, SlowConsumer, leaves::sync::Mutex};
 
 /// Room for one message, so that whoever sends often waits.
 fn narrow() -> Limits {
     Limits { send_buffer: 1, max_send_buffer: 1, ..Limits::default() }
 }
 
-/// Takes what is written, and sometimes nothing until it is emptied.
-#[derive(Default)]
-struct Socket {
-    written: Mutex<Vec<String>>,
-    full: AtomicBool,
-    writable: Mutex<Option<Waker>>,
-}
-
-impl Socket {
-    fn poll_write(&self, text: &str, cx: &mut Context<'_>) -> Poll<()> {
-        let mut writable = self.writable.lock().unwrap();
-        if self.full.load(Ordering::SeqCst) {
-            *writable = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
-        self.written.lock().unwrap().push(text.into());
-        Poll::Ready(())
-    }
-
-    fn empty(&self) {
-        let mut writable = self.writable.lock().unwrap();
-        self.full.store(false, Ordering::SeqCst);
-        if let Some(waker) = writable.take() {
-            waker.wake();
-        }
-    }
-
-    fn written(&self) -> Vec<String> {
-        self.written.lock().unwrap().clone()
-    }
-}
-
-/// What `driver.rs` does with its outbox: takes what is queued, writes it, and rests.
-struct Driver {
-    outbox: Arc<Outbox>,
-    socket: Arc<Socket>,
-    known: bool,
-    queue: Queue,
-    /// What it received, and hands over when the receiver waits.
-    received: VecDeque<Message>,
-}
-
-impl Driver {
-    fn new(outbox: &Arc<Outbox>, socket: &Arc<Socket>) -> Self {
-        Self {
-            outbox: Arc::clone(outbox),
-            socket: Arc::clone(socket),
-            known: false,
-            queue: Queue::default(),
-            received: VecDeque::new(),
-        }
-    }
-
-    async fn run(mut self) {
-        poll_fn(|cx| self.poll(cx)).await;
-        self.outbox.end(&Closed::abnormal(ClosedBy::Local));
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.known {
-            self.known = true;
-            self.outbox.set_driver(cx.waker());
-        }
-        self.outbox.begin();
-        loop {
-            if !self.received.is_empty() && self.outbox.receiver_waits() {
-                let load = Load { messages: self.received.len(), bytes: 0 };
-                self.outbox.deliver(&mut self.received, load);
-            }
-            if self.outbox.is_receiver_gone() {
-                self.outbox.order_close(CloseCode::NORMAL);
-            }
-            let blocked = match self.write(cx) {
-                Poll::Ready(true) => {
-                    self.outbox.over(std::mem::take(&mut self.received));
-                    return Poll::Ready(());
-                }
-                Poll::Ready(false) => false,
-                Poll::Pending => true,
-            };
-            if self.outbox.rest(blocked) {
-                return Poll::Pending;
-            }
-        }
-    }
-
-    /// Whether a Close was written, when everything is.
-    fn write(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        loop {
-            if self.queue.is_empty() {
-                self.outbox.take_outbound(&mut self.queue, 1);
-            }
-            let text = match self.queue.front() {
-                None => return Poll::Ready(false),
-                Some(Queued::Message(Message::Text(text), _)) => text.as_str().to_owned(),
-                Some(Queued::Broadcast(broadcast)) => match broadcast.message() {
-                    Message::Text(text) => text.as_str().to_owned(),
-                    Message::Binary(_) => String::new(),
-                },
-                Some(Queued::Close(code, _)) => format!("close {}", code.get()),
-                Some(_) => String::new(),
-            };
-            if !text.is_empty() && self.socket.poll_write(&text, cx).is_pending() {
-                return Poll::Pending;
-            }
-            match self.queue.pop_front() {
-                Some(Queued::Flush(told)) => drop(told.send(())),
-                Some(Queued::Close(..)) => return Poll::Ready(true),
-                _ => {}
-            }
-        }
-    }
-}
-
-fn queued(text: &str) -> Option<Queued> {
-    Some(Queued::Message(text.into(), Compression::Auto))
-}
-
-/// Waits as the receiving end does, until there is something or the end.
-async fn receive(outbox: &Outbox, inbox: &mut VecDeque<Message>) -> bool {
-    let mut taken = None;
-    let more = poll_fn(|cx| outbox.poll_inbound(&mut taken, cx)).await;
-    inbox.extend(taken.into_iter().flat_map(|taken| *taken));
-    more
+fn post(text: &'static str, slow_consumer: SlowConsumer) -> Post {
+    let broadcast = Broadcast::with_compression(Message::from(text), Compression::Auto);
+    Post { broadcast, key: None, slow_consumer, waited: false }
 }
 
 #[test]
@@ -282,7 +144,7 @@ fn publish_four(policy: SlowConsumer) -> (Vec<String>, String, usize) {
             thread::spawn(move || {
                 let mut dropped = Dropped::default();
                 for _ in 0..2 {
-                    let to_many = Publication::new("to many").into_post(None, policy);
+                    let to_many = post("to many", policy);
                     outbox.offer(&to_many, &mut dropped);
                 }
                 dropped.count
@@ -327,52 +189,6 @@ fn each_message_to_many_is_written_or_dropped_by_its_policy() {
             ORDERS,
         );
     }
-}
-
-// Clients: "What is published after `subscribe` has returned reaches the subscriber", and "All
-// subscribers of a topic see what is published to it in one order."
-#[test]
-fn subscribers_come_and_go_while_others_publish() {
-    check_random(
-        || {
-            let registry = Arc::new(Registry::default());
-            let sockets: Vec<_> = (0..2).map(|_| Arc::new(Socket::default())).collect();
-            let tasks: Vec<_> = sockets
-                .iter()
-                .enumerate()
-                .map(|(id, socket)| {
-                    let (outbox, entry) = listed(id as u64, &registry);
-                    let driver = future::spawn(Driver::new(&outbox, socket).run());
-                    thread::spawn(move || {
-                        let topic = Topic::subscribe(&outbox, "topic").unwrap();
-                        let published = topic.publish(format!("from {id}"));
-                        assert!(matches!(published, Published::Here(1 | 2) | Published::Handed));
-                        outbox.close(CloseCode::NORMAL, "").unwrap();
-                        future::block_on(driver).unwrap();
-                        entry.close(&Closed::abnormal(ClosedBy::Local));
-                        assert!(Topic::subscribe(&outbox, "topic").is_err(), "it is over");
-                        // Otherwise somebody else may have come with it behind the Close.
-                        published != Published::Handed
-                    })
-                })
-                .collect();
-            registry.publish("topic", Publication::new("from outside"));
-            let own: Vec<_> = tasks.into_iter().map(|task| task.join().unwrap()).collect();
-            assert_eq!((registry.topics.count(), registry.outboxes().len()), ((0, 0), 0));
-            let written: Vec<_> = sockets.iter().map(|socket| socket.written()).collect();
-            for (id, written) in written.iter().enumerate() {
-                let has_own = written.contains(&format!("from {id}"));
-                assert!(has_own || !own[id], "{written:?}");
-            }
-            let both = |at: usize| {
-                let other = &written[1 - at];
-                let both = written[at].iter().filter(|text| other.contains(text));
-                both.cloned().collect::<Vec<_>>()
-            };
-            assert_eq!(both(0), both(1), "one order");
-        },
-        ORDERS,
-    );
 }
 
 #[test]
@@ -460,7 +276,7 @@ fn large_message_among_small_ones_and_messages_to_many_is_sent() {
             let mut dropped = Dropped::default();
             for _ in 0..2 {
                 let policy = SlowConsumer::DropNewest;
-                outbox.offer(&Publication::new("to many").into_post(None, policy), &mut dropped);
+                outbox.offer(&post("to many", policy), &mut dropped);
             }
             for sender in senders {
                 sender.join().unwrap();
@@ -545,8 +361,7 @@ fn turn_that_was_waited_for_is_kept_until_it_is_used() {
                     if let Some(room) = outbox.full_for_many() {
                         future::block_on(room);
                     }
-                    let post =
-                        Publication::new("to many").into_post(None, SlowConsumer::DropNewest);
+                    let post = post("to many", SlowConsumer::DropNewest);
                     outbox.offer(&post, &mut Dropped::default());
                 })
             };
@@ -561,46 +376,6 @@ fn turn_that_was_waited_for_is_kept_until_it_is_used() {
             assert!(written.iter().any(|text| text == LARGE));
             assert!((7..=8).contains(&written.len()), "{written:?}");
             assert!(outbox.state().waiters.is_none(), "nothing is left");
-        },
-        ORDERS,
-    );
-}
-
-#[test]
-fn publishers_that_meet_leave_no_message_behind() {
-    check_random(
-        || {
-            let registry = Arc::new(Registry::default());
-            let (outbox, entry) = listed(1, &registry);
-            let socket = Arc::new(Socket::default());
-            let driver = future::spawn(Driver::new(&outbox, &socket).run());
-            Topic::subscribe(&outbox, "topic").unwrap();
-            let publishers: Vec<_> = ["p", "q", "r"]
-                .into_iter()
-                .map(|name| {
-                    let registry = Arc::clone(&registry);
-                    thread::spawn(move || {
-                        for n in 0..2 {
-                            let text = format!("{name}{n}");
-                            let published = registry.publish("topic", Publication::new(text));
-                            assert!(matches!(published, Published::Here(1) | Published::Handed));
-                        }
-                    })
-                })
-                .collect();
-            for publisher in publishers {
-                publisher.join().unwrap();
-            }
-            // Whoever delivered has returned.
-            outbox.close(CloseCode::NORMAL, "").unwrap();
-            future::block_on(driver).unwrap();
-            entry.close(&Closed::abnormal(ClosedBy::Local));
-            let written = socket.written();
-            assert_eq!(written.len(), 7, "{written:?}");
-            for name in ["p", "q", "r"] {
-                let of_one: Vec<_> = written.iter().filter(|text| text.starts_with(name)).collect();
-                assert_eq!(of_one, [&format!("{name}0"), &format!("{name}1")]);
-            }
         },
         ORDERS,
     );

@@ -8,10 +8,10 @@ use std::{
 use tracing::info;
 use ws_core::{Broadcast, CloseCode};
 
-use super::{Bounds, Outbox, Queued, State, has_room, later::Locked, queued::PER_MESSAGE};
-use crate::{
-    SlowConsumer, SubscribeError, handles::publication::Post, leaves::log_limiter::Escaped,
+use super::{
+    Bounds, Outbox, Queued, State, has_room, later::Locked, post::Post, queued::PER_MESSAGE,
 };
+use crate::{SlowConsumer, SubscribeError, leaves::log_limiter::Escaped};
 
 /// What was dropped, because a client does not keep up. Kept until no lock is held: the bytes may be
 /// the application's own, which may do anything when they are dropped.
@@ -75,8 +75,8 @@ impl Outbox {
         state.dropped = true;
         self.close_behind(&mut state, CloseCode::TRY_AGAIN_LATER, "does not keep up");
         drop(state);
-        if let Some(registry) = &self.registry
-            && let Some(left_out) = registry.complaints.admit()
+        if let Some(stats) = &self.stats
+            && let Some(left_out) = stats.client_log.admit()
         {
             let (id, path) = (self.id.0, Escaped(self.request.path()));
             info!(

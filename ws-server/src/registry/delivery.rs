@@ -8,13 +8,14 @@ use std::{collections::VecDeque, mem, sync::Arc};
 
 use tokio::{runtime::Handle, sync::Notify, task::yield_now};
 
+use super::Registry;
 use crate::{
     ClientId, Published, Refused,
-    drive::turn,
-    handles::publication::Post,
-    leaves::sync::{Mutex, MutexGuard, PoisonError},
-    outbox::{Dropped, Outbox},
-    registry::Registry,
+    leaves::{
+        capacity::is_roomy,
+        sync::{Mutex, MutexGuard, PoisonError},
+    },
+    outbox::{Dropped, Outbox, post::Post},
 };
 
 /// Subscribers that are looked at under one lock.
@@ -50,6 +51,14 @@ struct Backlog {
     waiting: Option<Arc<Notify>>,
 }
 
+/// What became of a message to many, and the work that its publisher did: copies that were queued, for
+/// others too, or left to others.
+#[derive(Clone, Copy)]
+pub(crate) struct Delivery {
+    pub(crate) published: Published,
+    pub(crate) copies: usize,
+}
+
 /// What is to be done in order, so that each gets what was published while it subscribed.
 enum Job {
     Deliver(Post, To),
@@ -61,12 +70,6 @@ enum To {
     /// All who subscribe, except one.
     Subscribers(Option<ClientId>),
     Picked(Vec<Arc<Outbox>>),
-}
-
-/// Whether a collection has far more room than it needs.
-pub(crate) fn is_roomy(len: usize, capacity: usize) -> bool {
-    const KEPT: usize = 16;
-    capacity > KEPT && len < capacity / 4
 }
 
 impl Inner {
@@ -171,7 +174,7 @@ impl Subscribers {
         registry: &Arc<Registry>,
         post: Post,
         except: Option<ClientId>,
-    ) -> Published {
+    ) -> Delivery {
         self.deliver(registry, post, To::Subscribers(except))
     }
 
@@ -181,11 +184,11 @@ impl Subscribers {
         registry: &Arc<Registry>,
         post: Post,
         picked: Vec<Arc<Outbox>>,
-    ) -> Published {
+    ) -> Delivery {
         self.deliver(registry, post, To::Picked(picked))
     }
 
-    fn deliver(self: &Arc<Self>, registry: &Arc<Registry>, post: Post, to: To) -> Published {
+    fn deliver(self: &Arc<Self>, registry: &Arc<Registry>, post: Post, to: To) -> Delivery {
         let mut inner = self.inner();
         let busy = inner.is_busy();
         let first = !mem::replace(&mut inner.delivering, true);
@@ -193,17 +196,17 @@ impl Subscribers {
             let members = Arc::clone(&inner.members);
             drop(inner);
             let delivering = Delivering::begin(self, registry);
-            let (queued, _) = delivering.deliver(&post, &to, &members);
+            let (queued, copies) = delivering.deliver(&post, &to, &members);
             // Whoever changes the list now has it alone.
             drop(members);
-            delivering.go_on();
-            return Published::Here(queued);
+            let copies = copies + delivering.go_on();
+            return Delivery { published: Published::Here(queued), copies };
         }
-        let left = if inner.backlog().is_full() && !post.waited {
+        let (published, mut copies) = if inner.backlog().is_full() && !post.waited {
             let reach = to.reach(inner.count);
             drop(inner);
-            registry.counters.broadcast(0, reach);
-            Published::Refused(Refused::Full)
+            registry.stats.counters.broadcast(0, reach);
+            (Published::Refused(Refused::Full), 0)
         } else {
             let reach = to.reach(inner.count);
             let backlog = inner.backlog();
@@ -211,14 +214,13 @@ impl Subscribers {
             backlog.jobs.push_back(Job::Deliver(post, to));
             drop(inner);
             // Work for others is work.
-            turn::published(reach);
-            Published::Handed
+            (Published::Handed, reach)
         };
         if first {
             // Whoever delivered before was stopped.
-            Delivering::begin(self, registry).go_on();
+            copies += Delivering::begin(self, registry).go_on();
         }
-        left
+        Delivery { published, copies }
     }
 
     /// Waits until every subscriber has room, and there is no backlog to speak of. Whether it did.
@@ -291,21 +293,24 @@ impl Delivering {
         };
         let to_whom = outboxes.iter().filter(|outbox| Some(outbox.id) != except);
         let queued = to_whom.filter(|outbox| outbox.offer(post, &mut dropped)).count();
-        self.registry.counters.broadcast(queued, dropped.count);
-        turn::published(outboxes.len());
+        self.registry.stats.counters.broadcast(queued, dropped.count);
         (queued, outboxes.len())
     }
 
-    /// Delivers what others left, some of it in a task of its own if it is much.
-    fn go_on(mut self) {
-        while !self.work() {
+    /// Delivers what others left, some of it in a task of its own if it is much. How many were looked
+    /// at here.
+    fn go_on(mut self) -> usize {
+        let mut copies = 0;
+        while !self.work(&mut copies) {
             // Where the connections are driven, if possible: that of the publisher may not go on
             // running, and a thread without one is not kept by what others publish.
             let runtime = self.registry.runtime().or_else(|| Handle::try_current().ok());
             if let Some(runtime) = runtime {
-                return self.hand_on(&runtime);
+                self.hand_on(&runtime);
+                break;
             }
         }
+        copies
     }
 
     /// Leaves the rest to a task, which keeps nobody from delivering between its turns: its runtime may
@@ -350,15 +355,19 @@ impl Delivering {
 
     /// Delivers for a turn and stops. Whether nothing is left.
     fn turn(mut self) -> bool {
-        self.work()
+        self.work(&mut 0)
     }
 
-    /// Delivers for a turn. Whether nothing is left.
-    fn work(&mut self) -> bool {
+    /// Delivers for a turn and counts the `copies`. Whether nothing is left.
+    fn work(&mut self, copies: &mut usize) -> bool {
         let mut work = 0;
         while work < TURN {
             match self.next() {
-                Next::Deliver(post, to, members) => work += self.deliver(&post, &to, &members).1,
+                Next::Deliver(post, to, members) => {
+                    let (_, looked_at) = self.deliver(&post, &to, &members);
+                    work += looked_at;
+                    *copies += looked_at;
+                }
                 Next::Changed(removed) => drop(removed),
                 Next::Nothing => return true,
             }

@@ -1,12 +1,15 @@
 //! Who subscribes to what.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
+use super::delivery::Subscribers;
 use crate::{
-    Client, ClientId, Publication, Published, SubscribeError,
-    leaves::sync::{Mutex, MutexGuard, PoisonError},
+    ClientId, SubscribeError,
+    leaves::{
+        capacity::is_roomy,
+        sync::{Mutex, MutexGuard, PoisonError},
+    },
     outbox::Outbox,
-    registry::delivery::{Subscribers, is_roomy},
 };
 
 /// The topics that somebody subscribes to.
@@ -102,88 +105,5 @@ impl Index {
                 self.topics.shrink_to(2 * self.topics.len());
             }
         }
-    }
-}
-
-/// A topic, as one of its subscribers has it. A handle: cloning it is cheap, and dropping it ends
-/// nothing: the subscription lasts until [`unsubscribe`](Self::unsubscribe), or the end of the
-/// connection.
-#[derive(Clone)]
-pub struct Topic {
-    name: Arc<str>,
-    outbox: Arc<Outbox>,
-}
-
-impl Topic {
-    /// Subscribes.
-    pub(crate) fn subscribe(outbox: &Arc<Outbox>, topic: &str) -> Result<Self, SubscribeError> {
-        let registry = outbox.registry.as_ref().ok_or(SubscribeError::ClientEnd)?;
-        let name = registry.topics.subscribe(outbox, topic)?;
-        Ok(Self { name, outbox: Arc::clone(outbox) })
-    }
-
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// As [`Clients::publish`](crate::Clients::publish): to all who subscribe, this connection
-    /// included.
-    pub fn publish(&self, publication: impl Into<Publication>) -> Published {
-        let registry = self.outbox.registry.as_ref();
-        registry
-            .map_or(Published::Here(0), |registry| registry.publish(&self.name, publication.into()))
-    }
-
-    /// As [`Clients::publish_wait`](crate::Clients::publish_wait): as [`publish`](Self::publish), when
-    /// every subscriber has room.
-    ///
-    /// # Cancel safety
-    /// A dropped call has published nothing.
-    pub async fn publish_wait(&self, publication: impl Into<Publication>) -> Published {
-        match &self.outbox.registry {
-            Some(registry) => registry.publish_wait(&self.name, publication.into()).await,
-            None => Published::Here(0),
-        }
-    }
-
-    /// As [`publish`](Self::publish), to all but this connection. What the publication itself
-    /// [excepts](Publication::except) is replaced.
-    pub fn publish_to_others(&self, publication: impl Into<Publication>) -> Published {
-        self.publish(publication.into().except(self.outbox.id))
-    }
-
-    /// How many subscribe.
-    pub fn subscribers(&self) -> usize {
-        let subscribers =
-            self.outbox.registry.as_ref().and_then(|registry| registry.topics.find(&self.name));
-        subscribers.map_or(0, |(_, subscribers)| subscribers.count())
-    }
-
-    /// Ends the subscription of this connection, as
-    /// [`WebSocket::unsubscribe`](crate::WebSocket::unsubscribe). Whether there was one.
-    pub fn unsubscribe(&self) -> bool {
-        unsubscribe(&self.outbox, &self.name)
-    }
-}
-
-/// Whether there was a subscription.
-pub(crate) fn unsubscribe(outbox: &Outbox, topic: &str) -> bool {
-    outbox.registry.as_ref().is_some_and(|registry| registry.topics.unsubscribe(outbox, topic))
-}
-
-/// The subscribers, in the order in which they came.
-pub(crate) fn clients(outboxes: Vec<Arc<Outbox>>) -> Vec<Client> {
-    let mut clients: Vec<Client> = outboxes.into_iter().map(Client::new).collect();
-    clients.sort_by_key(Client::id);
-    clients
-}
-
-impl fmt::Debug for Topic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Topic")
-            .field("name", &self.name)
-            .field("id", &self.outbox.id)
-            .finish_non_exhaustive()
     }
 }

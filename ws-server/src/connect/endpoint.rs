@@ -1,0 +1,42 @@
+//! A client's end of a connection, as its driver knows it.
+
+use std::{convert::Infallible, future::pending, sync::Arc};
+
+use ws_core::Closed;
+
+use crate::{
+    drive::{Endpoint, Start, Working},
+    leaves::log_limiter::LogLimiter,
+    outbox::Outbox,
+};
+
+pub(super) struct ClientEndpoint(pub(super) Arc<Outbox>);
+
+impl Endpoint for ClientEndpoint {
+    const SERVER: bool = false;
+
+    type Handler = NoHandler;
+
+    #[inline]
+    fn outbox(&self) -> &Arc<Outbox> {
+        &self.0
+    }
+
+    fn close(&mut self, closed: &Closed) {
+        // Every one is logged: who connects decides how often.
+        LogLimiter::default().log_close(closed);
+    }
+
+    fn displaced(&mut self) -> impl Future<Output = ()> + Send {
+        pending()
+    }
+}
+
+/// The application has the connection itself.
+pub(super) struct NoHandler(Infallible);
+
+impl Start for NoHandler {
+    fn start(&mut self) -> Working {
+        match self.0 {}
+    }
+}

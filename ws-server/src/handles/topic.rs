@@ -1,0 +1,82 @@
+//! What a subscriber has of its topic.
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    Publication, Published, SubscribeError, handles::publication::counted, outbox::Outbox,
+    registry::Registry,
+};
+
+/// A topic, as one of its subscribers has it. A handle: cloning it is cheap, and dropping it ends
+/// nothing: the subscription lasts until [`unsubscribe`](Self::unsubscribe), or the end of the
+/// connection.
+#[derive(Clone)]
+pub struct Topic {
+    name: Arc<str>,
+    outbox: Arc<Outbox>,
+    registry: Arc<Registry>,
+}
+
+impl Topic {
+    /// Subscribes. A client's end has no registry.
+    pub(crate) fn subscribe(
+        outbox: &Arc<Outbox>,
+        registry: Option<&Arc<Registry>>,
+        topic: &str,
+    ) -> Result<Self, SubscribeError> {
+        let registry = registry.ok_or(SubscribeError::ClientEnd)?;
+        let name = registry.topics.subscribe(outbox, topic)?;
+        Ok(Self { name, outbox: Arc::clone(outbox), registry: Arc::clone(registry) })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// As [`Clients::publish`](crate::Clients::publish): to all who subscribe, this connection
+    /// included.
+    pub fn publish(&self, publication: impl Into<Publication>) -> Published {
+        counted(self.registry.publish(&self.name, publication.into().0))
+    }
+
+    /// As [`Clients::publish_wait`](crate::Clients::publish_wait): as [`publish`](Self::publish), when
+    /// every subscriber has room.
+    ///
+    /// # Cancel safety
+    /// A dropped call has published nothing.
+    pub async fn publish_wait(&self, publication: impl Into<Publication>) -> Published {
+        counted(self.registry.publish_wait(&self.name, publication.into().0).await)
+    }
+
+    /// As [`publish`](Self::publish), to all but this connection. What the publication itself
+    /// [excepts](Publication::except) is replaced.
+    pub fn publish_to_others(&self, publication: impl Into<Publication>) -> Published {
+        self.publish(publication.into().except(self.outbox.id))
+    }
+
+    /// How many subscribe.
+    pub fn subscribers(&self) -> usize {
+        self.registry.topics.find(&self.name).map_or(0, |(_, subscribers)| subscribers.count())
+    }
+
+    /// Ends the subscription of this connection, as
+    /// [`WebSocket::unsubscribe`](crate::WebSocket::unsubscribe). Whether there was one.
+    pub fn unsubscribe(&self) -> bool {
+        unsubscribe(&self.outbox, Some(&self.registry), &self.name)
+    }
+}
+
+/// Whether there was a subscription.
+pub(crate) fn unsubscribe(outbox: &Outbox, registry: Option<&Arc<Registry>>, topic: &str) -> bool {
+    registry.is_some_and(|registry| registry.topics.unsubscribe(outbox, topic))
+}
+
+impl fmt::Debug for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Topic")
+            .field("name", &self.name)
+            .field("id", &self.outbox.id)
+            .finish_non_exhaustive()
+    }
+}

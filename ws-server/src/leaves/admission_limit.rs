@@ -1,0 +1,49 @@
+//! Which limit kept a connection out.
+
+use std::fmt;
+
+use crate::Limits;
+
+/// Which of the [`Limits`] kept a connection out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum AdmissionLimit {
+    /// [`Limits::max_connections`].
+    MaxConnections,
+    /// [`Limits::max_per_ip`].
+    MaxPerIp,
+    /// [`Limits::max_pending`].
+    MaxPending,
+}
+
+impl AdmissionLimit {
+    /// The name of the field.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MaxConnections => "max_connections",
+            Self::MaxPerIp => "max_per_ip",
+            Self::MaxPending => "max_pending",
+        }
+    }
+
+    /// What a log says of it.
+    pub(crate) fn explain(self, limits: &Limits) -> String {
+        let (most, more) = match self {
+            Self::MaxConnections => (limits.max_connections, "so many are connected in all"),
+            Self::MaxPerIp => (
+                limits.max_per_ip,
+                "so many are connected from its address; behind a proxy every client has the \
+                 address of the proxy",
+            ),
+            Self::MaxPending => (limits.max_pending, "so many have not sent their request yet"),
+        };
+        let name = self.name();
+        format!("{name} is {most}: {more}; see Limits::{name}")
+    }
+}
+
+impl fmt::Display for AdmissionLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

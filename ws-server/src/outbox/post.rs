@@ -1,0 +1,53 @@
+//! A message to many, as it is queued for each of them.
+
+use std::sync::Arc;
+
+use ws_core::Broadcast;
+
+use super::queued::PER_MESSAGE;
+
+/// What happens to a message to many where a client does not keep up:
+/// [`Limits::send_buffer`](crate::Limits::send_buffer) bytes wait for it and its socket was full when
+/// it was written to last, or `max_send_buffer` bytes wait in any case. So a burst harms no client
+/// that is only waiting for its turn.
+///
+/// To wait for slow clients is no policy of theirs but of who publishes:
+/// [`Clients::publish_wait`](crate::Clients::publish_wait).
+///
+/// It acts on messages to many that were not encoded yet, so nothing of a compressed stream is ever
+/// missing. What the handler and [`Sender`](crate::Sender)s send is not dropped by
+/// [`DropOldest`](Self::DropOldest) and [`DropNewest`](Self::DropNewest), and keeps its order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SlowConsumer {
+    /// All that waits is dropped, and the connection closes with 1013, so that the client comes back
+    /// and asks for what it missed. For messages that build on one another.
+    #[default]
+    Close,
+    /// Those that wait for the longest time give way, as many as are needed; where that would make no
+    /// room the new one is dropped. For news.
+    DropOldest,
+    /// The new one is dropped. For what is repeated anyway.
+    DropNewest,
+}
+
+/// What is queued for each of many.
+#[derive(Debug)]
+pub(crate) struct Post {
+    pub(crate) broadcast: Broadcast,
+    pub(crate) key: Option<Key>,
+    pub(crate) slow_consumer: SlowConsumer,
+    /// Whether it waited for those that are slow.
+    pub(crate) waited: bool,
+}
+
+impl Post {
+    /// What it counts where it waits.
+    pub(crate) fn bytes(&self) -> usize {
+        PER_MESSAGE + self.broadcast.message().len()
+    }
+}
+
+/// A topic and a key in it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key(pub(crate) Arc<(Option<Arc<str>>, Box<str>)>);

@@ -23,7 +23,6 @@ pub struct AcceptOptions<'a> {
     origin: Option<&'a OriginPolicy>,
     hosts: Option<&'a Hosts>,
     subprotocol: Choice<'a>,
-    headers: HeaderMap,
 }
 
 type Select<'a> = dyn Fn(&Upgrade) -> Option<String> + Sync + 'a;
@@ -90,16 +89,6 @@ impl<'a> AcceptOptions<'a> {
         self.subprotocol = Choice::Select(select);
         self
     }
-
-    /// Adds a header line to the 101, `Set-Cookie` for example.
-    ///
-    /// # Errors
-    /// [`InvalidHeader`] for a value that would break out of its line, and for the headers that the
-    /// handshake writes itself.
-    pub fn header(mut self, name: &str, value: &str) -> Result<Self, InvalidHeader> {
-        extra_headers::append(&mut self.headers, name, value, &IN_101)?;
-        Ok(self)
-    }
 }
 
 impl fmt::Debug for AcceptOptions<'_> {
@@ -108,13 +97,13 @@ impl fmt::Debug for AcceptOptions<'_> {
             .field("extensions", &self.extensions)
             .field("origin", &self.origin)
             .field("hosts", &self.hosts)
-            .field("headers", &self.headers)
             .finish_non_exhaustive()
     }
 }
 
 /// An accepted handshake: send the response, and the connection is open.
 #[derive(Debug)]
+#[must_use = "the client waits for the response"]
 #[non_exhaustive]
 pub struct Accepted {
     /// The extensions agreed on, for `ws_core`.
@@ -149,6 +138,16 @@ impl Agreed {
 }
 
 impl Accepted {
+    /// Adds a header line to the 101, such as `Set-Cookie`.
+    ///
+    /// # Errors
+    /// [`InvalidHeader`] for a value that would break out of its line, and for the headers that the
+    /// handshake writes itself.
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, InvalidHeader> {
+        extra_headers::append(&mut self.headers, name, value, &IN_101)?;
+        Ok(self)
+    }
+
     /// The 101, for an HTTP implementation.
     pub fn response(&self) -> Response<()> {
         let mut response = Response::new(());
@@ -205,10 +204,8 @@ impl Upgrade {
     /// # fn answer(request: &http::Request<()>) -> Result<(), Box<dyn std::error::Error>> {
     /// let spoken = Subprotocols::new(["chat.v2", "chat.v1"])?;
     /// let upgrade = Upgrade::inspect(request)?;
-    /// let options = AcceptOptions::new()
-    ///     .subprotocols(&spoken)
-    ///     .header("Set-Cookie", "seen=1")?;
-    /// let accepted = upgrade.accept(&options)?;
+    /// let options = AcceptOptions::new().subprotocols(&spoken);
+    /// let accepted = upgrade.accept(&options)?.header("Set-Cookie", "seen=1")?;
     /// # Ok(()) }
     /// ```
     ///
@@ -236,7 +233,7 @@ impl Upgrade {
                 extensions: value(negotiated.header().as_deref())?,
                 subprotocol: value(subprotocol.as_deref())?,
             },
-            headers: options.headers.clone(),
+            headers: HeaderMap::new(),
             extensions: negotiated.extensions,
             subprotocol,
             report: negotiated.report,

@@ -25,6 +25,7 @@ pub(crate) const ACCEPT: usize = 28;
 ///
 /// The bits of the last letter that carry nothing may be anything, as in the RFC's own example
 /// `AQIDBAUGBwgJCgsMDQ4PEC==` ([RFC 6455 §4.2.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1)).
+#[must_use]
 pub fn is_valid_key(key: &[u8]) -> bool {
     // RFC 6455 §4.2.1: "a base64-encoded (see Section 4 of [RFC4648]) value that, when decoded,
     // is 16 bytes in length."
@@ -43,6 +44,7 @@ pub fn is_valid_key(key: &[u8]) -> bool {
 /// let accept = ws_handshake::accept_key(b"dGhlIHNhbXBsZSBub25jZQ==");
 /// assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
 /// ```
+#[must_use]
 pub fn accept_key(key: &[u8]) -> String {
     accept_octets(key).iter().copied().map(char::from).collect()
 }

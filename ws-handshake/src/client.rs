@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, Request, Uri, header};
 
 use crate::{
-    ExtensionSet, InvalidHeader, Offer, Subprotocols, WebSocketUri,
+    ExtensionElement, ExtensionSet, InvalidHeader, Subprotocols, WebSocketUri,
     accept_key::{accept_key, encode_nonce},
     extension_set::are_tokens,
     extra_headers::{self, IN_REQUEST, checked_value},
@@ -118,8 +118,7 @@ impl ClientOptions {
         insert(header::SEC_WEBSOCKET_KEY, &key)?;
         insert(header::SEC_WEBSOCKET_VERSION, "13")?;
         if !self.subprotocols.is_empty() {
-            let names: Vec<&str> = self.subprotocols.iter().collect();
-            insert(header::SEC_WEBSOCKET_PROTOCOL, &names.join(", "))?;
+            insert(header::SEC_WEBSOCKET_PROTOCOL, &self.subprotocols.to_string())?;
         }
         if !offers.is_empty() {
             let offers: Vec<String> = offers.iter().map(ToString::to_string).collect();
@@ -136,14 +135,14 @@ impl ClientOptions {
         })
     }
 
-    fn offers(&self) -> Result<Vec<Offer>, RequestError> {
+    fn offers(&self) -> Result<Vec<ExtensionElement>, RequestError> {
         let mut offers = Vec::new();
         for factory in self.extensions.iter() {
             for params in factory.offers() {
                 if !are_tokens(&params) {
                     return Err(RequestError::Offer { name: factory.name().into() });
                 }
-                offers.push(Offer::new(factory.name(), params));
+                offers.push(ExtensionElement::new(factory.name(), params));
             }
         }
         let is_offered = |name: &str| offers.iter().any(|offer| offer.name() == name);
@@ -159,12 +158,13 @@ impl ClientOptions {
 /// Send the request and nothing else, read the answer, then [`verify`](Self::verify) it: before that
 /// there are no [`Extensions`](ws_core::Extensions) to open a connection with.
 #[derive(Debug)]
+#[must_use = "the request is not sent by itself"]
 pub struct ClientHandshake {
     request: Request<()>,
     pub(crate) accept: String,
     pub(crate) subprotocols: Subprotocols,
     pub(crate) extensions: ExtensionSet,
-    pub(crate) offers: Vec<Offer>,
+    pub(crate) offers: Vec<ExtensionElement>,
     pub(crate) required: Vec<Box<str>>,
 }
 

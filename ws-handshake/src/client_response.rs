@@ -17,7 +17,8 @@ use http::{
 use ws_core::{CloseCode, ExtensionFactory, Extensions, extension::Params};
 
 use crate::{
-    ClientHandshake, Limits, Offer, Refusal, Report, ReportEntry, ResponseError, Verdict,
+    ClientHandshake, ExtensionElement, Limits, Refusal, Report, ReportEntry, ResponseError,
+    Verdict,
     extension_header::parse_extensions,
     header_lines::{self, only},
     list,
@@ -25,6 +26,7 @@ use crate::{
 
 /// A verified answer: the connection is open.
 #[derive(Debug)]
+#[must_use = "the connection is open"]
 #[non_exhaustive]
 pub struct Connected {
     /// The extensions agreed on, for `ws_core`.
@@ -32,7 +34,7 @@ pub struct Connected {
     /// The subprotocol agreed on.
     pub subprotocol: Option<Box<str>>,
     /// The elements of the server's `Sec-WebSocket-Extensions`, in order.
-    pub responses: Vec<Offer>,
+    pub responses: Vec<ExtensionElement>,
     /// Extensions that were [required](crate::ClientOptions::require) and not agreed on.
     ///
     /// Close the connection at once if there are any, see [`close_if_missing`](Self::close_if_missing).
@@ -151,7 +153,10 @@ impl ClientHandshake {
         }
     }
 
-    fn verify_extensions(&self, responses: &[Offer]) -> Result<Extensions, ResponseError> {
+    fn verify_extensions(
+        &self,
+        responses: &[ExtensionElement],
+    ) -> Result<Extensions, ResponseError> {
         let mut extensions = Extensions::none();
         for response in responses {
             let name = response.name();
@@ -179,7 +184,7 @@ impl ClientHandshake {
     }
 
     /// What became of each offer, as far as `responses` tell.
-    fn report(&self, responses: &[Offer]) -> Report {
+    fn report(&self, responses: &[ExtensionElement]) -> Report {
         let count = |name: &str| self.offers.iter().filter(|offer| offer.name() == name).count();
         let verdict = |name: &str| {
             let response = responses.iter().find(|response| response.name() == name);
@@ -191,8 +196,10 @@ impl ClientHandshake {
                 Some(response) => Verdict::OneOf { response },
             }
         };
-        let entry =
-            |offer: &Offer| ReportEntry { offer: offer.clone(), verdict: verdict(offer.name()) };
+        let entry = |offer: &ExtensionElement| ReportEntry {
+            offer: offer.clone(),
+            verdict: verdict(offer.name()),
+        };
         let names = self.extensions.iter().map(ExtensionFactory::name);
         Report {
             entries: self.offers.iter().map(entry).collect(),

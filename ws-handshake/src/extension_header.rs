@@ -14,16 +14,17 @@ use ws_core::extension::Params;
 use crate::{
     Limits,
     list::{Cursor, is_token_octet},
+    looks::Looks,
 };
 
 /// One element of `Sec-WebSocket-Extensions`: an offer of a client, or the answer of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Offer {
+pub struct ExtensionElement {
     name: Box<str>,
     params: Params,
 }
 
-impl Offer {
+impl ExtensionElement {
     pub(crate) fn new(name: &str, params: Params) -> Self {
         Self { name: name.into(), params }
     }
@@ -40,7 +41,7 @@ impl Offer {
 }
 
 /// As in the header: `name; a; b=10`.
-impl fmt::Display for Offer {
+impl fmt::Display for ExtensionElement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.name, self.params)
     }
@@ -102,24 +103,24 @@ pub enum ExtensionHeaderError {
 pub fn parse_extensions<'a>(
     lines: impl IntoIterator<Item = &'a [u8]>,
     limits: &Limits,
-) -> Result<Vec<Offer>, ExtensionHeaderError> {
+) -> Result<Vec<ExtensionElement>, ExtensionHeaderError> {
     parse_counting(lines, limits).0
 }
 
-/// [`parse_extensions`], and the number of looks at an octet that it took.
+/// [`parse_extensions`], and the looks that it took.
 pub(crate) fn parse_counting<'a>(
     lines: impl IntoIterator<Item = &'a [u8]>,
     limits: &Limits,
-) -> (Result<Vec<Offer>, ExtensionHeaderError>, usize) {
-    let mut parser = Parser { limits, offers: Vec::new(), empty: 0, steps: 0 };
+) -> (Result<Vec<ExtensionElement>, ExtensionHeaderError>, Looks) {
+    let mut parser = Parser { limits, offers: Vec::new(), empty: 0, looks: Looks::default() };
     let mut any = false;
     for line in lines {
         any = true;
         let mut cursor = Cursor::new(line);
         let outcome = parser.line(&mut cursor);
-        parser.steps = parser.steps.saturating_add(cursor.steps());
+        parser.looks.add_all(cursor.looks());
         if let Err(error) = outcome {
-            return (Err(error), parser.steps);
+            return (Err(error), parser.looks);
         }
     }
     let outcome = if any && parser.offers.is_empty() {
@@ -127,14 +128,14 @@ pub(crate) fn parse_counting<'a>(
     } else {
         Ok(parser.offers)
     };
-    (outcome, parser.steps)
+    (outcome, parser.looks)
 }
 
 struct Parser<'l> {
     limits: &'l Limits,
-    offers: Vec<Offer>,
+    offers: Vec<ExtensionElement>,
     empty: usize,
-    steps: usize,
+    looks: Looks,
 }
 
 impl Parser<'_> {
@@ -176,7 +177,7 @@ impl Parser<'_> {
             parameter(cursor, &mut params)?;
             cursor.skip_ows();
         }
-        self.offers.push(Offer::new(name, params));
+        self.offers.push(ExtensionElement::new(name, params));
         Ok(())
     }
 }

@@ -10,7 +10,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::{Limits, extra_headers::is_secret};
+use crate::{Limits, extra_headers::is_secret, looks::Looks};
 
 /// Empty lines in front of a start-line that are skipped; one more is an error.
 const MAX_EMPTY_LINES: usize = 8;
@@ -96,7 +96,7 @@ pub(crate) struct Extent {
 pub(crate) struct HeadScanner {
     state: State,
     position: usize,
-    examined: usize,
+    looks: Looks,
     start: usize,
     empty_lines: usize,
     lines: usize,
@@ -121,7 +121,7 @@ impl HeadScanner {
         Self {
             state: State::Front,
             position: 0,
-            examined: 0,
+            looks: Looks::default(),
             start: 0,
             empty_lines: 0,
             lines: 0,
@@ -132,10 +132,10 @@ impl HeadScanner {
         }
     }
 
-    /// How often an octet was looked at so far. Counted apart from the position, so that looking
-    /// twice would show.
-    pub(crate) fn examined(&self) -> usize {
-        self.examined
+    /// Counted apart from the position, so that looking twice would show.
+    #[cfg(test)]
+    pub(crate) fn looks(&self) -> Looks {
+        self.looks
     }
 
     /// Looks at what `input` has beyond the last call; it may only have grown.
@@ -194,7 +194,7 @@ impl HeadScanner {
     /// So many octets were looked at.
     fn pass(&mut self, octets: usize) {
         self.position = self.position.saturating_add(octets);
-        self.examined = self.examined.saturating_add(octets);
+        self.looks.add(octets);
     }
 
     /// Whether the head ends with `octet`.

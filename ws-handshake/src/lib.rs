@@ -113,7 +113,10 @@ mod head_writer;
 mod header_lines;
 mod hosts;
 mod limits;
+#[cfg(test)]
+mod linearity;
 mod list;
+mod looks;
 mod negotiation;
 mod octet_set;
 mod origin;
@@ -125,8 +128,6 @@ mod request_view;
 mod response_error;
 mod response_reader;
 mod server;
-#[doc(hidden)]
-pub mod steps;
 mod subprotocol;
 mod uri;
 
@@ -137,7 +138,7 @@ pub use body_reader::BodyReader;
 pub use cause::Cause;
 pub use client::{ClientHandshake, ClientOptions, RequestError};
 pub use client_response::Connected;
-pub use extension_header::{ExtensionHeaderError, Offer, parse_extensions};
+pub use extension_header::{ExtensionElement, ExtensionHeaderError, parse_extensions};
 pub use extension_set::{ExtensionSet, ExtensionSetError};
 pub use extra_headers::InvalidHeader;
 pub use head::HeadError;

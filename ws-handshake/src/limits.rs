@@ -1,55 +1,57 @@
-//! How much of a peer's handshake is looked at.
+//! How much of a peer's handshake is read.
 
 /// Bounds on what a peer may send in its half of the handshake.
 ///
-/// Every bound has a finite default; `usize::MAX` lifts one. Fields may be added, so start from the
-/// default:
+/// Every bound is finite by default, [`UNLIMITED`](ws_core::UNLIMITED) lifts one. Each field has a
+/// setter of its name:
 ///
 /// ```
-/// let mut limits = ws_handshake::Limits::default();
-/// limits.max_head = 8 * 1024;
+/// let limits = ws_handshake::Limits::default().max_head(8 * 1024).max_headers(32);
+/// assert_eq!(limits.max_head, 8192);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Octets of a request or response head, its last empty line included. Default 16 KiB.
+    /// Octets in the head of a request or response, including its final empty line. Default 16 KiB.
     ///
-    /// Beyond it a server answers 431, a client fails with [`HeadError::TooLarge`](crate::HeadError).
-    /// Kept by the readers; with another HTTP implementation it is that one's to set.
+    /// Beyond it a server answers 431 and a client fails with
+    /// [`HeadError::TooLarge`](crate::HeadError). The readers enforce it; another HTTP implementation
+    /// has a setting of its own.
     pub max_head: usize,
-    /// Header lines in the head of a request. Default 64. A header map ends at some 24,000 of them
-    /// whatever stands here.
+    /// Header lines in the head of a request. Default 64. A header map holds about 24,000 of them,
+    /// whatever this limit is.
     ///
     /// Beyond it a server answers 431.
     pub max_headers: usize,
     /// Header lines in the head of a response. Default 256: proxies and content networks add many, and
-    /// a client has one head to read, of a server that it chose.
+    /// a client reads one head, from a server that it chose.
     ///
     /// Beyond it a client fails with [`HeadError::TooManyHeaders`](crate::HeadError).
     pub max_response_headers: usize,
-    /// Octets that a client keeps of the body of an answer that is no 101. Default 16 KiB; with 0 it
+    /// Octets that a client keeps of the body of an answer other than 101. Default 16 KiB; with 0 it
     /// reads none.
     ///
-    /// Beyond it the body is cut. Kept by [`BodyReader`](crate::BodyReader).
+    /// Beyond it the body is cut. [`BodyReader`](crate::BodyReader) enforces it.
     pub max_refusal_body: usize,
-    /// Octets of the request-target. Default 8 KiB. Beyond it a server answers 414.
+    /// Octets in the request-target. Default 8 KiB. Beyond it a server answers 414.
     ///
-    /// `http::Uri` ends at 65,534 octets, so that more than that is 414 whatever stands here.
+    /// `http::Uri` takes 65,534 octets at most: a longer target is answered with 414, whatever this
+    /// limit is.
     pub max_target: usize,
     /// Extensions in all `Sec-WebSocket-Extensions` lines together. Default 16.
     ///
-    /// Beyond it a server answers 400, a client fails.
+    /// Beyond it a server answers 400 and a client fails.
     pub max_offers: usize,
-    /// Parameters of one extension. Default 16. Beyond it a server answers 400, a client fails.
+    /// Parameters of one extension. Default 16. Beyond it a server answers 400 and a client fails.
     pub max_parameters: usize,
     /// Elements in all `Sec-WebSocket-Protocol` lines together. Default 32.
     ///
-    /// Beyond it a server answers 400. Each element is compared with all before it, so that a large
-    /// value costs time.
+    /// Beyond it a server answers 400. Each element is compared with all before it, so a large value
+    /// costs time.
     pub max_subprotocols: usize,
-    /// Empty elements (`a,,b`) that one list of extensions or subprotocols may hold. Default 8.
+    /// Empty elements (`a,,b`) in one list of extensions or subprotocols. Default 8.
     ///
-    /// Beyond it a server answers 400, a client fails.
+    /// Beyond it a server answers 400 and a client fails.
     // RFC 9110 §5.6.1.2: "A recipient MUST parse and ignore a reasonable number of empty list
     // elements"
     pub max_empty_elements: usize,
@@ -69,4 +71,24 @@ impl Default for Limits {
             max_empty_elements: 8,
         }
     }
+}
+
+macro_rules! setters {
+    ($($field:ident)*) => {
+        impl Limits {
+            $(
+                #[doc = concat!("Sets [`", stringify!($field), "`](Self#structfield.", stringify!($field), ").")]
+                #[must_use]
+                pub fn $field(mut self, $field: usize) -> Self {
+                    self.$field = $field;
+                    self
+                }
+            )*
+        }
+    };
+}
+
+setters! {
+    max_head max_headers max_response_headers max_refusal_body max_target max_offers max_parameters
+    max_subprotocols max_empty_elements
 }

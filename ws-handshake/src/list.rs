@@ -7,7 +7,7 @@
     clippy::arithmetic_side_effects
 )]
 
-use crate::octet_set::OctetSet;
+use crate::{looks::Looks, octet_set::OctetSet};
 
 /// Visible ASCII without the separators of RFC 2616 §2.2.
 static TOKEN: OctetSet = OctetSet::alphanumeric_and(b"!#$%&'*+-.^_`|~");
@@ -41,17 +41,17 @@ pub(crate) fn trim_ows(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// Goes through octets from left to right, never back, and counts every look.
+/// Goes through octets from left to right, never back.
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {
     rest: &'a [u8],
     position: usize,
-    steps: usize,
+    looks: Looks,
 }
 
 impl<'a> Cursor<'a> {
     pub(crate) fn new(text: &'a [u8]) -> Self {
-        Self { rest: text, position: 0, steps: 0 }
+        Self { rest: text, position: 0, looks: Looks::default() }
     }
 
     /// Octets passed so far.
@@ -59,13 +59,12 @@ impl<'a> Cursor<'a> {
         self.position
     }
 
-    /// Looks so far.
-    pub(crate) fn steps(&self) -> usize {
-        self.steps
+    pub(crate) fn looks(&self) -> Looks {
+        self.looks
     }
 
     pub(crate) fn peek(&mut self) -> Option<u8> {
-        self.steps = self.steps.saturating_add(1);
+        self.looks.add(1);
         self.rest.first().copied()
     }
 
@@ -88,8 +87,8 @@ impl<'a> Cursor<'a> {
         let (token, rest) = self.rest.split_at_checked(len)?;
         self.rest = rest;
         self.position = self.position.saturating_add(len);
-        // What ends it was looked at, too.
-        self.steps = self.steps.saturating_add(len).saturating_add(1);
+        // The octet that ends it was looked at too.
+        self.looks.add(len.saturating_add(1));
         std::str::from_utf8(token).ok().filter(|t| !t.is_empty())
     }
 }
@@ -105,8 +104,8 @@ impl<'a> Elements<'a> {
         Self { cursor: Cursor::new(line), ended: false }
     }
 
-    pub(crate) fn steps(&self) -> usize {
-        self.cursor.steps()
+    pub(crate) fn looks(&self) -> Looks {
+        self.cursor.looks()
     }
 }
 

@@ -6,7 +6,8 @@ use ws_core::{
 };
 
 use crate::{
-    ExtensionSet, FactoryFault, Offer, Report, ReportEntry, Verdict, extension_set::are_tokens,
+    ExtensionElement, ExtensionSet, FactoryFault, Report, ReportEntry, Verdict,
+    extension_set::are_tokens,
 };
 
 /// What a server and a client agreed on.
@@ -16,7 +17,7 @@ pub struct Negotiation {
     /// The extensions, in the order of the response.
     pub extensions: Extensions,
     /// The elements of the response, in order: name and parameters.
-    pub responses: Vec<Offer>,
+    pub responses: Vec<ExtensionElement>,
     /// What became of each offer.
     pub report: Report,
 }
@@ -36,7 +37,7 @@ impl ExtensionSet {
     /// Decides about `offers`, in the order of this set.
     ///
     /// A declined offer is never an error; the [`Report`] says why.
-    pub fn negotiate(&self, offers: Vec<Offer>) -> Negotiation {
+    pub fn negotiate(&self, offers: Vec<ExtensionElement>) -> Negotiation {
         let entry = |offer| ReportEntry { offer, verdict: Verdict::Unknown };
         let mut round = Round {
             entries: offers.into_iter().map(entry).collect(),
@@ -60,7 +61,7 @@ impl ExtensionSet {
 struct Round {
     entries: Vec<ReportEntry>,
     extensions: Extensions,
-    responses: Vec<Offer>,
+    responses: Vec<ExtensionElement>,
 }
 
 impl Round {
@@ -80,7 +81,7 @@ impl Round {
             };
             if let Verdict::Taken { response } = verdict {
                 taken = true;
-                self.responses.push(Offer::new(factory.name(), response.clone()));
+                self.responses.push(ExtensionElement::new(factory.name(), response.clone()));
             }
         }
         offered
@@ -88,7 +89,11 @@ impl Round {
 }
 
 /// Asks about one offer, and adds the extension to the stack if it may stand there.
-fn answer(factory: &dyn ExtensionFactory, offer: &Offer, extensions: &mut Extensions) -> Verdict {
+fn answer(
+    factory: &dyn ExtensionFactory,
+    offer: &ExtensionElement,
+    extensions: &mut Extensions,
+) -> Verdict {
     let free = Rsv::ALL.without(extensions.claimed());
     let Agreed { response, extension, .. } = match factory.accept(offer.params(), free) {
         Ok(agreed) => agreed,

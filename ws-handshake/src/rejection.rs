@@ -31,6 +31,7 @@ use crate::{
 /// still comes for a while, close), or a reset may reach the peer before the answer does
 /// ([RFC 9112 §9.6](https://www.rfc-editor.org/rfc/rfc9112#section-9.6)).
 #[derive(Clone, Debug)]
+#[must_use = "the client waits for the response"]
 pub struct Rejection {
     cause: Cause,
     status: StatusCode,
@@ -82,7 +83,6 @@ impl Rejection {
     /// Replaces the body. Its type is `text/plain` unless [`header`](Self::header) gave another.
     ///
     /// Statuses that have no body (204, 205, 304) are sent without.
-    #[must_use]
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
         self

@@ -4,7 +4,7 @@ use std::fmt;
 
 use ws_core::extension::{NegotiationError, Params, StackError};
 
-use crate::Offer;
+use crate::ExtensionElement;
 
 /// The outcome of a negotiation, offer by offer: the answer to "why not?".
 ///
@@ -64,13 +64,13 @@ impl fmt::Display for Report {
 /// One offer and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReportEntry {
-    pub(crate) offer: Offer,
+    pub(crate) offer: ExtensionElement,
     pub(crate) verdict: Verdict,
 }
 
 impl ReportEntry {
     /// What the client offered.
-    pub fn offer(&self) -> &Offer {
+    pub fn offer(&self) -> &ExtensionElement {
         &self.offer
     }
 

@@ -13,6 +13,7 @@ use http::Request;
 use crate::{
     Cause, HeadError, Limits, Rejection, RequestHead,
     head::{Extent, HeadScanner},
+    looks::Looks,
 };
 
 /// Reads one request head out of a buffer that the caller fills.
@@ -40,7 +41,7 @@ pub struct RequestReader {
     limits: Limits,
     allow_early_data: bool,
     scanner: HeadScanner,
-    parsed: usize,
+    parsed: Looks,
     failed: Option<HeadError>,
 }
 
@@ -57,7 +58,7 @@ impl RequestReader {
             scanner: HeadScanner::request(&limits),
             limits,
             allow_early_data: false,
-            parsed: 0,
+            parsed: Looks::default(),
             failed: None,
         }
     }
@@ -128,9 +129,12 @@ impl RequestReader {
         }
     }
 
-    /// How often an octet was looked at: once to find the end of the head, once to parse it.
-    pub fn examined(&self) -> usize {
-        self.scanner.examined().saturating_add(self.parsed)
+    /// Once to find the end of the head, once to parse it.
+    #[cfg(test)]
+    pub(crate) fn looks(&self) -> Looks {
+        let mut looks = self.scanner.looks();
+        looks.add_all(self.parsed);
+        looks
     }
 
     fn parse(&mut self, input: &mut BytesMut, extent: Extent) -> Result<RequestHead, HeadError> {
@@ -138,7 +142,7 @@ impl RequestReader {
         // One copy, so that the request does not pin the caller's buffer.
         let head = BytesMut::from(head);
         input.advance(extent.end.min(input.len()));
-        self.parsed = head.len();
+        self.parsed.add(head.len());
         RequestHead::parse(head, extent.headers)
     }
 }

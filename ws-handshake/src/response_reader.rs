@@ -13,6 +13,7 @@ use http::{Response, StatusCode, Version};
 use crate::{
     HeadError, Limits,
     head::{Extent, HeadScanner, from_httparse, header_map},
+    looks::Looks,
 };
 
 /// Reads the head of the server's answer out of a buffer that the caller fills.
@@ -26,7 +27,8 @@ use crate::{
 pub struct ResponseReader {
     limits: Limits,
     scanner: HeadScanner,
-    examined: usize,
+    /// What was parsed, and the scanners of earlier heads.
+    looks: Looks,
     failed: Option<HeadError>,
 }
 
@@ -39,7 +41,12 @@ impl Default for ResponseReader {
 impl ResponseReader {
     /// A reader within `limits`.
     pub fn new(limits: Limits) -> Self {
-        Self { scanner: HeadScanner::response(&limits), limits, examined: 0, failed: None }
+        Self {
+            scanner: HeadScanner::response(&limits),
+            limits,
+            looks: Looks::default(),
+            failed: None,
+        }
     }
 
     /// Looks at what `input` has gained; `None` asks for more.
@@ -77,16 +84,21 @@ impl ResponseReader {
         }
     }
 
-    /// How often an octet was looked at: once to find the end of a head, once to parse it.
-    pub fn examined(&self) -> usize {
-        self.examined.saturating_add(self.scanner.examined())
+    /// Once to find the end of a head, once to parse it.
+    #[cfg(test)]
+    pub(crate) fn looks(&self) -> Looks {
+        let mut looks = self.scanner.looks();
+        looks.add_all(self.looks);
+        looks
     }
 
     fn parse(&mut self, input: &mut BytesMut, extent: Extent) -> Result<Response<()>, HeadError> {
         let head = input.get(extent.start..extent.end).unwrap_or_default();
         let head = Bytes::copy_from_slice(head);
         input.advance(extent.end.min(input.len()));
-        self.examined = self.examined().saturating_add(head.len());
+        #[cfg(test)]
+        self.looks.add_all(self.scanner.looks());
+        self.looks.add(head.len());
         self.scanner = HeadScanner::response(&self.limits);
         self.limits.max_head = self.limits.max_head.saturating_sub(extent.end);
 

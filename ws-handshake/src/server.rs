@@ -10,7 +10,8 @@
 use http::{HeaderValue, Method, Uri, Version};
 
 use crate::{
-    Authority, Cause, Hosts, Limits, Offer, OriginPolicy, Rejection, RequestView, Subprotocols,
+    Authority, Cause, ExtensionElement, Hosts, Limits, OriginPolicy, Rejection, RequestView,
+    Subprotocols,
     accept_key::{ACCEPT, accept_octets, is_valid_key},
     extension_header::parse_extensions,
     fields::{Fields, Single},
@@ -27,7 +28,7 @@ pub struct Upgrade {
     authority: Authority,
     origin: Option<HeaderValue>,
     subprotocols: Subprotocols,
-    pub(crate) offers: Vec<Offer>,
+    pub(crate) offers: Vec<ExtensionElement>,
     /// The value of `Sec-WebSocket-Accept`.
     pub(crate) accept: [u8; ACCEPT],
 }
@@ -88,7 +89,7 @@ impl Upgrade {
     }
 
     /// The extensions that the client offers, its favourite first.
-    pub fn offers(&self) -> &[Offer] {
+    pub fn offers(&self) -> &[ExtensionElement] {
         &self.offers
     }
 

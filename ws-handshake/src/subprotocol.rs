@@ -7,9 +7,12 @@
     clippy::arithmetic_side_effects
 )]
 
+use std::fmt;
+
 use crate::{
     Limits,
     list::{Elements, is_token},
+    looks::Looks,
 };
 
 /// The names of subprotocols, each a token and each there once.
@@ -83,12 +86,13 @@ impl Subprotocols {
         self.0.is_empty()
     }
 
-    /// Reads all lines of a request's `Sec-WebSocket-Protocol` as one list.
+    /// Reads all lines of a request's `Sec-WebSocket-Protocol` as one list, and the looks that it took.
     pub(crate) fn parse<'a>(
         lines: impl IntoIterator<Item = &'a [u8]>,
         limits: &Limits,
-    ) -> (Result<Self, SubprotocolHeaderError>, usize) {
-        let (mut all, mut any, mut empty, mut steps) = (Self::default(), false, 0_usize, 0_usize);
+    ) -> (Result<Self, SubprotocolHeaderError>, Looks) {
+        let (mut all, mut any, mut empty) = (Self::default(), false, 0_usize);
+        let mut looks = Looks::default();
         for line in lines {
             any = true;
             let mut elements = Elements::new(line);
@@ -108,14 +112,26 @@ impl Subprotocols {
                     std::str::from_utf8(element).map_err(|_| SubprotocolHeaderError::NotAToken)?,
                 )
             });
-            steps = steps.saturating_add(elements.steps());
+            looks.add_all(elements.looks());
             if let Err(error) = outcome {
-                return (Err(error), steps);
+                return (Err(error), looks);
             }
         }
         let outcome =
             if any && all.is_empty() { Err(SubprotocolHeaderError::Empty) } else { Ok(all) };
-        (outcome, steps)
+        (outcome, looks)
+    }
+}
+
+/// As in the header: `chat.v2, chat.v1`.
+impl fmt::Display for Subprotocols {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for name in self.iter() {
+            write!(f, "{separator}{name}")?;
+            separator = ", ";
+        }
+        Ok(())
     }
 }
 

@@ -244,7 +244,6 @@ fn rt_02_client_refuses_endless_heads_at_the_limit() {
         });
         assert_eq!(failed, Some(error));
         assert!(given <= 17 * 1024, "{given}");
-        assert!(reader.examined() <= 2 * given, "{error}");
         assert_eq!(reader.read(&mut input).unwrap_err(), error, "failed stays failed");
     }
 }
@@ -320,7 +319,6 @@ fn head_split_anywhere_gives_the_same_response() {
         input.extend_from_slice(&text.as_bytes()[at..]);
         let split = reader.read(&mut input).unwrap().unwrap();
         assert_eq!(split.headers(), whole.headers(), "{at}");
-        assert_eq!(reader.examined(), 2 * text.len(), "{at}");
     }
 }
 

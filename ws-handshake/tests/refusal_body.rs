@@ -8,8 +8,7 @@ use ws_handshake::{BodyReader, Limits, ResponseReader};
 /// What a client has of an answer that comes in such pieces and then ends; and how much of it was
 /// read before the end of the stream.
 fn read_in(text: &[u8], max: usize, piece: usize) -> (Vec<u8>, bool, bool) {
-    let mut limits = Limits::default();
-    limits.max_refusal_body = max;
+    let limits = Limits::default().max_refusal_body(max);
     let (mut head, mut body, mut done) = (ResponseReader::default(), None, false);
     let mut input = BytesMut::new();
     for piece in text.chunks(piece) {

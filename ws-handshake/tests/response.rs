@@ -66,14 +66,18 @@ fn subprotocol_and_extensions_stand_in_one_line_each() {
     );
 }
 
+fn accepted() -> Accepted {
+    support::accept_with(REQUEST.as_bytes(), &AcceptOptions::new()).unwrap()
+}
+
 #[test]
 fn application_adds_headers_to_the_101() {
-    let options = AcceptOptions::new()
+    let accepted = accepted()
         .header("Set-Cookie", "a=b; HttpOnly")
-        .and_then(|options| options.header("Set-Cookie", "c=d"))
-        .and_then(|options| options.header("X-Node", "7"))
+        .and_then(|accepted| accepted.header("Set-Cookie", "c=d"))
+        .and_then(|accepted| accepted.header("X-Node", "7"))
         .unwrap();
-    let reply = serve_with(REQUEST.as_bytes(), &options);
+    let reply = support::answer(Ok(accepted));
     assert_eq!(reply.status, 101);
     assert_eq!(reply.values("Set-Cookie"), ["a=b; HttpOnly", "c=d"]);
     assert_eq!(reply.values("X-Node"), ["7"]);
@@ -84,17 +88,17 @@ fn application_adds_headers_to_the_101() {
 fn rt_10_application_cannot_break_out_of_a_header_line() {
     for octet in (0..=8_u8).chain(10..=31).chain([127]) {
         let value = format!("a{}b", char::from(octet));
-        let error = AcceptOptions::new().header("X-A", &value).unwrap_err();
+        let error = accepted().header("X-A", &value).unwrap_err();
         assert_eq!(error, InvalidHeader::Value, "{octet:#04x}");
         let name = format!("X{}A", char::from(octet));
-        let error = AcceptOptions::new().header(&name, "a").unwrap_err();
+        let error = accepted().header(&name, "a").unwrap_err();
         assert_eq!(error, InvalidHeader::Name, "{octet:#04x}");
     }
     for value in ["a\u{85}b", "a\u{2028}b", "a\r\nX-B: b"] {
-        let error = AcceptOptions::new().header("X-A", value).unwrap_err();
+        let error = accepted().header("X-A", value).unwrap_err();
         assert_eq!(error, InvalidHeader::Value);
     }
-    assert_eq!(AcceptOptions::new().header("", "a").unwrap_err(), InvalidHeader::Name);
+    assert_eq!(accepted().header("", "a").unwrap_err(), InvalidHeader::Name);
 }
 
 // R6455-4.2.2-o, R6455-4.2.2-p, R9112-6.1-a
@@ -112,7 +116,7 @@ fn application_cannot_write_the_headers_of_the_handshake() {
         "Transfer-Encoding",
         "Trailer",
     ] {
-        let error = AcceptOptions::new().header(name, "x").unwrap_err();
+        let error = accepted().header(name, "x").unwrap_err();
         assert_eq!(error, InvalidHeader::Reserved, "{name}");
     }
 }

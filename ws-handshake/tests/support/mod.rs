@@ -106,8 +106,13 @@ pub fn serve(request: &[u8]) -> Reply {
 }
 
 pub fn serve_with(request: &[u8], options: &AcceptOptions<'_>) -> Reply {
+    answer(accept_with(request, options))
+}
+
+/// What goes out for `outcome`.
+pub fn answer(outcome: Result<Accepted, Rejection>) -> Reply {
     let mut out = BytesMut::new();
-    match accept_with(request, options) {
+    match outcome {
         Ok(accepted) => {
             write_response_head(&accepted.response(), &mut out);
             let mut written = BytesMut::new();

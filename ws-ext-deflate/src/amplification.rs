@@ -1,11 +1,11 @@
 //! Whether a peer makes us inflate far more than it sends.
 
-/// So many inflated bytes for one received are too many, and so few make up for it.
+/// The number of inflated bytes for each received one that is too high, and the one that is low again.
 const FACTORS: (u32, u32) = (16, 8);
-/// Inflated bytes on which a judgement rests, at least.
-const JUDGED: u32 = 64 * 1024;
+/// The fewest inflated bytes for a verdict.
+const VERDICT: u32 = 64 * 1024;
 
-/// The experience of one connection. With every judgement what was before counts half.
+/// The ratio on one connection. With every verdict, earlier bytes count half.
 #[derive(Debug, Default)]
 pub(crate) struct Amplification {
     received: u32,
@@ -14,13 +14,13 @@ pub(crate) struct Amplification {
 }
 
 impl Amplification {
-    /// So much was inflated, from so much that was received.
+    /// So many bytes were received and inflated to so many.
     #[inline]
     pub(crate) fn count(&mut self, received: usize, inflated: usize) {
         let add = |to: u32, n: usize| to.saturating_add(u32::try_from(n).unwrap_or(u32::MAX));
         self.received = add(self.received, received);
         self.inflated = add(self.inflated, inflated);
-        if self.inflated.max(self.received) >= JUDGED {
+        if self.inflated.max(self.received) >= VERDICT {
             self.judge();
         }
     }
@@ -32,7 +32,7 @@ impl Amplification {
         self.inflated /= 2;
     }
 
-    /// Whether it is so lately that what goes back is to cost little.
+    /// Whether the ratio is high of late, so that replies should cost little.
     pub(crate) fn is_high(&self) -> bool {
         self.is_high
     }
@@ -42,7 +42,7 @@ impl Amplification {
 mod tests {
     use super::*;
 
-    /// How many of `n` messages, inflated from `received` to 4096 bytes each, are followed by a high one.
+    /// After how many of `n` messages, inflated from `received` to 4096 bytes each, the ratio is high.
     fn high(amplification: &mut Amplification, n: usize, received: usize) -> usize {
         (0..n)
             .filter(|_| {

@@ -10,30 +10,32 @@ use ws_core::{
 use crate::{
     amplification::Amplification,
     inflater::{Found, Inflater},
-    pool::{Counted, Pool},
+    pool::Pool,
     record::Record,
+    tail::FLUSH_MARKER,
     window::Window,
 };
 
-/// What the sender removed from the end of every message.
-const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 /// Bytes of a block of the record.
 const BLOCK: usize = 1024;
-/// The room that a step asks for, at least and at most. It grows while the output fills it.
+/// The least and the most room that a step asks for. It grows while the output fills it.
 const STEPS: (usize, usize) = (256, 16 * 1024);
-/// Bytes of input that a step is shown at most. Of nothing but the codes of blocks that hold no data,
-/// they keep zlib busy for a quarter of a millisecond.
+/// The most input for one step. If it consists of empty blocks alone, it keeps zlib busy for a quarter
+/// of a millisecond.
 const PIECE: usize = 2048;
-/// What a byte of input is charged, and one that gives no output beside: what codes of blocks cost.
+/// The charge for a byte of input, and the extra charge if it gives no output: the cost of block
+/// headers.
 const CHARGES: (usize, usize) = (8, 64);
 
 /// One connection's incoming half.
 ///
-/// Between messages the record is all there is. Whatever inflater serves the next message is reset
-/// and primed from it, so that it makes no difference which one that is and where it stood.
+/// Between messages it holds only the record. The inflater that serves the next message is reset and
+/// primed from it, so it makes no difference which inflater that is, or what it did before.
 #[derive(Debug)]
 pub(crate) struct Decoder {
+    /// Changed by [`recounted`] alone, which reports its size to the pool.
     record: Record<BLOCK>,
+    pool: Pool,
     state: State,
     amplification: Amplification,
 }
@@ -43,9 +45,9 @@ enum State {
     Resting,
     Inflating {
         inflater: Inflater,
-        /// Bytes of the tail that were fed.
+        /// Bytes of the flush marker that were fed.
         tail: u8,
-        /// What a whole piece of this message is likely to need.
+        /// The room that a whole piece of this message is likely to need.
         room: u16,
     },
     Failed,
@@ -55,33 +57,37 @@ enum State {
 struct Step {
     taken: usize,
     written: usize,
-    /// There was room left: all output that the input gives was written.
+    /// There was room left: all output for the input was written.
     starved: bool,
-    /// A block with BFINAL set came to its end.
+    /// A block with BFINAL set ended.
     ended: bool,
 }
 
 impl Decoder {
-    /// For a peer that uses this window, and starts every message without one unless `takeover`.
+    /// For a peer that uses this window, and starts every message with an empty one unless `takeover`.
     pub(crate) fn new(pool: &Pool, window: Window, takeover: bool) -> Self {
         // RFC 7692 §7.2.2: if the "agreed parameters" contain no_context_takeover, the receiver
         // "MAY decompress each new message with an empty LZ77 sliding window. Otherwise, the
         // [receiver] MUST decompress each new message using the LZ77 sliding window used to
         // process the last compressed message."
         let kept = if takeover { window.size() } else { 0 };
-        let record = Record::new(pool, kept);
-        Self { record, state: State::Resting, amplification: Amplification::default() }
+        Self {
+            record: Record::new(kept),
+            pool: pool.clone(),
+            state: State::Resting,
+            amplification: Amplification::default(),
+        }
     }
 
     pub(crate) fn begin(&mut self) -> Result<(), ExtensionError> {
         let mut inflater = match mem::replace(&mut self.state, State::Failed) {
-            State::Resting => self.record.pool().inflater(),
+            State::Resting => self.pool.inflater(),
             State::Inflating { inflater, .. } => inflater,
             State::Failed => return Err(corrupt()),
         };
         if inflater.prime(&self.record).is_err() {
-            self.record.pool().discard(inflater);
-            return Err(internal("the inflater takes no history"));
+            self.pool.discard(inflater);
+            return Err(internal("the inflater refused the record"));
         }
         self.state = State::Inflating { inflater, tail: 0, room: 4 * PIECE as u16 };
         Ok(())
@@ -96,9 +102,9 @@ impl Decoder {
         if result.is_err() {
             let state = mem::replace(&mut self.state, State::Failed);
             if let State::Inflating { inflater, .. } = state {
-                self.record.pool().discard(inflater);
+                self.pool.discard(inflater);
             }
-            self.record.release();
+            self.release();
         }
         result
     }
@@ -111,7 +117,7 @@ impl Decoder {
         let State::Inflating { inflater, tail, room: likely } = &mut self.state else {
             return Err(corrupt());
         };
-        // Room is zeroed first: what stays empty costs nearly as much as what is filled.
+        // Room is zeroed first, so unused room costs nearly as much as output.
         let mut room = input.len().saturating_mul(4).clamp(STEPS.0, usize::from(*likely));
         loop {
             if out.is_full() {
@@ -121,13 +127,15 @@ impl Decoder {
             // payload of the message."
             let in_tail = input.is_empty() && input.is_last();
             let data = if in_tail {
-                TAIL.get(usize::from(*tail)..).unwrap_or_default()
+                FLUSH_MARKER.get(usize::from(*tail)..).unwrap_or_default()
             } else {
                 input.data()
             };
             let data = data.get(..PIECE).unwrap_or(data);
             let offered = data.len();
-            let step = step(inflater, &mut self.record, data, out, room)?;
+            let record = &mut self.record;
+            let step =
+                recounted(&self.pool, record, |record| step(inflater, record, data, out, room))?;
             if in_tail {
                 *tail += step.taken as u8;
             } else {
@@ -137,13 +145,13 @@ impl Decoder {
                 out.charge(CHARGES.0 * step.taken + CHARGES.1 * idle);
             }
             if step.ended {
-                // Blocks go on behind one with BFINAL set, and know nothing of what was before it.
+                // More blocks may follow one with BFINAL set; they cannot refer back past it.
                 self.record.clear();
                 inflater.reset();
             }
             let fed = step.taken == offered;
             if fed && !input.is_empty() && !in_tail {
-                // There is another piece.
+                // Take the next piece.
             } else if fed && (step.starved || step.ended) {
                 if !input.is_last() {
                     return Ok(Progress::Done);
@@ -153,9 +161,9 @@ impl Decoder {
                     return Ok(Progress::Done);
                 }
             } else if step.starved && !step.ended {
-                return Err(internal("the inflater stands still"));
+                return Err(internal("the inflater made no progress"));
             }
-            // What gave so much will give about as much again; what filled its room may give more.
+            // The next step will write about as much as this one, or more if this one filled its room.
             let next = if step.starved { step.written + step.written / 4 } else { 2 * room };
             room = next.clamp(STEPS.0, STEPS.1);
             if offered == PIECE {
@@ -164,11 +172,15 @@ impl Decoder {
         }
     }
 
-    /// Gives the inflater back. What the next message may refer to is in the record.
+    /// Gives the inflater back. The record has all that the next message may refer to.
     fn give_back(&mut self) {
         if let State::Inflating { inflater, .. } = mem::replace(&mut self.state, State::Resting) {
-            self.record.pool().give_inflater(inflater);
+            self.pool.give_back(inflater);
         }
+    }
+
+    fn release(&mut self) {
+        recounted(&self.pool, &mut self.record, Record::release);
     }
 
     /// Whether the peer makes us inflate far more than it sends.
@@ -188,7 +200,20 @@ impl Decoder {
 impl Drop for Decoder {
     fn drop(&mut self) {
         self.give_back();
+        self.release();
     }
+}
+
+/// Changes the record, and reports its size to the pool.
+fn recounted<T>(
+    pool: &Pool,
+    record: &mut Record<BLOCK>,
+    change: impl FnOnce(&mut Record<BLOCK>) -> T,
+) -> T {
+    let before = record.capacity();
+    let result = change(record);
+    pool.recount(before, record.capacity());
+    result
 }
 
 fn step(

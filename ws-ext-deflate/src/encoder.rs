@@ -9,30 +9,32 @@ use ws_core::{
 };
 
 use crate::{
-    deflater::{Deflater, Sizes, Stamp},
-    pool::{Counted, Pool, Room},
+    deflater::{Deflater, Position, Sizes},
+    pool::{Pool, Room},
     record::Record,
     window::Window,
 };
 
-/// Bytes of what was sent that a connection keeps while it rests, or while many others are busy.
+/// Bytes of sent plaintext that a connection keeps while it rests, or while many others are busy.
 const LEAST: usize = 256;
 
 /// One connection's outgoing half.
 ///
-/// Between messages the record is all there is. Whatever deflater serves the next message knows
-/// what is recorded; if it is the one that served the last message, all that its window holds. Both
-/// are right, since a sender need not look back at all.
+/// Between messages it holds only the record. The deflater that serves the next message knows what is
+/// recorded or, if it also served the last message, all that its window holds. Both are correct,
+/// because a sender need not look back at all.
 #[derive(Debug)]
 pub(crate) struct Encoder {
     window: Window,
-    /// Bytes that are recorded at most.
+    /// The most bytes to record.
     history: u16,
+    /// Changed by [`change`](Self::change) alone, which reports its size to the pool.
     record: Record<LEAST>,
-    /// A broadcast that was sent behind all that is recorded, and is not recorded yet. Boxed: a
+    pool: Pool,
+    /// A broadcast that was sent after all that is recorded, and is not recorded yet. Boxed: a
     /// connection that rests has none.
-    shared: Option<Box<Payload>>,
-    stamp: Stamp,
+    broadcast: Option<Box<Payload>>,
+    position: Position,
     state: State,
 }
 
@@ -40,7 +42,7 @@ pub(crate) struct Encoder {
 enum State {
     Resting,
     Compressing(Box<Deflater>),
-    /// Everything is compressed and the mark written.
+    /// Everything is compressed and the flush marker written.
     Flushed(Box<Deflater>),
     Failed,
 }
@@ -50,14 +52,15 @@ enum State {
 pub(crate) enum Encoded {
     /// There is no room for more output.
     Full,
-    /// All input is taken, and there is more to come.
+    /// All input is consumed, and more is to come.
     Starved,
+    /// The message is complete.
     Complete(Sizes),
 }
 
 impl Encoder {
-    /// With `history` bytes of what was sent for later messages to refer to; with none every
-    /// message is compressed on its own.
+    /// Keeps `history` bytes of sent plaintext for later messages to refer to; with 0 every message is
+    /// compressed on its own.
     pub(crate) fn new(pool: &Pool, window: Window, history: usize) -> Self {
         static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
         let connection = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
@@ -65,16 +68,17 @@ impl Encoder {
         Self {
             window,
             history: history as u16,
-            record: Record::new(pool, history),
-            shared: None,
-            stamp: Stamp { connection, messages: 0 },
+            record: Record::new(history),
+            pool: pool.clone(),
+            broadcast: None,
+            position: Position { connection, messages: 0 },
             state: State::Resting,
         }
     }
 
-    /// Another one of the same pool, which compresses every message on its own.
-    pub(crate) fn once(&self, window: Window) -> Self {
-        Self::new(self.record.pool(), window, 0)
+    /// Another encoder of the same pool, which compresses every message on its own.
+    pub(crate) fn without_history(&self, window: Window) -> Self {
+        Self::new(&self.pool, window, 0)
     }
 
     pub(crate) fn window(&self) -> Window {
@@ -83,22 +87,22 @@ impl Encoder {
 
     /// Begins a message, at this level.
     pub(crate) fn begin(&mut self, level: u8) -> Result<(), ExtensionError> {
-        self.record_shared();
+        self.record_broadcast();
         if matches!(self.state, State::Failed) {
             return Err(failed());
         }
         if !matches!(self.state, State::Resting) {
-            // What the peer knows ended before the message that was begun and not completed.
+            // The last message was begun and not completed: the peer's window ends before it.
             self.record.clear();
             self.give_back();
         }
-        let mut deflater = self.record.pool().deflater(self.window.of_deflater(), self.stamp);
+        let mut deflater = self.pool.deflater(self.window.of_deflater(), self.position);
         self.state = State::Failed;
         // RFC 7692 §7.2.1: if the "agreed parameters" contain no_context_takeover, the sender
         // "MUST start compressing each new message with an empty LZ77 sliding window." Then nothing
-        // is recorded, and no deflater is left where it stands.
-        if deflater.begin(self.stamp, level, &self.record).is_err() {
-            self.record.pool().discard(deflater);
+        // is recorded, and no deflater keeps its position.
+        if deflater.begin(self.position, level, &self.record).is_err() {
+            self.pool.discard(deflater);
             return Err(failed());
         }
         self.state = State::Compressing(deflater);
@@ -113,7 +117,7 @@ impl Encoder {
         let result = self.deflate(input, out);
         if result.is_err() {
             if let Some(deflater) = self.take(State::Failed) {
-                self.record.pool().discard(deflater);
+                self.pool.discard(deflater);
             }
             self.change(Record::release);
         }
@@ -131,14 +135,14 @@ impl Encoder {
                 State::Flushed(deflater) => (deflater, true),
                 State::Resting | State::Failed => return Err(failed()),
             };
-            deflater.sizes.after += deflater.held.write_to(out) as u64;
-            if deflater.held.has_more() || out.is_full() && !flushed {
+            deflater.sizes.after += deflater.tail.write_to(out) as u64;
+            if deflater.tail.has_more() || out.is_full() && !flushed {
                 return Ok(Encoded::Full);
             }
             if flushed {
                 // RFC 7692 §7.2.1: "Remove 4 octets (that are 0x00 0x00 0xff 0xff) from the tail
                 // end."
-                if !deflater.held.is_mark() {
+                if !deflater.tail.is_marker() {
                     return Err(failed());
                 }
                 let sizes = deflater.sizes;
@@ -149,9 +153,9 @@ impl Encoder {
                 return Ok(Encoded::Starved);
             }
             if input.is_empty() && deflater.sizes.before == 0 {
-                // An empty message is one octet, the header of an empty block (RFC 7692
-                // §7.2.3.6). A deflater that was flushed before would give nothing at all.
-                deflater.held.set(&[0x00, 0x00, 0x00, 0xff, 0xff]);
+                // An empty message is one octet, the header of an empty block (RFC 7692 §7.2.3.6). A
+                // deflater that was flushed before would write nothing at all.
+                deflater.tail.set(&[0x00, 0x00, 0x00, 0xff, 0xff]);
                 self.flushed();
                 continue;
             }
@@ -174,22 +178,22 @@ impl Encoder {
     }
 
     fn complete(&mut self) {
-        self.stamp.messages += 1;
+        self.position.messages += 1;
         if let Some(mut deflater) = self.take(State::Resting) {
             if self.history > 0 {
-                deflater.leave_at(self.stamp);
+                deflater.leave_at(self.position);
             }
-            self.record.pool().give_deflater(deflater);
+            self.pool.give_back(deflater);
         }
     }
 
-    /// Gives the deflater of a message back that is not completed.
+    /// Gives back the deflater of an unfinished message.
     fn give_back(&mut self) {
         match mem::replace(&mut self.state, State::Resting) {
-            State::Flushed(deflater) => self.record.pool().give_deflater(deflater),
-            // Whatever comes after a reset in the middle of a message of level 1 is corrupt: zlib-rs
-            // goes on with a block that it thinks is open.
-            State::Compressing(deflater) => self.record.pool().discard(deflater),
+            State::Flushed(deflater) => self.pool.give_back(deflater),
+            // After a reset in the middle of a message of level 1, all output is corrupt: zlib-rs goes on
+            // with a block that it believes open.
+            State::Compressing(deflater) => self.pool.discard(deflater),
             State::Resting | State::Failed => {}
         }
     }
@@ -201,7 +205,7 @@ impl Encoder {
         }
     }
 
-    /// Records what the peer's window now holds as well, as far as the pool has room.
+    /// Records what entered the peer's window, as far as the pool has room.
     fn remember(&mut self, plain: &[u8]) {
         let most = self.most();
         self.change(|record| {
@@ -210,54 +214,59 @@ impl Encoder {
         });
     }
 
-    /// How many bytes may be recorded now.
+    /// The most bytes to record now.
     fn most(&self) -> usize {
-        match self.record.pool().room() {
+        match self.pool.room() {
             Room::Plenty => self.history.into(),
             Room::Little => LEAST.min(self.history.into()),
             Room::None => 0,
         }
     }
 
-    /// Changes the record, and counts what it holds beyond what every connection may.
+    /// Changes the record, and reports to the pool what it holds, and how much of that is beyond what
+    /// every connection may have.
     fn change(&mut self, change: impl FnOnce(&mut Record<LEAST>)) {
-        let before = self.record.capacity().saturating_sub(LEAST);
+        let before = self.record.capacity();
         change(&mut self.record);
-        self.record.pool().recount_extra(before, self.record.capacity().saturating_sub(LEAST));
+        let after = self.record.capacity();
+        if before != after {
+            self.pool.recount(before, after);
+            self.pool.recount_extra(before.saturating_sub(LEAST), after.saturating_sub(LEAST));
+        }
     }
 
-    /// A message went out that was compressed elsewhere: no deflater stands where the peer's window
-    /// now is, and what was recorded ended before it.
-    pub(crate) fn sent_shared(&mut self, plain: &Payload) {
-        self.stamp.messages += 1;
-        // Nothing is copied for connections that may never send a message of their own again, and
-        // nothing is begun for those that did not.
-        let refers = !self.record.is_empty() || self.shared.is_some();
+    /// A broadcast went out that was compressed elsewhere: no deflater is at the peer's position any
+    /// more, and the record ends before the broadcast.
+    pub(crate) fn sent_broadcast(&mut self, plain: &Payload) {
+        self.position.messages += 1;
+        // Copy nothing for connections that may never send a message of their own again, and keep
+        // nothing for those that never did.
+        let refers = !self.record.is_empty() || self.broadcast.is_some();
         let small = plain.len() <= self.window.size();
-        match &mut self.shared {
+        match &mut self.broadcast {
             Some(last) if small => **last = plain.clone(),
             last => *last = (refers && small).then(|| Box::new(plain.clone())),
         }
         self.record.clear();
     }
 
-    /// Records the broadcast that was sent last.
-    fn record_shared(&mut self) {
-        if let Some(plain) = self.shared.take() {
+    /// Records the last broadcast.
+    fn record_broadcast(&mut self) {
+        if let Some(plain) = self.broadcast.take() {
             self.remember(&plain);
         }
     }
 
-    /// Keeps a little of what was sent, for the next message to refer to.
+    /// Keeps a little sent plaintext for the next message to refer to.
     pub(crate) fn park(&mut self) {
-        self.record_shared();
+        self.record_broadcast();
         let most = self.most().min(LEAST);
         self.change(|record| record.limit(most));
     }
 
     pub(crate) fn memory_usage(&self) -> usize {
         self.record.capacity()
-            + self.shared.as_ref().map_or(0, |plain| size_of::<Payload>() + plain.len())
+            + self.broadcast.as_ref().map_or(0, |plain| size_of::<Payload>() + plain.len())
             + match &self.state {
                 State::Compressing(deflater) | State::Flushed(deflater) => deflater.bytes(),
                 State::Resting | State::Failed => 0,

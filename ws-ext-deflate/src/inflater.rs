@@ -2,16 +2,16 @@
 
 use flate2::{Decompress, DecompressError, FlushDecompress, Status};
 
-use crate::{pool::Counted, record::Record};
+use crate::record::Record;
 
 /// Bytes that an inflater of zlib-rs holds, whatever its window.
 const BYTES: usize = 47_562 + size_of::<Decompress>();
 
-/// Inflates messages of any connection, one after the other.
+/// Inflates messages of any connection, one after another.
 ///
-/// Always with the largest window: it decodes what was made with any other, takes no more memory,
-/// and is the only one that flate2 resets in place. Others it makes anew, 48 KiB each time, which a
-/// peer could ask for with every octet or two (`03 00`).
+/// It always uses the largest window, which decodes the output of any other, takes no more memory,
+/// and is the only one that flate2 resets in place. flate2 reallocates all others, 48 KiB each time,
+/// which a peer could demand with every octet or two (`03 00`).
 #[derive(Debug)]
 pub(crate) struct Inflater(Box<Decompress>);
 
@@ -22,14 +22,14 @@ pub(crate) struct Inflated {
     pub(crate) found: Found,
 }
 
-/// What the data is.
+/// What the data turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     /// Blocks.
     Data,
     /// The end of a block with BFINAL set.
     End,
-    /// No DEFLATE, behind what was written.
+    /// Invalid DEFLATE after the bytes written.
     Corrupt,
 }
 
@@ -38,12 +38,17 @@ impl Inflater {
         Self(Box::new(Decompress::new(false)))
     }
 
+    /// Heap bytes that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        BYTES
+    }
+
     /// Forgets everything.
     pub(crate) fn reset(&mut self) {
         self.0.reset(false);
     }
 
-    /// Knows what `record` holds, and nothing else.
+    /// Resets it to the contents of `record`.
     pub(crate) fn prime<const BLOCK: usize>(
         &mut self,
         record: &Record<BLOCK>,
@@ -67,12 +72,6 @@ impl Inflater {
             written: distance(before.1, self.0.total_out()),
             found,
         }
-    }
-}
-
-impl Counted for Inflater {
-    fn bytes(&self) -> usize {
-        BYTES
     }
 }
 

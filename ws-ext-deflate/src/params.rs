@@ -1,4 +1,4 @@
-//! The parameters of permessage-deflate (RFC 7692 §7.1), as they stand in an offer or a response.
+//! The parameters of permessage-deflate (RFC 7692 §7.1) in an offer or a response.
 
 use ws_core::extension::{NegotiationError, Param, Params};
 
@@ -9,16 +9,16 @@ pub(crate) const CLIENT_NO_CONTEXT_TAKEOVER: &str = "client_no_context_takeover"
 pub(crate) const SERVER_MAX_WINDOW_BITS: &str = "server_max_window_bits";
 pub(crate) const CLIENT_MAX_WINDOW_BITS: &str = "client_max_window_bits";
 
-/// What a well-formed offer or response says.
+/// The parameters of a well-formed offer or response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Said {
+pub(crate) struct DeflateParams {
     pub(crate) server_no_context_takeover: bool,
     pub(crate) client_no_context_takeover: bool,
     pub(crate) server_max_window: Option<Window>,
     pub(crate) client_max_window: Option<ClientWindow>,
 }
 
-/// `client_max_window_bits`, which has no value in an offer that gives no hint.
+/// `client_max_window_bits`, which may come without a value in an offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClientWindow {
     Supported,
@@ -31,7 +31,7 @@ pub(crate) enum Element {
     Response,
 }
 
-impl Said {
+impl DeflateParams {
     pub(crate) fn parse(params: &Params, element: Element) -> Result<Self, NegotiationError> {
         // RFC 7692 §7: "A server MUST decline an extension negotiation offer for this extension if
         // any of the following conditions are met: The negotiation offer contains an extension

@@ -13,14 +13,14 @@ use crate::{
     encoder::{Encoded, Encoder},
     level::Level,
     options::Deflate,
-    shared::{Kind, Once},
+    outcomes::Outcomes,
+    shared::{OneOff, SharedDeflater},
     window::Window,
-    worth::Worth,
 };
 
-/// What was agreed for one direction.
+/// The LZ77 context of one direction, as agreed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Half {
+pub(crate) struct Context {
     pub(crate) window: Window,
     pub(crate) takeover: bool,
 }
@@ -31,35 +31,35 @@ pub(crate) struct PermessageDeflate {
     threshold: u64,
     encoder: Encoder,
     decoder: Decoder,
-    worth: Worth,
-    /// The kind of the message being compressed, if the outcome is to be learned from.
-    learning: Option<MessageKind>,
+    outcomes: Outcomes,
+    /// The kind of the message being compressed, if its outcome counts.
+    counting: Option<MessageKind>,
 }
 
 impl PermessageDeflate {
-    pub(crate) fn new(options: &Deflate, sending: Half, receiving: Half) -> Self {
+    pub(crate) fn new(options: &Deflate, sending: Context, receiving: Context) -> Self {
         let history = if sending.takeover { options.history } else { 0 };
         Self {
             level: options.level,
             threshold: options.threshold as u64,
             encoder: Encoder::new(&options.pool, sending.window, history),
             decoder: Decoder::new(&options.pool, receiving.window, receiving.takeover),
-            worth: Worth::default(),
-            learning: None,
+            outcomes: Outcomes::default(),
+            counting: None,
         }
     }
 
     fn compresses(&mut self, message: &MessageInfo) -> bool {
         self.may_compress(message)
-            && (message.compression != Compression::Auto || self.worth.trying(message))
+            && (message.compression != Compression::Auto || self.outcomes.allow(message))
     }
 
-    /// How a message of so many bytes is compressed once for many.
-    fn kind_for_all(&self, len: u64) -> Kind {
-        Kind::of(len, self.encoder.window(), self.level)
+    /// How to compress a broadcast of so many bytes.
+    fn one_off(&self, len: u64) -> OneOff {
+        OneOff::of(len, self.encoder.window(), self.level)
     }
 
-    /// What hint and threshold say.
+    /// Whether hint and threshold allow compression.
     fn may_compress(&self, message: &MessageInfo) -> bool {
         match message.compression {
             Compression::Never => false,
@@ -79,8 +79,8 @@ impl Extension for PermessageDeflate {
         if !self.compresses(message) {
             return Ok(Mark::Unmarked);
         }
-        self.learning = (message.compression == Compression::Auto).then_some(message.kind);
-        // Whoever has us inflate much for little is not to have as much compressed at length.
+        self.counting = (message.compression == Compression::Auto).then_some(message.kind);
+        // A peer that makes us inflate much for little gets cheap compression in return.
         let level = if self.decoder.is_amplified() { 1 } else { self.level.of(message.len) };
         self.encoder.begin(level)?;
         Ok(Mark::Marked)
@@ -99,8 +99,8 @@ impl Extension for PermessageDeflate {
             Encoded::Full => Progress::Full,
             Encoded::Starved => Progress::Done,
             Encoded::Complete(sizes) => {
-                if let Some(kind) = self.learning.take() {
-                    self.worth.learn(kind, sizes);
+                if let Some(kind) = self.counting.take() {
+                    self.outcomes.learn(kind, sizes);
                 }
                 Progress::Done
             }
@@ -131,18 +131,19 @@ impl Extension for PermessageDeflate {
 impl Sharing for PermessageDeflate {
     fn form(&self, message: &MessageInfo) -> Option<SharedForm> {
         if self.may_compress(message) {
-            Some(SharedForm::Encoded(self.kind_for_all(message.len?).key()))
+            Some(SharedForm::Encoded(self.one_off(message.len?).key()))
         } else {
             Some(SharedForm::Plain)
         }
     }
 
     fn encoder(&self, message: &MessageInfo) -> Option<Box<dyn SharedEncoder>> {
-        let Kind { window, level } = self.kind_for_all(message.len?);
-        Some(Box::new(Once::new(self.encoder.once(window), level, message.compression)?))
+        let OneOff { window, level } = self.one_off(message.len?);
+        let encoder = self.encoder.without_history(window);
+        Some(Box::new(SharedDeflater::new(encoder, level, message.compression)?))
     }
 
     fn sent(&mut self, plain: &Payload) {
-        self.encoder.sent_shared(plain);
+        self.encoder.sent_broadcast(plain);
     }
 }

@@ -1,4 +1,4 @@
-//! What connections share: the states that compress and inflate, and a count of bytes.
+//! What connections share: deflaters and inflaters, and a count of the bytes they all hold.
 
 use core::fmt;
 use std::{
@@ -10,63 +10,61 @@ use std::{
 };
 
 use crate::{
-    deflater::{Deflater, Stamp},
+    deflater::{Deflater, Position},
     inflater::Inflater,
     window::Window,
 };
 
-/// The limit of the pool that is used unless another one is given.
+/// The limit of the default pool.
 const LIMIT: usize = 256 << 20;
-/// The share of the limit, one in so many, that is for long records of what was sent.
+/// The divisor of the limit that gives the share for long records of sent plaintext.
 const EXTRA: usize = 256;
-/// States of either sort that are kept for one thread.
+/// Free states of each kind that a shelf keeps.
 const KEPT: usize = 4;
 
-/// What connections share: states to compress and to inflate with, and a limit on bytes.
+/// What connections share: states (deflaters and inflaters), and a limit on bytes.
 ///
-/// A state is lent to a connection for one message. Between messages a connection holds records of
-/// the last plaintext alone, from which any state goes on, so that a few states serve thousands of
-/// connections and stay in the processor's cache. Nothing that one connection sent or received can be
-/// referred to by another: a state forgets everything before it serves, unless a deflater serves the
-/// connection again that it served last.
+/// A connection borrows a state for one message. Between messages it holds only records of the last
+/// plaintext, from which any state can go on, so a few states serve thousands of connections and stay
+/// in the processor's cache. No connection can refer to what another one sent or received: a state
+/// forgets everything before it serves, unless a deflater serves the same connection as last time.
 ///
-/// Nobody waits for a state: where none is free a new one is made. Kept for later are four to
-/// compress and four to inflate for each processor at most.
+/// Nobody waits for a state: if none is free, a new one is made. The pool keeps at most four free
+/// deflaters and four free inflaters for each processor.
 ///
 /// All connections use one pool, with a limit of 256 MiB, unless
-/// [`DeflateBuilder::pool`](crate::DeflateBuilder::pool) says otherwise. A clone is the same pool.
+/// [`Deflate::pool`](crate::Deflate::pool) gives them another. A clone is the same pool.
 ///
 /// ```
 /// use ws_ext_deflate::{Deflate, Pool};
 ///
 /// let pool = Pool::new(64 << 20);
-/// let deflate = Deflate::builder().pool(pool.clone()).build()?;
-/// assert_eq!(pool.held(), 0);
-/// # Ok::<(), ws_ext_deflate::OptionsError>(())
+/// let deflate = Deflate::default().pool(pool.clone());
+/// assert_eq!(pool.memory_usage(), 0);
 /// ```
 ///
 /// # At the limit
-/// Counted are the states, lent or free, and the records of all connections. While they are more
-/// than the limit,
-/// - what is sent is not recorded, and the record of what was sent is given back with the next
-///   message or [rest](ws_core::Connection::park) of its connection: messages become larger, as
-///   without context takeover;
-/// - one state of each sort is kept for each processor, and no more.
+/// The limit counts the states, borrowed or free, and the records of all connections. While they
+/// exceed it,
+/// - sent plaintext is not recorded, and a connection frees its record of sent plaintext with its
+///   next message or [rest](ws_core::Connection::park): messages become larger, as without context
+///   takeover;
+/// - the pool keeps one free state of each kind for each processor.
 ///
-/// A record of what was received cannot be forgotten, because the peer may refer to it: to bound
-/// those bound the connections, or the window, by
-/// [`client_max_window_bits`](crate::DeflateBuilder::client_max_window_bits) and
-/// [`client_no_context_takeover`](crate::DeflateBuilder::client_no_context_takeover). So the limit
-/// fails no connection, and bounds what can be done without.
+/// A record of received plaintext has to stay, because the peer may refer to it. To bound these
+/// records, bound the number of connections, or the window, by
+/// [`client_max_window_bits`](crate::Deflate::client_max_window_bits) and
+/// [`client_no_context_takeover`](crate::Deflate::client_no_context_takeover). So the limit fails no
+/// connection; it bounds the memory that connections can do without.
 #[derive(Clone)]
 pub struct Pool(Arc<Shared>);
 
 struct Shared {
     limit: usize,
-    held: AtomicUsize,
-    /// Bytes of those that connections recorded of what they sent beyond what each may.
+    used: AtomicUsize,
+    /// Those of them in records of sent plaintext, beyond what every connection may have.
     extra: AtomicUsize,
-    /// One for each processor, so that threads rarely meet at one.
+    /// One for each processor, so that threads rarely contend for one.
     shelves: Box<[Shelf]>,
 }
 
@@ -75,38 +73,60 @@ struct Shared {
 #[repr(align(128))]
 struct Shelf(Mutex<Free>);
 
-/// States that wait, the one that was used last behind the others.
+/// Free states, the one used last at the end.
 #[derive(Default)]
-struct Free {
+pub(crate) struct Free {
     inflaters: Vec<Inflater>,
     #[expect(clippy::vec_box, reason = "they move between here and the connections")]
     deflaters: Vec<Box<Deflater>>,
 }
 
-/// What there is for records that can be done without.
+/// The room for records of sent plaintext.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
     Plenty,
-    /// For the little that every connection may have.
+    /// Only what every connection may have.
     Little,
-    /// Everything is to be given back that can be.
+    /// None: free what can be freed.
     None,
 }
 
-/// Something that is counted.
-pub(crate) trait Counted {
+/// A state that the pool keeps and counts.
+pub(crate) trait State: Sized {
     /// Heap bytes that it holds.
     fn bytes(&self) -> usize;
+    /// The free states of this kind.
+    fn among(free: &mut Free) -> &mut Vec<Self>;
+}
+
+impl State for Inflater {
+    fn bytes(&self) -> usize {
+        Inflater::bytes(self)
+    }
+
+    fn among(free: &mut Free) -> &mut Vec<Self> {
+        &mut free.inflaters
+    }
+}
+
+impl State for Box<Deflater> {
+    fn bytes(&self) -> usize {
+        Deflater::bytes(self)
+    }
+
+    fn among(free: &mut Free) -> &mut Vec<Self> {
+        &mut free.deflaters
+    }
 }
 
 impl Pool {
-    /// A pool that is shared by whom it is given to, with a limit in bytes.
+    /// A pool for those it is given to, with a limit in bytes.
     pub fn new(limit: usize) -> Self {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let shelves = (0..processors).map(|_| Shelf::default()).collect();
         Self(Arc::new(Shared {
             limit,
-            held: AtomicUsize::new(0),
+            used: AtomicUsize::new(0),
             extra: AtomicUsize::new(0),
             shelves,
         }))
@@ -117,14 +137,14 @@ impl Pool {
         self.0.limit
     }
 
-    /// Bytes that the states, lent and free, and the records of all connections hold now.
-    pub fn held(&self) -> usize {
-        self.0.held.load(Ordering::Relaxed)
+    /// Bytes that the states, borrowed and free, and the records of all connections hold now.
+    pub fn memory_usage(&self) -> usize {
+        self.0.used.load(Ordering::Relaxed)
     }
 
-    /// What there is for what can be done without.
+    /// The room for records of sent plaintext.
     pub(crate) fn room(&self) -> Room {
-        if self.held() > self.0.limit {
+        if self.memory_usage() > self.0.limit {
             Room::None
         } else if self.0.extra.load(Ordering::Relaxed) >= self.0.limit / EXTRA {
             Room::Little
@@ -133,84 +153,69 @@ impl Pool {
         }
     }
 
-    /// Extra bytes of one connection became more or less.
+    /// A connection's record grew or shrank.
+    pub(crate) fn recount(&self, before: usize, after: usize) {
+        shift(&self.0.used, before, after);
+    }
+
+    /// A connection's extra bytes became more or less.
     pub(crate) fn recount_extra(&self, before: usize, after: usize) {
-        if before != after {
-            self.0.extra.fetch_add(after, Ordering::Relaxed);
-            self.0.extra.fetch_sub(before, Ordering::Relaxed);
-        }
+        shift(&self.0.extra, before, after);
     }
 
-    pub(crate) fn add(&self, bytes: usize) {
-        self.0.held.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(crate) fn subtract(&self, bytes: usize) {
-        self.0.held.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    /// An inflater that saw anything before.
+    /// An inflater, possibly used before.
     pub(crate) fn inflater(&self) -> Inflater {
         let free = self.shelf().and_then(|mut free| free.inflaters.pop());
         free.unwrap_or_else(|| self.counted(Inflater::new()))
     }
 
-    pub(crate) fn give_inflater(&self, inflater: Inflater) {
-        self.keep(inflater, |free| &mut free.inflaters);
-    }
-
-    /// A deflater that saw anything before, if possible the one that stands where `stamp` says.
-    pub(crate) fn deflater(&self, window: Window, stamp: Stamp) -> Box<Deflater> {
+    /// A deflater, possibly used before; if possible the one that is at `position`.
+    pub(crate) fn deflater(&self, window: Window, position: Position) -> Box<Deflater> {
         let free = self.shelf().and_then(|mut free| {
             let place = |is: &dyn Fn(&Deflater) -> bool| {
                 let fits = |deflater: &Deflater| deflater.window() == window && is(deflater);
                 free.deflaters.iter().rposition(|deflater| fits(deflater))
             };
-            let place =
-                place(&|deflater| deflater.stands_at(stamp)).or_else(|| place(&|_| true))?;
+            let place = place(&|deflater| deflater.is_at(position)).or_else(|| place(&|_| true))?;
             Some(free.deflaters.remove(place))
         });
         free.unwrap_or_else(|| self.counted(Box::new(Deflater::new(window))))
     }
 
-    pub(crate) fn give_deflater(&self, deflater: Box<Deflater>) {
-        self.keep(deflater, |free| &mut free.deflaters);
-    }
-
-    fn counted<T: Counted>(&self, state: T) -> T {
-        self.add(state.bytes());
+    fn counted<S: State>(&self, state: S) -> S {
+        self.recount(0, state.bytes());
         state
     }
 
-    /// Ends a state.
-    pub(crate) fn discard<T: Counted>(&self, state: T) {
-        self.subtract(state.bytes());
+    /// Frees a state.
+    pub(crate) fn discard<S: State>(&self, state: S) {
+        self.recount(state.bytes(), 0);
         drop(state);
     }
 
-    /// Keeps a state, in the place of those that nobody has used for longer.
-    fn keep<T: Counted>(&self, state: T, sort: impl Fn(&mut Free) -> &mut Vec<T>) {
+    /// Takes a state back, and frees the ones longest unused if there are too many.
+    pub(crate) fn give_back<S: State>(&self, state: S) {
         let most = if self.room() == Room::None { 1 } else { KEPT };
         let Some(mut free) = self.shelf() else {
             self.discard(state);
             return;
         };
-        let states = sort(&mut free);
+        let states = S::among(&mut free);
         states.push(state);
         let surplus = states.len().saturating_sub(most);
-        let ended: Vec<T> = states.drain(..surplus).collect();
+        let ended: Vec<S> = states.drain(..surplus).collect();
         drop(free);
         ended.into_iter().for_each(|state| self.discard(state));
     }
 
-    /// What is free for this thread, unless another one is just looking.
+    /// The free states for this thread, unless another thread is looking at them.
     fn shelf(&self) -> Option<impl core::ops::DerefMut<Target = Free> + '_> {
         self.0.shelves.get(thread_number() % self.0.shelves.len())?.0.try_lock().ok()
     }
 }
 
 impl Default for Pool {
-    /// The one that all share.
+    /// The pool that the whole process shares.
     fn default() -> Self {
         static POOL: LazyLock<Pool> = LazyLock::new(|| Pool::new(LIMIT));
         POOL.clone()
@@ -230,8 +235,17 @@ impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool")
             .field("limit", &self.limit())
-            .field("held", &self.held())
+            .field("memory_usage", &self.memory_usage())
             .finish_non_exhaustive()
+    }
+}
+
+/// A count changes by what one part of it became.
+fn shift(count: &AtomicUsize, before: usize, after: usize) {
+    if after > before {
+        count.fetch_add(after - before, Ordering::Relaxed);
+    } else if after < before {
+        count.fetch_sub(before - after, Ordering::Relaxed);
     }
 }
 
@@ -241,6 +255,6 @@ fn thread_number() -> usize {
     thread_local! {
         static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
     }
-    // A thread that ends shares with the first.
+    // A thread that is ending shares with the first.
     NUMBER.try_with(|number| *number).unwrap_or_default()
 }

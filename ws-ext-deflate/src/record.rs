@@ -1,15 +1,12 @@
 //! The last bytes of plaintext, to which the next message may refer back.
 
-use crate::pool::Pool;
-
 /// At most `limit` bytes: what a window of that size still holds.
 ///
-/// A ring of blocks, so that a small message costs a small copy. Memory comes block by block as it
-/// fills and never moves, so that thousands of records that grow leave no holes behind. The pool
-/// counts it.
+/// A ring of blocks, so that a small message costs a small copy. It allocates block by block as it
+/// fills and never moves a block, so that thousands of growing records do not fragment the heap. Its
+/// owner reports the [capacity](Self::capacity) to the pool.
 #[derive(Debug)]
 pub(crate) struct Record<const BLOCK: usize> {
-    pool: Pool,
     blocks: Vec<Box<[u8; BLOCK]>>,
     limit: u16,
     len: u16,
@@ -18,21 +15,17 @@ pub(crate) struct Record<const BLOCK: usize> {
 }
 
 impl<const BLOCK: usize> Record<BLOCK> {
-    /// Of at most 32 KiB.
-    pub(crate) fn new(pool: &Pool, limit: usize) -> Self {
+    /// For at most 32 KiB.
+    pub(crate) fn new(limit: usize) -> Self {
         let limit = u16::try_from(limit).unwrap_or(1 << 15);
-        Self { pool: pool.clone(), blocks: Vec::new(), limit, len: 0, oldest: 0 }
-    }
-
-    pub(crate) fn pool(&self) -> &Pool {
-        &self.pool
+        Self { blocks: Vec::new(), limit, len: 0, oldest: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Adds what came last. Of data larger than the window the end alone is copied.
+    /// Appends data. If it is larger than the limit, only its end is copied.
     pub(crate) fn push(&mut self, data: &[u8]) {
         let limit = usize::from(self.limit);
         let data = data.get(data.len().saturating_sub(limit)..).unwrap_or_default();
@@ -50,14 +43,13 @@ impl<const BLOCK: usize> Record<BLOCK> {
         self.oldest = if oldest < limit { oldest } else { oldest - limit } as u16;
     }
 
-    /// Copies `data` to this place of the ring and behind it.
+    /// Copies `data` into the ring from this place on.
     fn write(&mut self, mut place: usize, mut data: &[u8]) {
         while !data.is_empty() {
             let (index, start) = (place / BLOCK, place % BLOCK);
             if index == self.blocks.len() {
                 self.blocks.reserve_exact(1);
                 self.blocks.push(Box::new([0; BLOCK]));
-                self.pool.add(BLOCK);
             }
             let (now, later) = data.split_at(data.len().min(BLOCK - start));
             self.blocks[index][start..start + now.len()].copy_from_slice(now);
@@ -71,31 +63,30 @@ impl<const BLOCK: usize> Record<BLOCK> {
         (self.len, self.oldest) = (0, 0);
     }
 
-    /// Forgets everything and gives the memory back.
+    /// Forgets everything and frees the memory.
     pub(crate) fn release(&mut self) {
         self.clear();
-        self.pool.subtract(self.capacity());
         self.blocks = Vec::new();
     }
 
-    /// Holds at most `limit` bytes from now on: the last ones, where there are more.
+    /// Changes the limit. If there are more bytes, the last ones stay.
     pub(crate) fn limit(&mut self, limit: usize) {
         if limit == usize::from(self.limit) {
             return;
         }
-        let held: Vec<u8> = self.parts().flatten().copied().collect();
+        let kept: Vec<u8> = self.parts().flatten().copied().collect();
         self.release();
         self.limit = u16::try_from(limit).unwrap_or(1 << 15);
-        self.push(&held);
+        self.push(&kept);
     }
 
-    /// What is there, oldest first.
+    /// The bytes, oldest first.
     pub(crate) fn parts(&self) -> impl Iterator<Item = &[u8]> {
         let (len, oldest) = (usize::from(self.len), usize::from(self.oldest));
         self.between(oldest, len).chain(self.between(0, oldest))
     }
 
-    /// What lies between two places of the ring, block by block.
+    /// The bytes between two places of the ring, block by block.
     fn between(&self, start: usize, end: usize) -> impl Iterator<Item = &[u8]> {
         self.blocks.iter().enumerate().filter_map(move |(index, block)| {
             let place = index * BLOCK;
@@ -104,14 +95,9 @@ impl<const BLOCK: usize> Record<BLOCK> {
         })
     }
 
+    /// Bytes allocated.
     pub(crate) fn capacity(&self) -> usize {
         self.blocks.len() * BLOCK
-    }
-}
-
-impl<const BLOCK: usize> Drop for Record<BLOCK> {
-    fn drop(&mut self) {
-        self.release();
     }
 }
 
@@ -119,22 +105,20 @@ impl<const BLOCK: usize> Drop for Record<BLOCK> {
 mod tests {
     use super::*;
 
-    fn held<const BLOCK: usize>(record: &Record<BLOCK>) -> Vec<u8> {
+    fn bytes<const BLOCK: usize>(record: &Record<BLOCK>) -> Vec<u8> {
         record.parts().flatten().copied().collect()
     }
 
     fn holds_the_last_bytes<const BLOCK: usize>() {
-        let pool = Pool::new(0);
         let data: Vec<u8> = (0..=255).collect();
         for limit in [0, 1, 2, 7, 8, 64] {
             for size in 1..=70 {
-                let mut record = Record::<BLOCK>::new(&pool, limit);
+                let mut record = Record::<BLOCK>::new(limit);
                 for (i, piece) in data.chunks(size).enumerate() {
                     record.push(piece);
                     let end = (i * size + size).min(data.len());
-                    assert_eq!(held(&record), data[end.saturating_sub(limit)..end]);
+                    assert_eq!(bytes(&record), data[end.saturating_sub(limit)..end]);
                     assert!(record.capacity() <= limit.next_multiple_of(BLOCK));
-                    assert_eq!(record.capacity(), pool.held());
                 }
             }
         }
@@ -150,34 +134,31 @@ mod tests {
 
     #[test]
     fn record_takes_memory_as_it_fills() {
-        let pool = Pool::new(0);
-        let mut record = Record::<1024>::new(&pool, 1 << 15);
+        let mut record = Record::<1024>::new(1 << 15);
         assert_eq!(record.capacity(), 0);
         record.push(b"Hello");
         assert_eq!(record.capacity(), 1024);
         record.push(&[0; 40_000]);
         assert_eq!(record.capacity(), 1 << 15);
         record.clear();
-        assert_eq!(held(&record), b"");
+        assert_eq!(bytes(&record), b"");
         record.release();
-        assert_eq!((record.capacity(), pool.held()), (0, 0));
+        assert_eq!(record.capacity(), 0);
     }
 
     #[test]
     fn record_keeps_the_last_bytes_when_its_limit_changes() {
-        let pool = Pool::new(0);
         let data: Vec<u8> = (0..=255).collect();
-        let mut record = Record::<16>::new(&pool, 64);
+        let mut record = Record::<16>::new(64);
         record.push(&data[..100]);
         record.limit(32);
-        assert_eq!((held(&record), record.capacity()), (data[68..100].to_vec(), 32));
+        assert_eq!((bytes(&record), record.capacity()), (data[68..100].to_vec(), 32));
         record.push(&data[100..110]);
-        assert_eq!(held(&record), data[78..110]);
+        assert_eq!(bytes(&record), data[78..110]);
         record.limit(64);
         record.push(&data[110..150]);
-        assert_eq!(held(&record), data[86..150]);
+        assert_eq!(bytes(&record), data[86..150]);
         record.limit(0);
-        assert_eq!((held(&record), pool.held()), (Vec::new(), 0));
-        drop(record);
+        assert_eq!((bytes(&record), record.capacity()), (Vec::new(), 0));
     }
 }

@@ -1,8 +1,8 @@
 //! Compresses a message once for many connections.
 //!
-//! What refers back to nothing before the message is valid in the stream of every peer whose window
-//! reaches as far as the message refers back within itself. So one form does for all windows that are
-//! no smaller than the message, with and without context takeover.
+//! Output that does not refer back past the start of its message is valid in the stream of every peer
+//! whose window covers the distances within the message. So one form serves all windows that are no
+//! smaller than the message, with and without context takeover.
 
 use ws_core::extension::{
     Chunk, Compression, ExtensionError, Mark, Progress, SharedEncoder, SharedKey, Sink,
@@ -12,24 +12,23 @@ use crate::{
     deflater::Sizes,
     encoder::{Encoded, Encoder},
     level::Level,
-    permessage::PermessageDeflate,
+    outcomes::has_paid,
     window::Window,
-    worth::is_worth_it,
 };
 
-/// How a message is compressed for all. What is of one kind is the same octets.
+/// How to compress a message on its own. The same for all connections whose output is the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Kind {
+pub(crate) struct OneOff {
     pub(crate) window: Window,
     pub(crate) level: u8,
 }
 
-impl Kind {
-    /// For a message of `len` bytes, and all that compress their own with this window and level.
+impl OneOff {
+    /// For a message of `len` bytes, on a connection of this window and level.
     pub(crate) fn of(len: u64, own: Window, level: Level) -> Self {
         let fits = |window: Window| len <= window.size() as u64;
-        // No distance is larger than the message. Most connections have a deflater of the proposed
-        // window for messages of their own, so that it is in the pool.
+        // No distance exceeds the message. Most connections use a deflater of the proposed window for
+        // messages of their own, so the pool is likely to have one.
         let window = if !fits(own) {
             own
         } else if fits(Window::PROPOSED) {
@@ -42,27 +41,27 @@ impl Kind {
 
     pub(crate) fn key(self) -> SharedKey {
         let Self { window, level } = self;
-        SharedKey::new::<PermessageDeflate>(u64::from(level) << 8 | u64::from(window.bits()))
+        SharedKey::new::<Self>(u64::from(level) << 8 | u64::from(window.bits()))
     }
 }
 
-/// Compresses one message.
-pub(crate) struct Once {
-    /// Has no history, and gives its deflater back when it is dropped.
+/// Compresses one message for many.
+pub(crate) struct SharedDeflater {
+    /// Without history. Gives its deflater back when dropped.
     encoder: Encoder,
     compression: Compression,
-    /// What came of it, when it is complete.
+    /// The outcome, once the message is complete.
     sizes: Sizes,
 }
 
-impl Once {
+impl SharedDeflater {
     pub(crate) fn new(mut encoder: Encoder, level: u8, compression: Compression) -> Option<Self> {
         encoder.begin(level).ok()?;
         Some(Self { encoder, compression, sizes: Sizes::default() })
     }
 }
 
-impl SharedEncoder for Once {
+impl SharedEncoder for SharedDeflater {
     fn encode(
         &mut self,
         input: &mut Chunk<'_>,
@@ -80,7 +79,7 @@ impl SharedEncoder for Once {
 
     fn mark(&self) -> Mark {
         match self.compression {
-            Compression::Auto if !is_worth_it(self.sizes) => Mark::Unmarked,
+            Compression::Auto if !has_paid(self.sizes) => Mark::Unmarked,
             _ => Mark::Marked,
         }
     }

@@ -8,15 +8,12 @@ pub(crate) struct Window(u8);
 
 impl Window {
     pub(crate) const MAX: Self = Self(15);
-    /// What is proposed unless something else is asked for.
+    /// The default.
     pub(crate) const PROPOSED: Self = Self(12);
 
-    /// From a number of bits, which has to be one of 8 to 15.
-    pub(crate) const fn new(bits: u8) -> Option<Self> {
-        match bits {
-            8..=15 => Some(Self(bits)),
-            _ => None,
-        }
+    /// Of 8 to 15 bits: the nearest to `bits`.
+    pub(crate) fn nearest(bits: u8) -> Self {
+        Self(bits.clamp(8, 15))
     }
 
     /// As in a header: "a decimal integer value without leading zeroes between 8 to 15, inclusive"
@@ -29,13 +26,13 @@ impl Window {
         self.0
     }
 
-    /// The window of a deflater that keeps to this one.
+    /// The window of a deflater whose output stays within this one.
     ///
-    /// zlib refuses to write raw DEFLATE with 8 bits, and flate2 panics. With 9 it looks back 250
-    /// bytes at most, which is within the 256 of 8 bits: every strategy of zlib stays 262 bytes
-    /// (`MIN_LOOKAHEAD`) away from the far end of its window. In zlib-rs 0.6 that is
-    /// `State::max_dist`, to which quick, fast, medium and slow compare each distance; the others
-    /// have none, or 1. `tests/narrow.rs` holds it to that.
+    /// zlib cannot produce raw DEFLATE with RFC 7692's 8-bit window, and flate2 panics. With 9 bits it
+    /// looks back 250 bytes at most, which is within the 256 of 8 bits: every strategy of zlib stays 262
+    /// bytes (`MIN_LOOKAHEAD`) away from the far end of its window. In zlib-rs 0.6 that is
+    /// `State::max_dist`, to which quick, fast, medium and slow compare each distance; the others use
+    /// no distances, or 1. `tests/narrow.rs` checks it.
     pub(crate) fn of_deflater(self) -> Self {
         self.max(Self(9))
     }

@@ -33,7 +33,7 @@ const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
 
 /// 16 MiB of zeros, in about 16 KiB.
 fn bomb() -> Vec<u8> {
-    let mut ext = client_for(&plain().build().unwrap(), "");
+    let mut ext = client_for(&plain(), "");
     let payload = encoded(&mut *ext, &vec![0; 16 << 20]);
     assert!((16_000..17_000).contains(&payload.len()));
     payload
@@ -94,11 +94,9 @@ fn rt_21_bomb_in_fragments_of_one_byte_is_1009_within_the_limit() {
 // R7692-7.2.2-h, RT-21
 #[test]
 fn rt_21_many_small_bombs_hold_no_more_than_one() {
-    let mut ext = client_for(
-        &plain().server_no_context_takeover(true).build().unwrap(),
-        "server_no_context_takeover",
-    );
-    let mut writer = server_for(&plain().build().unwrap(), "server_no_context_takeover");
+    let mut ext =
+        client_for(&plain().server_no_context_takeover(true), "server_no_context_takeover");
+    let mut writer = server_for(&plain(), "server_no_context_takeover");
     let small = encoded(&mut *writer, &vec![0; 1 << 20]);
     decoded(&mut *ext, &small).unwrap();
     let (mut ws, mut input) = warmed(SIDES[0], Config::default());
@@ -142,7 +140,7 @@ fn rt_25_connection_that_failed_leaves_nothing_behind() {
         [(&[0x07][..], CloseCode::INVALID_PAYLOAD), (&bomb, CloseCode::MESSAGE_TOO_BIG)]
     {
         let (left, ()) = kept(|| {
-            let options = plain().pool(Pool::new(usize::MAX)).build().unwrap();
+            let options = plain().pool(Pool::new(usize::MAX));
             let mut ws = connection(Role::Server, Config::default(), server_for(&options, ""));
             let mut input = BytesMut::new();
             ws.send("compress me ".repeat(100)).unwrap();
@@ -162,7 +160,7 @@ fn rt_22_million_empty_blocks_inflate_to_nothing_without_a_new_inflater() {
     // Stored blocks, fixed blocks, and blocks with BFINAL, behind each of which we start anew.
     for block in [&[0x00, 0x00, 0x00, 0xff, 0xff][..], &[0x03, 0x00]] {
         let payload = block.repeat(1_000_000);
-        let mut ext = client_for(&plain().build().unwrap(), "");
+        let mut ext = client_for(&plain(), "");
         assert_eq!(decoded(&mut *ext, &HELLO).unwrap(), b"Hello");
         let (heap, ()) = measured(|| {
             assert_eq!(decoded(&mut *ext, &payload).unwrap(), b"");
@@ -198,14 +196,12 @@ fn memory_is_known_lazy_and_given_back() {
                 .level(level)
                 .server_max_window_bits(bits)
                 .client_max_window_bits(bits)
-                .pool(pool.clone())
-                .build()
-                .unwrap();
+                .pool(pool.clone());
             let offer = format!("client_max_window_bits={bits}");
             let (idle, mut ext) = kept(|| server_for(&options, &offer));
             assert!(idle < 512, "{idle}");
             assert!(ext.memory_usage() < 512);
-            assert_eq!(pool.held(), 0);
+            assert_eq!(pool.memory_usage(), 0);
 
             // In the middle of a message the connection has an inflater, at its end the pool.
             let (inflating, ()) = kept(|| {
@@ -213,14 +209,14 @@ fn memory_is_known_lazy_and_given_back() {
                 ext.begin_decode(&info).unwrap();
             });
             near(ext.memory_usage(), idle + inflating, "inflater, lent");
-            near(pool.held(), inflating, "inflater, lent");
+            near(pool.memory_usage(), inflating, "inflater, lent");
             assert!(inflating < 64 * 1024);
             let (record, _) = kept(|| drop(decoded(&mut *ext, &HELLO)));
             near(ext.memory_usage(), idle + record, "record");
-            near(pool.held(), inflating + record, "inflater and record");
+            near(pool.memory_usage(), inflating + record, "inflater and record");
 
             let (deflating, _) = kept(|| drop(encoded(&mut *ext, b"Hello")));
-            near(pool.held(), inflating + record + deflating, "both");
+            near(pool.memory_usage(), inflating + record + deflating, "both");
             let data = noise(100_000, 1);
             let mut writer = client_for(&options, &format!("server_max_window_bits={bits}"));
             let payload = encoded(&mut *writer, &data);
@@ -236,7 +232,7 @@ fn memory_is_known_lazy_and_given_back() {
 
             let (ended, ()) = kept(|| drop((ext, writer)));
             assert!(ended < -(window as isize), "{ended} given back with the connections");
-            near(pool.held(), inflating + deflating, "what the pool keeps");
+            near(pool.memory_usage(), inflating + deflating, "what the pool keeps");
             let (ended, ()) = kept(|| drop((options, pool)));
             near(-(ended + kept_pool) as usize, inflating + deflating, "given back with the pool");
         }
@@ -264,7 +260,7 @@ fn connection_without_compressed_messages_makes_no_state() {
 #[test]
 fn connections_that_send_broadcasts_alone_hold_nothing() {
     let pool = Pool::new(usize::MAX);
-    let options = plain().pool(pool.clone()).build().unwrap();
+    let options = plain().pool(pool.clone());
     let server = || support::connection(Role::Server, Config::default(), server_for(&options, ""));
     let mut all: Vec<Connection> = (0..100).map(|_| server()).collect();
     let idle = all[0].memory_usage();
@@ -277,7 +273,11 @@ fn connections_that_send_broadcasts_alone_hold_nothing() {
         let broadcast = Broadcast::new(text.clone());
         all.iter_mut().for_each(|ws| send(ws, &broadcast));
     }
-    assert!(pool.held() < 400_000, "one deflater serves all of them: {}", pool.held());
+    assert!(
+        pool.memory_usage() < 400_000,
+        "one deflater serves all of them: {}",
+        pool.memory_usage()
+    );
     assert!(all.iter().all(|ws| ws.memory_usage() == idle));
     let (heap, ()) = measured(|| {
         for _ in 0..50 {

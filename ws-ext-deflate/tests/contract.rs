@@ -18,25 +18,21 @@ fn defaults_keep_the_contract() {
 #[test]
 fn every_option_keeps_the_contract() {
     let fast_and_small =
-        Deflate::builder().level(1).server_max_window_bits(8).client_max_window_bits(8);
-    let without_context = Deflate::builder()
+        Deflate::default().level(1).server_max_window_bits(8).client_max_window_bits(8);
+    let without_context = Deflate::default()
         .server_no_context_takeover(true)
         .client_no_context_takeover(true)
         .threshold(0);
-    let large = Deflate::builder().level(9).server_max_window_bits(15).client_max_window_bits(15);
+    let large = Deflate::default().level(9).server_max_window_bits(15).client_max_window_bits(15);
     for options in [fast_and_small, without_context, large] {
-        everything(&check(&options.build().unwrap()).unwrap());
+        everything(&check(&options).unwrap());
     }
 }
 
 #[test]
 fn ends_with_different_options_keep_the_contract() {
-    let thrifty = Deflate::builder()
-        .server_max_window_bits(9)
-        .client_no_context_takeover(true)
-        .threshold(0)
-        .build()
-        .unwrap();
+    let thrifty =
+        Deflate::default().server_max_window_bits(9).client_no_context_takeover(true).threshold(0);
     let usual = Deflate::default();
     everything(&Kit::between(&thrifty, &usual).seed(1).run().unwrap());
     everything(&Kit::between(&usual, &thrifty).seed(2).run().unwrap());

@@ -19,11 +19,7 @@ fn rows() -> impl Iterator<Item = Vec<&'static [u8]>> {
 #[test]
 fn rt_27_empty_messages_in_every_position() {
     for afresh in [false, true] {
-        let options = plain()
-            .server_no_context_takeover(afresh)
-            .client_no_context_takeover(afresh)
-            .build()
-            .unwrap();
+        let options = plain().server_no_context_takeover(afresh).client_no_context_takeover(afresh);
         for row in rows() {
             for parking in [false, true] {
                 let (mut server, mut client) = pair(&options, &options);
@@ -50,7 +46,7 @@ fn rt_27_empty_messages_in_every_position() {
 // R7692-7.2.1-g
 #[test]
 fn empty_message_on_the_wire_is_plain_or_one_octet() {
-    let ext = server_for(&plain().threshold(1).build().unwrap(), "");
+    let ext = server_for(&plain().threshold(1), "");
     let mut ws = connection(Role::Server, Config::default(), ext);
     ws.send("Hello").unwrap();
     ws.send("").unwrap();

@@ -51,7 +51,7 @@ fn rt_25_connection_is_dead_after_too_much_output() {
 // RT-25
 #[test]
 fn rt_25_extension_stays_failed() {
-    let mut ext = client_for(&plain().build().unwrap(), "");
+    let mut ext = client_for(&plain(), "");
     assert!(decoded(&mut *ext, &[0x07]).is_err());
     for _ in 0..3 {
         let error = decoded(&mut *ext, &HELLO).unwrap_err();
@@ -76,7 +76,7 @@ fn rt_26_second_message_is_what_was_sent_whatever_followed_bfinal() {
         let payload = [&FINAL, behind].concat();
         for room in [1, 5, 6, usize::MAX] {
             for size in [1, 2, 7, 100] {
-                let mut ext = client_for(&plain().build().unwrap(), "");
+                let mut ext = client_for(&plain(), "");
                 let pieces: Vec<&[u8]> = payload.chunks(size).collect();
                 assert_eq!(decoded_in(&mut *ext, &pieces, room).unwrap(), first);
                 assert_eq!(decoded(&mut *ext, &HELLO).unwrap(), b"Hello");
@@ -108,11 +108,11 @@ fn rt_26_nothing_refers_back_across_bfinal() {
 // R7692-7.2.2-j, R7692-7.2.2-g
 #[test]
 fn truncated_and_mutilated_messages_end_somehow() {
-    let mut writer = client_for(&plain().build().unwrap(), "");
+    let mut writer = client_for(&plain(), "");
     let data = [support::repetitive(4_000, 500), noise(300, 2)].concat();
     let payload = encoded(&mut *writer, &data);
     for cut in 0..payload.len() {
-        let mut ext = client_for(&plain().build().unwrap(), "");
+        let mut ext = client_for(&plain(), "");
         if decoded(&mut *ext, &payload[..cut]).is_ok() {
             assert_eq!(decoded(&mut *ext, &HELLO).unwrap(), b"Hello");
         }
@@ -121,9 +121,9 @@ fn truncated_and_mutilated_messages_end_somehow() {
         let mut bad = payload.clone();
         let at = (seed as usize * 7919) % bad.len();
         bad[at] ^= 1 << (seed % 8);
-        let mut ext = client_for(&plain().build().unwrap(), "");
+        let mut ext = client_for(&plain(), "");
         let whole = decoded(&mut *ext, &bad);
-        let mut ext = client_for(&plain().build().unwrap(), "");
+        let mut ext = client_for(&plain(), "");
         let pieces: Vec<&[u8]> = bad.chunks(1 + at % 50).collect();
         let cut = decoded_in(&mut *ext, &pieces, 1 + at % 300);
         assert!(whole == cut, "seed {seed}");

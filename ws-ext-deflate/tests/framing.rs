@@ -152,7 +152,7 @@ fn message_sent_plain_does_not_enter_the_window() {
 // R7692-6-e
 #[test]
 fn messages_under_the_threshold_go_plain_unless_asked_otherwise() {
-    let options = plain().threshold(6).build().unwrap();
+    let options = plain().threshold(6);
     let new = || connection(Role::Server, Config::default(), server_for(&options, ""));
     let mut ws = new();
     ws.send("Hello").unwrap();
@@ -207,7 +207,7 @@ fn message_begun_and_not_completed_fails_the_connection_or_is_forgotten() {
 
     // The extension alone: the next message does not look back.
     use ws_core::extension::{Chunk, Sink};
-    let mut ext = server_for(&plain().build().unwrap(), "");
+    let mut ext = server_for(&plain(), "");
     assert_eq!(support::encoded(&mut *ext, b"Hello"), HELLO);
     let info = support::info(MessageKind::Text, None, Compression::Always);
     ext.begin_encode(&info).unwrap();

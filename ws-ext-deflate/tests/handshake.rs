@@ -123,7 +123,7 @@ impl Extension for Greedy {
 // R7692-5-b, R7692-5-g, R6455-9.1-h
 #[test]
 fn first_offer_that_can_be_honoured_is_taken() {
-    let usual = set(vec![Arc::new(plain().build().unwrap())]);
+    let usual = set(vec![Arc::new(plain())]);
     let cases = [
         (
             "permessage-deflate; server_max_window_bits=7, permessage-deflate",
@@ -176,7 +176,7 @@ fn report_names_the_parameter_that_was_at_fault() {
 // R7692-7.1-x
 #[test]
 fn quoted_values_are_equal_to_bare_ones() {
-    let roomy = set(vec![Arc::new(plain().build().unwrap())]);
+    let roomy = set(vec![Arc::new(plain())]);
     let (header, ..) = served(&roomy, "permessage-deflate; server_max_window_bits=\"10\"");
     assert_eq!(header.as_deref(), Some("permessage-deflate; server_max_window_bits=10"));
 }
@@ -251,16 +251,12 @@ fn both_ends_talk_with_everything_that_can_be_agreed() {
     for server_bits in [8, 9, 12, 15] {
         for client_bits in [8, 9, 12, 15] {
             for (server_afresh, client_afresh) in [(false, false), (true, false), (false, true)] {
-                let server = Deflate::builder()
+                let server = Deflate::default()
                     .server_max_window_bits(server_bits)
-                    .server_no_context_takeover(server_afresh)
-                    .build()
-                    .unwrap();
-                let client = Deflate::builder()
+                    .server_no_context_takeover(server_afresh);
+                let client = Deflate::default()
                     .client_max_window_bits(client_bits)
-                    .client_no_context_takeover(client_afresh)
-                    .build()
-                    .unwrap();
+                    .client_no_context_takeover(client_afresh);
                 let config = config(|config| config.max_sent_frame = 1000);
                 let (mut server, mut client) = connected(server, client, &config);
                 assert_eq!(server.extensions().names().collect::<Vec<_>>(), ["permessage-deflate"]);
@@ -290,7 +286,7 @@ fn both_ends_talk_with_everything_that_can_be_agreed() {
 // R7692-6-e
 #[test]
 fn noise_goes_plain_after_a_while_and_text_beside_it_does_not() {
-    let (server, _) = pair(&plain().build().unwrap(), &plain().build().unwrap());
+    let (server, _) = pair(&plain(), &plain());
     let mut ws = support::connection(Role::Server, Config::default(), server);
     let mut marks = Vec::new();
     for i in 0..20 {

@@ -332,15 +332,13 @@ fn options() -> impl Strategy<Value = Deflate> {
     let threshold = prop_oneof![2 => Just(128_usize), 1 => Just(0), 1 => 0..2000_usize];
     (level, 8..=15_u8, 8..=15_u8, 0..8_u8, 0..8_u8, threshold).prop_map(
         |(level, server, client, server_afresh, client_afresh, threshold)| {
-            Deflate::builder()
+            Deflate::default()
                 .level(level)
                 .server_max_window_bits(server)
                 .client_max_window_bits(client)
                 .server_no_context_takeover(server_afresh == 0)
                 .client_no_context_takeover(client_afresh == 0)
                 .threshold(threshold)
-                .build()
-                .unwrap()
         },
     )
 }
@@ -482,7 +480,7 @@ fn large_broadcasts_among_other_messages_are_read_by_everybody() {
     ] {
         let agreed: Vec<Agreed> = [8, 9, 12, 15]
             .map(|bits| {
-                let server = Deflate::builder().server_max_window_bits(bits).build().unwrap();
+                let server = Deflate::default().server_max_window_bits(bits);
                 Agreed { server: server.clone(), client: server, neighbour, most }
             })
             .into();

@@ -20,7 +20,7 @@ const WINDOW: usize = 256;
 const USED: usize = 250;
 
 fn narrow(level: u8) -> Deflate {
-    plain().level(level).pool(Pool::new(usize::MAX)).build().unwrap()
+    plain().level(level).pool(Pool::new(usize::MAX))
 }
 
 /// Both ends that compress with 8 bits: a server that was asked to, and a client that was told to.
@@ -74,8 +74,7 @@ fn no_distance_is_beyond_256_where_states_are_primed_shared_and_rest() {
     for level in 1..=9 {
         for history in [1, 250, 256, 4_096] {
             // One state for all: each message is of another connection than the last.
-            let options =
-                plain().level(level).history(history).pool(Pool::new(usize::MAX)).build().unwrap();
+            let options = plain().level(level).history(history).pool(Pool::new(usize::MAX));
             let mut all: Vec<_> = (0..2)
                 .flat_map(|_| ends(&options))
                 .map(|ext| (ext, Reference::within(WINDOW)))
@@ -122,13 +121,9 @@ fn broadcasts_keep_to_8_bits_too() {
 // R7692-7.1.2.2-d: a server that answers 8 to an offer without a value does not fail the client.
 #[test]
 fn both_ends_agree_on_8_bits_and_talk() {
-    let client = Deflate::builder().threshold(0).build().unwrap();
-    let server = Deflate::builder()
-        .server_max_window_bits(8)
-        .client_max_window_bits(8)
-        .threshold(0)
-        .build()
-        .unwrap();
+    let client = Deflate::default().threshold(0);
+    let server =
+        Deflate::default().server_max_window_bits(8).client_max_window_bits(8).threshold(0);
     assert_eq!(
         answer(&server, "server_max_window_bits=12; client_max_window_bits").as_deref(),
         Ok("server_max_window_bits=8; client_max_window_bits=8")
@@ -165,7 +160,7 @@ proptest! {
         room in prop_oneof![1..200_usize, Just(usize::MAX)],
     ) {
         let options = plain().level(level).history(history).pool(Pool::new(usize::MAX));
-        for mut ext in ends(&options.build().unwrap()) {
+        for mut ext in ends(&options) {
             let mut reader = Reference::within(WINDOW);
             for (data, pieces, rests) in &messages {
                 let size = data.len().div_ceil(*pieces).max(1);

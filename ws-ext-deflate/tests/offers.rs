@@ -31,7 +31,7 @@ fn usual() -> Deflate {
 }
 
 fn roomy() -> Deflate {
-    plain().build().unwrap()
+    plain()
 }
 
 // R7692-7-a
@@ -122,7 +122,7 @@ fn answer_has_no_parameter_that_nobody_asked_for() {
     accepts(&usual(), "client_max_window_bits", "client_max_window_bits=12");
     accepts(&usual(), "server_max_window_bits=15", "server_max_window_bits=12");
     // The application asked for it.
-    let chosen = Deflate::builder().server_max_window_bits(12).build().unwrap();
+    let chosen = Deflate::default().server_max_window_bits(12);
     accepts(&chosen, "", "server_max_window_bits=12");
     accepts(&roomy(), "", "");
 }
@@ -154,7 +154,7 @@ fn offer_is_declined_while_another_extension_uses_rsv1() {
 fn server_no_context_takeover_is_answered_and_may_come_unasked() {
     accepts(&roomy(), "", "");
     accepts(&roomy(), "server_no_context_takeover", "server_no_context_takeover");
-    let afresh = plain().server_no_context_takeover(true).build().unwrap();
+    let afresh = plain().server_no_context_takeover(true);
     for offer in ["", "server_no_context_takeover"] {
         accepts(&afresh, offer, "server_no_context_takeover");
     }
@@ -176,7 +176,7 @@ fn server_starts_every_message_afresh_once_it_is_agreed() {
 #[test]
 fn client_no_context_takeover_is_a_hint_that_is_answered() {
     accepts(&roomy(), "client_no_context_takeover", "client_no_context_takeover");
-    let afresh = plain().client_no_context_takeover(true).build().unwrap();
+    let afresh = plain().client_no_context_takeover(true);
     accepts(&afresh, "", "client_no_context_takeover");
 }
 
@@ -193,7 +193,7 @@ fn server_without_it_in_the_response_inflates_with_the_window_carried_over() {
 #[test]
 fn server_window_is_the_smaller_of_both() {
     for own in 8..=15_u8 {
-        let server = plain().server_max_window_bits(own).build().unwrap();
+        let server = plain().server_max_window_bits(own);
         for offered in 8..=15_u8 {
             let agreed = own.min(offered);
             accepts(
@@ -209,7 +209,7 @@ fn server_window_is_the_smaller_of_both() {
 #[test]
 fn client_window_is_answered_only_where_it_was_offered() {
     for own in 8..=15_u8 {
-        let server = plain().client_max_window_bits(own).build().unwrap();
+        let server = plain().client_max_window_bits(own);
         accepts(&server, "", "");
         for (offer, offered) in [("client_max_window_bits", 15)].into_iter().chain(
             [8, 9, 10, 11, 12, 13, 14, 15].map(|bits: u8| {

@@ -12,7 +12,7 @@ use ws_core::{
     CloseCode, Extension, MessageKind,
     extension::{Chunk, Compression, Progress, Sink},
 };
-use ws_ext_deflate::{Deflate, DeflateBuilder, Pool};
+use ws_ext_deflate::{Deflate, Pool};
 
 const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
 /// "Hello" once more, by a reference to what came 5 octets before.
@@ -21,9 +21,9 @@ const AGAIN: [u8; 5] = [0xf2, 0x00, 0x11, 0x00, 0x00];
 const BETWEEN: usize = 100 * 1024;
 
 /// Windows of 12 bits, and a pool of its own.
-fn pooled(limit: usize) -> (DeflateBuilder, Pool) {
+fn pooled(limit: usize) -> (Deflate, Pool) {
     let pool = Pool::new(limit);
-    let options = Deflate::builder().threshold(0).pool(pool.clone());
+    let options = Deflate::default().threshold(0).pool(pool.clone());
     (options, pool)
 }
 
@@ -38,16 +38,16 @@ fn json(i: usize) -> Vec<u8> {
 #[test]
 fn rt_51_reference_reaches_nothing_of_another_connection() {
     let (options, pool) = pooled(usize::MAX);
-    let options = options.client_max_window_bits(15).build().unwrap();
+    let options = options.client_max_window_bits(15);
     let mut secret = server_for(&options, "");
     let mut other = server_for(&options, "");
     assert_eq!(decoded(&mut *other, &[0x4a, 0x04, 0x00]).unwrap(), b"a");
     assert_eq!(decoded(&mut *secret, &HELLO).unwrap(), b"Hello");
-    let held = pool.held();
+    let held = pool.memory_usage();
     // Its own history is one octet.
     let error = decoded(&mut *other, &AGAIN).unwrap_err();
     assert_eq!(error.code(), CloseCode::INVALID_PAYLOAD);
-    assert!(pool.held() <= held, "another inflater was made for it");
+    assert!(pool.memory_usage() <= held, "another inflater was made for it");
     assert_eq!(decoded(&mut *secret, &AGAIN).unwrap(), b"Hello");
 }
 
@@ -55,7 +55,6 @@ fn rt_51_reference_reaches_nothing_of_another_connection() {
 #[test]
 fn rt_51_connection_in_the_middle_of_a_message_leaves_nothing_behind() {
     let (options, _) = pooled(usize::MAX);
-    let options = options.build().unwrap();
     let mut secret = server_for(&options, "");
     let mut out = Vec::new();
     secret.begin_decode(&info(MessageKind::Text, None, Compression::Auto)).unwrap();
@@ -74,15 +73,14 @@ fn rt_51_connection_in_the_middle_of_a_message_leaves_nothing_behind() {
 #[test]
 fn rt_51_what_one_connection_sent_makes_nothing_smaller_for_another() {
     let (options, pool) = pooled(usize::MAX);
-    let options = options.build().unwrap();
     let secret = noise(1000, 5);
     let mut one = server_for(&options, "");
     let mut other = server_for(&options, "");
     assert!(encoded(&mut *one, &secret).len() >= 1000);
-    let held = pool.held();
+    let held = pool.memory_usage();
     let payload = encoded(&mut *other, &secret);
     assert!(payload.len() >= 1000, "{} bytes", payload.len());
-    assert!(pool.held() < held + 4096, "another deflater was made for it");
+    assert!(pool.memory_usage() < held + 4096, "another deflater was made for it");
     assert_eq!(Reference::default().message(&payload).unwrap(), secret);
     // The same connection may look back, with another in between and without.
     assert!(encoded(&mut *one, &secret).len() < 100);
@@ -92,7 +90,7 @@ fn rt_51_what_one_connection_sent_makes_nothing_smaller_for_another() {
 #[test]
 fn connection_that_goes_on_alone_looks_back_as_far_as_its_window() {
     let (options, _) = pooled(usize::MAX);
-    let options = options.history(512).build().unwrap();
+    let options = options.history(512);
     let mut one = server_for(&options, "");
     let mut other = server_for(&options, "");
     let mut reference = Reference::default();
@@ -111,7 +109,7 @@ fn connection_that_goes_on_alone_looks_back_as_far_as_its_window() {
 #[test]
 fn connection_that_moves_between_threads_keeps_its_context() {
     let (options, _) = pooled(usize::MAX);
-    let mut ext = server_for(&options.build().unwrap(), "");
+    let mut ext = server_for(&options, "");
     let mut reference = Reference::default();
     for i in 0..8 {
         let payload = encoded(&mut *ext, &json(i));
@@ -127,7 +125,7 @@ fn connection_that_moves_between_threads_keeps_its_context() {
 #[test]
 fn connection_finds_the_state_that_it_had_among_others() {
     let (options, _) = pooled(usize::MAX);
-    let options = options.history(512).build().unwrap();
+    let options = options.history(512);
     let info = info(MessageKind::Binary, Some(2000), Compression::Always);
     let data = noise(2000, 9);
     let mut ends = [server_for(&options, ""), server_for(&options, "")];
@@ -148,7 +146,7 @@ fn connection_finds_the_state_that_it_had_among_others() {
 #[test]
 fn long_and_short_messages_in_turn_refer_to_each_other() {
     let (options, pool) = pooled(usize::MAX);
-    let mut ext = server_for(&options.build().unwrap(), "");
+    let mut ext = server_for(&options, "");
     let mut reference = Reference::default();
     // Of one level for short ones and another for long ones.
     let (short, long) = (noise(1000, 9), noise(5000, 9));
@@ -159,14 +157,13 @@ fn long_and_short_messages_in_turn_refer_to_each_other() {
         let refers = [0, 0, 1000, 0, 1000][i];
         assert!(payload.len().abs_diff(data.len() - refers) < 100, "{i}: {}", payload.len());
     }
-    assert!(pool.held() < 300_000, "one deflater does for both");
+    assert!(pool.memory_usage() < 300_000, "one deflater does for both");
 }
 
 // R7692-7.2.1-h
 #[test]
 fn message_that_was_not_completed_is_never_referred_to() {
     let (options, _) = pooled(usize::MAX);
-    let options = options.build().unwrap();
     let info = info(MessageKind::Binary, None, Compression::Always);
     let data = noise(2000, 9);
     for between in [false, true] {
@@ -189,7 +186,7 @@ fn message_that_was_not_completed_spoils_no_other_at_any_level() {
     let begun = noise(3000, 9);
     for level in 1..=9 {
         let (options, _) = pooled(usize::MAX);
-        let options = options.level(level).build().unwrap();
+        let options = options.level(level);
         let mut begins_again = server_for(&options, "");
         for ends in [true, false] {
             let mut ext = server_for(&options, "");
@@ -208,7 +205,7 @@ fn message_that_was_not_completed_spoils_no_other_at_any_level() {
 #[test]
 fn history_of_nothing_compresses_every_message_on_its_own() {
     let (options, _) = pooled(usize::MAX);
-    let mut ext = server_for(&options.history(0).build().unwrap(), "");
+    let mut ext = server_for(&options.history(0), "");
     let first = encoded(&mut *ext, &json(1));
     assert_eq!(encoded(&mut *ext, &json(1)), first);
 }
@@ -234,25 +231,23 @@ fn at_once(options: &Deflate, connections: usize) {
 #[test]
 fn pool_keeps_four_states_of_each_sort() {
     let (options, pool) = pooled(usize::MAX);
-    let options = options.build().unwrap();
     at_once(&options, 1);
-    let one_of_each = pool.held();
+    let one_of_each = pool.memory_usage();
     assert!(one_of_each > 300_000);
     at_once(&options, 3);
-    assert_eq!(pool.held(), 3 * one_of_each);
+    assert_eq!(pool.memory_usage(), 3 * one_of_each);
     at_once(&options, 20);
-    assert_eq!(pool.held(), 4 * one_of_each);
+    assert_eq!(pool.memory_usage(), 4 * one_of_each);
 }
 
 // R7692-x-mem
 #[test]
 fn pool_at_its_limit_keeps_one_state_of_each_sort() {
     let (options, pool) = pooled(0);
-    let options = options.build().unwrap();
     at_once(&options, 1);
-    let one_of_each = pool.held();
+    let one_of_each = pool.memory_usage();
     at_once(&options, 20);
-    assert_eq!(pool.held(), one_of_each);
+    assert_eq!(pool.memory_usage(), one_of_each);
     assert!(one_of_each < 400_000);
 }
 
@@ -261,7 +256,6 @@ fn pool_at_its_limit_keeps_one_state_of_each_sort() {
 fn pool_at_its_limit_forgets_what_was_sent_and_never_what_was_received() {
     for (limit, forgets) in [(BETWEEN, true), (usize::MAX, false)] {
         let (options, pool) = pooled(limit);
-        let options = options.build().unwrap();
         let (mut server, mut client) = pair(&options, &options);
         let mut other = server_for(&options, "");
         let (mut to_client, mut to_server) = (Reference::default(), Reference::default());
@@ -279,7 +273,7 @@ fn pool_at_its_limit_forgets_what_was_sent_and_never_what_was_received() {
         let (records, sent) = (server.memory_usage(), if forgets { 0 } else { 4096 });
         assert!((4096 + sent..4096 + sent + 512).contains(&records), "{records}");
         drop((server, client, other));
-        assert!(pool.held() > 0);
+        assert!(pool.memory_usage() > 0);
     }
 }
 
@@ -288,7 +282,6 @@ fn pool_at_its_limit_forgets_what_was_sent_and_never_what_was_received() {
 fn many_busy_connections_record_less_of_what_they_sent() {
     // Of what is beyond the least, a 256th of the limit is there for all together.
     let (options, pool) = pooled(8 << 20);
-    let options = options.build().unwrap();
     let mut ends: Vec<_> = (0..100).map(|_| server_for(&options, "")).collect();
     let idle = ends[0].memory_usage();
     for ext in &mut ends {
@@ -300,13 +293,13 @@ fn many_busy_connections_record_less_of_what_they_sent() {
     assert_eq!((recorded[0], recorded[99]), (4096, 256));
     assert_eq!(recorded.iter().map(|bytes| bytes - 256).sum::<usize>().div_ceil(4096), 8);
     // Where some rest there is room for others.
-    let one_state = pool.held() - recorded.iter().sum::<usize>();
+    let one_state = pool.memory_usage() - recorded.iter().sum::<usize>();
     ends.iter_mut().for_each(|ext| ext.park());
-    assert_eq!(pool.held() - one_state, 100 * 256);
+    assert_eq!(pool.memory_usage() - one_state, 100 * 256);
     encoded(&mut *ends[99], &noise(5000, 1));
     assert_eq!(ends[99].memory_usage() - idle, 4096);
     drop(ends);
-    assert_eq!(pool.held(), one_state);
+    assert_eq!(pool.memory_usage(), one_state);
 }
 
 #[test]
@@ -314,14 +307,12 @@ fn default_pool_is_one_for_all() {
     assert_eq!(Pool::default(), Pool::default());
     assert_eq!(Pool::default().limit(), 256 << 20);
     assert_ne!(Pool::new(1), Pool::new(1));
-    assert_eq!(Deflate::default(), Deflate::builder().build().unwrap());
-    assert_ne!(Deflate::default(), pooled(256 << 20).0.build().unwrap());
+    assert_ne!(Deflate::default(), pooled(256 << 20).0);
 }
 
 #[test]
 fn threads_share_a_pool_and_nothing_else() {
     let (options, pool) = pooled(usize::MAX);
-    let options = options.build().unwrap();
     std::thread::scope(|scope| {
         for thread in 0..8 {
             let options = &options;
@@ -337,7 +328,7 @@ fn threads_share_a_pool_and_nothing_else() {
         }
     });
     let states = std::thread::available_parallelism().unwrap().get() * 4;
-    assert!(pool.held() <= states * 330_000, "{} bytes", pool.held());
+    assert!(pool.memory_usage() <= states * 330_000, "{} bytes", pool.memory_usage());
 }
 
 /// What happens to one of several connections.
@@ -396,9 +387,7 @@ proptest! {
             .server_max_window_bits(bits)
             .client_max_window_bits(bits)
             .history(history)
-            .pool(pool)
-            .build()
-            .unwrap();
+            .pool(pool);
         let (server, client) = (options(Pool::new(limit)), options(Pool::new(usize::MAX)));
         let mut ends: Vec<End> = (0..4).map(|_| End::new(&server, &client)).collect();
         for turn in turns {
@@ -428,10 +417,9 @@ fn resting_changes_nothing_of_what_is_accepted() {
     // References to all that a window holds, to one octet more, and blocks with BFINAL.
     for bits in [8_u8, 9, 12, 15] {
         let window = 1_usize << bits;
-        let options = |pool| {
-            plain().server_max_window_bits(bits).client_max_window_bits(bits).pool(pool).build()
-        };
-        let (one, other) = (options(Pool::new(0)).unwrap(), options(Pool::new(0)).unwrap());
+        let options =
+            |pool| plain().server_max_window_bits(bits).client_max_window_bits(bits).pool(pool);
+        let (one, other) = (options(Pool::new(0)), options(Pool::new(0)));
         let offer = format!("server_max_window_bits={bits}; client_max_window_bits={bits}");
         for len in [1, 5, window - 1, window, window + 1, 3 * window] {
             let mut writer = client_for(&other, &offer);

@@ -28,14 +28,12 @@ fn client_proposes_12_bits_and_leaves_the_server_a_choice() {
         offers(&Deflate::default()),
         ["server_max_window_bits=12; client_max_window_bits", "client_max_window_bits"]
     );
-    assert_eq!(offers(&plain().build().unwrap()), ["client_max_window_bits"]);
-    let strict = Deflate::builder()
+    assert_eq!(offers(&plain()), ["client_max_window_bits"]);
+    let strict = Deflate::default()
         .server_max_window_bits(9)
         .client_max_window_bits(10)
         .server_no_context_takeover(true)
-        .client_no_context_takeover(true)
-        .build()
-        .unwrap();
+        .client_no_context_takeover(true);
     assert_eq!(
         offers(&strict),
         ["server_no_context_takeover; client_no_context_takeover; \
@@ -46,7 +44,7 @@ fn client_proposes_12_bits_and_leaves_the_server_a_choice() {
 // R7692-7-e, R7692-5-e
 #[test]
 fn undefined_invalid_and_repeated_parameters_fail() {
-    let client = plain().build().unwrap();
+    let client = plain();
     for (response, name) in [
         ("foo", "foo"),
         ("server_max_window_bits", "server_max_window_bits"),
@@ -68,17 +66,17 @@ fn undefined_invalid_and_repeated_parameters_fail() {
 // R7692-7-e
 #[test]
 fn what_was_asked_for_has_to_be_agreed() {
-    let afresh = plain().server_no_context_takeover(true).build().unwrap();
+    let afresh = plain().server_no_context_takeover(true);
     refuses(&afresh, "", "server_no_context_takeover");
     assert!(confirm(&afresh, "server_no_context_takeover").is_ok());
 
-    let narrow = plain().server_max_window_bits(10).build().unwrap();
+    let narrow = plain().server_max_window_bits(10);
     refuses(&narrow, "", "server_max_window_bits");
     refuses(&narrow, "server_max_window_bits=11", "server_max_window_bits");
     for bits in 8..=10 {
         assert!(confirm(&narrow, &format!("server_max_window_bits={bits}")).is_ok());
     }
-    let narrow = plain().client_max_window_bits(10).build().unwrap();
+    let narrow = plain().client_max_window_bits(10);
     refuses(&narrow, "client_max_window_bits=11", "client_max_window_bits");
     assert!(confirm(&narrow, "client_max_window_bits=9").is_ok());
     assert!(confirm(&narrow, "").is_ok());
@@ -93,9 +91,9 @@ fn what_was_asked_for_has_to_be_agreed() {
 // R7692-7.1.1.2-b, R7692-7.1.1.2-d
 #[test]
 fn client_starts_every_message_afresh_when_told_or_when_it_said_so() {
-    let said_so = plain().client_no_context_takeover(true).build().unwrap();
+    let said_so = plain().client_no_context_takeover(true);
     for (client, response) in [
-        (plain().build().unwrap(), "client_no_context_takeover"),
+        (plain(), "client_no_context_takeover"),
         (said_so.clone(), "client_no_context_takeover"),
         (said_so, ""),
     ] {
@@ -118,7 +116,7 @@ fn client_keeps_to_the_window_that_it_was_told_or_offered() {
         (10, "", 10),
         (15, "", 15),
     ] {
-        let client = plain().client_max_window_bits(own).build().unwrap();
+        let client = plain().client_max_window_bits(own);
         let mut ext = confirm(&client, response).unwrap();
         let mut reference = Reference::default();
         let data = repetitive(60_000, 40_000);
@@ -132,7 +130,7 @@ fn client_keeps_to_the_window_that_it_was_told_or_offered() {
 // R7692-7.1.1.1-c, R7692-7.1.2.1-d
 #[test]
 fn server_may_promise_more_than_was_asked() {
-    let client = plain().build().unwrap();
+    let client = plain();
     let hello = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
     for response in [
         "server_no_context_takeover",
@@ -153,7 +151,7 @@ fn rt_24_no_value_makes_a_client_panic() {
         .map(|bits| format!("={bits}"))
         .chain(["", "=", "=-1", "=+12", "=4294967304", "=\"10\""].map(Into::into));
     let values: Vec<String> = values.collect();
-    for client in [Deflate::default(), plain().build().unwrap()] {
+    for client in [Deflate::default(), plain()] {
         for client_bits in &values {
             for server_bits in &values {
                 let response = format!(

@@ -52,7 +52,7 @@ fn options() -> impl Strategy<Value = Deflate> {
     let takeovers = any::<[bool; 2]>();
     (1..=9_u8, 8..=15_u8, 8..=15_u8, takeovers, 0..200_usize, history, limit).prop_map(
         |(level, server, client, [server_afresh, client_afresh], threshold, history, limit)| {
-            Deflate::builder()
+            Deflate::default()
                 .pool(Pool::new(limit))
                 .history(history)
                 .level(level)
@@ -61,8 +61,6 @@ fn options() -> impl Strategy<Value = Deflate> {
                 .server_no_context_takeover(server_afresh)
                 .client_no_context_takeover(client_afresh)
                 .threshold(threshold)
-                .build()
-                .unwrap()
         },
     )
 }
@@ -142,12 +140,8 @@ fn distances_keep_to_every_window_at_every_level() {
     // Data that repeats at all distances, so that a larger window would be used.
     for bits in 8..=15_u8 {
         for level in 1..=9 {
-            let options = plain()
-                .level(level)
-                .server_max_window_bits(bits)
-                .client_max_window_bits(bits)
-                .build()
-                .unwrap();
+            let options =
+                plain().level(level).server_max_window_bits(bits).client_max_window_bits(bits);
             let (mut server, mut client) = pair(&options, &options);
             for ext in [&mut server, &mut client] {
                 let mut reference = Reference::default();
@@ -169,7 +163,7 @@ fn distances_keep_to_every_window_at_every_level() {
 fn sinks_of_any_size_give_the_same_message() {
     for data in [&b"Hello"[..], &noise(3_000, 3), &repetitive(9_000, 900)] {
         for room in (1..=32).chain(120..=136).chain([1000, 4096, 16 * 1024, usize::MAX]) {
-            let options = plain().build().unwrap();
+            let options = plain();
             let (mut server, mut client) = pair(&options, &options);
             let mut reference = Reference::default();
             for _ in 0..3 {

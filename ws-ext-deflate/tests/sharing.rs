@@ -9,7 +9,7 @@ use support::{
     connection, encoded_with, frames, noise, plain, reference::Reference, server_for, written,
 };
 use ws_core::{Broadcast, Config, Connection, Extension, Payload, Role, extension::Compression};
-use ws_ext_deflate::{Deflate, DeflateBuilder};
+use ws_ext_deflate::Deflate;
 
 const MARKED: u8 = 0xc1;
 const PLAIN: u8 = 0x81;
@@ -26,8 +26,8 @@ fn text(len: usize) -> String {
     text
 }
 
-fn server_of(options: DeflateBuilder) -> Connection {
-    let deflate = options.build().unwrap();
+fn server_of(options: Deflate) -> Connection {
+    let deflate = options;
     connection(Role::Server, Config::default(), server_for(&deflate, "client_max_window_bits"))
 }
 
@@ -123,7 +123,7 @@ fn threshold_and_hint_hold_for_broadcasts() {
         (Compression::Never, [PLAIN, PLAIN]),
         (Compression::Always, [MARKED, MARKED]),
     ] {
-        let mut ws = server_of(Deflate::builder());
+        let mut ws = server_of(Deflate::default());
         for (message, first) in [&short, &long].into_iter().zip(expected) {
             let message = Broadcast::with_compression(message.clone(), hint);
             let (sent, payload) = broadcast(&mut ws, &message);
@@ -237,7 +237,7 @@ fn rt_51_form_does_not_depend_on_what_was_compressed_before() {
     let (secret, guess) = (text(3000), text(2999));
     // What an extension alone makes of it.
     let options = plain().server_no_context_takeover(true).server_max_window_bits(12);
-    let deflate = options.build().unwrap();
+    let deflate = options;
     let alone = |message: &str| {
         let mut ext = server_for(&deflate, "");
         encoded_with(&mut *ext, &[message.as_bytes()], usize::MAX, Compression::Always).unwrap()
@@ -275,7 +275,7 @@ fn broadcasts_at_a_time_do_not_meet() {
 
 #[test]
 fn extension_says_what_it_shares_without_changing() {
-    let deflate = plain().build().unwrap();
+    let deflate = plain();
     let mut ext: Box<dyn Extension> = server_for(&deflate, "");
     let info = support::info(ws_core::MessageKind::Text, Some(1000), Compression::Auto);
     let sharing = ext.sharing().unwrap();

@@ -12,7 +12,7 @@ const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
 const AGAIN: [u8; 5] = [0xf2, 0x00, 0x11, 0x00, 0x00];
 
 fn inflating() -> Box<dyn Extension> {
-    client_for(&plain().build().unwrap(), "")
+    client_for(&plain(), "")
 }
 
 /// Decodes messages one after the other: whole, and with every cut and small rooms.
@@ -68,12 +68,12 @@ fn second_hello_refers_back_to_the_first() {
 fn reference_to_nothing_is_an_error_and_no_zeros() {
     let error = decoded(&mut *inflating(), &AGAIN).unwrap_err();
     assert_eq!(error.code(), CloseCode::INVALID_PAYLOAD);
-    let mut ext = client_for(&plain().build().unwrap(), "server_no_context_takeover");
+    let mut ext = client_for(&plain(), "server_no_context_takeover");
     assert_eq!(decoded(&mut *ext, &HELLO).unwrap(), b"Hello");
     let error = decoded(&mut *ext, &AGAIN).unwrap_err();
     assert_eq!(error.code(), CloseCode::INVALID_PAYLOAD);
     // The server's inflater, when the client starts every message afresh.
-    let agreed = plain().client_no_context_takeover(true).build().unwrap();
+    let agreed = plain().client_no_context_takeover(true);
     let mut ext = server_for(&agreed, "");
     assert_eq!(decoded(&mut *ext, &HELLO).unwrap(), b"Hello");
     assert!(decoded(&mut *ext, &AGAIN).is_err());

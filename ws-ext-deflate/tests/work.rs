@@ -8,7 +8,7 @@ use support::{
     config, connection, encoded, feed, frames, masked, noise, plain, server, server_for, written,
 };
 use ws_core::{Config, Connection, Event, Message, Role};
-use ws_ext_deflate::DeflateBuilder;
+use ws_ext_deflate::Deflate;
 
 /// Writes DEFLATE bit by bit.
 #[derive(Default)]
@@ -134,7 +134,7 @@ fn small_messages_without_data_are_counted_together() {
 
 #[test]
 fn ordinary_data_passes_in_large_steps() {
-    let mut ext = server_for(&plain().build().unwrap(), "");
+    let mut ext = server_for(&plain(), "");
     let words: String =
         (0_u32..60_000).map(|i| format!("{} ", i.wrapping_mul(2_654_435_761) % 5000)).collect();
     for (data, most) in
@@ -165,8 +165,8 @@ fn some_empty_blocks_in_a_message_are_nothing_special() {
 
 /// A server that compresses every message on its own, so that what it sends depends on level and
 /// message alone.
-fn alone(options: DeflateBuilder) -> Connection {
-    let deflate = options.server_no_context_takeover(true).build().unwrap();
+fn alone(options: Deflate) -> Connection {
+    let deflate = options.server_no_context_takeover(true);
     let ext = server_for(&deflate, "server_no_context_takeover");
     connection(Role::Server, config(|config| config.max_frame = Some(usize::MAX)), ext)
 }
@@ -188,9 +188,9 @@ fn receive(ws: &mut Connection, payload: &[u8], len: usize) {
 
 #[test]
 fn who_has_us_inflate_far_more_than_it_sent_is_compressed_for_at_level_1() {
-    let mut ext = server_for(&plain().build().unwrap(), "");
+    let mut ext = server_for(&plain(), "");
     let bomb = encoded(&mut *ext, &vec![0; 1 << 20]);
-    let mut ext = server_for(&plain().build().unwrap(), "");
+    let mut ext = server_for(&plain(), "");
     let ordinary = encoded(&mut *ext, &noise(1 << 16, 3));
     let at_level_1 = sent(&mut alone(plain().level(1)));
     for options in [plain(), plain().level(9), plain().level(6)] {
@@ -208,11 +208,7 @@ fn who_has_us_inflate_far_more_than_it_sent_is_compressed_for_at_level_1() {
         }
         assert!((1..=8).contains(&more), "{more}");
         // A little of it changes nothing.
-        receive(
-            &mut ws,
-            &encoded(&mut *server_for(&plain().build().unwrap(), ""), &[0; 4096]),
-            4096,
-        );
+        receive(&mut ws, &encoded(&mut *server_for(&plain(), ""), &[0; 4096]), 4096);
         assert_eq!(sent(&mut ws), usual);
     }
 }
@@ -221,7 +217,7 @@ fn who_has_us_inflate_far_more_than_it_sent_is_compressed_for_at_level_1() {
 fn client_that_sends_as_much_as_we_inflate_keeps_its_level() {
     let mut ws = alone(plain());
     let usual = sent(&mut ws);
-    let mut ext = server_for(&plain().build().unwrap(), "");
+    let mut ext = server_for(&plain(), "");
     let words: String =
         (0_u32..60_000).map(|i| format!("{} ", i.wrapping_mul(2_654_435_761) % 5000)).collect();
     let payload = encoded(&mut *ext, &words.as_bytes()[..1 << 18]);

@@ -189,7 +189,7 @@ fn compressed(client: &Deflate, agreed: &str, messages: usize) -> Vec<Vec<u8>> {
 #[cfg(feature = "deflate")]
 async fn per_compressed_connection(bits: u8, messages: usize) -> isize {
     const CONNECTIONS: usize = 1000;
-    let options = Deflate::builder().client_max_window_bits(bits).build().unwrap();
+    let options = Deflate::default().client_max_window_bits(bits);
     let offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
     let agreed = match bits {
         15 => String::new(),

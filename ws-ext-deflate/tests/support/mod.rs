@@ -13,7 +13,7 @@ use ws_core::{
         Progress, Rsv, Sink,
     },
 };
-use ws_ext_deflate::{Deflate, DeflateBuilder};
+use ws_ext_deflate::Deflate;
 use ws_tests_support::frame;
 pub(crate) use ws_tests_support::{
     engine::{binary, config, feed, text, written},
@@ -21,8 +21,8 @@ pub(crate) use ws_tests_support::{
 };
 
 /// Compresses everything with windows of 15 bits, so that literal bytes can be expected.
-pub(crate) fn plain() -> DeflateBuilder {
-    Deflate::builder().threshold(0).server_max_window_bits(15).client_max_window_bits(15)
+pub(crate) fn plain() -> Deflate {
+    Deflate::default().threshold(0).server_max_window_bits(15).client_max_window_bits(15)
 }
 
 /// Reads `a; b=10`.
@@ -159,13 +159,13 @@ pub(crate) fn connection(role: Role, config: Config, ext: Box<dyn Extension>) ->
 
 /// A client that inflates and compresses with takeover and 15 bits.
 pub(crate) fn client(config: Config) -> Connection {
-    let ext = client_for(&plain().build().unwrap(), "server_max_window_bits=15");
+    let ext = client_for(&plain(), "server_max_window_bits=15");
     connection(Role::client(|| [1, 2, 3, 4]), config, ext)
 }
 
 /// A server that inflates and compresses with takeover and 15 bits.
 pub(crate) fn server(config: Config) -> Connection {
-    let ext = server_for(&plain().build().unwrap(), "");
+    let ext = server_for(&plain(), "");
     connection(Role::Server, config, ext)
 }
 

@@ -58,10 +58,8 @@ fn messages(size: usize) -> Vec<Vec<u8>> {
 
 /// The ends of a connection that compress with this level and window.
 fn ends(level: u8, bits: u8) -> (Box<dyn Extension>, Box<dyn Extension>) {
-    let deflate = Deflate::default()
-        .level(level)
-        .server_max_window_bits(bits)
-        .client_max_window_bits(bits);
+    let deflate =
+        Deflate::default().level(level).server_max_window_bits(bits).client_max_window_bits(bits);
     let offer = Params::new().with_flag("client_max_window_bits");
     let server = deflate.accept(&offer, Rsv::ALL).expect("an offer");
     let client = deflate.confirm(&server.response, &[]).expect("a response");

@@ -1,4 +1,4 @@
-//! What messages, texts and payloads are made of, and what they become.
+//! Conversions from and into messages, texts and payloads.
 
 use alloc::{borrow::Cow, boxed::Box, string::String, vec::Vec};
 use core::fmt;
@@ -29,7 +29,7 @@ macro_rules! text_from {
     )+};
 }
 
-// One for each, since there is no telling text from binary in a generic one.
+// One for each type: a generic one could not tell text from binary.
 binary_from!(Payload, Bytes, BytesMut, Vec<u8>, Box<[u8]>, Cow<'_, [u8]>, &[u8], &Vec<u8>);
 text_from!(Text, String, Box<str>, Cow<'_, str>, &str, &String);
 
@@ -79,7 +79,7 @@ impl<const N: usize> From<[u8; N]> for Payload {
 }
 
 impl From<Message> for Payload {
-    /// The bytes, of a text too.
+    /// The bytes, also of a text.
     fn from(message: Message) -> Self {
         message.into_payload()
     }
@@ -91,6 +91,14 @@ impl AsRef<[u8]> for Message {
     }
 }
 
+impl TryFrom<BytesMut> for Text {
+    type Error = InvalidUtf8;
+
+    fn try_from(bytes: BytesMut) -> Result<Self, InvalidUtf8> {
+        Payload::from(bytes).try_into()
+    }
+}
+
 impl TryFrom<Vec<u8>> for Text {
     type Error = InvalidUtf8;
 
@@ -99,7 +107,7 @@ impl TryFrom<Vec<u8>> for Text {
     }
 }
 
-/// The message is binary, where a text was wanted. Its bytes are given back.
+/// The bytes of a binary message, given back because a text was wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotText(pub Payload);
 
@@ -114,7 +122,7 @@ impl core::error::Error for NotText {}
 impl TryFrom<Message> for Text {
     type Error = NotText;
 
-    /// A binary message is none, whatever it holds.
+    /// Fails for every binary message, even if it holds UTF-8.
     fn try_from(message: Message) -> Result<Self, NotText> {
         match message {
             Message::Text(text) => Ok(text),
@@ -126,7 +134,7 @@ impl TryFrom<Message> for Text {
 impl TryFrom<Message> for String {
     type Error = NotText;
 
-    /// A binary message is none, whatever it holds.
+    /// Fails for every binary message, even if it holds UTF-8.
     fn try_from(message: Message) -> Result<Self, NotText> {
         Text::try_from(message).map(Into::into)
     }

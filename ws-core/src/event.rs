@@ -1,6 +1,7 @@
-//! What [`Connection::poll_event`](crate::Connection::poll_event) tells.
+//! What [`Connection::poll_event`](crate::Connection::poll_event) returns.
 
 use alloc::boxed::Box;
+use core::fmt;
 
 use bytes::Bytes;
 
@@ -61,6 +62,20 @@ pub struct Closed {
     pub fault: Option<Box<Fault>>,
 }
 
+/// For logs. What the peer wrote is escaped.
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "closed by {} with {}", self.by, self.code)?;
+        if !self.reason.is_empty() {
+            write!(f, ": {:?}", self.reason)?;
+        }
+        if !self.clean {
+            f.write_str(", without a closing handshake")?;
+        }
+        Ok(())
+    }
+}
+
 /// Who began to close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClosedBy {
@@ -68,4 +83,33 @@ pub enum ClosedBy {
     Local,
     /// The other end.
     Peer,
+}
+
+impl fmt::Display for ClosedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Local => "this end",
+            Self::Peer => "the peer",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn ending_reads_as_a_sentence_and_escapes_what_the_peer_wrote() {
+        let mut closed = Closed {
+            by: ClosedBy::Peer,
+            code: CloseCode::GOING_AWAY,
+            reason: "bye\n".into(),
+            clean: true,
+            fault: None,
+        };
+        assert_eq!(closed.to_string(), "closed by the peer with 1001: \"bye\\n\"");
+        (closed.by, closed.reason, closed.clean) = (ClosedBy::Local, Text::default(), false);
+        assert_eq!(closed.to_string(), "closed by this end with 1001, without a closing handshake");
+    }
 }

@@ -93,6 +93,7 @@ mod role;
 mod send;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+mod text;
 mod utf8;
 
 pub use broadcast::Broadcast;
@@ -110,9 +111,10 @@ pub use message::{Compression, Message, MessageKind};
 pub use observer::{FrameDirection, FrameObserver, ObservedFrame};
 pub use opcode::Opcode;
 pub use output::{Outgoing, Output};
-pub use payload::{InvalidUtf8, Payload, Text};
+pub use payload::Payload;
 pub use receive::Unfinished;
 pub use role::{MaskKeys, Role};
+pub use text::{InvalidUtf8, Text};
 
 /// Bytes of input or output that one call may work through.
 const WORK_PER_CALL: usize = 64 * 1024;

@@ -2,10 +2,10 @@
 
 use crate::{Payload, Text};
 
-/// A whole data message. Ping, Pong and Close are none: a Ping is answered by the engine, and
-/// [`Event`](crate::Event) tells of all three.
+/// A whole data message. Ping, Pong and Close are not messages: the engine answers a Ping, and
+/// [`Event`](crate::Event) reports all three.
 #[doc(alias("Ping", "Pong", "Close"))]
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Message {
     /// UTF-8 text.
     Text(Text),
@@ -22,15 +22,15 @@ pub enum MessageKind {
     Binary,
 }
 
-/// The sender's hint whether compressing a message is worth it.
+/// The sender's hint whether to compress a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Compression {
     /// The extension decides.
     #[default]
     Auto,
-    /// Do not compress, for example because a secret stands next to a peer's text (RFC 7692 §8).
+    /// Do not compress, for example because a secret is next to text of the peer's (RFC 7692 §8).
     Never,
-    /// Compress, however small.
+    /// Compress, even if short.
     Always,
 }
 
@@ -53,7 +53,7 @@ impl Message {
         }
     }
 
-    /// The bytes, of a text too.
+    /// The bytes, also of a text.
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Text(text) => text.as_bytes(),
@@ -61,7 +61,7 @@ impl Message {
         }
     }
 
-    /// The text, if it is one.
+    /// The text of a text message. Takes time in proportion to the length; see [`Text::as_str`].
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text.as_str()),
@@ -69,7 +69,7 @@ impl Message {
         }
     }
 
-    /// The bytes, of a text too.
+    /// The bytes, also of a text.
     pub fn into_payload(self) -> Payload {
         match self {
             Self::Text(text) => text.into(),
@@ -77,8 +77,8 @@ impl Message {
         }
     }
 
-    /// Copies the bytes where they are a small part of a buffer that was read into: to be done with
-    /// received messages that are kept. See [`Payload::detach`].
+    /// Copies the bytes if they are a small part of a read buffer: for received messages that are kept.
+    /// See [`Payload::detach`].
     ///
     /// ```
     /// # use std::collections::VecDeque;

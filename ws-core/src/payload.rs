@@ -1,16 +1,20 @@
 //! Payload bytes: small ones inline, large ones shared.
 
-use alloc::{string::String, vec::Vec};
-use core::{fmt, ops::Deref};
+use alloc::vec::Vec;
+use core::{
+    fmt,
+    hash::{Hash, Hasher},
+    ops::{Bound, Deref, RangeBounds},
+};
 
 use bytes::Bytes;
 
-use crate::{mask::apply_mask, utf8};
+use crate::mask::apply_mask;
 
-/// Up to so many bytes live in the value itself, without an allocation.
+/// The most bytes that the value itself holds, without an allocation.
 const INLINE: usize = 32;
-/// A slice of a read buffer that is shorter is copied where it is kept. A longer one keeps no more than
-/// a few times itself alive.
+/// A slice of a read buffer shorter than this is copied before it is kept. A longer one keeps at most a
+/// few times its own size alive.
 const PINS_BELOW: usize = 16 * 1024;
 
 /// Immutable bytes, cheap to clone and to move.
@@ -26,7 +30,7 @@ enum Repr {
         bytes: Inline,
     },
     Shared(Bytes),
-    /// Of a buffer that was read into, with what else was read.
+    /// A part of a read buffer, which may hold other data.
     Slice(Bytes),
 }
 
@@ -66,6 +70,33 @@ impl Payload {
         self.len() == 0
     }
 
+    /// A part of the bytes, or `None` if `range` exceeds them. A large part shares the buffer.
+    ///
+    /// ```
+    /// # use ws_core::Payload;
+    /// let payload = Payload::from("id:42");
+    /// assert_eq!(payload.slice(3..).unwrap(), b"42");
+    /// assert_eq!(payload.slice(..6), None);
+    /// ```
+    pub fn slice(&self, range: impl RangeBounds<usize>) -> Option<Self> {
+        let start = match range.start_bound() {
+            Bound::Included(&start) => start,
+            Bound::Excluded(&start) => start.checked_add(1)?,
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(&end) => end.checked_add(1)?,
+            Bound::Excluded(&end) => end,
+            Bound::Unbounded => self.len(),
+        };
+        let part = self.as_slice().get(start..end)?;
+        Some(match &self.0 {
+            Repr::Slice(bytes) if part.len() > INLINE => Self::from_read(bytes.slice(start..end)),
+            Repr::Shared(bytes) if part.len() > INLINE => bytes.slice(start..end).into(),
+            _ => part.into(),
+        })
+    }
+
     /// An inline payload of the first `len` bytes of `data`, unmasked, if they are few enough.
     #[inline]
     pub(crate) fn inline(data: &[u8], len: usize, mask: Option<[u8; 4]>) -> Option<Self> {
@@ -78,8 +109,8 @@ impl Payload {
         Self(Repr::Inline { len: len as u32, bytes: Inline(bytes) })
     }
 
-    /// The first `len` bytes of `data`, unmasked, if they are few enough. What lies behind them in
-    /// the result means nothing.
+    /// The first `len` bytes of `data`, unmasked, if they are few enough. The rest of the result is
+    /// meaningless.
     #[inline]
     pub(crate) fn unmask(data: &[u8], len: usize, mask: Option<[u8; 4]>) -> Option<[u8; INLINE]> {
         if len > INLINE {
@@ -100,7 +131,7 @@ impl Payload {
         Some(bytes)
     }
 
-    /// The bytes in the value itself, if they are there, and how many of them count.
+    /// The bytes in the value itself, if it holds them, and how many of them count.
     #[inline]
     pub(crate) fn as_inline(&self) -> Option<(&[u8; INLINE], usize)> {
         match &self.0 {
@@ -118,9 +149,9 @@ impl Payload {
         }
     }
 
-    /// A slice of a buffer that was read into.
+    /// A part of a read buffer.
     #[inline]
-    pub(crate) fn slice(bytes: Bytes) -> Self {
+    pub(crate) fn from_read(bytes: Bytes) -> Self {
         Self(Repr::Slice(bytes))
     }
 
@@ -130,14 +161,14 @@ impl Payload {
         matches!(&self.0, Repr::Slice(bytes) if bytes.len() < PINS_BELOW)
     }
 
-    /// Copies the bytes where they are a small part of a buffer that was read into, so that no more
-    /// is kept alive than they are.
+    /// Copies the bytes if they are a small part of a read buffer, so that the payload keeps no more
+    /// alive than itself.
     ///
-    /// A received payload of more than 500 bytes is not copied out of the buffer that it was read
-    /// into, usually 64 KiB, which lives as long as the payload. That is the cheapest way for what is
-    /// read and dropped, or sent on at once, and a dear one for what is kept: do this before. The
-    /// queues of the engine and of the server do. Nothing happens to payloads of other origins, to
-    /// those of 16 KiB and more, and to those that were detached before.
+    /// A received payload of more than 500 bytes stays in the buffer that it was read into, usually
+    /// 64 KiB, which lives as long as the payload. That is cheapest for a payload that is read and
+    /// dropped, or sent on at once, and expensive for one that is kept: detach it first. The queues of
+    /// the engine and of the server do. Payloads of other origins, those of 16 KiB and more, and those
+    /// detached before stay as they are.
     #[inline]
     pub fn detach(&mut self) {
         if self.pins() {
@@ -163,7 +194,11 @@ impl Payload {
         let is_slice = matches!(self.0, Repr::Slice(_));
         let mut head: Bytes = self.into();
         let tail = head.split_off(at.min(head.len()));
-        if is_slice { (Self::slice(head), Self::slice(tail)) } else { (head.into(), tail.into()) }
+        if is_slice {
+            (Self::from_read(head), Self::from_read(tail))
+        } else {
+            (head.into(), tail.into())
+        }
     }
 }
 
@@ -193,6 +228,13 @@ impl PartialEq for Payload {
 }
 
 impl Eq for Payload {}
+
+impl Hash for Payload {
+    /// As that of the bytes.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_slice().hash(state);
+    }
+}
 
 impl PartialEq<[u8]> for Payload {
     fn eq(&self, other: &[u8]) -> bool {
@@ -271,144 +313,14 @@ impl From<Payload> for Vec<u8> {
     }
 }
 
-/// A payload that is valid UTF-8 by construction.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Text(Payload);
-
-impl Text {
-    /// For payloads that were checked while they arrived.
-    pub(crate) fn checked(payload: Payload) -> Self {
-        Self(payload)
-    }
-
-    /// The text.
-    ///
-    /// The library has no unsafe code, so the bytes are looked at once more: some ten gigabytes a
-    /// second. Code that passes text on without reading it pays nothing.
-    pub fn as_str(&self) -> &str {
-        // Always valid; the empty default stands where unsafe code would otherwise be.
-        if self.0.len() < 128 {
-            core::str::from_utf8(&self.0).unwrap_or_default()
-        } else {
-            simdutf8::basic::from_utf8(&self.0).unwrap_or_default()
-        }
-    }
-
-    #[inline]
-    pub(crate) fn payload(&self) -> &Payload {
-        &self.0
-    }
-
-    #[inline]
-    pub(crate) fn payload_mut(&mut self) -> &mut Payload {
-        &mut self.0
-    }
-
-    /// The bytes of the text.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl Deref for Text {
-    type Target = str;
-    fn deref(&self) -> &str {
-        self.as_str()
-    }
-}
-
-impl AsRef<str> for Text {
-    fn as_ref(&self) -> &str {
-        self.as_str()
-    }
-}
-
-impl PartialEq<str> for Text {
-    fn eq(&self, other: &str) -> bool {
-        self.as_bytes() == other.as_bytes()
-    }
-}
-
-impl PartialEq<&str> for Text {
-    fn eq(&self, other: &&str) -> bool {
-        self == *other
-    }
-}
-
-impl fmt::Display for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Debug for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.as_str(), f)
-    }
-}
-
-impl From<String> for Text {
-    fn from(text: String) -> Self {
-        Self(text.into_bytes().into())
-    }
-}
-
-impl From<&str> for Text {
-    /// Copies.
-    fn from(text: &str) -> Self {
-        Self(text.as_bytes().into())
-    }
-}
-
-impl From<Text> for Payload {
-    fn from(text: Text) -> Self {
-        text.0
-    }
-}
-
-impl From<Text> for Bytes {
-    fn from(text: Text) -> Self {
-        text.0.into()
-    }
-}
-
-impl From<Text> for String {
-    fn from(text: Text) -> Self {
-        text.as_str().into()
-    }
-}
-
-/// The bytes were not UTF-8. They are given back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidUtf8(pub Payload);
-
-impl fmt::Display for InvalidUtf8 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text message has to be valid UTF-8 (RFC 6455 §5.6)")
-    }
-}
-
-impl core::error::Error for InvalidUtf8 {}
-
-impl TryFrom<Payload> for Text {
-    type Error = InvalidUtf8;
-    fn try_from(payload: Payload) -> Result<Self, InvalidUtf8> {
-        if utf8::is_valid(&payload) { Ok(Self(payload)) } else { Err(InvalidUtf8(payload)) }
-    }
-}
-
-impl TryFrom<Bytes> for Text {
-    type Error = InvalidUtf8;
-    fn try_from(bytes: Bytes) -> Result<Self, InvalidUtf8> {
-        Payload::from(bytes).try_into()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{INLINE, Payload, Text};
-    use alloc::{string::String, vec, vec::Vec};
+    use alloc::{vec, vec::Vec};
+    use std::collections::HashSet;
+
     use bytes::Bytes;
+
+    use super::{INLINE, Payload};
 
     #[test]
     fn payloads_of_all_sizes_around_the_inline_bound_keep_their_bytes() {
@@ -431,12 +343,28 @@ mod tests {
         assert_eq!(back.as_ptr(), at);
     }
 
-    // R6455-6.1-c
     #[test]
-    fn text_is_utf8_by_construction() {
-        assert_eq!(Text::try_from(Bytes::from_static(b"\xe2\x82")).unwrap_err().0.len(), 2);
-        let long: String = "grüße ".repeat(100);
-        assert_eq!(Text::from(long.clone()).as_str(), long);
-        assert_eq!(Text::try_from(Bytes::from(long.clone())).unwrap(), *long);
+    fn slices_share_the_buffer_of_a_large_payload() {
+        for len in [0, 5, INLINE, INLINE + 1, 1000] {
+            let data: Vec<u8> = (0..len).map(|i| i as u8).collect();
+            let payload = Payload::from(data.clone());
+            for (start, end) in [(0, len), (len / 3, len), (0, len / 2), (len / 3, len / 2)] {
+                assert_eq!(payload.slice(start..end).unwrap(), data[start..end]);
+            }
+            assert_eq!(payload.slice(..).unwrap(), payload);
+            assert_eq!(payload.slice(..len + 1), None);
+            assert_eq!(payload.slice(len + 1..), None);
+            assert_eq!(payload.slice(..=usize::MAX), None);
+        }
+        let payload = Payload::from(vec![7; 1000]);
+        let part = Bytes::from(payload.slice(100..900).unwrap());
+        assert_eq!(part.as_ptr(), payload[100..].as_ptr());
+    }
+
+    #[test]
+    fn equal_payloads_have_equal_hashes() {
+        let set: HashSet<Payload> = [&b"abc"[..], &[7; 1000]].map(Payload::from).into();
+        assert!(set.contains(&Payload::from(Bytes::from_static(b"abc"))));
+        assert!(set.contains(&Payload::from_read(vec![7; 1000].into())));
     }
 }

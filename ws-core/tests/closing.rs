@@ -227,7 +227,7 @@ fn simultaneous_closes_complete_the_handshake() {
     let events = feed(&mut ws, &mut input, &close(b"\x0f\xa0mine"));
     let closed = closed(&events);
     assert_eq!(events.len(), 1);
-    assert_eq!((closed.code.get(), &*closed.reason), (4000, "mine"));
+    assert_eq!((closed.code.get(), closed.reason.as_str()), (4000, "mine"));
     assert!(closed.clean);
     assert_eq!(closed.by, ClosedBy::Local);
     stays_closed(&mut ws, &mut input);
@@ -262,7 +262,7 @@ fn close_called_after_the_peers_is_the_answer_and_nothing_is_read_behind() {
         let events = feed(&mut ws, &mut input, &masked(0x81, KEY, b"behind"));
         assert_eq!(events.len(), 1);
         let closed = closed_by_peer(&events);
-        assert_eq!((closed.code.get(), &*closed.reason), (1000, "theirs"));
+        assert_eq!((closed.code.get(), closed.reason.as_str()), (1000, "theirs"));
         assert!(closed.clean);
         assert_eq!(written(&mut ws), b"\x88\x06\x0f\xa1ours");
         stays_closed(&mut ws, &mut input);
@@ -331,7 +331,7 @@ fn end_of_input_without_a_close_is_not_clean() {
     let events = feed(&mut ws, &mut BytesMut::new(), b"");
     let closed = closed(&events);
     assert_eq!((closed.by, closed.code), (ClosedBy::Local, CloseCode::ABNORMAL));
-    assert_eq!((closed.clean, &*closed.reason), (false, "ours"));
+    assert_eq!((closed.clean, closed.reason.as_str()), (false, "ours"));
 }
 
 // R6455-7.1.4-a
@@ -372,7 +372,7 @@ fn code_of_a_failure_of_ours_is_the_one_that_we_sent() {
     let closed = closed(&events);
     assert_eq!(events.len(), 1);
     assert_eq!((closed.by, closed.code.get()), (ClosedBy::Local, 1008));
-    assert_eq!((&*closed.reason, closed.clean), ("too slow", false));
+    assert_eq!((closed.reason.as_str(), closed.clean), ("too slow", false));
     assert_eq!(closed.fault, None);
     assert_eq!(written(&mut ws), b"\x88\x0a\x03\xf0too slow");
     stays_closed(&mut ws, &mut input);

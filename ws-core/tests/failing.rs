@@ -27,7 +27,7 @@ fn tells_the_failure(ws: &mut Connection, input: &mut BytesMut) {
     assert_eq!(events.len(), 1, "{events:?}");
     let closed = closed(&events);
     assert_eq!((closed.by, closed.code.get()), (ClosedBy::Local, 1008));
-    assert_eq!((&*closed.reason, closed.clean), ("too many", false));
+    assert_eq!((closed.reason.as_str(), closed.clean), ("too many", false));
 }
 
 // R6455-7.1.7-a, R6455-7.1.7-c

@@ -88,7 +88,7 @@ fn rt_61_commands_do_not_revive_a_failed_connection() {
             let events = feed(&mut ws, &mut input, &masked(0x81, KEY, b"behind"));
             assert_eq!(events.len(), 1, "{events:?}");
             let Closed { code, reason, fault: told, .. } = closed(&events);
-            assert_eq!((code.get(), &**reason), (4001, "ours"), "what was sent");
+            assert_eq!((code.get(), reason.as_str()), (4001, "ours"), "what was sent");
             assert_eq!(told.as_deref(), Some(&fault));
             assert_eq!(written(&mut ws), b"\x88\x06\x0f\xa1ours");
             stays_closed(&mut ws, &mut input);

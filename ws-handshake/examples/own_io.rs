@@ -177,7 +177,7 @@ fn connect(
             match event {
                 Event::Message(message) => {
                     if let Message::Text(text) = &message {
-                        println!("text: {}", text.chars().take(60).collect::<String>());
+                        println!("text: {}", text.as_str().chars().take(60).collect::<String>());
                     }
                     ws.send(message)?;
                 }

@@ -94,6 +94,6 @@ async fn send_back(ws: &mut WebSocket) -> Result<(), Box<dyn Error>> {
 
 fn show(message: &Message) {
     if let Message::Text(text) = message {
-        println!("text: {}", text.chars().take(60).collect::<String>());
+        println!("text: {}", text.as_str().chars().take(60).collect::<String>());
     }
 }

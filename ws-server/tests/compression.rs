@@ -253,7 +253,7 @@ fn is_own(message: &Message) -> bool {
 /// Which text it is, to the last octet.
 fn number_of(message: &Message) -> usize {
     let Message::Text(came) = message else { panic!("{message:?}") };
-    let number = came.strip_prefix("message ").unwrap().split_once(':').unwrap().0;
+    let number = came.as_str().strip_prefix("message ").unwrap().split_once(':').unwrap().0;
     let number = number.parse().unwrap();
     assert_eq!(came.as_str(), text(number));
     number

@@ -190,7 +190,7 @@ pub(crate) fn take_payload(
     // The header goes along, since it is easier taken off behind than before.
     let mut payload = input.split_to(end).freeze();
     payload.advance(start);
-    Payload::slice(payload)
+    Payload::from_read(payload)
 }
 
 /// Whether a slice of `len` bytes would keep too large a buffer alive.

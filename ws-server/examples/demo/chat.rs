@@ -143,7 +143,7 @@ enum Asked {
 
 fn parse(message: &Message) -> Option<Asked> {
     let Message::Text(text) = message else { return None };
-    let asked: Value = serde_json::from_str(text).ok()?;
+    let asked: Value = serde_json::from_str(text.as_str()).ok()?;
     let word = |name: &str| asked.get(name)?.as_str().map(str::to_owned);
     word("join").map(Asked::Join).or_else(|| word("say").map(Asked::Say))
 }

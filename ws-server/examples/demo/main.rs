@@ -198,7 +198,7 @@ async fn frames(mut ws: WebSocket, views: Views, server: SocketAddr) -> Result<(
     ws.subscribe(metrics::TOPIC)?;
     while let Some(message) = ws.recv().await? {
         if let Message::Text(script) = message {
-            raw_client::run(&script, server, &open).await;
+            raw_client::run(script.as_str(), server, &open).await;
         }
     }
     Ok(())

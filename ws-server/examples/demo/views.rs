@@ -89,7 +89,7 @@ impl View {
             "on": on.to_string(),
             "closed": {
                 "code": closed.code.get(),
-                "reason": &*closed.reason,
+                "reason": closed.reason.as_str(),
                 "by_server": closed.by == ClosedBy::Local,
                 "clean": closed.clean,
             },

@@ -58,7 +58,7 @@ impl LogLimiter {
             // A deadline passed, or a limit was met.
             None if closed.by == ClosedBy::Local && !closed.clean && !closed.reason.is_empty() => {
                 if let Some(left_out) = self.admit() {
-                    info!(code, reason = %Escaped(&closed.reason), left_out, "the connection was ended");
+                    info!(code, reason = %Escaped(closed.reason.as_str()), left_out, "the connection was ended");
                 }
             }
             None => debug!(code, by = ?closed.by, "the connection closed"),

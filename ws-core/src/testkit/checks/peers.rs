@@ -28,13 +28,9 @@ fn peers(trial: &Trial<'_>, rule: Rule, most: usize) -> Result<Peers, Failure> {
     Ok(Peers::new(&frames_of(most), alone(rule, client)?, alone(rule, server)?))
 }
 
-/// Frames of at most so many octets, and no limit that an extension could run into.
+/// Frames of at most `most` octets, and no limit that an extension could reach.
 pub(super) fn frames_of(most: usize) -> Config {
-    let mut config = Config::new();
-    config.max_sent_frame = most;
-    config.max_message = UNLIMITED;
-    config.max_fragments = UNLIMITED;
-    config
+    Config::default().max_sent_frame(most).max_message(UNLIMITED).max_fragments(UNLIMITED)
 }
 
 /// Whether the extension of this claim marked the message.

@@ -41,7 +41,7 @@ async fn big(mut ws: WebSocket) -> Result<(), HandlerError> {
     let message = message(&ws);
     let sent = async {
         ws.send(message).await?;
-        while ws.recv().await?.is_some() {}
+        while ws.recv().await.is_some() {}
         Ok(())
     };
     let outcome = sent.await;
@@ -62,7 +62,7 @@ async fn stream(mut ws: WebSocket) -> Result<(), HandlerError> {
 }
 
 async fn upload(mut ws: WebSocket) -> Result<(), HandlerError> {
-    match ws.recv().await? {
+    match ws.recv().await {
         Some(message) => ws.send(message.len().to_string()).await?,
         None => eprintln!("/upload: {:?}", ws.closed().await),
     }

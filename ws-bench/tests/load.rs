@@ -10,14 +10,14 @@ use ws_bench::load::{Kind, Load, run};
 use ws_server::{Clients, Deflate, Handler, HandlerError, Limits, Server, WebSocket};
 
 async fn echo(mut ws: WebSocket) -> Result<(), HandlerError> {
-    while let Some(message) = ws.recv().await? {
+    while let Some(message) = ws.recv().await {
         ws.send(message).await?;
     }
     Ok(())
 }
 
 async fn shout(mut ws: WebSocket) -> Result<(), HandlerError> {
-    while let Some(message) = ws.recv().await? {
+    while let Some(message) = ws.recv().await {
         ws.send(format!("{} bytes", message.len())).await?;
     }
     Ok(())
@@ -27,7 +27,7 @@ fn broadcast(clients: Clients) -> impl Handler {
     move |mut ws: WebSocket| {
         let clients = clients.clone();
         async move {
-            while let Some(message) = ws.recv().await? {
+            while let Some(message) = ws.recv().await {
                 clients.send_path("/broadcast", message);
             }
             Ok(())

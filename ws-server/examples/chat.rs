@@ -19,7 +19,7 @@ async fn main() -> Result<(), ServeError> {
     let chat = |mut ws: WebSocket| async move {
         let (guest, room) = (ws.id(), ws.subscribe("room")?);
         room.publish(format!("guest {guest} came"));
-        while let Some(Message::Text(text)) = ws.recv().await? {
+        while let Some(Message::Text(text)) = ws.recv().await {
             room.publish(format!("guest {guest}: {text}"));
         }
         room.publish(format!("guest {guest} left"));

@@ -57,7 +57,7 @@ async fn main() -> Result<(), ws_server::ServeError> {
     println!("listening on {}", server.local_addr().expect("TCP"));
     let echo = |mut ws: ws_server::WebSocket| async move {
         println!("guest {} agreed on {:?}", ws.id(), ws.request().extensions());
-        while let Some(message) = ws.recv().await? {
+        while let Some(message) = ws.recv().await {
             ws.send(message).await?;
         }
         Ok(())

@@ -11,7 +11,7 @@
 #[tokio::main]
 async fn main() -> Result<(), ws_server::ServeError> {
     let echo = |mut ws: ws_server::WebSocket| async move {
-        while let Some(message) = ws.recv().await? {
+        while let Some(message) = ws.recv().await {
             ws.send(message).await?;
         }
         Ok(())

@@ -30,7 +30,7 @@ use ws_server::{Connect, Deflate, Message, Server, WebSocket};
 
 async fn both_ends() -> Result<String, Box<dyn Error>> {
     let echo = |mut ws: WebSocket| async move {
-        while let Some(message) = ws.recv().await? {
+        while let Some(message) = ws.recv().await {
             ws.send(message).await?;
         }
         Ok(())
@@ -50,7 +50,7 @@ async fn both_ends() -> Result<String, Box<dyn Error>> {
         .connect()
         .await?;
     ws.send("hello").await?;
-    assert_eq!(ws.recv().await?, Some(Message::text("hello")));
+    assert_eq!(ws.recv().await, Some(Message::text("hello")));
     Ok(ws.request().extensions().unwrap_or("nothing").to_owned())
 }
 // ANCHOR_END: both_ends

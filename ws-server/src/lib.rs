@@ -7,7 +7,7 @@
 //! #[tokio::main]
 //! async fn main() -> Result<(), ServeError> {
 //!     let echo = |mut ws: WebSocket| async move {
-//!         while let Some(message) = ws.recv().await? {
+//!         while let Some(message) = ws.recv().await {
 //!             ws.send(message).await?;
 //!         }
 //!         Ok(())
@@ -85,7 +85,7 @@ pub use handles::topic::Topic;
 pub use handles::websocket::WebSocket;
 pub use leaves::admission_limit::AdmissionLimit;
 pub use leaves::error::{
-    ConfigError, RecvError, SendError, ServeError, SubscribeError, TrySendError, TrySendReason,
+    ConfigError, SendError, ServeError, SubscribeError, TrySendError, TrySendReason,
 };
 pub use leaves::id::ClientId;
 pub use leaves::limits::Limits;

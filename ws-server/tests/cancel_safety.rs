@@ -408,7 +408,7 @@ impl Actor {
         match call {
             Call::Recv => {
                 if let Some(message) = attempt(within, polls, ws.recv()).await {
-                    self.log_received(message.unwrap());
+                    self.log_received(message);
                 }
             }
             Call::Send(len) => {
@@ -466,7 +466,7 @@ impl Actor {
 
     async fn drain(&self, ws: &mut WebSocket) {
         loop {
-            let message = timeout(LONG, ws.recv()).await.expect("it is woken").unwrap();
+            let message = timeout(LONG, ws.recv()).await.expect("it is woken");
             let ended = message.is_none();
             self.log_received(message);
             if ended {

@@ -146,11 +146,11 @@ async fn echo_of_our_own_server_comes_back_in_order() {
         }
     });
     for message in messages {
-        assert_eq!(ws.recv().await.unwrap(), Some(message));
+        assert_eq!(ws.recv().await, Some(message));
     }
     sending.await.unwrap();
     ws.close(CloseCode::NORMAL, "").unwrap();
-    assert_eq!(ws.recv().await.unwrap(), None);
+    assert_eq!(ws.recv().await, None);
     assert_eq!(tell(&ws.closed().await), (ClosedBy::Local, 1000, true));
 }
 
@@ -178,8 +178,8 @@ async fn server_that_closes_ends_the_client() {
         Ok(())
     });
     let mut ws = connect(&url.await).await.unwrap();
-    assert_eq!(ws.recv().await.unwrap(), Some("bye".into()));
-    assert_eq!(ws.recv().await.unwrap(), None);
+    assert_eq!(ws.recv().await, Some("bye".into()));
+    assert_eq!(ws.recv().await, None);
     let closed = ws.closed().await;
     assert_eq!(tell(&closed), (ClosedBy::Peer, 4001, true));
     assert_eq!(closed.reason.as_str(), "that was all");
@@ -194,11 +194,11 @@ async fn client_inside_of_a_handler_makes_a_proxy() {
             let mut other = connect(&behind).await?;
             loop {
                 tokio::select! {
-                    message = ws.recv() => match message? {
+                    message = ws.recv() => match message {
                         Some(message) => other.send(message).await?,
                         None => return Ok(()),
                     },
-                    message = other.recv() => match message? {
+                    message = other.recv() => match message {
                         Some(message) => ws.send(message).await?,
                         None => return Ok(()),
                     },
@@ -211,7 +211,7 @@ async fn client_inside_of_a_handler_makes_a_proxy() {
         ws.send(i.to_string()).await.unwrap();
     }
     for i in 0..100 {
-        assert_eq!(ws.recv().await.unwrap(), Some(i.to_string().into()));
+        assert_eq!(ws.recv().await, Some(i.to_string().into()));
     }
 }
 
@@ -227,7 +227,7 @@ async fn stream_of_the_application_carries_a_connection() {
         let mut ws = Connect::new(url).limits(limits.clone()).over(ours).await.unwrap();
         assert_eq!(ws.request().peer(), Peer::Other);
         ws.send("hello").await.unwrap();
-        assert_eq!(ws.recv().await.unwrap(), Some("hello".into()));
+        assert_eq!(ws.recv().await, Some("hello".into()));
         drop(ws);
         assert_eq!(tell(&serving.await.unwrap().unwrap()), (ClosedBy::Peer, 1000, true));
     }
@@ -249,7 +249,7 @@ async fn request_says_what_was_asked_for_and_nothing_comes_behind_it() {
     }
     let mut ws = connecting.await.unwrap().unwrap();
     assert_eq!(ws.request().subprotocol(), Some("a"));
-    assert_eq!(ws.recv().await.unwrap(), Some("first".into()));
+    assert_eq!(ws.recv().await, Some("first".into()));
 }
 
 // R6455C-4.1-p, R6455C-5.3-b
@@ -288,7 +288,7 @@ async fn compression_is_agreed_on() {
     let message = Message::from("compresses well ".repeat(1000));
     for _ in 0..10 {
         ws.send(message.clone()).await.unwrap();
-        assert_eq!(ws.recv().await.unwrap(), Some(message.clone()));
+        assert_eq!(ws.recv().await, Some(message.clone()));
     }
 }
 
@@ -333,7 +333,7 @@ async fn server_that_does_not_close_tcp_is_not_waited_for_longer_than_the_close_
     let (mut raw, mut ws) = RawServer::open(client()).await;
     let before = Instant::now();
     raw.send(CLOSE, b"\x03\xe9gone").await;
-    assert_eq!(ws.recv().await.unwrap(), None);
+    assert_eq!(ws.recv().await, None);
     raw.expect(CLOSE, b"\x03\xe9").await;
     assert!(before.elapsed() < Duration::from_secs(1), "the end is told at once");
     assert!(raw.frame().await.is_none());
@@ -349,7 +349,7 @@ async fn server_that_vanishes_is_told_as_1006() {
         let (mut raw, mut ws) = RawServer::open(client()).await;
         raw.io.write_all(sent).await.unwrap();
         drop(raw);
-        while ws.recv().await.unwrap().is_some() {}
+        while ws.recv().await.is_some() {}
         assert_eq!(tell(&ws.closed().await), (ClosedBy::Peer, 1006, false));
     }
 }
@@ -365,7 +365,7 @@ async fn fault_of_the_server_fails_the_connection() {
     ] {
         let (mut raw, mut ws) = RawServer::open(client().limits(limits.clone())).await;
         raw.io.write_all(&sent).await.unwrap();
-        assert_eq!(ws.recv().await.unwrap(), None);
+        assert_eq!(ws.recv().await, None);
         let (first, _, body) = raw.frame().await.unwrap();
         assert_eq!((first, &body[..2]), (CLOSE, &u16::to_be_bytes(code)[..]));
         raw.io.shutdown().await.unwrap();
@@ -380,7 +380,7 @@ async fn connection_lives_while_the_application_does_something_else() {
     let application = tokio::spawn(async move {
         ws.send("before").await.unwrap();
         sleep(Duration::from_secs(300)).await;
-        let message = ws.recv().await.unwrap();
+        let message = ws.recv().await;
         (message, ws)
     });
     raw.expect(TEXT, b"before").await;
@@ -406,9 +406,9 @@ async fn messages_before_a_close_are_answered_before_it_is() {
     let (mut raw, mut ws) = RawServer::open(client()).await;
     raw.io.write_all(&[frame(TEXT, b"a"), frame(CLOSE, b"\x03\xe8")].concat()).await.unwrap();
     sleep(Duration::from_millis(500)).await;
-    let message = ws.recv().await.unwrap().unwrap();
+    let message = ws.recv().await.unwrap();
     ws.send(message).await.unwrap();
-    assert_eq!(ws.recv().await.unwrap(), None);
+    assert_eq!(ws.recv().await, None);
     raw.expect(TEXT, b"a").await;
     raw.expect(CLOSE, b"\x03\xe8").await;
 }

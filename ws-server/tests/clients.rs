@@ -138,7 +138,7 @@ fn listed() -> (Service, mpsc::UnboundedReceiver<(ClientId, bool)>) {
             let clients: &Clients = all.get_or_init(|| init).await;
             let id = ws.id();
             tx.send((id, clients.get(id).is_some()))?;
-            while let Some(message) = ws.recv().await? {
+            while let Some(message) = ws.recv().await {
                 match message.as_bytes() {
                     b"panic" => panic!("as asked for"),
                     b"fail" => return Err("as asked for".into()),

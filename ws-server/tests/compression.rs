@@ -42,7 +42,7 @@ async fn rt_21_compression_bomb_ends_with_1009() {
     let handler = move |mut ws: WebSocket| {
         let told = told.clone();
         async move {
-            while ws.recv().await?.is_some() {}
+            while ws.recv().await.is_some() {}
             told.send(ws.closed().await)?;
             Ok(())
         }
@@ -90,7 +90,7 @@ async fn grow_much() {
     let handler = move |mut ws: WebSocket| {
         let counted = Arc::clone(&counted);
         async move {
-            while let Some(message) = ws.recv().await? {
+            while let Some(message) = ws.recv().await {
                 counted.fetch_add(message.len(), Ordering::Relaxed);
             }
             Ok(())

@@ -15,7 +15,7 @@ use ws_server::{Limits, Peer, Server, WebSocket};
 
 /// A handler that ends as it is told.
 async fn obedient(mut ws: WebSocket) -> support::Handled {
-    while let Some(message) = ws.recv().await? {
+    while let Some(message) = ws.recv().await {
         match message.as_bytes() {
             b"panic" => panic!("as asked for"),
             b"fail" => return Err("as asked for".into()),

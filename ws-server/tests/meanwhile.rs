@@ -112,7 +112,7 @@ fn begin_to_receive(mut ws: WebSocket) -> (WebSocket, Arc<Woken>, Option<String>
     let waker = Waker::from(Arc::clone(&woken));
     let came = match pin!(ws.recv()).poll(&mut Context::from_waker(&waker)) {
         Poll::Ready(message) => {
-            Some(String::from_utf8(message.unwrap().unwrap().as_bytes().to_vec()).unwrap())
+            Some(String::from_utf8(message.unwrap().as_bytes().to_vec()).unwrap())
         }
         Poll::Pending => None,
     };
@@ -121,7 +121,7 @@ fn begin_to_receive(mut ws: WebSocket) -> (WebSocket, Arc<Woken>, Option<String>
 
 async fn next(ws: &mut WebSocket) -> String {
     let message = timeout(Duration::from_secs(1), ws.recv()).await.expect("comes at once");
-    String::from_utf8(message.unwrap().unwrap().as_bytes().to_vec()).unwrap()
+    String::from_utf8(message.unwrap().as_bytes().to_vec()).unwrap()
 }
 
 /// Lets the driver read what came, unless it pauses, write and flush, and read in vain before it

@@ -137,7 +137,7 @@ async fn echo_late(ws: WebSocket) -> support::Handled {
 /// Receives in its turn and sends through what other tasks use.
 async fn echo_by_sender(mut ws: WebSocket) -> support::Handled {
     let sender = ws.sender();
-    while let Some(message) = ws.recv().await? {
+    while let Some(message) = ws.recv().await {
         sender.send(message).await?;
     }
     Ok(())

@@ -19,7 +19,7 @@ fn telling(limits: Limits) -> (Service, mpsc::UnboundedReceiver<Closed>) {
     let handler = move |mut ws: WebSocket| {
         let tx = tx.clone();
         async move {
-            while let Some(message) = ws.recv().await? {
+            while let Some(message) = ws.recv().await {
                 ws.send(message).await?;
             }
             tx.send(ws.closed().await)?;
@@ -186,11 +186,11 @@ async fn control_rate_is_as_it_is_set_and_messages_do_not_count() {
 
 /// What a handler does that takes one message and then does something else for a minute.
 async fn slow(mut ws: WebSocket, seen: mpsc::UnboundedSender<Vec<u8>>) -> support::Handled {
-    if let Some(message) = ws.recv().await? {
+    if let Some(message) = ws.recv().await {
         seen.send(message.as_bytes().to_vec())?;
     }
     sleep(Duration::from_secs(60)).await;
-    while let Some(message) = ws.recv().await? {
+    while let Some(message) = ws.recv().await {
         seen.send(message.as_bytes().to_vec())?;
     }
     Ok(())
@@ -330,7 +330,7 @@ async fn reading_goes_on_whenever_a_receiver_on_another_thread_makes_room() {
     let handler = |mut ws: WebSocket| async move {
         let receiving = async move {
             let mut seen = 0;
-            while ws.recv().await?.is_some() {
+            while ws.recv().await.is_some() {
                 seen += 1;
             }
             assert_eq!(seen, MESSAGES);

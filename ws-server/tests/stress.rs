@@ -66,14 +66,14 @@ async fn wander(mut ws: WebSocket, counts: Arc<Counts>) -> Result<(), HandlerErr
                         // Dropped, if it is not there yet.
                         let polled = tokio::select! {
                             biased;
-                            message = ws.recv() => message?,
+                            message = ws.recv() => message,
                             () = yield_now() => continue,
                         };
                         if !echo(&mut ws, polled, &mut expected, &counts).await? {
                             return Ok((ws, expected, true));
                         }
                     } else {
-                        let message = ws.recv().await?;
+                        let message = ws.recv().await;
                         if !echo(&mut ws, message, &mut expected, &counts).await? {
                             return Ok((ws, expected, true));
                         }

@@ -36,7 +36,7 @@ fn sender_of() -> (
     let handler = move |mut ws: WebSocket| -> futures_util::future::BoxFuture<'static, _> {
         tx.send(ws.sender()).unwrap();
         Box::pin(async move {
-            while ws.recv().await?.is_some() {}
+            while ws.recv().await.is_some() {}
             Ok(())
         })
     };
@@ -220,7 +220,7 @@ async fn write_timeout_begins_anew_whenever_something_is_taken() {
     let limits = limits(|limits| (limits.write_timeout, limits.min_write_rate) = (secs(5), 100));
     let handler = |mut ws: WebSocket| async move {
         ws.send(vec![7; 50_000]).await?;
-        ws.recv().await?;
+        ws.recv().await;
         Ok(())
     };
     let (mut raw, task) = open_with(&service(limits, handler), "/", "", 1024).await;

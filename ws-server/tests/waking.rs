@@ -29,7 +29,7 @@ async fn receiving_inside_of_select_loses_nothing() {
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
-                message = ws.recv() => match message? {
+                message = ws.recv() => match message {
                     Some(message) => ws.send(message).await?,
                     None => return Ok(()),
                 },
@@ -49,7 +49,7 @@ async fn receiving_inside_of_futures_unordered_wakes_up() {
             // Each future has a waker of its own there, which is not the task's.
             let mut receiving = FuturesUnordered::new();
             receiving.push(ws.recv());
-            match receiving.next().await.unwrap()? {
+            match receiving.next().await.unwrap() {
                 Some(message) => {
                     let mut sending = FuturesUnordered::new();
                     sending.push(sender.send(message));

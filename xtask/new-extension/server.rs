@@ -16,7 +16,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("listening on {address}");
     }
     let echo = |mut ws: WebSocket| async move {
-        while let Some(message) = ws.recv().await? {
+        while let Some(message) = ws.recv().await {
             ws.send(message).await?;
         }
         Ok(())

@@ -46,7 +46,7 @@ impl Chat {
     /// Serves one connection.
     pub(crate) async fn serve(self, mut ws: WebSocket) -> Result<(), HandlerError> {
         let mut seat = None;
-        while let Some(message) = ws.recv().await? {
+        while let Some(message) = ws.recv().await {
             let refused = match (parse(&message), &seat) {
                 (Some(Asked::Join(_)), None) if self.people().len() >= PEOPLE => {
                     ws.close(CloseCode::TRY_AGAIN_LATER, "the room is full")?;

@@ -179,7 +179,7 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 #[expect(clippy::manual_async_fn, reason = "it holds less")]
 fn echo(mut ws: WebSocket, views: Views) -> impl Future<Output = Result<(), HandlerError>> + Send {
     async move {
-        while let Some(message) = ws.recv().await? {
+        while let Some(message) = ws.recv().await {
             ws.send(message).await?;
         }
         if let Some(view) = views.of(ws.request()) {
@@ -196,7 +196,7 @@ async fn frames(mut ws: WebSocket, views: Views, server: SocketAddr) -> Result<(
         return Ok(());
     };
     ws.subscribe(metrics::TOPIC)?;
-    while let Some(message) = ws.recv().await? {
+    while let Some(message) = ws.recv().await {
         if let Message::Text(script) = message {
             raw_client::run(script.as_str(), server, &open).await;
         }
@@ -208,7 +208,7 @@ async fn frames(mut ws: WebSocket, views: Views, server: SocketAddr) -> Result<(
 async fn broadcast(mut ws: WebSocket) -> Result<(), HandlerError> {
     let everyone = ws.subscribe("broadcast")?;
     let replies = ws.request().query() == Some("reply");
-    while let Some(message) = ws.recv().await? {
+    while let Some(message) = ws.recv().await {
         if replies {
             ws.send(message.clone()).await?;
         }

@@ -13,7 +13,7 @@ use tokio::task::coop::poll_proceed;
 use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
 
 use crate::{
-    ClientId, RecvError, Request, SendError, Sender, SubscribeError, Topic, TrySendError,
+    ClientId, Request, SendError, Sender, SubscribeError, Topic, TrySendError,
     drive::turn,
     handles::{sending::Sending, topic},
     outbox::{Outbox, SenderId},
@@ -53,28 +53,25 @@ impl WebSocket {
     /// messages, received or published copies, or 256 KiB: then this is pending until other tasks had
     /// their turns, although there is more.
     ///
-    /// # Errors
-    /// None so far: a peer's fault is an end, not an error.
-    ///
     /// # Cancel safety
     /// Cancel safe: a dropped call loses no message.
     #[inline]
-    pub fn recv(&mut self) -> impl Future<Output = Result<Option<Message>, RecvError>> + Send {
+    pub fn recv(&mut self) -> impl Future<Output = Option<Message>> + Send {
         poll_fn(|cx| self.poll_recv(cx))
     }
 
     #[inline]
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, RecvError>> {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         if self.inbox.as_ref().is_none_or(|inbox| inbox.is_empty())
             && let Some(polled) = turn::with(&self.outbox, |core| core.poll_message(cx))
         {
-            return polled.map(Ok);
+            return polled;
         }
         self.poll_elsewhere(cx)
     }
 
     /// Receives outside of the handler's turn: in another task, say.
-    fn poll_elsewhere(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, RecvError>> {
+    fn poll_elsewhere(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         /// Messages for one unit of the task's budget.
         const PER_UNIT: usize = 8;
         loop {
@@ -86,12 +83,12 @@ impl WebSocket {
                 if inbox.len() % PER_UNIT == 1 {
                     ready!(poll_proceed(cx)).made_progress();
                 }
-                return Poll::Ready(Ok(inbox.pop_front()));
+                return Poll::Ready(inbox.pop_front());
             }
             // Where it waits nothing is kept for the next burst.
             let mut inbox = self.inbox.take();
             if !ready!(self.outbox.poll_inbound(&mut inbox, cx)) {
-                return Poll::Ready(Ok(None));
+                return Poll::Ready(None);
             }
             self.inbox = inbox;
         }
@@ -181,7 +178,7 @@ impl WebSocket {
     /// # use ws_server::{HandlerError, Message, WebSocket};
     /// # async fn chat(mut ws: WebSocket) -> Result<(), HandlerError> {
     /// let room = ws.subscribe("room")?;
-    /// while let Some(message) = ws.recv().await? {
+    /// while let Some(message) = ws.recv().await {
     ///     room.publish(message);
     /// }
     /// # Ok(())

@@ -144,20 +144,6 @@ impl From<ConfigError> for ServeError {
     }
 }
 
-/// A receive that cannot succeed. The end of the connection is not one: then
-/// [`recv`](crate::WebSocket::recv) returns `None`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RecvError {}
-
-impl fmt::Display for RecvError {
-    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {}
-    }
-}
-
-impl std::error::Error for RecvError {}
-
 /// What every error says that only the end of the connection causes.
 pub(crate) const CLOSED: &str = "the connection is closing or closed";
 

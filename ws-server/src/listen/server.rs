@@ -26,7 +26,7 @@ use crate::{
 /// let report = Server::bind("127.0.0.1:9001")
 ///     .await?
 ///     .route("/echo", |mut ws: WebSocket| async move {
-///         while let Some(message) = ws.recv().await? {
+///         while let Some(message) = ws.recv().await {
 ///             ws.send(message).await?;
 ///         }
 ///         Ok(())

@@ -19,7 +19,7 @@ use crate::{WebSocket, drive::Working};
 /// let chat = move |mut ws: WebSocket| {
 ///     let clients = clients.clone();
 ///     async move {
-///         while let Some(message) = ws.recv().await? {
+///         while let Some(message) = ws.recv().await {
 ///             clients.send_path("/chat", message);
 ///         }
 ///         Ok(())
@@ -39,7 +39,7 @@ use crate::{WebSocket, drive::Working};
 /// impl Handler for Greeter {
 ///     async fn handle(&self, mut ws: WebSocket) -> Result<(), HandlerError> {
 ///         ws.send(self.greeting.as_str()).await?;
-///         while ws.recv().await?.is_some() {}
+///         while ws.recv().await.is_some() {}
 ///         Ok(())
 ///     }
 /// }
@@ -117,7 +117,7 @@ where
 ///     parse(room)?; // a `String`
 ///     log_in(room)?; // a `Box<dyn Error + Send + Sync>`
 ///     find_room(room)?; // an `anyhow::Error`
-///     while let Some(message) = ws.recv().await? {
+///     while let Some(message) = ws.recv().await {
 ///         if message.is_empty() {
 ///             return Err("an empty message".into());
 ///         }

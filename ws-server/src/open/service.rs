@@ -48,7 +48,7 @@ pub(crate) const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After
 ///
 /// let service = Server::new()
 ///     .any(|mut ws: WebSocket| async move {
-///         while let Some(message) = ws.recv().await? {
+///         while let Some(message) = ws.recv().await {
 ///             ws.send(message).await?;
 ///         }
 ///         Ok(())

@@ -35,7 +35,7 @@ pub(crate) fn service(limits: Limits, handler: impl Handler) -> Service {
 
 /// Echoes until the end.
 pub(crate) async fn echo(mut ws: WebSocket) -> Result<(), HandlerError> {
-    while let Some(message) = ws.recv().await? {
+    while let Some(message) = ws.recv().await {
         ws.send(message).await?;
     }
     Ok(())

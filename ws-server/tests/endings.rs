@@ -203,6 +203,31 @@ async fn client_that_vanishes_is_told_as_1006() {
     assert_eq!(service.clients().count(), 0);
 }
 
+// T-B13
+#[tokio::test(start_paused = true)]
+async fn client_that_vanishes_while_our_close_waits_after_unsent_data_was_closed_by_us() {
+    // More than is encoded ahead of the socket, and more than is taken from the queue at a time.
+    for len in [10_000, 100_000] {
+        let (tx, mut told) = mpsc::unbounded_channel();
+        let handler = move |mut ws: WebSocket| {
+            let tx = tx.clone();
+            async move {
+                while ws.try_send(vec![0; len]).is_ok() {}
+                ws.close(CloseCode::new(4000), "enough")?;
+                tx.send(ws.closed().await)?;
+                Ok(())
+            }
+        };
+        let (raw, task) = open(&service(Limits::default(), handler)).await;
+        sleep(Duration::from_secs(1)).await;
+        drop(raw);
+        let closed = told.recv().await.unwrap();
+        assert_eq!((closed.by, closed.code.get(), closed.clean), (ClosedBy::Local, 1006, false));
+        assert_eq!(closed.reason, "enough");
+        task.await.unwrap();
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn dropping_the_connections_task_wakes_everybody() {
     let (tx, mut sockets) = mpsc::unbounded_channel::<WebSocket>();

@@ -138,10 +138,24 @@ impl Core {
     }
 
     /// Nothing more is received, and nothing more is taken for sending.
-    pub(super) fn end(&mut self, closed: Closed) {
+    pub(super) fn end(&mut self, mut closed: Closed) {
+        if closed.code == CloseCode::ABNORMAL
+            && closed.by == ClosedBy::Peer
+            && let Some(reason) = self.unsent_close()
+        {
+            closed.by = ClosedBy::Local;
+            closed.reason = reason.into();
+        }
         self.outbox.stop_sending();
         self.deadlines.over();
         self.state = ConnectionState::Ending(Box::new(Ending::Over(closed)));
+    }
+
+    /// The reason of our Close, if it waits after unsent messages: the engine does not know of it yet.
+    #[cold]
+    fn unsent_close(&self) -> Option<Box<str>> {
+        let taken = self.output.queue.close_reason();
+        taken.map(Box::from).or_else(|| self.outbox.close_reason())
     }
 
     /// The transport ended, in order or not: for a WebSocket both are an end without a Close.

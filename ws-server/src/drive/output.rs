@@ -40,7 +40,7 @@ pub(super) struct Output {
     /// The 101, until it is written. In a box, which goes with it.
     head: Option<Box<BytesMut>>,
     /// Taken from the outbox, and not encoded.
-    queue: Queue,
+    pub(super) queue: Queue,
     /// In a box, since hardly any connection has one.
     flushes: Option<Box<Flushes>>,
     /// Bytes of frames that were written.

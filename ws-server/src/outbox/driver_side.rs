@@ -131,6 +131,11 @@ impl Outbox {
         }
     }
 
+    /// The reason of a Close that waits to be sent, if one does.
+    pub(crate) fn close_reason(&self) -> Option<Box<str>> {
+        self.state().outbound.close_reason().map(Box::from)
+    }
+
     /// Takes nothing more for sending.
     pub(crate) fn stop_sending(&self) {
         let mut state = self.state();

@@ -85,6 +85,16 @@ impl Queue {
         self.0.get_or_insert_default().push_front(queued);
     }
 
+    /// The reason of the Close that waits here, if one does.
+    pub(crate) fn close_reason(&self) -> Option<&str> {
+        // RFC 6455 §5.5.1: "The application MUST NOT send any more data frames after sending a Close
+        // frame."
+        self.0.iter().flat_map(|queue| queue.iter().rev()).find_map(|queued| match queued {
+            Queued::Close(_, reason) => Some(&**reason),
+            _ => None,
+        })
+    }
+
     /// Takes the last one of which this is true, and says how many are before it.
     pub(super) fn remove_last(
         &mut self,

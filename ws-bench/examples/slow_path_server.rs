@@ -18,16 +18,15 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let listen = std::env::args().nth(1).ok_or("which ADDRESS:PORT to listen on?")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let server = Server::bind(listen.as_str()).await?;
-        println!("listening on {}", server.local_addr().ok_or("this is no TCP address")?);
-        server
+        let server = Server::new()
             .route("/big", big)
             .route("/farewell", farewell)
             .route("/stream", stream)
             .route("/upload", upload)
-            .serve()
+            .bind(listen.as_str())
             .await?;
-        Ok(())
+        println!("listening on {}", server.local_addr().ok_or("this is no TCP address")?);
+        server.serve().await
     })
 }
 

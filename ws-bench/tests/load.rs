@@ -41,8 +41,7 @@ fn server(deflate: bool) -> SocketAddr {
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
-            let server = Server::bind("127.0.0.1:0").await.expect("a port");
-            sender.send(server.local_addr().expect("an address")).expect("the test waits");
+            let server = Server::new();
             let clients = server.clients();
             let mut server = server
                 .route("/echo", echo)
@@ -52,7 +51,9 @@ fn server(deflate: bool) -> SocketAddr {
             if deflate {
                 server = server.extension(Deflate::default());
             }
-            server.serve().await.expect("it serves");
+            let server = server.bind("127.0.0.1:0").await.expect("a port");
+            sender.send(server.local_addr().expect("an address")).expect("the test waits");
+            server.serve().await
         });
     });
     let address = address.recv().expect("an address");

@@ -14,8 +14,6 @@ use ws_server::{Message, ServeError, Server, WebSocket};
 #[tokio::main]
 async fn main() -> Result<(), ServeError> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:9001".into());
-    let server = Server::bind(address).await?;
-    println!("listening on {}", server.local_addr().expect("TCP"));
     let chat = |mut ws: WebSocket| async move {
         let (guest, room) = (ws.id(), ws.subscribe("room")?);
         room.publish(format!("guest {guest} came"));
@@ -25,6 +23,8 @@ async fn main() -> Result<(), ServeError> {
         room.publish(format!("guest {guest} left"));
         Ok(())
     };
-    server.route("/chat", chat).serve().await
+    let server = Server::new().route("/chat", chat).bind(address).await?;
+    println!("listening on {}", server.local_addr().expect("TCP"));
+    server.serve().await
 }
 // ANCHOR_END: chat

@@ -53,8 +53,6 @@ impl Extension for Scramble {
 #[tokio::main]
 async fn main() -> Result<(), ws_server::ServeError> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:9001".into());
-    let server = ws_server::Server::bind(address).await?;
-    println!("listening on {}", server.local_addr().expect("TCP"));
     let echo = |mut ws: ws_server::WebSocket| async move {
         println!("guest {} agreed on {:?}", ws.id(), ws.request().extensions());
         while let Some(message) = ws.recv().await {
@@ -62,5 +60,7 @@ async fn main() -> Result<(), ws_server::ServeError> {
         }
         Ok(())
     };
-    server.extension(Scramble).any(echo).serve().await
+    let server = ws_server::Server::new().extension(Scramble).any(echo).bind(address).await?;
+    println!("listening on {}", server.local_addr().expect("TCP"));
+    server.serve().await
 }

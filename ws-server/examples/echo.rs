@@ -16,6 +16,6 @@ async fn main() -> Result<(), ws_server::ServeError> {
         }
         Ok(())
     };
-    ws_server::Server::bind("127.0.0.1:9001").await?.any(echo).serve().await
+    ws_server::Server::new().any(echo).bind("127.0.0.1:9001").await?.serve().await
 }
 // ANCHOR_END: echo

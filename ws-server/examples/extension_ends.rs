@@ -35,11 +35,12 @@ async fn both_ends() -> Result<String, Box<dyn Error>> {
         }
         Ok(())
     };
-    let server = Server::bind("127.0.0.1:0")
-        .await?
+    let server = Server::new()
         .extension(Deflate::default()) // nearer to the application: it compresses first
         .extension(XScramble) // nearer to the wire
-        .any(echo);
+        .any(echo)
+        .bind("127.0.0.1:0")
+        .await?;
     let url = format!("ws://{}/", server.local_addr().ok_or("no address")?);
     tokio::spawn(server.serve());
 

@@ -57,10 +57,11 @@ const BODY_TIME: Duration = Duration::from_secs(2);
 /// ```
 /// # use ws_server::{Server, WebSocket};
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// # let server = Server::bind("127.0.0.1:0").await?.any(|mut ws: WebSocket| async move {
+/// # let echo = |mut ws: WebSocket| async move {
 /// #     while let Some(message) = ws.recv().await { ws.send(message).await? }
 /// #     Ok(())
-/// # });
+/// # };
+/// # let server = Server::new().any(echo).bind("127.0.0.1:0").await?;
 /// # let url = format!("ws://{}/echo", server.local_addr().unwrap());
 /// # tokio::spawn(server.serve());
 /// let mut ws = ws_server::connect(&url).await?;

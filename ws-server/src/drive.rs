@@ -83,6 +83,13 @@ pub(crate) fn drive<Io, E: Endpoint>(opened: Opened<Io, E>) -> Drive<Io, E> {
     Drive(Phase::Open(Open { driver, endpoint: EndWhenDropped(endpoint) }))
 }
 
+impl<Io, E: Endpoint> Drive<Io, E> {
+    /// Whether the connection is over, and only its end is left to do.
+    pub(crate) fn is_over(&self) -> bool {
+        !matches!(self.0, Phase::Open(_))
+    }
+}
+
 impl<Io, E> Future for Drive<Io, E>
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,

@@ -12,14 +12,16 @@
 //!         }
 //!         Ok(())
 //!     };
-//!     Server::bind("127.0.0.1:9001").await?.any(echo).serve().await
+//!     Server::new().any(echo).bind("127.0.0.1:9001").await?.serve().await;
+//!     Ok(())
 //! }
 //! ```
 //!
 //! # The map
 //! | to | see |
 //! |---|---|
-//! | listen, route, limit, shut down | [`Server`], [`Limits`], [`Report`] |
+//! | route, limit | [`Server`], [`Limits`] |
+//! | listen, shut down | [`BoundServer`], [`Report`] |
 //! | write a handler, share state among them | [`Handler`] |
 //! | talk with one client | [`WebSocket`], [`Sender`], [`Message`] |
 //! | know how it ended | [`WebSocket::closed`], [`Closed`] |
@@ -32,7 +34,8 @@
 //! | say which web pages may connect | [`Server::origin`], [`OriginPolicy`], [`Server::hosts`] |
 //! | answer plain HTTP requests | [`Server::fallback`] |
 //! | compress, or add an extension of your own | [`Server::extension`] |
-//! | serve a stream of your own, TLS for example | [`Service`] |
+//! | serve a stream of your own, TLS for example | [`Service::serve_connection`] |
+//! | accept requests that hyper, axum or another HTTP implementation reads | [`Service::upgrade`], [`Service::open`] |
 //! | be the client | `connect`, in the feature `client` |
 //!
 //! # How it is driven
@@ -91,9 +94,13 @@ pub use leaves::id::ClientId;
 pub use leaves::limits::Limits;
 pub use leaves::metrics::{Metrics, Rejected, Traffic};
 pub use leaves::request::{Opening, Peer, Request};
-pub use listen::server::{Report, Server};
+pub use listen::bound::BoundServer;
+pub use listen::server::Server;
+pub use open::accepted::Accepted;
 pub use open::handler::{Handler, HandlerError};
-pub use open::service::Service;
+pub use open::options::Options;
+pub use open::outcome::Outcome;
+pub use open::service::{Report, Service};
 pub use outbox::post::SlowConsumer;
 pub use registry::published::{Published, Refused};
 pub use ws_core::{
@@ -102,7 +109,9 @@ pub use ws_core::{
 };
 #[cfg(feature = "deflate")]
 pub use ws_ext_deflate::{Deflate, Pool as DeflatePool};
-pub use ws_handshake::{Cause, Hosts, OriginPolicy, Report as NegotiationReport};
+pub use ws_handshake::{
+    Cause, Hosts, OriginPolicy, Report as NegotiationReport, SubprotocolError, Subprotocols,
+};
 #[cfg(feature = "client")]
 pub use ws_handshake::{InvalidHeader, Refusal, RequestError, ResponseError, UriError};
 

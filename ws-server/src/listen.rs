@@ -1,5 +1,11 @@
-//! Sockets that listen, the accept loop, shutdown.
+//! Listeners, the accept loop, HTTP/1.1 over a stream of one's own, and the server's configuration.
+//!
+//! Imports `open`, and what it builds on.
 
-pub(crate) mod accept;
+mod accept;
+pub(crate) mod bound;
+pub(crate) mod connection;
+mod http1;
+mod plain;
 pub(crate) mod server;
-pub(crate) mod watchdog;
+mod watchdog;

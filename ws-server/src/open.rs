@@ -1,8 +1,17 @@
-//! From a request to an accepted connection: routes, origin, admission, decision.
+//! From a request to an accepted connection, whoever parsed the one and owns the stream of the other:
+//! routes, origin, decision, the [`Accepted`](accepted::Accepted) handshake, shutdown.
+//!
+//! Imports `drive`, `handles`, `registry`, `outbox` and `leaves`.
 
+pub(crate) mod accepted;
 pub(crate) mod admission;
+pub(crate) mod decision;
 pub(crate) mod endpoint;
 pub(crate) mod handler;
-pub(crate) mod opening;
+pub(crate) mod options;
+pub(crate) mod outcome;
 pub(crate) mod route;
+pub(crate) mod running;
 pub(crate) mod service;
+pub(crate) mod serving;
+pub(crate) mod shared;

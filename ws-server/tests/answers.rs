@@ -3,7 +3,7 @@
 
 mod gate;
 
-use gate::{ask, bind, connect, exchange, read_all, read_head, spawn, status, upgrade, with_echo};
+use gate::{ask, connect, exchange, read_all, read_head, spawn, status, upgrade, with_echo};
 use http::{HeaderValue, Method, Response, StatusCode};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use ws_server::{Bytes, OriginPolicy, Peer, Server};
@@ -14,7 +14,7 @@ const PLAIN_ON_ROUTE: &str = "GET /echo HTTP/1.1\r\nHost: server.example\r\n\r\n
 // D-1, RT-06, RT-12
 #[tokio::test]
 async fn rt_06_upgrade_on_a_path_without_a_route_gets_404() {
-    let address = spawn(with_echo(bind().await));
+    let address = spawn(with_echo(Server::new()));
     let targets =
         ["/", "/ech", "/echo/", "/Echo", "/%65cho", "//echo", "/echo;x", "http://server.example/x"];
     for target in targets {
@@ -30,7 +30,7 @@ async fn rt_06_upgrade_on_a_path_without_a_route_gets_404() {
 // RT-12: the same rules whatever the form of the target.
 #[tokio::test]
 async fn rt_12_absolute_form_and_query_reach_the_same_route() {
-    let address = spawn(with_echo(bind().await));
+    let address = spawn(with_echo(Server::new()));
     for target in ["http://server.example/echo", "/echo?a=b", "http://server.example/echo?a=b"] {
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(upgrade(target, "").as_bytes()).await.unwrap();
@@ -43,7 +43,7 @@ async fn rt_12_absolute_form_and_query_reach_the_same_route() {
 // D-2, D-3, RT-06
 #[tokio::test]
 async fn rt_06_plain_request_gets_426_on_a_route_and_404_elsewhere() {
-    let address = spawn(with_echo(bind().await));
+    let address = spawn(with_echo(Server::new()));
     let answer = ask(address, PLAIN_ON_ROUTE).await;
     assert_eq!(status(&answer), 426);
     assert!(answer.contains("\r\nSec-WebSocket-Version: 13\r\n"));
@@ -60,7 +60,7 @@ async fn rt_06_plain_request_gets_426_on_a_route_and_404_elsewhere() {
 // D-1, D-15
 #[tokio::test]
 async fn each_fault_has_its_status() {
-    let address = spawn(with_echo(bind().await));
+    let address = spawn(with_echo(Server::new()));
     let good = upgrade("/echo", "");
     let cases = [
         (405, good.replace("GET ", "POST ")),
@@ -85,7 +85,7 @@ async fn each_fault_has_its_status() {
 
 #[tokio::test]
 async fn head_is_answered_without_a_body() {
-    let address = spawn(with_echo(bind().await));
+    let address = spawn(with_echo(Server::new()));
     for path in ["/echo", "/nothing"] {
         let answer = ask(address, &format!("HEAD {path} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
         assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
@@ -96,7 +96,7 @@ async fn head_is_answered_without_a_body() {
 // D-13, R6455-x-early, RT-09
 #[tokio::test]
 async fn rt_09_octets_behind_the_head_are_refused_and_never_answered() {
-    let address = spawn(with_echo(bind().await));
+    let address = spawn(with_echo(Server::new()));
     let second = upgrade("/echo", "");
     for behind in [second.as_str(), PLAIN, "\u{1}", "\r\n"] {
         let answer = ask(address, &(upgrade("/echo", "") + behind)).await;
@@ -131,7 +131,7 @@ async fn origin_policy_replaces_the_default() {
 // R6455-10.2-a, RT-45: D-15, of native clients too.
 #[tokio::test]
 async fn rt_45_client_that_sends_its_own_url_as_origin_connects() {
-    let address = spawn(with_echo(bind().await));
+    let address = spawn(with_echo(Server::new()));
     for origin in ["ws://server.example", "wss://server.example/", "http://server.example"] {
         let mut client = TcpStream::connect(address).await.unwrap();
         let request = upgrade("/echo", &format!("Origin: {origin}\r\n"));
@@ -143,7 +143,8 @@ async fn rt_45_client_that_sends_its_own_url_as_origin_connects() {
 // T-B10
 #[tokio::test]
 async fn requests_for_other_hosts_get_421_plain_ones_too() {
-    let server = with_echo(bind().await).fallback(page).hosts(["server.example", "localhost:9001"]);
+    let server =
+        with_echo(Server::new()).fallback(page).hosts(["server.example", "localhost:9001"]);
     let address = spawn(server);
     let to = |request: &str, host: &str| request.replacen("server.example", host, 1);
     for host in ["evil.example", "localhost", "localhost:80", "server.example.evil.example"] {
@@ -168,7 +169,7 @@ async fn requests_for_other_hosts_get_421_plain_ones_too() {
 // R6455-10.1-a: who writes a header can write any.
 #[tokio::test]
 async fn forged_origin_opens_nothing_that_would_be_closed_without() {
-    let address = spawn(with_echo(bind().await));
+    let address = spawn(with_echo(Server::new()));
     let forged = "Origin: http://server.example\r\n";
     for origin in ["", forged] {
         assert_eq!(status(&ask(address, &upgrade("/secret", origin)).await), 404);
@@ -280,9 +281,9 @@ async fn client_that_leaves_in_its_handshake_is_no_error() {
 #[tokio::test]
 async fn unix_socket_is_served_like_any_other() {
     let path = std::env::temp_dir().join(format!("ws-server-{}.sock", std::process::id()));
-    let server = with_echo(Server::bind_unix(&path).unwrap());
+    let server = with_echo(Server::new()).bind_unix(&path).unwrap();
     assert_eq!(server.local_addr(), None);
-    let taken = Server::bind_unix(&path).unwrap_err().to_string();
+    let taken = with_echo(Server::new()).bind_unix(&path).unwrap_err().to_string();
     assert!(taken.contains(path.to_str().unwrap()) && taken.contains("remove the file"), "{taken}");
     tokio::spawn(server.serve());
     let mut client = tokio::net::UnixStream::connect(&path).await.unwrap();

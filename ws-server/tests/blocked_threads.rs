@@ -77,9 +77,10 @@ async fn listening(
 ) -> (Runtime, impl AsyncFn(&str) -> Raw<TcpStream>) {
     let mut workers = Builder::new_multi_thread();
     let workers = workers.worker_threads(2).enable_all().build().unwrap();
-    let server = workers.spawn(Server::bind("127.0.0.1:0")).await.unwrap().unwrap();
+    let server = configure(Server::new().route("/echo", echo));
+    let server = workers.spawn(server.bind("127.0.0.1:0")).await.unwrap().unwrap();
     let address = server.local_addr().unwrap();
-    workers.spawn(configure(server.route("/echo", echo)).serve());
+    workers.spawn(server.serve());
     let open = async move |path: &str| {
         let mut raw = Raw::new(TcpStream::connect(address).await.unwrap());
         raw.handshake(path, "Sec-WebSocket-Extensions: permessage-deflate\r\n").await;

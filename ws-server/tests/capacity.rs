@@ -41,7 +41,7 @@ async fn knock(client: &mut TcpStream) -> u16 {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn rt_40_caps_hold_in_all_and_for_each_address() {
-    let server = with_echo(gate::bind().await).limits(limits(10, 4));
+    let server = with_echo(Server::new()).limits(limits(10, 4));
     let address = spawn(server);
     let mut open = Vec::new();
     let mut refused = 0;
@@ -85,7 +85,7 @@ async fn rt_40_caps_hold_in_all_and_for_each_address() {
 // D-1
 #[tokio::test]
 async fn connection_over_capacity_gets_503_with_retry_after() {
-    let address = spawn(with_echo(gate::bind().await).limits(limits(1, 1)));
+    let address = spawn(with_echo(Server::new()).limits(limits(1, 1)));
     let mut first = TcpStream::connect(address).await.unwrap();
     first.write_all(upgrade("/echo", "").as_bytes()).await.unwrap();
     assert!(read_head(&mut first).await.starts_with("HTTP/1.1 101 "));
@@ -96,7 +96,7 @@ async fn connection_over_capacity_gets_503_with_retry_after() {
 
 #[tokio::test]
 async fn backlog_does_not_fill_at_the_cap() {
-    let address = spawn(with_echo(gate::bind().await).limits(limits(1, 1)));
+    let address = spawn(with_echo(Server::new()).limits(limits(1, 1)));
     let _first = TcpStream::connect(address).await.unwrap();
     for _ in 0..3000 {
         let mut client = TcpStream::connect(address).await.unwrap();
@@ -203,7 +203,7 @@ async fn rt_37_places_are_given_back_on_every_end_of_a_handshake() {
 #[tokio::test]
 async fn t_b13_reset_in_the_handshake_is_a_normal_end() {
     let (log, _guard) = gate::Log::capture();
-    let server = with_echo(gate::bind().await).limits(limits(2, 2));
+    let server = with_echo(Server::new()).limits(limits(2, 2));
     let clients = server.clients();
     let address = spawn(server);
     let request = upgrade("/echo", "");

@@ -109,7 +109,7 @@ fn client() -> Connect {
 
 /// A server on a free port, and a URL for it.
 async fn serve(handler: impl Handler) -> String {
-    let server = Server::bind("127.0.0.1:0").await.unwrap().route("/here", handler);
+    let server = Server::new().route("/here", handler).bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/here", server.local_addr().unwrap());
     tokio::spawn(server.serve());
     url

@@ -24,7 +24,7 @@ const RUN: [&str; 8] = [
 
 #[tokio::test]
 async fn client_prints_the_answers_to_its_messages_and_closes() {
-    let server = Server::bind("127.0.0.1:0").await.unwrap().any(echo);
+    let server = Server::new().any(echo).bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/", server.local_addr().unwrap());
     tokio::spawn(server.serve());
 

@@ -61,7 +61,7 @@ async fn refusal_brings_its_body() {
 // R6455C-4.1-w
 #[tokio::test]
 async fn our_own_server_says_why() {
-    let server = Server::bind("127.0.0.1:0").await.unwrap().route("/here", echo);
+    let server = Server::new().route("/here", echo).bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/there", server.local_addr().unwrap());
     tokio::spawn(server.serve());
     let refusal = refusal(connect(&url).await);

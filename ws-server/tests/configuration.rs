@@ -44,16 +44,12 @@ fn route_that_is_a_pattern_is_told_instead_of_matching_nothing() {
     }
 }
 
-#[test]
-fn server_without_a_handler_is_refused() {
-    assert_eq!(mistake(Server::new()), ConfigError::NoRoute);
-    Server::new().any(nothing).service().unwrap();
-}
-
 #[tokio::test]
-async fn server_without_a_listener_does_not_serve() {
-    let error = Server::new().any(nothing).serve().await.unwrap_err();
-    assert!(matches!(error, ServeError::Config(ConfigError::NoListener)), "{error}");
+async fn server_without_a_handler_does_not_listen() {
+    let error = Server::new().bind("127.0.0.1:0").await.unwrap_err();
+    assert!(matches!(error, ServeError::Config(ConfigError::NoRoute)), "{error}");
+    // Handlers may come with the requests.
+    Server::new().service().unwrap();
 }
 
 #[test]
@@ -90,28 +86,27 @@ fn extension_added_twice_is_told() {
 }
 
 #[tokio::test]
-async fn mistakes_are_told_by_serve_too() {
-    let server = gate::bind().await.route("a", nothing);
-    let error = server.serve_until(async {}).await.unwrap_err();
+async fn mistakes_are_told_by_bind_too() {
+    let error = Server::new().route("a", nothing).bind("127.0.0.1:0").await.unwrap_err();
     assert!(matches!(error, ServeError::Config(ConfigError::RoutePath { .. })));
 }
 
 #[tokio::test]
 async fn address_in_use_is_named() {
-    let first = gate::bind().await;
+    let first = with_echo(Server::new()).bind("127.0.0.1:0").await.unwrap();
     let address = first.local_addr().unwrap();
-    let error = Server::bind(address).await.unwrap_err();
+    let error = with_echo(Server::new()).bind(address).await.unwrap_err();
     let ServeError::Bind { address: named, .. } = &error else { panic!("{error}") };
     assert_eq!(**named, *address.to_string());
     assert!(error.to_string().contains("another port"), "{error}");
-    let error = Server::bind(address.to_string().as_str()).await.unwrap_err();
+    let error = with_echo(Server::new()).bind(address.to_string().as_str()).await.unwrap_err();
     assert!(error.to_string().starts_with(&format!("cannot listen on {address}: ")), "{error}");
 }
 
 #[tokio::test]
 async fn address_that_is_none_is_named_with_an_example() {
     for address in ["nonsense", "127.0.0.1", "127.0.0.1:", ":x"] {
-        let error = Server::bind(address).await.unwrap_err().to_string();
+        let error = with_echo(Server::new()).bind(address).await.unwrap_err().to_string();
         assert!(error.starts_with(&format!("cannot listen on {address}: ")), "{error}");
         assert!(error.contains("127.0.0.1:9001"), "{error}");
     }

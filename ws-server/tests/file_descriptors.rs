@@ -15,7 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gate::{bind, with_echo};
+use gate::with_echo;
+use ws_server::Server;
 
 /// Tells the child how many file descriptors to hold besides those of its server.
 const CHILD: &str = "WS_SERVER_FEW_FILE_DESCRIPTORS";
@@ -26,16 +27,15 @@ fn server_in_a_process_with_few_file_descriptors() {
     let Ok(held) = std::env::var(CHILD) else {
         return;
     };
-    let held: Vec<_> =
+    let _held: Vec<_> =
         (0..held.parse().unwrap()).map(|_: usize| fs::File::open("/dev/null").unwrap()).collect();
     tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stdout).init();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let server = with_echo(bind().await);
+        let server = with_echo(Server::new()).bind("127.0.0.1:0").await.unwrap();
         println!("\naddress {}", server.local_addr().unwrap());
-        server.serve().await.unwrap();
+        server.serve().await;
     });
-    drop(held);
 }
 
 /// A server in a process of its own.

@@ -92,7 +92,7 @@ async fn page_can_be_loaded_again_more_often_than_an_address_may_connect() {
 async fn page_can_be_loaded_again_over_tcp() {
     let mut limits = Limits::default();
     limits.close_turn = Duration::from_millis(1);
-    let (server, _) = pushing(gate::bind().await.limits(limits));
+    let (server, _) = pushing(Server::new().limits(limits));
     let address = gate::spawn(server);
     for _ in 0..300 {
         let mut client = TcpStream::connect(address).await.unwrap();
@@ -184,7 +184,7 @@ async fn handler_that_returns_in_its_grace_is_not_dropped() {
 #[tokio::test(start_paused = true)]
 async fn shutdown_waits_for_handlers_as_long_as_for_all_else() {
     for (takes, report) in [(3, (1, 0)), (20, (0, 1))] {
-        let server = gate::bind().await.route("/", move |mut ws: WebSocket| async move {
+        let server = Server::new().route("/", move |mut ws: WebSocket| async move {
             while ws.recv().await.is_some() {}
             sleep(Duration::from_secs(takes)).await;
             Ok(())
@@ -197,7 +197,7 @@ async fn shutdown_waits_for_handlers_as_long_as_for_all_else() {
         read_all(&mut client).await;
         let begun = Instant::now();
         running.shutdown.send(()).unwrap();
-        let ended = running.report.await.unwrap().unwrap();
+        let ended = running.report.await.unwrap();
         assert_eq!((ended.closed, ended.aborted), report);
         assert_eq!(begun.elapsed().as_secs(), takes.min(10));
     }

@@ -199,7 +199,7 @@ async fn let_in(address: SocketAddr) -> Raw<TcpStream> {
 async fn rt_37_nothing_is_left_of_connections_that_were_reset() {
     let mut limits = alone();
     limits.max_connections = 8;
-    let server = Server::bind("127.0.0.1:0").await.unwrap().limits(limits).any(obedient);
+    let server = Server::new().limits(limits).any(obedient).bind("127.0.0.1:0").await.unwrap();
     let address = server.local_addr().unwrap();
     let clients = server.clients();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -245,6 +245,6 @@ async fn rt_37_nothing_is_left_of_connections_that_were_reset() {
     };
     timeout(Duration::from_secs(60), settled).await.expect("everything is given back");
     stop.send(()).unwrap();
-    let report = serving.await.unwrap().unwrap();
+    let report = serving.await.unwrap();
     assert_eq!((report.closed, report.aborted), (0, 0));
 }

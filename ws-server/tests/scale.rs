@@ -5,9 +5,9 @@ mod gate;
 
 use std::net::SocketAddr;
 
-use gate::{bind, frame, masked, read_all, read_exactly, read_head, run, upgrade, with_echo};
+use gate::{frame, masked, read_all, read_exactly, read_head, run, upgrade, with_echo};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
-use ws_server::Limits;
+use ws_server::{Limits, Server};
 
 const CONNECTIONS: usize = 1000;
 
@@ -45,7 +45,7 @@ async fn r6455_7_3_a_thousand_connections_that_echoed_are_drained_with_1001() {
     need_file_descriptors();
     let mut limits = Limits::default();
     limits.max_per_ip = 2 * CONNECTIONS;
-    let server = with_echo(bind().await).limits(limits);
+    let server = with_echo(Server::new()).limits(limits);
     let clients = server.clients();
     let running = run(server);
     let mut open = Vec::new();
@@ -73,7 +73,7 @@ async fn r6455_7_3_a_thousand_connections_that_echoed_are_drained_with_1001() {
     assert_eq!(read_all(&mut pending).await, "");
     assert!(TcpStream::connect(running.address).await.is_err());
     drop(open);
-    let report = running.report.await.unwrap().unwrap();
+    let report = running.report.await.unwrap();
     assert_eq!((report.closed, report.aborted), (CONNECTIONS, 0));
     assert_eq!(clients.count(), 0);
 }
@@ -84,7 +84,7 @@ async fn clients_that_do_not_answer_the_close_are_aborted_and_counted() {
     let mut limits = Limits::default();
     // Before each connection would give up by itself.
     limits.shutdown_timeout = limits.close_timeout / 2;
-    let server = with_echo(bind().await).limits(limits.clone());
+    let server = with_echo(Server::new()).limits(limits.clone());
     let clients = server.clients();
     let running = run(server);
     let mut open = Vec::new();
@@ -105,7 +105,7 @@ async fn clients_that_do_not_answer_the_close_are_aborted_and_counted() {
     for client in &mut silent {
         assert_eq!(read_all(client).await, "");
     }
-    let report = running.report.await.unwrap().unwrap();
+    let report = running.report.await.unwrap();
     assert_eq!((report.closed, report.aborted), (7, 3));
     assert_eq!(begun.elapsed().as_secs(), limits.shutdown_timeout.as_secs());
     assert_eq!(clients.count(), 0);

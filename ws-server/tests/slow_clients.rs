@@ -198,7 +198,7 @@ async fn client_that_does_not_take_its_answer_is_given_up() {
 // R9112-9.6-b, D-9
 #[tokio::test]
 async fn client_that_sent_a_megabyte_after_a_bad_handshake_still_reads_the_400() {
-    let address = spawn(with_echo(gate::bind().await));
+    let address = spawn(with_echo(Server::new()));
     for _ in 0..20 {
         let mut client = TcpStream::connect(address).await.unwrap();
         let bad = upgrade("/echo", "").replace("Key: dGhl", "Key: ");

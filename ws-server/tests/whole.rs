@@ -13,8 +13,7 @@ use std::{
 };
 
 use gate::{
-    bind, connect, eventually, frame, masked, read_all, read_exactly, read_head, run, upgrade,
-    with_echo,
+    connect, eventually, frame, masked, read_all, read_exactly, read_head, run, upgrade, with_echo,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -142,7 +141,7 @@ async fn connection_without_agreement_has_neither_subprotocol_nor_extension() {
 
 #[tokio::test(start_paused = true)]
 async fn clients_and_handlers_that_do_not_end_are_aborted_in_time() {
-    let server = with_echo(bind().await).route("/stubborn", |mut ws: WebSocket| async move {
+    let server = with_echo(Server::new()).route("/stubborn", |mut ws: WebSocket| async move {
         while ws.recv().await.is_some() {}
         std::future::pending().await
     });
@@ -158,7 +157,7 @@ async fn clients_and_handlers_that_do_not_end_are_aborted_in_time() {
     let begun = tokio::time::Instant::now();
     running.shutdown.send(()).unwrap();
     assert_eq!(read_exactly(&mut stubborn, 1).await, [0x88]);
-    let report = running.report.await.unwrap().unwrap();
+    let report = running.report.await.unwrap();
     assert_eq!(report.aborted, 1);
     assert_eq!(begun.elapsed().as_secs(), 10);
 }
@@ -173,7 +172,7 @@ async fn dropping_the_server_ends_everything() {
         }
     }
     let counter = Arc::clone(&dropped);
-    let server = bind().await.route("/echo", move |_ws: WebSocket| {
+    let server = Server::new().route("/echo", move |_ws: WebSocket| {
         let count = Count(Arc::clone(&counter));
         async move {
             std::future::pending::<()>().await;
@@ -181,6 +180,7 @@ async fn dropping_the_server_ends_everything() {
             Ok(())
         }
     });
+    let server = server.bind("127.0.0.1:0").await.unwrap();
     let clients = server.clients();
     let address = server.local_addr().unwrap();
     let task = tokio::spawn(server.serve());
@@ -277,7 +277,7 @@ async fn rt_37_nothing_is_left_of_twenty_thousand_connections() {
 // R6455-7.1.1-a, R6455-7.1.1-c
 #[tokio::test]
 async fn client_that_goes_on_after_its_fault_still_reads_the_close_and_the_end() {
-    let running = run(with_echo(bind().await));
+    let running = run(with_echo(Server::new()));
     for _ in 0..20 {
         let mut client = open(running.address).await;
         client.write_all(&masked(0x81, b"\xff")).await.unwrap();
@@ -309,7 +309,7 @@ async fn client_that_sends_a_close_and_vanishes_is_the_end_at_once() {
 #[tokio::test]
 async fn rt_37_file_descriptors_are_given_back() {
     let count = || std::fs::read_dir("/proc/self/fd").unwrap().count();
-    let server = with_echo(bind().await);
+    let server = with_echo(Server::new());
     let clients = server.clients();
     let running = run(server);
     let mut before = None;
@@ -341,7 +341,7 @@ async fn rt_37_file_descriptors_are_given_back() {
 #[tokio::test]
 async fn unix_socket_echoes() {
     let path = std::env::temp_dir().join(format!("ws-server-whole-{}.sock", std::process::id()));
-    tokio::spawn(with_echo(Server::bind_unix(&path).unwrap()).serve());
+    tokio::spawn(with_echo(Server::new()).bind_unix(&path).unwrap().serve());
     let mut client = tokio::net::UnixStream::connect(&path).await.unwrap();
     std::fs::remove_file(&path).unwrap();
     client.write_all(upgrade("/echo", "").as_bytes()).await.unwrap();
@@ -355,7 +355,7 @@ async fn unix_socket_echoes() {
 fn current_thread_runtime_serves() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let running = run(with_echo(bind().await));
+        let running = run(with_echo(Server::new()));
         let mut client = open(running.address).await;
         client.write_all(&masked(0x82, b"hi")).await.unwrap();
         assert_eq!(read_exactly(&mut client, 4).await, frame(0x82, b"hi"));

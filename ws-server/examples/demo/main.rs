@@ -25,7 +25,8 @@ use std::{
 };
 
 use clap::Parser;
-use ws_server::{CloseCode, Deflate, HandlerError, Limits, Message, ServeError, Server, WebSocket};
+use tokio::net::TcpListener;
+use ws_server::{CloseCode, Deflate, HandlerError, Limits, Message, Server, WebSocket};
 
 use crate::{chat::Chat, views::Views};
 
@@ -113,22 +114,14 @@ fn run(options: Options) -> Outcome {
 }
 
 async fn serve(options: Options) -> Outcome {
-    let server = match Server::bind(options.listen.as_str()).await {
-        Ok(server) => server,
-        Err(error) => return Err(explain(error, &options.listen)),
-    };
-    let address = server.local_addr().ok_or("this is no TCP address")?;
-    let mut out = io::stdout();
+    // Before the server, since one of its handlers needs the address.
+    let listener = TcpListener::bind(options.listen.as_str());
+    let listener = listener.await.map_err(|error| explain(&error, &options.listen))?;
+    let address = listener.local_addr()?;
     let page = reachable(address);
-    let lines = format!("listening on {address}\nopen http://{page}/ in a browser\n");
-    // In one write: who reads only the first line may be gone then.
-    out.write_all(lines.as_bytes())?;
-    out.flush()?;
-
-    let telling = tokio::spawn(metrics::tell(server.clients()));
     let (chat, views, policy) = (Chat::default(), Views::default(), page::policy());
     let (observed, watched, shown) = (views.clone(), views.clone(), views);
-    let mut server = server
+    let mut server = Server::new()
         .fallback(move |request, _peer| page::answer(request, &policy))
         .observe(move |opening| observed.observer(opening))
         .route("/echo", move |ws: WebSocket| echo(ws, watched.clone()))
@@ -140,15 +133,22 @@ async fn serve(options: Options) -> Outcome {
     if !options.no_deflate {
         server = server.extension(Deflate::default());
     }
-    let report = server.serve_until(interrupted()).await?;
+    let server = server.listener(listener)?;
+    let mut out = io::stdout();
+    let lines = format!("listening on {address}\nopen http://{page}/ in a browser\n");
+    // In one write: who reads only the first line may be gone then.
+    out.write_all(lines.as_bytes())?;
+    out.flush()?;
+
+    let telling = tokio::spawn(metrics::tell(server.clients()));
+    let report = server.serve_until(interrupted()).await;
     telling.abort();
     eprintln!("{} connections closed, {} aborted", report.closed, report.aborted);
     Ok(())
 }
 
 /// What to do about an address that cannot be listened on.
-fn explain(error: ServeError, listen: &str) -> Box<dyn Error + Send + Sync> {
-    let ServeError::Bind { error: cause, .. } = &error else { return error.into() };
+fn explain(cause: &io::Error, listen: &str) -> Box<dyn Error + Send + Sync> {
     let mend = match cause.kind() {
         io::ErrorKind::AddrInUse => {
             "another program has this port: stop that one, or take a free port by --listen 127.0.0.1:0"

@@ -34,8 +34,6 @@ pub enum ConfigError {
     },
     /// There is neither a route nor a handler for any path.
     NoRoute,
-    /// The server was made without a listener, by [`Server::new`](crate::Server::new).
-    NoListener,
     /// Extensions that cannot stand together.
     Extensions(ws_handshake::ExtensionSetError),
     /// Subprotocols that cannot be offered.
@@ -67,9 +65,6 @@ impl fmt::Display for ConfigError {
             Self::NoRoute => {
                 f.write_str("no handler: add one with `route`, or with `any` for every path")
             }
-            Self::NoListener => f.write_str(
-                "no listener: begin with `bind`, or take `service` for your own streams",
-            ),
             Self::Extensions(error) => write!(f, "extensions: {error}"),
             Self::Subprotocols(error) => write!(f, "subprotocols: {error}"),
             Self::Hosts(error) => write!(f, "hosts: {error}"),

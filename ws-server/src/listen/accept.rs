@@ -16,14 +16,16 @@ use tokio::{
     task::{JoinError, JoinSet},
     time::{Instant, sleep_until, timeout},
 };
-use tracing::{debug, error, info, warn};
-use ws_core::{CloseCode, Closed};
+use tracing::{debug, error, warn};
+use ws_core::Closed;
 
 use crate::{
     Peer, Report, Service,
     leaves::socket::{bound_unsent, is_unsent_bounded},
-    listen::watchdog::Watchdog,
-    open::service::{BUSY, serve},
+    listen::{
+        connection::{BUSY, serve},
+        watchdog::Watchdog,
+    },
 };
 
 /// What connections come from.
@@ -131,9 +133,9 @@ pub(crate) async fn run<L: Accept>(
             Some(ended) = tasks.join_next() => {
                 log_panic(ended);
             }
-            (io, peer) = next(&listener, &mut backoff) => match service.enter(peer) {
-                Ok(place) => {
-                    tasks.spawn(serve(service.shared.clone(), io, peer, place));
+            (io, peer) = next(&listener, &mut backoff) => match service.shared.enter(peer) {
+                Ok(permit) => {
+                    tasks.spawn(serve(service.shared.clone(), io, peer, permit));
                 }
                 Err(_) => L::refuse(io),
             },
@@ -208,43 +210,24 @@ type Ended = Result<Option<Closed>, JoinError>;
 
 /// Closes what is open, waits for it, and aborts what is left.
 async fn close(mut tasks: JoinSet<Option<Closed>>, service: &Service) -> Report {
-    // Time for aborted tasks to be dropped. They are, unless a handler blocks its thread.
+    // Time for handshakes that were cut off, and for aborted tasks to be dropped. They are, unless a
+    // handler blocks its thread.
     const ABORT: Duration = Duration::from_secs(1);
 
-    let shared = &service.shared;
-    info!(clients = shared.clients.count(), "shutting down");
-    while let Some(ended) = tasks.try_join_next() {
-        log_panic(ended);
-    }
-    shared.admission.close();
-    // RFC 6455 §7.4.1: "1001 indicates that an endpoint is "going away", such as a server going
-    // down or a browser having navigated away from a page."
-    shared.clients.close_all(CloseCode::GOING_AWAY, "server shuts down");
-    let mut report = Report::default();
-    let in_time = async {
-        while let Some(ended) = tasks.join_next().await {
-            report.count(ended);
+    let mut shutdown = pin!(service.shutdown());
+    let report = loop {
+        tokio::select! {
+            Some(ended) = tasks.join_next() => log_panic(ended),
+            report = &mut shutdown => break report,
         }
     };
-    if timeout(shared.limits.shutdown_timeout, in_time).await.is_err() {
-        while let Some(ended) = tasks.try_join_next() {
-            report.count(ended);
+    let rest = async {
+        while let Some(ended) = tasks.join_next().await {
+            log_panic(ended);
         }
-        report.aborted = tasks.len();
-        timeout(ABORT, tasks.shutdown()).await.ok();
-    }
-    info!(closed = report.closed, aborted = report.aborted, "shut down");
+    };
+    timeout(ABORT, rest).await.ok();
     report
-}
-
-impl Report {
-    fn count(&mut self, ended: Ended) {
-        // A handshake that did not become a connection is none that closed.
-        if !matches!(ended, Ok(None)) {
-            self.closed += 1;
-        }
-        log_panic(ended);
-    }
 }
 
 /// A panic costs its own connection and nothing else.

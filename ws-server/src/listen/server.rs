@@ -1,6 +1,6 @@
 //! The server, as an application configures it.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use tokio::net::{TcpListener, ToSocketAddrs};
@@ -9,13 +9,18 @@ use ws_handshake::{ExtensionSet, Hosts, OriginPolicy, Subprotocols};
 
 use crate::{
     Clients, ConfigError, Handler, Limits, Opening, Peer, ServeError, Service, SlowConsumer,
-    listen::accept,
-    open::admission::Admission,
-    open::route::Routes,
-    open::service::{Fallback, Observe, Shared},
+    listen::bound::{BoundServer, Listener},
+    open::{
+        admission::Admission,
+        route::Routes,
+        running::Running,
+        shared::{Fallback, Observe, Shared},
+    },
 };
 
-/// A WebSocket server.
+/// A WebSocket server as an application configures it: what is served, to whom, within which limits.
+/// [`bind`](Self::bind) makes it listen; [`service`](Self::service) serves streams and requests that
+/// come from elsewhere.
 ///
 /// ```no_run
 /// use ws_server::{Limits, Server, WebSocket};
@@ -23,8 +28,7 @@ use crate::{
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut limits = Limits::default();
 /// limits.max_per_ip = 16;
-/// let report = Server::bind("127.0.0.1:9001")
-///     .await?
+/// let server = Server::new()
 ///     .route("/echo", |mut ws: WebSocket| async move {
 ///         while let Some(message) = ws.recv().await {
 ///             ws.send(message).await?;
@@ -32,23 +36,25 @@ use crate::{
 ///         Ok(())
 ///     })
 ///     .limits(limits)
-///     .serve_until(async { tokio::signal::ctrl_c().await.unwrap_or_default() })
+///     .bind("127.0.0.1:9001")
 ///     .await?;
+/// let ctrl_c = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
+/// let report = server.serve_until(ctrl_c).await;
 /// println!("{} closed, {} aborted", report.closed, report.aborted);
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// A mistake in the configuration does not panic: the first one is told by [`serve`](Self::serve),
-/// [`serve_until`](Self::serve_until) or [`service`](Self::service).
+/// A mistake in the configuration does not panic: the first one is told by [`bind`](Self::bind) or
+/// [`service`](Self::service).
 ///
 /// What is not a valid opening handshake is answered and closed: a path without a handler with 404,
 /// a plain request by the [fallback](Self::fallback), or with 426 where there is none, another
 /// method with 405, a page of another site with 403, a host other than [its own](Self::hosts) with
 /// 421, a request that does not come in time with 408, one that is too large with 431 or 414, and
 /// what is malformed with 400, octets in front of the 101 among them.
+#[must_use = "it serves nothing until it is bound or made a service"]
 pub struct Server {
-    listener: Option<Listener>,
     routes: Routes,
     fallback: Option<Box<Fallback>>,
     observe: Option<Box<Observe>>,
@@ -62,68 +68,11 @@ pub struct Server {
     mistake: Option<ConfigError>,
 }
 
-#[derive(Debug)]
-enum Listener {
-    Tcp(TcpListener),
-    #[cfg(unix)]
-    Unix(tokio::net::UnixListener),
-}
-
 impl Server {
-    /// Listens on a TCP address: `"127.0.0.1:9001"`, `("localhost", 9001)`, a
-    /// [`SocketAddr`]. Port 0 takes a free one, see [`local_addr`](Self::local_addr). `0.0.0.0` or
-    /// `[::]` is every address of this machine.
-    ///
-    /// From here on clients can connect; they are answered once the server serves.
-    ///
-    /// # Errors
-    /// [`ServeError::Bind`].
-    ///
-    /// # Cancel safety
-    /// Cancel safe: a dropped call listens on nothing.
-    pub async fn bind(address: impl ToSocketAddrs + fmt::Debug) -> Result<Self, ServeError> {
-        let text = format!("{address:?}");
-        match TcpListener::bind(address).await {
-            Ok(listener) => Ok(Self::from_listener(listener)),
-            Err(error) => Err(ServeError::Bind { address: text.trim_matches('"').into(), error }),
-        }
-    }
-
-    /// Listens on a Unix socket. `path` must not exist; the file is left behind at the end.
-    ///
-    /// Its connections have no address, so that [`Limits::max_per_ip`] does not count them.
-    ///
-    /// # Errors
-    /// [`ServeError::Bind`].
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime.
-    #[cfg(unix)]
-    pub fn bind_unix(path: impl AsRef<std::path::Path>) -> Result<Self, ServeError> {
-        let path = path.as_ref();
-        match tokio::net::UnixListener::bind(path) {
-            Ok(listener) => Ok(Self::with_listener(Some(Listener::Unix(listener)))),
-            Err(error) => Err(ServeError::Bind {
-                address: format!("{}{}", crate::leaves::error::UNIX, path.display()).into(),
-                error,
-            }),
-        }
-    }
-
-    /// Takes connections from a listener of the application's.
-    pub fn from_listener(listener: TcpListener) -> Self {
-        Self::with_listener(Some(Listener::Tcp(listener)))
-    }
-
-    /// A server without a listener, for a [`service`](Self::service).
+    /// A server without a handler, with the default limits.
     #[expect(clippy::new_without_default, reason = "without a handler it serves nothing")]
     pub fn new() -> Self {
-        Self::with_listener(None)
-    }
-
-    fn with_listener(listener: Option<Listener>) -> Self {
         Self {
-            listener,
             routes: Routes::default(),
             fallback: None,
             observe: None,
@@ -145,7 +94,6 @@ impl Server {
     /// [`any`](Self::any) and looks at [`Request::path`](crate::Request::path). A path that was added
     /// before, a pattern as `/room/{id}`, and a path that no request can have are mistakes in the
     /// configuration.
-    #[must_use]
     pub fn route(mut self, path: &str, handler: impl Handler) -> Self {
         let outcome = self.routes.add(path, handler);
         self.note(outcome);
@@ -154,7 +102,6 @@ impl Server {
 
     /// Serves every path that has no [route](Self::route) with `handler`. What is called last
     /// counts.
-    #[must_use]
     pub fn any(mut self, handler: impl Handler) -> Self {
         self.routes.set_any(handler);
         self
@@ -182,7 +129,6 @@ impl Server {
     ///
     /// It is called in the task of the connection and must not block. The answer has
     /// [`Limits::write_timeout`] to be taken.
-    #[must_use]
     pub fn fallback(
         mut self,
         answer: impl Fn(&http::Request<()>, Peer) -> http::Response<Bytes> + Send + Sync + 'static,
@@ -210,7 +156,6 @@ impl Server {
     /// they are encoded. Both functions are called in the task of the connection and must not block. A
     /// panic of `observe` is answered with 500; one of the observer ends its connection without a
     /// Close.
-    #[must_use]
     pub fn observe(
         mut self,
         observe: impl Fn(&Opening<'_>) -> Option<Box<dyn FrameObserver>> + Send + Sync + 'static,
@@ -222,7 +167,6 @@ impl Server {
     /// Offers an extension, behind those that were added before, nearer to the wire.
     ///
     /// Two extensions of one name, or an order that cannot work, is a mistake in the configuration.
-    #[must_use]
     pub fn extension(mut self, factory: impl ExtensionFactory + 'static) -> Self {
         let outcome = self.extensions.push(factory).map_err(ConfigError::Extensions);
         self.note(outcome);
@@ -233,7 +177,6 @@ impl Server {
     /// [`Request::subprotocol`](crate::Request::subprotocol) tells which. Without one in common the
     /// connection opens without, and browsers fail it: a line in the log says so, once a minute at
     /// `INFO`.
-    #[must_use]
     pub fn subprotocols<S: AsRef<str>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         let outcome = Subprotocols::new(names)
             .map(|names| self.subprotocols = names)
@@ -249,7 +192,7 @@ impl Server {
     /// `Origin`.
     ///
     /// A list is looked at where it is made, so its mistakes are told there and not by
-    /// [`serve`](Self::serve), by an error that is no [`ServeError`]:
+    /// [`bind`](Self::bind), by an error that is no [`ServeError`]:
     ///
     /// ```
     /// # use ws_server::{OriginPolicy, Server};
@@ -261,7 +204,6 @@ impl Server {
     /// # }
     /// ```
     // R6455-10.1-a
-    #[must_use]
     pub fn origin(mut self, policy: OriginPolicy) -> Self {
         self.origin = policy;
         self
@@ -275,7 +217,6 @@ impl Server {
     /// rebinding) has an `Origin` that equals its `Host`, which [`same_origin`](OriginPolicy) lets
     /// pass. See [`Hosts`]. An entry that is no host, and a list without any, is a mistake in the
     /// configuration.
-    #[must_use]
     pub fn hosts<S: AsRef<str>>(mut self, hosts: impl IntoIterator<Item = S>) -> Self {
         let outcome =
             Hosts::new(hosts).map(|hosts| self.hosts = Some(hosts)).map_err(ConfigError::Hosts);
@@ -284,7 +225,6 @@ impl Server {
     }
 
     /// Replaces the default limits.
-    #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
@@ -292,7 +232,6 @@ impl Server {
 
     /// What happens where a message to many meets a client that does not keep up. Default
     /// [`SlowConsumer::Close`]. A [`Publication`](crate::Publication) may say otherwise.
-    #[must_use]
     pub fn slow_consumer(mut self, policy: SlowConsumer) -> Self {
         self.slow_consumer = policy;
         self
@@ -305,59 +244,90 @@ impl Server {
         }
     }
 
-    /// The address that the server listens on, if it is one of TCP.
-    pub fn local_addr(&self) -> Option<SocketAddr> {
-        match &self.listener {
-            Some(Listener::Tcp(listener)) => listener.local_addr().ok(),
-            _ => None,
-        }
-    }
-
-    /// The connections of this server, for handlers and other tasks. Empty until it serves.
+    /// The connections that this server will have, for handlers and other tasks.
     pub fn clients(&self) -> Clients {
         self.clients.clone()
     }
 
-    /// Serves until the future is dropped, which ends all connections without a Close.
+    /// Listens on a TCP address: `"127.0.0.1:9001"`, `("localhost", 9001)`, a
+    /// [`SocketAddr`](std::net::SocketAddr). Port 0 takes a free one, see
+    /// [`BoundServer::local_addr`]. `0.0.0.0` or `[::]` is every address of this machine.
+    ///
+    /// From here on clients can connect; they are answered once the server serves.
     ///
     /// # Errors
-    /// [`ServeError::Config`]. Nothing that happens later ends the server: where the operating
-    /// system has no more file descriptors, it waits and goes on.
+    /// [`ServeError::Config`], the first mistake in the configuration; then nothing was listened on.
+    /// [`ServeError::Bind`].
     ///
     /// # Cancel safety
-    /// Not cancel safe: when it is dropped the server is gone.
-    pub async fn serve(self) -> Result<(), ServeError> {
-        self.serve_until(std::future::pending()).await.map(drop)
+    /// Cancel safe: a dropped call listens on nothing.
+    pub async fn bind(
+        self,
+        address: impl ToSocketAddrs + fmt::Debug,
+    ) -> Result<BoundServer, ServeError> {
+        let service = self.listening()?;
+        let text = format!("{address:?}");
+        match TcpListener::bind(address).await {
+            Ok(listener) => Ok(BoundServer::new(Listener::Tcp(listener), service)),
+            Err(error) => Err(ServeError::Bind { address: text.trim_matches('"').into(), error }),
+        }
     }
 
-    /// Serves until `shutdown` is ready, and then shuts down: the listener is closed, opening
-    /// handshakes are dropped, every client is sent a Close with 1001. Who has not closed after
-    /// [`Limits::shutdown_timeout`] is aborted, and so is a handler that has not returned.
+    /// Listens on a Unix socket. `path` must not exist; the file is left behind at the end.
+    ///
+    /// Its connections have no address, so that [`Limits::max_per_ip`] does not count them.
     ///
     /// # Errors
-    /// As [`serve`](Self::serve).
+    /// As [`bind`](Self::bind).
     ///
-    /// # Cancel safety
-    /// As [`serve`](Self::serve).
-    pub async fn serve_until(
-        mut self,
-        shutdown: impl Future<Output = ()>,
-    ) -> Result<Report, ServeError> {
-        let listener = self.listener.take();
+    /// # Panics
+    /// Outside of a tokio runtime.
+    #[cfg(unix)]
+    pub fn bind_unix(self, path: impl AsRef<std::path::Path>) -> Result<BoundServer, ServeError> {
+        let service = self.listening()?;
+        let path = path.as_ref();
+        match tokio::net::UnixListener::bind(path) {
+            Ok(listener) => Ok(BoundServer::new(Listener::Unix(listener), service)),
+            Err(error) => Err(ServeError::Bind {
+                address: format!("{}{}", crate::leaves::error::UNIX, path.display()).into(),
+                error,
+            }),
+        }
+    }
+
+    /// Takes connections from a listener of the application's.
+    ///
+    /// # Errors
+    /// [`ConfigError`], the first mistake in the configuration.
+    pub fn listener(self, listener: TcpListener) -> Result<BoundServer, ConfigError> {
+        Ok(BoundServer::new(Listener::Tcp(listener), self.listening()?))
+    }
+
+    /// As [`listener`](Self::listener), for a Unix socket.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(unix)]
+    pub fn unix_listener(
+        self,
+        listener: tokio::net::UnixListener,
+    ) -> Result<BoundServer, ConfigError> {
+        Ok(BoundServer::new(Listener::Unix(listener), self.listening()?))
+    }
+
+    /// What serves the connections of a listener.
+    #[cfg_attr(not(unix), expect(unused_mut))]
+    fn listening(mut self) -> Result<Service, ConfigError> {
+        if self.mistake.is_none() && self.routes.is_empty() {
+            return Err(ConfigError::NoRoute);
+        }
         #[cfg(unix)]
         self.limits.fit_file_descriptors();
-        let service = self.service()?;
-        Ok(match listener.ok_or(ConfigError::NoListener)? {
-            Listener::Tcp(listener) => {
-                accept::run(accept::Tcp::new(listener), &service, shutdown).await
-            }
-            #[cfg(unix)]
-            Listener::Unix(listener) => accept::run(listener, &service, shutdown).await,
-        })
+        self.service()
     }
 
-    /// Makes what serves single connections, over streams that the application has. A listener is
-    /// dropped.
+    /// Makes what serves streams that the application has, and requests that another HTTP
+    /// implementation reads. It needs no route: [`Service::open`] takes a handler for each.
     ///
     /// # Errors
     /// [`ConfigError`], the first mistake in the configuration.
@@ -366,9 +336,6 @@ impl Server {
             return Err(mistake);
         }
         self.limits.check()?;
-        if self.routes.is_empty() {
-            return Err(ConfigError::NoRoute);
-        }
         let limits = Arc::new(self.limits);
         self.clients.registry.set_slow_consumer(self.slow_consumer);
         Ok(Service {
@@ -384,6 +351,7 @@ impl Server {
                 config: Arc::new(limits.core()),
                 limits,
                 clients: self.clients,
+                running: Arc::new(Running::default()),
             }),
         })
     }
@@ -393,7 +361,6 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let paths: Vec<&str> = self.routes.paths().collect();
         f.debug_struct("Server")
-            .field("listener", &self.listener)
             .field("routes", &paths)
             .field("extensions", &self.extensions)
             .field("subprotocols", &self.subprotocols)
@@ -403,14 +370,4 @@ impl fmt::Debug for Server {
             .field("slow_consumer", &self.slow_consumer)
             .finish_non_exhaustive()
     }
-}
-
-/// What became of the connections that were open when the server shut down.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Report {
-    /// Those that ended within [`Limits::shutdown_timeout`].
-    pub closed: usize,
-    /// Those that had to be aborted.
-    pub aborted: usize,
 }

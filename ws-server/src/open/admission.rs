@@ -42,7 +42,7 @@ struct OfClient {
 
 struct Leaving {
     client: Option<Client>,
-    /// Whom to wake when its place is taken: it is when this is not listed any more.
+    /// Woken when another connection has taken the permit, which then is not listed any more.
     waker: Waker,
 }
 
@@ -72,8 +72,8 @@ impl Admission {
     }
 
     /// Lets a connection in, if there is room. Where there is none, a connection that is over and
-    /// waits for its handler alone gives its place.
-    pub(crate) fn enter(self: &Arc<Self>, peer: Peer) -> Result<Place, AdmissionLimit> {
+    /// waits for its handler alone gives its permit.
+    pub(crate) fn enter(self: &Arc<Self>, peer: Peer) -> Result<Permit, AdmissionLimit> {
         let client = Client::of(peer);
         let mut counts = lock(&self.counts);
         let left = counts.make_room(client, &self.limits)?;
@@ -85,7 +85,7 @@ impl Admission {
         if let Some(left) = left {
             left.waker.wake();
         }
-        Ok(Place { admission: Some(Arc::clone(self)), client })
+        Ok(Permit { admission: Some(Arc::clone(self)), client })
     }
 
     /// Begins an opening handshake, if there is room for it.
@@ -111,8 +111,7 @@ impl Admission {
 }
 
 impl Counts {
-    /// Sees to it that there is room for one of `client`. Whose place that is, if it is not a free
-    /// one.
+    /// Makes room for one connection of `client`. Returns whose permit that was, if none was free.
     fn make_room(
         &mut self,
         client: Option<Client>,
@@ -163,22 +162,23 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A connection's place in the counts, given up when it is dropped.
-pub(crate) struct Place {
-    /// None once another connection has the place.
+/// Lets one connection be there; given back when it is dropped.
+pub(crate) struct Permit {
+    /// None once another connection has the permit.
     admission: Option<Arc<Admission>>,
     client: Option<Client>,
 }
 
-impl Place {
+impl Permit {
     pub(crate) fn client(&self) -> Option<Client> {
         self.client
     }
 
-    /// Waits until another connection takes this place, which it does where a limit is full.
+    /// Offers the permit to others, and waits until another connection takes it, which it does where a
+    /// limit is reached.
     ///
     /// # Cancel safety
-    /// Cancel safe: a dropped call keeps the place, unless it was taken already.
+    /// Cancel safe: a dropped call keeps the permit, unless it was taken already.
     pub(crate) async fn taken(&mut self) {
         let Some(admission) = self.admission.clone() else { return };
         let offer = Offer::new(&admission, self);
@@ -193,7 +193,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(admission) = &self.admission {
             lock(&admission.counts).leave(self.client);
@@ -201,16 +201,16 @@ impl Drop for Place {
     }
 }
 
-/// A place that others may take, until this is dropped.
+/// A permit that others may take, until this is dropped.
 struct Offer<'a> {
     admission: &'a Admission,
-    place: &'a mut Place,
+    permit: &'a mut Permit,
     key: u64,
 }
 
 impl<'a> Offer<'a> {
-    fn new(admission: &'a Admission, place: &'a mut Place) -> Self {
-        let client = place.client;
+    fn new(admission: &'a Admission, permit: &'a mut Permit) -> Self {
+        let client = permit.client;
         let mut counts = lock(&admission.counts);
         let key = counts.next;
         counts.next += 1;
@@ -219,7 +219,7 @@ impl<'a> Offer<'a> {
             own.leaving.insert(key);
         }
         drop(counts);
-        Self { admission, place, key }
+        Self { admission, permit, key }
     }
 }
 
@@ -228,7 +228,7 @@ impl Drop for Offer<'_> {
         let offered = lock(&self.admission.counts).stay(self.key);
         if offered.is_none() {
             // Somebody has it.
-            self.place.admission = None;
+            self.permit.admission = None;
         }
     }
 }

@@ -6,8 +6,8 @@ use ws_core::Closed;
 
 use crate::{
     Handler, WebSocket,
-    drive::{Endpoint, Start, Working},
-    open::admission::Place,
+    drive::{Endpoint, Handling, Start, Working},
+    open::{admission::Permit, shared::Shared},
     outbox::Outbox,
     registry::{Entry, Registry},
 };
@@ -16,8 +16,8 @@ use crate::{
 pub(crate) struct ServerEndpoint {
     /// Its line in the list of its server, which it leaves when it is over.
     pub(crate) entry: Entry,
-    /// Its place among those that its server lets in, which it keeps until its handler has returned.
-    pub(crate) place: Place,
+    /// What admitted it, which it keeps until its handler has returned.
+    pub(crate) permit: Permit,
 }
 
 impl Endpoint for ServerEndpoint {
@@ -35,15 +35,27 @@ impl Endpoint for ServerEndpoint {
     }
 
     fn displaced(&mut self) -> impl Future<Output = ()> + Send {
-        self.place.taken()
+        self.permit.taken()
     }
 }
 
 /// A handler that has yet to start.
 pub(crate) struct StartHandler {
-    pub(crate) handler: Arc<dyn Handler>,
-    pub(crate) outbox: Arc<Outbox>,
-    pub(crate) registry: Arc<Registry>,
+    handler: Arc<dyn Handler>,
+    outbox: Arc<Outbox>,
+    registry: Arc<Registry>,
+}
+
+impl StartHandler {
+    /// To be started in its first turn.
+    pub(crate) fn due(
+        handler: Arc<dyn Handler>,
+        outbox: &Arc<Outbox>,
+        shared: &Shared,
+    ) -> Handling<Self> {
+        let registry = Arc::clone(&shared.clients.registry);
+        Handling::Due(Box::new(Self { handler, outbox: Arc::clone(outbox), registry }))
+    }
 }
 
 impl Start for StartHandler {

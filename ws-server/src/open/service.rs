@@ -1,50 +1,35 @@
-//! Serves one connection after the other, whatever they run over.
+//! A server without a listener: accepts the requests that it is shown, and ends with all of them.
 
-use std::{
-    fmt,
-    future::poll_fn,
-    mem::MaybeUninit,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    task::unconstrained,
-};
-use tokio_util::either::Either;
-use tracing::{Instrument, field::Empty, info, info_span};
-use ws_core::{Closed, Config, FrameObserver};
-use ws_handshake::{ExtensionSet, Hosts, OriginPolicy, Subprotocols};
+use http::{Response, StatusCode, header::RETRY_AFTER, request::Parts};
+use tokio::time::timeout;
+use tracing::{Span, field::Empty, field::display, info, info_span};
+use ws_core::CloseCode;
+use ws_handshake::Rejection;
 
 use crate::{
-    AdmissionLimit, ClientId, Clients, Limits, Opening, Peer,
-    drive::{Drive, Opened, drive},
-    leaves::socket,
-    open::admission::{Admission, Place},
-    open::endpoint::ServerEndpoint,
-    open::opening,
-    open::route::Routes,
+    Accepted, ClientId, Clients, Options, Peer,
+    drive::Handling,
+    leaves::log_limiter::Escaped,
+    open::{
+        decision::{self, Agreement},
+        endpoint::StartHandler,
+        shared::Shared,
+    },
 };
 
-/// Answers plain HTTP requests.
-pub(crate) type Fallback = dyn Fn(&http::Request<()>, Peer) -> http::Response<Bytes> + Send + Sync;
-
-/// May give an observer of a connection's frames.
-pub(crate) type Observe = dyn Fn(&Opening<'_>) -> Option<Box<dyn FrameObserver>> + Send + Sync;
-
-/// What a connection over capacity gets, where it can be had at once.
-pub(crate) const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\n\
-    Connection: close\r\nContent-Length: 0\r\n\r\n";
-
-/// A server without a listener: it serves the streams that it is given, under the limits that they
-/// share. A handle: cloning it is cheap. Made by [`Server::service`](crate::Server::service).
+/// A server without a listener: it serves the streams and requests that it is given, under the limits
+/// that they share. A handle: cloning it is cheap. Made by [`Server::service`](crate::Server::service).
+///
+/// There are two ways in. [`serve_connection`](Self::serve_connection) takes a stream and reads the
+/// request from it. Where an HTTP implementation has read the request, [`upgrade`](Self::upgrade) and
+/// [`open`](Self::open) decide on it:
 ///
 /// ```
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// use ws_server::{Peer, Server, WebSocket};
+/// use ws_server::{Bytes, Peer, Server, WebSocket};
 ///
 /// let service = Server::new()
 ///     .any(|mut ws: WebSocket| async move {
@@ -54,10 +39,19 @@ pub(crate) const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After
 ///         Ok(())
 ///     })
 ///     .service()?;
-/// let (ours, theirs) = tokio::io::duplex(4096);
-/// let task = tokio::spawn(service.serve_connection(theirs, Peer::Other));
-/// # drop(ours);
-/// # assert!(task.await?.is_none());
+/// # let (request, ()) = http::Request::get("/").header("Host", "a.example").header("Upgrade", "websocket")
+/// #     .header("Connection", "Upgrade").header("Sec-WebSocket-Version", "13")
+/// #     .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==").body(())?.into_parts();
+/// # let (client, stream) = tokio::io::duplex(4096);
+/// // `request` is an `http::request::Parts`.
+/// match service.upgrade(&request, Peer::Other).await {
+///     Ok(accepted) => {
+///         let response = accepted.response(); // 101: for the HTTP implementation to send
+/// #       drop((response, client));
+///         tokio::spawn(accepted.drive(stream, Bytes::new()));
+///     }
+///     Err(response) => println!("rejected: {}", response.status()), // to be sent as it is
+/// }
 /// # Ok(())
 /// # }
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
@@ -67,53 +61,67 @@ pub struct Service {
     pub(crate) shared: Arc<Shared>,
 }
 
-/// What all connections of a server share.
-pub(crate) struct Shared {
-    pub(crate) routes: Routes,
-    pub(crate) fallback: Option<Box<Fallback>>,
-    pub(crate) observe: Option<Box<Observe>>,
-    pub(crate) extensions: ExtensionSet,
-    pub(crate) subprotocols: Subprotocols,
-    pub(crate) origin: OriginPolicy,
-    pub(crate) hosts: Option<Hosts>,
-    pub(crate) limits: Arc<Limits>,
-    /// The engine's part of them.
-    pub(crate) config: Arc<Config>,
-    pub(crate) clients: Clients,
-    pub(crate) admission: Arc<Admission>,
-}
-
 impl Service {
-    /// Serves one connection over any stream, from its opening handshake until it is closed and its
-    /// handler has returned. `peer` is who is counted for [`Limits::max_per_ip`], and what the
+    /// Accepts a request for one of the routes, or says what to answer: 404 for a path without a
+    /// route, 426 for a request that asks for no WebSocket, 403 for a page of another site, 503 where
+    /// a limit on connections is reached or the server shuts down, and so on as for
+    /// [`Server`](crate::Server). `peer` is who is counted for [`Limits::max_per_ip`], and what the
     /// handler is told.
     ///
-    /// How it ended, or `None` if it was never open: the request was rejected or a plain one, it did
-    /// not come, or there was no room for the connection.
-    ///
-    /// The future owns all that it needs and can be spawned. It has to run inside of a tokio runtime
-    /// with time.
+    /// # Errors
+    /// The response for the client, complete with its body.
     ///
     /// # Cancel safety
-    /// Dropping the future ends the connection, without a Close, and its handler.
-    pub fn serve_connection<Io>(
+    /// A dropped call accepts nothing.
+    ///
+    /// [`Limits::max_per_ip`]: crate::Limits::max_per_ip
+    pub async fn upgrade(&self, request: &Parts, peer: Peer) -> Result<Accepted, Response<Bytes>> {
+        self.accept(request, peer, |id| {
+            let (agreement, handler) = decision::route(request, &self.shared, id, peer)?;
+            let handling = StartHandler::due(handler, &agreement.outbox, &self.shared);
+            Ok((agreement, Some(handling)))
+        })
+    }
+
+    /// Accepts a request for whatever path, or says what to answer. The handler comes by
+    /// [`Accepted::with`]: for an extractor, or a router that is not this crate's. A service for it
+    /// needs no route.
+    ///
+    /// # Errors
+    /// As [`upgrade`](Self::upgrade), but for the 404.
+    #[expect(clippy::needless_pass_by_value, reason = "options are made where they are used")]
+    #[expect(clippy::result_large_err, reason = "the answer is sent as it is")]
+    pub fn open(
         &self,
-        io: Io,
+        request: &Parts,
         peer: Peer,
-    ) -> impl Future<Output = Option<Closed>> + Send + use<Io>
-    where
-        Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        if let Some(tcp) = socket::tcp(&io) {
-            socket::bound_unsent(&tcp);
+        options: Options,
+    ) -> Result<Accepted, Response<Bytes>> {
+        self.accept(request, peer, |id| {
+            Ok((decision::accept(request, &self.shared, id, peer, &options)?, None))
+        })
+    }
+
+    #[expect(clippy::result_large_err, reason = "the answer is sent as it is")]
+    fn accept(
+        &self,
+        request: &Parts,
+        peer: Peer,
+        decide: impl FnOnce(ClientId) -> Result<(Agreement, Option<Handling<StartHandler>>), Rejection>,
+    ) -> Result<Accepted, Response<Bytes>> {
+        let shared = &self.shared;
+        if shared.running.is_closed() {
+            return Err(busy());
         }
-        match self.enter(peer) {
-            Ok(place) => Either::Left(serve(Arc::clone(&self.shared), io, peer, place)),
-            Err(_) => Either::Right(async {
-                unconstrained(refuse(io)).await;
-                None
-            }),
-        }
+        let permit = shared.enter(peer).map_err(|_| busy())?;
+        let id = shared.clients.registry.next_id();
+        let span = connection_span(id, peer);
+        let decided = span.in_scope(|| {
+            Span::current().record("path", display(Escaped(request.uri.path())));
+            decide(id).inspect_err(|rejection| decision::log(rejection, Some(request), shared))
+        });
+        let (agreement, handling) = decided.map_err(Rejection::into_response)?;
+        Ok(Accepted::new(agreement, handling, permit, span, Arc::clone(shared)))
     }
 
     /// The connections.
@@ -121,24 +129,68 @@ impl Service {
         self.shared.clients.clone()
     }
 
-    /// A place for a connection, if there is one.
-    pub(crate) fn enter(&self, peer: Peer) -> Result<Place, AdmissionLimit> {
-        let place = self.shared.admission.enter(peer);
-        if let Err(limit) = place {
-            self.shared.kept_out(peer, limit);
-        }
-        place
+    /// Shuts down: no connection is accepted any more, opening handshakes are dropped, and every
+    /// client is sent a Close with 1001, whoever brought its stream. Who has not closed after
+    /// [`Limits::shutdown_timeout`](crate::Limits::shutdown_timeout) is aborted, and so is a handler
+    /// that has not returned.
+    ///
+    /// # Cancel safety
+    /// A dropped call leaves the server closing: nothing is accepted, and nothing is aborted.
+    pub fn shutdown(&self) -> impl Future<Output = Report> + Send + use<> {
+        let shared = Arc::clone(&self.shared);
+        async move { shut_down(&shared).await }
     }
 }
 
-impl Shared {
-    /// Counts and logs a connection that a limit kept out.
-    pub(crate) fn kept_out(&self, peer: Peer, limit: AdmissionLimit) {
-        let stats = &self.clients.registry.stats;
-        stats.counters.kept_out(limit);
-        if let Some(left_out) = stats.client_log.admit() {
-            info!(%peer, left_out, "not let in: {}", limit.explain(&self.limits));
-        }
+/// The span of a connection, whose other fields are recorded as they become known.
+pub(crate) fn connection_span(id: ClientId, peer: Peer) -> Span {
+    info_span!("connection", %id, %peer, path = Empty, extensions = Empty, subprotocol = Empty)
+}
+
+/// What a request over capacity gets.
+fn busy() -> Response<Bytes> {
+    let mut response = Rejection::new(StatusCode::SERVICE_UNAVAILABLE).into_response();
+    response.headers_mut().insert(RETRY_AFTER, 10.into());
+    response
+}
+
+/// Closes what is open, waits for it, and aborts what is left.
+async fn shut_down(shared: &Shared) -> Report {
+    // Time for aborted tasks to be dropped. They are, unless a handler blocks its thread.
+    const ABORT: Duration = Duration::from_secs(1);
+
+    let running = &shared.running;
+    info!(clients = shared.clients.count(), "shutting down");
+    shared.admission.close();
+    let open = running.close();
+    // RFC 6455 §7.4.1: "1001 indicates that an endpoint is "going away", such as a server going
+    // down or a browser having navigated away from a page."
+    shared.clients.close_all(CloseCode::GOING_AWAY, "server shuts down");
+    let mut report = Report { closed: open, aborted: 0 };
+    if timeout(shared.limits.shutdown_timeout, running.ended()).await.is_err() {
+        report.aborted = running.count();
+        report.closed = open.saturating_sub(report.aborted);
+        running.abort();
+        shared.clients.registry.each(|outbox| outbox.rouse());
+        timeout(ABORT, running.ended()).await.ok();
+    }
+    info!(closed = report.closed, aborted = report.aborted, "shut down");
+    report
+}
+
+/// What became of the connections that were open when the server shut down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Those that ended within [`Limits::shutdown_timeout`](crate::Limits::shutdown_timeout).
+    pub closed: usize,
+    /// Those that had to be aborted.
+    pub aborted: usize,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} closed, {} aborted", self.closed, self.aborted)
     }
 }
 
@@ -150,90 +202,4 @@ impl fmt::Debug for Service {
             .field("clients", &self.shared.clients)
             .finish_non_exhaustive()
     }
-}
-
-/// Serves a connection that was let in.
-pub(crate) fn serve<Io>(
-    shared: Arc<Shared>,
-    io: Io,
-    peer: Peer,
-    place: Place,
-) -> impl Future<Output = Option<Closed>> + Send
-where
-    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let id = shared.clients.registry.next_id();
-    let span = info_span!(
-        "connection", %id, %peer, path = Empty, extensions = Empty, subprotocol = Empty
-    );
-    // Outside of the budget of a task that has more to do: its deadlines are to hold.
-    let opening = unconstrained(open(shared, io, id, peer, place));
-    Serving(Stage::Opening(Box::pin(opening))).instrument(span)
-}
-
-/// From the opening handshake to the end. By hand, as [`Drive`] is.
-struct Serving<Io>(Stage<Io>);
-
-type OpeningFuture<Io> = dyn Future<Output = Option<Opened<Io, ServerEndpoint>>> + Send;
-
-enum Stage<Io> {
-    /// In a box, so that an open connection does not keep the room that its handshake took.
-    Opening(Pin<Box<OpeningFuture<Io>>>),
-    Open(Drive<Io, ServerEndpoint>),
-}
-
-impl<Io> Future for Serving<Io>
-where
-    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    type Output = Option<Closed>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Closed>> {
-        loop {
-            match &mut self.0 {
-                Stage::Opening(opening) => match ready!(opening.as_mut().poll(cx)) {
-                    Some(opened) => self.0 = Stage::Open(drive(opened)),
-                    None => return Poll::Ready(None),
-                },
-                Stage::Open(drive) => return Pin::new(drive).poll(cx).map(Some),
-            }
-        }
-    }
-}
-
-async fn open<Io>(
-    shared: Arc<Shared>,
-    mut io: Io,
-    id: ClientId,
-    peer: Peer,
-    place: Place,
-) -> Option<Opened<Io, ServerEndpoint>>
-where
-    Io: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    let client = place.client();
-    let opening::Parts { core, handling } =
-        opening::open(&mut io, &shared, id, peer, client).await?;
-    let entry = shared.clients.registry.enter(core.outbox());
-    // In this order: whoever closes the server closes the door first and then all that are listed,
-    // so that nobody slips through.
-    if shared.admission.is_closed() {
-        entry.withdraw();
-        return None;
-    }
-    shared.clients.registry.stats.counters.opened();
-    Some(Opened { io, core, handling, endpoint: ServerEndpoint { entry, place } })
-}
-
-/// Says why, if the stream takes it at once. What came is read, because closing with unread octets
-/// would reset the connection.
-pub(crate) async fn refuse<Io: AsyncRead + AsyncWrite + Unpin>(mut io: Io) {
-    poll_fn(|cx| {
-        let mut chunk = [MaybeUninit::uninit(); 4096];
-        let _ = Pin::new(&mut io).poll_read(cx, &mut ReadBuf::uninit(&mut chunk));
-        // Best effort.
-        let _ = Pin::new(&mut io).poll_write(cx, BUSY);
-        Poll::Ready(())
-    })
-    .await;
 }

@@ -14,6 +14,14 @@ impl Outbox {
         drop(older);
     }
 
+    /// Wakes the driver's task, whatever the driver waits for.
+    pub(crate) fn rouse(&self) {
+        let driver = self.state().driver.clone();
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+
     /// The driver is at work until [`rest`](Self::rest). Whoever still finds it at rest wakes it once
     /// in vain.
     pub(crate) fn begin(&self) {

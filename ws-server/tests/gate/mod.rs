@@ -15,7 +15,7 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     sync::oneshot,
     task::JoinHandle,
     time::timeout,
@@ -24,7 +24,7 @@ use tracing::{
     Dispatch, Level,
     subscriber::{DefaultGuard, NoSubscriber},
 };
-use ws_server::{Closed, Peer, Report, ServeError, Server, Service, WebSocket};
+use ws_server::{BoundServer, Closed, Peer, Report, Server, Service, WebSocket};
 pub(crate) use ws_tests_support::{frame::unmasked as frame, handshake::request as upgrade};
 
 /// A client's frame, with a key of zeros.
@@ -45,14 +45,19 @@ pub(crate) fn with_echo(server: Server) -> Server {
     })
 }
 
-pub(crate) async fn bind() -> Server {
-    Server::bind("127.0.0.1:0").await.unwrap()
+/// Makes it listen on a free port.
+fn bind(server: Server) -> (BoundServer, SocketAddr) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let server = server.listener(TcpListener::from_std(listener).unwrap()).unwrap();
+    let address = server.local_addr().unwrap();
+    (server, address)
 }
 
 /// Serves in a task; dropping the handle does not end it, the end of the runtime does.
 pub(crate) fn spawn(server: Server) -> SocketAddr {
-    let address = server.local_addr().unwrap();
-    tokio::spawn(async move { server.serve().await.unwrap() });
+    let (server, address) = bind(server);
+    tokio::spawn(server.serve());
     address
 }
 
@@ -60,11 +65,11 @@ pub(crate) fn spawn(server: Server) -> SocketAddr {
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) shutdown: oneshot::Sender<()>,
-    pub(crate) report: JoinHandle<Result<Report, ServeError>>,
+    pub(crate) report: JoinHandle<Report>,
 }
 
 pub(crate) fn run(server: Server) -> Running {
-    let address = server.local_addr().unwrap();
+    let (server, address) = bind(server);
     let (shutdown, told) = oneshot::channel();
     let report = tokio::spawn(server.serve_until(async { told.await.unwrap_or_default() }));
     Running { address, shutdown, report }

@@ -1,0 +1,126 @@
+//! One connection over a stream of one's own, from its request to its end.
+
+use std::{future::poll_fn, mem::MaybeUninit, pin::Pin, sync::Arc, task::Poll};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::unconstrained,
+};
+use tokio_util::either::Either;
+use tracing::Instrument;
+use ws_core::Closed;
+
+use crate::{
+    ClientId, Peer, Service,
+    leaves::socket,
+    listen::http1,
+    open::{
+        admission::Permit,
+        service::connection_span,
+        serving::{Admitted, Serving},
+        shared::Shared,
+    },
+};
+
+/// What a connection over capacity gets, if it can be written without waiting.
+pub(super) const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\n\
+    Connection: close\r\nContent-Length: 0\r\n\r\n";
+
+impl Service {
+    /// Serves one connection over any stream, from its opening handshake until it is closed and its
+    /// handler has returned. `peer` is who is counted for
+    /// [`Limits::max_per_ip`](crate::Limits::max_per_ip), and what the handler is told.
+    ///
+    /// Returns how it ended, or `None` if it was never open: the request was rejected or a plain one,
+    /// it did not come, or there was no room for the connection.
+    ///
+    /// The future owns all that it needs and can be spawned. It has to run inside of a tokio runtime
+    /// with time.
+    ///
+    /// ```
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// use ws_server::{Peer, Server, WebSocket};
+    ///
+    /// let service = Server::new()
+    ///     .any(|mut ws: WebSocket| async move {
+    ///         while let Some(message) = ws.recv().await {
+    ///             ws.send(message).await?;
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .service()?;
+    /// let (ours, theirs) = tokio::io::duplex(4096);
+    /// let task = tokio::spawn(service.serve_connection(theirs, Peer::Other));
+    /// # drop(ours);
+    /// # assert!(task.await?.is_none());
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
+    /// ```
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the connection, without a Close, and its handler.
+    pub fn serve_connection<Io>(
+        &self,
+        io: Io,
+        peer: Peer,
+    ) -> impl Future<Output = Option<Closed>> + Send + use<Io>
+    where
+        Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        if let Some(tcp) = socket::tcp(&io) {
+            socket::bound_unsent(&tcp);
+        }
+        match self.shared.enter(peer) {
+            Ok(permit) => Either::Left(serve(Arc::clone(&self.shared), io, peer, permit)),
+            Err(_) => Either::Right(async {
+                unconstrained(refuse(io)).await;
+                None
+            }),
+        }
+    }
+}
+
+/// Serves a connection that was admitted.
+pub(super) fn serve<Io>(
+    shared: Arc<Shared>,
+    io: Io,
+    peer: Peer,
+    permit: Permit,
+) -> impl Future<Output = Option<Closed>> + Send
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let id = shared.clients.registry.next_id();
+    let span = connection_span(id, peer);
+    // Outside of the budget of a task that has more to do: its deadlines are to hold.
+    Serving::new(unconstrained(open(shared, io, id, peer, permit))).instrument(span)
+}
+
+async fn open<Io>(
+    shared: Arc<Shared>,
+    mut io: Io,
+    id: ClientId,
+    peer: Peer,
+    permit: Permit,
+) -> Option<Admitted<Io>>
+where
+    Io: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let client = permit.client();
+    let (core, handling) = http1::open(&mut io, &shared, id, peer, client).await?;
+    Admitted::new(&shared, io, core, handling, permit)
+}
+
+/// Says why, if the stream takes it at once. What came is read, because closing with unread octets
+/// would reset the connection.
+pub(super) async fn refuse<Io: AsyncRead + AsyncWrite + Unpin>(mut io: Io) {
+    poll_fn(|cx| {
+        let mut chunk = [MaybeUninit::uninit(); 4096];
+        let _ = Pin::new(&mut io).poll_read(cx, &mut ReadBuf::uninit(&mut chunk));
+        // Best effort.
+        let _ = Pin::new(&mut io).poll_write(cx, BUSY);
+        Poll::Ready(())
+    })
+    .await;
+}

@@ -1,0 +1,270 @@
+//! Requests over a stream of one's own: reads one in HTTP/1.1, and opens a connection or writes another
+//! answer.
+
+use std::{
+    cell::Cell,
+    future::poll_fn,
+    io, mem,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use http::Method;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    task::yield_now,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::io::poll_read_buf;
+use tracing::{Span, debug, field::display};
+use ws_handshake::{
+    Cause, Rejection, RequestHead, RequestReader, write_response, write_response_head,
+};
+
+use crate::{
+    AdmissionLimit, ClientId, Limits, Peer,
+    drive::{Core, Handling},
+    leaves::{
+        linger::linger,
+        log_limiter::Escaped,
+        socket::{self, PASS},
+    },
+    listen::{connection::refuse, plain},
+    open::{
+        admission::Client,
+        decision::{self, Agreement},
+        endpoint::StartHandler,
+        shared::Shared,
+    },
+};
+
+/// Room for a 101. Most fit.
+const ANSWER: usize = 256;
+
+/// Room for reading. Most heads fit; more is reserved as they grow.
+const READ: usize = 1024;
+
+thread_local! {
+    /// What the openings of this thread read into: most are done with it in the same turn.
+    static BUFFER: Cell<BytesMut> = Cell::new(BytesMut::new());
+}
+
+/// Reads a request from `io` and decides on it. `None`: it was answered otherwise, or never came, and
+/// the connection is to be dropped.
+///
+/// # Cancel safety
+/// Not cancel safe: when it is dropped, `io` has to be dropped too.
+pub(crate) async fn open<Io>(
+    io: &mut Io,
+    shared: &Shared,
+    id: ClientId,
+    peer: Peer,
+    client: Option<Client>,
+) -> Option<(Box<Core>, Handling<StartHandler>)>
+where
+    Io: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let Some(head) = await_head(io, shared, client).await else {
+        if shared.admission.is_closed() {
+            debug!("dropped in its opening handshake for the end of the server");
+        } else {
+            shared.kept_out(peer, AdmissionLimit::MaxPending);
+            refuse(io).await;
+        }
+        return None;
+    };
+    let outcome = match head {
+        Ok(Some(Ok(head))) => decide(&head, shared, id, peer),
+        Ok(Some(Err(rejection))) => Err(reject(rejection, None, shared)),
+        // RFC 6455 §7.2.2 has a server that aborts here close the connection and nothing else; a
+        // client that does is none of the server's errors either.
+        Ok(None) => {
+            debug!("the client left before its request was whole");
+            return None;
+        }
+        Err(error) => {
+            debug!(%error, "the client was lost before its request was whole");
+            return None;
+        }
+    };
+    match outcome {
+        Ok(opened) => Some(opened),
+        Err(answer) => {
+            say(io, &answer, shared, client).await;
+            None
+        }
+    }
+}
+
+type Head = io::Result<Option<Result<RequestHead, Rejection>>>;
+
+/// Waits for a head. `None` where the handshake has to give way to others, or the server ends. It is
+/// pending until then and no longer: once its head is whole it keeps nobody out, and nobody ends it.
+async fn await_head<Io>(io: &mut Io, shared: &Shared, client: Option<Client>) -> Option<Head>
+where
+    Io: AsyncRead + Unpin + 'static,
+{
+    let mut head = pin!(read(io, &shared.limits));
+    if let Some(pending) = shared.admission.begin(client) {
+        tokio::select! {
+            biased;
+            head = &mut head => return Some(head),
+            () = pending.ended() => {}
+        }
+    }
+    if shared.admission.is_closed() {
+        return None;
+    }
+    // The head may have come and not been read. The runtime looks at its sockets when all have had
+    // their turn.
+    tokio::select! {
+        biased;
+        head = &mut head => Some(head),
+        () = yield_now() => None,
+    }
+}
+
+/// Answers with something else than a 101 and lingers. Where too many do at a time, what is taken at
+/// once has to do.
+async fn say<Io>(io: &mut Io, answer: &[u8], shared: &Shared, client: Option<Client>)
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut said = pin!(async {
+        if write(io, answer, &shared.limits).await.is_ok() {
+            linger(io, &shared.limits, shared.limits.time_to_read(answer.len() as u64)).await;
+        }
+    });
+    let answering = shared.admission.begin_answer(client);
+    let ended = async {
+        if let Some(answering) = &answering {
+            answering.ended().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = &mut said => {}
+        () = ended => {}
+    }
+}
+
+/// Writes an answer to a client that takes it at the least rate.
+async fn write<Io: AsyncWrite + Unpin>(
+    io: &mut Io,
+    mut answer: &[u8],
+    limits: &Limits,
+) -> io::Result<()> {
+    let mut late = Instant::now() + Duration::from_secs(60);
+    while !answer.is_empty() {
+        let n = timeout(limits.write_timeout, io.write(answer)).await??;
+        if n == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        answer = &answer[n..];
+        late += Duration::from_secs_f64(n as f64 / limits.min_write_rate as f64);
+        if Instant::now() > late {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
+    Ok(())
+}
+
+/// Reads a head in time; `None` where the client ends before.
+async fn read<Io: AsyncRead + Unpin + 'static>(
+    io: &mut Io,
+    limits: &Limits,
+) -> io::Result<Option<Result<RequestHead, Rejection>>> {
+    let mut reader = RequestReader::new(limits.head.clone());
+    let mut input = BytesMut::new();
+    let mut timer = pin!(sleep(limits.head_timeout));
+    let mut passes = 0;
+    loop {
+        let first = input.is_empty();
+        let read = poll_fn(|cx| {
+            if let Poll::Ready(read) = poll_read(io, &mut input, cx) {
+                return Poll::Ready(Some(read));
+            }
+            while timer.as_mut().poll(cx).is_ready() {
+                // What lies in the socket came in time.
+                if passes >= socket::passes(io) {
+                    return Poll::Ready(None);
+                }
+                passes += 1;
+                timer.as_mut().reset(Instant::now() + PASS);
+            }
+            Poll::Pending
+        });
+        let Some(read) = read.await else {
+            // R9110-15.5.9-a
+            return Ok(Some(Err(Cause::Timeout.into())));
+        };
+        if read? == 0 {
+            return Ok(None);
+        }
+        // What came behind the head of an upgrade was refused with 400 (R6455-x-early); behind any
+        // other it is dropped with `input`: one connection gets one answer.
+        if let Some(outcome) = reader.read_head(&mut input).transpose() {
+            // Pieces may have made it large.
+            if first {
+                input.clear();
+                BUFFER.set(input);
+            }
+            return Ok(Some(outcome));
+        }
+    }
+}
+
+/// Reads once. While nothing of a head has come, it holds no buffer.
+fn poll_read<Io: AsyncRead + Unpin>(
+    io: &mut Io,
+    input: &mut BytesMut,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    if input.is_empty() {
+        *input = BUFFER.take();
+    }
+    input.reserve(READ);
+    let read = poll_read_buf(Pin::new(io), cx, input);
+    if input.is_empty() {
+        BUFFER.set(mem::take(input));
+    }
+    read
+}
+
+/// Opens, or says what to write instead.
+fn decide(
+    head: &RequestHead,
+    shared: &Shared,
+    id: ClientId,
+    peer: Peer,
+) -> Result<(Box<Core>, Handling<StartHandler>), BytesMut> {
+    Span::current().record("path", display(Escaped(head.uri().path())));
+    if !head.asks_for_upgrade()
+        && let Some(fallback) = &shared.fallback
+    {
+        let answer = plain::answer(head, fallback, shared.hosts.as_ref(), id, peer);
+        return Err(answer.unwrap_or_else(|cause| reject(cause.into(), Some(head), shared)));
+    }
+    let (Agreement { handshake, ws, outbox }, handler) = decision::route(head, shared, id, peer)
+        .map_err(|rejection| reject(rejection, Some(head), shared))?;
+    let mut answer = BytesMut::with_capacity(ANSWER);
+    handshake.write(&mut answer);
+    let handling = StartHandler::due(handler, &outbox, shared);
+    Ok((Core::boxed(ws, outbox, answer, BytesMut::new()), handling))
+}
+
+/// Counts a rejection, logs it and writes it down.
+fn reject(rejection: Rejection, head: Option<&RequestHead>, shared: &Shared) -> BytesMut {
+    decision::log(&rejection, head, shared);
+    let mut out = BytesMut::new();
+    let answer = rejection.into_response();
+    // RFC 9110 §9.3.2: "the server MUST NOT send content in the response" to HEAD.
+    if head.is_some_and(|head| head.method() == Method::HEAD) {
+        write_response_head(&answer, &mut out);
+    } else {
+        write_response(&answer, &mut out);
+    }
+    out
+}

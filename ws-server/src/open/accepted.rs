@@ -1,0 +1,130 @@
+//! A handshake that was accepted, for an HTTP implementation that owns the stream.
+
+use std::{fmt, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tracing::{Instrument, Span, error};
+use ws_core::Closed;
+
+use crate::{
+    ClientId, HandlerError, Outcome, Request, WebSocket,
+    drive::{Core, Handling},
+    leaves::socket,
+    open::{
+        admission::Permit,
+        decision::Agreement,
+        endpoint::StartHandler,
+        serving::{Admitted, Serving},
+        shared::Shared,
+    },
+};
+
+/// A handshake that [`Service::upgrade`](crate::Service::upgrade) or
+/// [`Service::open`](crate::Service::open) accepted: send its [response](Self::response), then
+/// [drive](Self::drive) the connection over the stream that the HTTP implementation gives back.
+///
+/// It holds a place among the connections of its server, which it gives back when it is dropped.
+#[must_use = "a client waits for its response, and the connection has to be driven"]
+pub struct Accepted {
+    agreement: Agreement,
+    handling: Option<Handling<StartHandler>>,
+    permit: Permit,
+    span: Span,
+    shared: Arc<Shared>,
+}
+
+impl Accepted {
+    pub(super) fn new(
+        agreement: Agreement,
+        handling: Option<Handling<StartHandler>>,
+        permit: Permit,
+        span: Span,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Self { agreement, handling, permit, span, shared }
+    }
+
+    /// The 101 with all of its headers. More may be added, `Set-Cookie` for example.
+    pub fn response(&self) -> http::Response<()> {
+        self.agreement.handshake.response()
+    }
+
+    /// The id that the connection will have.
+    pub fn id(&self) -> ClientId {
+        self.agreement.outbox.id
+    }
+
+    /// The request as the handler will see it, with the subprotocol and the extensions agreed on.
+    pub fn request(&self) -> &Request {
+        &self.agreement.outbox.request
+    }
+
+    /// Gives the connection this handler, in place of the route's. It is called once, in the task
+    /// that drives the connection, and may return nothing or `Result<(), HandlerError>`. Otherwise it
+    /// is what a [`Handler`](crate::Handler) is.
+    pub fn with<F, Fut>(mut self, handler: F) -> Self
+    where
+        F: FnOnce(WebSocket) -> Fut + Send + 'static,
+        Fut: Future<Output: Outcome> + Send + 'static,
+    {
+        let outbox = Arc::clone(&self.agreement.outbox);
+        let registry = Arc::clone(&self.shared.clients.registry);
+        self.handling = Some(Handling::AtWork(Box::pin(async move {
+            handler(WebSocket::new(outbox, Some(registry))).await.into_result()
+        })));
+        self
+    }
+
+    /// Drives the connection over `io` until it is closed and its handler has returned. Call it when
+    /// the response has been sent: what `io` reads first is a frame. `read_ahead` are octets that the
+    /// HTTP implementation read after the head of the request, if it does not give them again by
+    /// `io`, as hyper does.
+    ///
+    /// Returns how the connection ended; `None` if the server was shut down before.
+    ///
+    /// The future owns all that it needs and can be spawned. It has to run inside of a tokio runtime
+    /// with time. Without a handler, after [`Service::open`](crate::Service::open) and no
+    /// [`with`](Self::with), the connection closes with 1011.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the connection, without a Close, and its handler.
+    pub fn drive<Io>(
+        self,
+        io: Io,
+        read_ahead: Bytes,
+    ) -> impl Future<Output = Option<Closed>> + Send + use<Io>
+    where
+        Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        if let Some(tcp) = socket::tcp(&io) {
+            // Fails if the client has left, which is seen soon enough.
+            SockRef::from(&*tcp).set_tcp_nodelay(true).ok();
+            socket::bound_unsent(&tcp);
+        }
+        let Self { agreement, handling, permit, span, shared } = self;
+        let handling = handling.unwrap_or_else(|| Handling::AtWork(Box::pin(no_handler())));
+        let opening = async move {
+            let Agreement { ws, outbox, .. } = agreement;
+            let core = Core::boxed(ws, outbox, BytesMut::new(), read_ahead.into());
+            Admitted::new(&shared, io, core, handling, permit)
+        };
+        Serving::new(opening).instrument(span)
+    }
+}
+
+/// In place of the handler that the application forgot.
+async fn no_handler() -> Result<(), HandlerError> {
+    error!("an accepted connection has no handler: call Accepted::with before Accepted::drive");
+    Err("no handler".into())
+}
+
+impl fmt::Debug for Accepted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accepted")
+            .field("id", &self.id())
+            .field("request", self.request())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,56 @@
+//! What all connections of a server share.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tracing::info;
+use ws_core::{Config, FrameObserver};
+use ws_handshake::{ExtensionSet, Hosts, OriginPolicy, Subprotocols};
+
+use crate::{
+    AdmissionLimit, Clients, Limits, Opening, Peer,
+    open::{
+        admission::{Admission, Permit},
+        route::Routes,
+        running::Running,
+    },
+};
+
+/// Answers plain HTTP requests.
+pub(crate) type Fallback = dyn Fn(&http::Request<()>, Peer) -> http::Response<Bytes> + Send + Sync;
+
+/// May return an observer of a connection's frames.
+pub(crate) type Observe = dyn Fn(&Opening<'_>) -> Option<Box<dyn FrameObserver>> + Send + Sync;
+
+/// The application's configuration, and everything that is counted over all connections.
+pub(crate) struct Shared {
+    pub(crate) routes: Routes,
+    pub(crate) fallback: Option<Box<Fallback>>,
+    pub(crate) observe: Option<Box<Observe>>,
+    pub(crate) extensions: ExtensionSet,
+    pub(crate) subprotocols: Subprotocols,
+    pub(crate) origin: OriginPolicy,
+    pub(crate) hosts: Option<Hosts>,
+    pub(crate) limits: Arc<Limits>,
+    /// The engine's part of them.
+    pub(crate) config: Arc<Config>,
+    pub(crate) clients: Clients,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) running: Arc<Running>,
+}
+
+impl Shared {
+    /// Admits a connection if no limit is reached.
+    pub(crate) fn enter(&self, peer: Peer) -> Result<Permit, AdmissionLimit> {
+        self.admission.enter(peer).inspect_err(|limit| self.kept_out(peer, *limit))
+    }
+
+    /// Counts and logs a connection that a limit kept out.
+    pub(crate) fn kept_out(&self, peer: Peer, limit: AdmissionLimit) {
+        let stats = &self.clients.registry.stats;
+        stats.counters.kept_out(limit);
+        if let Some(left_out) = stats.client_log.admit() {
+            info!(%peer, left_out, "not admitted: {}", limit.explain(&self.limits));
+        }
+    }
+}

@@ -36,7 +36,7 @@ use self::{
     race::race,
 };
 use crate::{
-    ClientId, ConfigError, Limits, Peer, Request, WebSocket,
+    ClientId, ClientLimits, ConfigError, Limits, Peer, Request, WebSocket,
     drive::{Core, Handling, Opened, drive},
     leaves::log_limiter::Escaped,
     leaves::socket,
@@ -90,7 +90,7 @@ pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
 /// connection with 1000; the task ends by itself when that is done, and with its runtime.
 ///
 /// [`Limits`] hold for what the server sends, as they do on the other end for what clients send;
-/// those on numbers of connections have no meaning here.
+/// [`ClientLimits`] hold for connecting.
 ///
 /// ```no_run
 /// # #[cfg(feature = "deflate")]
@@ -118,6 +118,7 @@ pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
 pub struct Connect {
     options: Result<ClientOptions, ConnectError>,
     extensions: ExtensionSet,
+    client_limits: ClientLimits,
     limits: Limits,
     queue: Option<ConnectQueue>,
 }
@@ -129,6 +130,7 @@ impl Connect {
         Self {
             options: uri.map(ClientOptions::new).map_err(ConnectError::Url),
             extensions: ExtensionSet::new(),
+            client_limits: ClientLimits::default(),
             limits: Limits::default(),
             queue: None,
         }
@@ -175,14 +177,20 @@ impl Connect {
         })
     }
 
-    /// Replaces the default limits.
+    /// Replaces the default limits on connecting.
+    pub fn client_limits(mut self, limits: ClientLimits) -> Self {
+        self.client_limits = limits;
+        self
+    }
+
+    /// Replaces the default limits of the connection.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
     /// Waits for its turn: of all that share `queue`, one at a time is connecting to one address and
-    /// port. The wait is part of [`Limits::connect_timeout`].
+    /// port. The wait is part of [`ClientLimits::connect_timeout`].
     pub fn queue(mut self, queue: &ConnectQueue) -> Self {
         self.queue = Some(queue.clone());
         self
@@ -202,7 +210,7 @@ impl Connect {
     /// ([RFC 8305](https://www.rfc-editor.org/rfc/rfc8305)).
     ///
     /// # Errors
-    /// [`ConnectError`]; [`ConnectError::Timeout`] after [`Limits::connect_timeout`].
+    /// [`ConnectError`]; [`ConnectError::Timeout`] after [`ClientLimits::connect_timeout`].
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O and time.
@@ -214,7 +222,7 @@ impl Connect {
         if client.uri.is_secure() {
             return Err(ConnectError::NoTls);
         }
-        let limit = client.limits.connect_timeout;
+        let limit = client.client_limits.connect_timeout;
         let deadline = Instant::now().checked_add(limit);
         let connecting = async {
             let (io, peer, turn) = client.dial().await?;
@@ -244,7 +252,7 @@ impl Connect {
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let client = self.prepare()?;
-        let limit = client.limits.connect_timeout;
+        let limit = client.client_limits.connect_timeout;
         let deadline = Instant::now().checked_add(limit);
         let connecting = async {
             // RFC 6455 §4.1: "If the client cannot determine the IP address of the remote host […],
@@ -264,6 +272,7 @@ impl Connect {
     /// Everything that can fail without I/O.
     fn prepare(self) -> Result<Prepared, ConnectError> {
         let options = self.options?.extensions(self.extensions);
+        self.client_limits.check()?;
         self.limits.check()?;
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(ConnectError::Random)?;
@@ -271,6 +280,7 @@ impl Connect {
             handshake: options.handshake(nonce).map_err(ConnectError::Request)?,
             uri: options.uri().clone(),
             keys: Keys::new().map_err(ConnectError::Random)?,
+            client_limits: self.client_limits,
             limits: self.limits,
             queue: self.queue,
         })
@@ -292,6 +302,7 @@ struct Prepared {
     uri: WebSocketUri,
     handshake: ClientHandshake,
     keys: Keys,
+    client_limits: ClientLimits,
     limits: Limits,
     queue: Option<ConnectQueue>,
 }
@@ -402,7 +413,7 @@ impl Prepared {
         io.write_all(&buffer).await.map_err(ConnectError::Io)?;
         io.flush().await.map_err(ConnectError::Io)?;
         buffer.clear();
-        let mut reader = ResponseReader::new(self.limits.head.clone());
+        let mut reader = ResponseReader::new(self.client_limits.head.clone());
         let response = loop {
             buffer.reserve(READ);
             if io.read_buf(&mut buffer).await.map_err(ConnectError::Io)? == 0 {
@@ -412,12 +423,12 @@ impl Prepared {
                 break response;
             }
         };
-        match self.handshake.verify_within(&response, &self.limits.head) {
+        match self.handshake.verify_within(&response, &self.client_limits.head) {
             Ok(connected) => Ok((connected, buffer)),
             // RFC 6455 §4.1: "If the status code received from the server is not 101, the client
             // handles the response per HTTP [RFC2616] procedures."
             Err(ResponseError::Refused(mut refusal)) => {
-                let mut body = BodyReader::new(&response, &self.limits.head);
+                let mut body = BodyReader::new(&response, &self.client_limits.head);
                 let most = Instant::now() + BODY_TIME;
                 let until = deadline.map_or(most, |deadline| deadline.min(most));
                 // What came in time is what there is.

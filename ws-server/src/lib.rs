@@ -20,7 +20,7 @@
 //! # The map
 //! | to | see |
 //! |---|---|
-//! | route, limit | [`Server`], [`Limits`] |
+//! | route, limit | [`Server`], [`Limits`], [`ServerLimits`] |
 //! | listen, shut down | [`BoundServer`], [`Report`] |
 //! | write a handler, share state among them | [`Handler`] |
 //! | talk with one client | [`WebSocket`], [`Sender`], [`Message`] |
@@ -91,7 +91,9 @@ pub use leaves::error::{
     ConfigError, SendError, ServeError, SubscribeError, TrySendError, TrySendReason,
 };
 pub use leaves::id::ClientId;
-pub use leaves::limits::Limits;
+#[cfg(feature = "client")]
+pub use leaves::limits::ClientLimits;
+pub use leaves::limits::{Limits, ServerLimits};
 pub use leaves::metrics::{Metrics, Rejected, Traffic};
 pub use leaves::request::{Opening, Peer, Request};
 pub use listen::bound::BoundServer;
@@ -110,7 +112,8 @@ pub use ws_core::{
 #[cfg(feature = "deflate")]
 pub use ws_ext_deflate::{Deflate, Pool as DeflatePool};
 pub use ws_handshake::{
-    Cause, Hosts, OriginPolicy, Report as NegotiationReport, SubprotocolError, Subprotocols,
+    Cause, Hosts, Limits as HeadLimits, OriginPolicy, Report as NegotiationReport,
+    SubprotocolError, Subprotocols,
 };
 #[cfg(feature = "client")]
 pub use ws_handshake::{InvalidHeader, Refusal, RequestError, ResponseError, UriError};

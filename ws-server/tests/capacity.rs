@@ -13,13 +13,10 @@ use tokio::{
     io::{AsyncWriteExt, DuplexStream},
     net::{TcpSocket, TcpStream},
 };
-use ws_server::{Limits, Peer, Server, Service};
+use ws_server::{Peer, Server, ServerLimits, Service};
 
-fn limits(all: usize, per_ip: usize) -> Limits {
-    let mut limits = Limits::default();
-    limits.max_connections = all;
-    limits.max_per_ip = per_ip;
-    limits
+fn limits(all: usize, per_ip: usize) -> ServerLimits {
+    ServerLimits::default().max_connections(all).max_per_ip(per_ip)
 }
 
 /// A connection from 127.0.0.`host`.
@@ -41,7 +38,7 @@ async fn knock(client: &mut TcpStream) -> u16 {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn rt_40_caps_hold_in_all_and_for_each_address() {
-    let server = with_echo(Server::new()).limits(limits(10, 4));
+    let server = with_echo(Server::new()).server_limits(limits(10, 4));
     let address = spawn(server);
     let mut open = Vec::new();
     let mut refused = 0;
@@ -85,7 +82,7 @@ async fn rt_40_caps_hold_in_all_and_for_each_address() {
 // D-1
 #[tokio::test]
 async fn connection_over_capacity_gets_503_with_retry_after() {
-    let address = spawn(with_echo(Server::new()).limits(limits(1, 1)));
+    let address = spawn(with_echo(Server::new()).server_limits(limits(1, 1)));
     let mut first = TcpStream::connect(address).await.unwrap();
     first.write_all(upgrade("/echo", "").as_bytes()).await.unwrap();
     assert!(read_head(&mut first).await.starts_with("HTTP/1.1 101 "));
@@ -96,7 +93,7 @@ async fn connection_over_capacity_gets_503_with_retry_after() {
 
 #[tokio::test]
 async fn backlog_does_not_fill_at_the_cap() {
-    let address = spawn(with_echo(Server::new()).limits(limits(1, 1)));
+    let address = spawn(with_echo(Server::new()).server_limits(limits(1, 1)));
     let _first = TcpStream::connect(address).await.unwrap();
     for _ in 0..3000 {
         let mut client = TcpStream::connect(address).await.unwrap();
@@ -131,7 +128,7 @@ async fn addresses_of_one_client_count_together() {
         (&["::1", "::2"], &["127.0.0.1"]),
     ];
     for (one, others) in same {
-        let service = with_echo(Server::new()).limits(limits(100, 1)).service().unwrap();
+        let service = with_echo(Server::new()).server_limits(limits(100, 1)).service().unwrap();
         let _held = enter(&service, peer(one[0])).await.expect("the first is let in");
         assert!(enter(&service, peer(one[1])).await.is_none(), "{one:?}");
         for other in others {
@@ -143,7 +140,7 @@ async fn addresses_of_one_client_count_together() {
 // What has no address has no cap for one.
 #[tokio::test]
 async fn streams_without_an_address_count_in_all_only() {
-    let service = with_echo(Server::new()).limits(limits(3, 1)).service().unwrap();
+    let service = with_echo(Server::new()).server_limits(limits(3, 1)).service().unwrap();
     let mut held = Vec::new();
     for peer in [Peer::Unix, Peer::Unix, Peer::Other] {
         held.push(enter(&service, peer).await.expect("room"));
@@ -155,7 +152,7 @@ async fn streams_without_an_address_count_in_all_only() {
 #[tokio::test(start_paused = true)]
 async fn rt_37_places_are_given_back_on_every_end_of_a_handshake() {
     let service = with_echo(Server::new())
-        .limits(limits(1, 1))
+        .server_limits(limits(1, 1))
         .fallback(|_, _| panic!("as the test wants it"))
         .service()
         .unwrap();
@@ -203,7 +200,7 @@ async fn rt_37_places_are_given_back_on_every_end_of_a_handshake() {
 #[tokio::test]
 async fn t_b13_reset_in_the_handshake_is_a_normal_end() {
     let (log, _guard) = gate::Log::capture();
-    let server = with_echo(Server::new()).limits(limits(2, 2));
+    let server = with_echo(Server::new()).server_limits(limits(2, 2));
     let clients = server.clients();
     let address = spawn(server);
     let request = upgrade("/echo", "");

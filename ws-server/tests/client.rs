@@ -15,9 +15,9 @@ use tokio::{
 };
 use ws_handshake::accept_key;
 use ws_server::{
-    CloseCode, Closed, ClosedBy, ConfigError, Connect, ConnectError, ConnectQueue, Handler,
-    InvalidHeader, Limits, Message, Peer, RequestError, ResponseError, Server, UriError, WebSocket,
-    connect,
+    ClientLimits, CloseCode, Closed, ClosedBy, ConfigError, Connect, ConnectError, ConnectQueue,
+    Handler, InvalidHeader, Limits, Message, Peer, RequestError, ResponseError, Server, UriError,
+    WebSocket, connect,
 };
 use ws_tests_support::frame::{Frame, unmasked as frame};
 
@@ -218,13 +218,12 @@ async fn client_inside_of_a_handler_makes_a_proxy() {
 // R6455C-4.1-d
 #[tokio::test(start_paused = true)]
 async fn stream_of_the_application_carries_a_connection() {
-    let mut limits = Limits::default();
-    limits.connect_timeout = Duration::MAX;
+    let limits = ClientLimits::default().connect_timeout(Duration::MAX);
     let service = service(Limits::default(), echo);
     for url in ["ws://server.example/", "wss://server.example/"] {
         let (ours, theirs) = duplex(64 * 1024);
         let serving = tokio::spawn(service.serve_connection(theirs, Peer::Other));
-        let mut ws = Connect::new(url).limits(limits.clone()).over(ours).await.unwrap();
+        let mut ws = Connect::new(url).client_limits(limits.clone()).over(ours).await.unwrap();
         assert_eq!(ws.request().peer(), Peer::Other);
         ws.send("hello").await.unwrap();
         assert_eq!(ws.recv().await, Some("hello".into()));
@@ -507,11 +506,13 @@ async fn mistakes_are_told_before_anything_is_sent() {
         matches!(error, ConnectError::Request(RequestError::RequiredNotOffered { .. })),
         "{error:?}"
     );
-    let mut limits = Limits::default();
-    limits.connect_timeout = Duration::ZERO;
-    let error = told(client().limits(limits)).await;
+    let limits = ClientLimits::default().connect_timeout(Duration::ZERO);
+    let error = told(client().client_limits(limits)).await;
     assert!(
-        matches!(error, ConnectError::Config(ConfigError::ZeroLimit { field: "connect_timeout" })),
+        matches!(
+            error,
+            ConnectError::Config(ConfigError::ZeroLimit { field: "ClientLimits::connect_timeout" })
+        ),
         "{error:?}"
     );
 }

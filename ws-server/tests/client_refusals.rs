@@ -12,15 +12,15 @@ use tokio::{
     task::JoinHandle,
     time::Instant,
 };
-use ws_server::{Connect, ConnectError, Limits, Refusal, Server, WebSocket, connect};
+use ws_server::{ClientLimits, Connect, ConnectError, Refusal, Server, WebSocket, connect};
 
 /// A client whose server has its request, and writes what it is given.
 async fn asked(
-    limits: Limits,
+    limits: ClientLimits,
     answer: &[u8],
 ) -> (DuplexStream, JoinHandle<Result<WebSocket, ConnectError>>) {
     let (mut server, io) = duplex(1 << 20);
-    let client = Connect::new("ws://server.example/").limits(limits);
+    let client = Connect::new("ws://server.example/").client_limits(limits);
     let connecting = tokio::spawn(client.over(io));
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
@@ -50,7 +50,7 @@ async fn refusal_brings_its_body() {
         ("302 Found\r\nLocation: /login", "no such token\n"),
     ] {
         let answer = format!("HTTP/1.1 {head}\r\n\r\n{body}");
-        let (mut server, connecting) = asked(Limits::default(), answer.as_bytes()).await;
+        let (mut server, connecting) = asked(ClientLimits::default(), answer.as_bytes()).await;
         server.shutdown().await.unwrap();
         let refusal = refusal(connecting.await.unwrap());
         assert_eq!(refusal.status.as_str(), &head[..3]);
@@ -78,7 +78,7 @@ async fn body_that_does_not_end_is_waited_for_2_s_and_kept_as_far_as_it_came() {
         let begin = if head.starts_with('T') { "64\r\nbusy" } else { "busy" };
         let answer = format!("HTTP/1.1 503 Service Unavailable\r\n{head}\r\n\r\n{begin}");
         let before = Instant::now();
-        let (_server, connecting) = asked(Limits::default(), answer.as_bytes()).await;
+        let (_server, connecting) = asked(ClientLimits::default(), answer.as_bytes()).await;
         let refusal = refusal(connecting.await.unwrap());
         assert_eq!((&refusal.body[..], refusal.body_is_whole), (&b"busy"[..], false), "{head}");
         let waited = before.elapsed();
@@ -88,8 +88,7 @@ async fn body_that_does_not_end_is_waited_for_2_s_and_kept_as_far_as_it_came() {
 
 #[tokio::test(start_paused = true)]
 async fn refusal_is_told_before_the_connect_timeout_takes_it() {
-    let mut limits = Limits::default();
-    limits.connect_timeout = Duration::from_secs(1);
+    let limits = ClientLimits::default().connect_timeout(Duration::from_secs(1));
     let answer = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 100\r\n\r\nwho";
     let (_server, connecting) = asked(limits, answer).await;
     let refusal = refusal(connecting.await.unwrap());
@@ -101,11 +100,11 @@ async fn refusal_is_told_before_the_connect_timeout_takes_it() {
 async fn rt_02_endless_body_is_cut() {
     let answer = [b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), vec![b'x'; 100_000]].concat();
     let before = Instant::now();
-    let (_server, connecting) = asked(Limits::default(), &answer).await;
+    let (_server, connecting) = asked(ClientLimits::default(), &answer).await;
     let refused = refusal(connecting.await.unwrap());
     assert_eq!((refused.body.len(), refused.body_is_whole), (16 * 1024, false));
     assert!(before.elapsed() < Duration::from_secs(1), "nobody waits for the rest");
-    let mut limits = Limits::default();
+    let mut limits = ClientLimits::default();
     limits.head.max_refusal_body = 0;
     let (_server, connecting) = asked(limits, b"HTTP/1.1 200 OK\r\n\r\n").await;
     let refused = refusal(connecting.await.unwrap());

@@ -6,7 +6,7 @@ mod gate;
 use std::time::Duration;
 
 use gate::with_echo;
-use ws_server::{ConfigError, Limits, ServeError, Server, WebSocket};
+use ws_server::{ConfigError, HeadLimits, Limits, ServeError, Server, ServerLimits, WebSocket};
 
 async fn nothing(_: WebSocket) -> Result<(), ws_server::HandlerError> {
     Ok(())
@@ -113,28 +113,47 @@ async fn address_that_is_none_is_named_with_an_example() {
 }
 
 macro_rules! limits {
-    ($($field:ident$(.$inner:ident)? = $zero:expr),* $(,)?) => {
-        [$({
-            let mut limits = Limits::default();
-            limits.$field$(.$inner)? = $zero;
-            (concat!(stringify!($field) $(, ".", stringify!($inner))?), limits)
-        }),*]
+    ($limits:ident: $($field:ident = $zero:expr),* $(,)?) => {
+        [$((
+            concat!(stringify!($limits), "::", stringify!($field)),
+            $limits::default().$field($zero),
+        )),*]
     };
+}
+
+/// Every field of `ServerLimits` but the head, made zero.
+fn zeroed_of_the_server() -> Vec<(&'static str, ServerLimits)> {
+    limits![
+        ServerLimits:
+        max_connections = 0,
+        max_per_ip = 0,
+        max_pending = 0,
+        head_timeout = Duration::ZERO,
+        shutdown_timeout = Duration::ZERO,
+    ]
+    .into()
+}
+
+/// Those of its head.
+fn zeroed_heads() -> [(&'static str, ServerLimits); 4] {
+    let head = |change: fn(&mut HeadLimits)| {
+        let mut limits = ServerLimits::default();
+        change(&mut limits.head);
+        limits
+    };
+    [
+        ("HeadLimits::max_head", head(|head| head.max_head = 0)),
+        ("HeadLimits::max_headers", head(|head| head.max_headers = 0)),
+        ("HeadLimits::max_response_headers", head(|head| head.max_response_headers = 0)),
+        ("HeadLimits::max_target", head(|head| head.max_target = 0)),
+    ]
 }
 
 /// Every field of `Limits`, made zero.
 fn zeroed() -> Vec<(&'static str, Limits)> {
     let zero = Duration::ZERO;
     limits![
-        max_connections = 0,
-        max_per_ip = 0,
-        max_pending = 0,
-        head_timeout = zero,
-        head.max_head = 0,
-        head.max_headers = 0,
-        head.max_response_headers = 0,
-        head.max_target = 0,
-        connect_timeout = zero,
+        Limits:
         max_message = 0,
         max_frame = Some(0),
         max_fragments = 0,
@@ -160,22 +179,26 @@ fn zeroed() -> Vec<(&'static str, Limits)> {
         linger_timeout = zero,
         linger_bytes = 0,
         handler_grace = zero,
-        shutdown_timeout = zero,
     ]
     .into()
+}
+
+/// The fields of limits and what they are.
+fn fields(limits: &impl std::fmt::Debug) -> Vec<(String, String)> {
+    format!("{limits:#?}")
+        .lines()
+        .filter_map(|line| line.trim().trim_end_matches(',').split_once(": "))
+        .filter(|(_, value)| !value.ends_with('{'))
+        .map(|(field, value)| (field.to_owned(), value.to_owned()))
+        .collect()
 }
 
 // RT-57
 #[test]
 fn rt_57_every_limit_is_finite_and_none_takes_zero_for_unlimited() {
-    let shown = format!("{:#?}", Limits::default());
-    let fields: Vec<(&str, &str)> = shown
-        .lines()
-        .filter_map(|line| line.trim().trim_end_matches(',').split_once(": "))
-        .filter(|(_, value)| !value.ends_with('{'))
-        .collect();
-    for (field, value) in &fields {
-        if (*field, *value) == ("max_frame", "None") {
+    let (of_server, of_each) = (fields(&ServerLimits::default()), fields(&Limits::default()));
+    for (field, value) in of_server.iter().chain(&of_each) {
+        if (&**field, &**value) == ("max_frame", "None") {
             // As large as `max_message` says.
             continue;
         }
@@ -184,12 +207,20 @@ fn rt_57_every_limit_is_finite_and_none_takes_zero_for_unlimited() {
         let number: f64 = digits.parse().unwrap_or_else(|_| panic!("{field}: {value}"));
         assert!(number > 0.0 && number < 1e9, "{field}: {value}");
     }
-    let zeroed = zeroed();
+    let (zeroed_of_the_server, zeroed) = (zeroed_of_the_server(), zeroed());
     // Of `head`, four say how much of a list is looked at and one how much of a body is kept: they may
     // be zero.
-    assert_eq!(fields.len(), zeroed.len() + 5, "a field is missing here: {fields:?}");
-    for (field, limits) in zeroed {
-        let error = mistake(with_echo(Server::new()).limits(limits));
+    assert_eq!(
+        of_server.len(),
+        zeroed_of_the_server.len() + 4 + 5,
+        "one is missing: {of_server:?}"
+    );
+    assert_eq!(of_each.len(), zeroed.len(), "a field is missing here: {of_each:?}");
+    let of_server = zeroed_of_the_server.into_iter().chain(zeroed_heads());
+    let of_server = of_server.map(|(field, limits)| (field, Server::new().server_limits(limits)));
+    let of_each = zeroed.into_iter().map(|(field, limits)| (field, Server::new().limits(limits)));
+    for (field, server) in of_server.chain(of_each) {
+        let error = mistake(with_echo(server));
         let ConfigError::ZeroLimit { field: named } = error else { panic!("{error}") };
         assert_eq!(named, field);
         assert!(error.to_string().contains(field));
@@ -208,10 +239,10 @@ fn send_buffers_have_an_order() {
 async fn limits_can_be_lifted() {
     use tokio::io::AsyncWriteExt;
     use ws_server::{Peer, UNLIMITED};
-    let mut limits = Limits::default();
+    let (mut limits, mut of_server) = (Limits::default(), ServerLimits::default());
     for time in [
-        &mut limits.head_timeout,
-        &mut limits.connect_timeout,
+        &mut of_server.head_timeout,
+        &mut of_server.shutdown_timeout,
         &mut limits.message_timeout,
         &mut limits.progress_timeout,
         &mut limits.write_timeout,
@@ -222,19 +253,18 @@ async fn limits_can_be_lifted() {
         &mut limits.close_timeout,
         &mut limits.linger_timeout,
         &mut limits.handler_grace,
-        &mut limits.shutdown_timeout,
     ] {
         *time = Duration::MAX;
     }
     for size in [
-        &mut limits.max_connections,
-        &mut limits.max_per_ip,
-        &mut limits.max_pending,
-        &mut limits.head.max_head,
-        &mut limits.head.max_headers,
-        &mut limits.head.max_response_headers,
-        &mut limits.head.max_refusal_body,
-        &mut limits.head.max_target,
+        &mut of_server.max_connections,
+        &mut of_server.max_per_ip,
+        &mut of_server.max_pending,
+        &mut of_server.head.max_head,
+        &mut of_server.head.max_headers,
+        &mut of_server.head.max_response_headers,
+        &mut of_server.head.max_refusal_body,
+        &mut of_server.head.max_target,
         &mut limits.max_message,
         &mut limits.max_fragments,
         &mut limits.max_empty_fragments,
@@ -250,7 +280,8 @@ async fn limits_can_be_lifted() {
     ] {
         *size = UNLIMITED;
     }
-    let service = with_echo(Server::new()).limits(limits).service().unwrap();
+    let service =
+        with_echo(Server::new().limits(limits).server_limits(of_server)).service().unwrap();
     let (mut client, _end) = gate::connect(&service, Peer::Other);
     client.write_all(gate::upgrade("/echo", "").as_bytes()).await.unwrap();
     assert!(gate::read_head(&mut client).await.starts_with("HTTP/1.1 101 "));

@@ -20,7 +20,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
     time::{Instant, sleep},
 };
-use ws_server::{Closed, Limits, Peer, Server, Service, WebSocket};
+use ws_server::{Closed, Limits, Peer, Server, ServerLimits, Service, WebSocket};
 
 fn peer(n: u32) -> Peer {
     Peer::Tcp(SocketAddr::from((Ipv4Addr::from_bits(0x0a00_0000 + n), 1)))
@@ -53,10 +53,8 @@ fn pushing(server: Server) -> (Server, Arc<AtomicUsize>) {
     (server, handlers)
 }
 
-fn limited(change: impl FnOnce(&mut Limits)) -> (Service, Arc<AtomicUsize>) {
-    let mut limits = Limits::default();
-    change(&mut limits);
-    let (server, handlers) = pushing(Server::new().limits(limits));
+fn limited(limits: ServerLimits) -> (Service, Arc<AtomicUsize>) {
+    let (server, handlers) = pushing(Server::new().server_limits(limits));
     (server.service().unwrap(), handlers)
 }
 
@@ -80,11 +78,11 @@ async fn visit(service: &Service, peer: Peer) -> Task {
 
 #[tokio::test(start_paused = true)]
 async fn page_can_be_loaded_again_more_often_than_an_address_may_connect() {
-    let (service, handlers) = limited(|limits| limits.max_connections = 1000);
+    let (service, handlers) = limited(ServerLimits::default().max_connections(1000));
     for _ in 0..1000 {
         visit(&service, peer(1)).await;
     }
-    let max_per_ip = Limits::default().max_per_ip;
+    let max_per_ip = ServerLimits::default().max_per_ip;
     assert!(handlers.load(Ordering::Relaxed) <= max_per_ip, "{handlers:?}");
 }
 
@@ -105,10 +103,7 @@ async fn page_can_be_loaded_again_over_tcp() {
 
 #[tokio::test(start_paused = true)]
 async fn oldest_handler_without_a_client_gives_its_place_where_a_limit_is_full() {
-    let (service, handlers) = limited(|limits| {
-        limits.max_connections = 4;
-        limits.max_per_ip = 2;
-    });
+    let (service, handlers) = limited(ServerLimits::default().max_connections(4).max_per_ip(2));
     let first = visit(&service, peer(1)).await;
     let second = visit(&service, peer(2)).await;
     let third = visit(&service, peer(2)).await;
@@ -139,7 +134,7 @@ async fn oldest_handler_without_a_client_gives_its_place_where_a_limit_is_full()
 #[tokio::test(start_paused = true)]
 async fn handler_has_thirty_seconds_after_its_connection() {
     let (log, _guard) = gate::Log::capture();
-    let (service, handlers) = limited(|_| ());
+    let (service, handlers) = limited(ServerLimits::default());
     let begun = Instant::now();
     visit(&service, peer(1)).await.await.unwrap().unwrap();
     let limits = Limits::default();

@@ -102,7 +102,7 @@ fn short() -> Limits {
     limits(|limits| {
         let secs = Duration::from_secs(2);
         (limits.ping_interval, limits.pong_timeout, limits.progress_timeout) = (secs, secs, secs);
-        (limits.message_timeout, limits.write_timeout, limits.head_timeout) = (secs, secs, secs);
+        (limits.message_timeout, limits.write_timeout) = (secs, secs);
         limits.close_timeout = secs;
     })
 }

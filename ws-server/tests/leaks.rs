@@ -5,13 +5,13 @@ mod support;
 
 use std::{net::SocketAddr, time::Duration};
 
-use support::{BINARY, CLOSE, PING, Raw, TEXT, limits, masked};
+use support::{BINARY, CLOSE, PING, Raw, TEXT, masked};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::{sleep, timeout},
 };
-use ws_server::{Limits, Peer, Server, WebSocket};
+use ws_server::{Limits, Peer, Server, ServerLimits, WebSocket};
 
 /// A handler that ends as it is told.
 async fn obedient(mut ws: WebSocket) -> support::Handled {
@@ -36,11 +36,10 @@ async fn obedient(mut ws: WebSocket) -> support::Handled {
 }
 
 /// One client at a time, or it is turned away.
-fn alone() -> Limits {
-    limits(|limits| {
-        (limits.max_per_ip, limits.max_connections) = (1, 1);
-        limits.max_message = 1000;
-    })
+fn alone(server: Server) -> Server {
+    server
+        .limits(Limits::default().max_message(1000))
+        .server_limits(ServerLimits::default().max_per_ip(1).max_connections(1))
 }
 
 /// Every way of ending, of which each has its number. What the server does then is waited for.
@@ -131,7 +130,7 @@ async fn end(io: tokio::io::DuplexStream, way: usize, round: usize) {
 #[tokio::test(start_paused = true)]
 async fn rt_37_nothing_is_left_of_thousands_of_connections_that_ended_in_every_way() {
     const ROUNDS: usize = 150;
-    let server = Server::new().limits(alone()).any(obedient);
+    let server = alone(Server::new()).any(obedient);
     let service = server.service().unwrap();
     let clients = service.clients();
     let peer = |n: u8| Peer::Tcp(SocketAddr::from(([192, 0, 2, n], 40_000)));
@@ -197,9 +196,9 @@ async fn let_in(address: SocketAddr) -> Raw<TcpStream> {
 // RT-37, T-B13
 #[tokio::test]
 async fn rt_37_nothing_is_left_of_connections_that_were_reset() {
-    let mut limits = alone();
-    limits.max_connections = 8;
-    let server = Server::new().limits(limits).any(obedient).bind("127.0.0.1:0").await.unwrap();
+    let limits = ServerLimits::default().max_per_ip(1).max_connections(8);
+    let server =
+        alone(Server::new()).server_limits(limits).any(obedient).bind("127.0.0.1:0").await.unwrap();
     let address = server.local_addr().unwrap();
     let clients = server.clients();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

@@ -240,9 +240,8 @@ async fn rt_55_reason_of_a_handler_breaks_and_fills_no_line() {
 #[tokio::test(start_paused = true)]
 async fn refusals_at_the_cap_are_logged_sparsely() {
     let (log, _guard) = Log::capture();
-    let mut limits = ws_server::Limits::default();
-    limits.max_connections = 1;
-    let service = with_echo(Server::new()).limits(limits).service().unwrap();
+    let limits = ws_server::ServerLimits::default().max_connections(1);
+    let service = with_echo(Server::new()).server_limits(limits).service().unwrap();
     let (_held, _task) = connect(&service, Peer::Other);
     for _ in 0..1000 {
         read_all(&mut connect(&service, Peer::Other).0).await;
@@ -265,7 +264,7 @@ async fn refusal_at_the_cap_of_an_address_names_the_limit_and_the_proxy() {
     let lines = log.lines("max_per_ip is 256");
     assert_eq!(lines.len(), 1, "{}", log.text());
     assert!(lines[0].contains("INFO") && lines[0].contains("peer=10.0.0.1"), "{lines:?}");
-    assert!(lines[0].contains("behind a proxy") && lines[0].contains("Limits::max_per_ip"));
+    assert!(lines[0].contains("behind a proxy") && lines[0].contains("ServerLimits::max_per_ip"));
 }
 
 // "Why is my extension not in use?"

@@ -6,18 +6,16 @@ mod support;
 
 use std::time::Duration;
 
-use support::{
-    CLOSE, PING, PONG, TEXT, echo, engine::open_deflate, limits, masked, open, open_with,
-};
+use support::{CLOSE, PING, PONG, TEXT, echo, engine::open_deflate, masked, open, open_with};
 use tokio::{io::AsyncWriteExt, time::sleep};
 use ws_core::Message;
 use ws_server::{
-    AdmissionLimit, Cause, Clients, CloseCode, Deflate, Limits, Metrics, Peer, Publication, Server,
-    Service, Traffic, WebSocket,
+    AdmissionLimit, Cause, Clients, CloseCode, Deflate, Metrics, Peer, Publication, Server,
+    ServerLimits, Service, Traffic, WebSocket,
 };
 
-fn service(limits: Limits) -> Service {
-    let server = Server::new().limits(limits).extension(Deflate::default());
+fn service(limits: ServerLimits) -> Service {
+    let server = Server::new().server_limits(limits).extension(Deflate::default());
     server.route("/", echo).route("/deaf", deaf).service().unwrap()
 }
 
@@ -39,13 +37,13 @@ fn is(traffic: Traffic, messages: u64, payload: u64, wire: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_counted_before_anything_happens() {
-    let service = service(Limits::default());
+    let service = service(ServerLimits::default());
     assert_eq!(service.clients().metrics(), Metrics::default());
 }
 
 #[tokio::test(start_paused = true)]
 async fn messages_and_bytes_are_those_on_the_wire_and_those_of_the_handler() {
-    let service = service(Limits::default());
+    let service = service(ServerLimits::default());
     let clients = service.clients();
     let (mut raw, _) = open(&service).await;
     let before = rested(&clients).await;
@@ -80,7 +78,7 @@ async fn messages_and_bytes_are_those_on_the_wire_and_those_of_the_handler() {
 
 #[tokio::test(start_paused = true)]
 async fn compressed_bytes_are_fewer_on_the_wire_and_their_contexts_are_memory() {
-    let service = service(Limits::default());
+    let service = service(ServerLimits::default());
     let clients = service.clients();
     let text = "a sentence that is said again and again. ".repeat(100);
     let (mut one, task) = open_deflate(&service, 1 << 16).await;
@@ -111,7 +109,7 @@ async fn compressed_bytes_are_fewer_on_the_wire_and_their_contexts_are_memory() 
 
 #[tokio::test(start_paused = true)]
 async fn message_that_is_inflated_in_many_steps_counts_its_bytes_once() {
-    let service = service(Limits::default());
+    let service = service(ServerLimits::default());
     let clients = service.clients();
     let (mut one, _) = open_deflate(&service, 4096).await;
     for round in 1..3 {
@@ -130,7 +128,7 @@ async fn message_that_is_inflated_in_many_steps_counts_its_bytes_once() {
 
 #[tokio::test(start_paused = true)]
 async fn memory_of_unfinished_messages_is_counted_while_it_is_held() {
-    let service = service(Limits::default());
+    let service = service(ServerLimits::default());
     let clients = service.clients();
     let (mut raw, task) = open(&service).await;
     raw.io.write_all(&masked(TEXT & 0x7f, &[b'x'; 50_000])).await.unwrap();
@@ -149,7 +147,7 @@ async fn memory_of_unfinished_messages_is_counted_while_it_is_held() {
 
 #[tokio::test(start_paused = true)]
 async fn ends_are_counted_by_their_code() {
-    let service = service(Limits::default());
+    let service = service(ServerLimits::default());
     let clients = service.clients();
     // As the client says, one of them for others to count.
     for code in [1000_u16, 1000, 1001, 3000, 4999, 4321] {
@@ -188,7 +186,7 @@ async fn ends_are_counted_by_their_code() {
 
 #[tokio::test(start_paused = true)]
 async fn rejections_are_counted_by_their_cause() {
-    let service = service(limits(|limits| limits.max_connections = 2));
+    let service = service(ServerLimits::default().max_connections(2));
     let clients = service.clients();
     for request in [
         "GET /nowhere HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -223,9 +221,8 @@ async fn rejections_are_counted_by_their_cause() {
 
 #[tokio::test(start_paused = true)]
 async fn rejections_at_each_limit_are_counted_apart() {
-    let service = service(limits(|limits| {
-        (limits.max_connections, limits.max_per_ip, limits.max_pending) = (5, 3, 2);
-    }));
+    let limits = ServerLimits::default().max_connections(5).max_per_ip(3).max_pending(2);
+    let service = service(limits);
     let mut held = Vec::new();
     // The third is refused, and the second gives way to the fourth.
     for address in [1, 1, 1, 2] {
@@ -257,7 +254,7 @@ async fn rejections_at_each_limit_are_counted_apart() {
 
 #[tokio::test(start_paused = true)]
 async fn messages_to_many_are_counted_once_and_their_copies_each() {
-    let service = service(Limits::default());
+    let service = service(ServerLimits::default());
     let clients = service.clients();
     let mut raws = Vec::new();
     for _ in 0..3 {
@@ -279,7 +276,7 @@ async fn messages_to_many_are_counted_once_and_their_copies_each() {
 /// Connections at work on several threads while somebody looks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn counts_add_up_on_several_threads() {
-    let service = service(Limits::default());
+    let service = service(ServerLimits::default());
     let clients = service.clients();
     let mut tasks = Vec::new();
     for _ in 0..8 {

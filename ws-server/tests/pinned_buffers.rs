@@ -6,9 +6,9 @@ mod support;
 use std::{alloc::System, time::Duration};
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use support::{BINARY, Raw, echo, limits, masked, open_with};
+use support::{BINARY, Raw, echo, masked, open_with};
 use tokio::{io::AsyncWriteExt, time::sleep};
-use ws_server::{Message, Server, Service, SlowConsumer, WebSocket};
+use ws_server::{Message, Server, ServerLimits, Service, SlowConsumer, WebSocket};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -48,7 +48,7 @@ fn service() -> Service {
     };
     Server::new()
         .slow_consumer(SlowConsumer::DropOldest)
-        .limits(limits(|limits| limits.max_per_ip = 1000))
+        .server_limits(ServerLimits::default().max_per_ip(1000))
         .route("/echo", echo)
         .route("/deaf", deaf)
         .route("/elsewhere", elsewhere)

@@ -14,7 +14,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     time::{sleep, timeout},
 };
-use ws_server::{CloseCode, Limits, Peer, Service, WebSocket};
+use ws_server::{CloseCode, Limits, Peer, Server, ServerLimits, Service, WebSocket};
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -221,10 +221,11 @@ async fn rt_35_paused_reading_is_not_polled() {
 // RT-35
 #[tokio::test(start_paused = true)]
 async fn rt_35_request_that_does_not_come_is_waited_for_without_polling() {
-    let limits = limits(|limits| limits.head_timeout = secs(1000));
+    let limits = ServerLimits::default().head_timeout(secs(1000));
+    let service = Server::new().server_limits(limits).any(echo).service().unwrap();
     let (mut io, server) = tokio::io::duplex(4096);
     let (server, polls) = Counting::new(server);
-    tokio::spawn(service(limits, echo).serve_connection(server, Peer::Other));
+    tokio::spawn(service.serve_connection(server, Peer::Other));
     io.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
     assert_quiet(&mut Raw::new(io), &polls).await;
 }

@@ -20,18 +20,18 @@ use tokio::{
     task::{JoinSet, yield_now},
     time::{Instant, sleep, sleep_until},
 };
-use ws_server::{Limits, Peer, Server, Service};
+use ws_server::{Peer, Server, ServerLimits, Service};
 
 fn peer(n: usize) -> Peer {
     Peer::Tcp(SocketAddr::from((Ipv4Addr::from_bits(0x0a00_0000 + n as u32), 1)))
 }
 
 fn service(max_pending: usize) -> Service {
-    let mut limits = Limits::default();
-    limits.max_pending = max_pending;
-    limits.max_per_ip = 100_000;
-    limits.max_connections = 100_000;
-    with_echo(Server::new()).limits(limits).service().unwrap()
+    let limits = ServerLimits::default()
+        .max_pending(max_pending)
+        .max_per_ip(100_000)
+        .max_connections(100_000);
+    with_echo(Server::new()).server_limits(limits).service().unwrap()
 }
 
 /// One try of a client whose request takes `delay`. The connection, if it was opened.
@@ -155,10 +155,9 @@ async fn lingering_rejections_take_no_place_of_a_handshake() {
 #[tokio::test(start_paused = true)]
 async fn rejections_of_one_address_end_the_answer_of_no_other() {
     let (mut slow, fallback) = (Vec::new(), vec![b'x'; 100_000]);
-    let mut limits = Limits::default();
-    limits.max_pending = 4;
+    let limits = ServerLimits::default().max_pending(4);
     let service = with_echo(Server::new())
-        .limits(limits)
+        .server_limits(limits)
         .fallback(move |_, _| http::Response::new(fallback.clone().into()))
         .service()
         .unwrap();

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use gate::{frame, masked, read_all, read_exactly, read_head, run, upgrade, with_echo};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
-use ws_server::{Limits, Server};
+use ws_server::{Limits, Server, ServerLimits};
 
 const CONNECTIONS: usize = 1000;
 
@@ -43,9 +43,8 @@ async fn echoed(address: SocketAddr, payload: &[u8]) -> TcpStream {
 async fn r6455_7_3_a_thousand_connections_that_echoed_are_drained_with_1001() {
     #[cfg(unix)]
     need_file_descriptors();
-    let mut limits = Limits::default();
-    limits.max_per_ip = 2 * CONNECTIONS;
-    let server = with_echo(Server::new()).limits(limits);
+    let limits = ServerLimits::default().max_per_ip(2 * CONNECTIONS);
+    let server = with_echo(Server::new()).server_limits(limits);
     let clients = server.clients();
     let running = run(server);
     let mut open = Vec::new();
@@ -81,10 +80,10 @@ async fn r6455_7_3_a_thousand_connections_that_echoed_are_drained_with_1001() {
 // DESIGN §7: "wait for a deadline, abort the rest, report the counts"
 #[tokio::test(start_paused = true)]
 async fn clients_that_do_not_answer_the_close_are_aborted_and_counted() {
-    let mut limits = Limits::default();
     // Before each connection would give up by itself.
-    limits.shutdown_timeout = limits.close_timeout / 2;
-    let server = with_echo(Server::new()).limits(limits.clone());
+    let time = Limits::default().close_timeout / 2;
+    let limits = ServerLimits::default().shutdown_timeout(time);
+    let server = with_echo(Server::new()).server_limits(limits);
     let clients = server.clients();
     let running = run(server);
     let mut open = Vec::new();
@@ -107,6 +106,6 @@ async fn clients_that_do_not_answer_the_close_are_aborted_and_counted() {
     }
     let report = running.report.await.unwrap();
     assert_eq!((report.closed, report.aborted), (7, 3));
-    assert_eq!(begun.elapsed().as_secs(), limits.shutdown_timeout.as_secs());
+    assert_eq!(begun.elapsed().as_secs(), time.as_secs());
     assert_eq!(clients.count(), 0);
 }

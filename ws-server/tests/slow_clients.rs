@@ -14,16 +14,10 @@ use tokio::{
     net::TcpStream,
     time::{Instant, sleep},
 };
-use ws_server::{Limits, Peer, Server, Service};
+use ws_server::{Peer, Server, ServerLimits, Service};
 
 fn peer(n: u32) -> Peer {
     Peer::Tcp(SocketAddr::from((Ipv4Addr::from_bits(0x0a00_0000 + n), 1)))
-}
-
-fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
-    let mut limits = Limits::default();
-    change(&mut limits);
-    limits
 }
 
 /// Sends an octet a second; what the server said, and when it ended.
@@ -88,7 +82,7 @@ async fn t_b1_honest_client_is_served_within_two_seconds_among_600_slow_ones() {
     let everyone: [fn(u32) -> Peer; 3] = [peer, |n| peer(n % 3), |_| Peer::Unix];
     for who in everyone {
         let service = with_echo(Server::new())
-            .limits(limits(|limits| limits.max_per_ip = 1000))
+            .server_limits(ServerLimits::default().max_per_ip(1000))
             .service()
             .unwrap();
         let mut slow = Vec::new();
@@ -138,9 +132,8 @@ async fn t_b1_client_whose_request_is_there_is_served_at_once_among_600_slow_one
 // T-B1: established connections are no part of the count.
 #[tokio::test(start_paused = true)]
 async fn open_connections_are_not_pending() {
-    let mut limits = Limits::default();
-    limits.max_pending = 1;
-    let service = with_echo(Server::new()).limits(limits).service().unwrap();
+    let limits = ServerLimits::default().max_pending(1);
+    let service = with_echo(Server::new()).server_limits(limits).service().unwrap();
     let mut open = Vec::new();
     for n in 0..10 {
         let (mut client, end) = connect(&service, peer(n));

@@ -220,7 +220,6 @@ async fn rt_34_sockets_senders_and_ends_cross() {
     // Small ones, so that they are met; but nobody is evicted.
     limits.receive_ahead = 3000;
     limits.receive_ahead_messages = 16;
-    limits.max_per_ip = usize::MAX;
     let kept = Arc::clone(&counts);
     let service = service(limits, move |ws| wander(ws, Arc::clone(&kept)));
     let clients = service.clients();

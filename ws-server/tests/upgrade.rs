@@ -16,8 +16,8 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use ws_server::{
-    Accepted, Bytes, CloseCode, Closed, HandlerError, Limits, Options, OriginPolicy, Peer, Server,
-    Service, Subprotocols, WebSocket,
+    Accepted, Bytes, CloseCode, Closed, HandlerError, Options, OriginPolicy, Peer, Server,
+    ServerLimits, Service, Subprotocols, WebSocket,
 };
 
 /// A request as an HTTP implementation shows it.
@@ -38,8 +38,13 @@ fn address(n: u8) -> Peer {
     Peer::Tcp(SocketAddr::from((Ipv4Addr::new(10, 0, 0, n), 1)))
 }
 
-fn service(limits: Limits) -> Service {
-    Server::new().route("/echo", echo).subprotocols(["chat"]).limits(limits).service().unwrap()
+fn service(limits: ServerLimits) -> Service {
+    Server::new()
+        .route("/echo", echo)
+        .subprotocols(["chat"])
+        .server_limits(limits)
+        .service()
+        .unwrap()
 }
 
 /// Drives it over a stream in memory.
@@ -50,7 +55,7 @@ fn drive(accepted: Accepted) -> (Raw, JoinHandle<Option<Closed>>) {
 
 #[tokio::test(start_paused = true)]
 async fn accepted_request_is_answered_and_its_stream_is_driven() {
-    let service = service(Limits::default());
+    let service = service(ServerLimits::default());
     let headers = [("Sec-WebSocket-Protocol", "chat"), ("X-Trace", "7")];
     let accepted = service.upgrade(&request("/echo?room=7", &headers), address(1)).await.unwrap();
     let response = accepted.response();
@@ -113,8 +118,7 @@ async fn each_rejection_is_a_response_that_says_why() {
 // T-B1
 #[tokio::test(start_paused = true)]
 async fn limits_on_connections_count_requests_and_streams_together() {
-    let mut limits = Limits::default();
-    limits.max_connections = 2;
+    let limits = ServerLimits::default().max_connections(2);
     let service = service(limits);
     let asked = request("/echo", &[]);
     let (first, _task) = drive(service.upgrade(&asked, address(1)).await.unwrap());
@@ -130,8 +134,7 @@ async fn limits_on_connections_count_requests_and_streams_together() {
 
 #[tokio::test]
 async fn accepted_request_that_is_dropped_unused_gives_its_place_back() {
-    let mut limits = Limits::default();
-    limits.max_per_ip = 1;
+    let limits = ServerLimits::default().max_per_ip(1);
     let service = service(limits);
     let asked = request("/echo", &[]);
     for _ in 0..3 {
@@ -149,7 +152,7 @@ async fn accepted_request_that_is_dropped_unused_gives_its_place_back() {
 
 #[tokio::test(start_paused = true)]
 async fn octets_read_ahead_are_frames() {
-    let service = service(Limits::default());
+    let service = service(ServerLimits::default());
     let accepted = service.upgrade(&request("/echo", &[]), Peer::Other).await.unwrap();
     let (client, server) = duplex(4096);
     let mut raw = Raw::new(client);
@@ -201,7 +204,7 @@ async fn panicking(_ws: WebSocket) -> Result<(), HandlerError> {
 
 #[tokio::test(start_paused = true)]
 async fn handler_given_later_may_return_nothing_fail_or_panic() {
-    let service = service(Limits::default());
+    let service = service(ServerLimits::default());
     let accepted = async || service.upgrade(&request("/echo", &[]), Peer::Other).await.unwrap();
     let code = async |accepted: Accepted| {
         let (mut raw, _task) = drive(accepted);
@@ -223,7 +226,7 @@ async fn handler_given_later_may_return_nothing_fail_or_panic() {
 
 #[tokio::test(start_paused = true)]
 async fn shutdown_closes_all_whoever_brought_their_streams() {
-    let service = service(Limits::default());
+    let service = service(ServerLimits::default());
     let asked = request("/echo", &[]);
     let unused = service.upgrade(&asked, Peer::Other).await.unwrap();
     let (mut brought, _one) = drive(service.upgrade(&asked, Peer::Other).await.unwrap());
@@ -245,7 +248,7 @@ async fn shutdown_closes_all_whoever_brought_their_streams() {
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     let report = shutdown.await.unwrap();
     assert_eq!((report.closed, report.aborted), (2, 1));
-    // Of `Limits::shutdown_timeout`; an aborted connection is gone with the report.
+    // Of `ServerLimits::shutdown_timeout`; an aborted connection is gone with the report.
     assert!(begun.elapsed() >= Duration::from_secs(10));
     assert!(three.await.unwrap().is_some_and(|closed| closed.code == CloseCode::ABNORMAL));
     assert_eq!(service.clients().count(), 0);

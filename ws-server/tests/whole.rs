@@ -21,7 +21,7 @@ use tokio::{
     sync::mpsc,
     time::timeout,
 };
-use ws_server::{CloseCode, Limits, Peer, Server, WebSocket};
+use ws_server::{CloseCode, Peer, Server, ServerLimits, WebSocket};
 
 /// An open connection to `/echo`.
 async fn open(address: SocketAddr) -> TcpStream {
@@ -198,15 +198,14 @@ async fn dropping_the_server_ends_everything() {
 // DESIGN §9: a handler whose connection is over counts, until another connection needs its place.
 #[tokio::test(start_paused = true)]
 async fn place_is_held_until_another_connection_needs_it() {
-    let mut limits = Limits::default();
-    limits.max_per_ip = 2;
+    let limits = ServerLimits::default().max_per_ip(2);
     let service = Server::new()
         .any(|mut ws: WebSocket| async move {
             while ws.recv().await.is_some() {}
             tokio::time::sleep(Duration::from_secs(20)).await;
             Ok(())
         })
-        .limits(limits)
+        .server_limits(limits)
         .service()
         .unwrap();
     let peer = Peer::Tcp("192.0.2.1:7".parse().unwrap());
@@ -241,13 +240,11 @@ async fn place_is_held_until_another_connection_needs_it() {
 // RT-37: 20,000 cycles over every end.
 #[tokio::test]
 async fn rt_37_nothing_is_left_of_twenty_thousand_connections() {
-    let mut limits = Limits::default();
-    limits.max_connections = 1;
-    limits.max_per_ip = 1;
+    let limits = ServerLimits::default().max_connections(1).max_per_ip(1);
     let service = with_echo(Server::new())
         .route("/panic", |_ws: WebSocket| async { panic!("as the test wants it") })
         .route("/fail", |_ws: WebSocket| async { Err("no".into()) })
-        .limits(limits)
+        .server_limits(limits)
         .service()
         .unwrap();
     std::panic::set_hook(Box::new(|_| {}));

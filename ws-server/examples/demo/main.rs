@@ -26,7 +26,9 @@ use std::{
 
 use clap::Parser;
 use tokio::net::TcpListener;
-use ws_server::{CloseCode, Deflate, HandlerError, Limits, Message, Server, WebSocket};
+use ws_server::{
+    CloseCode, Deflate, HandlerError, Limits, Message, Server, ServerLimits, WebSocket,
+};
 
 use crate::{chat::Chat, views::Views};
 
@@ -129,7 +131,8 @@ async fn serve(options: Options) -> Outcome {
         .route("/chat", move |ws: WebSocket| chat.clone().serve(ws))
         .route("/frames", move |ws: WebSocket| frames(ws, shown.clone(), page))
         .subprotocols(["echo.v1"])
-        .limits(limits(&options));
+        .limits(limits(&options))
+        .server_limits(server_limits(&options));
     if !options.no_deflate {
         server = server.extension(Deflate::default());
     }
@@ -219,19 +222,26 @@ async fn broadcast(mut ws: WebSocket) -> Result<(), HandlerError> {
 
 fn limits(options: &Options) -> Limits {
     let mut limits = Limits::default();
-    let set = |limit: &mut usize, option: Option<NonZeroUsize>| {
-        if let Some(value) = option {
-            *limit = value.get();
-        }
-    };
     set(&mut limits.max_message, options.max_message);
     set(&mut limits.max_fragments, options.max_fragments);
-    set(&mut limits.max_connections, options.max_connections);
-    set(&mut limits.max_per_ip, options.max_per_ip);
     if let Some(time) = options.park_after {
         limits.park_after = time;
     }
     limits
+}
+
+fn server_limits(options: &Options) -> ServerLimits {
+    let mut limits = ServerLimits::default();
+    set(&mut limits.max_connections, options.max_connections);
+    set(&mut limits.max_per_ip, options.max_per_ip);
+    limits
+}
+
+/// Sets a limit for which there is an option.
+fn set(limit: &mut usize, option: Option<NonZeroUsize>) {
+    if let Some(value) = option {
+        *limit = value.get();
+    }
 }
 
 /// Waits for ctrl-c or, on Unix, for SIGTERM.

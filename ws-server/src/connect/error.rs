@@ -51,7 +51,7 @@ pub enum ConnectError {
     },
     /// The connection was not open in time.
     Timeout {
-        /// [`Limits::connect_timeout`](crate::Limits::connect_timeout).
+        /// [`ClientLimits::connect_timeout`](crate::ClientLimits::connect_timeout).
         limit: Duration,
     },
 }
@@ -91,7 +91,7 @@ impl fmt::Display for ConnectError {
             ),
             Self::Timeout { limit } => write!(
                 f,
-                "the connection was not open after {limit:?}; see whether the address is right, or raise Limits::connect_timeout"
+                "the connection was not open after {limit:?}; see whether the address is right, or raise ClientLimits::connect_timeout"
             ),
         }
     }

@@ -2,17 +2,17 @@
 
 use std::fmt;
 
-use crate::Limits;
+use crate::ServerLimits;
 
-/// Which of the [`Limits`] kept a connection out.
+/// Which of the [`ServerLimits`] kept a connection out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum AdmissionLimit {
-    /// [`Limits::max_connections`].
+    /// [`ServerLimits::max_connections`].
     MaxConnections,
-    /// [`Limits::max_per_ip`].
+    /// [`ServerLimits::max_per_ip`].
     MaxPerIp,
-    /// [`Limits::max_pending`].
+    /// [`ServerLimits::max_pending`].
     MaxPending,
 }
 
@@ -27,7 +27,7 @@ impl AdmissionLimit {
     }
 
     /// What a log says of it.
-    pub(crate) fn explain(self, limits: &Limits) -> String {
+    pub(crate) fn explain(self, limits: &ServerLimits) -> String {
         let (most, more) = match self {
             Self::MaxConnections => (limits.max_connections, "so many are connected in all"),
             Self::MaxPerIp => (
@@ -38,7 +38,7 @@ impl AdmissionLimit {
             Self::MaxPending => (limits.max_pending, "so many have not sent their request yet"),
         };
         let name = self.name();
-        format!("{name} is {most}: {more}; see Limits::{name}")
+        format!("{name} is {most}: {more}; see ServerLimits::{name}")
     }
 }
 

@@ -10,7 +10,7 @@ use ws_core::{CloseCode, Message};
 pub enum ConfigError {
     /// A limit of zero lets nothing through.
     ZeroLimit {
-        /// The field of [`Limits`](crate::Limits).
+        /// Its type and name: `"Limits::max_message"`.
         field: &'static str,
     },
     /// `max_send_buffer` is smaller than `send_buffer`.
@@ -46,7 +46,10 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ZeroLimit { field } => {
-                write!(f, "Limits::{field} is zero, which lets nothing through")
+                write!(
+                    f,
+                    "{field} is zero, which lets nothing through: raise it, or lift it by UNLIMITED or Duration::MAX"
+                )
             }
             Self::SendBuffers => {
                 f.write_str("Limits::max_send_buffer is smaller than Limits::send_buffer")

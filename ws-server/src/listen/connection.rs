@@ -29,7 +29,7 @@ pub(super) const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After
 impl Service {
     /// Serves one connection over any stream, from its opening handshake until it is closed and its
     /// handler has returned. `peer` is who is counted for
-    /// [`Limits::max_per_ip`](crate::Limits::max_per_ip), and what the handler is told.
+    /// [`ServerLimits::max_per_ip`](crate::ServerLimits::max_per_ip), and what the handler is told.
     ///
     /// Returns how it ended, or `None` if it was never open: the request was rejected or a plain one,
     /// it did not come, or there was no room for the connection.

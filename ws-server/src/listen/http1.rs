@@ -24,7 +24,7 @@ use ws_handshake::{
 };
 
 use crate::{
-    AdmissionLimit, ClientId, Limits, Peer,
+    AdmissionLimit, ClientId, Limits, Peer, ServerLimits,
     drive::{Core, Handling},
     leaves::{
         linger::linger,
@@ -106,7 +106,7 @@ async fn await_head<Io>(io: &mut Io, shared: &Shared, client: Option<Client>) ->
 where
     Io: AsyncRead + Unpin + 'static,
 {
-    let mut head = pin!(read(io, &shared.limits));
+    let mut head = pin!(read(io, &shared.server_limits));
     if let Some(pending) = shared.admission.begin(client) {
         tokio::select! {
             biased;
@@ -174,7 +174,7 @@ async fn write<Io: AsyncWrite + Unpin>(
 /// Reads a head in time; `None` where the client ends before.
 async fn read<Io: AsyncRead + Unpin + 'static>(
     io: &mut Io,
-    limits: &Limits,
+    limits: &ServerLimits,
 ) -> io::Result<Option<Result<RequestHead, Rejection>>> {
     let mut reader = RequestReader::new(limits.head.clone());
     let mut input = BytesMut::new();

@@ -8,7 +8,8 @@ use ws_core::{ExtensionFactory, FrameObserver};
 use ws_handshake::{ExtensionSet, Hosts, OriginPolicy, Subprotocols};
 
 use crate::{
-    Clients, ConfigError, Handler, Limits, Opening, Peer, ServeError, Service, SlowConsumer,
+    Clients, ConfigError, Handler, Limits, Opening, Peer, ServeError, ServerLimits, Service,
+    SlowConsumer,
     listen::bound::{BoundServer, Listener},
     open::{
         admission::Admission,
@@ -23,11 +24,9 @@ use crate::{
 /// come from elsewhere.
 ///
 /// ```no_run
-/// use ws_server::{Limits, Server, WebSocket};
+/// use ws_server::{Limits, Server, ServerLimits, WebSocket};
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// let mut limits = Limits::default();
-/// limits.max_per_ip = 16;
 /// let server = Server::new()
 ///     .route("/echo", |mut ws: WebSocket| async move {
 ///         while let Some(message) = ws.recv().await {
@@ -35,7 +34,8 @@ use crate::{
 ///         }
 ///         Ok(())
 ///     })
-///     .limits(limits)
+///     .limits(Limits::default().max_message(64 * 1024))
+///     .server_limits(ServerLimits::default().max_per_ip(16))
 ///     .bind("127.0.0.1:9001")
 ///     .await?;
 /// let ctrl_c = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
@@ -62,6 +62,7 @@ pub struct Server {
     subprotocols: Subprotocols,
     origin: OriginPolicy,
     hosts: Option<Hosts>,
+    server_limits: ServerLimits,
     limits: Limits,
     slow_consumer: SlowConsumer,
     clients: Clients,
@@ -80,6 +81,7 @@ impl Server {
             subprotocols: Subprotocols::default(),
             origin: OriginPolicy::default(),
             hosts: None,
+            server_limits: ServerLimits::default(),
             limits: Limits::default(),
             slow_consumer: SlowConsumer::default(),
             clients: Clients::default(),
@@ -224,7 +226,13 @@ impl Server {
         self
     }
 
-    /// Replaces the default limits.
+    /// Replaces the default limits of the server as a whole.
+    pub fn server_limits(mut self, limits: ServerLimits) -> Self {
+        self.server_limits = limits;
+        self
+    }
+
+    /// Replaces the default limits of each connection.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
@@ -275,7 +283,7 @@ impl Server {
 
     /// Listens on a Unix socket. `path` must not exist; the file is left behind at the end.
     ///
-    /// Its connections have no address, so that [`Limits::max_per_ip`] does not count them.
+    /// Its connections have no address, so that [`ServerLimits::max_per_ip`] does not count them.
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
@@ -322,7 +330,7 @@ impl Server {
             return Err(ConfigError::NoRoute);
         }
         #[cfg(unix)]
-        self.limits.fit_file_descriptors();
+        self.server_limits.fit_file_descriptors();
         self.service()
     }
 
@@ -335,8 +343,10 @@ impl Server {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }
+        self.server_limits.check()?;
         self.limits.check()?;
         let limits = Arc::new(self.limits);
+        let server_limits = Arc::new(self.server_limits);
         self.clients.registry.set_slow_consumer(self.slow_consumer);
         Ok(Service {
             shared: Arc::new(Shared {
@@ -347,9 +357,10 @@ impl Server {
                 subprotocols: self.subprotocols,
                 origin: self.origin,
                 hosts: self.hosts,
-                admission: Arc::new(Admission::new(Arc::clone(&limits))),
+                admission: Arc::new(Admission::new(Arc::clone(&server_limits))),
                 config: Arc::new(limits.core()),
                 limits,
+                server_limits,
                 clients: self.clients,
                 running: Arc::new(Running::default()),
             }),
@@ -366,6 +377,7 @@ impl fmt::Debug for Server {
             .field("subprotocols", &self.subprotocols)
             .field("origin", &self.origin)
             .field("hosts", &self.hosts)
+            .field("server_limits", &self.server_limits)
             .field("limits", &self.limits)
             .field("slow_consumer", &self.slow_consumer)
             .finish_non_exhaustive()

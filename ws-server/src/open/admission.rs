@@ -10,13 +10,13 @@ use std::{
     task::{Poll, Waker},
 };
 
-use crate::{AdmissionLimit, Limits, Peer};
+use crate::{AdmissionLimit, Peer, ServerLimits};
 use crowd::Crowd;
 pub(crate) use crowd::Membership;
 
 /// Counts the connections of a server.
 pub(crate) struct Admission {
-    limits: Arc<Limits>,
+    limits: Arc<ServerLimits>,
     counts: Mutex<Counts>,
     /// Opening handshakes whose head has not come whole.
     handshakes: Crowd,
@@ -65,7 +65,7 @@ impl Client {
 }
 
 impl Admission {
-    pub(crate) fn new(limits: Arc<Limits>) -> Self {
+    pub(crate) fn new(limits: Arc<ServerLimits>) -> Self {
         let (handshakes, answers) =
             (Crowd::new(limits.max_pending), Crowd::new(limits.max_pending));
         Self { limits, counts: Mutex::default(), handshakes, answers }
@@ -115,7 +115,7 @@ impl Counts {
     fn make_room(
         &mut self,
         client: Option<Client>,
-        limits: &Limits,
+        limits: &ServerLimits,
     ) -> Result<Option<Leaving>, AdmissionLimit> {
         let own = client.and_then(|client| self.clients.get(&client));
         let key = if own.is_some_and(|own| own.count >= limits.max_per_ip) {

@@ -48,7 +48,7 @@ pub(crate) fn accept(
     peer: Peer,
     options: &Options,
 ) -> Result<Agreement, Rejection> {
-    let upgrade = Upgrade::inspect_within(request, &shared.limits.head)?;
+    let upgrade = Upgrade::inspect_within(request, &shared.server_limits.head)?;
     let mut agreed_to = AcceptOptions::new()
         .extensions(&shared.extensions)
         .origin(options.origin.as_ref().unwrap_or(&shared.origin));

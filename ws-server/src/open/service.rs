@@ -65,7 +65,7 @@ impl Service {
     /// Accepts a request for one of the routes, or says what to answer: 404 for a path without a
     /// route, 426 for a request that asks for no WebSocket, 403 for a page of another site, 503 where
     /// a limit on connections is reached or the server shuts down, and so on as for
-    /// [`Server`](crate::Server). `peer` is who is counted for [`Limits::max_per_ip`], and what the
+    /// [`Server`](crate::Server). `peer` is who is counted for [`ServerLimits::max_per_ip`], and what the
     /// handler is told.
     ///
     /// # Errors
@@ -74,7 +74,7 @@ impl Service {
     /// # Cancel safety
     /// A dropped call accepts nothing.
     ///
-    /// [`Limits::max_per_ip`]: crate::Limits::max_per_ip
+    /// [`ServerLimits::max_per_ip`]: crate::ServerLimits::max_per_ip
     pub async fn upgrade(&self, request: &Parts, peer: Peer) -> Result<Accepted, Response<Bytes>> {
         self.accept(request, peer, |id| {
             let (agreement, handler) = decision::route(request, &self.shared, id, peer)?;
@@ -131,7 +131,7 @@ impl Service {
 
     /// Shuts down: no connection is accepted any more, opening handshakes are dropped, and every
     /// client is sent a Close with 1001, whoever brought its stream. Who has not closed after
-    /// [`Limits::shutdown_timeout`](crate::Limits::shutdown_timeout) is aborted, and so is a handler
+    /// [`ServerLimits::shutdown_timeout`](crate::ServerLimits::shutdown_timeout) is aborted, and so is a handler
     /// that has not returned.
     ///
     /// # Cancel safety
@@ -167,7 +167,7 @@ async fn shut_down(shared: &Shared) -> Report {
     // down or a browser having navigated away from a page."
     shared.clients.close_all(CloseCode::GOING_AWAY, "server shuts down");
     let mut report = Report { closed: open, aborted: 0 };
-    if timeout(shared.limits.shutdown_timeout, running.ended()).await.is_err() {
+    if timeout(shared.server_limits.shutdown_timeout, running.ended()).await.is_err() {
         report.aborted = running.count();
         report.closed = open.saturating_sub(report.aborted);
         running.abort();
@@ -182,7 +182,7 @@ async fn shut_down(shared: &Shared) -> Report {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Those that ended within [`Limits::shutdown_timeout`](crate::Limits::shutdown_timeout).
+    /// Those that ended within [`ServerLimits::shutdown_timeout`](crate::ServerLimits::shutdown_timeout).
     pub closed: usize,
     /// Those that had to be aborted.
     pub aborted: usize,

@@ -8,7 +8,7 @@ use ws_core::{Config, FrameObserver};
 use ws_handshake::{ExtensionSet, Hosts, OriginPolicy, Subprotocols};
 
 use crate::{
-    AdmissionLimit, Clients, Limits, Opening, Peer,
+    AdmissionLimit, Clients, Limits, Opening, Peer, ServerLimits,
     open::{
         admission::{Admission, Permit},
         route::Routes,
@@ -31,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) subprotocols: Subprotocols,
     pub(crate) origin: OriginPolicy,
     pub(crate) hosts: Option<Hosts>,
+    pub(crate) server_limits: Arc<ServerLimits>,
     pub(crate) limits: Arc<Limits>,
     /// The engine's part of them.
     pub(crate) config: Arc<Config>,
@@ -50,7 +51,7 @@ impl Shared {
         let stats = &self.clients.registry.stats;
         stats.counters.kept_out(limit);
         if let Some(left_out) = stats.client_log.admit() {
-            info!(%peer, left_out, "not admitted: {}", limit.explain(&self.limits));
+            info!(%peer, left_out, "not admitted: {}", limit.explain(&self.server_limits));
         }
     }
 }

@@ -1,0 +1,90 @@
+//! Limits of a server as a whole.
+
+use std::time::Duration;
+
+#[cfg(unix)]
+use tracing::warn;
+
+use super::style::{check_head, limits};
+use crate::ConfigError;
+
+limits! {
+    /// Limits of a server as a whole: how many connections, and how they begin and end. Those of each
+    /// connection are [`Limits`](crate::Limits), and the same rules hold for zero and for "no limit".
+    ///
+    /// ```
+    /// use ws_server::{Server, ServerLimits};
+    ///
+    /// let server = Server::new().server_limits(ServerLimits::default().max_per_ip(16));
+    /// ```
+    ServerLimits {
+        /// Connections in all, those in their opening handshake included. Default 10,000. More get 503
+        /// as soon as they are accepted.
+        ///
+        /// Each takes a file descriptor. If [`Server`](crate::Server) listens on a Unix-like system,
+        /// this is lowered, with a warning in the log, to 64 less than the process may have when it is
+        /// bound, or to half of them if that is more: raise `ulimit -n` then. So a connection too many
+        /// is told 503 and closed, and does not wait until another one ends.
+        max_connections: usize = 10_000,
+
+        /// Connections from one IP address, or from one /64 of IPv6. Default 256. More get 503 as soon
+        /// as they are accepted. Sockets without an IP address are not counted here.
+        ///
+        /// Behind a reverse proxy (nginx, HAProxy, a load balancer of layer 7) every client has the
+        /// address of the proxy, so the 257th gets 503: set this to what all clients may have
+        /// together, [`UNLIMITED`](crate::UNLIMITED) for example, and let the proxy limit the
+        /// connections of one address (`limit_conn` of nginx). The log says when this limit is met.
+        max_per_ip: usize = 256,
+
+        /// Connections whose request has not come whole, at a time. Default 512. Beyond it the address
+        /// with the most of them gives way, with 503: its newest one, or the new one if that is from
+        /// there. If each has one, the oldest gives way if it is 2 s old, and the new one if not. So
+        /// slow ones cannot keep others out, and more clients at a time do not mean fewer served, as
+        /// long as they need less than 2 s for their request. A socket without an IP address counts as
+        /// an address of its own.
+        ///
+        /// As many more may be answered with something other than a WebSocket at a time, and linger,
+        /// under the same rule.
+        max_pending: usize = 512,
+
+        /// Time for the whole head of a request, from the accept. Default 10 s. Beyond it 408.
+        head_timeout: Duration = Duration::from_secs(10),
+
+        /// Sizes and counts in the head of a request. Default 16 KiB in all, 64 headers, a target of
+        /// 8 KiB. Beyond them 431, 414 or 400.
+        head: ws_handshake::Limits = ws_handshake::Limits::default(),
+
+        /// Time for all connections to close when the server shuts down. Default 10 s. Beyond it those
+        /// that are left are aborted, and handlers that have not returned.
+        shutdown_timeout: Duration = Duration::from_secs(10),
+    }
+}
+
+impl ServerLimits {
+    /// Names the first field that lets nothing through.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        self.check_zero()?;
+        check_head(&self.head)
+    }
+
+    /// Leaves file descriptors for the rest of the process.
+    #[cfg(unix)]
+    pub(crate) fn fit_file_descriptors(&mut self) {
+        /// What is left.
+        const OTHERS: u64 = 64;
+
+        let Ok((limit, _)) = rlimit::Resource::NOFILE.get() else {
+            return;
+        };
+        let most = limit.saturating_sub(OTHERS).max(limit / 2).max(1);
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        if self.max_connections > most {
+            warn!(
+                "max_connections is {most} instead of {}: this process may have {limit} file \
+                 descriptors; raise it with ulimit -n",
+                self.max_connections
+            );
+            self.max_connections = most;
+        }
+    }
+}

@@ -1,5 +1,5 @@
-//! An echo server and an echo client on blocking sockets, one thread a connection: the protocol
-//! driven over I/O of your own.
+//! An echo server and an echo client on blocking sockets, one thread per connection: the protocol
+//! over I/O of your own.
 //!
 //! ```text
 //! $ cargo run --example own_io -- server 127.0.0.1:9001
@@ -9,7 +9,7 @@
 //! closed by Peer: 1000
 //! ```
 //!
-//! The server speaks the subprotocol `echo.v1` with who offers it.
+//! The server speaks the subprotocol `echo.v1` with clients that offer it.
 //! `--max-message BYTES` and `--max-fragments N` before the address raise the default limits.
 
 // ANCHOR: own_io
@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     run(&ExtensionSet::new())
 }
 
-/// Does what the command line says, with these extensions on offer.
+/// Runs the command line with these extensions.
 pub(crate) fn run(extensions: &ExtensionSet) -> Result<(), Box<dyn Error>> {
     let mut config = Config::default();
     let mut words = env::args().skip(1);
@@ -124,7 +124,7 @@ fn accept(
             accepted.write(&mut head);
             stream.write_all(&head)?;
             stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-            // Nothing can lie behind the request: the reader refuses what comes before the answer.
+            // Nothing can follow the request: the reader refuses data before the answer.
             echo(Connection::new(Role::Server, config, accepted.extensions), &mut stream)?
         }
         Err(rejection) => {
@@ -133,7 +133,7 @@ fn accept(
             None
         }
     };
-    // What the peer still sends is taken for a while: a reset could eat our last words.
+    // Reads what the peer still sends for a while: a reset could destroy our last bytes.
     stream.shutdown(Shutdown::Write)?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     io::copy(&mut stream.take(64 * 1024), &mut io::sink()).ok();
@@ -171,7 +171,7 @@ fn connect(
     let mut ws = Connection::new(role, config, connected.extensions);
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     let mut end = None;
-    // As the server's loop, but the first frames may lie behind the answer that was read.
+    // The server's loop, but the first frames may follow the answer in `input`.
     while !ws.is_closed() {
         while let Some(event) = ws.poll_event(&mut input) {
             match event {

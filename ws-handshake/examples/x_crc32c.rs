@@ -1,6 +1,6 @@
 //! An extension of frame scope: `x-crc32c` adds a checksum to every frame.
 //!
-//! On the wire: RSV3 on every data frame, and four octets behind its payload, the CRC32C (RFC 3720
+//! On the wire: RSV3 on every data frame, and four octets after its payload, the CRC32C (RFC 3720
 //! §12.1) of the payload, the most significant octet first. A frame without it, or with a wrong
 //! one, fails the connection with 1007. No parameters.
 //!
@@ -9,7 +9,7 @@
 //! listening on 127.0.0.1:9001
 //! ```
 //!
-//! The limit on frames counts what is on the wire: of a megabyte, four octets are for the checksum.
+//! The limit on frames counts the octets on the wire, including the four of the checksum.
 
 #[path = "own_io.rs"]
 #[allow(dead_code)]
@@ -25,16 +25,16 @@ use ws_core::{
 };
 use ws_handshake::ExtensionSet;
 
-/// Negotiates `x-crc32c`. It has nothing to configure, so that one serves all connections.
+/// Negotiates `x-crc32c`. It has nothing to configure.
 struct ChecksumFactory;
 
-/// The checksums of one connection: for each direction how far the frame in progress is.
+/// The checksums of one connection: the progress of the current frame in each direction.
 #[derive(Default)]
 struct Checksum {
-    /// Sending: the sum of what was written, and how much of the sum itself was.
+    /// Sending: the checksum so far, and how much of it was written.
     sum: u32,
     sum_written: usize,
-    /// Receiving: whether the frame in progress was found in order.
+    /// Receiving: whether the current frame was verified.
     verified: bool,
 }
 
@@ -82,7 +82,7 @@ impl Extension for Checksum {
     }
 
     fn begin_unmarked(&mut self, _: &MessageInfo) -> Result<(), ExtensionError> {
-        // Else a frame would escape the check by one flipped bit.
+        // Otherwise one flipped bit would exempt a frame from the check.
         corrupt("a frame without RSV3, and so without a checksum")
     }
 
@@ -91,7 +91,7 @@ impl Extension for Checksum {
         input: &mut Chunk<'_>,
         out: &mut Sink<'_>,
     ) -> Result<Progress, ExtensionError> {
-        // The sink may be full at any octet. What was not consumed comes again, so only what this
+        // The sink may fill up at any octet. What was not consumed comes again, so only what this
         // call moved goes into the sum.
         let data = input.data();
         out.write_from(input);
@@ -112,8 +112,8 @@ impl Extension for Checksum {
         input: &mut Chunk<'_>,
         out: &mut Sink<'_>,
     ) -> Result<Progress, ExtensionError> {
-        // The first call sees the whole frame: it is judged before any of it goes on, so that
-        // nobody ever sees data that turns out to be corrupt.
+        // The first call sees the whole frame and verifies it before passing any of it on, so that
+        // nobody sees corrupt data.
         if !self.verified {
             match input.data().split_last_chunk() {
                 Some((payload, trailer)) if crc32c(payload) == u32::from_be_bytes(*trailer) => {}
@@ -132,7 +132,7 @@ impl Extension for Checksum {
     }
 }
 
-/// 1007 says that the data is not what it should be; 1002 is for the engine to say.
+/// 1007 says that the data is inconsistent; 1002 is for the engine to send.
 fn corrupt<T>(why: &'static str) -> Result<T, ExtensionError> {
     Err(ExtensionError::new(CloseCode::INVALID_PAYLOAD, why))
 }
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn checksum_stands_behind_the_payload_with_the_most_significant_octet_first() {
         let mut ws = server();
-        // The check value of CRC32C, as every catalogue of checksums gives it.
+        // The check value of CRC32C in every catalogue of checksums.
         ws.send("123456789").unwrap();
         assert_eq!(written(&mut ws), b"\x91\x0d123456789\xe3\x06\x92\x83");
         let mut ws = client();
@@ -289,7 +289,7 @@ mod tests {
         refused(b"\x91\x80\0\0\0\0", "the checksum is missing");
         refused(b"\x91\x83\0\0\0\0\0\0\0", "the checksum is missing");
         refused(b"\x81\x85\0\0\0\0Hello", "without RSV3");
-        // On a continuation as well.
+        // Also on a continuation.
         refused(b"\x11\x87\0\0\0\0Hel\x6e\x61\x9d\x79\x80\x82\0\0\0\0lo", "without RSV3");
     }
 

@@ -1,7 +1,7 @@
 //! An extension of message scope that changes nothing: `x-trace` observes messages and their sizes.
 //!
-//! On the wire: no bit, and no octet more or less. One parameter, `id=TOKEN` of at most 64 octets,
-//! by which a client names its connection and which the server repeats.
+//! On the wire: no bit and no extra octet. One parameter, `id=TOKEN` of at most 64 octets, by which a
+//! client names its connection, and which the server repeats.
 //!
 //! ```text
 //! $ cargo run --example x_trace -- server 127.0.0.1:9001    # `own_io` with the extension
@@ -11,8 +11,8 @@
 //! $ cargo run --release --example x_trace -- cost           # what a pass-through costs
 //! ```
 //!
-//! Its place in the set decides what it sees: first, the messages of the application; behind
-//! compression, what compression made of them.
+//! Its place in the set decides what it sees: first, the messages of the application; after
+//! compression, the compressed messages.
 
 #[path = "own_io.rs"]
 #[allow(dead_code)]
@@ -29,7 +29,7 @@ use ws_core::{
 };
 use ws_handshake::ExtensionSet;
 
-/// A message that passed.
+/// A message that passed through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Passed {
     id: Arc<str>,
@@ -38,12 +38,12 @@ struct Passed {
     len: u64,
 }
 
-/// One for all connections, which run on threads of their own: hence `Send` and `Sync`.
+/// Shared by all connections, each on its own thread: hence `Send` and `Sync`.
 type Observer = Arc<dyn Fn(&Passed) + Send + Sync>;
 
 /// Negotiates `x-trace`.
 struct TraceFactory {
-    /// What a client offers. A server takes whatever id comes.
+    /// The id that a client offers. A server takes any id.
     id: Option<&'static str>,
     observer: Observer,
 }
@@ -51,7 +51,7 @@ struct TraceFactory {
 struct Trace {
     id: Arc<str>,
     observer: Observer,
-    /// Both directions may be within a message at once, so each has its own state.
+    /// Both directions may be inside a message at once, so each has its own state.
     sending: Passing,
     receiving: Passing,
 }
@@ -70,12 +70,12 @@ impl TraceFactory {
     }
 }
 
-/// The id, where it is the only parameter.
+/// The id, if it is the only parameter.
 fn id_of(params: &Params) -> Result<&str, NegotiationError> {
     let [id] = params.get(["id"])?;
     let error = |reason| NegotiationError::parameter("id", reason);
     let id = id.ok_or_else(|| error("is missing"))?.value().ok_or_else(|| error("has no value"))?;
-    // A parameter decides about memory and log lines of the other end: it has a limit.
+    // A parameter takes memory and log lines at the other end, so it has a limit.
     if id.len() > 64 {
         return Err(error("longer than 64 octets"));
     }
@@ -114,12 +114,12 @@ impl ExtensionFactory for TraceFactory {
 
 impl Passing {
     fn begin(&mut self, unit: &MessageInfo) {
-        // `unit.len` is not to be relied on: it is unknown for streamed and fragmented messages,
-        // and behind an extension that changes the length.
+        // Do not rely on `unit.len`: it is unknown for streamed and fragmented messages, and after
+        // an extension that changes the length.
         *self = Self { kind: unit.kind, len: 0 };
     }
 
-    /// Hands on what there is room for. Whether the message ends here.
+    /// Passes on what fits. Returns whether the message ends here.
     fn pass(&mut self, input: &mut Chunk<'_>, out: &mut Sink<'_>) -> (Progress, bool) {
         let before = input.len();
         out.write_from(input);
@@ -140,7 +140,7 @@ impl Trace {
 
 impl Extension for Trace {
     fn claim(&self) -> RsvClaim {
-        // Without a bit an extension sees every message, and `Mark` means nothing.
+        // An extension without a bit sees every message, and `Mark` has no meaning.
         RsvClaim::None
     }
 
@@ -196,7 +196,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     own_io::run(&ExtensionSet::new().with(TraceFactory { id: Some("own-io"), observer })?)
 }
 
-/// The best of 20 rounds, without the extension and with it.
+/// The best of 20 rounds, with and without the extension.
 fn cost() {
     for (len, count) in [(20, 10_000), (1024, 10_000), (65_536, 1000)] {
         let data = vec![7; len];
@@ -304,7 +304,7 @@ mod tests {
             assert_eq!(events.last(), Some(&Event::Message(Message::text("Hello"))));
             assert_eq!(noted(&log), ["a: received text of 5 octets"]);
         }
-        // The end of a message may come alone, with nothing in it.
+        // The end of a message may come alone, in an empty chunk.
         let (mut ws, log) = server();
         ws.start_message(MessageKind::Binary).unwrap();
         ws.send_chunk(&b"abc"[..]).unwrap();
@@ -333,7 +333,7 @@ mod tests {
         assert_eq!(noted(&log), [""; 0]);
     }
 
-    /// Leaves the vowels out; marked by RSV2.
+    /// Leaves out the vowels; marked by RSV2.
     struct Terse;
 
     impl Extension for Terse {

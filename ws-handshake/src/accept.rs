@@ -1,4 +1,4 @@
-//! The server answers a request with a 101 (RFC 6455 §4.2.2).
+//! The server answers a request with 101 (RFC 6455 §4.2.2).
 
 use std::fmt;
 
@@ -51,7 +51,7 @@ impl<'a> AcceptOptions<'a> {
         self
     }
 
-    /// Which pages may connect.
+    /// Which pages may connect. Others get 403.
     #[must_use]
     pub fn origin(mut self, policy: &'a OriginPolicy) -> Self {
         self.origin = Some(policy);
@@ -65,25 +65,25 @@ impl<'a> AcceptOptions<'a> {
         self
     }
 
-    /// The subprotocols that the server speaks: the first that the client offered is taken.
+    /// The subprotocols that the server speaks. It chooses the first of them in the client's order.
     ///
-    /// Without one in common the connection opens without a subprotocol, and the client decides.
+    /// Without a common one the connection opens without a subprotocol, and the client decides.
     #[must_use]
     pub fn subprotocols(mut self, spoken: &'a Subprotocols) -> Self {
         self.subprotocol = Choice::Spoken { all: spoken, required: false };
         self
     }
 
-    /// As [`subprotocols`](Self::subprotocols), and 400 where there is none in common.
+    /// As [`subprotocols`](Self::subprotocols), but answers 400 without a common one.
     #[must_use]
     pub fn require_subprotocol(mut self, spoken: &'a Subprotocols) -> Self {
         self.subprotocol = Choice::Spoken { all: spoken, required: true };
         self
     }
 
-    /// Lets `select` choose one of the subprotocols offered, or none.
+    /// Lets `select` choose one of the offered subprotocols, or none.
     ///
-    /// In place of [`subprotocols`](Self::subprotocols): what is called last counts.
+    /// It replaces [`subprotocols`](Self::subprotocols): the last call counts.
     #[must_use]
     pub fn select_subprotocol(mut self, select: &'a Select<'a>) -> Self {
         self.subprotocol = Choice::Select(select);
@@ -106,16 +106,16 @@ impl fmt::Debug for AcceptOptions<'_> {
 #[must_use = "the client waits for the response"]
 #[non_exhaustive]
 pub struct Accepted {
-    /// The extensions agreed on, for `ws_core`.
+    /// The negotiated extensions, for `ws_core`.
     pub extensions: Extensions,
-    /// The subprotocol agreed on.
+    /// The negotiated subprotocol.
     pub subprotocol: Option<Box<str>>,
-    /// What became of each extension that the client offered.
+    /// The fate of each extension that the client offered.
     pub report: Report,
     accept: [u8; ACCEPT],
     /// The values of `Sec-WebSocket-Extensions` and `Sec-WebSocket-Protocol`.
     agreed: Agreed,
-    /// What the application adds.
+    /// Those that the application adds.
     headers: HeaderMap,
 }
 
@@ -180,19 +180,19 @@ impl Accepted {
         head_writer::write_headers(&self.headers, out);
     }
 
-    /// The value of `Sec-WebSocket-Extensions`, if anything was agreed on.
+    /// The value of `Sec-WebSocket-Extensions`, if any extension is in use.
     pub fn extensions_header(&self) -> Option<&str> {
         self.agreed.extensions.as_ref()?.to_str().ok()
     }
 }
 
-/// How every 101 begins, in the order of [`Accepted::response`].
+/// The beginning of every 101, in the order of [`Accepted::response`].
 // RFC 6455 §4.2.2: "An |Upgrade| header field with value "websocket" as per RFC 2616 [RFC2616]." and
 // "A |Connection| header field with value "Upgrade"."
 const BEGIN: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Accept: ";
 
-/// What a 101 takes at least.
+/// The size of the smallest 101.
 const ROOM: usize = 160;
 
 impl Upgrade {
@@ -210,10 +210,10 @@ impl Upgrade {
     /// ```
     ///
     /// # Errors
-    /// [`AcceptError::Rejected`] with 421 for a host that is not the server's, with 403 for an origin
-    /// that may not connect, with 400 for a missing subprotocol; the other variants if
-    /// [`select_subprotocol`](AcceptOptions::select_subprotocol) chose what was not offered.
-    /// [`AcceptError::into_rejection`] is what the client gets.
+    /// [`AcceptError::Rejected`] with 421 for a host that is not the server's, 403 for an origin that
+    /// may not connect, and 400 for a missing subprotocol; the other variants if
+    /// [`select_subprotocol`](AcceptOptions::select_subprotocol) chose one that was not offered.
+    /// [`AcceptError::into_rejection`] gives the answer for the client.
     pub fn accept(self, options: &AcceptOptions<'_>) -> Result<Accepted, AcceptError> {
         if let Some(hosts) = options.hosts {
             self.check_host(hosts)?;
@@ -280,7 +280,7 @@ pub enum AcceptError {
 }
 
 impl AcceptError {
-    /// The answer for the client: the rejection, or 500 where the application is at fault.
+    /// The answer for the client: the rejection, or 500 if the application is at fault.
     pub fn into_rejection(self) -> Rejection {
         match self {
             Self::Rejected(rejection) => rejection,

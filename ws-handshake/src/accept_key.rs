@@ -1,4 +1,4 @@
-//! `Sec-WebSocket-Key` and the `Sec-WebSocket-Accept` that proves it was read.
+//! `Sec-WebSocket-Key`, and the `Sec-WebSocket-Accept` that answers it.
 #![deny(
     clippy::indexing_slicing,
     clippy::unwrap_used,
@@ -21,9 +21,9 @@ static BASE64: OctetSet = OctetSet::alphanumeric_and(b"+/");
 /// 20 octets in base64.
 pub(crate) const ACCEPT: usize = 28;
 
-/// Whether `key` has the shape of 16 octets in base64: 22 letters of the alphabet, then `==`.
+/// Whether `key` has the form of 16 octets in base64: 22 characters of the alphabet, then `==`.
 ///
-/// The bits of the last letter that carry nothing may be anything, as in the RFC's own example
+/// The unused bits of the last character may have any value, as in the RFC's own example
 /// `AQIDBAUGBwgJCgsMDQ4PEC==` ([RFC 6455 §4.2.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1)).
 #[must_use]
 pub fn is_valid_key(key: &[u8]) -> bool {
@@ -35,9 +35,9 @@ pub fn is_valid_key(key: &[u8]) -> bool {
             .is_some_and(|letters| letters.iter().all(|&octet| BASE64.has(octet)))
 }
 
-/// The value of `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key`, hashed as it was sent.
+/// The value of `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key`, hashed as sent.
 ///
-/// The key is not checked here, see [`is_valid_key`]
+/// It does not check the key: see [`is_valid_key`]
 /// ([RFC 6455 §4.2.2](https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2)).
 ///
 /// ```
@@ -49,13 +49,13 @@ pub fn accept_key(key: &[u8]) -> String {
     accept_octets(key).iter().copied().map(char::from).collect()
 }
 
-/// [`accept_key`], where it lies.
+/// [`accept_key`] without an allocation.
 pub(crate) fn accept_octets(key: &[u8]) -> [u8; ACCEPT] {
     // RFC 6455 §4.2.2: "taking the SHA-1 hash of this concatenated value to obtain a 20-byte value
     // and base64-encoding (see Section 4 of [RFC4648]) this 20-byte hash."
     let hash = Sha1::new().chain_update(key).chain_update(GUID).finalize();
     let mut value = [0; ACCEPT];
-    // It has just the room.
+    // It has exactly the room.
     STANDARD.encode_slice(hash, &mut value).ok();
     value
 }

@@ -13,8 +13,8 @@ use crate::octet_set::OctetSet;
 
 /// A host and, where one was given, a port.
 ///
-/// Letters of the host are lower case, IPv6 addresses are in their canonical form, so that equal
-/// hosts compare equal. Nothing else is normalised: `a.example.` is not `a.example`.
+/// The host is in lower case, an IPv6 address in canonical form, so that equal hosts compare equal.
+/// Nothing else is normalised: `a.example.` is not `a.example`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Authority {
     host: Box<str>,
@@ -22,7 +22,7 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Reads `host[:port]` (RFC 3986 §3.2 without userinfo); `None` where it is none.
+    /// Parses `host[:port]` (RFC 3986 §3.2 without userinfo); `None` if it is malformed.
     ///
     /// ```
     /// use ws_handshake::Authority;
@@ -36,12 +36,12 @@ impl Authority {
         Some(Self { host: host.into(), port })
     }
 
-    /// The host, an IPv6 address without its brackets.
+    /// The host; an IPv6 address has no brackets here.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port, if one was given.
+    /// The port, if given.
     pub fn port(&self) -> Option<u16> {
         self.port
     }
@@ -67,7 +67,7 @@ impl fmt::Display for Authority {
     }
 }
 
-/// [`Authority::parse`], without a copy where the host is in its canonical form.
+/// [`Authority::parse`], without a copy if the host is in canonical form.
 pub(crate) fn parse(text: &[u8]) -> Option<(Cow<'_, str>, Option<u16>)> {
     let text = std::str::from_utf8(text).ok()?;
     let (host, port) = match text.strip_prefix('[') {
@@ -96,7 +96,7 @@ pub(crate) fn lower_case(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Nothing, or a colon and digits, of which there may be none.
+/// Parses nothing, or a colon and digits, which may be absent.
 fn parse_port(text: &str) -> Option<Option<u16>> {
     let Some(digits) = text.strip_prefix(':') else {
         return text.is_empty().then_some(None);

@@ -1,4 +1,4 @@
-//! Reads the body of an answer that is no 101.
+//! Reads the body of an answer other than 101.
 #![deny(
     clippy::indexing_slicing,
     clippy::unwrap_used,
@@ -18,13 +18,13 @@ use crate::{
     list::{Elements, trim_ows},
 };
 
-/// Octets of a line that announces a chunk. What such a line may say beside the length is ignored.
+/// The longest line that announces a chunk. Extensions after the length are ignored.
 const MAX_CHUNK_LINE: usize = 256;
 
 /// Reads the body that follows a [`ResponseReader`](crate::ResponseReader)'s head, up to
 /// [`Limits::max_refusal_body`], out of the same buffer.
 ///
-/// A server that refuses says why in it. It is a stranger's text: show it to nobody without need.
+/// A server that refuses explains itself there. The text is untrusted.
 ///
 /// ```
 /// use bytes::BytesMut;
@@ -35,7 +35,7 @@ const MAX_CHUNK_LINE: usize = 256;
 /// );
 /// let response = ResponseReader::default().read(&mut input)?.expect("a whole head");
 /// let mut reader = BodyReader::new(&response, &Limits::default());
-/// assert!(reader.read(&mut input), "all of it is there");
+/// assert!(reader.read(&mut input), "the whole body");
 /// assert_eq!(reader.into_body(), ("busy".into(), true));
 /// # Ok::<(), ws_handshake::HeadError>(())
 /// ```
@@ -48,24 +48,24 @@ pub struct BodyReader {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// In data of which so much is to come.
+    /// In data, with this much to come.
     Data(u64),
-    /// In data that ends with the stream.
+    /// In data that lasts until the stream ends.
     UntilEnd,
-    /// In front of the line that announces a chunk, which is whole when its LF is there.
+    /// Before the line that announces a chunk, which is complete with its LF.
     ChunkLine,
-    /// In a chunk of which so much is to come.
+    /// In a chunk, with this much to come.
     Chunk(u64),
-    /// In front of the line end behind a chunk.
+    /// Before the line end after a chunk.
     ChunkEnd,
-    /// All of it is there.
+    /// The body is complete.
     Whole,
-    /// There is more, or it cannot be read.
+    /// The rest is missing, beyond the limit, or unreadable.
     Cut,
 }
 
 impl BodyReader {
-    /// For the body behind the head of `response`, the answer to a GET.
+    /// For the body after the head of `response`, the answer to a GET.
     pub fn new<T>(response: &Response<T>, limits: &Limits) -> Self {
         let max = limits.max_refusal_body;
         let state = match framing(response.status(), response.headers()) {
@@ -76,7 +76,7 @@ impl BodyReader {
         Self { state, body: BytesMut::new(), max }
     }
 
-    /// Takes what is in `input`. Whether that was all that is to be read.
+    /// Consumes `input`. Returns whether there is nothing more to read.
     pub fn read(&mut self, input: &mut BytesMut) -> bool {
         loop {
             let before = (self.state, input.len());
@@ -98,8 +98,7 @@ impl BodyReader {
         };
     }
 
-    /// What was read, without the framing of chunks and otherwise as it was sent, and whether that is
-    /// the whole body.
+    /// The body as sent, without chunk framing, and whether it is complete.
     pub fn into_body(self) -> (Bytes, bool) {
         (self.body.freeze(), self.state == State::Whole)
     }
@@ -120,7 +119,7 @@ impl BodyReader {
                     let line = input.split_to(end);
                     input.advance(1);
                     match chunk_size(&line) {
-                        // Trailers say nothing about the body.
+                        // Trailers are not part of the body.
                         Some(0) => State::Whole,
                         Some(size) => State::Chunk(size),
                         None => State::Cut,
@@ -146,7 +145,7 @@ impl BodyReader {
         };
     }
 
-    /// Keeps at most `left` octets; how many are left then. `None` at the limit.
+    /// Keeps at most `left` octets and returns how many are left then, or `None` at the limit.
     fn keep(&mut self, input: &mut BytesMut, left: u64) -> Option<u64> {
         let here = input.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         let room = self.max.saturating_sub(self.body.len());
@@ -156,7 +155,7 @@ impl BodyReader {
     }
 }
 
-/// How the body begins.
+/// The initial state.
 fn framing(status: StatusCode, headers: &HeaderMap) -> State {
     // RFC 9112 §6.3: "any response with a 1xx (Informational), 204 (No Content), or 304 (Not Modified)
     // status code is always terminated by the first empty line after the header fields"
@@ -166,8 +165,8 @@ fn framing(status: StatusCode, headers: &HeaderMap) -> State {
         return State::Whole;
     }
     // RFC 9112 §6.3: "If a message is received with both a Transfer-Encoding and a Content-Length
-    // header field, the Transfer-Encoding overrides the Content-Length." Codings other than chunked
-    // were not asked for.
+    // header field, the Transfer-Encoding overrides the Content-Length." The request
+    // asked for no coding other than chunked.
     if headers.contains_key(TRANSFER_ENCODING) {
         let mut codings = header_lines::all(headers, &TRANSFER_ENCODING).flat_map(Elements::new);
         return match (codings.next(), codings.next()) {
@@ -184,7 +183,7 @@ fn framing(status: StatusCode, headers: &HeaderMap) -> State {
     }
 }
 
-// RFC 9112 §7.1: "chunk-size = 1*HEXDIG", behind which extensions may stand.
+// RFC 9112 §7.1: "chunk-size = 1*HEXDIG", which extensions may follow.
 fn chunk_size(line: &[u8]) -> Option<u64> {
     let line = line.strip_suffix(b"\r")?;
     let size = line.split(|&octet| octet == b';').next()?;
@@ -192,7 +191,7 @@ fn chunk_size(line: &[u8]) -> Option<u64> {
 }
 
 fn number(text: &[u8], radix: u32) -> Option<u64> {
-    // What parses the number would take a sign.
+    // from_str_radix would take a sign.
     let text = std::str::from_utf8(text).ok().filter(|text| !text.starts_with('+'))?;
     u64::from_str_radix(text, radix).ok()
 }

@@ -1,4 +1,4 @@
-//! Why a request gets no 101.
+//! Why a request is rejected.
 
 use http::StatusCode;
 
@@ -37,8 +37,8 @@ pub enum Cause {
     /// `Host` is missing, repeated, or not a host and port: 400.
     #[error("Host must appear exactly once, as host[:port]")]
     Host,
-    /// `Host` is none of the [`Hosts`](crate::Hosts) that the server answers for: 421.
-    // Which hosts those are is not for the page to know.
+    /// `Host` is not among the [`Hosts`](crate::Hosts) that the server answers for: 421.
+    // The page may not learn which hosts those are.
     #[error(
         "this server does not answer for this host: if it should, add the host to .hosts([..])"
     )]
@@ -80,13 +80,13 @@ pub enum Cause {
     #[error("Origin must appear at most once, in ASCII")]
     OriginHeader,
     /// The page may not connect: 403.
-    // Which origins may is not for the page to know.
+    // The page may not learn which origins may.
     #[error("this origin may not connect")]
     Origin(#[from] OriginRefusal),
 }
 
 impl Cause {
-    /// The status to answer with.
+    /// The status of the answer.
     pub fn status(self) -> StatusCode {
         match self {
             Self::Head(HeadError::TargetTooLong) => StatusCode::URI_TOO_LONG,

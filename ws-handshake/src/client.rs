@@ -11,7 +11,7 @@ use crate::{
     head_writer::write_request_head,
 };
 
-/// What a client asks for; makes a [`ClientHandshake`] for every connection.
+/// What a client asks for. Makes a [`ClientHandshake`] for every connection.
 ///
 /// ```
 /// use ws_handshake::{ClientOptions, Subprotocols};
@@ -33,7 +33,7 @@ pub struct ClientOptions {
 }
 
 impl ClientOptions {
-    /// Asks for nothing but a WebSocket.
+    /// A plain WebSocket, without subprotocols or extensions.
     pub fn new(uri: WebSocketUri) -> Self {
         Self {
             uri,
@@ -49,7 +49,7 @@ impl ClientOptions {
         &self.uri
     }
 
-    /// Offers subprotocols, the favourite first.
+    /// Offers subprotocols, in order of preference.
     #[must_use]
     pub fn subprotocols(mut self, offered: Subprotocols) -> Self {
         self.subprotocols = offered;
@@ -63,10 +63,10 @@ impl ClientOptions {
         self
     }
 
-    /// Needs the extension of this name, which has to be in the [`extensions`](Self::extensions).
+    /// Requires the extension of this name, which must be among the [`extensions`](Self::extensions).
     ///
-    /// A server that does not agree to it completes the handshake all the same; the result lists
-    /// what is [missing](crate::Connected::missing).
+    /// A server that declines it still completes the handshake; the result lists what is
+    /// [missing](crate::Connected::missing).
     #[must_use]
     pub fn require(mut self, name: &str) -> Self {
         if !self.required.iter().any(|own| **own == *name) {
@@ -75,7 +75,7 @@ impl ClientOptions {
         self
     }
 
-    /// Sends `Origin`, which a browser has to and others may.
+    /// Sends `Origin`, which is mandatory for browsers and optional for others.
     ///
     /// # Errors
     /// [`InvalidHeader::Value`].
@@ -84,7 +84,7 @@ impl ClientOptions {
         Ok(self)
     }
 
-    /// Adds a header line, `Cookie` or `Authorization` for example.
+    /// Adds a header line, such as `Cookie` or `Authorization`.
     ///
     /// # Errors
     /// [`InvalidHeader`] for a value that would break out of its line, and for the headers that the
@@ -94,7 +94,7 @@ impl ClientOptions {
         Ok(self)
     }
 
-    /// The handshake of one connection, with 16 octets that are random and new for each.
+    /// The handshake of one connection, from 16 random octets, fresh for each.
     ///
     /// # Errors
     /// [`RequestError`] for extensions that cannot be offered.
@@ -153,12 +153,12 @@ impl ClientOptions {
     }
 }
 
-/// One client's side of one handshake: its request, and what the answer has to be.
+/// The client side of one handshake: its request, and the answer that it expects.
 ///
-/// Send the request and nothing else, read the answer, then [`verify`](Self::verify) it: before that
-/// there are no [`Extensions`](ws_core::Extensions) to open a connection with.
+/// Send the request and nothing else, read the answer, then [`verify`](Self::verify) it: only then are
+/// there [`Extensions`](ws_core::Extensions) to open a connection with.
 #[derive(Debug)]
-#[must_use = "the request is not sent by itself"]
+#[must_use = "its request is still to be sent"]
 pub struct ClientHandshake {
     request: Request<()>,
     pub(crate) accept: String,
@@ -169,7 +169,7 @@ pub struct ClientHandshake {
 }
 
 impl ClientHandshake {
-    /// The request. Its target is the resource name; the host is in `Host`.
+    /// The request. Its target is the resource name, the host is in `Host`.
     pub fn request(&self) -> &Request<()> {
         &self.request
     }

@@ -29,31 +29,31 @@ use crate::{
 #[must_use = "the connection is open"]
 #[non_exhaustive]
 pub struct Connected {
-    /// The extensions agreed on, for `ws_core`.
+    /// The negotiated extensions, for `ws_core`.
     pub extensions: Extensions,
-    /// The subprotocol agreed on.
+    /// The negotiated subprotocol.
     pub subprotocol: Option<Box<str>>,
     /// The elements of the server's `Sec-WebSocket-Extensions`, in order.
     pub responses: Vec<ExtensionElement>,
-    /// Extensions that were [required](crate::ClientOptions::require) and not agreed on.
+    /// Extensions that were [required](crate::ClientOptions::require) and are not in use.
     ///
-    /// Close the connection at once if there are any, see [`close_if_missing`](Self::close_if_missing).
+    /// If there are any, close the connection at once: see [`close_if_missing`](Self::close_if_missing).
     pub missing: Vec<Box<str>>,
-    /// What became of each extension that was offered, as far as the answer tells.
+    /// The fate of each offered extension, as far as the answer tells.
     pub report: Report,
 }
 
 impl Connected {
-    /// Code and reason of the Close to send if a required extension is missing: 1010 and its name.
+    /// The code and reason of the Close to send if a required extension is missing: 1010 and its name.
     ///
-    /// The reason names as many extensions as a Close has room for
+    /// The reason names as many extensions as fit into a Close
     /// ([RFC 6455 §7.4.1](https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1)).
     pub fn close_if_missing(&self) -> Option<(CloseCode, String)> {
         // RFC 6455 §7.4.1: "The list of extensions that are needed SHOULD appear in the /reason/
         // part of the Close frame."
         let (first, others) = self.missing.split_first()?;
         let mut reason = first.to_string();
-        // Names are ASCII, so that any cut is UTF-8.
+        // Names are ASCII, so any cut is valid UTF-8.
         reason.truncate(MAX_REASON);
         for name in others {
             let longer = format!("{reason}, {name}");
@@ -73,9 +73,9 @@ impl ClientHandshake {
     /// Verifies the server's answer to this request, within the default [`Limits`].
     ///
     /// # Errors
-    /// [`ResponseError`]. Whatever it is, there is no WebSocket: close the connection.
-    /// [`ResponseError::Refused`] is an answer in good order, a redirect or a 401 for example, whose
-    /// body a [`BodyReader`](crate::BodyReader) reads.
+    /// [`ResponseError`]. There is no WebSocket then: close the connection.
+    /// [`ResponseError::Refused`] is a well-formed answer, such as a redirect or a 401, whose body a
+    /// [`BodyReader`](crate::BodyReader) reads.
     pub fn verify<T>(&self, response: &Response<T>) -> Result<Connected, ResponseError> {
         self.verify_within(response, &Limits::default())
     }
@@ -183,7 +183,7 @@ impl ClientHandshake {
         Ok(extensions)
     }
 
-    /// What became of each offer, as far as `responses` tell.
+    /// The fate of each offer, as far as `responses` tell.
     fn report(&self, responses: &[ExtensionElement]) -> Report {
         let count = |name: &str| self.offers.iter().filter(|offer| offer.name() == name).count();
         let verdict = |name: &str| {
@@ -191,8 +191,8 @@ impl ClientHandshake {
             match response.map(|response| response.params().clone()) {
                 None => Verdict::NotTaken,
                 Some(response) if count(name) == 1 => Verdict::Taken { response },
-                // Not even one that repeats an offer has to answer that offer: a server may add
-                // server_no_context_takeover to whatever it takes of permessage-deflate.
+                // A response that equals one offer may still answer another: a server may add
+                // server_no_context_takeover to any offer of permessage-deflate.
                 Some(response) => Verdict::OneOf { response },
             }
         };

@@ -1,4 +1,4 @@
-//! The grammar of `Sec-WebSocket-Extensions` (RFC 6455 §9.1): one pass, no way back.
+//! The grammar of `Sec-WebSocket-Extensions` (RFC 6455 §9.1), in one pass without backtracking.
 #![deny(
     clippy::indexing_slicing,
     clippy::unwrap_used,
@@ -34,7 +34,7 @@ impl ExtensionElement {
         &self.name
     }
 
-    /// The parameters, in order, duplicates included, values unquoted.
+    /// The parameters in order, with duplicates, values unquoted.
     pub fn params(&self) -> &Params {
         &self.params
     }
@@ -85,7 +85,7 @@ pub enum ExtensionHeaderError {
 
 /// Reads all lines of `Sec-WebSocket-Extensions` as one list, in order.
 ///
-/// No line at all is an empty list; a header that is there has to name an extension
+/// Without any line the list is empty; a header that is present must name an extension
 /// ([RFC 6455 §9.1](https://www.rfc-editor.org/rfc/rfc6455#section-9.1)).
 ///
 /// ```
@@ -99,7 +99,7 @@ pub enum ExtensionHeaderError {
 /// ```
 ///
 /// # Errors
-/// [`ExtensionHeaderError`], of which the last three speak of [`Limits`].
+/// [`ExtensionHeaderError`]; its last three variants are about [`Limits`].
 pub fn parse_extensions<'a>(
     lines: impl IntoIterator<Item = &'a [u8]>,
     limits: &Limits,
@@ -107,7 +107,7 @@ pub fn parse_extensions<'a>(
     parse_counting(lines, limits).0
 }
 
-/// [`parse_extensions`], and the looks that it took.
+/// [`parse_extensions`], with its looks.
 pub(crate) fn parse_counting<'a>(
     lines: impl IntoIterator<Item = &'a [u8]>,
     limits: &Limits,

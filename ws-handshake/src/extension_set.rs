@@ -1,4 +1,4 @@
-//! The extensions that a server or client was configured with.
+//! The extensions of a server or client.
 
 use std::{fmt, sync::Arc};
 
@@ -11,8 +11,8 @@ use crate::list::is_token;
 
 /// Extension factories, in the order of their operations: the first is nearest to the application.
 ///
-/// A server answers in this order, whatever order the client has, and an earlier one has the first
-/// choice of the RSV bits. Cloning shares the factories.
+/// A server answers in this order, whatever the client's order, and earlier factories have priority for
+/// the RSV bits. Cloning shares the factories.
 ///
 /// ```
 /// # use ws_core::ExtensionFactory;
@@ -29,12 +29,12 @@ pub struct ExtensionSet {
 }
 
 impl ExtensionSet {
-    /// None.
+    /// An empty set.
     pub const fn new() -> Self {
         Self { factories: Vec::new() }
     }
 
-    /// Adds a factory behind the others, nearer to the wire.
+    /// Adds a factory after the others, nearer to the wire.
     ///
     /// # Errors
     /// As [`push`](Self::push).
@@ -49,9 +49,9 @@ impl ExtensionSet {
     /// As [`with`](Self::with), in place. An `Arc<dyn ExtensionFactory>` is a factory too.
     ///
     /// # Errors
-    /// [`ExtensionSetError::Name`] for a name that is no token, [`ExtensionSetError::Duplicate`]
-    /// for one that is there, [`ExtensionSetError::FrameScope`] for an extension that works on
-    /// messages behind one that works on frames. The set is unchanged then.
+    /// [`ExtensionSetError::Name`] for a name that is not a token, [`ExtensionSetError::Duplicate`] for
+    /// one that the set has, [`ExtensionSetError::FrameScope`] for an extension that works on messages
+    /// after one that works on frames. On error the set is unchanged.
     pub fn push(
         &mut self,
         factory: impl ExtensionFactory + 'static,
@@ -75,7 +75,7 @@ impl ExtensionSet {
         Ok(())
     }
 
-    /// The factory of this name, compared whole and in exactly this case.
+    /// The factory of this name, compared case-sensitively.
     pub fn get(&self, name: &str) -> Option<&dyn ExtensionFactory> {
         self.iter().find(|factory| factory.name() == name)
     }
@@ -85,7 +85,7 @@ impl ExtensionSet {
         self.factories.iter().map(|factory| &**factory)
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.factories.is_empty()
     }
@@ -98,9 +98,9 @@ impl fmt::Debug for ExtensionSet {
     }
 }
 
-/// Whether `params` can be written into a header.
-// RFC 6455 §9.1: "extension-param = token [ "=" (token | quoted-string) ]", and what is in quotes is
-// a token as well.
+/// Whether `params` can be written in a header.
+// RFC 6455 §9.1: "extension-param = token [ "=" (token | quoted-string) ]", and a quoted value
+// is a token as well.
 pub(crate) fn are_tokens(params: &Params) -> bool {
     params.iter().all(|param| {
         is_token(param.name().as_bytes())

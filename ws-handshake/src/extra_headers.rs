@@ -24,7 +24,7 @@ pub enum InvalidHeader {
     TooMany,
 }
 
-/// Adds a line to `headers`, after checking it.
+/// Checks a line and adds it to `headers`.
 pub(crate) fn append(
     headers: &mut HeaderMap,
     name: &str,
@@ -35,7 +35,7 @@ pub(crate) fn append(
     if reserved.contains(&name) {
         return Err(InvalidHeader::Reserved);
     }
-    // Far from where a header map panics.
+    // Far below the size at which a header map panics.
     if headers.len() >= 1024 {
         return Err(InvalidHeader::TooMany);
     }
@@ -45,23 +45,23 @@ pub(crate) fn append(
     Ok(())
 }
 
-/// `value` if it is visible ASCII, spaces and tabs.
+/// Checks that `value` is visible ASCII, spaces and tabs.
 pub(crate) fn checked_value(value: &str) -> Result<HeaderValue, InvalidHeader> {
-    // HeaderValue::from_str refuses NUL, CR, LF and the other controls of ASCII, and takes what is
-    // not ASCII: NEL for one.
+    // HeaderValue::from_str refuses NUL, CR, LF and the other ASCII controls, but takes non-ASCII,
+    // such as NEL.
     if !value.is_ascii() {
         return Err(InvalidHeader::Value);
     }
     HeaderValue::from_str(value).map_err(|_| InvalidHeader::Value)
 }
 
-/// Whether values of this header are kept out of `Debug`, which ends in logs.
+/// Whether values of this header are kept out of `Debug`, which ends up in logs.
 pub(crate) fn is_secret(name: &HeaderName) -> bool {
     [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE, header::SET_COOKIE]
         .contains(name)
 }
 
-/// What frames a message or belongs to one connection, and no application writes.
+/// Headers that frame a message or belong to one connection, which no application writes.
 pub(crate) const FRAMING: [HeaderName; 5] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
@@ -70,7 +70,7 @@ pub(crate) const FRAMING: [HeaderName; 5] = [
     header::SEC_WEBSOCKET_ACCEPT,
 ];
 
-/// [`FRAMING`], and what the 101 is made of.
+/// [`FRAMING`], and the headers of the 101.
 pub(crate) const IN_101: [HeaderName; 10] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
@@ -84,7 +84,7 @@ pub(crate) const IN_101: [HeaderName; 10] = [
     header::SEC_WEBSOCKET_VERSION,
 ];
 
-/// What the client's request is made of.
+/// [`IN_101`], and the headers of the client's request.
 pub(crate) const IN_REQUEST: [HeaderName; 13] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,

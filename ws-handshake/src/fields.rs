@@ -1,4 +1,4 @@
-//! The header lines that an opening handshake is made of, found in one pass.
+//! The header lines of an opening handshake, found in one pass.
 #![deny(
     clippy::indexing_slicing,
     clippy::unwrap_used,
@@ -9,7 +9,7 @@
 
 use crate::list::trim_ows;
 
-/// What a request says in the headers that a server looks at.
+/// The headers of a request that a server reads.
 #[derive(Debug, Default)]
 pub(crate) struct Fields<'h> {
     pub(crate) host: Single<'h>,
@@ -26,7 +26,7 @@ pub(crate) struct Fields<'h> {
 }
 
 impl<'h> Fields<'h> {
-    /// Of header lines with names in lower case.
+    /// From header lines with names in lower case.
     pub(crate) fn of(lines: impl IntoIterator<Item = (&'h [u8], &'h [u8])>) -> Self {
         let mut fields = Self::default();
         for (name, value) in lines {
@@ -53,12 +53,12 @@ impl<'h> Fields<'h> {
     }
 }
 
-/// A header that has to stand in one line.
+/// A header that may appear once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Single<'h> {
     #[default]
     Missing,
-    /// Its value, without the white space around it.
+    /// Its value, without surrounding white space.
     Once(&'h [u8]),
     Repeated,
 }
@@ -71,7 +71,7 @@ impl<'h> Single<'h> {
         };
     }
 
-    /// The value where it stands exactly once.
+    /// The value if it appears exactly once.
     pub(crate) fn once(self) -> Option<&'h [u8]> {
         match self {
             Self::Once(value) => Some(value),
@@ -80,7 +80,7 @@ impl<'h> Single<'h> {
     }
 }
 
-/// A header whose lines are one list, in their order.
+/// A header whose lines form one list, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Lines<'h> {
     first: Option<&'h [u8]>,

@@ -1,4 +1,4 @@
-//! Finds the end of an HTTP/1.1 head, each octet looked at once, and makes its header map.
+//! Finds the end of an HTTP/1.1 head, looking at each octet once, and makes its header map.
 #![deny(
     clippy::indexing_slicing,
     clippy::unwrap_used,
@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{Limits, extra_headers::is_secret, looks::Looks};
 
-/// Empty lines in front of a start-line that are skipped; one more is an error.
+/// Empty lines that are skipped before a start-line; one more is an error.
 const MAX_EMPTY_LINES: usize = 8;
 
 /// Why a request or response head cannot be read.
@@ -66,32 +66,32 @@ pub enum HeadError {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// In front of the start-line.
+    /// Before the start-line.
     Front,
-    /// Behind the CR of an empty line there.
+    /// After the CR of an empty line there.
     FrontCr,
     /// In a line.
     Line,
-    /// Behind the CR of a line.
+    /// After the CR of a line.
     LineCr,
-    /// In front of a header line, or of the empty one.
+    /// Before a header line, or the final empty line.
     Start,
-    /// Behind the CR of the empty line.
+    /// After the CR of the final empty line.
     StartCr,
 }
 
-/// Where the head lies in the input.
+/// The position of the head in the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {
-    /// Where the start-line begins, behind empty lines.
+    /// Where the start-line begins, after empty lines.
     pub(crate) start: usize,
-    /// Where what follows the head begins.
+    /// Where the head ends.
     pub(crate) end: usize,
-    /// Header lines in it.
+    /// The number of header lines.
     pub(crate) headers: usize,
 }
 
-/// Goes through the input as it grows and stops at the end of the head.
+/// Scans the input as it grows and stops at the end of the head.
 #[derive(Debug)]
 pub(crate) struct HeadScanner {
     state: State,
@@ -107,7 +107,7 @@ pub(crate) struct HeadScanner {
 }
 
 impl HeadScanner {
-    /// For a request, whose target is bounded.
+    /// For a request, whose target has a limit.
     pub(crate) fn request(limits: &Limits) -> Self {
         Self::new(limits.max_target, limits.max_headers)
     }
@@ -138,7 +138,7 @@ impl HeadScanner {
         self.looks
     }
 
-    /// Looks at what `input` has beyond the last call; it may only have grown.
+    /// Scans what `input` has gained since the last call; it may only have grown.
     pub(crate) fn scan(
         &mut self,
         input: &[u8],
@@ -151,7 +151,7 @@ impl HeadScanner {
                 let (octets, rest) = rest.split_at_checked(ordinary(rest)).unwrap_or_default();
                 self.line(octets)?;
                 if rest.starts_with(b"\r\n") {
-                    // As most lines end.
+                    // Most lines end so.
                     self.pass(2);
                     self.end_line();
                     continue;
@@ -172,7 +172,7 @@ impl HeadScanner {
         if within < input.len() { Err(HeadError::TooLarge) } else { Ok(None) }
     }
 
-    /// Passes octets of a line.
+    /// Passes over octets of a line.
     fn line(&mut self, octets: &[u8]) -> Result<(), HeadError> {
         if self.lines > 0 {
             self.pass(octets.len());
@@ -191,7 +191,7 @@ impl HeadScanner {
         self.state = State::Start;
     }
 
-    /// So many octets were looked at.
+    /// Passes over `octets` octets.
     fn pass(&mut self, octets: usize) {
         self.position = self.position.saturating_add(octets);
         self.looks.add(octets);
@@ -221,7 +221,7 @@ impl HeadScanner {
             // RFC 9112 §2.2: "A recipient of such a bare CR MUST consider that element to be
             // invalid"
             (State::FrontCr | State::LineCr | State::StartCr, _) => return Err(HeadError::BareCr),
-            // RFC 9112 §2.2 only permits to take it, and intermediaries differ.
+            // RFC 9112 §2.2 permits taking it, but intermediaries differ.
             (_, b'\n') => return Err(HeadError::BareLf),
             // RFC 9112 §5.2: "A server that receives an obs-fold in a request message […] MUST
             // either reject the message by sending a 400 (Bad Request) […]"
@@ -245,7 +245,7 @@ impl HeadScanner {
         Ok(false)
     }
 
-    /// The request-target stands between the first two spaces of the first line.
+    /// The request-target is between the first two spaces of the first line.
     fn count_target(&mut self, octet: u8) -> Result<(), HeadError> {
         if octet == b' ' {
             self.spaces = self.spaces.saturating_add(1);
@@ -259,15 +259,15 @@ impl HeadScanner {
     }
 }
 
-/// How many octets at the front mean nothing inside of a line: no control characters.
+/// The number of octets at the front that are ordinary in a line: not control characters.
 fn ordinary(line: &[u8]) -> usize {
     const EACH: u64 = u64::from_le_bytes([1; 8]);
     const HIGH: u64 = EACH << 7;
     let (words, rest) = line.as_chunks::<8>();
     let mut passed: usize = 0;
     for word in words {
-        // Eight at a time, each by its lower seven bits: what is added carries into the high bit of
-        // 127 there, of 32 and more here, and never into the next octet.
+        // Eight at a time, each by its lower seven bits: the additions set the high bit of octets equal
+        // to 127 in `delete` and of those from 32 on in `visible`, and never carry into the next octet.
         let word = u64::from_le_bytes(*word);
         let low = word & !HIGH;
         let delete = low.wrapping_add(EACH);
@@ -282,12 +282,12 @@ fn ordinary(line: &[u8]) -> usize {
     passed.saturating_add(in_rest)
 }
 
-/// Header lines of `head`, as slices of it.
+/// The header lines of `head`, as slices of it.
 pub(crate) fn header_map<'h>(
     head: &Bytes,
     lines: impl ExactSizeIterator<Item = (&'h [u8], &'h [u8])>,
 ) -> Result<HeaderMap, HeadError> {
-    // A map takes 32,768 headers and panics over more, unless it is asked politely.
+    // A map holds up to 32,768 headers; only its `try_` methods do not panic beyond.
     let mut headers =
         HeaderMap::try_with_capacity(lines.len()).map_err(|_| HeadError::TooManyHeaders)?;
     for (name, value) in lines {
@@ -300,7 +300,7 @@ pub(crate) fn header_map<'h>(
     Ok(headers)
 }
 
-/// `Bytes::slice_ref`, which would panic on a slice of something else.
+/// As `Bytes::slice_ref`, which would panic on a slice of another buffer.
 pub(crate) fn slice_ref(head: &Bytes, part: &[u8]) -> Bytes {
     let (base, start) = (head.as_ptr().addr(), part.as_ptr().addr());
     match start.checked_sub(base) {
@@ -311,7 +311,7 @@ pub(crate) fn slice_ref(head: &Bytes, part: &[u8]) -> Bytes {
     }
 }
 
-/// What httparse says, in our words.
+/// Translates an error of httparse.
 pub(crate) fn from_httparse(error: httparse::Error, head: &[u8]) -> HeadError {
     use httparse::Error;
     match error {
@@ -324,15 +324,15 @@ pub(crate) fn from_httparse(error: httparse::Error, head: &[u8]) -> HeadError {
     }
 }
 
-/// Whether the first line is in order but for its version: the third word of three in a request,
-/// the first of a response.
+/// Whether only the version of the first line is wrong: the third word of three in a request, the
+/// first in a response.
 fn has_version(head: &[u8]) -> bool {
     let mut words = words_of_first_line(head);
     let (first, _, third) = (words.next(), words.next(), words.next());
     first.is_some_and(is_version) || (third.is_some_and(is_version) && words.next().is_none())
 }
 
-/// Whether the first line is a request's, but for spaces inside of its target.
+/// Whether the first line is a request-line with spaces in its target.
 fn has_spaces_in_target(head: &[u8]) -> bool {
     let mut words = words_of_first_line(head);
     let (target, last) = (words.nth(1), words.last());
@@ -354,7 +354,7 @@ mod tests {
     use super::ordinary;
 
     #[test]
-    fn control_characters_end_what_is_ordinary_wherever_they_stand() {
+    fn control_characters_end_what_is_ordinary_wherever_they_appear() {
         for octet in 0..=255_u8 {
             for at in 0..20 {
                 for around in [b'a', b' ', 0x7e, 0x80, 0xff] {

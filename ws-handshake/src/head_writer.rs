@@ -3,10 +3,10 @@
 use bytes::{BufMut, BytesMut};
 use http::{HeaderMap, HeaderName, Request, Response, Uri};
 
-/// Writes `HTTP/1.1 101 Switching Protocols`, the headers and the empty line behind them.
+/// Writes `HTTP/1.1 101 Switching Protocols`, the headers and the final empty line.
 ///
-/// Names are written the way the RFC spells them (`Sec-WebSocket-Accept`), for peers that compare
-/// their case although they must not.
+/// Names are spelled as in the RFC (`Sec-WebSocket-Accept`), for peers that compare case although
+/// they must not.
 pub fn write_response_head<T>(response: &Response<T>, out: &mut BytesMut) {
     let status = response.status();
     out.put_slice(b"HTTP/1.1 ");
@@ -17,13 +17,13 @@ pub fn write_response_head<T>(response: &Response<T>, out: &mut BytesMut) {
     write_headers(response.headers(), out);
 }
 
-/// Writes a response with its body, a [`Rejection`](crate::Rejection)'s for example.
+/// Writes a response with its body, such as that of a [`Rejection`](crate::Rejection).
 pub fn write_response<T: AsRef<[u8]>>(response: &Response<T>, out: &mut BytesMut) {
     write_response_head(response, out);
     out.put_slice(response.body().as_ref());
 }
 
-/// Writes `GET /target HTTP/1.1`, the headers and the empty line behind them.
+/// Writes `GET /target HTTP/1.1`, the headers and the final empty line.
 pub(crate) fn write_request_head<T>(request: &Request<T>, out: &mut BytesMut) {
     out.put_slice(request.method().as_str().as_bytes());
     out.put_u8(b' ');
@@ -32,12 +32,12 @@ pub(crate) fn write_request_head<T>(request: &Request<T>, out: &mut BytesMut) {
     write_headers(request.headers(), out);
 }
 
-/// Path and query of `uri`.
+/// The path and query of `uri`.
 pub(crate) fn resource(uri: &Uri) -> &str {
     uri.path_and_query().map_or("/", |target| target.as_str())
 }
 
-/// Writes headers and the empty line behind them.
+/// Writes headers and the final empty line.
 pub(crate) fn write_headers(headers: &HeaderMap, out: &mut BytesMut) {
     for (name, value) in headers {
         write_line(name, value.as_bytes(), out);

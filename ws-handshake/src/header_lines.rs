@@ -1,4 +1,4 @@
-//! The lines that a header consists of.
+//! The lines of a header.
 #![deny(
     clippy::indexing_slicing,
     clippy::unwrap_used,
@@ -19,7 +19,7 @@ pub(crate) fn all<'h>(
     headers.get_all(name).into_iter().map(HeaderValue::as_bytes)
 }
 
-/// The value of a header that has to stand exactly once, without the white space around it.
+/// The value of a header that must appear exactly once, without surrounding white space.
 pub(crate) fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h [u8]> {
     let mut lines = all(headers, name);
     let value = lines.next()?;

@@ -1,4 +1,4 @@
-//! The names that a server goes by.
+//! The names of a server.
 #![deny(
     clippy::indexing_slicing,
     clippy::unwrap_used,
@@ -11,15 +11,15 @@ use crate::Authority;
 
 /// The hosts that a server answers for. Others get 421.
 ///
-/// Against DNS rebinding: a page of `evil.example` whose name is made to stand for the address of a
-/// server, `127.0.0.1` say, connects to that server with `evil.example` as its `Origin` and as its
-/// `Host`, which [`OriginPolicy::same_origin`](crate::OriginPolicy::same_origin) takes for the
-/// server's own page. A server that knows its names refuses it.
+/// This prevents DNS rebinding: the owner of `evil.example` makes that name resolve to the address of a
+/// server, such as `127.0.0.1`. Its page then connects with `evil.example` as both `Origin` and `Host`,
+/// which [`OriginPolicy::same_origin`](crate::OriginPolicy::same_origin) takes for the server's own
+/// page. A server that knows its names refuses it.
 ///
-/// An entry without a port stands for its host on every port; one with a port for that port alone,
-/// where a `Host` without a port stands for 80 and 443. Letters are compared in lower case, IPv6
-/// addresses as addresses. Nothing is added: a server that is also reached as `localhost`,
-/// `127.0.0.1` or `[::1]`, or by its address from a load balancer, lists that as well.
+/// An entry without a port matches its host on every port; one with a port matches that port alone,
+/// and a `Host` without a port means 80 and 443. Case is ignored, and IPv6 addresses are compared as
+/// addresses. Nothing is implied: a server that is also reached as `localhost`, `127.0.0.1` or
+/// `[::1]`, or by its address from a load balancer, must list that as well.
 ///
 /// ```
 /// use ws_handshake::{Authority, Hosts};
@@ -33,22 +33,22 @@ use crate::Authority;
 pub struct Hosts(Vec<Authority>);
 
 impl Hosts {
-    /// All of `hosts`, each written as in `Host`: `a.example`, `a.example:8443`, `[::1]`.
+    /// A list of `hosts`, each written as in `Host`: `a.example`, `a.example:8443`, `[::1]`.
     ///
     /// # Errors
-    /// [`HostsError`] for what is no host, and for a list without any.
+    /// [`HostsError`] names an entry that is not a host; an empty list is an error too.
     pub fn new<S: AsRef<str>>(hosts: impl IntoIterator<Item = S>) -> Result<Self, HostsError> {
         let mut all = Vec::new();
         for host in hosts {
             let host = host.as_ref();
-            // An asterisk would stand for itself and match nothing that there is.
+            // An asterisk would be taken literally and match no host.
             let entry = Authority::parse(host.as_bytes()).filter(|_| !host.contains('*'));
             all.push(entry.ok_or_else(|| HostsError::Host(host.into()))?);
         }
         if all.is_empty() { Err(HostsError::Empty) } else { Ok(Self(all)) }
     }
 
-    /// Whether `host` is one of them.
+    /// Whether `host` is one of these hosts.
     pub fn contains(&self, host: &Authority) -> bool {
         self.0.iter().any(|own| {
             own.host() == host.host()

@@ -1,9 +1,9 @@
-//! The WebSocket opening handshake ([RFC 6455 §4](https://www.rfc-editor.org/rfc/rfc6455#section-4)),
-//! both sides, without sockets.
+//! Both sides of the WebSocket opening handshake
+//! ([RFC 6455 §4](https://www.rfc-editor.org/rfc/rfc6455#section-4)), without sockets.
 //!
-//! A handshake is one HTTP request and one response. This crate reads and writes both, over the types
-//! of the [`http`] crate, so that any HTTP implementation can carry them, or over raw octets. What comes
-//! out is a stack of [`ws_core::Extensions`] and a subprotocol, to open a [`ws_core::Connection`] with.
+//! A handshake is one HTTP request and one response. This crate reads and writes both, as raw octets or
+//! in the types of the [`http`] crate, for any HTTP implementation. The result is a stack of
+//! [`ws_core::Extensions`] and a subprotocol, to open a [`ws_core::Connection`] with.
 //!
 //! | to | see |
 //! |---|---|
@@ -11,11 +11,11 @@
 //! | answer in a framework with `http` types | [`Upgrade::inspect`], [`Accepted`] |
 //! | refuse | [`Rejection`], [`Cause`] |
 //! | ask as a client | [`ClientOptions`], [`ClientHandshake`], [`ResponseReader`], [`BodyReader`] |
-//! | offer extensions and learn what became of them | [`ExtensionSet`], [`Report`] |
+//! | offer extensions and learn their fate | [`ExtensionSet`], [`Report`] |
 //! | agree on a subprotocol | [`Subprotocols`] |
 //! | say which web pages may connect | [`OriginPolicy`] |
-//! | say which hosts the server is | [`Hosts`] |
-//! | bound what a peer can send | [`Limits`] |
+//! | say which hosts the server answers for | [`Hosts`] |
+//! | limit what a peer can send | [`Limits`] |
 //!
 //! # The server
 //!
@@ -25,16 +25,16 @@
 //!                 └───────────── Rejection ─────────┴────────────────────────┘
 //! ```
 //!
-//! [`RequestReader`] finds the head in a byte stream, [`Upgrade::inspect`] says whether the request is
-//! a valid handshake, [`Upgrade::accept`] answers it as [`AcceptOptions`] say. In between an application
-//! looks at path, headers and cookies, and may answer with a [`Rejection`] of its own. Whatever is wrong
-//! is a [`Rejection`] too, which knows its status and its [`Cause`].
+//! [`RequestReader`] finds the head in a byte stream, [`Upgrade::inspect`] checks that the request is a
+//! valid handshake, and [`Upgrade::accept`] answers it according to [`AcceptOptions`]. In between, an
+//! application can look at the path, headers and cookies, and answer with a [`Rejection`] of its own.
+//! Every fault is a [`Rejection`] too, with its status and its [`Cause`].
 //!
-//! On a raw byte stream [`RequestReader::read_head`] takes less time: its [`RequestHead`] has no header
-//! map, and is a [`RequestView`] like the types of the [`http`] crate.
+//! On a raw byte stream [`RequestReader::read_head`] is faster: its [`RequestHead`] has no header map,
+//! and is a [`RequestView`] like the types of the [`http`] crate.
 //!
-//! Secure by default: a browser's page of another site is refused ([`OriginPolicy`]), and everything that
-//! a peer can make large has a limit ([`Limits`]).
+//! It is secure by default: pages of other sites are refused ([`OriginPolicy`]), and everything that a
+//! peer sends has a limit ([`Limits`]).
 //!
 //! ```
 //! use bytes::BytesMut;
@@ -61,37 +61,37 @@
 //!
 //! # The client
 //!
-//! [`ClientOptions`] make a [`ClientHandshake`] from 16 random octets: its request goes out,
-//! [`ResponseReader`] reads the answer, [`ClientHandshake::verify`] checks it against what was offered.
+//! [`ClientOptions`] make a [`ClientHandshake`] from 16 random octets. Send its request, read the answer
+//! with [`ResponseReader`], and let [`ClientHandshake::verify`] check it against the offers.
 //!
 //! # Extensions
 //!
 //! An [`ExtensionSet`] holds the factories, in the order of their operations; the server's order is that
-//! of the response. A declined offer is never a failed handshake: both ends have a [`Report`] of what
-//! became of each.
+//! of the response. A declined offer never fails the handshake: at both ends a [`Report`] tells the fate
+//! of each.
 //!
 //! # The other crates
 //!
-//! - [`ws-core`](ws_core): frames and messages, for what comes after the handshake.
+//! - [`ws-core`](ws_core): frames and messages, after the handshake.
 //! - [`ws-ext-deflate`](https://docs.rs/ws-ext-deflate): permessage-deflate, for an [`ExtensionSet`].
-//! - `ws-server`: a server and a client for tokio, with all of this done.
+//! - `ws-server`: a server and a client for tokio, on top of all this.
 //!
 //! # Choices where the RFCs leave one
 //!
-//! - A missing or other `Upgrade` is answered with 426, a `Connection` without `Upgrade` with 400, an
-//!   HTTP/1.0 request with 400, `Expect` with 417.
-//! - A key has to have the shape of 16 octets in base64; the bits of its last letter that carry nothing
-//!   may be anything.
-//! - `Sec-WebSocket-Extensions` that is malformed is answered with 400; a known extension with parameters
-//!   that it does not take is declined.
-//! - Lines that end in LF alone are refused, and so are octets behind a request that asks for an upgrade,
-//!   unless [`RequestReader::allow_early_data`] lets them pass.
-//! - What RFC 3986 would have escaped in a request-target, and browsers send as it is (`/%zz`, `?a[]=b|c`,
-//!   `?{}`), reaches the application unchanged, and so does `"` in a path. `<`, `>`, `#` and spaces,
-//!   `"` in a query and a backquote in a path, which browsers escape there, are answered with 400, which
-//!   names them and how they are written: RFC 9112 §3.2 asks not to correct them.
+//! - The answer to a missing or other `Upgrade` is 426, to a `Connection` without `Upgrade` 400, to an
+//!   HTTP/1.0 request 400, and to `Expect` 417.
+//! - A key must have the form of 16 octets in base64; the unused bits of its last character may have any
+//!   value.
+//! - A malformed `Sec-WebSocket-Extensions` is answered with 400; a known extension with unsupported
+//!   parameters is declined.
+//! - Lines that end in LF alone are refused, and so is data after a request that asks for an upgrade,
+//!   unless [`RequestReader::allow_early_data`] permits it.
+//! - Characters in a request-target that RFC 3986 wants escaped, but browsers send raw (`/%zz`,
+//!   `?a[]=b|c`, `?{}`), reach the application unchanged, and so does `"` in a path. `<`, `>`, `#`, spaces,
+//!   `"` in a query and a backquote in a path, which browsers escape, are answered with 400, which names
+//!   the character and its escape: RFC 9112 §3.2 asks servers not to correct it.
 //! - `websocket/13` in `Upgrade` is not `websocket`.
-//! - A client takes a 101 with `Content-Length` or `Transfer-Encoding`, which mean nothing there, and
+//! - A client accepts a 101 with `Content-Length` or `Transfer-Encoding`, which mean nothing there, and
 //!   extensions in several lines.
 
 #![forbid(unsafe_code)]

@@ -12,12 +12,12 @@ use crate::{looks::Looks, octet_set::OctetSet};
 /// Visible ASCII without the separators of RFC 2616 §2.2.
 static TOKEN: OctetSet = OctetSet::alphanumeric_and(b"!#$%&'*+-.^_`|~");
 
-/// Whether `octet` may stand in a token.
+/// Whether `octet` may appear in a token.
 pub(crate) fn is_token_octet(octet: u8) -> bool {
     TOKEN.has(octet)
 }
 
-/// Whether `text` is a token: not empty, and nothing but [`is_token_octet`].
+/// Whether `text` is a token: not empty, and every octet is a token octet.
 pub(crate) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().copied().all(is_token_octet)
 }
@@ -26,7 +26,7 @@ fn is_ows(octet: u8) -> bool {
     octet == b' ' || octet == b'\t'
 }
 
-/// `text` without the white space around it.
+/// `text` without surrounding white space.
 pub(crate) fn trim_ows(mut text: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = text
         && is_ows(*first)
@@ -54,7 +54,7 @@ impl<'a> Cursor<'a> {
         Self { rest: text, position: 0, looks: Looks::default() }
     }
 
-    /// Octets passed so far.
+    /// Octets consumed so far.
     pub(crate) fn position(&self) -> usize {
         self.position
     }
@@ -81,7 +81,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The token that begins here, or `None`.
+    /// Reads the token at this position, or returns `None`.
     pub(crate) fn token(&mut self) -> Option<&'a str> {
         let len = self.rest.iter().take_while(|&&octet| is_token_octet(octet)).count();
         let (token, rest) = self.rest.split_at_checked(len)?;
@@ -93,7 +93,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// The elements of one line of a list, without the white space around them, empty ones included.
+/// The elements of one line of a list, without surrounding white space, including empty ones.
 pub(crate) struct Elements<'a> {
     cursor: Cursor<'a>,
     ended: bool,
@@ -141,12 +141,10 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-/// Whether the list in all `lines` of a header has `token` as an element, in any case of its letters.
-///
-/// A part of a longer element is no match.
+/// Whether the list in all `lines` of a header has `token` as a whole element, ignoring case.
 pub(crate) fn contains<'a>(lines: impl IntoIterator<Item = &'a [u8]>, token: &[u8]) -> bool {
     lines.into_iter().any(|line| {
-        // Most lists are of one element.
+        // Most lists have one element.
         line.eq_ignore_ascii_case(token)
             || Elements::new(line).any(|element| element.eq_ignore_ascii_case(token))
     })

@@ -1,6 +1,6 @@
 //! How often a parser looks at an octet, for the tests that hold every parser to one pass.
 
-/// A count that only tests keep: otherwise it is empty, and adding to it does nothing.
+/// A count that only tests keep; elsewhere it is empty, and adding to it does nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Looks {
     #[cfg(test)]
@@ -17,7 +17,7 @@ impl Looks {
     #[expect(clippy::unused_self, reason = "the count is kept in tests alone")]
     pub(crate) fn add(&mut self, _looks: usize) {}
 
-    /// Adds what another parser looked at.
+    /// Adds the count of another parser.
     pub(crate) fn add_all(&mut self, others: Self) {
         #[cfg(test)]
         self.add(others.count);

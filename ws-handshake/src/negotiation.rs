@@ -10,7 +10,7 @@ use crate::{
     extension_set::are_tokens,
 };
 
-/// What a server and a client agreed on.
+/// The result of negotiating extensions.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Negotiation {
@@ -18,12 +18,12 @@ pub struct Negotiation {
     pub extensions: Extensions,
     /// The elements of the response, in order: name and parameters.
     pub responses: Vec<ExtensionElement>,
-    /// What became of each offer.
+    /// The fate of each offer.
     pub report: Report,
 }
 
 impl Negotiation {
-    /// The value of `Sec-WebSocket-Extensions` in the response, or `None` for no such header.
+    /// The value of `Sec-WebSocket-Extensions` in the response, or `None` without such a header.
     pub fn header(&self) -> Option<String> {
         if self.responses.is_empty() {
             return None;
@@ -34,9 +34,9 @@ impl Negotiation {
 }
 
 impl ExtensionSet {
-    /// Decides about `offers`, in the order of this set.
+    /// Accepts or declines `offers`, in the order of this set.
     ///
-    /// A declined offer is never an error; the [`Report`] says why.
+    /// A declined offer is never an error: the [`Report`] says why it was declined.
     pub fn negotiate(&self, offers: Vec<ExtensionElement>) -> Negotiation {
         let entry = |offer| ReportEntry { offer, verdict: Verdict::Unknown };
         let mut round = Round {
@@ -65,7 +65,7 @@ struct Round {
 }
 
 impl Round {
-    /// Asks one factory about its offers until it takes one. Whether there was any.
+    /// Asks one factory about its offers until it accepts one. Returns whether it had any.
     fn ask(&mut self, factory: &dyn ExtensionFactory) -> bool {
         let mut offered = false;
         let mut taken = false;
@@ -88,7 +88,7 @@ impl Round {
     }
 }
 
-/// Asks about one offer, and adds the extension to the stack if it may stand there.
+/// Asks about one offer, and adds the extension to the stack if the stack allows it.
 fn answer(
     factory: &dyn ExtensionFactory,
     offer: &ExtensionElement,

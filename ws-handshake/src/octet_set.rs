@@ -1,11 +1,14 @@
-//! Which octets may stand somewhere.
+//! Sets of octets, for character classes.
 
-/// A set of octets, looked up in one step: heads have hundreds of them to look up.
+/// A set of octets with a lookup in one step: a head needs hundreds of them.
 pub(crate) struct OctetSet([bool; 256]);
 
 impl OctetSet {
-    /// Letters and digits of ASCII, and `others`.
-    #[expect(clippy::indexing_slicing, reason = "not in time to run: all sets are constants")]
+    /// ASCII letters and digits, and `others`.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "evaluated at compile time: all sets are constants"
+    )]
     pub(crate) const fn alphanumeric_and(others: &[u8]) -> Self {
         let mut set = [false; 256];
         let mut octet = 0;

@@ -13,39 +13,39 @@ use crate::{Authority, authority};
 
 /// Decides by `Origin` whether a browser's page may connect.
 ///
-/// A browser sends cookies along whichever page asks, so without this check any page on the web can
-/// act in the name of a visitor. It protects users of browsers and nothing else: other programs
-/// write what they like into `Origin`, so it is no authentication.
+/// A browser sends its cookies whichever page connects, so without this check any page on the web can
+/// act on behalf of a visitor. It protects users of browsers and nothing else: other programs can put
+/// anything into `Origin`, so it does not authenticate.
 ///
 /// The default is [`same_origin`](Self::same_origin). Origins are compared as scheme, host and port,
-/// whole, never as text that begins or ends somehow; a slash at the end is ignored.
+/// never by prefix or suffix; a trailing slash is ignored.
 ///
 /// Native clients send the URL that they connect to: `ws://host:port` counts as `http` and `wss://`
-/// as `https`, with ports 80 and 443 where none is given. No page in a browser has such an origin.
+/// as `https`, with default ports 80 and 443. No page in a browser has such an origin.
 ///
 /// ```
 /// use ws_handshake::OriginPolicy;
 ///
 /// let policy = OriginPolicy::allow(["https://app.example", "https://beta.example:8443"])?;
-/// // The site itself, and an app whose pages come from the device.
+/// // The site itself, and an app whose pages are on the device.
 /// let policy = OriginPolicy::same_origin().and_allow(["capacitor://localhost"])?;
 /// # Ok::<(), ws_handshake::OriginError>(())
 /// ```
 ///
 /// # Apps
 /// Pages of an app have origins of their own, which [`allow`](Self::allow) and
-/// [`and_allow`](Self::and_allow) take one by one: `capacitor://localhost`, `ionic://localhost`,
+/// [`and_allow`](Self::and_allow) list one by one: `capacitor://localhost`, `ionic://localhost`,
 /// `tauri://localhost`, `chrome-extension://<id>`, `file://`.
 ///
-/// Whoever lists `file://` or `null` lets in more than one app: `file://` is any file that a user
-/// opens, and `null` is that and every frame with the `sandbox` attribute, which any page on the web
-/// can make. Do it only where users are known by something other than cookies.
+/// Listing `file://` or `null` admits more than one app: `file://` is any file that a user opens, and
+/// `null` is also every frame with the `sandbox` attribute, which any page on the web can create. Do
+/// it only if users are authenticated by something other than cookies.
 ///
 /// # DNS rebinding
-/// With [`same_origin`](Self::same_origin) an origin passes that equals the request's own `Host`. A
-/// page of `evil.example` whose name is made to stand for your address, `127.0.0.1` say, sends both
-/// alike. It has none of your site's cookies, but it is inside of your network: where that is what
-/// protects a server, list its names in [`Hosts`](crate::Hosts).
+/// With [`same_origin`](Self::same_origin) an origin passes if it equals the request's own `Host`. A
+/// page of `evil.example`, whose name its owner has made resolve to your address (`127.0.0.1`, for
+/// example), sends the same name in both. It has none of your site's cookies, but it is inside your
+/// network: if that is what protects a server, list its names in [`Hosts`](crate::Hosts).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginPolicy {
     rule: Rule,
@@ -68,23 +68,23 @@ impl Default for OriginPolicy {
 }
 
 impl OriginPolicy {
-    /// Host and port of `Origin` have to be those of the request; requests without `Origin` pass.
+    /// `Origin` must have the host and port of the request; requests without `Origin` pass.
     ///
-    /// The scheme is not compared, because a server behind a TLS proxy does not know its own, see
-    /// [`tls`](Self::tls). A `Host` without a port stands for the default port of the scheme
-    /// in `Origin`.
+    /// The scheme is not compared, because a server behind a TLS proxy does not know its own: see
+    /// [`tls`](Self::tls). A `Host` without a port means the default port of the scheme in `Origin`.
     pub fn same_origin() -> Self {
         Self::of(Rule::Same { scheme: None }, true)
     }
 
-    /// `Origin` has to be one of `origins`, written as a browser does: `https://a.example:8443`,
-    /// or `null`, [with care](Self#apps). `https://` stands for `wss://` too, which native clients
-    /// send, and `http://` for `ws://`; not the other way round.
+    /// `Origin` must be one of `origins`, written as a browser does: `https://a.example:8443`, or
+    /// `null`, [with care](Self#apps). `https://` includes `wss://`, which native clients send, and
+    /// `http://` includes `ws://`; not the other way round.
     ///
     /// Requests without `Origin` are refused, see [`allow_missing`](Self::allow_missing).
     ///
     /// # Errors
-    /// [`OriginError`] for what is no origin: without a scheme, with a path, or with an asterisk.
+    /// [`OriginError`] names an entry that is not an origin: without a scheme, with a path, or with an
+    /// asterisk.
     pub fn allow<S: AsRef<str>>(origins: impl IntoIterator<Item = S>) -> Result<Self, OriginError> {
         Self::of(Rule::Listed, false).and_allow(origins)
     }
@@ -111,10 +111,9 @@ impl OriginPolicy {
         Ok(self)
     }
 
-    /// Every page of the web may connect, `null` too.
+    /// Every page on the web may connect, including `null`.
     ///
-    /// For services that know their users by something other than cookies and the network that
-    /// they are in.
+    /// For services that authenticate users by something other than cookies or their network.
     pub fn any() -> Self {
         Self::of(Rule::Any, true)
     }
@@ -123,10 +122,9 @@ impl OriginPolicy {
         Self { rule, listed: Vec::new(), null: false, missing }
     }
 
-    /// The server knows how pages reach it, with TLS or without: `Origin` has to be `https` or `http`
-    /// accordingly.
+    /// Says whether pages reach the server over TLS: `Origin` must be `https` or `http` accordingly.
     ///
-    /// Changes nothing in a policy other than [`same_origin`](Self::same_origin).
+    /// Affects only [`same_origin`](Self::same_origin).
     #[must_use]
     pub fn tls(mut self, tls: bool) -> Self {
         if let Rule::Same { scheme } = &mut self.rule {
@@ -135,17 +133,17 @@ impl OriginPolicy {
         self
     }
 
-    /// Whether a request without `Origin`, from a program that is no browser, may pass.
+    /// Whether a request without `Origin`, which no browser sends, may pass.
     #[must_use]
     pub fn allow_missing(mut self, allow: bool) -> Self {
         self.missing = allow;
         self
     }
 
-    /// Whether `origin`, the value of a request to `own`, may pass.
+    /// Checks `origin`, the header value of a request to `own`.
     ///
     /// # Errors
-    /// [`OriginRefusal`], for which a server answers 403.
+    /// [`OriginRefusal`], which a server answers with 403.
     pub fn check(&self, origin: Option<&[u8]>, own: &Authority) -> Result<(), OriginRefusal> {
         // RFC 6455 §4.2.1: "A connection attempt lacking this header field SHOULD NOT be
         // interpreted as coming from a browser client."
@@ -171,11 +169,11 @@ impl OriginPolicy {
     }
 }
 
-/// The origin of a page that has none: from a file or a sandbox.
+/// The origin of a page without one: from a file or a sandbox.
 // RFC 6454 §7.1: "origin-list-or-null = %x6E %x75 %x6C %x6C / origin-list"
 const NULL: &[u8] = b"null";
 
-/// The tuple of RFC 6454 §4, the port filled in where the scheme has a default.
+/// The tuple of RFC 6454 §4, with the port filled in if the scheme has a default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Origin<'o> {
     scheme: Cow<'o, str>,
@@ -184,8 +182,8 @@ struct Origin<'o> {
 }
 
 impl<'o> Origin<'o> {
-    // RFC 6454 §7.1: "serialized-origin = scheme "://" host [ ":" port ]". Behind it a slash may
-    // stand, since clients cut their origin out of a URL. Hosts are empty in the schemes of apps.
+    // RFC 6454 §7.1: "serialized-origin = scheme "://" host [ ":" port ]". A slash may
+    // follow, since clients cut their origin out of a URL. The schemes of apps have empty hosts.
     fn parse(text: &'o [u8]) -> Option<Self> {
         let end = text.windows(3).position(|octets| octets == b"://")?;
         let (scheme, rest) = text.split_at_checked(end)?;
@@ -218,14 +216,14 @@ impl<'o> Origin<'o> {
             && self.port == Some(own.port().unwrap_or(default))
     }
 
-    /// Whether `other` may connect where this one is listed.
+    /// Whether `other` may connect if this one is listed.
     fn covers(&self, other: &Origin<'_>) -> bool {
         (self.scheme == other.scheme || *self.scheme == *other.scheme_of_page())
             && self.host == other.host
             && self.port == other.port
     }
 
-    /// The scheme of a page on the server that a client connects to with this scheme.
+    /// The scheme of a page on the server that clients reach by this scheme.
     fn scheme_of_page(&self) -> &str {
         match &*self.scheme {
             "ws" => "http",

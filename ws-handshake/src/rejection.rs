@@ -1,4 +1,4 @@
-//! The answer to a request that gets no 101.
+//! The answer to a rejected request.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::{
 
 /// An HTTP response in place of the 101, after which the connection closes.
 ///
-/// A [`Cause`] makes one, with the headers that its status asks for and a line of plain text; an
+/// A [`Cause`] becomes one, with the headers that its status requires and a line of plain text; an
 /// application makes its own with [`new`](Self::new):
 ///
 /// ```
@@ -27,8 +27,8 @@ use crate::{
 /// # Ok::<(), ws_handshake::InvalidHeader>(())
 /// ```
 ///
-/// Whoever writes it closes in stages (write all, shut down the sending half, read and drop what
-/// still comes for a while, close), or a reset may reach the peer before the answer does
+/// After writing it, close in stages (write everything, shut down the sending half, read and discard
+/// for a while, close), or a reset may reach the peer before the answer does
 /// ([RFC 9112 §9.6](https://www.rfc-editor.org/rfc/rfc9112#section-9.6)).
 #[derive(Clone, Debug)]
 #[must_use = "the client waits for the response"]
@@ -42,7 +42,8 @@ pub struct Rejection {
 impl Rejection {
     /// An answer of the application, with an empty body.
     ///
-    /// A 1xx, which is no final answer, becomes 500. 405 and 426 bring the headers that they need.
+    /// A 1xx, which is not a final answer, becomes 500. 405 and 426 include the headers that they
+    /// require.
     pub fn new(status: StatusCode) -> Self {
         let status =
             if status.is_informational() { StatusCode::INTERNAL_SERVER_ERROR } else { status };
@@ -80,15 +81,15 @@ impl Rejection {
         Ok(self)
     }
 
-    /// Replaces the body. Its type is `text/plain` unless [`header`](Self::header) gave another.
+    /// Replaces the body. Its type is `text/plain` unless [`header`](Self::header) sets another.
     ///
-    /// Statuses that have no body (204, 205, 304) are sent without.
+    /// Statuses that have no body (204, 205, 304) are sent without one.
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
         self
     }
 
-    /// Why.
+    /// Why the request is rejected.
     pub fn cause(&self) -> Cause {
         self.cause
     }
@@ -98,7 +99,7 @@ impl Rejection {
         self.status
     }
 
-    /// The answer, with `Connection: close` and `Content-Length`.
+    /// Converts it to a response, with `Connection: close` and `Content-Length`.
     pub fn into_response(mut self) -> Response<Bytes> {
         let without_body = matches!(
             self.status,
@@ -149,7 +150,7 @@ impl From<OriginRefusal> for Rejection {
     }
 }
 
-/// The status and the cause, for a log: for an [`OriginRefusal`] the log learns more than the page.
+/// The status and the cause, for a log. About an [`OriginRefusal`] it says more than the body.
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.status.as_u16())?;
@@ -160,5 +161,5 @@ impl fmt::Display for Rejection {
     }
 }
 
-// Its text holds all that `cause` says: there is no source to print after it.
+// Its text includes that of its cause, so there is no source to print after it.
 impl std::error::Error for Rejection {}

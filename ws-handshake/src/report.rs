@@ -1,4 +1,4 @@
-//! What became of each extension that a client offered, and why.
+//! The fate of each extension that a client offered, and why.
 
 use std::fmt;
 
@@ -8,8 +8,8 @@ use crate::ExtensionElement;
 
 /// The outcome of a negotiation, offer by offer: the answer to "why not?".
 ///
-/// As text it is one line an offer, in the client's order, and one for each extension that this end
-/// has and the client did not offer. A server knows why:
+/// Its text has one line per offer, in the client's order, and one for each extension that this end has
+/// and the client did not offer. A server knows why:
 ///
 /// ```text
 /// permessage-deflate; server_max_window_bits=7: declined: parameter server_max_window_bits: a number from 8 to 15
@@ -18,8 +18,8 @@ use crate::ExtensionElement;
 /// x-checksum: not offered by the client
 /// ```
 ///
-/// A client knows what the answer tells: which extensions are in use, not which of several offers of
-/// one it was, nor why another is not in use:
+/// A client knows only what the answer tells: which extensions are in use, but neither which of several
+/// offers of one was accepted, nor why another extension is not in use:
 ///
 /// ```text
 /// x-squeeze; level=9: this offer or another of it was taken, as x-squeeze; level=5
@@ -39,8 +39,8 @@ impl Report {
         &self.entries
     }
 
-    /// The names of extensions that this end has and the client did not offer. For the client itself
-    /// they are those that have no [`offers`](ws_core::ExtensionFactory::offers).
+    /// The names of extensions that this end has and the client did not offer. On the client they are
+    /// those without [`offers`](ws_core::ExtensionFactory::offers).
     pub fn not_offered(&self) -> impl ExactSizeIterator<Item = &str> {
         self.not_offered.iter().map(AsRef::as_ref)
     }
@@ -61,7 +61,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// One offer and what became of it.
+/// One offer and its fate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReportEntry {
     pub(crate) offer: ExtensionElement,
@@ -74,7 +74,7 @@ impl ReportEntry {
         &self.offer
     }
 
-    /// What became of it.
+    /// Its fate.
     pub fn verdict(&self) -> &Verdict {
         &self.verdict
     }
@@ -100,35 +100,35 @@ impl fmt::Display for ReportEntry {
     }
 }
 
-/// What became of one offer.
+/// The fate of one offer.
 ///
-/// A server reports the variants from [`Taken`](Self::Taken) to [`Unknown`](Self::Unknown), a client
-/// `Taken`, [`OneOf`](Self::OneOf) and [`NotTaken`](Self::NotTaken).
+/// A server reports the variants from [`Taken`](Self::Taken) to [`Unknown`](Self::Unknown); a client
+/// reports `Taken`, [`OneOf`](Self::OneOf) and [`NotTaken`](Self::NotTaken).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
     /// It is in use.
     Taken {
-        /// The parameters that it was answered with.
+        /// The parameters of the response.
         response: Params,
     },
     /// The extension declined it.
     Declined(NegotiationError),
-    /// It cannot stand together with an extension that was accepted before.
+    /// It cannot be combined with an extension that was accepted before.
     Stack(StackError),
-    /// The extension answered in a way that its own factory does not allow.
+    /// The factory's answer is invalid.
     Fault(FactoryFault),
     /// Another offer of the same extension is in use, and the offers of one are alternatives.
     Alternative,
     /// The server has no extension of this name.
     Unknown,
-    /// The extension is in use, by this offer or by another one of it. The client made several, and
-    /// a response names the extension alone: its parameters may be others than those of the offer.
+    /// The extension is in use, by this offer or another one. The client made several, and a response
+    /// names only the extension: its parameters may differ from those of the offer.
     OneOf {
         /// The parameters of the response.
         response: Params,
     },
-    /// The server did not take the extension. It may not know it, or have declined it.
+    /// The server does not use the extension: it does not know it, or declined it.
     NotTaken,
 }
 

@@ -1,4 +1,4 @@
-//! A request head as it came.
+//! A parsed request head.
 #![deny(
     clippy::indexing_slicing,
     clippy::unwrap_used,
@@ -18,14 +18,14 @@ use crate::{
     list,
 };
 
-/// What `http::Uri` takes.
+/// The longest that `http::Uri` takes.
 const MAX_URI: usize = 65_534;
 
-/// So many header lines are parsed without an allocation.
+/// Header lines that are parsed without an allocation.
 const FEW: usize = 64;
 
-/// A request head, read by [`RequestReader::read_head`](crate::RequestReader::read_head): parsed, and
-/// its header lines left where they lie. [`to_request`](Self::to_request) makes a map of them.
+/// A request head, from [`RequestReader::read_head`](crate::RequestReader::read_head). Its header
+/// lines are slices of the head; [`to_request`](Self::to_request) makes a map of them.
 #[derive(Clone)]
 pub struct RequestHead {
     method: Method,
@@ -36,7 +36,7 @@ pub struct RequestHead {
     asks_for_upgrade: bool,
 }
 
-/// Where name and value stand in the head.
+/// The positions of name and value in the head.
 #[derive(Clone)]
 struct Line {
     name: Range<usize>,
@@ -44,7 +44,7 @@ struct Line {
 }
 
 impl RequestHead {
-    /// Parses a whole head of so many header lines.
+    /// Parses a complete head with `headers` header lines.
     pub(crate) fn parse(mut head: BytesMut, headers: usize) -> Result<Self, HeadError> {
         let mut few = [const { MaybeUninit::uninit() }; FEW];
         let mut many = Vec::new();
@@ -67,7 +67,7 @@ impl RequestHead {
         let target = parsed.path.unwrap_or_default();
         // No form of a request-target has a fragment.
         if !target.bytes().all(|octet| matches!(octet, b'!'..=b'~' if octet != b'#')) {
-            return Err(misfit(target.as_bytes()));
+            return Err(target_error(target.as_bytes()));
         }
         let version = match parsed.version {
             Some(1) => Version::HTTP_11,
@@ -93,7 +93,7 @@ impl RequestHead {
         let head = head.freeze();
         let target = head.get(target).unwrap_or_default();
         let uri = Uri::from_maybe_shared(slice_ref(&head, target)).map_err(|_| {
-            if target.len() > MAX_URI { HeadError::TargetTooLong } else { misfit(target) }
+            if target.len() > MAX_URI { HeadError::TargetTooLong } else { target_error(target) }
         })?;
         Ok(Self { method, uri, version, lines, asks_for_upgrade, head })
     }
@@ -113,8 +113,8 @@ impl RequestHead {
         self.version
     }
 
-    /// The header lines in their order: the name in lower case, and
-    /// the value without the white space around it.
+    /// The header lines in order: the name in lower case, and the value without surrounding white
+    /// space.
     pub fn headers(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
         self.lines.iter().map(|line| {
             let part = |range: &Range<usize>| self.head.get(range.clone()).unwrap_or_default();
@@ -122,16 +122,16 @@ impl RequestHead {
         })
     }
 
-    /// Whether it asks for a WebSocket at all, well or badly, as
+    /// Whether it asks for a WebSocket, valid or not, as
     /// [`RequestView::asks_for_upgrade`](crate::RequestView::asks_for_upgrade).
     pub fn asks_for_upgrade(&self) -> bool {
         self.asks_for_upgrade
     }
 
-    /// The same in the types of the [`http`] crate.
+    /// Converts it to the types of the [`http`] crate.
     ///
     /// # Errors
-    /// [`HeadError::TooManyHeaders`] where there are more than a header map takes, some 24,000.
+    /// [`HeadError::TooManyHeaders`] for more than a header map holds, about 24,000.
     pub fn to_request(&self) -> Result<Request<()>, HeadError> {
         let mut request = Request::new(());
         *request.method_mut() = self.method.clone();
@@ -142,15 +142,15 @@ impl RequestHead {
     }
 }
 
-/// What is wrong with a request-target that is none.
+/// What is wrong with a malformed request-target.
 // RFC 9112 §3.2: "Recipients of an invalid request-line SHOULD respond with either a 400 (Bad Request)
 // error or a 301 (Moved Permanently) redirect with the request-target properly encoded. A recipient
 // SHOULD NOT attempt to autocorrect and then process the request without a redirect".
-fn misfit(target: &[u8]) -> HeadError {
+fn target_error(target: &[u8]) -> HeadError {
     if !target.is_ascii() {
         return HeadError::TargetNotAscii;
     }
-    // As `http::Uri` has them: more than RFC 3986 has, what browsers do not escape.
+    // As `http::Uri` defines them: beyond RFC 3986, it takes what browsers do not escape.
     let mut parts = target.splitn(2, |&octet| octet == b'?');
     let mut first_of = |octets: &[u8]| {
         let part = parts.next().unwrap_or_default();
@@ -160,21 +160,21 @@ fn misfit(target: &[u8]) -> HeadError {
     in_path.or(in_query).map_or(HeadError::StartLine, HeadError::TargetOctet)
 }
 
-/// Eight at a time, which a processor does at once.
+/// Eight at a time, which a processor does in one step.
 fn make_lower_case(name: &mut [u8]) {
     let (words, _) = name.as_chunks_mut::<8>();
     for word in words {
         word.make_ascii_lowercase();
     }
     if let Some(last) = name.last_chunk_mut::<8>() {
-        // With some that are in lower case by now.
+        // Some of them are in lower case already.
         last.make_ascii_lowercase();
     } else {
         name.make_ascii_lowercase();
     }
 }
 
-/// Without the headers, where secrets may be.
+/// Without the headers, which may hold secrets.
 impl fmt::Debug for RequestHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestHead")

@@ -18,8 +18,8 @@ use crate::{
 
 /// Reads one request head out of a buffer that the caller fills.
 ///
-/// Give the same buffer to [`read`](Self::read) whenever it has grown, and take nothing off its
-/// front in between. What comes behind the head stays in the buffer. One reader reads one head.
+/// Pass the same buffer to [`read`](Self::read) whenever it has grown, and remove nothing from its
+/// front in between. What follows the head stays in the buffer. One reader reads one head.
 ///
 /// ```
 /// use bytes::BytesMut;
@@ -34,8 +34,8 @@ use crate::{
 /// # Ok::<(), ws_handshake::Rejection>(())
 /// ```
 ///
-/// It is stricter than HTTP/1.1 has to be: every line ends in CRLF, and eight empty lines in front
-/// are all that is skipped.
+/// It is stricter than HTTP/1.1 requires: every line must end in CRLF, and it skips at most eight
+/// empty lines before the head.
 #[derive(Debug)]
 pub struct RequestReader {
     limits: Limits,
@@ -63,24 +63,24 @@ impl RequestReader {
         }
     }
 
-    /// Whether a client may send before it has our 101. Default `false`: the answer is 400.
+    /// Whether a client may send data before our 101. Default `false`: the answer is 400.
     ///
-    /// No conforming client does. With `true` the octets stay in the buffer, for the frame parser.
+    /// No conforming client does so. With `true` the data stays in the buffer, for the frame parser.
     #[must_use]
     pub fn allow_early_data(mut self, allow: bool) -> Self {
         self.allow_early_data = allow;
         self
     }
 
-    /// Looks at what `input` has gained; `None` asks for more.
+    /// Parses what `input` has gained; `None` asks for more.
     ///
-    /// A whole head is taken off the front of `input`. The request is HTTP; whether it is a
-    /// WebSocket handshake is for [`Upgrade::inspect`](crate::Upgrade::inspect) to say.
+    /// A complete head is removed from the front of `input`. The request is valid HTTP;
+    /// [`Upgrade::inspect`](crate::Upgrade::inspect) says whether it is a WebSocket handshake.
     ///
     /// # Errors
-    /// 400, 414, 431 or 505 for a head that cannot be read; 400 where a request for an upgrade has
-    /// octets behind it, see [`allow_early_data`](Self::allow_early_data). Write the
-    /// [response](Rejection::into_response) and close. Failed stays failed: later calls fail too.
+    /// 400, 414, 431 or 505 for a head that cannot be read; 400 if data follows a request for an
+    /// upgrade, see [`allow_early_data`](Self::allow_early_data). Write the
+    /// [response](Rejection::into_response) and close. After an error all later calls fail too.
     pub fn read(&mut self, input: &mut BytesMut) -> Result<Option<Request<()>>, Rejection> {
         let Some(head) = self.read_head(input)? else {
             return Ok(None);
@@ -89,8 +89,8 @@ impl RequestReader {
         Ok(Some(request))
     }
 
-    /// As [`read`](Self::read), without an [`http::Request`], which takes longer to make than the
-    /// head takes to parse.
+    /// As [`read`](Self::read), without building an [`http::Request`], which takes longer than parsing
+    /// the head.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -111,14 +111,13 @@ impl RequestReader {
         Ok(Some(head))
     }
 
-    /// Whether the client has sent something in front of our 101.
+    /// Checks that the client has sent nothing before our 101.
     ///
-    /// [`read`](Self::read) has asked already; a server that takes its time over the answer, and
-    /// reads meanwhile, asks again.
+    /// [`read`](Self::read) checks it once; a server that keeps reading while it prepares its answer
+    /// checks again.
     ///
     /// # Errors
-    /// 400 if there is something in `input` and [`allow_early_data`](Self::allow_early_data) was
-    /// not called.
+    /// 400 if `input` is not empty, unless [`allow_early_data`](Self::allow_early_data) permits it.
     pub fn check_early_data(&self, input: &BytesMut) -> Result<(), Rejection> {
         // RFC 6455 §4.1: "Once the client's opening handshake has been sent, the client MUST wait
         // for a response from the server before sending any further data."

@@ -1,4 +1,4 @@
-//! A request, whoever parsed it.
+//! A borrowed view of a request, whoever parsed it.
 
 use http::{
     HeaderName, HeaderValue, Method, Request, Uri, Version, header::UPGRADE, request::Parts,
@@ -45,10 +45,10 @@ pub trait RequestView {
     /// The version of HTTP.
     fn version(&self) -> Version;
 
-    /// The header lines in order: names in lower case, values in octets.
+    /// The header lines in order: names in lower case, and values.
     fn header_lines(&self) -> impl Iterator<Item = (&[u8], &[u8])>;
 
-    /// Whether the request asks for a WebSocket at all, well or badly: `Upgrade` lists `websocket`.
+    /// Whether the request asks for a WebSocket, valid or not: `Upgrade` lists `websocket`.
     ///
     /// For a server that answers other requests too.
     fn asks_for_upgrade(&self) -> bool {

@@ -18,11 +18,11 @@ use crate::{
 
 /// Reads the head of the server's answer out of a buffer that the caller fills.
 ///
-/// Give the same buffer to [`read`](Self::read) whenever it has grown, and take nothing off its
-/// front in between. What comes behind the head stays in the buffer: the first frames of an open
-/// connection, or the begin of a body, which [`BodyReader`](crate::BodyReader) reads.
+/// Pass the same buffer to [`read`](Self::read) whenever it has grown, and remove nothing from its
+/// front in between. What follows the head stays in the buffer: the first frames of an open
+/// connection, or the beginning of a body, which [`BodyReader`](crate::BodyReader) reads.
 ///
-/// Informational answers (100, 103) are passed over, within [`Limits::max_head`] all together.
+/// Informational answers (100, 103) are skipped, within one [`Limits::max_head`] for all heads.
 #[derive(Debug)]
 pub struct ResponseReader {
     limits: Limits,
@@ -49,13 +49,13 @@ impl ResponseReader {
         }
     }
 
-    /// Looks at what `input` has gained; `None` asks for more.
+    /// Parses what `input` has gained; `None` asks for more.
     ///
-    /// A whole head is taken off the front of `input`.
+    /// A complete head is removed from the front of `input`.
     ///
     /// # Errors
-    /// [`HeadError`] for what is not the head of an HTTP/1 response, or larger than the limits.
-    /// Close the connection. Failed stays failed: later calls fail too.
+    /// [`HeadError`] for what is not the head of an HTTP/1 response, or exceeds the limits. Close the
+    /// connection. After an error all later calls fail too.
     pub fn read(&mut self, input: &mut BytesMut) -> Result<Option<Response<()>>, HeadError> {
         loop {
             if let Some(error) = self.failed {

@@ -18,10 +18,10 @@ use crate::{
     head_writer, list,
 };
 
-/// A request that is a valid opening handshake, still to be [accepted](Self::accept) or rejected.
+/// A valid opening handshake, to be [accepted](Self::accept) or rejected.
 ///
-/// It owns what it knows, so that the request itself is free for `hyper::upgrade::on` and the like.
-/// Headers that are no part of the handshake stay there.
+/// It owns what it needs, so the request itself is free for `hyper::upgrade::on` and the like. Headers
+/// that are not part of the handshake remain in the request.
 #[derive(Clone, Debug)]
 pub struct Upgrade {
     uri: Uri,
@@ -37,7 +37,7 @@ impl Upgrade {
     /// Reads a request, within the default [`Limits`].
     ///
     /// # Errors
-    /// The answer to a request that is no valid opening handshake: what
+    /// The answer to a request that is not a valid opening handshake: what
     /// [RFC 6455 §4.2.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1) and HTTP/1.1 ask for
     /// must be present, once and well-formed.
     pub fn inspect(request: &impl RequestView) -> Result<Self, Rejection> {
@@ -58,12 +58,12 @@ impl Upgrade {
         asked.inspect(limits)
     }
 
-    /// The path of the request-target, as it was sent.
+    /// The path of the request-target, as sent.
     pub fn path(&self) -> &str {
         self.uri.path()
     }
 
-    /// The query of the request-target, as it was sent, without its question mark.
+    /// The query of the request-target, as sent, without its question mark.
     pub fn query(&self) -> Option<&str> {
         self.uri.query()
     }
@@ -73,27 +73,28 @@ impl Upgrade {
         head_writer::resource(&self.uri)
     }
 
-    /// The host and port that the request is for: of an absolute request-target, else of `Host`.
+    /// The host and port that the request is for: from an absolute request-target, otherwise from
+    /// `Host`.
     pub fn authority(&self) -> &Authority {
         &self.authority
     }
 
-    /// The value of `Origin`, ASCII, if there is one.
+    /// The value of `Origin`, if present: ASCII.
     pub fn origin(&self) -> Option<&HeaderValue> {
         self.origin.as_ref()
     }
 
-    /// The subprotocols that the client offers, its favourite first.
+    /// The subprotocols that the client offers, in its order of preference.
     pub fn subprotocols(&self) -> &Subprotocols {
         &self.subprotocols
     }
 
-    /// The extensions that the client offers, its favourite first.
+    /// The extensions that the client offers, in its order of preference.
     pub fn offers(&self) -> &[ExtensionElement] {
         &self.offers
     }
 
-    /// Whether the request is for one of `hosts`. [`accept`](Self::accept) asks too.
+    /// Checks that the request is for one of `hosts`, as [`accept`](Self::accept) does.
     ///
     /// # Errors
     /// 421.
@@ -101,8 +102,8 @@ impl Upgrade {
         if hosts.contains(&self.authority) { Ok(()) } else { Err(Cause::OtherHost.into()) }
     }
 
-    /// Asks `policy` about the origin. [`accept`](Self::accept) asks too; this is for a server that
-    /// wants to refuse before it does costly work.
+    /// Checks the origin by `policy`, as [`accept`](Self::accept) does: for a server that wants to
+    /// refuse before it does costly work.
     ///
     /// # Errors
     /// 403.
@@ -112,7 +113,7 @@ impl Upgrade {
     }
 }
 
-/// A request, from wherever it came.
+/// A request, whoever parsed it.
 struct Asked<'r> {
     method: &'r Method,
     uri: &'r Uri,
@@ -152,7 +153,7 @@ fn read(asked: &Asked<'_>, limits: &Limits) -> Result<Upgrade, Cause> {
     let authority = authority(uri, fields.host)?;
     // RFC 6455 §8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds that the
     // byte stream is not, in fact, a valid UTF-8 stream, that endpoint MUST _Fail the WebSocket
-    // Connection_." The headers below are ASCII even; others are not interpreted.
+    // Connection_." The headers below are even ASCII; others are not interpreted.
     if !fields.upgrade.are_ascii() || !fields.connection.are_ascii() {
         return Err(Cause::NotAscii);
     }
@@ -215,7 +216,7 @@ fn authority(uri: &Uri, host: Single<'_>) -> Result<Authority, Cause> {
     }
 }
 
-/// Whether anything in the head speaks of a body, other than one of no octets.
+/// Whether the head announces a body that is not empty.
 fn has_body(fields: &Fields<'_>) -> bool {
     if fields.has_transfer_encoding {
         return true;

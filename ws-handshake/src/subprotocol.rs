@@ -15,10 +15,10 @@ use crate::{
     looks::Looks,
 };
 
-/// The names of subprotocols, each a token and each there once.
+/// The names of subprotocols, each a token and none repeated.
 ///
-/// For a server the names that it speaks, in no order: the first name that the client offered and
-/// the server speaks is taken. For a client what it offers, the favourite first.
+/// For a server, those that it speaks, in any order: the first name in the client's order that the
+/// server speaks is chosen. For a client, those that it offers, in order of preference.
 ///
 /// ```
 /// use ws_handshake::Subprotocols;
@@ -66,7 +66,7 @@ impl Subprotocols {
         Ok(())
     }
 
-    /// Whether `name`, in exactly this case, is one of them.
+    /// Whether `name` is one of them, compared case-sensitively.
     pub fn contains(&self, name: &str) -> bool {
         self.0.iter().any(|own| **own == *name)
     }
@@ -81,7 +81,7 @@ impl Subprotocols {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

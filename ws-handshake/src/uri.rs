@@ -14,7 +14,7 @@ use crate::{
     authority::{behind_escaped, is_unreserved_or_sub_delim},
 };
 
-/// A `ws://` or `wss://` URI: where to connect, and what to ask for.
+/// A `ws://` or `wss://` URI: where to connect, and what to request.
 ///
 /// ```
 /// use ws_handshake::WebSocketUri;
@@ -33,13 +33,13 @@ pub struct WebSocketUri {
 }
 
 impl WebSocketUri {
-    /// Whether the scheme is `wss`: everything goes through TLS.
+    /// Whether the scheme is `wss`, which runs over TLS.
     pub fn is_secure(&self) -> bool {
         self.secure
     }
 
-    /// The host to connect to and, for `wss`, the name that its certificate has to be for. An IPv6
-    /// address without its brackets.
+    /// The host to connect to and, for `wss`, the name to expect in its certificate. An IPv6 address
+    /// has no brackets here.
     pub fn host(&self) -> &str {
         self.authority.host()
     }
@@ -56,7 +56,7 @@ impl WebSocketUri {
         &self.resource
     }
 
-    /// The value of `Host`: with the port if it is not the default one.
+    /// The value of `Host`: with the port unless it is the default.
     pub(crate) fn host_header(&self) -> String {
         // RFC 6455 §4.1: "a |Host| header field whose value contains /host/ plus optionally ":"
         // followed by /port/ (when not using the default port)."
@@ -120,7 +120,7 @@ fn first_unescaped(text: &str, allowed: impl Fn(u8) -> bool) -> Option<char> {
     text.get(text.len().saturating_sub(rest.len())..)?.chars().next()
 }
 
-/// `wss://a.example:8443/chat`, the port only where it is not the default one.
+/// `wss://a.example:8443/chat`, with the port unless it is the default.
 impl fmt::Display for WebSocketUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.secure { "wss" } else { "ws" };

@@ -8,7 +8,7 @@ use crate::failure::{Failure, Result};
 use crate::packaging::Packaging;
 use crate::process::run;
 use crate::workspace::{Package, Workspace, cargo};
-use crate::{floors, imports, papers, requirements};
+use crate::{floors, imports, papers, requirements, rooms};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -24,6 +24,7 @@ const STEPS: &[(&str, Check)] = &[
     ("clippy", clippy),
     ("docs", docs),
     ("imports", imports),
+    ("rooms", rooms),
     ("floors", floors),
     ("features", features),
     ("no-std", no_std),
@@ -123,6 +124,16 @@ fn imports(workspace: &Workspace) -> Result<()> {
         &breaches,
         "who may import whom stands in xtask/src/imports.rs: follow it, or change it with a reason",
     )
+}
+
+fn rooms(workspace: &Workspace) -> Result<()> {
+    let mut breaches = Vec::new();
+    for package in workspace.libraries() {
+        if let Some(root) = &package.library {
+            breaches.extend(rooms::breaches(&package.name, root)?);
+        }
+    }
+    none_of(&breaches, "move what both rooms need into the lower one, or into a new one below both")
 }
 
 fn floors(workspace: &Workspace) -> Result<()> {

@@ -16,6 +16,7 @@ mod papers;
 mod process;
 mod quiet;
 mod requirements;
+mod rooms;
 mod slow_paths;
 mod stages;
 mod subject;

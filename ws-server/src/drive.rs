@@ -1,11 +1,10 @@
-//! Drives a connection and its handler in one task. It may import the outbox and leaves; whom it drives
-//! for it knows as an [`Endpoint`].
+//! Drives a connection and its handler in one task. This room imports the outbox and leaves; whom it
+//! drives a connection for it knows as an [`Endpoint`].
 //!
 //! Every wake-up is one turn: read once, let the handler have its turn, decode what it left, encode
 //! what is to be sent and write it with one call. So a burst of messages costs two system calls,
 //! whatever their number, and what the handler sent goes out as soon as it waits for anything.
 
-mod ahead;
 mod budget;
 mod control_rate;
 mod core;
@@ -17,10 +16,14 @@ mod hang_up;
 mod hearing;
 mod input;
 mod output;
+mod pending;
 mod place;
 mod pool;
+mod receive;
+mod receive_queue;
 pub(crate) mod turn;
 mod unread;
+mod write;
 
 use std::{
     collections::VecDeque,

@@ -1,5 +1,5 @@
-//! What an application holds. It may import the turn's slot of `drive`, the registry, the outbox and
-//! leaves.
+//! What an application holds: `WebSocket`, `Sender`, `Topic`, `Clients`, `Publication`. This room imports
+//! the registry, the outbox, leaves, and of `drive` the turn's slot.
 
 pub(crate) mod clients;
 pub(crate) mod publication;

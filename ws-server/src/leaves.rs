@@ -1,5 +1,5 @@
-//! What the other rooms build on: limits, errors, counters, log limits, sockets. It imports other
-//! crates alone.
+//! What all other rooms build on: limits, errors, counters, log limits, sockets. This room imports
+//! other crates alone.
 
 pub(crate) mod admission_limit;
 pub(crate) mod capacity;

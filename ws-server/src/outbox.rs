@@ -1,18 +1,33 @@
-//! What a connection's driver shares with other tasks.
+//! What one connection's driver shares with other tasks. This room imports leaves alone.
 //!
-//! The handler itself has the connection at hand while it has its turn (see `driver::turn`). Other
-//! tasks, and a `WebSocket` that was moved into one, come here:
+//! While the handler has its turn it works on the connection itself (see `drive::turn`). Other tasks,
+//! and a `WebSocket` that was moved into one, come here:
 //!
 //! ```text
-//!             ┌──────────── inbound ───────────▶ recv
+//!             ┌─────────── delivered ──────────▶ recv
 //!   driver ───┤                                        other tasks
 //!             └◀─── outbound: plain, in order ── send
 //! ```
 //!
-//! What waits here was never encoded, so that it can be dropped without tearing a compression
-//! context.
+//! Nothing that waits here was encoded, so it can be dropped without tearing a compression context.
+//!
+//! # Where messages wait
+//! In the order in which a message passes them; most messages pass none of the queues of a direction
+//! but the last.
+//!
+//! | direction | queue | holds |
+//! |---|---|---|
+//! | in | `drive::receive_queue` | what was decoded while the handler did not receive |
+//! | in | `DetachedReceiver::delivered` | what was handed over to a receiver in another task |
+//! | in | `WebSocket::batch` | what that receiver took in one go |
+//! | out | `State::waiters` | messages of senders that wait for room |
+//! | out | `State::outbound` | messages for this connection alone, with Pings, Closes and flushes |
+//! | out | `State::broadcasts` | messages to many, each with its place among the own ones |
+//! | out | `drive::output`, `to_encode` | what the driver took from here and has not encoded |
+//! | out | `ws_core::Output` | frames that were not written |
 
 mod broadcasts;
+mod detached;
 mod driver_side;
 mod later;
 #[cfg(all(test, shuttle))]
@@ -25,13 +40,11 @@ mod waiting;
 
 use std::{
     any::Any,
-    collections::VecDeque,
-    mem,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::Waker,
 };
 
 use tokio::sync::Notify;
@@ -39,11 +52,12 @@ use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression, fitti
 
 use self::{
     broadcasts::Broadcasts,
+    detached::DetachedReceiver,
     later::{Later, Locked},
     waiters::Waiters,
 };
 pub(crate) use self::{
-    queued::{Load, Queue, Queued},
+    queued::{Load, Queued, SendQueue},
     subscriber::Dropped,
     waiters::SenderId,
     waiting::Waiting,
@@ -85,7 +99,7 @@ pub(crate) struct Outbox {
 struct State {
     /// Where one receives in another task. Boxed: most do not.
     detached: Option<Box<DetachedReceiver>>,
-    outbound: Queue,
+    outbound: SendQueue,
     /// Where it is, or was, one of many.
     broadcasts: Option<Box<Broadcasts>>,
     /// Of both.
@@ -104,18 +118,6 @@ struct State {
     /// Told when the connection has ended. Once somebody waits for it.
     ended: Option<Arc<Notify>>,
     driver: Option<Waker>,
-}
-
-/// For a receiver in another task.
-#[derive(Default)]
-struct DetachedReceiver {
-    /// What it has not taken.
-    inbound: VecDeque<Message>,
-    queued: Load,
-    /// What it took last, and may not have handled.
-    handed: Load,
-    /// The receiver, while it waits.
-    waker: Option<Waker>,
 }
 
 impl Outbox {
@@ -150,67 +152,6 @@ impl Outbox {
     #[inline]
     fn bounds(&self) -> Bounds {
         Bounds { soft: self.limits.send_buffer, hard: self.limits.max_send_buffer }
-    }
-
-    /// Exchanges an empty inbox for all messages that are there. `false` is the end.
-    // In a box, as [`WebSocket`](crate::WebSocket) has it.
-    #[allow(clippy::box_collection)]
-    pub(crate) fn poll_inbound(
-        &self,
-        inbox: &mut Option<Box<VecDeque<Message>>>,
-        cx: &mut Context<'_>,
-    ) -> Poll<bool> {
-        let mut fresh = None;
-        loop {
-            let mut state = self.state();
-            if state.over && state.detached.is_none() {
-                // It received in its turn to the end.
-                return Poll::Ready(false);
-            }
-            if state.ahead().is_full(&self.limits) {
-                self.call_driver(&mut state);
-            }
-            let over = state.over;
-            let detached = state.detached();
-            detached.handed = mem::take(&mut detached.queued);
-            if !detached.inbound.is_empty() {
-                mem::swap(&mut **inbox.get_or_insert_default(), &mut detached.inbound);
-                return Poll::Ready(true);
-            }
-            if over {
-                return Poll::Ready(false);
-            }
-            let known = detached.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-            let older = match (known, fresh.take()) {
-                (true, _) => None,
-                (false, Some(waker)) => detached.waker.replace(waker),
-                (false, None) => {
-                    // A waker is not cloned under the lock, nor dropped.
-                    drop(state);
-                    fresh = Some(cx.waker().clone());
-                    continue;
-                }
-            };
-            self.receiver_waits.store(true, Ordering::Release);
-            if !known {
-                // It delivers here from now on, and may have a Close to answer.
-                self.call_driver(&mut state);
-            }
-            drop(state);
-            drop(older);
-            return Poll::Pending;
-        }
-    }
-
-    /// The `WebSocket` was dropped: nobody receives any more.
-    pub(crate) fn receiver_gone(&self) {
-        let mut state = self.state();
-        let detached = state.detached.take();
-        self.receiver_gone.store(true, Ordering::Release);
-        self.call_driver(&mut state);
-        self.forget(&mut state, SenderId::WEB_SOCKET);
-        drop(state);
-        drop(detached);
     }
 
     /// Queues what is in `message`, and leaves nothing there, if there is room and nobody who came
@@ -417,16 +358,6 @@ fn has_room(waiting: usize, first: Option<usize>, len: usize, bounds: Bounds) ->
 }
 
 impl State {
-    fn detached(&mut self) -> &mut DetachedReceiver {
-        self.detached.get_or_insert_default()
-    }
-
-    fn ahead(&self) -> Load {
-        self.detached
-            .as_ref()
-            .map_or_else(Load::default, |detached| detached.queued.and(detached.handed))
-    }
-
     /// One message is always taken by an empty queue, so that a large one can pass.
     #[inline]
     fn has_room(&self, len: usize, bounds: Bounds) -> bool {
@@ -462,7 +393,13 @@ impl State {
     }
 
     /// Takes about as many bytes as `room` says, and lets in whose place is reached.
-    fn take_in_order(&mut self, into: &mut Queue, room: usize, bounds: Bounds, later: &mut Later) {
+    fn take_in_order(
+        &mut self,
+        into: &mut SendQueue,
+        room: usize,
+        bounds: Bounds,
+        later: &mut Later,
+    ) {
         let mut taken = 0;
         while taken < room {
             if self.waiters.is_some() && self.first().is_none() {

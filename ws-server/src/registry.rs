@@ -1,5 +1,5 @@
-//! What the connections of a server share: who is connected, who subscribes to what, counters. It may
-//! import the outbox and leaves.
+//! All connections of a server: who is connected, who subscribes to what, and the delivery of messages
+//! to many. This room imports the outbox and leaves.
 
 pub(crate) mod delivery;
 pub(crate) mod draft;

@@ -154,7 +154,7 @@ impl Core {
     /// The reason of our Close, if it waits after unsent messages: the engine does not know of it yet.
     #[cold]
     fn unsent_close(&self) -> Option<Box<str>> {
-        let taken = self.output.queue.close_reason();
+        let taken = self.output.to_encode.close_reason();
         taken.map(Box::from).or_else(|| self.outbox.close_reason())
     }
 
@@ -261,11 +261,11 @@ impl Core {
     }
 
     pub(super) fn expire(&mut self, expired: Expired) {
-        if expired != Expired::Rest {
+        if expired != Expired::Park {
             debug!(?expired, "a deadline passed");
         }
         match expired {
-            Expired::Rest => self.park(),
+            Expired::Park => self.park(),
             Expired::Ping => self.ping(),
             Expired::Pong => {
                 self.deadlines.gone = true;
@@ -317,7 +317,7 @@ impl Core {
     /// cannot, and are asked again after as long a time.
     fn park(&mut self) {
         if self.ws.park() {
-            self.deadlines.rested();
+            self.deadlines.parked();
         } else {
             self.deadlines.passed(self.now);
         }

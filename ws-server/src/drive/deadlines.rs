@@ -12,7 +12,11 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{budget::poll_outside, hearing::Hearing, unread::Unread};
+use super::{
+    budget::poll_outside,
+    pending::{Blocked, MINUTE, Park, Pending, Ping, Unfinished},
+    unread::Unread,
+};
 use crate::Limits;
 
 /// What took too long.
@@ -35,7 +39,7 @@ pub(super) enum Expired {
     /// Our Close is not answered.
     Close,
     /// No message passed for so long that the extensions are to give back what they can.
-    Rest,
+    Park,
 }
 
 impl Expired {
@@ -43,7 +47,7 @@ impl Expired {
     pub(super) fn is_peers(self) -> bool {
         match self {
             Self::Pong | Self::Message | Self::Write | Self::WriteRate | Self::Close => true,
-            Self::Ping | Self::Unheard | Self::CloseTurn | Self::Rest => false,
+            Self::Ping | Self::Unheard | Self::CloseTurn | Self::Park => false,
         }
     }
 }
@@ -72,88 +76,10 @@ pub(super) struct Deadlines {
     listening: bool,
 }
 
-/// What somebody is to do.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Pending {
-    ping: Ping,
-    /// A message, or a control frame between messages, that is incomplete.
-    unfinished: Option<Unfinished>,
-    blocked: Option<Blocked>,
-    /// Where the oldest Ping that was not answered ends in the output.
-    unanswered: Option<u64>,
-    /// Since when the peer's Close or fault waits for our answer.
-    closing: Option<Instant>,
-    /// Until when our Close waits for the peer's.
-    close_due: Option<Instant>,
-    rest: Rest,
-    pub(super) hearing: Option<Hearing>,
-}
-
-impl Pending {
-    fn is_empty(&self) -> bool {
-        let Self { ping, unfinished, blocked, unanswered, closing, close_due, rest, hearing: _ } =
-            self;
-        let closes = closing.is_some() || close_due.is_some();
-        let stuck = unfinished.is_some() || blocked.is_some();
-        let pinged = !matches!(ping, Ping::None) || unanswered.is_some();
-        matches!(rest, Rest::Resting) && !pinged && !stuck && !closes
-    }
-}
-
-/// Since when it is, and bytes that came of it.
-#[derive(Clone, Copy, Debug)]
-struct Unfinished {
-    since: Instant,
-    received: u64,
-}
-
-/// The socket takes no more for now.
-#[derive(Clone, Copy, Debug)]
-struct Blocked {
-    /// Since when nothing was taken.
-    since: Instant,
-    /// When a [`MINUTE`] of the least rate began, and what was written before.
-    minute: Instant,
-    written: u64,
-}
-
-/// The time over which [`Limits::min_write_rate`] is measured.
-const MINUTE: Duration = Duration::from_secs(60);
-
-/// How the extensions stand.
-#[derive(Clone, Copy, Debug, Default)]
-enum Rest {
-    /// They hold nothing that they could give back.
-    #[default]
-    Resting,
-    /// When a message passed last.
-    Since(Instant),
-}
-
-/// A Ping of ours since something came last.
-#[derive(Clone, Copy, Debug, Default)]
-enum Ping {
-    #[default]
-    None,
-    /// It is on its way when so many bytes are written. A client that still takes what was sent
-    /// before cannot know of it.
-    Queued(u64),
-    /// Until when it waits for anything to come.
-    Sent { due: Instant },
-}
-
 /// `then` and a limit later; far away for a limit that was lifted.
 fn after(then: Instant, limit: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
     then.checked_add(limit).unwrap_or_else(|| then + FAR)
-}
-
-impl Unfinished {
-    /// How long it may take.
-    fn time(self, limits: &Limits) -> Duration {
-        let millis = self.received.saturating_mul(1000) / limits.min_rate as u64;
-        limits.message_timeout.saturating_add(Duration::from_millis(millis))
-    }
 }
 
 impl Deadlines {
@@ -253,14 +179,14 @@ impl Deadlines {
     #[inline]
     pub(super) fn passed(&mut self, now: Instant) {
         let pending = self.pending.get_or_insert_default();
-        self.settled &= matches!(pending.rest, Rest::Since(_));
-        pending.rest = Rest::Since(now);
+        self.settled &= matches!(pending.park, Park::Since(_));
+        pending.park = Park::Since(now);
     }
 
     /// The extensions gave back what they can.
-    pub(super) fn rested(&mut self) {
+    pub(super) fn parked(&mut self) {
         if let Some(pending) = &mut self.pending {
-            pending.rest = Rest::Resting;
+            pending.park = Park::Parked;
         }
     }
 
@@ -395,7 +321,7 @@ impl Deadlines {
         self.over = true;
         let pending = self.pending();
         (pending.closing, pending.close_due) = (None, None);
-        pending.rest = Rest::Resting;
+        pending.park = Park::Parked;
     }
 
     /// Our Close was written, behind everything else, and the peer's is awaited.
@@ -410,7 +336,7 @@ impl Deadlines {
 
     /// All of them.
     fn all(&self, limits: &Limits) -> impl Iterator<Item = (Instant, Expired)> {
-        let Pending { ping, unfinished, blocked, closing, close_due, rest, .. } =
+        let Pending { ping, unfinished, blocked, closing, close_due, park, .. } =
             self.pending.as_deref().copied().unwrap_or_default();
         let of =
             |since: Option<Instant>, limit, what| since.map(|since| (after(since, limit), what));
@@ -419,9 +345,9 @@ impl Deadlines {
             of(blocked.map(|blocked| blocked.minute), MINUTE, Expired::WriteRate),
             of(closing, limits.close_turn, Expired::CloseTurn),
             close_due.map(|due| (due, Expired::Close)),
-            match rest {
-                Rest::Resting => None,
-                Rest::Since(passed) => of(Some(passed), limits.park_after, Expired::Rest),
+            match park {
+                Park::Parked => None,
+                Park::Since(passed) => of(Some(passed), limits.park_after, Expired::Park),
             },
         ];
         // What the client owes, while it is listened to and nothing is ending.

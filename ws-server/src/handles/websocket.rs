@@ -34,12 +34,12 @@ pub struct WebSocket {
     /// Messages that were taken from the outbox in one go.
     // In a box, since a handler holds a `WebSocket` twice, and most never need this.
     #[allow(clippy::box_collection)]
-    inbox: Option<Box<VecDeque<Message>>>,
+    batch: Option<Box<VecDeque<Message>>>,
 }
 
 impl WebSocket {
     pub(crate) fn new(outbox: Arc<Outbox>, registry: Option<Arc<Registry>>) -> Self {
-        Self { outbox, registry, inbox: None }
+        Self { outbox, registry, batch: None }
     }
 
     /// The next message, or `None` at the end of the connection, whatever ended it;
@@ -62,7 +62,7 @@ impl WebSocket {
 
     #[inline]
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        if self.inbox.as_ref().is_none_or(|inbox| inbox.is_empty())
+        if self.batch.as_ref().is_none_or(|batch| batch.is_empty())
             && let Some(polled) = turn::with(&self.outbox, |core| core.poll_message(cx))
         {
             return polled;
@@ -75,22 +75,22 @@ impl WebSocket {
         /// Messages for one unit of the task's budget.
         const PER_UNIT: usize = 8;
         loop {
-            if let Some(inbox) = &mut self.inbox
-                && !inbox.is_empty()
+            if let Some(batch) = &mut self.batch
+                && !batch.is_empty()
             {
                 // So that a task with an endless supply lets others have their turn. The last one of
                 // a batch counts, since it may be the only one.
-                if inbox.len() % PER_UNIT == 1 {
+                if batch.len() % PER_UNIT == 1 {
                     ready!(poll_proceed(cx)).made_progress();
                 }
-                return Poll::Ready(inbox.pop_front());
+                return Poll::Ready(batch.pop_front());
             }
             // Where it waits nothing is kept for the next burst.
-            let mut inbox = self.inbox.take();
-            if !ready!(self.outbox.poll_inbound(&mut inbox, cx)) {
+            let mut batch = self.batch.take();
+            if !ready!(self.outbox.poll_inbound(&mut batch, cx)) {
                 return Poll::Ready(None);
             }
-            self.inbox = inbox;
+            self.batch = batch;
         }
     }
 

@@ -14,7 +14,7 @@ use ws_core::Broadcast;
 
 use super::{
     post::{Key, Post},
-    queued::{PER_MESSAGE, Queue, Queued, shrink},
+    queued::{PER_MESSAGE, Queued, SendQueue, shrink},
 };
 use crate::{SubscribeError, leaves::capacity::is_roomy};
 
@@ -203,7 +203,7 @@ impl Broadcasts {
     }
 
     /// Takes about as many bytes as `room` says, where no own message waits. How many.
-    pub(super) fn take(&mut self, into: &mut Queue, room: usize) -> usize {
+    pub(super) fn take(&mut self, into: &mut SendQueue, room: usize) -> usize {
         let mut taken = 0;
         while taken < room
             && let Some((broadcast, bytes)) = self.pop()

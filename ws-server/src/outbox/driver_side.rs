@@ -4,7 +4,7 @@ use std::{collections::VecDeque, mem, sync::atomic::Ordering, task::Waker};
 
 use ws_core::{CloseCode, Closed, Message};
 
-use super::{Load, Outbox, Queue};
+use super::{Load, Outbox, SendQueue};
 
 impl Outbox {
     /// Whom to wake when the driver is needed.
@@ -55,10 +55,10 @@ impl Outbox {
     pub(crate) fn deliver(&self, batch: &mut VecDeque<Message>, load: Load) {
         let mut state = self.state();
         let detached = state.detached();
-        if detached.inbound.is_empty() {
-            mem::swap(&mut detached.inbound, batch);
+        if detached.delivered.is_empty() {
+            mem::swap(&mut detached.delivered, batch);
         } else {
-            detached.inbound.append(batch);
+            detached.delivered.append(batch);
         }
         detached.queued.messages += load.messages;
         detached.queued.bytes += load.bytes;
@@ -75,7 +75,7 @@ impl Outbox {
         let mut state = self.state();
         let detached = state.detached();
         detached.handed = Load::default();
-        (mem::take(&mut detached.inbound), mem::take(&mut detached.queued))
+        (mem::take(&mut detached.delivered), mem::take(&mut detached.queued))
     }
 
     /// What a receiver in another task has been given and may not have handled.
@@ -97,7 +97,7 @@ impl Outbox {
     }
 
     /// Takes what is to be sent, about as many bytes as `room` says, into an empty queue.
-    pub(crate) fn take_outbound(&self, into: &mut Queue, room: usize) {
+    pub(crate) fn take_outbound(&self, into: &mut SendQueue, room: usize) {
         let mut locked = self.state();
         let (state, later) = locked.parts();
         let bounds = self.bounds();
@@ -162,7 +162,7 @@ impl Outbox {
         inner.turn_away(later);
         let driver = state.driver.take();
         if !self.is_receiver_gone() && !received.is_empty() {
-            state.detached().inbound.extend(received);
+            state.detached().delivered.extend(received);
         }
         let broadcasts = state.broadcasts.as_mut().map(|broadcasts| broadcasts.take_all());
         let waiting = (mem::take(&mut state.outbound), broadcasts);

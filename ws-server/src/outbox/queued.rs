@@ -52,9 +52,9 @@ impl Queued {
 /// What waits, in order. In a box, because most connections never have any.
 #[derive(Debug, Default)]
 #[expect(clippy::box_collection, reason = "an idle connection is to be small")]
-pub(crate) struct Queue(Option<Box<VecDeque<Queued>>>);
+pub(crate) struct SendQueue(Option<Box<VecDeque<Queued>>>);
 
-impl Queue {
+impl SendQueue {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.0.as_ref().is_none_or(|queue| queue.is_empty())

@@ -12,7 +12,7 @@ use ws_core::{CloseCode, Closed, ClosedBy, Message, extension::Compression};
 use crate::{
     ClientId, Limits, Peer, Request,
     leaves::sync::{AtomicBool, Mutex},
-    outbox::{Load, Outbox, Queue, Queued},
+    outbox::{Load, Outbox, Queued, SendQueue},
 };
 
 /// Orders that each model is tried in.
@@ -60,7 +60,7 @@ pub(crate) struct Driver {
     outbox: Arc<Outbox>,
     socket: Arc<Socket>,
     known: bool,
-    queue: Queue,
+    queue: SendQueue,
     /// What it received, and hands over when the receiver waits.
     pub(crate) received: VecDeque<Message>,
 }
@@ -71,7 +71,7 @@ impl Driver {
             outbox: Arc::clone(outbox),
             socket: Arc::clone(socket),
             known: false,
-            queue: Queue::default(),
+            queue: SendQueue::default(),
             received: VecDeque::new(),
         }
     }

@@ -14,7 +14,7 @@ const BEYOND: u32 = 2 * 8 * 1024;
 
 /// A queue of them. In a box, because an idle connection has none.
 #[derive(Default)]
-pub(super) struct Ahead(Option<Box<Queue>>);
+pub(super) struct ReceiveQueue(Option<Box<Queue>>);
 
 #[derive(Default)]
 struct Queue {
@@ -26,7 +26,7 @@ struct Queue {
     allowed: u32,
 }
 
-impl Ahead {
+impl ReceiveQueue {
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.0.as_ref().is_none_or(|queue| queue.messages.is_empty())

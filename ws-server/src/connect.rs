@@ -1,55 +1,25 @@
 //! The other end: connects to a server.
+//!
+//! Imports `drive`, `handles`, `outbox` and `leaves`.
 
 mod endpoint;
 mod error;
 mod keys;
+mod prepared;
 mod queue;
 mod race;
 
-use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
-
-use bytes::BytesMut;
-use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpStream, lookup_host},
-    time::{Instant, timeout_at},
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
 };
-use tracing::{Instrument, Level, debug, info_span};
-use ws_core::{Connection, ExtensionFactory, Role};
-use ws_handshake::{
-    BodyReader, ClientHandshake, ClientOptions, Connected, ExtensionSet, ResponseError,
-    ResponseReader, Subprotocols, WebSocketUri,
-};
+use ws_core::ExtensionFactory;
+use ws_handshake::{ClientOptions, ExtensionSet, Subprotocols, WebSocketUri};
 
-use self::{
-    endpoint::ClientEndpoint,
-    keys::Keys,
-    queue::{Remote, Turn},
-    race::race,
-};
-use crate::{
-    ClientId, ClientLimits, ConfigError, Limits, Peer, Request, WebSocket,
-    drive::{Core, Handling, Opened, drive},
-    leaves::log_limiter::Escaped,
-    leaves::socket,
-    outbox::Outbox,
-};
+use self::{keys::Keys, prepared::Prepared, queue::Remote};
+use crate::{ClientLimits, ConfigError, Limits, Peer, WebSocket, leaves::socket};
 pub use error::ConnectError;
 pub use queue::ConnectQueue;
-
-/// Room for reading. Most heads fit; more is reserved as they grow.
-const READ: usize = 1024;
-
-/// Time for the body of an answer that is no 101, which may never end.
-const BODY_TIME: Duration = Duration::from_secs(2);
 
 /// Connects to a `ws://` URL with the defaults: no extensions, no subprotocol. For more there is
 /// [`Connect`].
@@ -292,174 +262,8 @@ impl std::fmt::Debug for Connect {
         f.debug_struct("Connect")
             .field("options", &self.options)
             .field("extensions", &self.extensions)
+            .field("client_limits", &self.client_limits)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
-}
-
-/// One connection to be.
-struct Prepared {
-    uri: WebSocketUri,
-    handshake: ClientHandshake,
-    keys: Keys,
-    client_limits: ClientLimits,
-    limits: Limits,
-    queue: Option<ConnectQueue>,
-}
-
-impl Prepared {
-    async fn turn(&self, remote: Remote) -> Option<Turn> {
-        match &self.queue {
-            Some(queue) => Some(queue.turn(remote).await),
-            None => None,
-        }
-    }
-
-    /// Connects to the first address of the host that takes it.
-    async fn dial(&self) -> Result<(TcpStream, Peer, Option<Turn>), ConnectError> {
-        let (host, port) = (self.uri.host(), self.uri.port());
-        let failed =
-            |error| ConnectError::Tcp { address: Box::from(format!("{host}:{port}")), error };
-        let addresses = lookup_host((host, port)).await.map_err(failed)?;
-        let connect = |address| async move {
-            // RFC 6455 §4.1: "If multiple connections to the same IP address are attempted
-            // simultaneously, the client MUST serialize them so that there is no more than one
-            // connection at a time running through the following steps."
-            let turn = self.turn(Remote::Address(address)).await;
-            Ok((TcpStream::connect(address).await?, Peer::Tcp(address), turn))
-        };
-        let (io, peer, turn) = race(addresses, connect).await.map_err(failed)?;
-        // What goes out is put together by the driver, so that waiting for more only delays. Fails if
-        // the server has left, which is seen soon enough.
-        io.set_nodelay(true).ok();
-        socket::bound_unsent(&SockRef::from(&io));
-        Ok((io, peer, turn))
-    }
-
-    /// The opening handshake. Then the connection is driven in a task of its own.
-    async fn open<Io>(
-        self,
-        mut io: Io,
-        peer: Peer,
-        deadline: Option<Instant>,
-    ) -> Result<WebSocket, ConnectError>
-    where
-        Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let (connected, input) = self.shake_hands(&mut io, deadline).await?;
-        let close = connected.close_if_missing();
-        let Connected { extensions, subprotocol, responses, missing, report, .. } = connected;
-
-        let responses: Vec<String> = responses.iter().map(ToString::to_string).collect();
-        let agreed = (!responses.is_empty()).then(|| responses.join(", "));
-        let request = self.handshake.request();
-        let headers = request.headers().iter();
-        let headers = headers.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
-        let request =
-            Request::new(request.uri(), headers, peer, agreed.as_deref(), subprotocol.as_deref());
-        let id = next_id();
-        let span = info_span!(
-            "client", %id, %peer, path = request.path(),
-            extensions = request.extensions(), subprotocol = request.subprotocol()
-        );
-        if tracing::enabled!(Level::DEBUG) {
-            span.in_scope(|| {
-                for line in report.to_string().lines() {
-                    debug!("extension {}", Escaped(line));
-                }
-                debug!("open");
-            });
-        }
-
-        let config = self.limits.core();
-        let outbox = Outbox::new(id, request, Arc::new(self.limits), None);
-        let ws = WebSocket::new(Arc::clone(&outbox), None);
-        if let Some((code, reason)) = &close {
-            // Fails for a connection that is closing, and this one was never in use.
-            outbox.close(*code, reason).ok();
-        }
-        let connection = Connection::new(Role::client(self.keys), config, extensions);
-        let opened = Opened {
-            io,
-            core: Core::boxed(connection, Arc::clone(&outbox), BytesMut::new(), input),
-            // In place of a handler: it is there until the connection has ended.
-            handling: Handling::AtWork(Box::pin({
-                let outbox = Arc::clone(&outbox);
-                async move {
-                    outbox.closed().await;
-                    Ok(())
-                }
-            })),
-            endpoint: ClientEndpoint(outbox),
-        };
-        tokio::spawn(drive(opened).instrument(span));
-        match close {
-            Some(_) => Err(ConnectError::MissingExtensions { names: missing }),
-            None => Ok(ws),
-        }
-    }
-
-    /// Sends the request and reads the answer; then what came behind it.
-    async fn shake_hands<Io>(
-        &self,
-        io: &mut Io,
-        deadline: Option<Instant>,
-    ) -> Result<(Connected, BytesMut), ConnectError>
-    where
-        Io: AsyncRead + AsyncWrite + Unpin,
-    {
-        let mut buffer = BytesMut::new();
-        self.handshake.write_request(&mut buffer);
-        io.write_all(&buffer).await.map_err(ConnectError::Io)?;
-        io.flush().await.map_err(ConnectError::Io)?;
-        buffer.clear();
-        let mut reader = ResponseReader::new(self.client_limits.head.clone());
-        let response = loop {
-            buffer.reserve(READ);
-            if io.read_buf(&mut buffer).await.map_err(ConnectError::Io)? == 0 {
-                return Err(ConnectError::Io(io::ErrorKind::UnexpectedEof.into()));
-            }
-            if let Some(response) = reader.read(&mut buffer).map_err(ResponseError::Head)? {
-                break response;
-            }
-        };
-        match self.handshake.verify_within(&response, &self.client_limits.head) {
-            Ok(connected) => Ok((connected, buffer)),
-            // RFC 6455 §4.1: "If the status code received from the server is not 101, the client
-            // handles the response per HTTP [RFC2616] procedures."
-            Err(ResponseError::Refused(mut refusal)) => {
-                let mut body = BodyReader::new(&response, &self.client_limits.head);
-                let most = Instant::now() + BODY_TIME;
-                let until = deadline.map_or(most, |deadline| deadline.min(most));
-                // What came in time is what there is.
-                timeout_at(until, read_body(io, &mut body, &mut buffer)).await.ok();
-                (refusal.body, refusal.body_is_whole) = body.into_body();
-                Err(ConnectError::Refused(refusal))
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-/// Reads a body, to its end or that of the stream.
-async fn read_body<Io: AsyncRead + Unpin>(
-    io: &mut Io,
-    body: &mut BodyReader,
-    buffer: &mut BytesMut,
-) {
-    while !body.read(buffer) {
-        buffer.reserve(READ);
-        match io.read_buf(buffer).await {
-            Ok(1..) => {}
-            Ok(0) => return body.input_ended(),
-            // Lost before its end.
-            Err(_) => return,
-        }
-    }
-}
-
-/// An id among the connections that this process makes.
-fn next_id() -> ClientId {
-    static IDS: AtomicU64 = AtomicU64::new(1);
-    ClientId(IDS.fetch_add(1, Ordering::Relaxed))
 }

@@ -21,6 +21,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "rlimit",
             // It is in tokio's tree: options of sockets that tokio does not set.
             "socket2",
+            "thiserror",
             "tokio",
             "tokio-util",
             "tracing",

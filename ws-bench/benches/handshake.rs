@@ -21,10 +21,10 @@ fn ask(set: &ExtensionSet) -> ClientHandshake {
 }
 
 /// What a server does with the octets of a request.
-fn answer(input: &mut BytesMut, set: &ExtensionSet, output: &mut BytesMut) {
+fn answer(input: &mut BytesMut, options: &AcceptOptions, output: &mut BytesMut) {
     let request = RequestReader::default().read(input).expect("a request").expect("all of it");
     let upgrade = Upgrade::inspect(&request).expect("a WebSocket");
-    let accepted = upgrade.accept(&AcceptOptions::new().extensions(set)).expect("an answer");
+    let accepted = upgrade.accept(options).expect("an answer");
     accepted.write(output);
 }
 
@@ -34,7 +34,8 @@ fn handshake(c: &mut Criterion) {
         let (mut request, mut response) = (BytesMut::new(), BytesMut::new());
         let handshake = ask(&set);
         handshake.write_request(&mut request);
-        answer(&mut request.clone(), &set, &mut response);
+        let options = AcceptOptions::default().extensions(set.clone());
+        answer(&mut request.clone(), &options, &mut response);
 
         group.bench_function("server", |b| {
             let mut output = BytesMut::new();
@@ -42,7 +43,7 @@ fn handshake(c: &mut Criterion) {
                 || request.clone(),
                 |request| {
                     output.clear();
-                    answer(request, &set, &mut output);
+                    answer(request, &options, &mut output);
                 },
                 BatchSize::SmallInput,
             );

@@ -308,7 +308,7 @@ fn connect(
     getrandom::fill(&mut nonce)?;
     let options = ClientOptions::new("ws://localhost/".parse()?).extensions(client.clone());
     let handshake = options.require("x-seal").handshake(nonce)?;
-    let options = AcceptOptions::new().extensions(server);
+    let options = AcceptOptions::default().extensions(server.clone());
     let accepted = Upgrade::inspect(handshake.request())?.accept(&options)?;
     // Without the extension there is no connection. A server that has answered already closes it.
     if !accepted.extensions.names().any(|name| name == "x-seal") {

@@ -41,7 +41,7 @@ fn served(set: &ExtensionSet, offers: &str) -> (Option<String>, Extensions, Stri
     let mut input = BytesMut::from(request.as_str());
     let request = RequestReader::default().read(&mut input).unwrap().unwrap();
     let upgrade = Upgrade::inspect(&request).unwrap();
-    let accepted = upgrade.accept(&AcceptOptions::new().extensions(set)).unwrap();
+    let accepted = upgrade.accept(&AcceptOptions::default().extensions(set.clone())).unwrap();
     let header = accepted.extensions_header().map(ToOwned::to_owned);
     (header, accepted.extensions, accepted.report.to_string())
 }
@@ -73,7 +73,7 @@ fn connected(server: Deflate, client: Deflate, config: &Config) -> (Connection, 
     let request = RequestReader::default().read(&mut wire).unwrap().unwrap();
     let upgrade = Upgrade::inspect(&request).unwrap();
     let set = set(vec![Arc::new(server)]);
-    let accepted = upgrade.accept(&AcceptOptions::new().extensions(&set)).unwrap();
+    let accepted = upgrade.accept(&AcceptOptions::default().extensions(set)).unwrap();
     accepted.write(&mut wire);
     let response = ResponseReader::default().read(&mut wire).unwrap().unwrap();
     let verified = handshake.verify(&response).unwrap();

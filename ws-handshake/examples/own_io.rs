@@ -101,7 +101,7 @@ fn accept(
     extensions: &ExtensionSet,
 ) -> io::Result<Option<Closed>> {
     let spoken = Subprotocols::new(["echo.v1"]).map_err(io::Error::other)?;
-    let options = AcceptOptions::new().extensions(extensions).subprotocols(&spoken);
+    let options = AcceptOptions::default().extensions(extensions.clone()).subprotocols(spoken);
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut input = BytesMut::new();

@@ -1,6 +1,6 @@
 //! The server answers a request with 101 (RFC 6455 §4.2.2).
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use bytes::{BufMut, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
@@ -14,53 +14,48 @@ use crate::{
     head_writer,
 };
 
-/// What a server agrees to.
+/// What a server agrees to: made once, for all its handshakes.
 ///
 /// By default: no extension, no subprotocol, [`OriginPolicy::same_origin`], and any host.
-#[derive(Default)]
-pub struct AcceptOptions<'a> {
-    extensions: Option<&'a ExtensionSet>,
-    origin: Option<&'a OriginPolicy>,
-    hosts: Option<&'a Hosts>,
-    subprotocol: Choice<'a>,
+#[derive(Clone, Default)]
+pub struct AcceptOptions {
+    extensions: ExtensionSet,
+    origin: OriginPolicy,
+    hosts: Option<Hosts>,
+    subprotocol: Choice,
 }
 
-type Select<'a> = dyn Fn(&Upgrade) -> Option<String> + Sync + 'a;
+type Select = dyn Fn(&Upgrade) -> Option<String> + Send + Sync;
 
-#[derive(Default)]
-enum Choice<'a> {
+#[derive(Clone, Default)]
+enum Choice {
     #[default]
     None,
     Spoken {
-        all: &'a Subprotocols,
+        all: Subprotocols,
         required: bool,
     },
-    Select(&'a Select<'a>),
+    Select(Arc<Select>),
 }
 
-impl<'a> AcceptOptions<'a> {
-    /// The defaults.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
+impl AcceptOptions {
     /// The extensions to negotiate.
     #[must_use]
-    pub fn extensions(mut self, set: &'a ExtensionSet) -> Self {
-        self.extensions = Some(set);
+    pub fn extensions(mut self, set: ExtensionSet) -> Self {
+        self.extensions = set;
         self
     }
 
     /// Which pages may connect. Others get 403.
     #[must_use]
-    pub fn origin(mut self, policy: &'a OriginPolicy) -> Self {
-        self.origin = Some(policy);
+    pub fn origin(mut self, policy: OriginPolicy) -> Self {
+        self.origin = policy;
         self
     }
 
     /// The hosts that the server answers for. Others get 421.
     #[must_use]
-    pub fn hosts(mut self, hosts: &'a Hosts) -> Self {
+    pub fn hosts(mut self, hosts: Hosts) -> Self {
         self.hosts = Some(hosts);
         self
     }
@@ -69,14 +64,14 @@ impl<'a> AcceptOptions<'a> {
     ///
     /// Without a common one the connection opens without a subprotocol, and the client decides.
     #[must_use]
-    pub fn subprotocols(mut self, spoken: &'a Subprotocols) -> Self {
+    pub fn subprotocols(mut self, spoken: Subprotocols) -> Self {
         self.subprotocol = Choice::Spoken { all: spoken, required: false };
         self
     }
 
     /// As [`subprotocols`](Self::subprotocols), but answers 400 without a common one.
     #[must_use]
-    pub fn require_subprotocol(mut self, spoken: &'a Subprotocols) -> Self {
+    pub fn require_subprotocol(mut self, spoken: Subprotocols) -> Self {
         self.subprotocol = Choice::Spoken { all: spoken, required: true };
         self
     }
@@ -85,13 +80,16 @@ impl<'a> AcceptOptions<'a> {
     ///
     /// It replaces [`subprotocols`](Self::subprotocols): the last call counts.
     #[must_use]
-    pub fn select_subprotocol(mut self, select: &'a Select<'a>) -> Self {
-        self.subprotocol = Choice::Select(select);
+    pub fn select_subprotocol(
+        mut self,
+        select: impl Fn(&Upgrade) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.subprotocol = Choice::Select(Arc::new(select));
         self
     }
 }
 
-impl fmt::Debug for AcceptOptions<'_> {
+impl fmt::Debug for AcceptOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AcceptOptions")
             .field("extensions", &self.extensions)
@@ -204,7 +202,7 @@ impl Upgrade {
     /// # fn answer(request: &http::Request<()>) -> Result<(), Box<dyn std::error::Error>> {
     /// let spoken = Subprotocols::new(["chat.v2", "chat.v1"])?;
     /// let upgrade = Upgrade::inspect(request)?;
-    /// let options = AcceptOptions::new().subprotocols(&spoken);
+    /// let options = AcceptOptions::default().subprotocols(spoken);
     /// let accepted = upgrade.accept(&options)?.header("Set-Cookie", "seen=1")?;
     /// # Ok(()) }
     /// ```
@@ -214,17 +212,13 @@ impl Upgrade {
     /// may not connect, and 400 for a missing subprotocol; the other variants if
     /// [`select_subprotocol`](AcceptOptions::select_subprotocol) chose one that was not offered.
     /// [`AcceptError::into_rejection`] gives the answer for the client.
-    pub fn accept(self, options: &AcceptOptions<'_>) -> Result<Accepted, AcceptError> {
-        if let Some(hosts) = options.hosts {
+    pub fn accept(self, options: &AcceptOptions) -> Result<Accepted, AcceptError> {
+        if let Some(hosts) = &options.hosts {
             self.check_host(hosts)?;
         }
-        let same_origin = OriginPolicy::default();
-        self.check_origin(options.origin.unwrap_or(&same_origin))?;
+        self.check_origin(&options.origin)?;
         let subprotocol = self.choose(&options.subprotocol)?;
-        let negotiated = match options.extensions {
-            Some(set) => set.negotiate(self.offers),
-            None => ExtensionSet::new().negotiate(self.offers),
-        };
+        let negotiated = options.extensions.negotiate(self.offers);
 
         let value = |text: Option<&str>| text.map(checked_value).transpose();
         Ok(Accepted {
@@ -240,7 +234,7 @@ impl Upgrade {
         })
     }
 
-    fn choose(&self, choice: &Choice<'_>) -> Result<Option<Box<str>>, AcceptError> {
+    fn choose(&self, choice: &Choice) -> Result<Option<Box<str>>, AcceptError> {
         match choice {
             Choice::None => Ok(None),
             Choice::Spoken { all, required } => {

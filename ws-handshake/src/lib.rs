@@ -52,7 +52,7 @@
 //! let request = RequestReader::default().read(&mut input)?.expect("a whole head");
 //! let upgrade = Upgrade::inspect(&request)?;
 //! assert_eq!(upgrade.path(), "/chat");
-//! let accepted = upgrade.accept(&AcceptOptions::new())?;
+//! let accepted = upgrade.accept(&AcceptOptions::default())?;
 //! let mut output = BytesMut::new();
 //! accepted.write(&mut output);
 //! assert!(output.starts_with(b"HTTP/1.1 101 Switching Protocols\r\n"));

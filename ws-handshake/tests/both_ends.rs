@@ -25,7 +25,8 @@ fn shake(client: &ExtensionSet, server: &ExtensionSet) -> (Connected, Accepted) 
     let handshake = options.extensions(client.clone()).handshake(NONCE).unwrap();
     let mut octets = BytesMut::new();
     handshake.write_request(&mut octets);
-    let accepted = accept_with(&octets, &AcceptOptions::new().extensions(server)).unwrap();
+    let accepted =
+        accept_with(&octets, &AcceptOptions::default().extensions(server.clone())).unwrap();
     octets.clear();
     accepted.write(&mut octets);
     let response = ResponseReader::default().read(&mut octets).unwrap().unwrap();

@@ -148,7 +148,7 @@ fn extensions_are_offered_as_our_parser_reads_them() {
         .unwrap();
     let text = bytes(&options("ws://h").extensions(set.clone()));
     assert_eq!(line(&text, "Sec-WebSocket-Extensions").as_deref(), Some("a; x; y=10, a, b"));
-    let reply = serve_with(text.as_bytes(), &AcceptOptions::new().extensions(&set));
+    let reply = serve_with(text.as_bytes(), &AcceptOptions::default().extensions(set));
     assert_eq!(reply.values("Sec-WebSocket-Extensions"), ["a; x; y=10, b"]);
 }
 

@@ -10,7 +10,7 @@ fn status(hosts: &Hosts, host: &str) -> u16 {
     let request = replacing(HOST, &format!("Host: {host}\r\nOrigin: http://{host}"));
     // As far as the origin is concerned each of them is the server's own.
     assert_eq!(serve(&request).status, 101, "{host}");
-    let reply = serve_with(&request, &AcceptOptions::new().hosts(hosts));
+    let reply = serve_with(&request, &AcceptOptions::default().hosts(hosts.clone()));
     if reply.status != 101 {
         reply.assert_rejected(421);
         assert_eq!(
@@ -70,7 +70,7 @@ fn entry_with_a_port_stands_for_that_port() {
 #[test]
 fn host_of_an_absolute_target_is_what_counts() {
     let hosts = Hosts::new(["server.example.com"]).unwrap();
-    let options = || AcceptOptions::new().hosts(&hosts);
+    let options = || AcceptOptions::default().hosts(hosts.clone());
     for (target, status) in [("http://server.example.com/x", 101), ("http://evil.example/x", 421)] {
         let request = REQUEST.replacen("GET /chat HTTP/1.1", &format!("GET {target} HTTP/1.1"), 1);
         assert_eq!(serve_with(request.as_bytes(), &options()).status, status);

@@ -23,7 +23,7 @@ use ws_handshake::{
 
 fn accept(set: &ExtensionSet, offers: &str) -> Accepted {
     let request = with(&format!("Sec-WebSocket-Extensions: {offers}"));
-    accept_with(&request, &AcceptOptions::new().extensions(set)).unwrap()
+    accept_with(&request, &AcceptOptions::default().extensions(set.clone())).unwrap()
 }
 
 /// The header of the response and the report, as text.
@@ -44,7 +44,7 @@ fn outcome(set: &ExtensionSet, offers: &str) -> (Option<String>, String) {
 #[test]
 fn server_answers_with_nothing_that_was_not_offered() {
     let set = set([plain("x-one", Rsv::RSV2)]);
-    let options = AcceptOptions::new().extensions(&set);
+    let options = AcceptOptions::default().extensions(set.clone());
     assert_eq!(serve_with(REQUEST.as_bytes(), &options).text(), RESPONSE);
     assert_eq!(outcome(&set, "x-two").0, None);
     let (header, report) = outcome(&set, "x-two; a, x-one; b");

@@ -13,7 +13,7 @@ fn request(host: &str, origin: Option<&str>) -> Vec<u8> {
 }
 
 fn status(policy: &OriginPolicy, host: &str, origin: Option<&str>) -> u16 {
-    serve_with(&request(host, origin), &AcceptOptions::new().origin(policy)).status
+    serve_with(&request(host, origin), &AcceptOptions::default().origin(policy.clone())).status
 }
 
 // R6455-10.2-a, R6455-10.2-b, RT-45

@@ -175,7 +175,7 @@ fn nothing_that_the_peer_sent_stands_in_the_answer() {
 fn rejection_reads_well_in_a_log() {
     let request = REQUEST.replacen("\r\n\r\n", "\r\nOrigin: null\r\n\r\n", 1);
     let upgrade = inspect(request.as_bytes()).unwrap();
-    let error = upgrade.accept(&AcceptOptions::new()).unwrap_err();
+    let error = upgrade.accept(&AcceptOptions::default()).unwrap_err();
     assert_eq!(error.to_string(), "403: Origin is null");
     assert_eq!(
         inspect(&replacing(support::KEY, "")).unwrap_err().to_string(),

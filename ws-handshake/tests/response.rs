@@ -49,7 +49,7 @@ fn subprotocol_and_extensions_stand_in_one_line_each() {
         .with(plain("x-one", Rsv::RSV2))
         .and_then(|set| set.with(plain("x-two", Rsv::RSV3)))
         .unwrap();
-    let options = AcceptOptions::new().subprotocols(&spoken).extensions(&set);
+    let options = AcceptOptions::default().subprotocols(spoken).extensions(set);
     let request = with(
         "Sec-WebSocket-Protocol: c\r\nSec-WebSocket-Protocol: b, a\r\n\
          Sec-WebSocket-Extensions: x-two; n=1\r\nSec-WebSocket-Extensions: x-one",
@@ -67,7 +67,7 @@ fn subprotocol_and_extensions_stand_in_one_line_each() {
 }
 
 fn accepted() -> Accepted {
-    support::accept_with(REQUEST.as_bytes(), &AcceptOptions::new()).unwrap()
+    support::accept_with(REQUEST.as_bytes(), &AcceptOptions::default()).unwrap()
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn application_cannot_write_the_headers_of_the_handshake() {
 fn everything_may_be_held_across_an_await_of_a_threaded_runtime() {
     fn is_send<T: Send>() {}
     fn is_sync<T: Sync>() {}
-    is_send::<(RequestReader, Upgrade, AcceptOptions<'_>, Accepted, Rejection)>();
+    is_send::<(RequestReader, Upgrade, AcceptOptions, Accepted, Rejection)>();
     is_send::<(ClientOptions, ClientHandshake, ResponseReader, Connected)>();
-    is_sync::<(Upgrade, AcceptOptions<'_>, ClientOptions, ClientHandshake, ExtensionSet)>();
+    is_sync::<(Upgrade, AcceptOptions, ClientOptions, ClientHandshake, ExtensionSet)>();
 }

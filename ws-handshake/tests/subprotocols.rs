@@ -89,7 +89,7 @@ fn several_lines_are_one_list() {
 #[test]
 fn first_name_of_the_client_that_the_server_speaks_is_taken() {
     let spoken = Subprotocols::new(["c", "a", "b"]).unwrap();
-    let options = AcceptOptions::new().subprotocols(&spoken);
+    let options = AcceptOptions::default().subprotocols(spoken);
     for (offered, taken) in [("a, b", "a"), ("b, a", "b"), ("x, b", "b"), ("A, a", "a")] {
         let line = format!("Sec-WebSocket-Protocol: {offered}");
         let reply = serve_with(&with(&line), &options);
@@ -101,7 +101,7 @@ fn first_name_of_the_client_that_the_server_speaks_is_taken() {
 #[test]
 fn without_agreement_there_is_no_header() {
     let spoken = Subprotocols::new(["b"]).unwrap();
-    let options = AcceptOptions::new().subprotocols(&spoken);
+    let options = AcceptOptions::default().subprotocols(spoken);
     for request in [with("Sec-WebSocket-Protocol: a, B, bb"), REQUEST.into()] {
         assert_eq!(serve_with(&request, &options).text(), RESPONSE);
     }
@@ -112,7 +112,7 @@ fn without_agreement_there_is_no_header() {
 #[test]
 fn server_may_insist_on_a_subprotocol() {
     let spoken = Subprotocols::new(["b"]).unwrap();
-    let options = AcceptOptions::new().require_subprotocol(&spoken);
+    let options = AcceptOptions::default().require_subprotocol(spoken);
     for request in [with("Sec-WebSocket-Protocol: a"), REQUEST.into()] {
         serve_with(&request, &options).assert_rejected(400);
     }
@@ -127,7 +127,7 @@ fn callback_chooses_with_the_request_before_it() {
         let last = upgrade.subprotocols().iter().last()?;
         (upgrade.path() == "/chat").then(|| last.to_owned())
     };
-    let options = AcceptOptions::new().select_subprotocol(&select);
+    let options = AcceptOptions::default().select_subprotocol(select);
     let reply = serve_with(&with("Sec-WebSocket-Protocol: a, b"), &options);
     assert_eq!(reply.values("Sec-WebSocket-Protocol"), ["b"]);
     assert_eq!(serve_with(REQUEST.as_bytes(), &options).text(), RESPONSE);
@@ -137,8 +137,8 @@ fn callback_chooses_with_the_request_before_it() {
 #[test]
 fn rt_10_choice_that_was_not_offered_is_an_error_of_the_application() {
     for chosen in ["c", "", "A", "a, b", "a\r\nX: y"] {
-        let select = |_: &Upgrade| Some(chosen.to_owned());
-        let options = AcceptOptions::new().select_subprotocol(&select);
+        let select = move |_: &Upgrade| Some(chosen.to_owned());
+        let options = AcceptOptions::default().select_subprotocol(select);
         let upgrade = inspect(&with("Sec-WebSocket-Protocol: a, b")).unwrap();
         let error = upgrade.accept(&options).unwrap_err();
         assert!(matches!(&error, AcceptError::SubprotocolNotOffered(name) if **name == *chosen));

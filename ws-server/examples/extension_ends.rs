@@ -73,7 +73,7 @@ mod hands {
         let client = ClientOptions::new("ws://localhost/".parse()?).extensions(set.clone());
         let handshake = client.require("x-scramble").handshake(nonce)?;
         // The server's answer, which is a 101 also where it declines.
-        let options = AcceptOptions::new().extensions(&set);
+        let options = AcceptOptions::default().extensions(set);
         let accepted = Upgrade::inspect(handshake.request())?.accept(&options)?;
         let answer = accepted.response();
         let server = Connection::new(Role::Server, Config::default(), accepted.extensions);

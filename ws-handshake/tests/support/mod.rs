@@ -102,10 +102,10 @@ impl Reply {
 
 /// Reads, inspects and accepts `request` with the defaults.
 pub fn serve(request: &[u8]) -> Reply {
-    serve_with(request, &AcceptOptions::new())
+    serve_with(request, &AcceptOptions::default())
 }
 
-pub fn serve_with(request: &[u8], options: &AcceptOptions<'_>) -> Reply {
+pub fn serve_with(request: &[u8], options: &AcceptOptions) -> Reply {
     answer(accept_with(request, options))
 }
 
@@ -125,7 +125,7 @@ pub fn answer(outcome: Result<Accepted, Rejection>) -> Reply {
     Reply { status, bytes: out.to_vec() }
 }
 
-pub fn accept_with(request: &[u8], options: &AcceptOptions<'_>) -> Result<Accepted, Rejection> {
+pub fn accept_with(request: &[u8], options: &AcceptOptions) -> Result<Accepted, Rejection> {
     inspect(request)?.accept(options).map_err(ws_handshake::AcceptError::into_rejection)
 }
 

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 use tokio::net::{TcpListener, ToSocketAddrs};
 use ws_core::{ExtensionFactory, FrameObserver};
-use ws_handshake::{ExtensionSet, Hosts, OriginPolicy, Subprotocols};
+use ws_handshake::{AcceptOptions, ExtensionSet, Hosts, OriginPolicy, Subprotocols};
 
 use crate::{
     Clients, ConfigError, Handler, Limits, Opening, Peer, ServeError, ServerLimits, Service,
@@ -345,6 +345,13 @@ impl Server {
         }
         self.server_limits.check()?;
         self.limits.check()?;
+        let mut accept = AcceptOptions::default()
+            .extensions(self.extensions)
+            .subprotocols(self.subprotocols)
+            .origin(self.origin);
+        if let Some(hosts) = &self.hosts {
+            accept = accept.hosts(hosts.clone());
+        }
         let limits = Arc::new(self.limits);
         let server_limits = Arc::new(self.server_limits);
         self.clients.registry.set_slow_consumer(self.slow_consumer);
@@ -353,9 +360,7 @@ impl Server {
                 routes: self.routes,
                 fallback: self.fallback,
                 observe: self.observe,
-                extensions: self.extensions,
-                subprotocols: self.subprotocols,
-                origin: self.origin,
+                accept,
                 hosts: self.hosts,
                 admission: Arc::new(Admission::new(Arc::clone(&server_limits))),
                 config: Arc::new(limits.core()),

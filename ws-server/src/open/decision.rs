@@ -11,7 +11,7 @@ use http::{
 };
 use tracing::{Level, Span, debug, error, field::display, info};
 use ws_core::{Connection, ObservedFrame, Role, extension::Extensions};
-use ws_handshake::{AcceptOptions, Cause, OriginRefusal, Rejection, RequestView, Upgrade};
+use ws_handshake::{Cause, OriginRefusal, Rejection, RequestView, Upgrade};
 
 use crate::{
     ClientId, Handler, Opening, Options, Peer, Request, leaves::log_limiter::Escaped,
@@ -49,18 +49,8 @@ pub(crate) fn accept(
     options: &Options,
 ) -> Result<Agreement, Rejection> {
     let upgrade = Upgrade::inspect_within(request, &shared.server_limits.head)?;
-    let mut agreed_to = AcceptOptions::new()
-        .extensions(&shared.extensions)
-        .origin(options.origin.as_ref().unwrap_or(&shared.origin));
-    let subprotocols = options.subprotocols.as_ref().unwrap_or(&shared.subprotocols);
-    if !subprotocols.is_empty() {
-        agreed_to = agreed_to.subprotocols(subprotocols);
-    }
     let offers_subprotocols = !upgrade.subprotocols().is_empty();
-    if let Some(hosts) = &shared.hosts {
-        agreed_to = agreed_to.hosts(hosts);
-    }
-    let mut handshake = upgrade.accept(&agreed_to)?;
+    let mut handshake = upgrade.accept(&options.over(&shared.accept))?;
 
     let extensions = handshake.extensions_header();
     let subprotocol = handshake.subprotocol.as_deref();

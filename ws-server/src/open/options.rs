@@ -1,6 +1,8 @@
 //! What one opening asks for in place of its server's configuration.
 
-use ws_handshake::{OriginPolicy, Subprotocols};
+use std::borrow::Cow;
+
+use ws_handshake::{AcceptOptions, OriginPolicy, Subprotocols};
 
 /// What [`Service::open`](crate::Service::open) agrees to, where it is not what the
 /// [`Server`](crate::Server) was configured with.
@@ -34,5 +36,17 @@ impl Options {
     pub fn origin(mut self, origin: OriginPolicy) -> Self {
         self.origin = Some(origin);
         self
+    }
+
+    /// These options, and for the rest `configured`.
+    pub(crate) fn over<'a>(&self, configured: &'a AcceptOptions) -> Cow<'a, AcceptOptions> {
+        let mut options = Cow::Borrowed(configured);
+        if let Some(subprotocols) = &self.subprotocols {
+            options = Cow::Owned(options.into_owned().subprotocols(subprotocols.clone()));
+        }
+        if let Some(origin) = &self.origin {
+            options = Cow::Owned(options.into_owned().origin(origin.clone()));
+        }
+        options
     }
 }

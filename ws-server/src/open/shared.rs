@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tracing::info;
 use ws_core::{Config, FrameObserver};
-use ws_handshake::{ExtensionSet, Hosts, OriginPolicy, Subprotocols};
+use ws_handshake::{AcceptOptions, Hosts};
 
 use crate::{
     AdmissionLimit, Clients, Limits, Opening, Peer, ServerLimits,
@@ -27,9 +27,9 @@ pub(crate) struct Shared {
     pub(crate) routes: Routes,
     pub(crate) fallback: Option<Box<Fallback>>,
     pub(crate) observe: Option<Box<Observe>>,
-    pub(crate) extensions: ExtensionSet,
-    pub(crate) subprotocols: Subprotocols,
-    pub(crate) origin: OriginPolicy,
+    /// What handshakes are agreed to.
+    pub(crate) accept: AcceptOptions,
+    /// The hosts that plain requests may name, too.
     pub(crate) hosts: Option<Hosts>,
     pub(crate) server_limits: Arc<ServerLimits>,
     pub(crate) limits: Arc<Limits>,

@@ -83,7 +83,7 @@ pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
 ///
 /// Nothing is tried twice: who connects again after a failure should wait, longer each time and not
 /// in step with others ([RFC 6455 §7.2.3](https://www.rfc-editor.org/rfc/rfc6455#section-7.2.3)).
-/// A redirect is not followed, since the headers would go where it says.
+/// A redirect is not followed, since the headers would go wherever it points.
 #[must_use]
 pub struct Connect {
     options: Result<ClientOptions, ConnectError>,
@@ -106,7 +106,7 @@ impl Connect {
         }
     }
 
-    /// Offers an extension, behind those that were added before, nearer to the wire.
+    /// Offers an extension, after those that were added before, nearer to the wire.
     pub fn extension(mut self, factory: impl ExtensionFactory + 'static) -> Self {
         if let Err(error) = self.extensions.push(factory) {
             return self.step(|_| Err(ConfigError::Extensions(error).into()));
@@ -114,8 +114,8 @@ impl Connect {
         self
     }
 
-    /// Does not go without the extension of this name, which has to be
-    /// [offered](Self::extension): where the server does not take it, the connection is closed with
+    /// Insists on the extension of this name, which must be
+    /// [offered](Self::extension): if the server does not take it, the connection is closed with
     /// 1010 and [`ConnectError::MissingExtensions`] is told.
     pub fn require(self, name: &str) -> Self {
         self.step(|options| Ok(options.require(name)))

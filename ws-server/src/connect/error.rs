@@ -10,7 +10,7 @@ use crate::ConfigError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The URL is none of a WebSocket.
+    /// The URL is not a WebSocket URL.
     #[error(transparent)]
     Url(UriError),
     /// The URL begins with `wss://`, and there is no TLS here yet: bring a stream that has it to
@@ -54,7 +54,7 @@ pub enum ConnectError {
     /// headers and the first 16 KiB of the body, as far as it came within 2 s.
     #[error("{_0}")]
     Refused(Box<Refusal>),
-    /// The answer is none that opens a WebSocket.
+    /// The answer does not open a WebSocket.
     #[error(transparent)]
     Response(ResponseError),
     /// The server does without an extension that was [required](crate::Connect::require). It is told
@@ -77,7 +77,7 @@ pub enum ConnectError {
     },
 }
 
-/// What to do where nobody takes a TCP connection.
+/// What to do if nobody takes a TCP connection.
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "; see whether the server runs, and on this port",

@@ -144,7 +144,7 @@ impl Prepared {
         }
     }
 
-    /// Sends the request and reads the answer; then what came behind it.
+    /// Sends the request and reads the answer; then what came after it.
     async fn shake_hands<Io>(
         &self,
         io: &mut Io,

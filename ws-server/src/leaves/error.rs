@@ -60,7 +60,7 @@ pub enum ConfigError {
     Hosts(#[source] ws_handshake::HostsError),
 }
 
-/// In front of the path, where the address is that of a Unix socket.
+/// Precedes the path if the address is that of a Unix socket.
 pub(crate) const UNIX: &str = "unix:";
 
 /// Why a server does not listen. The text says what to do.
@@ -88,7 +88,7 @@ fn remedy(address: &str, error: &io::Error) -> &'static str {
             "; remove the file if it is left from an earlier run, or take another path"
         }
         io::ErrorKind::PermissionDenied if address.starts_with(UNIX) => {
-            "; its directory has to be writable for this user"
+            "; its directory must be writable for this user"
         }
         io::ErrorKind::AddrInUse => {
             "; another program does: stop it, or take another port (0 for a free one)"

@@ -61,7 +61,7 @@ impl Tcp {
         if let Some(inherited) = self.inherited.get() {
             return *inherited;
         }
-        // It cannot be asked where the client has left.
+        // The question fails if the client has left.
         let inherited = io.nodelay().map(|nodelay| nodelay && is_unsent_bounded(&io.into()));
         inherited.is_ok_and(|inherited| *self.inherited.get_or_init(|| inherited))
     }

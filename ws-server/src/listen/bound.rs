@@ -9,7 +9,7 @@ use crate::{Clients, Report, Service, listen::accept};
 /// A [`Server`](crate::Server) that listens on an address: clients can connect, and are answered once
 /// it serves. Made by [`Server::bind`](crate::Server::bind) and its like.
 ///
-/// Nothing that happens while it serves ends it: where the operating system has no more file
+/// Nothing that happens while it serves ends it: if the operating system runs out of file
 /// descriptors, it waits and goes on.
 #[must_use = "clients connect, and nobody answers until it serves"]
 pub struct BoundServer {

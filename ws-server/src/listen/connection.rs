@@ -34,7 +34,7 @@ impl Service {
     /// Returns how it ended, or `None` if it was never open: the request was rejected or a plain one,
     /// it did not come, or there was no room for the connection.
     ///
-    /// The future owns all that it needs and can be spawned. It has to run inside of a tokio runtime
+    /// The future owns all that it needs and can be spawned. It must run inside a tokio runtime
     /// with time.
     ///
     /// ```

@@ -47,7 +47,7 @@ const ANSWER: usize = 256;
 const READ: usize = 1024;
 
 thread_local! {
-    /// What the openings of this thread read into: most are done with it in the same turn.
+    /// The buffer that the openings of this thread read into: most return it in the same turn.
     static BUFFER: Cell<BytesMut> = Cell::new(BytesMut::new());
 }
 
@@ -55,7 +55,7 @@ thread_local! {
 /// the connection is to be dropped.
 ///
 /// # Cancel safety
-/// Not cancel safe: when it is dropped, `io` has to be dropped too.
+/// Not cancel safe: when it is dropped, `io` must be dropped too.
 pub(crate) async fn open<Io>(
     io: &mut Io,
     shared: &Shared,
@@ -92,7 +92,7 @@ where
     match outcome {
         Ok(opened) => Some(opened),
         Err(answer) => {
-            say(io, &answer, shared, client).await;
+            answer_and_linger(io, &answer, shared, client).await;
             None
         }
     }
@@ -100,8 +100,8 @@ where
 
 type Head = io::Result<Option<Result<RequestHead, Rejection>>>;
 
-/// Waits for a head. `None` where the handshake has to give way to others, or the server ends. It is
-/// pending until then and no longer: once its head is whole it keeps nobody out, and nobody ends it.
+/// Waits for a head. `None` if the handshake must give way to others, or the server ends. It counts as
+/// pending until then: once its head is whole it keeps nobody out, and nobody ends it.
 async fn await_head<Io>(io: &mut Io, shared: &Shared, client: Option<Client>) -> Option<Head>
 where
     Io: AsyncRead + Unpin + 'static,
@@ -126,13 +126,13 @@ where
     }
 }
 
-/// Answers with something else than a 101 and lingers. Where too many do at a time, what is taken at
-/// once has to do.
-async fn say<Io>(io: &mut Io, answer: &[u8], shared: &Shared, client: Option<Client>)
+/// Answers with something other than a 101 and lingers. If too many do so at a time, it only writes
+/// what the socket takes at once.
+async fn answer_and_linger<Io>(io: &mut Io, answer: &[u8], shared: &Shared, client: Option<Client>)
 where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut said = pin!(async {
+    let mut answered = pin!(async {
         if write(io, answer, &shared.limits).await.is_ok() {
             linger(io, &shared.limits, shared.limits.time_to_read(answer.len() as u64)).await;
         }
@@ -145,7 +145,7 @@ where
     };
     tokio::select! {
         biased;
-        () = &mut said => {}
+        () = &mut answered => {}
         () = ended => {}
     }
 }
@@ -171,7 +171,7 @@ async fn write<Io: AsyncWrite + Unpin>(
     Ok(())
 }
 
-/// Reads a head in time; `None` where the client ends before.
+/// Reads a head in time; `None` if the client ends first.
 async fn read<Io: AsyncRead + Unpin + 'static>(
     io: &mut Io,
     limits: &ServerLimits,
@@ -203,8 +203,8 @@ async fn read<Io: AsyncRead + Unpin + 'static>(
         if read? == 0 {
             return Ok(None);
         }
-        // What came behind the head of an upgrade was refused with 400 (R6455-x-early); behind any
-        // other it is dropped with `input`: one connection gets one answer.
+        // Octets after the head of an upgrade were refused with 400 (R6455-x-early); after any other
+        // head they are dropped with `input`: one connection gets one answer.
         if let Some(outcome) = reader.read_head(&mut input).transpose() {
             // Pieces may have made it large.
             if first {
@@ -233,7 +233,7 @@ fn poll_read<Io: AsyncRead + Unpin>(
     read
 }
 
-/// Opens, or says what to write instead.
+/// Opens the connection, or returns what to write instead.
 fn decide(
     head: &RequestHead,
     shared: &Shared,
@@ -255,7 +255,7 @@ fn decide(
     Ok((Core::boxed(ws, outbox, answer, BytesMut::new()), handling))
 }
 
-/// Counts a rejection, logs it and writes it down.
+/// Counts a rejection, logs it and encodes it.
 fn reject(rejection: Rejection, head: Option<&RequestHead>, shared: &Shared) -> BytesMut {
     decision::log(&rejection, head, shared);
     let mut out = BytesMut::new();

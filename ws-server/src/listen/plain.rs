@@ -14,8 +14,8 @@ use ws_handshake::{
 
 use crate::{ClientId, Peer, open::shared::Fallback};
 
-/// Lets the fallback answer. The cause of a rejection where the request is not what HTTP/1.1 asks
-/// every request to be.
+/// Lets the fallback answer. An error is why the request is rejected: it is not what HTTP/1.1 requires
+/// of every request.
 pub(super) fn answer(
     head: &RequestHead,
     fallback: &Fallback,
@@ -34,7 +34,7 @@ pub(super) fn answer(
     Ok(write(answer, request.method()))
 }
 
-/// A request for a fallback, where it is what HTTP/1.1 asks every request to be.
+/// The request for a fallback, if it is what HTTP/1.1 requires of every request.
 fn plain_request(head: &RequestHead, own: Option<&Hosts>) -> Result<http::Request<()>, Cause> {
     let request = head.to_request()?;
     // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1

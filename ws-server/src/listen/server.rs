@@ -49,10 +49,10 @@ use crate::{
 /// [`service`](Self::service).
 ///
 /// What is not a valid opening handshake is answered and closed: a path without a handler with 404,
-/// a plain request by the [fallback](Self::fallback), or with 426 where there is none, another
+/// a plain request by the [fallback](Self::fallback), or with 426 if there is none, another
 /// method with 405, a page of another site with 403, a host other than [its own](Self::hosts) with
 /// 421, a request that does not come in time with 408, one that is too large with 431 or 414, and
-/// what is malformed with 400, octets in front of the 101 among them.
+/// and anything malformed with 400, octets before the 101 included.
 #[must_use = "it serves nothing until it is bound or made a service"]
 pub struct Server {
     routes: Routes,
@@ -166,7 +166,7 @@ impl Server {
         self
     }
 
-    /// Offers an extension, behind those that were added before, nearer to the wire.
+    /// Offers an extension, after those that were added before, nearer to the wire.
     ///
     /// Two extensions of one name, or an order that cannot work, is a mistake in the configuration.
     pub fn extension(mut self, factory: impl ExtensionFactory + 'static) -> Self {
@@ -193,8 +193,8 @@ impl Server {
     /// Protects users of browsers, and is no authentication: other clients write what they like into
     /// `Origin`.
     ///
-    /// A list is looked at where it is made, so its mistakes are told there and not by
-    /// [`bind`](Self::bind), by an error that is no [`ServeError`]:
+    /// A list is checked where it is made, so a mistake in it is an error there and not from
+    /// [`bind`](Self::bind), and no [`ServeError`]:
     ///
     /// ```
     /// # use ws_server::{OriginPolicy, Server};
@@ -214,8 +214,8 @@ impl Server {
     /// The hosts that this server answers for: `["chat.example", "localhost:9001", "[::1]:9001"]`.
     /// Requests for others, plain ones too, get 421. Default all hosts.
     ///
-    /// Without a port an entry stands for every port. For servers that only a network protects, on
-    /// `127.0.0.1` or in a private one: a page whose name is made to stand for that address (DNS
+    /// Without a port an entry means every port. For servers that only a network protects, on
+    /// `127.0.0.1` or in a private one: a page whose name is made to resolve to that address (DNS
     /// rebinding) has an `Origin` that equals its `Host`, which [`same_origin`](OriginPolicy) lets
     /// pass. See [`Hosts`]. An entry that is no host, and a list without any, is a mistake in the
     /// configuration.
@@ -238,7 +238,7 @@ impl Server {
         self
     }
 
-    /// What happens where a message to many meets a client that does not keep up. Default
+    /// What happens when a message to many meets a client that does not keep up. Default
     /// [`SlowConsumer::Close`]. A [`Publication`](crate::Publication) may say otherwise.
     pub fn slow_consumer(mut self, policy: SlowConsumer) -> Self {
         self.slow_consumer = policy;
@@ -281,7 +281,7 @@ impl Server {
         }
     }
 
-    /// Listens on a Unix socket. `path` must not exist; the file is left behind at the end.
+    /// Listens on a Unix socket. `path` must not exist; the file remains at the end.
     ///
     /// Its connections have no address, so that [`ServerLimits::max_per_ip`] does not count them.
     ///

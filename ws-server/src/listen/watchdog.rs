@@ -2,7 +2,7 @@
 //!
 //! One worker of a runtime at a time waits for the operating system. What it hears there for one
 //! task alone it runs without waking another worker; if that task then blocks, nobody waits for the
-//! operating system any more, and every socket of the runtime stands still. Whatever wakes another
+//! operating system any more, and every socket of the runtime stalls. Whatever wakes another
 //! worker from outside ends that, and this thread does, when it sees one that is at work for long.
 
 use std::{
@@ -32,7 +32,7 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
-    /// `None` where there is no second worker that could go on.
+    /// `None` if there is no second worker that could go on.
     pub(crate) fn start() -> Option<Self> {
         let runtime = Handle::current();
         let workers = runtime.metrics().num_workers();

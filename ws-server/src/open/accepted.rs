@@ -26,7 +26,7 @@ use crate::{
 /// [drive](Self::drive) the connection over the stream that the HTTP implementation gives back.
 ///
 /// It holds a place among the connections of its server, which it gives back when it is dropped.
-#[must_use = "a client waits for its response, and the connection has to be driven"]
+#[must_use = "a client waits for its response, and the connection must be driven"]
 pub struct Accepted {
     agreement: Agreement,
     handling: Option<Handling<StartHandler>>,
@@ -63,7 +63,7 @@ impl Accepted {
 
     /// Gives the connection this handler, in place of the route's. It is called once, in the task
     /// that drives the connection, and may return nothing or `Result<(), HandlerError>`. Otherwise it
-    /// is what a [`Handler`](crate::Handler) is.
+    /// behaves like a [`Handler`](crate::Handler).
     pub fn with<F, Fut>(mut self, handler: F) -> Self
     where
         F: FnOnce(WebSocket) -> Fut + Send + 'static,
@@ -84,7 +84,7 @@ impl Accepted {
     ///
     /// Returns how the connection ended; `None` if the server was shut down before.
     ///
-    /// The future owns all that it needs and can be spawned. It has to run inside of a tokio runtime
+    /// The future owns all that it needs and can be spawned. It must run inside a tokio runtime
     /// with time. Without a handler, after [`Service::open`](crate::Service::open) and no
     /// [`with`](Self::with), the connection closes with 1011.
     ///

@@ -46,7 +46,7 @@ struct Leaving {
     waker: Waker,
 }
 
-/// Who counts as one client.
+/// What counts as one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Client {
     V4(Ipv4Addr),
@@ -71,8 +71,8 @@ impl Admission {
         Self { limits, counts: Mutex::default(), handshakes, answers }
     }
 
-    /// Lets a connection in, if there is room. Where there is none, a connection that is over and
-    /// waits for its handler alone gives its permit.
+    /// Admits a connection if there is room. If there is none, a connection that is over and waits
+    /// only for its handler gives up its permit.
     pub(crate) fn enter(self: &Arc<Self>, peer: Peer) -> Result<Permit, AdmissionLimit> {
         let client = Client::of(peer);
         let mut counts = lock(&self.counts);

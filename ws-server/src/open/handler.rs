@@ -9,7 +9,7 @@ use crate::{WebSocket, drive::Working};
 /// Handles one connection after the other, each in a call of its own.
 ///
 /// Every `Fn(WebSocket) -> impl Future<Output = Result<(), HandlerError>> + Send` is one. A closure
-/// has to name the type of its parameter, `|mut ws: WebSocket|`, and its last expression is `Ok(())`.
+/// must name the type of its parameter, `|mut ws: WebSocket|`, and its last expression is `Ok(())`.
 /// It is called once for each connection, so what connections share is cloned in it for each:
 ///
 /// ```
@@ -56,14 +56,14 @@ use crate::{WebSocket, drive::Working};
 /// When the connection ends first, `recv` gives `None` and sending is an error, so most handlers
 /// return by themselves. One that waits for something else has
 /// [`Limits::handler_grace`](crate::Limits::handler_grace) (30 s), or until another connection needs
-/// its place; then its future is dropped where it waits. What has to be done whatever happens belongs
-/// into a task of its own, or into the `Drop` of a value. A handler that only sends learns of the end
+/// its place; then its future is dropped where it waits. Work that must be done in any case belongs
+/// in a task of its own, or in the `Drop` of a value. A handler that only sends learns of the end
 /// by [`WebSocket::closed`], in `tokio::select!` beside what it waits for.
 ///
 /// # Where the compiler does not say enough
 /// - "type annotations needed": the parameter of a closure has no type; `|mut ws: WebSocket|`.
 /// - "this closure only implements `FnOnce`": it gives away what it holds, and is called for every
-///   connection; clone it in front of `async move`, as above.
+///   connection; clone it before `async move`, as above.
 /// - "expected `Result<(), Box<dyn Error + Send + Sync>>`": the last expression is not `Ok(())`, or the
 ///   function has an error type of its own; `|ws: WebSocket| async { Ok(chat(ws).await?) }` turns that
 ///   of `async fn chat(ws: WebSocket) -> anyhow::Result<()>` into a [`HandlerError`].
@@ -134,5 +134,5 @@ where
 /// says, it is a line at `DEBUG`.
 ///
 /// A `Box<dyn Error>` that is not `Send + Sync` cannot become one: say `Box<dyn Error + Send + Sync>`
-/// where it is made, or `.map_err(|error| error.to_string())?`.
+/// at its source, or `.map_err(|error| error.to_string())?`.
 pub type HandlerError = Box<dyn Error + Send + Sync>;

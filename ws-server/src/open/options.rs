@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use ws_handshake::{AcceptOptions, OriginPolicy, Subprotocols};
 
-/// What [`Service::open`](crate::Service::open) agrees to, where it is not what the
+/// What [`Service::open`](crate::Service::open) agrees to, if other than what the
 /// [`Server`](crate::Server) was configured with.
 ///
 /// ```

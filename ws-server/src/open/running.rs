@@ -96,13 +96,13 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// Whether the connection has to end at once.
+    /// Whether the connection must end at once.
     #[inline]
     pub(crate) fn is_aborted(&self) -> bool {
         self.running.aborted.load(Ordering::Acquire)
     }
 
-    /// As [`is_aborted`](Self::is_aborted); if not, the task is woken when it has to.
+    /// As [`is_aborted`](Self::is_aborted); if not, the task is woken when it must.
     pub(crate) fn poll_aborted(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.running.state();
         if self.is_aborted() {

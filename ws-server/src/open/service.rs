@@ -89,7 +89,7 @@ impl Service {
     ///
     /// # Errors
     /// As [`upgrade`](Self::upgrade), but for the 404.
-    #[expect(clippy::needless_pass_by_value, reason = "options are made where they are used")]
+    #[expect(clippy::needless_pass_by_value, reason = "options are made for one call")]
     #[expect(clippy::result_large_err, reason = "the answer is sent as it is")]
     pub fn open(
         &self,
@@ -130,7 +130,7 @@ impl Service {
     }
 
     /// Shuts down: no connection is accepted any more, opening handshakes are dropped, and every
-    /// client is sent a Close with 1001, whoever brought its stream. Who has not closed after
+    /// client is sent a Close with 1001, whoever brought its stream. A client that has not closed after
     /// [`ServerLimits::shutdown_timeout`](crate::ServerLimits::shutdown_timeout) is aborted, and so is a handler
     /// that has not returned.
     ///

@@ -42,7 +42,7 @@ struct State {
 struct Member {
     client: Option<Client>,
     since: Instant,
-    /// Whom to wake when it has to give way: it does when it is not here any more.
+    /// Woken when it must give way: it must when it is no longer listed.
     waker: Waker,
 }
 
@@ -87,7 +87,7 @@ impl Crowd {
 }
 
 impl State {
-    /// Which member gives way to a newcomer, if it is none of the newcomer's.
+    /// Which member gives way to a newcomer; `None` if the newcomer itself does.
     fn who_gives_way(&self, client: Option<Client>, now: Instant) -> Option<u64> {
         let own = client.and_then(|client| self.of_client.get(&client));
         let with_newcomer = 1 + own.map_or(0, BTreeSet::len);
@@ -143,7 +143,7 @@ pub(crate) struct Membership<'a> {
 }
 
 impl Membership<'_> {
-    /// Waits until this member has to give way.
+    /// Waits until this member must give way.
     pub(crate) async fn ended(&self) {
         poll_fn(|cx| match lock(&self.crowd.state).members.get_mut(&self.key) {
             Some(member) => {

@@ -1,10 +1,10 @@
-//! Extensions (RFC 6455 §9) and the contract that the engine keeps about the RSV bits.
+//! Extensions (RFC 6455 §9), and the contract about the RSV bits, which the engine enforces.
 //!
-//! Two traits: an immutable [`ExtensionFactory`] negotiates in the opening handshake, and the
+//! There are two traits: an immutable [`ExtensionFactory`] negotiates in the opening handshake, and the
 //! [`Extension`] that it makes transforms the messages of one connection. An [`Extensions`] stack
-//! holds what was agreed, in the order of the response header.
+//! holds those that were agreed, in the order of the response header.
 //!
-//! **To write one, read the [guide]**: from the picture to a server that speaks it.
+//! **To write one, read the [guide]**, from the first picture to a server that speaks it.
 //!
 //! | to know | see |
 //! |---|---|
@@ -16,10 +16,10 @@
 //! | how offers are answered and declined | [negotiate parameters](guide#negotiate-parameters) |
 //! | whether yours keeps the contract | [test it](guide#test-it) |
 //!
-//! # What stays, and what may grow
-//! What is added to the traits later has a default. [`Mark`], [`Progress`] and [`Compression`] are
-//! closed: match all of them. What an extension says ([`Scope`], [`RsvClaim`], [`SharedForm`],
-//! [`Agreed`]), what it is told ([`MessageInfo`]) and errors may grow.
+//! # Stability
+//! Methods added to the traits later will have a default. [`Mark`], [`Progress`] and [`Compression`]
+//! are closed: match all of their variants. What an extension returns ([`Scope`], [`RsvClaim`],
+//! [`SharedForm`], [`Agreed`]), what it gets ([`MessageInfo`]) and errors may grow.
 //!
 //! # Cost
 //! An empty stack costs nothing: no box, no virtual call, no copy. A message that lies in one frame
@@ -52,30 +52,31 @@ pub use transfer::{Chunk, Progress, Sink};
 
 /// Negotiates one extension and makes an [`Extension`] for every connection that agreed on it.
 ///
-/// One factory serves all connections of a server or client, so it is immutable.
+/// One factory serves all connections of a server or client, so it is immutable. An extension without
+/// parameters can use [`FixedFactory`].
 pub trait ExtensionFactory: Send + Sync {
-    /// The extension token that stands in `Sec-WebSocket-Extensions`, compared exactly.
+    /// The extension token in `Sec-WebSocket-Extensions`, compared exactly.
     fn name(&self) -> &str;
 
-    /// What a unit is to every extension this factory makes: always the same.
+    /// The unit of every extension that this factory makes: always the same.
     ///
-    /// The factory says it, and no [`Extension`] again, because it is asked before any connection
-    /// is: a configuration in which a message-scoped extension would stand behind a frame-scoped one
-    /// is refused when it is made.
+    /// The factory gives it, and not the [`Extension`], because it is needed before there is any
+    /// connection: a configuration in which an extension of message scope would follow one of frame
+    /// scope is refused when it is made.
     fn scope(&self) -> Scope;
 
     /// Server: answers one offer. The offers of a request come in the client's order of preference,
     /// until one is accepted.
     ///
-    /// `free` are the RSV bits that no extension accepted so far has claimed. Accepting with a claim
-    /// outside of `free` is not fatal: the offer counts as declined, and the next one is tried.
+    /// `free` are the RSV bits that no extension accepted before has claimed. A claim outside `free` is
+    /// not fatal: the offer counts as declined, and the next one is tried.
     ///
     /// # Errors
-    /// Declines the offer, with the reason that goes into the report. The handshake goes on.
+    /// Decline the offer, with a reason for the report. The handshake goes on.
     fn accept(&self, offer: &Params, free: Rsv) -> Result<Agreed, NegotiationError>;
 
-    /// Client: the offers to send, in order of preference. Several offers of one extension are
-    /// alternatives, of which the server takes one at most.
+    /// Client: the offers to send, in order of preference. They are alternatives, of which the server
+    /// takes one at most.
     ///
     /// The default is one offer without parameters.
     fn offers(&self) -> Vec<Params> {
@@ -98,7 +99,7 @@ pub trait ExtensionFactory: Send + Sync {
     ) -> Result<Box<dyn Extension>, NegotiationError>;
 }
 
-/// What several share is a factory too, whichever it is: `Arc<dyn ExtensionFactory>`.
+/// A shared factory is a factory too, also an `Arc<dyn ExtensionFactory>`.
 impl<F: ExtensionFactory + ?Sized> ExtensionFactory for Arc<F> {
     fn name(&self) -> &str {
         (**self).name()
@@ -135,7 +136,7 @@ pub struct Agreed {
 }
 
 impl Agreed {
-    /// Answers with these parameters, and has this extension on the connection.
+    /// Responds with these parameters, and puts this extension on the connection.
     pub fn new(response: Params, extension: Box<dyn Extension>) -> Self {
         Self { response, extension }
     }
@@ -147,7 +148,7 @@ impl fmt::Debug for Agreed {
     }
 }
 
-/// Why an offer was declined, or why a response cannot be accepted.
+/// Why a server declines an offer, or a client refuses a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NegotiationError {
     parameter: Option<Box<str>>,
@@ -155,17 +156,17 @@ pub struct NegotiationError {
 }
 
 impl NegotiationError {
-    /// A reason that concerns the extension as a whole.
+    /// A reason about the extension as a whole.
     pub fn new(reason: impl Into<Cow<'static, str>>) -> Self {
         Self { parameter: None, reason: reason.into() }
     }
 
-    /// A reason that concerns one parameter.
+    /// A reason about one parameter.
     pub fn parameter(name: &str, reason: impl Into<Cow<'static, str>>) -> Self {
         Self { parameter: Some(name.into()), reason: reason.into() }
     }
 
-    /// The parameter that was at fault, if it was one.
+    /// The parameter at fault, if it is one.
     pub fn parameter_name(&self) -> Option<&str> {
         self.parameter.as_deref()
     }
@@ -195,9 +196,9 @@ pub trait Extension: Send {
 
     /// An outgoing unit begins: whether this extension will transform and mark it.
     ///
-    /// The answer [`Mark::Unmarked`] of an extension that claims a bit means that `encode` is not
-    /// called for this unit. An extension that claims no bit always sees the data.
-    /// With [`Scope::Frame`] and [`RsvClaim::FirstFrame`], asked for a message's first frame only.
+    /// If an extension that claims a bit returns [`Mark::Unmarked`], `encode` is not called for this
+    /// unit. An extension that claims no bit always sees the data. With [`Scope::Frame`] and
+    /// [`RsvClaim::FirstFrame`], called for a message's first frame only.
     ///
     /// The default marks every unit.
     ///
@@ -217,13 +218,13 @@ pub trait Extension: Send {
         Ok(())
     }
 
-    /// An incoming unit begins that carries none of the claimed bits, and will pass undecoded. Not
-    /// called for [`RsvClaim::None`], nor for continuations where the claim is
+    /// An incoming unit begins that carries none of the claimed bits and will pass undecoded. Not
+    /// called for [`RsvClaim::None`], nor for continuation frames if the claim is
     /// [`RsvClaim::FirstFrame`].
     ///
-    /// The default lets it pass, as an extension does that marks some messages and not others. One
-    /// that both ends apply to every unit, to sign or encrypt, has to refuse here: else whoever can
-    /// clear a bit can take the extension away.
+    /// The default lets it pass, which is right for an extension that marks some messages and not
+    /// others. One that both ends apply to every unit, to sign or encrypt, has to refuse here: otherwise
+    /// anyone who can clear a bit can switch the extension off.
     ///
     /// # Errors
     /// Fail the connection with the code of the error.
@@ -234,8 +235,8 @@ pub trait Extension: Send {
 
     /// Transforms outgoing data from `input` into `out`.
     ///
-    /// [`Progress::Done`] says that `input` was consumed and all that can be given for it was
-    /// written; [`Progress::Full`] asks to be called again with what is left and new room.
+    /// [`Progress::Done`] says that `input` is consumed and all output for it written;
+    /// [`Progress::Full`] asks for another call with the rest of the input and new room.
     ///
     /// # Errors
     /// Fail the connection with the code of the error.
@@ -255,11 +256,11 @@ pub trait Extension: Send {
         out: &mut Sink<'_>,
     ) -> Result<Progress, ExtensionError>;
 
-    /// The connection rests: give back what can be rebuilt or forgotten. Called between messages
-    /// only; what comes after has to be encoded validly, and decoded as if there had been no rest.
+    /// The connection rests: free what can be rebuilt or forgotten. Called between messages only.
+    /// Afterwards, encoding has to be valid, and decoding has to go on as if there had been no rest.
     fn park(&mut self) {}
 
-    /// Heap bytes that this extension holds now, beside itself.
+    /// Heap bytes that this extension holds now, without itself.
     fn memory_usage(&self) -> usize {
         0
     }
@@ -272,7 +273,7 @@ pub trait Extension: Send {
     }
 }
 
-/// What an extension transforms at a time.
+/// The unit that an extension transforms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Scope {
@@ -293,18 +294,18 @@ pub enum Mark {
     Unmarked,
 }
 
-/// What is known of a unit when it begins.
+/// What is known about a unit when it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MessageInfo {
     /// Text or binary.
     pub kind: MessageKind,
-    /// Bytes that will enter this extension, if known: not those of a message that is streamed or comes
-    /// in fragments, nor behind an extension that transforms it.
+    /// Bytes that will enter this extension, if known. `None` for a message that is streamed or arrives
+    /// in fragments, and after an extension that transforms the message.
     pub len: Option<u64>,
-    /// Bits that extensions nearer to the application have set on the frame by which it begins.
+    /// Bits that extensions nearer to the application set on the unit's first frame.
     ///
-    /// They say how to read what this extension transforms, and travel in the header, outside of
+    /// They say how to read the data that this extension transforms, and travel in the header, outside
     /// the data: an extension that authenticates has to cover them.
     pub marks: Rsv,
     /// The sender's hint, for outgoing messages; [`Compression::Auto`] for incoming ones.
@@ -312,13 +313,13 @@ pub struct MessageInfo {
 }
 
 impl MessageInfo {
-    /// What the engine tells; for tests of an extension, and for an extension around another.
+    /// For tests of an extension, and for an extension that wraps another.
     pub const fn new(kind: MessageKind, len: Option<u64>, compression: Compression) -> Self {
         Self { kind, len, marks: Rsv::NONE, compression }
     }
 }
 
-/// An extension gave up on the connection.
+/// An extension's error, which fails the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExtensionError(Box<Reason>);
 
@@ -330,14 +331,14 @@ struct Reason {
 }
 
 impl ExtensionError {
-    /// Fails the connection with `code`, for example [`CloseCode::INVALID_PAYLOAD`] for corrupt
-    /// data. A code that may not be sent becomes [`CloseCode::INTERNAL_ERROR`].
+    /// Fails the connection with `code`, for example [`CloseCode::INVALID_PAYLOAD`] for corrupt data. A
+    /// code that must not be sent becomes [`CloseCode::INTERNAL_ERROR`]. The peer reads `reason`.
     pub fn new(code: CloseCode, reason: impl Into<Cow<'static, str>>) -> Self {
         let code = if code.is_sendable() { code } else { CloseCode::INTERNAL_ERROR };
         Self(Box::new(Reason { code, text: reason.into() }))
     }
 
-    /// The code that the connection fails with.
+    /// The close code.
     pub fn code(&self) -> CloseCode {
         self.0.code
     }

@@ -45,34 +45,34 @@
 //!
 //! # What it does
 //! For every offer of the factory that the factory itself accepts, it makes the extensions of a
-//! client and of a server, and tries one [`Rule`] after the other: by hand, with inputs cut and
-//! rooms bounded at every octet, and through two [connections](crate::Connection), with messages in
-//! all kinds of fragments and other extensions in the stack. Messages go in both directions. The
-//! first rule that is broken is told as a [`Failure`] with the octets that show it:
+//! client and of a server, and tries one [`Rule`] after the other: by direct calls, with input cut and
+//! room bounded at every octet, and through two [connections](crate::Connection), with messages in
+//! all kinds of fragments and other extensions in the stack. Messages go in both directions. It
+//! reports the first broken rule as a [`Failure`] with the octets that show it:
 //!
 //! ```text
 //! x-roll breaks the rule Cuts: after 7 octets `decode` failed with 1007 and "it does not roll"
-//! the rule: how a message of message scope is cut into chunks makes no difference to what is decoded
+//! the rule: in message scope, the cuts between chunks make no difference to what is decoded
 //! tried: sent by calls of 1 and then any size, received by calls of any size, from client to server, with the offer `x-roll; level=1`
 //! message, 5 octets: 48 65 6c 6c 6f
 //! encoded, 7 octets: 00 49 66 6e 6f 73 f4
-//! to mend it: keep what a unit needs (position, partial data, checksum) in `self` from call to call, begin it anew in `begin_encode` and `begin_decode` alone, and end it where `input.is_last()`
+//! to fix it: keep the state of a unit (position, partial data, checksum) in `self` from call to call, reset it only in `begin_encode` and `begin_decode`, and finish it when `input.is_last()`
 //! ```
 //!
-//! Messages that are not marked prove nothing. Where the extension marks few, those that it marks are
-//! the ones that are cut at every octet; where it marks none that are short, [`Rule::Marks`] is broken.
-//! The report counts them, and names the rules that saw none as not tried.
+//! Unmarked messages prove nothing. If the extension marks few messages, the kit cuts those at every
+//! octet; if it marks no short one, [`Rule::Marks`] is broken. The report counts marked messages, and
+//! lists the rules that saw none as not tried.
 //!
-//! The same factory gets the same octets with every run: what looks random comes of a
-//! [seed](Kit::seed). A panic in the extension is caught and told like any other failure, its
-//! message goes to the panic hook as usual; under `panic = "abort"` it ends the process.
+//! The same factory gets the same octets in every run: what looks random comes from a
+//! [seed](Kit::seed). The kit catches a panic in the extension and reports it like any other failure;
+//! its message goes to the panic hook as usual. With `panic = "abort"` it ends the process.
 //!
-//! # What it does not
-//! It knows nothing of what an extension is for: that a cipher hides anything, a compressor makes
-//! anything shorter, or a checksum detects a changed octet is for tests of its own; so is the
-//! [refusal](crate::Extension::begin_unmarked) of what is not marked. Whether the cuts show in what
-//! is encoded it asks only of those who [say](Kit::same_octets) that they must not. It does not measure
-//! time, nor memory beyond what the engine bounds.
+//! # What it does not do
+//! It does not know what an extension is for: test yourself that a cipher hides anything, a compressor
+//! makes anything shorter, a checksum detects a changed octet, and that unmarked messages are
+//! [refused](crate::Extension::begin_unmarked) if they have to be. It checks that cuts do not show in
+//! the encoded octets only if you [ask for it](Kit::same_octets). It does not measure time, nor memory
+//! beyond what the engine bounds.
 
 mod checks;
 mod drive;
@@ -98,10 +98,10 @@ use tally::Tally;
 pub use failure::Failure;
 pub use rule::Rule;
 
-/// Tries every [`Rule`] on what a factory makes, as [`Kit::new`] and [`Kit::run`] do.
+/// Tries every [`Rule`] on the extensions of a factory: [`Kit::new`] and [`Kit::run`].
 ///
 /// # Errors
-/// The first rule that is broken.
+/// The first broken rule.
 pub fn check(factory: &dyn ExtensionFactory) -> Result<Report, Failure> {
     Kit::new(factory).run()
 }
@@ -117,20 +117,21 @@ pub struct Kit<'a> {
 }
 
 impl<'a> Kit<'a> {
-    /// Both ends come of one factory.
+    /// Makes both ends with one factory.
     pub fn new(factory: &'a dyn ExtensionFactory) -> Self {
         Self::between(factory, factory)
     }
 
-    /// The ends come of two factories of one extension, with options of their own.
+    /// Makes each end with a factory of its own, which are of one extension with different options.
     pub fn between(client: &'a dyn ExtensionFactory, server: &'a dyn ExtensionFactory) -> Self {
         Self::of(Source::Factories { client, server })
     }
 
-    /// The extensions of a client and of a server that agreed, fresh ones with every call.
+    /// Makes both ends without a factory: `make` returns the extension of a client and that of a server
+    /// which agreed, new ones with every call.
     ///
-    /// For what a factory cannot show: a secret of both, a parameter that has to be new each time.
-    /// Rules about the negotiation are not tried.
+    /// For what a factory cannot show, such as a common secret. The rules about the negotiation are not
+    /// tried.
     pub fn pairs(
         name: &'a str,
         scope: Scope,
@@ -143,29 +144,29 @@ impl<'a> Kit<'a> {
         Self { source, messages: None, seed: 0, without: Vec::new(), same_octets: false }
     }
 
-    /// Sends these messages in place of those that the kit has, for an extension that does not take
-    /// every message, or marks others. Some should be short, because only such are cut at every octet;
-    /// empty ones are sent for [`Rule::Empty`] nonetheless.
+    /// Sends these messages in place of the kit's own, for an extension that does not take every message,
+    /// or marks only others. Some should be short, because only short ones are cut at every octet.
+    /// [`Rule::Empty`] sends empty ones nonetheless.
     pub fn messages<M: Into<Message>>(mut self, messages: impl IntoIterator<Item = M>) -> Self {
         self.messages = Some(messages.into_iter().map(Into::into).collect());
         self
     }
 
-    /// What the random content, cuts and rooms are made of. Default 0.
+    /// The seed of random content, cuts and room. Default 0.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Holds `encode` to the same octets for the same message, however it is cut and however little
-    /// room there is: for a wire format in which a message has one form. Default: it may write what it
-    /// likes, if the same message comes of it, as compressors do.
+    /// Requires `encode` to write the same octets for the same message, whatever the cuts and the room:
+    /// for a wire format in which a message has exactly one form. By default the octets may differ, as
+    /// those of compressors do, if they decode to the same message.
     pub fn same_octets(mut self) -> Self {
         self.same_octets = true;
         self
     }
 
-    /// Leaves a rule out that an extension breaks on purpose. The report says so.
+    /// Leaves out a rule that the extension breaks on purpose. The report says so.
     pub fn without(mut self, rule: Rule) -> Self {
         self.without.push(rule);
         self
@@ -174,15 +175,15 @@ impl<'a> Kit<'a> {
     /// Tries every rule.
     ///
     /// # Errors
-    /// The first rule that is broken, in the order of [`Rule`].
+    /// The first broken rule, in the order of [`Rule`].
     pub fn run(&self) -> Result<Report, Failure> {
         self.try_rules(Rule::ALL)
     }
 
-    /// Tries one rule alone.
+    /// Tries a single rule.
     ///
     /// # Errors
-    /// That it is broken; or [`Rule::Offers`], if there is nothing to try it on.
+    /// The rule, if it is broken; or [`Rule::Offers`], if there is nothing to try it on.
     pub fn run_rule(&self, rule: Rule) -> Result<Report, Failure> {
         self.try_rules(&[rule])
     }
@@ -247,24 +248,24 @@ impl<'a> Kit<'a> {
                     Outcome::NotTried(why) => not_tried = Some((rule, why)),
                 }
             }
-            // What one configuration has no use for another may have.
+            // A rule that one configuration cannot try, another may.
             match not_tried {
                 Some(not_tried) if !held => report.not_tried.push(not_tried),
-                _ => report.held.push(rule),
+                _ => report.passed.push(rule),
             }
         }
         Ok(report)
     }
 }
 
-/// What was tried of an extension that broke no rule.
+/// What the kit tried on an extension that broke no rule.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     name: String,
     configurations: usize,
     claimed: Rsv,
     declined: Vec<String>,
-    held: Vec<Rule>,
+    passed: Vec<Rule>,
     not_tried: Vec<(Rule, &'static str)>,
     /// How many, of how many.
     marked: (usize, usize),
@@ -281,8 +282,8 @@ impl Report {
         self.claimed
     }
 
-    /// Of the messages that [`Rule::RoundTrip`] and [`Rule::Roles`] send from end to end, how many were
-    /// marked, and how many there were. Not counted where no bit is claimed: all pass through such an
+    /// How many of the messages that [`Rule::RoundTrip`] and [`Rule::Roles`] send were marked, and how
+    /// many there were. Both are 0 if no bit is claimed, because every message passes through such an
     /// extension.
     pub fn marked(&self) -> (usize, usize) {
         self.marked
@@ -294,8 +295,8 @@ impl Report {
     }
 
     /// The rules that were tried and kept.
-    pub fn held(&self) -> &[Rule] {
-        &self.held
+    pub fn passed(&self) -> &[Rule] {
+        &self.passed
     }
 
     /// The rules that were not tried, each with the reason.
@@ -306,14 +307,14 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, configurations, claimed, declined, held, not_tried, marked } = self;
+        let Self { name, configurations, claimed, declined, passed, not_tried, marked } = self;
         let plural = if *configurations == 1 { "" } else { "s" };
-        write!(f, "{name} keeps {} rules in {configurations} configuration{plural}", held.len())?;
+        write!(f, "{name} keeps {} rules in {configurations} configuration{plural}", passed.len())?;
         if let (marked, all @ 1..) = marked {
             write!(f, "; marked {marked} of {all} messages")?;
         }
         if claimed.contains(Rsv::RSV1) && name != "permessage-deflate" {
-            write!(f, "; claims RSV1, so permessage-deflate cannot stand beside it")?;
+            write!(f, "; claims RSV1, so permessage-deflate cannot be in the same stack")?;
         }
         for declined in declined {
             write!(f, "; {declined}")?;

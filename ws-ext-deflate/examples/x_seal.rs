@@ -1,42 +1,42 @@
-//! An extension of whole-message scope: `x-seal` encrypts and authenticates every message, behind
+//! An extension of whole-message scope: `x-seal` encrypts and authenticates every message, after
 //! compression.
 //!
 //! On the wire: RSV2 on the first frame of every message, whose data is the message under
-//! ChaCha20-Poly1305 (RFC 8439) and 16 octets of tag. One parameter, `salt=HEX` of 16 random octets
-//! from either end. With the secret that the application gave to both ends, the two salts make a
-//! key for each direction that no other connection has (HKDF-SHA256, RFC 5869), so that the nonce
-//! may be a counter. It is not sent: a message that was forged, changed, replayed, left out or put
-//! elsewhere does not open, and fails the connection with 1008. So does one that is not sealed.
+//! ChaCha20-Poly1305 (RFC 8439) and a tag of 16 octets. One parameter, `salt=HEX`, with 16 random
+//! octets from either end. From the secret that the application gave to both ends and the two salts,
+//! each direction gets a key that no other connection has (HKDF-SHA256, RFC 5869), so the nonce can be
+//! a counter. It is not sent: a message that was forged, changed, replayed, removed or moved does not
+//! open, and fails the connection with 1008. So does an unsealed message.
 //!
 //! ```text
 //! $ cargo run --example x_seal
 //! ```
 //!
 //! # The order
-//! Compress, then seal: what is sealed looks like noise and does not shrink.
+//! Compress, then seal: sealed data looks like noise and does not shrink.
 //!
 //! ```text
 //! let set = ExtensionSet::new().with(Deflate::default())?.with(seal)?;     // right
 //! let set = ExtensionSet::new().with(seal)?.with(Deflate::default())?;     // works, saves nothing
 //! ```
 //!
-//! Nobody stops the second line: its messages arrive, a little longer and for more work, as a test
-//! below shows. The set refuses frame scope in front of message scope, because every factory says
-//! its scope; it cannot know that the output of one is noise and that the other lives on patterns.
-//! A factory could say that too, and be refused in front of a compressor, at the price of a word in
-//! the trait that means nothing to most extensions. Here the order stands where the set is made.
+//! Nothing stops the second line: its messages arrive, a little longer and for more work, as a test
+//! below shows. The set refuses frame scope before message scope, because every factory gives its
+//! scope; it cannot know that the output of one extension is noise and that the other needs patterns.
+//! A factory could say that too, and be refused before a compressor, at the price of a method in the
+//! trait that means nothing to most extensions. So the order is up to whoever makes the set.
 //!
-//! Compression in front of encryption tells the length of what was compressed: a secret next to
-//! text that a stranger chooses is to be sent with `Compression::Never` (RFC 7692 §8).
+//! Compression before encryption reveals the length of the compressed data: send a secret next to text
+//! that a stranger chooses with `Compression::Never` (RFC 7692 §8).
 //!
 //! # What it does not do
-//! - Negotiation is not protected: whoever sits in the middle can strike the extension out. A client
-//!   [requires](ws_handshake::ClientOptions::require) it; a server looks whether it is among the
-//!   extensions that were accepted. Salts that were tampered with make keys that open nothing.
-//! - Pings, Closes, lengths and times are not sealed, nor that a last message is missing.
+//! - It does not protect the negotiation: anyone in between can remove the extension from it. A client
+//!   [requires](ws_handshake::ClientOptions::require) it; a server checks that it is among the accepted
+//!   extensions. Tampered salts make keys that open nothing.
+//! - It does not seal Pings, Closes, lengths and times, nor notice that a last message is missing.
 //! - It is an example, whose construction nobody has reviewed; TLS is what protects a connection.
 //!
-//! The limit on messages holds for what is gathered, the 16 octets of the tag included.
+//! The limit on messages applies to the gathered message, including the 16 octets of the tag.
 
 use chacha20poly1305::{
     ChaCha20Poly1305, Nonce,
@@ -148,7 +148,7 @@ impl ExtensionFactory for SealFactory {
 
     fn accept(&self, offer: &Params, _free: Rsv) -> Result<Agreed, NegotiationError> {
         let client = salt_of(offer)?;
-        // Of this connection: whoever replays a recorded client meets other keys.
+        // New for each connection: anyone who replays a recorded client meets other keys.
         let server = random().map_err(|_| NegotiationError::new("no random octets to be had"))?;
         let extension = self.build(&client, &server, End::Server);
         Ok(Agreed::new(with_salt(&server), extension))
@@ -552,18 +552,18 @@ mod tests {
     }
 
     #[test]
-    fn compression_in_front_saves_and_behind_does_not() {
+    fn compression_before_saves_and_after_does_not() {
         let message = "All that repeats itself repeats itself. ".repeat(25);
         let on_the_wire = |(mut client, mut server): (Connection, Connection)| {
             let wire = sent(&mut server, &*message);
             delivered(&mut client, &wire, &*message);
             wire.len()
         };
-        let behind = || ExtensionSet::new().with(seal()).unwrap().with(Deflate::default()).unwrap();
+        let after = || ExtensionSet::new().with(seal()).unwrap().with(Deflate::default()).unwrap();
         let sealed = on_the_wire(sealing());
         assert_eq!(sealed, 4 + message.len() + 16);
         assert!(on_the_wire(compressing()) < sealed / 5);
-        assert!(on_the_wire(connect(&behind(), &behind()).unwrap()) >= sealed);
+        assert!(on_the_wire(connect(&after(), &after()).unwrap()) >= sealed);
     }
 
     #[test]

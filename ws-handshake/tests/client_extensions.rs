@@ -154,7 +154,7 @@ fn frame_scope_in_front_of_message_scope_fails_and_both_are_named() {
     assert!(matches!(error, Error::Stack(StackError::FrameScope { .. })));
     assert_eq!(
         error.to_string(),
-        "extension f works on frames and has to come behind m, which works on messages: report it to the server's operator, or do not offer both"
+        "extension f works on frames and has to come after m, which works on messages: report it to the server's operator, or do not offer both"
     );
 }
 

@@ -1,5 +1,5 @@
-//! An extension of one's own in an echo server: `x-scramble` turns every octet of a message over
-//! before it goes out, and back when it has come in. It is here to be short, and hides nothing.
+//! An extension of one's own in an echo server: `x-scramble` inverts every octet of a message on its
+//! way out, and again on its way in. It is short on purpose, and hides nothing.
 //!
 //! ```text
 //! $ cargo run --example custom_extension     # or: -- 127.0.0.1:0, which takes a free port
@@ -7,8 +7,8 @@
 //! guest 1 agreed on Some("x-scramble")       # for a client that offers it; None for others
 //! ```
 //!
-//! How to write one is in the guide, `ws_core::extension::guide`. What needs more of the contract:
-//! `x_crc32c` (frames), `x_trace` (looks on), `x_seal` (encrypts).
+//! The guide, `ws_core::extension::guide`, says how to write one. These use more of the contract:
+//! `x_crc32c` (frames), `x_trace` (observes), `x_seal` (encrypts).
 #![allow(elided_lifetimes_in_paths, missing_docs, unreachable_pub)] // as in a crate of one's own
 
 // ANCHOR: extension

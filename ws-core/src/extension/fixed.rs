@@ -7,7 +7,7 @@ use super::{Agreed, Extension, ExtensionFactory, NegotiationError, Params, Rsv, 
 
 /// Negotiates an extension that has no parameters: a name, a scope, and a function that makes it.
 ///
-/// It offers the name alone, and declines whatever carries a parameter.
+/// It offers the bare name, and declines an offer with any parameter.
 ///
 /// ```
 /// # use ws_core::{Extensions, extension::*};

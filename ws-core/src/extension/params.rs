@@ -42,7 +42,7 @@ impl Param {
         self.value.as_deref()
     }
 
-    /// Checks that there is no value, as for a parameter that only is there or not.
+    /// Checks that there is no value, for a parameter that is only present or absent.
     ///
     /// # Errors
     /// Names the parameter.

@@ -23,7 +23,7 @@ impl Rsv {
         Self(octet & 0x70)
     }
 
-    /// The bits as they stand in the first octet of a frame: 0x40 for RSV1, 0x20 and 0x10.
+    /// The bits as in the first octet of a frame: 0x40 for RSV1, 0x20 and 0x10.
     pub const fn octet(self) -> u8 {
         self.0
     }
@@ -77,7 +77,7 @@ impl fmt::Debug for Rsv {
     }
 }
 
-/// The bits that an extension uses, and on which frames of a marked unit they stand.
+/// The bits that an extension uses, and the frames of a marked unit that carry them.
 ///
 /// A unit is marked when all the claimed bits are set; some of them alone are a violation. A claim
 /// of no bits is [`RsvClaim::None`].

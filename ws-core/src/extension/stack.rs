@@ -8,9 +8,9 @@ use super::{
     chain::{Stage, keep_small},
 };
 
-/// What was agreed for one connection: a stack of extensions that keeps the RSV contract.
+/// The extensions of one connection: a stack that keeps the RSV contract.
 ///
-/// Boxed, because most connections have none and all of them are many.
+/// Boxed, because there are many connections and most have no extension.
 #[derive(Default)]
 pub struct Extensions(Option<Box<Stack>>);
 
@@ -230,7 +230,7 @@ impl fmt::Debug for Extensions {
     }
 }
 
-/// Why extensions cannot stand together.
+/// Why extensions cannot be in one stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StackError {
@@ -238,16 +238,16 @@ pub enum StackError {
     Clash {
         /// The contested bits.
         bits: Rsv,
-        /// Who had them.
+        /// The extension that has them.
         first: Box<str>,
-        /// Who wanted them.
+        /// The extension that wants them too.
         second: Box<str>,
     },
-    /// An extension of frame scope has to stand nearer the wire than one of message scope.
+    /// An extension of frame scope has to be nearer to the wire than all of message scope.
     FrameScope {
         /// The extension of frame scope.
         frame: Box<str>,
-        /// The extension of message scope that would stand behind it.
+        /// The extension of message scope that would follow it.
         message: Box<str>,
     },
 }
@@ -260,7 +260,7 @@ impl fmt::Display for StackError {
             }
             Self::FrameScope { frame, message } => write!(
                 f,
-                "extension {frame} works on frames and has to come behind {message}, which works on messages"
+                "extension {frame} works on frames and has to come after {message}, which works on messages"
             ),
         }
     }

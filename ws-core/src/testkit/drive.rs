@@ -113,7 +113,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 pub(super) enum Sizes {
     Usual,
     Each(usize),
-    /// The first call, and those behind it as usual.
+    /// The first call; those after it as usual.
     First(usize),
     Random(Rng, usize),
 }
@@ -149,7 +149,7 @@ impl fmt::Display for Sizes {
 pub(super) struct How {
     pub(super) cuts: Sizes,
     pub(super) rooms: Sizes,
-    /// Whether the end comes behind the data, alone.
+    /// Whether the last chunk comes after the data, empty.
     pub(super) end_alone: bool,
 }
 
@@ -199,7 +199,7 @@ impl<'a> Running<'a> {
             return Ok(true);
         }
         let piece = match scope {
-            // An empty chunk is shown at the end and behind `Full` alone, as the engine does it.
+            // An empty chunk comes only at the end and after `Full`, as from the engine.
             Scope::Message => self.left.get(..self.how.cuts.next().max(1)).unwrap_or(self.left),
             Scope::WholeMessage | Scope::Frame => self.left,
         };

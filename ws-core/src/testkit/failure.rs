@@ -9,7 +9,7 @@ const PRINTED: usize = 64;
 
 /// An extension broke a [`Rule`].
 ///
-/// Prints the extension, the rule, what was tried, the octets that show it, and how to mend it.
+/// Prints the extension, the rule, what was tried, the octets that show it, and how to fix it.
 pub struct Failure(Box<Inner>);
 
 struct Inner {
@@ -85,7 +85,7 @@ impl Failure {
         self.0.octets.iter().map(|octets| (octets.label, &*octets.all))
     }
 
-    /// How extensions that fail like this are usually mended.
+    /// How to fix an extension that fails like this, usually.
     fn hints(&self) -> impl Iterator<Item = &'static str> {
         let Inner { rule, kind, .. } = &*self.0;
         let of_rule = match (rule, kind) {
@@ -115,7 +115,7 @@ pub(super) fn differ_after(one: &[u8], other: &[u8]) -> usize {
 impl fmt::Display for Octets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { label, all, at } = self;
-        // What comes before tells how it came about.
+        // The prefix says how it came about.
         let most = all.len().saturating_sub(PRINTED);
         let from = at.saturating_sub(PRINTED / 2).min(most);
         write!(f, "{label}, {} octets", all.len())?;
@@ -142,7 +142,7 @@ impl fmt::Display for Failure {
             writeln!(f, "{octets}")?;
         }
         let hints: Vec<_> = self.hints().collect();
-        write!(f, "to mend it: {}", hints.join("; or else "))
+        write!(f, "to fix it: {}", hints.join("; or else "))
     }
 }
 

@@ -129,7 +129,7 @@ pub(super) fn arrives(
     Err(failure.with("frames, unmasked", &unmasked))
 }
 
-/// What comes of some octets, without Pings, Pongs and yields.
+/// The events for some octets, without Pings, Pongs and yields.
 pub(super) fn received(
     ws: &mut Connection,
     wire: &[u8],
@@ -203,7 +203,7 @@ impl Frame {
     }
 }
 
-/// The payload of a message in other frames, which end behind so many octets each; the last frame
+/// The payload of a message in other frames, which end after so many octets each; the last frame
 /// has the rest.
 pub(super) fn cut_again(message: &[Frame], claim: RsvClaim, lens: &[usize]) -> Vec<Frame> {
     let Some(first) = message.first() else {

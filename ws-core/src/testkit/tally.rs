@@ -4,7 +4,7 @@ use std::{cell::Cell, rc::Rc};
 
 use crate::extension::Mark;
 
-/// Counts for whoever has a clone of it.
+/// A count that all its clones share.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     marked: Rc<Cell<usize>>,

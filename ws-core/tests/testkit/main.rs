@@ -55,7 +55,7 @@ const FLAWS: &[(Flaw, Rule)] = &[
 #[test]
 fn sound_extension_keeps_every_rule() {
     let report = check(&RollFactory::new(Flaw::None)).unwrap();
-    assert_eq!(report.held(), Rule::ALL, "{report}");
+    assert_eq!(report.passed(), Rule::ALL, "{report}");
     assert_eq!(report.configurations(), 2);
     assert_eq!(report.claimed(), Rsv::RSV2);
     // Two configurations, two directions.
@@ -99,11 +99,11 @@ fn rule_can_be_left_out_and_tried_alone() {
     let factory = RollFactory::new(Flaw::ParkForgets);
     let report = Kit::new(&factory).without(Rule::Park).run().unwrap();
     assert_eq!(report.not_tried(), [(Rule::Park, "it was left out")]);
-    assert!(!report.held().contains(&Rule::Park));
+    assert!(!report.passed().contains(&Rule::Park));
     let failure = Kit::new(&factory).run_rule(Rule::Park).unwrap_err();
     assert_eq!(failure.rule(), Rule::Park);
     let report = Kit::new(&factory).run_rule(Rule::Cuts).unwrap();
-    assert_eq!(report.held(), [Rule::Cuts]);
+    assert_eq!(report.passed(), [Rule::Cuts]);
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn octets_that_depend_on_cuts_or_room_are_a_fault_where_the_caller_says_so() {
         Kit::new(&sound).same_octets().run_rule(rule).unwrap();
         let factory = RollFactory::new(flaw);
         let report = Kit::new(&factory).run_rule(rule).unwrap();
-        assert_eq!(report.held(), [rule], "{report}");
+        assert_eq!(report.passed(), [rule], "{report}");
         let failure = Kit::new(&factory).same_octets().run().unwrap_err();
         assert_eq!(failure.rule(), rule, "{failure}");
         let octets: Vec<_> = failure.octets().map(|(_, octets)| octets.to_vec()).collect();
@@ -205,7 +205,7 @@ fn messages_that_are_marked_are_those_that_are_cut_everywhere() {
     let factory = RollFactory::new(Flaw::MarksFrom60Octets);
     let long = "sixty octets and more, which is longer than what is cut else";
     let report = Kit::new(&factory).messages(["short", "short as well", long]).run().unwrap();
-    assert_eq!(report.held(), Rule::ALL, "{report}");
+    assert_eq!(report.passed(), Rule::ALL, "{report}");
     assert_eq!(report.marked(), (4, 4 * 3));
 }
 
@@ -270,7 +270,7 @@ fn hint_follows_what_happened() {
     let mends = |flaw, rule: Rule| {
         let failure = Kit::new(&RollFactory::new(flaw)).run_rule(rule).unwrap_err();
         let text = failure.to_string();
-        text.split_once("to mend it: ").unwrap().1.to_owned()
+        text.split_once("to fix it: ").unwrap().1.to_owned()
     };
     assert_eq!(mends(Flaw::DecodesWrongly, Rule::RoundTrip), Rule::RoundTrip.mend());
     assert_eq!(mends(Flaw::DecodePanics, Rule::RoundTrip), Rule::Garbage.mend());

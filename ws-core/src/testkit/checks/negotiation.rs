@@ -1,4 +1,4 @@
-//! What is said before there is a connection.
+//! The negotiation, before there is a connection.
 
 use core::slice;
 
@@ -160,7 +160,7 @@ pub(super) fn parameters(trial: &Trial<'_>) -> Result<Outcome, Failure> {
     for params in [offer, &agreed.response] {
         let mut all = Vec::from([Params::new()]);
         for (at, param) in params.iter().enumerate() {
-            // Whether a parameter may stand twice is for the extension to say.
+            // The extension decides whether a parameter may be repeated.
             let mut twice = params.clone();
             twice.push(param.name(), param.value());
             all.push(twice);

@@ -85,7 +85,7 @@ fn by_sender(
     Ok(())
 }
 
-/// Whoever stands between may cut again where it does not change what a frame is (RFC 6455 §5.4):
+/// An intermediary may cut again if that does not change what a frame is (RFC 6455 §5.4):
 /// at every octet, with empty frames first, in the middle and last.
 fn by_others(
     trial: &Trial<'_>,
@@ -160,17 +160,17 @@ fn foreign(trial: &Trial<'_>, course: Course) -> Result<(), Failure> {
         }
         let frames = pair::sent_message(rule, peers.sender(course), message, Compression::Always)?;
         pair::arrives(rule, peers.receiver(course), &frames, message, usize::MAX).map_err(
-            |failure| failure.during(format!("behind a foreign message, {}", course.text())),
+            |failure| failure.during(format!("after a foreign message, {}", course.text())),
         )?;
     }
     Ok(())
 }
 
-/// Who else stands in the stack: in front, nearer to the application, and behind.
+/// The other extensions in the stack: before, nearer to the application, and after.
 #[derive(Clone, Copy)]
 struct Street {
     before: Option<RsvClaim>,
-    behind: Option<(RsvClaim, Scope)>,
+    after: Option<(RsvClaim, Scope)>,
 }
 
 impl Street {
@@ -185,23 +185,23 @@ impl Street {
             push("before", Scope::Message, Box::new(Neighbour::new(claim)))?;
         }
         push("the extension", end.scope, end.into_extension())?;
-        if let Some((claim, scope)) = self.behind {
-            push("behind", scope, Box::new(Neighbour::new(claim)))?;
+        if let Some((claim, scope)) = self.after {
+            push("after", scope, Box::new(Neighbour::new(claim)))?;
         }
         Ok(stack)
     }
 
     fn text(self) -> String {
         let bits = |claim: RsvClaim| claim.bits();
-        match (self.before.map(bits), self.behind) {
+        match (self.before.map(bits), self.after) {
             (Some(before), None) => format!("with another extension ({before}) before it"),
             (None, Some((claim, scope))) => {
-                format!("with another extension ({}, {scope:?}) behind it", claim.bits())
+                format!("with another extension ({}, {scope:?}) after it", claim.bits())
             }
-            (before, behind) => format!(
-                "with others before ({}) and behind it ({})",
+            (before, after) => format!(
+                "with others before ({}) and after it ({})",
                 before.unwrap_or_default(),
-                behind.map(|(claim, _)| claim.bits()).unwrap_or_default()
+                after.map(|(claim, _)| claim.bits()).unwrap_or_default()
             ),
         }
     }
@@ -217,7 +217,7 @@ pub(super) fn neighbours(trial: &Trial<'_>) -> Result<Outcome, Failure> {
                 let (client, server) = (street.stack(client)?, street.stack(server)?);
                 let mut peers = Peers::new(&frames_of(most), client, server);
                 // The long ones once, where most can go wrong.
-                let long = long && street.before.is_some() && street.behind.is_some();
+                let long = long && street.before.is_some() && street.after.is_some();
                 for message in trial.messages.iter().filter(|message| long || !is_long(message)) {
                     let hint = Compression::Always;
                     pair::sent_message(rule, peers.sender(course), message, hint)
@@ -241,17 +241,17 @@ fn streets(claim: RsvClaim, scope: Scope) -> Vec<Street> {
     let free = |rsv: &Rsv| !claim.bits().contains(*rsv);
     let mut free = [Rsv::RSV1, Rsv::RSV2, Rsv::RSV3].into_iter().filter(free);
     let before = free.next().map_or(RsvClaim::None, RsvClaim::FirstFrame);
-    let behind = free.next().map_or(RsvClaim::None, RsvClaim::EveryFrame);
+    let after = free.next().map_or(RsvClaim::None, RsvClaim::EveryFrame);
     let mut streets = Vec::from([
-        Street { before: Some(before), behind: None },
-        Street { before: Some(RsvClaim::None), behind: None },
-        Street { before: None, behind: Some((behind, Scope::Frame)) },
-        Street { before: Some(before), behind: Some((behind, Scope::Frame)) },
+        Street { before: Some(before), after: None },
+        Street { before: Some(RsvClaim::None), after: None },
+        Street { before: None, after: Some((after, Scope::Frame)) },
+        Street { before: Some(before), after: Some((after, Scope::Frame)) },
     ]);
     if scope != Scope::Frame {
         for scope in [Scope::Message, Scope::WholeMessage] {
-            streets.push(Street { before: Some(before), behind: Some((behind, scope)) });
-            streets.push(Street { before: None, behind: Some((RsvClaim::None, scope)) });
+            streets.push(Street { before: Some(before), after: Some((after, scope)) });
+            streets.push(Street { before: None, after: Some((RsvClaim::None, scope)) });
         }
     }
     streets

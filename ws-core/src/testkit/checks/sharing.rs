@@ -70,7 +70,7 @@ fn form(
 pub(super) fn shared(trial: &Trial<'_>) -> Result<Outcome, Failure> {
     let mut ends = trial.ends()?;
     let mut any = false;
-    // What is shared stands between two of its own that are alike: the second may refer to the first.
+    // A shared message goes between two equal ones of its own: the second may refer to the first.
     let others = trial.most().cycle().skip(1);
     for way in &WAYS {
         for (message, other) in trial.most().zip(others.clone()) {

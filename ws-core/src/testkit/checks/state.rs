@@ -1,4 +1,4 @@
-//! What extensions remember, and what they must not have in common.
+//! What extensions remember, and what they must not share.
 
 use std::fmt;
 
@@ -229,7 +229,7 @@ pub(super) fn park(trial: &Trial<'_>) -> Result<Outcome, Failure> {
                         Failure::new(rule, format!("`park` panicked {what}: {panic}"))
                     })
                 };
-                // Twice over, because what comes again is what was to be remembered.
+                // Twice, because repeated messages are those that it remembers.
                 for (at, message) in messages.iter().chain(&messages).enumerate() {
                     if at >= boundary && at < boundary + 2 {
                         rest(&mut ends, "between messages")?;

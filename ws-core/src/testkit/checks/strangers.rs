@@ -1,4 +1,4 @@
-//! What a peer may send that did not come of the extension at the other end.
+//! What a peer may send that its extension did not make.
 
 use super::{Outcome, Trial};
 use crate::{
@@ -74,9 +74,9 @@ fn inputs(trial: &Trial<'_>, rule: Rule, course: Course) -> Result<Vec<Vec<u8>>,
                 inputs.push(changed);
             }
         }
-        inputs.extend([&b"\0"[..], b"\xff\xff\xff\xff", &encoded].map(|behind| {
+        inputs.extend([&b"\0"[..], b"\xff\xff\xff\xff", &encoded].map(|after| {
             let mut longer = encoded.clone();
-            longer.extend_from_slice(behind);
+            longer.extend_from_slice(after);
             longer
         }));
     }

@@ -59,7 +59,7 @@ pub(super) fn alone(rule: Rule, end: End) -> Result<Extensions, Failure> {
     let mut stack = Extensions::none();
     match stack.push_as("the extension", end.scope, end.into_extension()) {
         Ok(()) => Ok(stack),
-        Err(error) => Err(Failure::new(rule, format!("it cannot stand in a stack: {error}"))),
+        Err(error) => Err(Failure::new(rule, format!("it cannot be in a stack: {error}"))),
     }
 }
 

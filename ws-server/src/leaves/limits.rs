@@ -1,18 +1,21 @@
 //! What an end takes from its peers, and how long it waits for them.
 
+#[cfg(feature = "client")]
 mod client;
 mod server;
 mod style;
 
 use std::time::Duration;
 
+#[cfg(feature = "client")]
+pub use self::client::ClientLimits;
+pub use self::server::ServerLimits;
 use self::style::limits;
-pub use self::{client::ClientLimits, server::ServerLimits};
 use crate::ConfigError;
 
 limits! {
     /// Limits of one connection, for a server's end and a client's alike. Those of a server as a whole
-    /// are [`ServerLimits`], those on connecting [`ClientLimits`].
+    /// are [`ServerLimits`], those on connecting `ClientLimits`.
     ///
     /// None is unlimited by default. [`UNLIMITED`](crate::UNLIMITED) lifts a size, a count or a rate,
     /// [`Duration::MAX`] a time. Zero is an error when the server starts or the client connects,

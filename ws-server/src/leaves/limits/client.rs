@@ -1,5 +1,4 @@
 //! Limits of a client that connects.
-#![cfg_attr(not(feature = "client"), expect(dead_code, unreachable_pub))]
 
 use std::time::Duration;
 

@@ -4,7 +4,8 @@
 
 mod accept;
 pub(crate) mod bound;
-pub(crate) mod connection;
+mod busy;
+mod connection;
 mod http1;
 mod plain;
 pub(crate) mod server;

@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    io::{self, Read, Write},
+    io,
     pin::pin,
     sync::OnceLock,
     task::{Context, Poll, ready},
@@ -22,10 +22,7 @@ use ws_core::Closed;
 use crate::{
     Peer, Report, Service,
     leaves::socket::{bound_unsent, is_unsent_bounded},
-    listen::{
-        connection::{BUSY, serve},
-        watchdog::Watchdog,
-    },
+    listen::{busy::say_busy, connection::serve, watchdog::Watchdog},
 };
 
 /// What connections come from.
@@ -35,7 +32,7 @@ pub(crate) trait Accept {
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Self::Io, Peer)>>;
 
-    /// Says [`BUSY`] if that can be had at once, and closes.
+    /// Answers with a 503 if that needs no waiting, and closes.
     fn refuse(io: Self::Io);
 }
 
@@ -101,18 +98,6 @@ impl Accept for tokio::net::UnixListener {
             say_busy(&io);
         }
     }
-}
-
-/// Reads what is there, because closing with unread octets would reset the connection, and answers.
-/// The socket does not block.
-fn say_busy<'a, Io>(io: &'a Io)
-where
-    &'a Io: Read + Write,
-{
-    let mut io = io;
-    // Best effort.
-    let _ = io.read(&mut [0; 4096]);
-    let _ = io.write(BUSY);
 }
 
 /// Serves what `listener` accepts until `shutdown`, then closes all connections in order.

@@ -1,9 +1,9 @@
 //! One connection over a stream of one's own, from its request to its end.
 
-use std::{future::poll_fn, mem::MaybeUninit, pin::Pin, sync::Arc, task::Poll};
+use std::sync::Arc;
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     task::unconstrained,
 };
 use tokio_util::either::Either;
@@ -13,7 +13,7 @@ use ws_core::Closed;
 use crate::{
     ClientId, Peer, Service,
     leaves::socket,
-    listen::http1,
+    listen::{busy::refuse, http1},
     open::{
         admission::Permit,
         service::connection_span,
@@ -21,10 +21,6 @@ use crate::{
         shared::Shared,
     },
 };
-
-/// What a connection over capacity gets, if it can be written without waiting.
-pub(super) const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\n\
-    Connection: close\r\nContent-Length: 0\r\n\r\n";
 
 impl Service {
     /// Serves one connection over any stream, from its opening handshake until it is closed and its
@@ -110,17 +106,4 @@ where
     let client = permit.client();
     let (core, handling) = http1::open(&mut io, &shared, id, peer, client).await?;
     Admitted::new(&shared, io, core, handling, permit)
-}
-
-/// Says why, if the stream takes it at once. What came is read, because closing with unread octets
-/// would reset the connection.
-pub(super) async fn refuse<Io: AsyncRead + AsyncWrite + Unpin>(mut io: Io) {
-    poll_fn(|cx| {
-        let mut chunk = [MaybeUninit::uninit(); 4096];
-        let _ = Pin::new(&mut io).poll_read(cx, &mut ReadBuf::uninit(&mut chunk));
-        // Best effort.
-        let _ = Pin::new(&mut io).poll_write(cx, BUSY);
-        Poll::Ready(())
-    })
-    .await;
 }

@@ -31,7 +31,7 @@ use crate::{
         log_limiter::Escaped,
         socket::{self, PASS},
     },
-    listen::{connection::refuse, plain},
+    listen::{busy::refuse, plain},
     open::{
         admission::Client,
         decision::{self, Agreement},

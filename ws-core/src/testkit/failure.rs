@@ -94,7 +94,7 @@ impl Failure {
             _ => Some(rule),
         };
         let of_kind = kind.as_ref().filter(|kind| Some(*kind) != of_rule);
-        of_rule.into_iter().chain(of_kind).map(|rule| rule.mend())
+        of_rule.into_iter().chain(of_kind).map(|rule| rule.remedy())
     }
 }
 
@@ -134,7 +134,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { rule, name, what, during, octets, .. } = &*self.0;
         writeln!(f, "{name} breaks the rule {rule:?}: {what}")?;
-        writeln!(f, "the rule: {}", rule.says())?;
+        writeln!(f, "the rule: {}", rule.text())?;
         if !during.is_empty() {
             writeln!(f, "tried: {}", during.join(", "))?;
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 macro_rules! rules {
-    ($($(#[doc = $doc:literal])+ $rule:ident: $says:literal, $mend:literal;)+) => {
+    ($($(#[doc = $doc:literal])+ $rule:ident: $text:literal, $remedy:literal;)+) => {
         /// A rule of the contract that an extension can break.
         ///
         /// The kit tries them in this order, which is also that of [`Ord`].
@@ -18,16 +18,16 @@ macro_rules! rules {
             pub const ALL: &'static [Self] = &[$(Self::$rule),+];
 
             /// The rule, in a sentence.
-            pub const fn says(self) -> &'static str {
+            pub const fn text(self) -> &'static str {
                 match self {
-                    $(Self::$rule => $says,)+
+                    $(Self::$rule => $text,)+
                 }
             }
 
             /// How to fix an extension that breaks it, usually.
-            pub const fn mend(self) -> &'static str {
+            pub const fn remedy(self) -> &'static str {
                 match self {
-                    $(Self::$rule => $mend,)+
+                    $(Self::$rule => $remedy,)+
                 }
             }
         }
@@ -132,6 +132,6 @@ impl Rule {
 impl fmt::Display for Rule {
     /// The name of the rule, the rule, and how to fix an extension that breaks it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self:?}: {}\nto fix it: {}", self.says(), self.mend())
+        write!(f, "{self:?}: {}\nto fix it: {}", self.text(), self.remedy())
     }
 }

@@ -272,11 +272,11 @@ fn hint_follows_what_happened() {
         let text = failure.to_string();
         text.split_once("to fix it: ").unwrap().1.to_owned()
     };
-    assert_eq!(mends(Flaw::DecodesWrongly, Rule::RoundTrip), Rule::RoundTrip.mend());
-    assert_eq!(mends(Flaw::DecodePanics, Rule::RoundTrip), Rule::Garbage.mend());
-    assert_eq!(mends(Flaw::DoneTooEarly, Rule::RoundTrip), Rule::Budget.mend());
-    assert_eq!(mends(Flaw::DoneWithInputLeft, Rule::Budget), Rule::Budget.mend());
-    let both = format!("{}; or else {}", Rule::Park.mend(), Rule::Garbage.mend());
+    assert_eq!(mends(Flaw::DecodesWrongly, Rule::RoundTrip), Rule::RoundTrip.remedy());
+    assert_eq!(mends(Flaw::DecodePanics, Rule::RoundTrip), Rule::Garbage.remedy());
+    assert_eq!(mends(Flaw::DoneTooEarly, Rule::RoundTrip), Rule::Budget.remedy());
+    assert_eq!(mends(Flaw::DoneWithInputLeft, Rule::Budget), Rule::Budget.remedy());
+    let both = format!("{}; or else {}", Rule::Park.remedy(), Rule::Garbage.remedy());
     assert_eq!(mends(Flaw::DecodePanics, Rule::Park), both);
 }
 

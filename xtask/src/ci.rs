@@ -7,8 +7,8 @@ use std::time::Instant;
 use crate::failure::{Failure, Result};
 use crate::packaging::Packaging;
 use crate::process::run;
-use crate::workspace::{Package, Workspace, cargo};
-use crate::{floors, imports, papers, requirements, rooms};
+use crate::workspace::{Workspace, cargo};
+use crate::{imports, papers, requirements, rooms, tools};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -25,7 +25,8 @@ const STEPS: &[(&str, Check)] = &[
     ("docs", docs),
     ("imports", imports),
     ("rooms", rooms),
-    ("floors", floors),
+    ("deny", deny),
+    ("advisories", advisories),
     ("features", features),
     ("no-std", no_std),
     ("requirements", requirements::check),
@@ -90,6 +91,20 @@ fn cargo_step(workspace: &Workspace, words: &[&str], environment: &[(&str, &str)
     run(&format!("cargo {}", words.first().unwrap_or(&"")), &mut command, &format!("run `{shown}`"))
 }
 
+/// Runs `NAME WORDS` in the workspace, where NAME is a tool of cargo.
+fn tool_step(
+    workspace: &Workspace,
+    name: &str,
+    words: &[&str],
+    environment: &[(&str, &str)],
+) -> Result<()> {
+    let mut command = tools::cargo_tool(workspace, name)?;
+    command.args(words).envs(environment.iter().copied());
+    let shown = format!("{name} {}", words.join(" "));
+    println!("  {shown}");
+    run(name, &mut command, &format!("run `{shown}`; {name} lies in target/tools/cargo-tools"))
+}
+
 fn format(workspace: &Workspace) -> Result<()> {
     cargo_step(workspace, &["fmt", "--all", "--check"], &[])
         .map_err(|_| Failure::new("the code is not formatted, see above", "run `cargo fmt --all`"))
@@ -108,8 +123,6 @@ fn docs(workspace: &Workspace) -> Result<()> {
 
 fn imports(workspace: &Workspace) -> Result<()> {
     let mut breaches = imports::breaches(&workspace.packages);
-    let lock = read(workspace, "Cargo.lock")?;
-    breaches.extend(imports::locked_rivals(floors::locked(&lock).map(|(name, _)| name)));
     for package in workspace.libraries() {
         let Some(path) = &package.library else {
             continue;
@@ -136,40 +149,43 @@ fn rooms(workspace: &Workspace) -> Result<()> {
     none_of(&breaches, "move what both rooms need into the lower one, or into a new one below both")
 }
 
-fn floors(workspace: &Workspace) -> Result<()> {
-    let lock = read(workspace, "Cargo.lock")?;
-    none_of(
-        &floors::sunken(floors::locked(&lock)),
-        "update what is named, and its requirement in Cargo.toml",
-    )
+/// What deny.toml says of licences, sources, versions and who may take whom.
+fn deny(workspace: &Workspace) -> Result<()> {
+    let words = ["--workspace", "--locked", "check", "bans", "licenses", "sources"];
+    tool_step(workspace, "cargo-deny", &words, &[])
+        .map_err(|_| Failure::new("deny.toml is not obeyed, see above", "mend what is named there"))
+}
+
+/// Published vulnerabilities of what is locked. Their database comes by git.
+fn advisories(workspace: &Workspace) -> Result<()> {
+    let mut fetch = tools::cargo_tool(workspace, "cargo-deny")?;
+    let fetched = fetch.args(["fetch", "db"]).output();
+    if !fetched.is_ok_and(|output| output.status.success()) {
+        println!(
+            "  NOT RUN: the database of advisories cannot be fetched by git: run \
+             `cargo xtask ci advisories` where the net is reachable"
+        );
+        return Ok(());
+    }
+    let words = ["--workspace", "--locked", "check", "--disable-fetch", "advisories"];
+    tool_step(workspace, "cargo-deny", &words, &[]).map_err(|_| {
+        Failure::new(
+            "what is locked has published vulnerabilities, see above",
+            "`cargo update -p NAME`, and a floor in deny.toml",
+        )
+    })
 }
 
 /// Each library without its default features, with each feature alone, and with all; and what its
 /// documentation shows, without the default features.
 fn features(workspace: &Workspace) -> Result<()> {
-    let mut breaches = Vec::new();
-    for package in workspace.libraries() {
-        for flags in combinations(package) {
-            let mut words = vec!["build", "--lib", "-p", package.name.as_str()];
-            words.extend(&flags);
-            if cargo_step(workspace, &words, &[("RUSTFLAGS", "-D warnings")]).is_err() {
-                breaches.push(format!("{} does not build with {}", package.name, flags.join(" ")));
-            }
-        }
-        let words = ["test", "--doc", "-p", package.name.as_str(), "--no-default-features"];
-        if cargo_step(workspace, &words, &[]).is_err() {
-            breaches.push(format!("examples of {} need a default feature", package.name));
-        }
-    }
-    none_of(&breaches, "run the commands above that failed")
-}
-
-fn combinations(package: &Package) -> Vec<Vec<&str>> {
-    let mut all = vec![vec!["--no-default-features"]];
-    let features = package.features.iter().filter(|feature| *feature != "default");
-    all.extend(features.map(|feature| vec!["--no-default-features", "--features", feature]));
-    all.push(vec!["--all-features"]);
-    all
+    let packages: Vec<&str> =
+        workspace.libraries().flat_map(|package| ["-p", package.name.as_str()]).collect();
+    let build = ["hack", "build", "--lib", "--each-feature", "--exclude-features", "default"];
+    let words = [&build[..], &["--keep-going"], &packages].concat();
+    tool_step(workspace, "cargo-hack", &words, &[("RUSTFLAGS", "-D warnings")])?;
+    let test = ["hack", "test", "--doc", "--no-default-features", "--keep-going"];
+    tool_step(workspace, "cargo-hack", &[&test[..], &packages].concat(), &[])
 }
 
 /// A program without std that links ws-core; it can only be linked for Linux as it stands.
@@ -227,11 +243,6 @@ fn is_dirty(workspace: &Workspace) -> bool {
     let mut git = Command::new("git");
     git.args(["status", "--porcelain"]).current_dir(&workspace.root);
     git.output().is_ok_and(|output| !output.stdout.is_empty())
-}
-
-fn read(workspace: &Workspace, name: &str) -> Result<String> {
-    fs::read_to_string(workspace.root.join(name))
-        .map_err(|error| Failure::system(format!("reading {name}"), &error))
 }
 
 fn none_of(breaches: &[String], mend: &str) -> Result<()> {

@@ -1,4 +1,5 @@
-//! Who may import whom: the arrows between the crates, and what each may take from outside.
+//! The dependencies that each library may have, and no other. deny.toml has the rest: who may take a
+//! crate, be it for tests; versions, licences and sources. It cannot say "these and no other".
 
 use crate::workspace::{Kind, Package};
 
@@ -8,7 +9,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ws-handshake", &["ws-core", "http", "httparse", "sha1", "base64", "bytes", "thiserror"]),
     ("ws-ext-deflate", &["ws-core", "flate2", "bytes"]),
     (
-        TOP,
+        "ws-server",
         &[
             "ws-core",
             "ws-handshake",
@@ -29,26 +30,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The library that no other one takes, not even for its tests: what uses it lives there.
-const TOP: &str = "ws-server";
-
-/// Other WebSocket libraries: they live in a nested package of ws-bench and nowhere else.
-const RIVALS: &[&str] = &[
-    "async-tungstenite",
-    "fastwebsockets",
-    "ratchet_rs",
-    "sockudo-ws",
-    "soketto",
-    "tokio-tungstenite",
-    "tokio-websockets",
-    "tungstenite",
-    "web-socket",
-    "websocket",
-    "websocket-base",
-    "wtx",
-    "yawc",
-];
-
 /// What breaks the rules, one line each.
 pub(crate) fn breaches(packages: &[Package]) -> Vec<String> {
     let mut found = Vec::new();
@@ -60,11 +41,6 @@ pub(crate) fn breaches(packages: &[Package]) -> Vec<String> {
         for dependency in &package.dependencies {
             let (name, of) = (dependency.name.as_str(), package.name.as_str());
             let member = packages.iter().any(|package| package.name == name);
-            if RIVALS.contains(&name) {
-                found.push(format!(
-                    "{of} takes the rival {name}; rivals live in a nested package of ws-bench"
-                ));
-            }
             match (allowed, dependency.kind) {
                 (Some(list), Kind::Normal) if !list.contains(&name) => {
                     found
@@ -73,11 +49,6 @@ pub(crate) fn breaches(packages: &[Package]) -> Vec<String> {
                 (Some(_), Kind::Build) => {
                     found.push(format!(
                         "{of} takes {name} for a build script; library crates have none"
-                    ));
-                }
-                (Some(_), Kind::Dev) if name == TOP => {
-                    found.push(format!(
-                        "{of} takes {TOP} for its tests; what uses {TOP} lives with it"
                     ));
                 }
                 (_, Kind::Dev)
@@ -93,14 +64,6 @@ pub(crate) fn breaches(packages: &[Package]) -> Vec<String> {
         }
     }
     found
-}
-
-/// The rivals among the packages of a `Cargo.lock`.
-pub(crate) fn locked_rivals<'l>(locked: impl Iterator<Item = &'l str>) -> Vec<String> {
-    locked
-        .filter(|name| RIVALS.contains(name))
-        .map(|name| format!("Cargo.lock has the rival {name}"))
-        .collect()
 }
 
 /// Whether the root file of a library forbids unsafe code.
@@ -151,40 +114,6 @@ mod tests {
     fn handshake_and_deflate_may_not_import_each_other() {
         assert_eq!(breaches(&[package("ws-handshake", &[normal("ws-ext-deflate")])]).len(), 1);
         assert_eq!(breaches(&[package("ws-ext-deflate", &[normal("ws-handshake")])]).len(), 1);
-    }
-
-    #[test]
-    fn no_library_takes_the_server_even_for_tests() {
-        let server = || package("ws-server", &[normal("ws-core"), normal("tokio")]);
-        assert_eq!(breaches(&[server()]), Vec::<String>::new());
-        let for_tests = dev("ws-server", "*", Some("/w/ws-server"));
-        for dependency in [normal("ws-server"), for_tests] {
-            let core = package("ws-core", &[dependency]);
-            assert_eq!(breaches(&[core, server()]).len(), 1);
-        }
-    }
-
-    #[test]
-    fn program_that_is_not_published_may_take_the_server() {
-        let bench = json!({
-            "name": "ws-bench",
-            "publish": [],
-            "features": {},
-            "targets": [{ "kind": ["lib"], "src_path": "/w/src/lib.rs" }],
-            "dependencies": [normal("ws-server")],
-        });
-        let bench = Package::from_metadata(&bench).expect("a package");
-        assert_eq!(breaches(&[bench]), Vec::<String>::new());
-    }
-
-    #[test]
-    fn rival_is_a_breach_even_for_tests() {
-        let found = breaches(&[package("ws-core", &[dev("tungstenite", "^0.28", None)])]);
-        assert_eq!(found.len(), 1);
-        assert_eq!(
-            locked_rivals(["bytes", "soketto"].into_iter()),
-            ["Cargo.lock has the rival soketto"]
-        );
     }
 
     #[test]

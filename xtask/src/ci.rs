@@ -8,7 +8,7 @@ use crate::failure::{Failure, Result};
 use crate::packaging::Packaging;
 use crate::process::run;
 use crate::workspace::{Workspace, cargo};
-use crate::{imports, papers, requirements, rooms, tools};
+use crate::{api, imports, papers, requirements, rooms, tools};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -25,6 +25,7 @@ const STEPS: &[(&str, Check)] = &[
     ("docs", docs),
     ("imports", imports),
     ("rooms", rooms),
+    ("api", public_api),
     ("deny", deny),
     ("advisories", advisories),
     ("features", features),
@@ -147,6 +148,10 @@ fn rooms(workspace: &Workspace) -> Result<()> {
         }
     }
     none_of(&breaches, "move what both rooms need into the lower one, or into a new one below both")
+}
+
+fn public_api(workspace: &Workspace) -> Result<()> {
+    api::api(workspace, &api::Options::default())
 }
 
 /// What deny.toml says of licences, sources, versions and who may take whom.

@@ -1,0 +1,99 @@
+//! The public API of each library as a text file in its crate, so that a change of it is seen in
+//! review.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::failure::{Failure, Result};
+use crate::process::run;
+use crate::workspace::{Package, Workspace, cargo};
+
+#[derive(Default, clap::Args)]
+pub(crate) struct Options {
+    /// Write the files anew
+    #[arg(long)]
+    bless: bool,
+}
+
+pub(crate) fn api(workspace: &Workspace, options: &Options) -> Result<()> {
+    for package in workspace.libraries() {
+        let Some(file) = file(package) else { continue };
+        let now = listing(workspace, package)?;
+        let shown = workspace.short(&file);
+        if options.bless {
+            fs::write(&file, now)
+                .map_err(|error| Failure::system(format!("writing {shown}"), &error))?;
+            println!("  wrote {shown}");
+            continue;
+        }
+        let reviewed = fs::read_to_string(&file).unwrap_or_default();
+        let changes = changes(&reviewed, &now);
+        if !changes.is_empty() {
+            println!("{}", changes.join("\n"));
+            return Err(Failure::new(
+                format!("the public API of {} is not that of {shown}, see above", package.name),
+                "if the change is meant: `cargo xtask api --bless`, and a line in CHANGELOG.md",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// `api.txt` in the folder of the crate.
+fn file(package: &Package) -> Option<PathBuf> {
+    Some(package.library.as_ref()?.parent()?.parent()?.join("api.txt"))
+}
+
+/// Every public item with its type, one a line, as rustdoc knows it. Its JSON is unstable, for which
+/// stable tools ask by `RUSTC_BOOTSTRAP`; in a target directory of its own, so that nothing else is
+/// built anew.
+fn listing(workspace: &Workspace, package: &Package) -> Result<String> {
+    let target = workspace.target.join("api");
+    let mut rustdoc = cargo();
+    rustdoc
+        .args(["rustdoc", "--quiet", "--lib", "--all-features", "-p", &package.name])
+        .arg("--target-dir")
+        .arg(&target)
+        .args(["--", "-Z", "unstable-options", "--output-format", "json", "--cap-lints", "allow"])
+        .env("RUSTC_BOOTSTRAP", "1")
+        .current_dir(&workspace.root);
+    run("cargo rustdoc", &mut rustdoc, "see the message above")?;
+    let json = target.join("doc").join(package.name.replace('-', "_")).with_extension("json");
+    let api = public_api::Builder::from_rustdoc_json(json)
+        .omit_blanket_impls(true)
+        .omit_auto_trait_impls(true)
+        .omit_auto_derived_impls(true)
+        .build()
+        .map_err(|error| {
+            Failure::new(
+                format!("the JSON of rustdoc is not understood: {error}"),
+                "use Rust 1.95, or update public-api in Cargo.toml and bless",
+            )
+        })?;
+    Ok(api.to_string())
+}
+
+/// The lines that are gone and new, each with its sign.
+fn changes(before: &str, after: &str) -> Vec<String> {
+    let only = |these: &str, those: &str, sign: char| {
+        let those: std::collections::HashSet<String> = those.lines().map(str::to_owned).collect();
+        let these: Vec<String> = these
+            .lines()
+            .filter(|line| !those.contains(*line))
+            .map(|line| format!("  {sign} {line}"))
+            .collect();
+        these
+    };
+    [only(before, after, '-'), only(after, before, '+')].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_are_gone_and_new_are_named() {
+        assert_eq!(changes("a\nb\n", "b\nc\n"), ["  - a", "  + c"]);
+        assert!(changes("a\nb\n", "a\nb\n").is_empty());
+    }
+}

@@ -41,7 +41,7 @@ mod waiting;
 use std::{
     any::Any,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     task::Waker,
@@ -80,6 +80,8 @@ pub(crate) struct Outbox {
     pub(crate) limits: Arc<Limits>,
     /// What is counted and logged with the other connections of its server. A client's end has none.
     pub(crate) stats: Option<Arc<Stats>>,
+    /// Set by the application, once. In a box, since most have none.
+    data: OnceLock<Box<Arc<dyn Any + Send + Sync>>>,
     state: Mutex<State>,
     /// What the driver can see without the lock. Written under it.
     has_outbound: AtomicBool,
@@ -112,12 +114,17 @@ struct State {
     dropped: bool,
     /// Whether the driver is done: nothing more comes, and nothing goes out.
     over: bool,
-    closed: Option<Box<Closed>>,
-    /// Set by the application, once. In a box, since most have none.
-    data: Option<Box<Arc<dyn Any + Send + Sync>>>,
-    /// Told when the connection has ended. Once somebody waits for it.
-    ended: Option<Arc<Notify>>,
+    /// In a box, since most of the time the end has not come and nobody waits for it.
+    end: Option<Box<End>>,
     driver: Option<Waker>,
+}
+
+/// How the connection ended, and whom to tell.
+#[derive(Default)]
+struct End {
+    closed: Option<Box<Closed>>,
+    /// Once somebody waits for the end.
+    told: Option<Arc<Notify>>,
 }
 
 impl Outbox {
@@ -132,6 +139,7 @@ impl Outbox {
             request,
             limits,
             stats,
+            data: OnceLock::new(),
             state: Mutex::default(),
             has_outbound: AtomicBool::new(false),
             receiver_waits: AtomicBool::new(false),
@@ -261,19 +269,12 @@ impl Outbox {
 
     /// Attaches a value. Whether there was none before.
     pub(crate) fn set_data(&self, data: Arc<dyn Any + Send + Sync>) -> bool {
-        let mut state = self.state();
-        if state.data.is_some() {
-            drop(state);
-            // What is refused is dropped outside of the lock.
-            return false;
-        }
-        state.data = Some(Box::new(data));
-        true
+        self.data.set(Box::new(data)).is_ok()
     }
 
     /// The value that was attached.
     pub(crate) fn data(&self) -> Option<Arc<dyn Any + Send + Sync>> {
-        self.state().data.as_deref().cloned()
+        self.data.get().map(|data| Arc::clone(data))
     }
 
     pub(crate) fn ping(&self, payload: Payload) -> Result<(), SendError> {
@@ -323,11 +324,12 @@ impl Outbox {
         loop {
             let ended = {
                 let mut state = self.state();
-                if let Some(closed) = &state.closed {
+                let end = state.end.get_or_insert_default();
+                if let Some(closed) = &end.closed {
                     return Closed::clone(closed);
                 }
                 // From here on no `notify_waiters` is missed.
-                Arc::clone(state.ended.get_or_insert_default()).notified_owned()
+                Arc::clone(end.told.get_or_insert_default()).notified_owned()
             };
             ended.await;
         }

@@ -180,8 +180,9 @@ impl Outbox {
         let closed = Box::new(closed.clone());
         let ended = {
             let mut state = self.state();
-            state.closed.get_or_insert(closed);
-            state.ended.take()
+            let end = state.end.get_or_insert_default();
+            end.closed.get_or_insert(closed);
+            end.told.take()
         };
         if let Some(ended) = ended {
             ended.notify_waiters();

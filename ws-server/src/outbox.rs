@@ -298,7 +298,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Orders a Close behind what is queued.
+    /// Orders a Close after what is queued.
     pub(crate) fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         if !code.is_sendable() {
             return Err(SendError::InvalidCloseCode(code));
@@ -311,7 +311,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Orders a Close behind what is queued; what waits for room is not.
+    /// Orders a Close after what is queued; what waits for room is turned away.
     fn close_behind(&self, state: &mut Locked<'_>, code: CloseCode, reason: &str) {
         let (inner, later) = state.parts();
         inner.turn_away(later);

@@ -135,7 +135,7 @@ impl Registry {
         self.everyone.send(self, draft.into_post(None, self.slow_consumer()), picked)
     }
 
-    /// Shows all who are connected now, in the order in which they came. No lock is held meanwhile.
+    /// Shows all who are connected now, the oldest first. No lock is held while `show` runs.
     pub(crate) fn each(&self, mut show: impl FnMut(Arc<Outbox>)) {
         let last = ClientId(self.ids.load(Ordering::Relaxed));
         let (mut after, mut chunk) = (ClientId(0), Vec::new());

@@ -66,8 +66,8 @@ impl ConnectionState {
 }
 
 impl Core {
-    /// `head` is the 101, which goes out with the first frames, and `input` what was read behind the
-    /// head of the request.
+    /// `head` is the 101, which goes out with the first frames, and `input` what was read after
+    /// the head of the request.
     ///
     /// In a box from the start, because it is large to move.
     pub(crate) fn boxed(
@@ -116,7 +116,7 @@ impl Core {
     /// Answers the peer's Close or fault, when the handler has had its turn.
     pub(super) fn answer_close(&mut self, handler_runs: bool) {
         let turn_over = self.deadlines.is_turn_over();
-        // Who has ordered a Close has nothing to say any more.
+        // Nothing may follow our Close.
         if !turn_over && handler_runs && !self.is_attended() && !self.outbox.is_closing() {
             return;
         }

@@ -1,8 +1,8 @@
 //! When a connection has waited long enough.
 //!
-//! One timer a connection, and it is hardly ever moved: it stands at the earliest deadline that was
-//! known when it was set. Traffic moves deadlines further away, so nothing has to be done for them;
-//! when the timer fires, it is set to what is the earliest by then.
+//! Each connection has one timer, which is hardly ever moved: it is set to the earliest deadline known
+//! at that time. Traffic only moves deadlines further away, so it costs nothing; when the timer fires,
+//! it is set to the deadline that is the earliest by then.
 
 use std::{
     pin::Pin,
@@ -56,8 +56,8 @@ impl Expired {
 #[derive(Debug)]
 pub(super) struct Deadlines {
     timer: Pin<Box<Sleep>>,
-    /// Whether the timer will wake the task, and stands no later than the earliest deadline. It stays
-    /// so while deadlines only pass away or move further away.
+    /// Whether the timer will wake the task, and fires no later than the earliest deadline. That
+    /// holds while deadlines only pass away or move further away.
     settled: bool,
     /// When something came last; when reading went on, if it had paused.
     heard: Instant,
@@ -215,7 +215,7 @@ impl Deadlines {
     /// Reading goes on.
     #[cold]
     fn resumed(&mut self, now: Instant) {
-        // A client behind a slow handler is not dead.
+        // A client with a slow handler is not dead.
         self.heard = now;
         if let Some(pending) = &mut self.pending {
             if let Some(unfinished) = &mut pending.unfinished {
@@ -262,7 +262,7 @@ impl Deadlines {
             && at <= written
         {
             // That the operating system has it is no sign of life, but the client comes to it only
-            // behind what was written before.
+            // after what was written before.
             let time = limits.pong_timeout.saturating_add(self.unread.time(written, limits, now));
             pending.ping = Ping::Sent { due: after(now, time) };
             self.settled = false;
@@ -324,7 +324,7 @@ impl Deadlines {
         pending.park = Park::Parked;
     }
 
-    /// Our Close was written, behind everything else, and the peer's is awaited.
+    /// Our Close was written, after everything else, and the peer's is awaited.
     pub(super) fn close_sent(&mut self, written: u64, limits: &Limits, now: Instant) {
         if self.over || self.pending().close_due.is_some() {
             return;
@@ -419,7 +419,7 @@ impl Deadlines {
             // It stood at a deadline that has moved since.
             self.timer.as_mut().reset(at);
             if self.poll_timer(cx).is_ready() {
-                // The turn took so long that this one has passed meanwhile: the next turn sees it.
+                // The turn took so long that this one has passed too: the next turn sees it.
                 cx.waker().wake_by_ref();
             }
         }

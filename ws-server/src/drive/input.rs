@@ -59,7 +59,7 @@ pub(super) struct Input {
     /// Whether the last read of this turn got less than it had room for: the socket had no more.
     pub(super) drained: bool,
     pub(super) ahead: ReceiveQueue,
-    /// Whether a message was thrown away, so that none behind it is received.
+    /// Whether a message was thrown away, so that none after it is received.
     pub(super) cut_off: bool,
     /// Whether tokio may not know that something lies in the socket.
     pub(super) unmarked: bool,

@@ -148,9 +148,9 @@ pub(super) fn overtake(flushes: Option<&mut Flushes>, bytes: usize) {
 }
 
 impl Core {
-    /// Encodes a message of the handler's in its turn, if nothing waits before it and the socket is
-    /// not too far behind. `None`: it has to be queued, or wait for
-    /// the next turn where this one [`yields`](Self::yields).
+    /// Encodes a message of the handler's in its turn, if nothing waits before it and the socket
+    /// keeps up. `None`: it has to be queued, or to wait for the next turn if this one
+    /// [`yields`](Self::yields).
     ///
     /// By reference, since a message is large to move and this is the way of every one.
     #[inline]

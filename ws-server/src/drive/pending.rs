@@ -63,7 +63,7 @@ pub(super) struct Blocked {
 /// The time over which [`Limits::min_write_rate`] is measured.
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
-/// How the extensions stand.
+/// Whether the extensions are parked: gave their memory back.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) enum Park {
     /// They hold nothing that they could give back.

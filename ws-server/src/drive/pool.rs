@@ -20,7 +20,7 @@ const KEPT: usize = 8 * 1024 * 1024;
 const UNUSED: Duration = Duration::from_secs(1);
 
 thread_local! {
-    /// The one used last stands last.
+    /// The one used last comes last.
     static POOL: RefCell<Vec<Kept>> = const { RefCell::new(Vec::new()) };
     static LAST_USE: Cell<Option<Instant>> = const { Cell::new(None) };
 }

@@ -1,7 +1,7 @@
-//! The handler's turn, in which it has the connection itself at hand.
+//! The handler's turn, in which it works on the connection itself.
 //!
-//! Driver and handler are polled in one task, so a message need not be put down and picked up
-//! between them, nor a lock be taken for it: while the handler is polled, the connection lies in a
+//! Driver and handler are polled in one task, so a message needs neither a queue nor a
+//! lock between them: while the handler is polled, the connection lies in a
 //! thread-local slot, from which `recv` decodes and into which `send` encodes. A `WebSocket` that is
 //! used anywhere else (in another task, in the turn of another connection) does not find itself
 //! there, and goes through its [`Outbox`].

@@ -59,7 +59,7 @@ mod tests {
         unread.wrote(start);
         assert_eq!(unread.time(2500, &limits, start), second * 5 / 2);
         assert_eq!(unread.time(2500, &limits, start + second), second * 3 / 2);
-        // What follows is read behind it, or from when it is written on.
+        // What follows is read after it, or from when it is written on.
         unread.wrote(start + second);
         assert_eq!(unread.time(3500, &limits, start + second), second * 5 / 2);
         let later = start + 60 * second;

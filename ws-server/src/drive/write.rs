@@ -155,7 +155,7 @@ impl Core {
         let frames = match ws.poll_output_bounded() {
             Outgoing::Write(frames) => {
                 if let Some(before) = before_pong {
-                    // What was encoded meanwhile went behind, and is not waited for.
+                    // What was encoded with it follows it, and is not waited for.
                     overtake(
                         flushes.as_deref_mut(),
                         frames.len().saturating_sub(before).min(MAX_PONG),

@@ -13,13 +13,13 @@ use crate::{
 
 /// The connections of a server. A handle: cloning it is cheap.
 ///
-/// A connection is listed from its opening handshake until it is closed, exactly, and so are its
-/// subscriptions.
+/// A connection and its subscriptions are listed from its opening handshake until it is closed,
+/// exactly.
 ///
 /// # Topics
-/// A connection subscribes to topics, and what is published to a topic goes to all who subscribe
-/// then. A topic is a name, there as long as somebody subscribes; there is no hierarchy of them. A
-/// tag is a topic too: subscribe every connection of a user to `user/ann`, and
+/// A connection subscribes to topics, and what is published to a topic goes to all who subscribe at
+/// that time. A topic is a name that exists as long as somebody subscribes; topics have no hierarchy.
+/// A tag is a topic too: subscribe every connection of a user to `user/ann`, and
 /// [`publish`](Self::publish) sends to Ann wherever she is, [`subscribers`](Self::subscribers) counts
 /// her connections, and [`subscribed`](Self::subscribed) finds them.
 ///
@@ -27,39 +27,39 @@ use crate::{
 /// subscriber, and what was published before does not; what was published before
 /// [`unsubscribe`](crate::WebSocket::unsubscribe) may still come after it. All subscribers of a
 /// topic see what is published to it in one order. A connection that starts to close gets nothing
-/// more, what was [`Handed`](Published::Handed) over just before included. A client does not
-/// subscribe by itself: the handler does, so nobody reads what the application does not show.
+/// more, not even what was [`Handed`](Published::Handed) over just before. A client cannot subscribe
+/// by itself: the handler does, so nobody reads what the application does not show.
 ///
 /// # Messages to many
-/// They are queued for each without waiting, and never wait for a slow one: where
-/// [`Limits::send_buffer`](crate::Limits::send_buffer) is reached a policy drops some, or closes
-/// that connection, see [`SlowConsumer`](crate::SlowConsumer). [`dropped`](Self::dropped) counts
-/// what was dropped. The payload is shared, not copied, from 4 KiB on.
+/// They are queued for each recipient and never wait for a slow one: at
+/// [`Limits::send_buffer`](crate::Limits::send_buffer) a policy drops some of them or closes that
+/// connection, see [`SlowConsumer`](crate::SlowConsumer). [`dropped`](Self::dropped) counts the
+/// dropped ones. Payloads of 4 KiB and more are shared, not copied.
 ///
-/// Publishing takes as long as it takes to queue. It waits for nobody, other publishers of the same
-/// topic neither: one of them queues for all, and the others find their messages
-/// [`Handed`](Published::Handed) over. Only [`publish_wait`](Self::publish_wait) waits.
+/// Publishing takes only the time to queue. It does not even wait for other publishers of the same
+/// topic: one of them queues for all, and the others hand their messages over
+/// ([`Handed`](Published::Handed)). Only [`publish_wait`](Self::publish_wait) waits.
 ///
-/// What goes to all, to a path or by a predicate is a topic of its own in this: all see it in one
-/// order. Between that and other topics, or between two topics, there is none.
+/// Messages to all, to a path or by a predicate are one topic in this respect: all recipients see them
+/// in one order. Different topics have no order between them.
 #[derive(Clone, Default)]
 pub struct Clients {
     pub(crate) registry: Arc<Registry>,
 }
 
 impl Clients {
-    /// How many are connected.
+    /// The number of open connections.
     pub fn count(&self) -> usize {
         self.registry.outboxes().len()
     }
 
-    /// The connection of this id, if it is still there.
+    /// The connection with this id, if it is still open.
     pub fn get(&self, id: ClientId) -> Option<Client> {
         let outbox = self.registry.outboxes().get(&id).cloned()?;
         Some(self.client(outbox))
     }
 
-    /// All of them, in the order in which they came.
+    /// All open connections, the oldest first.
     pub fn list(&self) -> Vec<Client> {
         let mut clients = Vec::with_capacity(self.count());
         self.registry.each(|outbox| clients.push(self.client(outbox)));
@@ -70,20 +70,19 @@ impl Clients {
         Client { outbox, registry: Arc::clone(&self.registry) }
     }
 
-    /// Sends to one. Whether it is there and had room.
+    /// Sends to one connection, and returns whether it is open and had room.
     pub fn send(&self, id: ClientId, message: impl Into<Message>) -> bool {
         let message = message.into();
         self.get(id)
             .is_some_and(|client| client.outbox.try_send(message, Compression::Auto, None).is_ok())
     }
 
-    /// Sends to all who are connected. All see in one order what goes to all, to a path or by a
-    /// predicate.
+    /// Sends to all connections. Messages to all, to a path or by a predicate are seen in one order.
     pub fn send_all(&self, publication: impl Into<Publication>) -> Published {
         counted(self.registry.send_where(publication.into().0, |_| true))
     }
 
-    /// Sends to all whose request was for `path`, in the order that [`send_all`](Self::send_all) is in.
+    /// Sends to all whose request was for `path`, in one order with [`send_all`](Self::send_all).
     ///
     /// Looks at every connection; a [topic](Self::publish) knows its own.
     pub fn send_path(&self, path: &str, publication: impl Into<Publication>) -> Published {
@@ -91,10 +90,10 @@ impl Clients {
         counted(self.registry.send_where(publication.into().0, is_there))
     }
 
-    /// Sends to all that `predicate` picks, in the order that [`send_all`](Self::send_all) is in.
+    /// Sends to all that `predicate` picks, in one order with [`send_all`](Self::send_all).
     ///
-    /// Looks at every connection that is there when this is called. `predicate` may do anything: no
-    /// lock is held.
+    /// Looks at every connection that is open when this is called. No lock is held while `predicate`
+    /// runs.
     pub fn send_where(
         &self,
         publication: impl Into<Publication>,
@@ -118,26 +117,25 @@ impl Clients {
 
     /// Sends to all who subscribe to `topic`.
     ///
-    /// It costs what its subscribers cost, however many connections and topics there are. A
-    /// [`Publication`] says more about it: who is left out, how it is compressed, what happens to slow
-    /// ones, those that have [`Limits::send_buffer`](crate::Limits::send_buffer) bytes waiting and
+    /// The cost depends on its subscribers alone, not on the number of connections and topics. A
+    /// [`Publication`] can say more: who is left out, how it is compressed, and what happens to slow
+    /// consumers, which have [`Limits::send_buffer`](crate::Limits::send_buffer) bytes waiting and
     /// take no more.
     pub fn publish(&self, topic: &str, publication: impl Into<Publication>) -> Published {
         counted(self.registry.publish(topic, publication.into().0))
     }
 
-    /// As [`publish`](Self::publish), when every subscriber has room: fewer than
-    /// [`Limits::send_buffer`](crate::Limits::send_buffer) bytes wait for it. So a publisher is as
-    /// fast as the slowest of them, and no message is lost. It is never
+    /// As [`publish`](Self::publish), once every subscriber has room: fewer than
+    /// [`Limits::send_buffer`](crate::Limits::send_buffer) bytes wait for it. The publisher becomes as
+    /// slow as the slowest subscriber, and no message is lost. It is never
     /// [`Refused`](Published::Refused).
     ///
-    /// One that takes nothing is waited for until its connection ends, which
-    /// [`Limits::write_timeout`](crate::Limits::write_timeout) sees to (20 s by default). Several
-    /// publishers that wait are not served in any order. Where others fill the room meanwhile the
-    /// policy acts as for any message, but only at
-    /// [`Limits::max_send_buffer`](crate::Limits::max_send_buffer).
+    /// A subscriber that takes nothing is waited for until its connection ends, by
+    /// [`Limits::write_timeout`](crate::Limits::write_timeout) (20 s by default). Publishers that wait
+    /// are served in no particular order. If others fill the room in the meantime, the policy acts as
+    /// for any message, but only at [`Limits::max_send_buffer`](crate::Limits::max_send_buffer).
     ///
-    /// A handler that is itself a subscriber can wait for its own client so: that goes on meanwhile.
+    /// A handler may wait for its own client this way: its connection goes on.
     ///
     /// # Cancel safety
     /// A dropped call has published nothing.
@@ -149,12 +147,12 @@ impl Clients {
         counted(self.registry.publish_wait(topic, publication.into().0).await)
     }
 
-    /// How many subscribe to `topic`.
+    /// The number of subscribers of `topic`.
     pub fn subscribers(&self, topic: &str) -> usize {
         self.registry.topics.find(topic).map_or(0, |(_, subscribers)| subscribers.count())
     }
 
-    /// Those who subscribe to `topic`, in the order in which they came.
+    /// The subscribers of `topic`, the oldest connection first.
     pub fn subscribed(&self, topic: &str) -> Vec<Client> {
         let found = self.registry.topics.find(topic);
         let mut outboxes = found.map_or(Vec::new(), |(_, subscribers)| subscribers.outboxes());
@@ -162,25 +160,25 @@ impl Clients {
         outboxes.into_iter().map(|outbox| self.client(outbox)).collect()
     }
 
-    /// How many topics somebody subscribes to.
+    /// The number of topics that have subscribers.
     pub fn topic_count(&self) -> usize {
         self.registry.topics.count().0
     }
 
-    /// The topics that somebody subscribes to, with how many do, by name. Looks at every topic.
+    /// All topics with their numbers of subscribers, sorted by name. Looks at every topic.
     pub fn topics(&self) -> Vec<(Arc<str>, usize)> {
         let mut topics = self.registry.topics.list();
         topics.sort_unstable();
         topics
     }
 
-    /// Starts to close one, as [`WebSocket::close`](crate::WebSocket::close). Whether it is there, is not
-    /// closing already, and the code is one that may be sent.
+    /// Starts to close one connection, as [`WebSocket::close`](crate::WebSocket::close). Returns `false`
+    /// if it is not open, is closing already, or the code may not be sent.
     pub fn close(&self, id: ClientId, code: CloseCode, reason: &str) -> bool {
         self.get(id).is_some_and(|client| client.outbox.close(code, reason).is_ok())
     }
 
-    /// Starts to close all, as [`close`](Self::close).
+    /// Starts to close all connections, as [`close`](Self::close).
     pub fn close_all(&self, code: CloseCode, reason: &str) {
         for client in self.list() {
             // Those that are closing already need no second Close.
@@ -188,14 +186,14 @@ impl Clients {
         }
     }
 
-    /// How many messages were dropped so far, because a client does not keep up: by
-    /// [`SlowConsumer`](crate::SlowConsumer), and for newer ones of the same
+    /// The number of messages that were dropped because a client does not keep up: by
+    /// [`SlowConsumer`](crate::SlowConsumer), or replaced by newer ones of the same
     /// [key](Publication::key).
     pub fn dropped(&self) -> u64 {
         self.registry.stats.counters.dropped()
     }
 
-    /// What the server has done so far, and what it holds now. Cheap enough to be asked every second.
+    /// What the server has done so far, and what it holds now. Cheap enough to read every second.
     pub fn metrics(&self) -> Metrics {
         let mut metrics = self.registry.stats.counters.read();
         metrics.connections = self.count();

@@ -8,8 +8,8 @@ use crate::{
     registry::{delivery::Delivery, draft::Draft},
 };
 
-/// A message to many, and how it is to reach them. Whatever becomes a [`Message`] becomes one, so
-/// this is only needed for more than that.
+/// A message to many, and how it is to reach them. Everything that converts into a [`Message`]
+/// converts into a `Publication`, so this type is needed only for its options.
 ///
 /// ```
 /// # use ws_server::{Clients, Publication, SlowConsumer};
@@ -34,26 +34,26 @@ impl Publication {
         self
     }
 
-    /// To all but this one: whoever wrote it, say. Called again, the last one counts.
+    /// Leaves one connection out, such as the author's. The last call counts.
     #[must_use]
     pub fn except(mut self, id: ClientId) -> Self {
         self.0.except = Some(id);
         self
     }
 
-    /// Only the newest of this key is of interest: where an older one of the same topic and key still
+    /// Keeps only the newest message of this key: where an older one of the same topic and key still
     /// waits to be sent, this one takes its place in the queue, and the older one counts as dropped.
     ///
-    /// What waits is what a client did not take yet, so a client that keeps up gets nearly all. A
-    /// message to all, to a path or by a predicate has the key beside those of all topics.
+    /// Only what a client has not taken yet waits, so a client that keeps up gets nearly all. Messages
+    /// to all, to a path or by a predicate have keys of their own, apart from those of topics.
     #[must_use]
     pub fn key(mut self, key: impl Into<Box<str>>) -> Self {
         self.0.key = Some(key.into());
         self
     }
 
-    /// What happens where there is no room, in place of what the
-    /// [server](crate::Server::slow_consumer) says.
+    /// What happens where there is no room, in place of the
+    /// [server's](crate::Server::slow_consumer) policy.
     #[must_use]
     pub fn slow_consumer(mut self, policy: SlowConsumer) -> Self {
         self.0.slow_consumer = Some(policy);

@@ -32,8 +32,8 @@ impl Sender {
     /// [`SendError::Closed`].
     ///
     /// # Cancel safety
-    /// A dropped call has queued the message whole or not at all. Where it waited, that may have
-    /// happened since it was polled last.
+    /// A dropped call has queued the whole message or nothing. If it was waiting, the message may have
+    /// been queued since the last poll.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let mut message = Some(Queued::Message(message.into(), Compression::Auto));
         self.outbox.send(&mut message, self.id.get()).await
@@ -55,7 +55,7 @@ impl Sender {
         self.outbox.send(&mut message, self.id.get()).await
     }
 
-    /// Queues a message if there is room now, and nobody waits for it who came before.
+    /// Queues a message if there is room now and nobody else is waiting for it.
     ///
     /// # Errors
     /// [`TrySendError`] gives the message back.
@@ -63,14 +63,14 @@ impl Sender {
         self.outbox.try_send(message.into(), Compression::Auto, Some(&self.id))
     }
 
-    /// As [`WebSocket::ready`](crate::WebSocket::ready). The turn is that of this sender and of no
-    /// other one, clones included.
+    /// As [`WebSocket::ready`](crate::WebSocket::ready). The turn belongs to this sender alone, not to
+    /// its clones.
     ///
     /// # Errors
     /// [`SendError::Closed`].
     ///
     /// # Cancel safety
-    /// Cancel safe: a dropped call gives up its place and its turn.
+    /// Cancel safe: a dropped call gives up its turn.
     pub async fn ready(&self) -> Result<(), SendError> {
         self.outbox.ready(self.id.get_or_new()).await
     }
@@ -115,7 +115,7 @@ impl Sender {
         self.outbox.close(code, reason)
     }
 
-    /// Waits for the end and says how it came.
+    /// Waits for the end of the connection and says how it ended.
     ///
     /// # Cancel safety
     /// Cancel safe.

@@ -1,4 +1,4 @@
-//! What a subscriber has of its topic.
+//! A topic, for its subscribers to publish to.
 
 use std::{fmt, sync::Arc};
 
@@ -7,8 +7,8 @@ use crate::{
     registry::Registry,
 };
 
-/// A topic, as one of its subscribers has it. A handle: cloning it is cheap, and dropping it ends
-/// nothing: the subscription lasts until [`unsubscribe`](Self::unsubscribe), or the end of the
+/// A topic, as one of its subscribers has it. A handle: cloning it is cheap, and dropping it does not
+/// end the subscription, which lasts until [`unsubscribe`](Self::unsubscribe) or the end of the
 /// connection.
 #[derive(Clone)]
 pub struct Topic {
@@ -40,7 +40,7 @@ impl Topic {
         counted(self.registry.publish(&self.name, publication.into().0))
     }
 
-    /// As [`Clients::publish_wait`](crate::Clients::publish_wait): as [`publish`](Self::publish), when
+    /// As [`Clients::publish_wait`](crate::Clients::publish_wait): as [`publish`](Self::publish), once
     /// every subscriber has room.
     ///
     /// # Cancel safety
@@ -49,19 +49,19 @@ impl Topic {
         counted(self.registry.publish_wait(&self.name, publication.into().0).await)
     }
 
-    /// As [`publish`](Self::publish), to all but this connection. What the publication itself
-    /// [excepts](Publication::except) is replaced.
+    /// As [`publish`](Self::publish), to all but this connection. This replaces what the publication
+    /// itself [excepts](Publication::except).
     pub fn publish_to_others(&self, publication: impl Into<Publication>) -> Published {
         self.publish(publication.into().except(self.outbox.id))
     }
 
-    /// How many subscribe.
+    /// The number of subscribers.
     pub fn subscribers(&self) -> usize {
         self.registry.topics.find(&self.name).map_or(0, |(_, subscribers)| subscribers.count())
     }
 
     /// Ends the subscription of this connection, as
-    /// [`WebSocket::unsubscribe`](crate::WebSocket::unsubscribe). Whether there was one.
+    /// [`WebSocket::unsubscribe`](crate::WebSocket::unsubscribe). Returns whether there was one.
     pub fn unsubscribe(&self) -> bool {
         unsubscribe(&self.outbox, Some(&self.registry), &self.name)
     }

@@ -22,8 +22,9 @@ use crate::{
 
 /// One end of an open connection.
 ///
-/// It is driven beside the handler, so nothing here has to be called for Pings to be answered, a
-/// Close to be taken, or queued messages to go out. Dropping it closes the connection with 1000.
+/// The connection is driven beside the handler: Pings are answered, a Close is taken and queued
+/// messages go out without a call to anything here. Dropping the `WebSocket` closes the connection
+/// with 1000.
 ///
 /// A `WebSocket` may be moved into another task; what it needs of the connection goes along. For
 /// sending from several tasks there is [`sender`](Self::sender).
@@ -42,16 +43,16 @@ impl WebSocket {
         Self { outbox, registry, batch: None }
     }
 
-    /// The next message, or `None` at the end of the connection, whatever ended it;
-    /// [`closed`](Self::closed) says what.
+    /// Receives the next message, or `None` when the connection has ended;
+    /// [`closed`](Self::closed) says how it ended.
     ///
-    /// Messages that came before a Close are all delivered first. A Ping is no message: it is answered,
-    /// and nothing is told.
+    /// All messages that came before a Close are delivered first. Pings are answered without the
+    /// handler and are not reported.
     ///
     /// Eight messages consume one unit of tokio's cooperative
-    /// [budget](tokio::task::coop#cooperative-scheduling), and a turn of the handler ends after 256
-    /// messages, received or published copies, or 256 KiB: then this is pending until other tasks had
-    /// their turns, although there is more.
+    /// [budget](tokio::task::coop#cooperative-scheduling). A turn of the handler ends after 256
+    /// messages (received, or published copies) or 256 KiB: then this is pending until other tasks
+    /// have had their turns, even if more messages are there.
     ///
     /// # Cancel safety
     /// Cancel safe: a dropped call loses no message.
@@ -94,20 +95,20 @@ impl WebSocket {
         }
     }
 
-    /// Queues a message and returns at once while fewer than
+    /// Queues a message. Returns at once while fewer than
     /// [`Limits::send_buffer`](crate::Limits::send_buffer) bytes wait to be sent (256 KiB by
-    /// default); waits for room above, behind those who wait already and before all that is sent or
-    /// published later: at most until what is queued now has gone out.
+    /// default). Otherwise it waits for room: after those who wait already, before everything that is
+    /// sent or published later, and at most until what is queued now has gone out.
     ///
-    /// It goes out as soon as the handler waits for anything: no flush is needed. After 256 messages
-    /// in one turn of the handler this waits until other tasks had theirs.
+    /// The message goes out as soon as the handler waits for anything; no flush is needed. After 256
+    /// messages in one turn of the handler, sending waits until other tasks have had their turns.
     ///
     /// # Errors
     /// [`SendError::Closed`] when the connection is closing or closed.
     ///
     /// # Cancel safety
-    /// A dropped call has queued the message whole or not at all. Where it waited, that may have
-    /// happened since it was polled last. Use [`ready`](Self::ready) and
+    /// A dropped call has queued the whole message or nothing. If it was waiting, the message may have
+    /// been queued since the last poll. Use [`ready`](Self::ready) and
     /// [`try_send`](Self::try_send) where the message must not be lost.
     #[inline]
     pub fn send(
@@ -133,7 +134,7 @@ impl WebSocket {
         Sending::Due(&self.outbox, message.into(), compression)
     }
 
-    /// Queues a message if there is room now, and nobody waits for it who came before.
+    /// Queues a message if there is room now and nobody else is waiting for it.
     ///
     /// # Errors
     /// [`TrySendError`] gives the message back and says whether the connection is full or closed.
@@ -141,38 +142,38 @@ impl WebSocket {
         self.outbox.try_send(message.into(), Compression::Auto, Some(SenderId::of_web_socket()))
     }
 
-    /// Waits until [`try_send`](Self::try_send) has room, for a message of the size that it refused
-    /// last if it did. The turn comes in the order of all who wait to send.
+    /// Waits until [`try_send`](Self::try_send) has room, for a message as large as the one it refused
+    /// last, if it refused one. All who wait to send get their turns in order.
     ///
-    /// The room is kept for one second, until this `WebSocket` sends or is dropped: what others send
-    /// later is taken only where it leaves that room. Messages to many may fill it, up to
-    /// [`Limits::max_send_buffer`](crate::Limits::max_send_buffer); what was refused before is taken
-    /// all the same.
+    /// The room is kept for one second, or until this `WebSocket` sends or is dropped: what others send
+    /// later is queued only if it leaves that room. Messages to many may fill the room, up to
+    /// [`Limits::max_send_buffer`](crate::Limits::max_send_buffer); the message that was refused is
+    /// then accepted all the same.
     ///
     /// # Errors
     /// [`SendError::Closed`].
     ///
     /// # Cancel safety
-    /// Cancel safe: a dropped call gives up its place and its turn.
+    /// Cancel safe: a dropped call gives up its turn.
     pub async fn ready(&self) -> Result<(), SendError> {
         self.outbox.ready(SenderId::WEB_SOCKET).await
     }
 
-    /// Waits until the operating system has all that was sent before, messages to many included. Those
-    /// that a policy for slow consumers dropped are not waited for.
+    /// Waits until the operating system has everything that was sent before, messages to many
+    /// included, except those that a policy for slow consumers dropped.
     ///
     /// # Errors
-    /// [`SendError::Closed`] if the connection ended before, or something that was sent to it alone
+    /// [`SendError::Closed`] if the connection ended first, or if a message that was sent to it alone
     /// was dropped.
     ///
     /// # Cancel safety
-    /// Cancel safe: what was sent goes out whether somebody waits for it or not.
+    /// Cancel safe: what was sent goes out whether anybody waits for it or not.
     pub async fn flush(&self) -> Result<(), SendError> {
         self.outbox.flush().await
     }
 
-    /// Subscribes to a topic: what is published to it from now on comes to this client. Subscribing
-    /// again changes nothing. The [`Topic`] is for publishing; dropping it ends nothing.
+    /// Subscribes to a topic: this client gets what is published to it from now on. Subscribing again
+    /// changes nothing. The [`Topic`] is for publishing; dropping it does not end the subscription.
     ///
     /// ```
     /// # use ws_server::{HandlerError, Message, WebSocket};
@@ -196,18 +197,19 @@ impl WebSocket {
         Topic::subscribe(&self.outbox, self.registry.as_ref(), topic)
     }
 
-    /// Ends a subscription. Whether there was one. What was published before may still come.
+    /// Ends a subscription, and returns whether there was one. What was published before may still
+    /// arrive.
     pub fn unsubscribe(&self, topic: &str) -> bool {
         topic::unsubscribe(&self.outbox, self.registry.as_ref(), topic)
     }
 
-    /// How many messages to this client were dropped so far, because it does not keep up.
+    /// The number of messages to this client that were dropped because it does not keep up.
     pub fn dropped(&self) -> u64 {
         self.outbox.dropped()
     }
 
-    /// Queues a Ping of at most 125 bytes, behind the messages sent before. Pings that keep the
-    /// connection alive are sent without it. While messages wait for room it is left out.
+    /// Queues a Ping of at most 125 bytes after the messages sent before. The Pings that keep the
+    /// connection alive are sent without this. While messages wait for room, the Ping is skipped.
     ///
     /// # Errors
     /// [`SendError::Closed`], [`SendError::PingTooLong`].
@@ -215,14 +217,14 @@ impl WebSocket {
         self.outbox.ping(payload.into())
     }
 
-    /// Starts the closing handshake behind the messages sent before: queues a Close
+    /// Starts the closing handshake: queues a Close after the messages sent before
     /// ([RFC 6455 §5.5.1](https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1)).
     ///
-    /// What the peer still sends before its own Close can be received, except that nothing is waited
-    /// for any more: what goes beyond [`Limits::receive_ahead`](crate::Limits::receive_ahead) is
-    /// thrown away, and all that follows. [`closed`](Self::closed) waits for the end.
+    /// Messages that the peer sends before its own Close can still be received, but the peer is no
+    /// longer paused: what exceeds [`Limits::receive_ahead`](crate::Limits::receive_ahead) is
+    /// discarded, with everything after it. [`closed`](Self::closed) waits for the end.
     ///
-    /// Of the reason goes out what a Close frame has room for: 123 bytes, cut between characters.
+    /// A reason longer than the 123 bytes of a Close frame is cut between characters.
     ///
     /// # Errors
     /// [`SendError::Closed`] if it is closing already, [`SendError::InvalidCloseCode`].
@@ -230,8 +232,9 @@ impl WebSocket {
         self.outbox.close(code, reason)
     }
 
-    /// Waits for the end and says how it came. A client's comes when the server has closed TCP too,
-    /// or has not for [`Limits::close_timeout`](crate::Limits::close_timeout).
+    /// Waits for the end of the connection and says how it ended. For a client, that is when the
+    /// server has closed TCP too, or has failed to within
+    /// [`Limits::close_timeout`](crate::Limits::close_timeout).
     ///
     /// # Cancel safety
     /// Cancel safe.
@@ -240,25 +243,25 @@ impl WebSocket {
         Box::pin(self.outbox.closed())
     }
 
-    /// What is known from the opening handshake. At a client's end this is the request that it sent,
-    /// what was agreed on, and the server as the peer.
+    /// The opening handshake. At a client's end: the request that it sent, what was agreed on, and the
+    /// server as the peer.
     pub fn request(&self) -> &Request {
         &self.outbox.request
     }
 
-    /// Which connection this is, among those of its server; a client's among those that this process
-    /// made.
+    /// The id of this connection among those of its server, or, at a client's end, among those that
+    /// this process made.
     pub fn id(&self) -> ClientId {
         self.outbox.id
     }
 
-    /// Attaches a value of the application's, a user's name for example, which
-    /// [`Client::data`](crate::Client::data) shows. Can be done once; whether it was.
+    /// Attaches a value of the application's, such as a user's name, for
+    /// [`Client::data`](crate::Client::data). Works once; returns whether the value was attached.
     pub fn set_data<T: Any + Send + Sync>(&self, data: T) -> bool {
         self.outbox.set_data(Arc::new(data))
     }
 
-    /// A handle for sending from other tasks, in place of a `split`: what is received stays here.
+    /// A handle for sending from other tasks, in place of a `split`: receiving stays here.
     #[doc(alias = "split")]
     pub fn sender(&self) -> Sender {
         Sender::new(Arc::clone(&self.outbox), self.registry.clone())

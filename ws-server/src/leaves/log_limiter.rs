@@ -1,5 +1,4 @@
-//! What the log says of clients, and of handlers that failed for them: bounded in number and length,
-//! whatever they send.
+//! Log lines about clients and failed handlers, bounded in number and length whatever clients send.
 
 use std::{
     fmt::{self, Write},
@@ -11,12 +10,12 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 use ws_core::{Closed, ClosedBy};
 
-/// Lets so many complaints of one sort into the log in so many seconds, and counts the others.
+/// Lets `LINES` lines into the log every `SECONDS` seconds, and counts the others.
 // RFC 6455 §7.1.7 asks a server to log what was wrong with a client.
 #[derive(Default)]
 pub(crate) struct LogLimiter<const LINES: u32 = 10, const SECONDS: u64 = 1>(Mutex<State>);
 
-/// For what every client of a kind does: a line a minute.
+/// One line a minute, for what every client of a kind does.
 pub(crate) type HintLimiter = LogLimiter<1, 60>;
 
 #[derive(Default)]
@@ -66,7 +65,7 @@ impl LogLimiter {
     }
 }
 
-/// What a client sent, or what may quote it, as a log may show it: escaped, and cut where it is long.
+/// Text that a client sent, or that may quote it, made safe for a log: escaped, and cut if long.
 pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 /// Characters that are shown.

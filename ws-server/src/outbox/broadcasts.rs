@@ -1,8 +1,8 @@
 //! Messages to many that wait for one connection.
 //!
 //! They wait beside its own messages and not among them, so that a policy finds the oldest one, or
-//! the one of a key, without looking at what it may not drop. Each knows behind which of the own
-//! messages it stands.
+//! the one of a key, without looking at what it may not drop. Each knows which of the own messages
+//! it follows.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -161,7 +161,7 @@ impl Broadcasts {
         (number - self.first) as usize
     }
 
-    /// Puts one behind `own` messages that wait, or in the place of the one with its key.
+    /// Puts one after `own` messages that wait, or in the place of the one with its key.
     pub(super) fn put(&mut self, post: &Post, own: usize) -> Put {
         let broadcast = post.broadcast.clone();
         let bytes = bytes(&broadcast);

@@ -6,28 +6,28 @@ use ws_core::Broadcast;
 
 use super::queued::PER_MESSAGE;
 
-/// What happens to a message to many where a client does not keep up:
-/// [`Limits::send_buffer`](crate::Limits::send_buffer) bytes wait for it and its socket was full when
-/// it was written to last, or `max_send_buffer` bytes wait in any case. So a burst harms no client
-/// that is only waiting for its turn.
+/// What happens to a message to many where a client does not keep up. It does not if
+/// [`Limits::send_buffer`](crate::Limits::send_buffer) bytes wait for it and its socket was full at
+/// the last write, or if `max_send_buffer` bytes wait in any case. So a burst harms no client that is
+/// only waiting for its turn.
 ///
-/// To wait for slow clients is no policy of theirs but of who publishes:
+/// A publisher that would rather wait for slow clients uses
 /// [`Clients::publish_wait`](crate::Clients::publish_wait).
 ///
-/// It acts on messages to many that were not encoded yet, so nothing of a compressed stream is ever
-/// missing. What the handler and [`Sender`](crate::Sender)s send is not dropped by
-/// [`DropOldest`](Self::DropOldest) and [`DropNewest`](Self::DropNewest), and keeps its order.
+/// The policy acts on messages to many that were not encoded yet, so a compressed stream never has
+/// gaps. [`DropOldest`](Self::DropOldest) and [`DropNewest`](Self::DropNewest) drop nothing that the
+/// handler and [`Sender`](crate::Sender)s send, and keep its order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SlowConsumer {
-    /// All that waits is dropped, and the connection closes with 1013, so that the client comes back
+    /// Drops everything that waits and closes the connection with 1013, so that the client comes back
     /// and asks for what it missed. For messages that build on one another.
     #[default]
     Close,
-    /// Those that wait for the longest time give way, as many as are needed; where that would make no
-    /// room the new one is dropped. For news.
+    /// Drops the oldest ones, as many as are needed; drops the new one where that would make no room.
+    /// For news.
     DropOldest,
-    /// The new one is dropped. For what is repeated anyway.
+    /// Drops the new one. For what is repeated anyway.
     DropNewest,
 }
 

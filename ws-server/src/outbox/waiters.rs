@@ -164,7 +164,7 @@ impl Waiters {
     pub(super) fn use_turn(&mut self, by: u64) -> Option<Used> {
         let index = self.turns.iter().position(|turn| turn.by == by)?;
         let Turn { bytes, held, .. } = self.turns.remove(index);
-        // What this handle sends next goes behind what it sends now.
+        // What this handle sends next follows what it sends now.
         for turn in self.turns.iter_mut().filter(|turn| turn.by == by) {
             turn.held.iter_mut().for_each(|held| held.first = false);
         }
@@ -206,7 +206,7 @@ impl State {
         self.queue_up(Wanted::Turn(by, bytes))
     }
 
-    /// Puts a flush behind all that is queued or waits for room.
+    /// Puts a flush after all that is queued or waits for room.
     pub(super) fn push_flush(&mut self, told: oneshot::Sender<()>) {
         match &mut self.waiters {
             Some(waiters) if !waiters.line.is_empty() => {
@@ -382,7 +382,7 @@ impl State {
         }
     }
 
-    /// The own message behind so many others has left without going out.
+    /// The own message after so many others has left without going out.
     fn own_removed(&mut self, before: usize) {
         if let Some(broadcasts) = &mut self.broadcasts {
             broadcasts.own_removed(before);

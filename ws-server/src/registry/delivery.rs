@@ -1,7 +1,7 @@
-//! From one who publishes to all who subscribe, in one order for all of them.
+//! Delivers what is published to all subscribers, in one order for all of them.
 //!
 //! Where several publish to one topic at a time, one of them delivers for all: the others leave
-//! their messages in its queue and go on. So nobody waits, and no lock is held for longer than it
+//! their messages in its backlog and go on. So nobody waits, and no lock is held for longer than it
 //! takes to look at a few subscribers.
 
 use std::{collections::VecDeque, mem, sync::Arc};
@@ -31,7 +31,7 @@ pub(crate) struct Subscribers(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    /// By their ids. Whoever delivers has it too, and meanwhile nobody changes it.
+    /// Sorted by id. Whoever delivers holds it too, and nobody changes it then.
     members: Arc<Vec<Arc<Outbox>>>,
     /// How many there are when everything in the backlog is done.
     count: usize,

@@ -4,14 +4,14 @@ use std::fmt;
 
 /// What became of a message to many.
 ///
-/// Most programs need not look: what is not refused reaches everybody who keeps up.
+/// Most programs need not look: a message that is not refused reaches everybody who keeps up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Published {
-    /// It was queued for so many clients: 0 where nobody subscribes. One that it was dropped for, or
-    /// that was closed, by its [`SlowConsumer`](crate::SlowConsumer) policy is not among them.
+    /// It was queued for this many clients; 0 if nobody subscribes. Clients for which the
+    /// [`SlowConsumer`](crate::SlowConsumer) policy dropped it, or which that closed, do not count.
     Here(usize),
-    /// Somebody else is publishing to the same topic at this moment and queues it as well, behind what
+    /// Somebody else is publishing to the same topic at this moment and will queue it too, after what
     /// was published before, for those who subscribe now.
     Handed,
     /// It goes to nobody.
@@ -23,12 +23,12 @@ pub enum Published {
 #[non_exhaustive]
 pub enum Refused {
     /// More than 1 MiB of [`Handed`](Published::Handed) messages waits already. A publisher that may
-    /// be faster than the server waits, with [`Clients::publish_wait`](crate::Clients::publish_wait).
+    /// be faster than the server uses [`Clients::publish_wait`](crate::Clients::publish_wait).
     Full,
 }
 
 impl Published {
-    /// For how many clients this call has queued it: 0 where somebody else does, or it was refused.
+    /// The number of clients that this call queued it for; 0 if somebody else does, or it was refused.
     pub fn here(self) -> usize {
         match self {
             Self::Here(queued) => queued,

@@ -122,7 +122,7 @@ impl Connect {
     }
 
     /// Offers subprotocols, the favourite first. Which one the server took is in
-    /// [`Request::subprotocol`]; it may take none.
+    /// [`Request::subprotocol`](crate::Request::subprotocol); it may take none.
     pub fn subprotocols<S: AsRef<str>>(self, names: impl IntoIterator<Item = S>) -> Self {
         self.step(|options| {
             let names = Subprotocols::new(names).map_err(ConfigError::Subprotocols)?;

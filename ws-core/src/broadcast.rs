@@ -19,7 +19,7 @@ use bytes::Bytes;
 pub(crate) use forms::{Encoded, Forms, Job, Outcome};
 
 #[cfg(feature = "std")]
-use crate::{FrameHeader, output::PASS_FRAME_FROM, send::Begun};
+use crate::{FrameHeader, message_head::MessageHead, output::PASS_FRAME_FROM};
 use crate::{Message, extension::Compression};
 
 /// A message for many connections. A handle: cloning it is cheap.
@@ -119,8 +119,8 @@ impl Broadcast {
         if !PLAIN_FRAMES.contains(&message.len()) {
             return None;
         }
-        let begun = Begun::new(message.kind(), None, self.compression());
-        let header = begun.header(message.len());
+        let head = MessageHead::new(message.kind(), None, self.compression());
+        let header = head.header(message.len());
         let frame = self.shared.plain.get_or_init(|| {
             let mut frame = Vec::with_capacity(header.encoded_len() + message.len());
             header.encode(&mut frame);

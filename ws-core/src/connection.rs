@@ -9,11 +9,10 @@ use alloc::{boxed::Box, sync::Arc};
 use bytes::{Buf, BufMut, BytesMut};
 
 use crate::{
-    Broadcast, CloseCode, Closed, Config, Event, FrameObserver, Message, MessageKind, Opcode,
-    Outgoing, Output, Payload, Role, SendError, Text, Unfinished,
+    Broadcast, CloseCode, Closed, Config, Event, FrameObserver, MAX_CONTROL_PAYLOAD, Message,
+    MessageKind, Opcode, Outgoing, Output, Payload, Role, SendError, Text, Unfinished,
     extension::{ChainError, Compression, Direction, Extensions},
     fault::Fault,
-    frame::MAX_CONTROL_PAYLOAD,
     observer::Observer,
     receive::{self, Received, Receiver},
     send::{self, Last, Sender},

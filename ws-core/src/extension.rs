@@ -28,6 +28,7 @@
 mod chain;
 mod fixed;
 pub mod guide;
+mod layer;
 mod params;
 mod rsv;
 mod sharing;
@@ -40,12 +41,12 @@ use core::fmt;
 pub use crate::message::Compression;
 use crate::{CloseCode, MessageKind};
 
-pub(crate) use chain::{Chain, ChainError, ChainStatus, Direction, Failure, Flow, keep_small};
+pub(crate) use chain::{Chain, ChainStatus, Flow};
 pub use fixed::FixedFactory;
+pub(crate) use layer::{ChainError, Direction, Failure, Layer, keep_small};
 pub use params::{Param, Params};
 pub use rsv::{Rsv, RsvClaim};
 pub use sharing::{SharedEncoder, SharedForm, SharedKey, Sharing};
-pub(crate) use stack::Layer;
 pub use stack::{Extensions, StackError};
 pub(crate) use transfer::{CallError, Called};
 pub use transfer::{Chunk, Progress, Sink};

@@ -22,13 +22,10 @@
 
 use alloc::vec::Vec;
 
-use crate::{Opcode, extension::Rsv, fault::Fault};
+use crate::{MAX_CONTROL_PAYLOAD, Opcode, extension::Rsv, fault::Fault};
 
 const FIN: u8 = 0x80;
 const MASK: u8 = 0x80;
-
-/// RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less".
-pub const MAX_CONTROL_PAYLOAD: usize = 125;
 
 /// The header of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

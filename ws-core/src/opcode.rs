@@ -2,6 +2,9 @@
 
 use crate::MessageKind;
 
+/// RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less".
+pub const MAX_CONTROL_PAYLOAD: usize = 125;
+
 /// What a frame is. Reserved opcodes have no value here: they fail the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]

@@ -15,11 +15,12 @@ use crate::{
     WORK_PER_CALL,
     extension::{ChainError, Compression, Direction, Extensions, Rsv},
     frame::FrameHeader,
+    message_head::MessageHead,
     observer::{FrameDirection, ObservedFrame, Observer},
     output::{Output, PASS_THROUGH_FROM},
     utf8::Utf8Validator,
 };
-pub(crate) use encoding::{Begun, FRAME};
+pub(crate) use encoding::FRAME;
 use encoding::{Encoding, Step};
 use queue::{Held, Queue, Queued};
 #[cfg(feature = "std")]
@@ -259,14 +260,14 @@ impl Sender {
     pub(crate) fn encode_small_on(
         &mut self,
         message: Message,
-        begun: Begun,
+        head: MessageHead,
         taken: usize,
         complete: bool,
         work: usize,
         cx: &mut Context<'_>,
     ) -> Result<(), ChainError> {
         let gathered = cx.stack.take_spare();
-        self.encoding = Encoding::push_whole(message.into(), begun, taken, gathered, complete, cx);
+        self.encoding = Encoding::push_whole(message.into(), head, taken, gathered, complete, cx);
         if self.encoding.is_some() { self.work(work, cx) } else { Ok(()) }
     }
 
@@ -318,7 +319,8 @@ impl Sender {
         if cx.stack.is_empty() {
             cx.push_plain(opcode, data, last);
         } else {
-            self.queue().push_back(Queued::Chunk(data, last));
+            // It is kept until it is encoded, as a whole message is.
+            self.queue().push_back(Queued::Chunk(data.detached(), last));
             self.advance(cx)?;
         }
         let mut held = ended.iter().flat_map(|streamed| streamed.held.iter());

@@ -12,7 +12,7 @@ use crate::{
         Called, Chunk, Mark, Progress, RsvClaim, Scope, SharedEncoder, SharedKey, Sharing, Sink,
     },
     frame::FrameHeader,
-    send::Begun,
+    message_head::MessageHead,
 };
 
 /// So many are kept. Only an extension whose keys tell connections apart would want more.
@@ -58,7 +58,7 @@ pub(crate) struct Encoded {
     /// A whole frame, to be sent as it is if nothing follows in the stack.
     pub(crate) frame: Bytes,
     pub(crate) header: FrameHeader,
-    pub(crate) begun: Begun,
+    pub(crate) head: MessageHead,
 }
 
 enum Making {
@@ -73,7 +73,7 @@ pub(crate) struct Job {
     encoder: Box<dyn SharedEncoder>,
     claim: RsvClaim,
     scope: Scope,
-    begun: Begun,
+    head: MessageHead,
     input: Payload,
     taken: usize,
     /// Room for a header, and what was made so far.
@@ -155,15 +155,15 @@ impl Job {
     pub(crate) fn new(
         sharing: &dyn Sharing,
         (claim, scope): (RsvClaim, Scope),
-        begun: Begun,
+        head: MessageHead,
         input: Payload,
     ) -> Option<Self> {
-        let encoder = sharing.encoder(&begun.info(input.len()))?;
+        let encoder = sharing.encoder(&head.info(input.len()))?;
         Some(Self {
             encoder,
             claim,
             scope,
-            begun,
+            head,
             input,
             taken: 0,
             out: [0; FrameHeader::MAX_UNMASKED].into(),
@@ -199,9 +199,9 @@ impl Job {
             Mark::Unmarked if self.claim == RsvClaim::None => return Outcome::Own,
             Mark::Unmarked => return Outcome::Plain,
         }
-        self.begun.mark(self.claim);
+        self.head.mark(self.claim);
         let len = self.out.len() - FrameHeader::MAX_UNMASKED;
-        let header = self.begun.header(len);
+        let header = self.head.header(len);
         let mut head = Vec::with_capacity(FrameHeader::MAX_UNMASKED);
         header.encode(&mut head);
         let start = FrameHeader::MAX_UNMASKED - head.len();
@@ -215,7 +215,7 @@ impl Job {
             input: mem::take(&mut self.input),
             frame,
             header,
-            begun: self.begun,
+            head: self.head,
         })
     }
 }

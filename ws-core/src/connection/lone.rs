@@ -26,6 +26,7 @@ use crate::{
     Event, Message, MessageKind, Payload, SendError, WORK_PER_CALL,
     extension::{ChainError, Compression, Direction, Mark, MessageInfo, Rsv, RsvClaim, keep_small},
     fault::Fault,
+    message_head::MessageHead,
     receive::{self, message, take_decoded, take_small},
     send, utf8,
 };
@@ -161,8 +162,8 @@ impl Connection {
         complete: bool,
         work: usize,
     ) -> Result<(), SendError> {
-        let begun = send::Begun::alone(unit, claim);
+        let head = MessageHead::alone(unit, claim);
         let message = message.clone();
-        self.encode(|sender, cx| sender.encode_small_on(message, begun, taken, complete, work, cx))
+        self.encode(|sender, cx| sender.encode_small_on(message, head, taken, complete, work, cx))
     }
 }

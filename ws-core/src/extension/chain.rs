@@ -1,78 +1,15 @@
 //! Drives data through the extensions of one kind of scope, in bounded steps.
 
-use alloc::{borrow::Cow, boxed::Box, string::ToString, vec::Vec};
+use alloc::{boxed::Box, vec::Vec};
 
-use super::{CallError, Called, ExtensionError, Mark, MessageInfo, Progress, Scope, stack::Layer};
-use crate::{CloseCode, WORK_PER_CALL, buffer::grow};
+use super::{
+    Progress, Scope,
+    layer::{ChainError, Direction, Failure, Layer, Stage},
+};
+use crate::buffer::grow;
 
 /// Bytes that may lie between two extensions.
 const STEP: usize = 16 * 1024;
-
-/// A buffer of this capacity at most waits for the next unit, until the connection rests.
-const KEPT: usize = 4096;
-
-/// What one extension is doing with the unit in progress.
-#[derive(Debug, Default)]
-pub(crate) struct Stage {
-    /// Whether it takes part in the unit.
-    active: bool,
-    /// Input that it has not consumed.
-    input: Vec<u8>,
-    consumed: usize,
-    /// Whether `input` is all that the unit has left.
-    ended: bool,
-    /// Whether it has output that did not fit.
-    more: bool,
-    /// Whether it is done with the unit.
-    finished: bool,
-    /// Whether it failed, and those behind it work on what it gave before.
-    failed: bool,
-}
-
-impl Stage {
-    pub(crate) fn capacity(&self) -> usize {
-        self.input.capacity()
-    }
-
-    pub(crate) fn is_active(&self) -> bool {
-        self.active
-    }
-
-    /// Gets ready for a new unit.
-    #[inline]
-    pub(crate) fn begin(&mut self, active: bool) {
-        self.active = active;
-        (self.ended, self.more, self.finished, self.failed) = (false, false, false, false);
-        self.consumed = 0;
-        keep_small(&mut self.input);
-    }
-
-    /// Gives the buffer back that waits for the next unit.
-    pub(crate) fn release(&mut self) {
-        if self.input.is_empty() {
-            self.input = Vec::new();
-        }
-    }
-
-    fn pending(&self) -> usize {
-        self.input.len() - self.consumed
-    }
-}
-
-/// Empties a buffer, and keeps it if it is small.
-#[inline(always)]
-pub(crate) fn keep_small(buffer: &mut Vec<u8>) {
-    if buffer.capacity() > KEPT {
-        *buffer = Vec::new();
-    }
-    buffer.clear();
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    Encode,
-    Decode,
-}
 
 /// Neighbouring layers of a stack that share a unit: all of message scope, or all of frame scope.
 pub(crate) struct Chain<'a> {
@@ -106,140 +43,6 @@ pub(crate) enum ChainStatus {
     Starved,
     /// The room for output, or the work allowed, is used up.
     Full,
-}
-
-/// What went wrong. Small, because it stands beside every result on the way of a message.
-#[derive(Debug)]
-pub(crate) enum ChainError {
-    Extension(Box<Failure>),
-    /// More was gathered for an extension than the limit allows.
-    TooBig,
-}
-
-/// An extension that failed, or broke its contract.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) name: Box<str>,
-    pub(crate) code: CloseCode,
-    pub(crate) reason: Cow<'static, str>,
-}
-
-impl ChainError {
-    #[cold]
-    fn new(layer: &Layer, error: impl Into<CallError<ExtensionError>>) -> Self {
-        let (code, reason) = match error.into() {
-            CallError::Error(error) => (error.code(), error.to_string().into()),
-            CallError::Breach(rule) => (CloseCode::INTERNAL_ERROR, rule.into()),
-        };
-        Self::Extension(Box::new(Failure { name: layer.name.clone(), code, reason }))
-    }
-}
-
-impl Layer {
-    pub(crate) fn stage(&mut self, direction: Direction) -> &mut Stage {
-        match direction {
-            Direction::Encode => &mut self.encode,
-            Direction::Decode => &mut self.decode,
-        }
-    }
-
-    /// Bytes of the unit in progress that lie before the extension.
-    pub(crate) fn pending(&self, direction: Direction) -> usize {
-        match direction {
-            Direction::Encode => self.encode.pending(),
-            Direction::Decode => self.decode.pending(),
-        }
-    }
-
-    /// Whether it decoded so much beyond what the bytes that passed may cost that others are to have
-    /// their turn.
-    #[inline]
-    pub(crate) fn is_tired(&self) -> bool {
-        self.debt as usize >= WORK_PER_CALL
-    }
-
-    /// Asks whether an outgoing unit is marked, and gets ready for it.
-    #[inline]
-    pub(crate) fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ChainError> {
-        let mark =
-            self.extension.begin_encode(unit).map_err(|error| ChainError::new(self, error))?;
-        self.encode.begin(mark == Mark::Marked || self.claim.bits().is_empty());
-        Ok(mark)
-    }
-
-    /// Gets ready for an incoming unit. An unmarked one is shown only to those who claim no bit.
-    #[inline]
-    pub(crate) fn begin_decode(
-        &mut self,
-        unit: &MessageInfo,
-        mark: Mark,
-    ) -> Result<(), ChainError> {
-        let active = mark == Mark::Marked || self.claim.bits().is_empty();
-        self.decode.begin(active);
-        let begun = if active {
-            self.extension.begin_decode(unit)
-        } else {
-            self.extension.begin_unmarked(unit)
-        };
-        begun.map_err(|error| ChainError::new(self, error))
-    }
-}
-
-impl Scope {
-    /// What a call is shown of `data`, and whether the unit ends with that: a stream is cut to the
-    /// work that is left, and whoever sees whole units sees them whole.
-    pub(crate) fn cut(self, data: &[u8], ends: bool, work: usize) -> (&[u8], bool) {
-        match data.get(..work) {
-            Some(start) if self == Self::Message && start.len() < data.len() => (start, false),
-            _ => (data, ends),
-        }
-    }
-}
-
-impl Layer {
-    /// Calls the extension once, and holds it to what it says.
-    #[inline(always)]
-    fn call(
-        &mut self,
-        direction: Direction,
-        data: &[u8],
-        ends: bool,
-        out: &mut Vec<u8>,
-        room: usize,
-        work: &mut usize,
-    ) -> Result<Called, ChainError> {
-        let room = (room.min(*work), out.len().saturating_add(room));
-        let extension = &mut self.extension;
-        let called = Called::call(data, ends, out, room, |chunk, sink| match direction {
-            Direction::Encode => extension.encode(chunk, sink),
-            Direction::Decode => extension.decode(chunk, sink),
-        });
-        let called = called.map_err(|error| ChainError::new(self, error))?;
-        *work = work.saturating_sub(called.work());
-        if direction == Direction::Decode {
-            let debt = u32::try_from(called.debt()).unwrap_or(u32::MAX);
-            self.debt = self.debt.saturating_add(debt);
-        }
-        Ok(called)
-    }
-
-    /// Calls the extension once where nothing is gathered before it. Whether the unit is complete.
-    #[inline(always)]
-    pub(crate) fn pass(
-        &mut self,
-        direction: Direction,
-        feed: &mut &[u8],
-        ends: bool,
-        out: &mut Vec<u8>,
-        room: usize,
-        work: &mut usize,
-    ) -> Result<bool, ChainError> {
-        let called = self.call(direction, feed, ends, out, room, work)?;
-        *feed = feed.get(called.taken..).unwrap_or_default();
-        let more = called.progress == Progress::Full;
-        self.stage(direction).more = more;
-        Ok(ends && !more)
-    }
 }
 
 impl<'a> Chain<'a> {

@@ -4,8 +4,8 @@ use alloc::{boxed::Box, vec::Vec};
 use core::fmt;
 
 use super::{
-    Direction, Extension, ExtensionFactory, Rsv, RsvClaim, Scope,
-    chain::{Stage, keep_small},
+    Extension, ExtensionFactory, Rsv, RsvClaim, Scope,
+    layer::{Direction, Layer, Stage, keep_small},
 };
 
 /// The extensions of one connection: a stack that keeps the RSV contract.
@@ -22,17 +22,6 @@ struct Stack {
     claimed: Rsv,
     /// An empty buffer for what comes out of the stack, until the connection rests.
     spare: Vec<u8>,
-}
-
-pub(crate) struct Layer {
-    pub(crate) name: Box<str>,
-    pub(crate) extension: Box<dyn Extension>,
-    pub(crate) claim: RsvClaim,
-    pub(crate) scope: Scope,
-    /// What its `decode` was charged with beyond what the bytes that passed may cost.
-    pub(crate) debt: u32,
-    pub(crate) encode: Stage,
-    pub(crate) decode: Stage,
 }
 
 impl Extensions {

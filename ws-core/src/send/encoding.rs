@@ -6,10 +6,10 @@ use super::{Context, Last};
 use crate::{
     Message, MessageKind, Opcode, UNLIMITED,
     extension::{
-        Chain, ChainError, ChainStatus, Compression, Direction, Flow, Layer, Mark, MessageInfo,
-        Rsv, RsvClaim, keep_small,
+        Chain, ChainError, ChainStatus, Compression, Direction, Flow, Mark, MessageInfo, Rsv,
+        RsvClaim, keep_small,
     },
-    frame::FrameHeader,
+    message_head::MessageHead,
     output::PASS_THROUGH_FROM,
     payload::Payload,
 };
@@ -17,20 +17,11 @@ use crate::{
 /// A message of unknown encoded length leaves in frames of this size.
 pub(crate) const FRAME: usize = 64 * 1024;
 
-/// What the extensions of message scope said when the message began.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Begun {
-    info: MessageInfo,
-    /// Their bits for the first frame, and for every frame.
-    first_bits: Rsv,
-    every_bits: Rsv,
-}
-
 /// The message in progress: data, through the extensions of message scope, is cut into frames,
 /// each of which passes those of frame scope.
 #[derive(Debug)]
 pub(super) struct Encoding {
-    begun: Begun,
+    head: MessageHead,
     first_frame: bool,
     /// Data that was given, and how much of it was taken.
     input: Option<(Payload, Last)>,
@@ -91,76 +82,6 @@ pub(super) enum Step {
     Suspended,
 }
 
-impl Begun {
-    pub(crate) fn new(kind: MessageKind, len: Option<u64>, compression: Compression) -> Self {
-        let info = MessageInfo { kind, len, marks: Rsv::NONE, compression };
-        Self { info, first_bits: Rsv::NONE, every_bits: Rsv::NONE }
-    }
-
-    fn bits(&self) -> Rsv {
-        self.first_bits | self.every_bits
-    }
-
-    /// What the next extension is told of a message of which this has begun.
-    #[cfg(feature = "std")]
-    pub(crate) fn info(&self, len: usize) -> MessageInfo {
-        MessageInfo { len: Some(len as u64), marks: self.bits(), ..self.info }
-    }
-
-    /// The header of a message in one frame, not masked.
-    pub(crate) fn header(&self, len: usize) -> FrameHeader {
-        let (rsv, opcode) = (self.bits(), self.info.kind.into());
-        FrameHeader { fin: true, rsv, opcode, mask: None, len: len as u64 }
-    }
-
-    /// Asks for the marks, before any output.
-    fn ask_all(self, cx: &mut Context<'_>) -> Result<Self, ChainError> {
-        let len = self.info.len;
-        self.ask_from(0, len, cx)
-    }
-
-    /// Asks the extensions of message scope behind the first `shared`, which `len` bytes enter.
-    pub(super) fn ask_from(
-        mut self,
-        shared: usize,
-        mut len: Option<u64>,
-        cx: &mut Context<'_>,
-    ) -> Result<Self, ChainError> {
-        for layer in cx.stack.split().0.iter_mut().skip(shared) {
-            self.ask(layer, len)?;
-            if layer.encode.is_active() {
-                len = None;
-            }
-        }
-        Ok(self)
-    }
-
-    #[inline]
-    fn ask(&mut self, layer: &mut Layer, len: Option<u64>) -> Result<(), ChainError> {
-        let marks = self.bits();
-        if layer.begin_encode(&MessageInfo { len, marks, ..self.info })? == Mark::Marked {
-            self.mark(layer.claim);
-        }
-        Ok(())
-    }
-
-    /// What one extension said, which marked the message with the bits of `claim`.
-    pub(crate) fn alone(unit: &MessageInfo, claim: RsvClaim) -> Self {
-        let mut begun = Self::new(unit.kind, unit.len, unit.compression);
-        begun.mark(claim);
-        begun
-    }
-
-    #[inline]
-    pub(crate) fn mark(&mut self, claim: RsvClaim) {
-        match claim {
-            RsvClaim::None => {}
-            RsvClaim::FirstFrame(bits) => self.first_bits = self.first_bits | bits,
-            RsvClaim::EveryFrame(bits) => self.every_bits = self.every_bits | bits,
-        }
-    }
-}
-
 impl Encoding {
     /// Encodes a whole message, at once if it is small; else what is left to do.
     pub(super) fn whole(
@@ -170,64 +91,65 @@ impl Encoding {
         cx: &mut Context<'_>,
     ) -> Result<Option<Box<Self>>, ChainError> {
         let len = message.len();
-        let begun = Begun::new(message.kind(), Some(len as u64), compression);
+        let head = MessageHead::new(message.kind(), Some(len as u64), compression);
         let room = cx.max_frame().min(FRAME);
         let Some((layer, spare)) = cx.stack.lone().filter(|_| len <= room.min(*work)) else {
-            return Self::through_several(message, begun, room, work, cx);
+            return Self::through_several(message, head, room, work, cx);
         };
         // The common case: one call of one extension.
-        let mut begun = begun;
-        begun.ask(layer, Some(len as u64))?;
+        let mut head = head;
+        head.begin_layer(layer, Some(len as u64))?;
         if !layer.encode.is_active() {
             *work = work.saturating_sub(len.max(1));
-            let opcode = begun.info.kind.into();
-            cx.push(true, begun.bits(), opcode, message.into_payload(), len as u64);
+            let opcode = head.opcode();
+            cx.push(true, head.bits(), opcode, message.into_payload(), len as u64);
             return Ok(None);
         }
         let mut feed = message.as_bytes();
         let complete = layer.pass(Direction::Encode, &mut feed, true, spare, room, work)?;
         if complete && spare.len() < PASS_THROUGH_FROM {
-            let header = cx.output.push_copied(begun.header(spare.len()), spare, cx.role);
+            let header = cx.output.push_copied(head.header(spare.len()), spare, cx.role);
             keep_small(spare);
             cx.observe(header, len as u64);
             return Ok(None);
         }
         let taken = len - feed.len();
         let gathered = core::mem::take(spare);
-        Ok(Self::push_whole(message.into(), begun, taken, gathered, complete, cx))
+        Ok(Self::push_whole(message.into(), head, taken, gathered, complete, cx))
     }
 
     fn through_several(
         message: Message,
-        begun: Begun,
+        head: MessageHead,
         room: usize,
         work: &mut usize,
         cx: &mut Context<'_>,
     ) -> Result<Option<Box<Self>>, ChainError> {
-        let begun = begun.ask_all(cx)?;
-        Self::through_rest(message.into(), begun, room, work, cx)
+        let len = head.info.len;
+        let head = head.begin(cx.stack.split().0, len)?;
+        Self::through_rest(message.into(), head, room, work, cx)
     }
 
     /// Encodes what the extensions that were asked make of `data`, as far as it goes at once.
     pub(super) fn through_rest(
         data: Data,
-        begun: Begun,
+        head: MessageHead,
         room: usize,
         work: &mut usize,
         cx: &mut Context<'_>,
     ) -> Result<Option<Box<Self>>, ChainError> {
         let (messages, frames) = cx.stack.split();
         if !frames.is_empty() {
-            return Ok(Some(Box::new(Self::of_whole(begun, data))));
+            return Ok(Some(Box::new(Self::of_whole(head, data))));
         }
         let len = data.payload.len();
         if !Chain::new(messages, Direction::Encode).is_active() {
             if len > cx.max_frame() {
-                return Ok(Some(Box::new(Self::of_whole(begun, data))));
+                return Ok(Some(Box::new(Self::of_whole(head, data))));
             }
             *work = work.saturating_sub(len.max(1));
-            let (opcode, data_len) = (begun.info.kind.into(), data.data_len());
-            cx.push(true, begun.bits(), opcode, data.payload, data_len);
+            let (opcode, data_len) = (head.opcode(), data.data_len());
+            cx.push(true, head.bits(), opcode, data.payload, data_len);
             return Ok(None);
         }
         let mut gathered = cx.stack.take_spare();
@@ -243,25 +165,25 @@ impl Encoding {
         })?;
         let taken = len - feed.len();
         let complete = status == ChainStatus::Finished;
-        Ok(Self::push_whole(data, begun, taken, gathered, complete, cx))
+        Ok(Self::push_whole(data, head, taken, gathered, complete, cx))
     }
 
     /// Queues the only frame of a message, or says what is left to do.
     pub(super) fn push_whole(
         data: Data,
-        begun: Begun,
+        head: MessageHead,
         taken: usize,
         mut gathered: Vec<u8>,
         complete: bool,
         cx: &mut Context<'_>,
     ) -> Option<Box<Self>> {
         if complete {
-            let opcode = begun.info.kind.into();
-            cx.push_buffer(true, begun.bits(), opcode, &mut gathered, data.data_len());
+            let opcode = head.opcode();
+            cx.push_buffer(true, head.bits(), opcode, &mut gathered, data.data_len());
             cx.stack.keep_spare(gathered);
             return None;
         }
-        let mut rest = Box::new(Self { gathered, ..Self::of_whole(begun, data) });
+        let mut rest = Box::new(Self { gathered, ..Self::of_whole(head, data) });
         rest.take(taken);
         Some(rest)
     }
@@ -271,21 +193,22 @@ impl Encoding {
         compression: Compression,
         cx: &mut Context<'_>,
     ) -> Result<Self, ChainError> {
-        Ok(Self::new(Begun::new(kind, None, compression).ask_all(cx)?))
+        let head = MessageHead::new(kind, None, compression);
+        Ok(Self::new(head.begin(cx.stack.split().0, None)?))
     }
 
-    fn of_whole(begun: Begun, data: Data) -> Self {
+    fn of_whole(head: MessageHead, data: Data) -> Self {
         Self {
             input: Some((data.payload, Last::Yes)),
             is_form: data.form_of.is_some(),
             data_len: data.form_of.unwrap_or(0),
-            ..Self::new(begun)
+            ..Self::new(head)
         }
     }
 
-    fn new(begun: Begun) -> Self {
+    fn new(head: MessageHead) -> Self {
         Self {
-            begun,
+            head,
             first_frame: true,
             input: None,
             taken: 0,
@@ -385,8 +308,7 @@ impl Encoding {
         // and an opcode other than 0, followed by zero or more frames with the FIN bit clear and
         // the opcode set to 0, and terminated by a single frame with the FIN bit set and an opcode
         // of 0."
-        let opcode =
-            if self.first_frame { self.begun.info.kind.into() } else { Opcode::Continuation };
+        let opcode = if self.first_frame { self.head.opcode() } else { Opcode::Continuation };
         self.first_frame = false;
         let fin = last == Last::Yes;
         let data_len = core::mem::take(&mut self.data_len);
@@ -452,15 +374,15 @@ impl Encoding {
 
     /// The bits of the next frame; the extensions of frame scope are asked for theirs.
     fn begin_frame(&mut self, len: usize, cx: &mut Context<'_>) -> Result<Rsv, ChainError> {
-        let mut bits = self.begun.every_bits;
+        let mut bits = self.head.every_bits;
         if self.first_frame {
-            bits = bits | self.begun.first_bits;
+            bits = bits | self.head.first_bits;
         }
         let mut len = Some(len as u64);
         for layer in cx.stack.split().1 {
             if self.first_frame || !matches!(layer.claim, RsvClaim::FirstFrame(_)) {
                 let mark =
-                    layer.begin_encode(&MessageInfo { len, marks: bits, ..self.begun.info })?;
+                    layer.begin_encode(&MessageInfo { len, marks: bits, ..self.head.info })?;
                 if mark == Mark::Marked {
                     bits = bits | layer.claim.bits();
                 }

@@ -4,13 +4,14 @@
 use alloc::boxed::Box;
 
 use super::{
-    Begun, Context,
+    Context,
     encoding::{Data, Encoding, FRAME},
 };
 use crate::{
     Broadcast, Payload,
     broadcast::{Encoded, Job, Outcome},
     extension::{ChainError, Layer, RsvClaim, SharedForm},
+    message_head::MessageHead,
 };
 
 /// How far a broadcast came.
@@ -27,7 +28,7 @@ struct Prefix<'b> {
     form: Option<&'b Encoded>,
     /// The place of the form among all of them.
     number: usize,
-    begun: Begun,
+    head: MessageHead,
     /// How many extensions these are.
     layers: usize,
 }
@@ -40,12 +41,12 @@ pub(super) fn send(
 ) -> Result<Sent, ChainError> {
     let message = broadcast.message();
     let len = message.len();
-    let begun = Begun::new(message.kind(), Some(len as u64), broadcast.compression());
-    let mut prefix = Prefix { form: None, number: 0, begun, layers: 0 };
+    let head = MessageHead::new(message.kind(), Some(len as u64), broadcast.compression());
+    let mut prefix = Prefix { form: None, number: 0, head, layers: 0 };
     if !prefix.goes_through(broadcast, cx.stack.split().0, work) {
         return Ok(Sent::Awaited);
     }
-    let Prefix { form, layers, begun, .. } = prefix;
+    let Prefix { form, layers, head, .. } = prefix;
     if layers == 0 {
         let message = message.clone();
         return Encoding::whole(message, broadcast.compression(), work, cx).map(Sent::Begun);
@@ -68,9 +69,10 @@ pub(super) fn send(
         Some(form) => Data { payload: form.payload(), form_of: Some(len as u64) },
         None => message.clone().into(),
     };
-    let begun = begun.ask_from(layers, Some(data.payload.len() as u64), cx)?;
+    let rest = cx.stack.split().0.get_mut(layers..).unwrap_or_default();
+    let head = head.begin(rest, Some(data.payload.len() as u64))?;
     let room = cx.max_frame().min(FRAME);
-    Encoding::through_rest(data, begun, room, work, cx).map(Sent::Begun)
+    Encoding::through_rest(data, head, room, work, cx).map(Sent::Begun)
 }
 
 impl<'b> Prefix<'b> {
@@ -89,19 +91,19 @@ impl<'b> Prefix<'b> {
         };
         let (claim, scope) = (layer.claim, layer.scope);
         let len = self.form.map_or(broadcast.message().len(), Encoded::len);
-        let form = match sharing.form(&self.begun.info(len)) {
+        let form = match sharing.form(&self.head.info(len)) {
             Some(SharedForm::Encoded(key)) => {
                 let Some(form) = broadcast.forms().get(self.number, key, claim) else {
                     return true;
                 };
-                let begin = || Job::new(sharing, (claim, scope), self.begun, self.data(broadcast));
+                let begin = || Job::new(sharing, (claim, scope), self.head, self.data(broadcast));
                 match form.outcome(work, begin) {
                     None => return false,
                     Some(Outcome::Own) => return true,
                     Some(Outcome::Plain) => None,
                     Some(Outcome::Encoded(encoded)) => {
                         (self.form, self.number) = (Some(encoded), form.number());
-                        self.begun = encoded.begun;
+                        self.head = encoded.head;
                         Some(encoded)
                     }
                 }

@@ -304,3 +304,22 @@ fn decoded_streamed_text_is_checked_as_it_comes() {
     assert_eq!(closed(&events).fault.as_deref(), Some(&Fault::InvalidUtf8));
     assert!(!events.contains(&Event::End));
 }
+
+#[test]
+fn queued_piece_of_a_message_keeps_no_read_buffer_alive() {
+    let mut ws = with_messages(vec![extensions::add_one(extensions::RSV1, Scope::Message).boxed()]);
+    let mut input = BytesMut::with_capacity(64 * 1024);
+    input.extend_from_slice(&masked(0x82, KEY, &[7; 1000]));
+    let Some(Event::Message(message)) = ws.poll_event(&mut input) else {
+        panic!("no message");
+    };
+    // More than is encoded ahead of the writer, so that what follows waits.
+    ws.send(vec![0; 200_000]).unwrap();
+    ws.start_message(Binary).unwrap();
+    ws.send_chunk(message.into_payload()).unwrap();
+    assert!(input.try_reclaim(64 * 1024), "nothing else holds the buffer");
+}
+
+fn with_messages(extensions: Stack) -> Connection {
+    extensions::server_of_with(Config::default(), extensions)
+}

@@ -186,7 +186,7 @@ fn advisories(workspace: &Workspace) -> Result<()> {
 fn features(workspace: &Workspace) -> Result<()> {
     let packages: Vec<&str> =
         workspace.libraries().flat_map(|package| ["-p", package.name.as_str()]).collect();
-    let build = ["hack", "build", "--lib", "--each-feature", "--exclude-features", "default"];
+    let build = ["hack", "build", "--lib", "--each-feature"];
     let words = [&build[..], &["--keep-going"], &packages].concat();
     tool_step(workspace, "cargo-hack", &words, &[("RUSTFLAGS", "-D warnings")])?;
     let test = ["hack", "test", "--doc", "--no-default-features", "--keep-going"];

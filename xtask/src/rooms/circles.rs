@@ -10,7 +10,7 @@ pub(super) struct Circle(Vec<(String, Place)>);
 
 impl Circle {
     /// The rooms in the order of the arrows.
-    pub(super) fn rooms(&self) -> Vec<&str> {
+    fn rooms(&self) -> Vec<&str> {
         self.0.iter().map(|(room, _)| room.as_str()).collect()
     }
 }

@@ -20,8 +20,8 @@ impl Tree {
         Self(root)
     }
 
-    fn breaches(&self, known: &[&str]) -> Vec<String> {
-        breaches_but("it", &self.0.join("src/lib.rs"), known).expect("it is read")
+    fn breaches(&self) -> Vec<String> {
+        breaches("it", &self.0.join("src/lib.rs")).expect("it is read")
     }
 }
 
@@ -33,7 +33,7 @@ impl Drop for Tree {
 
 /// What is found in two rooms beside a root.
 fn found(root: &str, one: &str, two: &str) -> Vec<String> {
-    Tree::new(&[("lib.rs", root), ("one.rs", one), ("two.rs", two)]).breaches(&[])
+    Tree::new(&[("lib.rs", root), ("one.rs", one), ("two.rs", two)]).breaches()
 }
 
 const ROOT: &str = "mod one; mod two; pub use two::Two; pub use crate::one::{One, Uno as Ein};";
@@ -128,10 +128,10 @@ fn folder_is_one_room_and_files_within_it_may_know_each_other() {
         ("odd.rs", "use super::left::L;"),
         ("two.rs", "use crate::one::left::L;"),
     ];
-    assert_eq!(Tree::new(&files).breaches(&[]), Vec::<String>::new());
+    assert_eq!(Tree::new(&files).breaches(), Vec::<String>::new());
     let mut deeper = files;
     deeper[3].1 = "use super::super::two::T;";
-    let found = Tree::new(&deeper).breaches(&[]);
+    let found = Tree::new(&deeper).breaches();
     assert!(found[0].contains("one -> two: src/one/right/mod.rs:1"), "{found:?}");
 }
 
@@ -144,23 +144,7 @@ fn longer_circle_is_found_once() {
         ("c.rs", "use crate::a::A;"),
         ("d.rs", "use crate::a::A;"),
     ]);
-    let found = tree.breaches(&[]);
+    let found = tree.breaches();
     assert_eq!(found.len(), 1);
     assert!(found[0].starts_with("it: a, b, c import each other in a circle\n"), "{found:?}");
-    assert_eq!(tree.breaches(&["a", "b", "c"]), Vec::<String>::new());
-}
-
-#[test]
-fn known_circle_is_allowed_until_it_is_gone() {
-    let circle = Tree::new(&[
-        ("lib.rs", ROOT),
-        ("one.rs", "use crate::two::Two;"),
-        ("two.rs", "use crate::one::One;"),
-    ]);
-    assert_eq!(circle.breaches(&["one", "two"]), Vec::<String>::new());
-    assert_eq!(circle.breaches(&["one"]).len(), 1);
-    assert_eq!(
-        circle.breaches(&["one", "two", "three"]),
-        ["it: three is in no circle any more: remove it from KNOWN in xtask/src/rooms.rs"]
-    );
 }

@@ -11,9 +11,8 @@ pub(crate) mod harness;
 
 use std::{
     collections::VecDeque,
-    future::poll_fn,
     sync::{Arc, atomic::Ordering},
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
 };
 
 use shuttle::{check_random, future, thread};
@@ -21,7 +20,7 @@ use ws_core::{Broadcast, CloseCode, Message, extension::Compression};
 
 use self::harness::{Driver, ORDERS, Socket, outbox, queued, receive};
 use super::{Dropped, Outbox, SenderId, post::Post};
-use crate::{Limits, SendError, SlowConsumer, leaves::sync::Mutex};
+use crate::{Limits, SendError, SlowConsumer};
 
 /// Room for one message, so that whoever sends often waits.
 fn narrow() -> Limits {

@@ -27,8 +27,9 @@ mod write;
 
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     io, mem,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -86,13 +87,6 @@ pub(crate) fn drive<Io, E: Endpoint>(opened: Opened<Io, E>) -> Drive<Io, E> {
     Drive(Phase::Open(Open { driver, endpoint: EndWhenDropped(endpoint) }))
 }
 
-impl<Io, E: Endpoint> Drive<Io, E> {
-    /// Whether the connection is over, and only its end is left to do.
-    pub(crate) fn is_over(&self) -> bool {
-        !matches!(self.0, Phase::Open(_))
-    }
-}
-
 impl<Io, E> Future for Drive<Io, E>
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -103,7 +97,12 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Closed> {
         let Self(phase) = self.get_mut();
         if let Phase::Open(open) = phase {
-            let (closed, tcp_close) = ready!(open.driver.poll(cx));
+            let over = open.driver.poll(cx);
+            if over.is_pending() && open.endpoint.0.is_aborted() {
+                *phase = Phase::Done;
+                return Poll::Ready(Closed::abnormal(ClosedBy::Local));
+            }
+            let (closed, tcp_close) = ready!(over);
             if let Phase::Open(open) = mem::replace(phase, Phase::Done) {
                 *phase = Phase::Finishing(open.over(closed, tcp_close));
             }
@@ -176,7 +175,16 @@ impl<E: Endpoint> Finish<E> {
             // nothing off; a handler is rather told at once.
             outbox.end(&closed);
         });
-        grace::run(handling, &mut endpoint.0, &outbox, lingering).await;
+        let mut aborted = pin!(endpoint.0.aborted());
+        let rest = async {
+            let mut rest = pin!(grace::run(handling, &mut endpoint.0, &outbox, lingering));
+            poll_fn(|cx| match aborted.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(()),
+                Poll::Pending => rest.as_mut().poll(cx),
+            })
+            .await;
+        };
+        rest.await;
         closed
     }
 }

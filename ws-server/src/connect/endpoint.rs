@@ -27,6 +27,15 @@ impl Endpoint for ClientEndpoint {
         LogLimiter::default().log_close(closed);
     }
 
+    #[inline]
+    fn is_aborted(&self) -> bool {
+        false
+    }
+
+    fn aborted(&self) -> impl Future<Output = ()> + Send + use<> {
+        pending()
+    }
+
     fn displaced(&mut self) -> impl Future<Output = ()> + Send {
         pending()
     }

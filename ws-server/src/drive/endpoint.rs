@@ -30,6 +30,12 @@ pub(crate) trait Endpoint: Send + Unpin + 'static {
     /// The connection is over.
     fn close(&mut self, closed: &Closed);
 
+    /// Whether the connection must end at once. Asked after each turn.
+    fn is_aborted(&self) -> bool;
+
+    /// Waits until what is left of a connection that is over must end at once.
+    fn aborted(&self) -> impl Future<Output = ()> + Send + use<Self>;
+
     /// Waits until another connection needs the place that this one has, while its handler is all that
     /// is left of it.
     fn displaced(&mut self) -> impl Future<Output = ()> + Send;

@@ -17,7 +17,7 @@ use crate::{
     open::{
         admission::Permit,
         service::connection_span,
-        serving::{Admitted, Serving},
+        serving::{Admitted, Serving, admit},
         shared::Shared,
     },
 };
@@ -105,5 +105,5 @@ where
 {
     let client = permit.client();
     let (core, handling) = http1::open(&mut io, &shared, id, peer, client).await?;
-    Admitted::new(&shared, io, core, handling, permit)
+    admit(&shared, io, core, handling, permit)
 }

@@ -14,7 +14,6 @@ use crate::{
     open::{
         admission::Admission,
         route::Routes,
-        running::Running,
         shared::{Fallback, Observe, Shared},
     },
 };
@@ -367,7 +366,6 @@ impl Server {
                 limits,
                 server_limits,
                 clients: self.clients,
-                running: Arc::new(Running::default()),
             }),
         })
     }

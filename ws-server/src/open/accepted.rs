@@ -16,7 +16,7 @@ use crate::{
         admission::Permit,
         decision::Agreement,
         endpoint::StartHandler,
-        serving::{Admitted, Serving},
+        serving::{Serving, admit},
         shared::Shared,
     },
 };
@@ -108,7 +108,7 @@ impl Accepted {
         let opening = async move {
             let Agreement { ws, outbox, .. } = agreement;
             let core = Core::boxed(ws, outbox, BytesMut::new(), read_ahead.into());
-            Admitted::new(&shared, io, core, handling, permit)
+            admit(&shared, io, core, handling, permit)
         };
         Serving::new(opening).instrument(span)
     }

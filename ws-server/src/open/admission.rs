@@ -10,7 +10,7 @@ use std::{
     task::{Poll, Waker},
 };
 
-use crate::{AdmissionLimit, Peer, ServerLimits};
+use crate::{AdmissionLimit, Peer, ServerLimits, open::running::Running};
 use crowd::Crowd;
 pub(crate) use crowd::Membership;
 
@@ -22,6 +22,8 @@ pub(crate) struct Admission {
     handshakes: Crowd,
     /// Connections that are answered with something else than a 101, until they have lingered.
     answers: Crowd,
+    /// Connections that are driven. Here, since every permit leads here.
+    pub(crate) running: Running,
 }
 
 #[derive(Default)]
@@ -68,7 +70,7 @@ impl Admission {
     pub(crate) fn new(limits: Arc<ServerLimits>) -> Self {
         let (handshakes, answers) =
             (Crowd::new(limits.max_pending), Crowd::new(limits.max_pending));
-        Self { limits, counts: Mutex::default(), handshakes, answers }
+        Self { limits, counts: Mutex::default(), handshakes, answers, running: Running::default() }
     }
 
     /// Admits a connection if there is room. If there is none, a connection that is over and waits
@@ -85,7 +87,7 @@ impl Admission {
         if let Some(left) = left {
             left.waker.wake();
         }
-        Ok(Permit { admission: Some(Arc::clone(self)), client })
+        Ok(Permit { admission: Arc::clone(self), held: Held::By(client) })
     }
 
     /// Begins an opening handshake, if there is room for it.
@@ -164,14 +166,27 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Lets one connection be there; given back when it is dropped.
 pub(crate) struct Permit {
-    /// None once another connection has the permit.
-    admission: Option<Arc<Admission>>,
-    client: Option<Client>,
+    admission: Arc<Admission>,
+    held: Held,
+}
+
+/// Whether a permit is still one. Idle connections hold it, so it is one with the client.
+enum Held {
+    By(Option<Client>),
+    /// Another connection has it.
+    Taken,
 }
 
 impl Permit {
+    pub(crate) fn admission(&self) -> &Arc<Admission> {
+        &self.admission
+    }
+
     pub(crate) fn client(&self) -> Option<Client> {
-        self.client
+        match self.held {
+            Held::By(client) => client,
+            Held::Taken => None,
+        }
     }
 
     /// Offers the permit to others, and waits until another connection takes it, which it does where a
@@ -180,7 +195,10 @@ impl Permit {
     /// # Cancel safety
     /// Cancel safe: a dropped call keeps the permit, unless it was taken already.
     pub(crate) async fn taken(&mut self) {
-        let Some(admission) = self.admission.clone() else { return };
+        if matches!(self.held, Held::Taken) {
+            return;
+        }
+        let admission = Arc::clone(&self.admission);
         let offer = Offer::new(&admission, self);
         poll_fn(|cx| match lock(&admission.counts).leaving.get_mut(&offer.key) {
             Some(leaving) => {
@@ -195,8 +213,8 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(admission) = &self.admission {
-            lock(&admission.counts).leave(self.client);
+        if let Held::By(client) = self.held {
+            lock(&self.admission.counts).leave(client);
         }
     }
 }
@@ -210,7 +228,7 @@ struct Offer<'a> {
 
 impl<'a> Offer<'a> {
     fn new(admission: &'a Admission, permit: &'a mut Permit) -> Self {
-        let client = permit.client;
+        let client = permit.client();
         let mut counts = lock(&admission.counts);
         let key = counts.next;
         counts.next += 1;
@@ -228,7 +246,7 @@ impl Drop for Offer<'_> {
         let offered = lock(&self.admission.counts).stay(self.key);
         if offered.is_none() {
             // Somebody has it.
-            self.permit.admission = None;
+            self.permit.held = Held::Taken;
         }
     }
 }

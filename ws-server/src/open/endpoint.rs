@@ -12,12 +12,19 @@ use crate::{
     registry::{Entry, Registry},
 };
 
-/// What is dropped goes in this order.
+/// A connection that [`Running`](crate::open::running::Running) counts. What is dropped goes in this
+/// order.
 pub(crate) struct ServerEndpoint {
     /// Its line in the list of its server, which it leaves when it is over.
     pub(crate) entry: Entry,
     /// What admitted it, which it keeps until its handler has returned.
     pub(crate) permit: Permit,
+}
+
+impl Drop for ServerEndpoint {
+    fn drop(&mut self) {
+        self.permit.admission().running.leave();
+    }
 }
 
 impl Endpoint for ServerEndpoint {
@@ -32,6 +39,16 @@ impl Endpoint for ServerEndpoint {
 
     fn close(&mut self, closed: &Closed) {
         self.entry.close(closed);
+    }
+
+    #[inline]
+    fn is_aborted(&self) -> bool {
+        self.permit.admission().running.is_aborted()
+    }
+
+    fn aborted(&self) -> impl Future<Output = ()> + Send + use<> {
+        let admission = Arc::clone(self.permit.admission());
+        async move { admission.running.aborted().await }
     }
 
     fn displaced(&mut self) -> impl Future<Output = ()> + Send {

@@ -1,13 +1,11 @@
 //! The connections that are being driven, and their end when the server shuts down.
 
 use std::{
-    collections::BTreeMap,
     pin::pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, Waker},
 };
 
 use tokio::sync::Notify;
@@ -19,6 +17,8 @@ pub(crate) struct Running {
     state: Mutex<State>,
     /// Each connection looks at it whenever it is polled.
     aborted: AtomicBool,
+    /// Tells those that are over, and not done, that they are aborted: no registry lists them.
+    abort: Notify,
     /// Tells that the last one has ended.
     ended: Notify,
 }
@@ -26,22 +26,28 @@ pub(crate) struct Running {
 #[derive(Default)]
 struct State {
     count: usize,
-    next: u64,
-    /// The tasks of connections that are over but not done: no registry has them any more.
-    finishing: BTreeMap<u64, Waker>,
     closed: bool,
 }
 
 impl Running {
-    /// Counts one more connection. `None`: the server shuts down.
-    pub(crate) fn start(self: &Arc<Self>) -> Option<Guard> {
+    /// Counts one more connection, until [`leave`](Self::leave). `false`: the server shuts down.
+    pub(crate) fn enter(&self) -> bool {
         let mut state = self.state();
-        if state.closed {
-            return None;
+        if !state.closed {
+            state.count += 1;
         }
-        state.count += 1;
-        state.next += 1;
-        Some(Guard { running: Arc::clone(self), key: state.next })
+        !state.closed
+    }
+
+    /// Counts one connection less.
+    pub(crate) fn leave(&self) {
+        let mut state = self.state();
+        state.count -= 1;
+        let last = state.count == 0 && state.closed;
+        drop(state);
+        if last {
+            self.ended.notify_waiters();
+        }
     }
 
     /// Admits no more. Returns how many are left.
@@ -55,32 +61,36 @@ impl Running {
         self.state().closed
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.state().count
+    }
+
     /// Waits until the last one has ended.
     ///
     /// # Cancel safety
     /// Cancel safe.
     pub(crate) async fn ended(&self) {
-        loop {
-            let mut ended = pin!(self.ended.notified());
-            ended.as_mut().enable();
-            if self.count() == 0 {
-                return;
-            }
-            ended.await;
-        }
-    }
-
-    pub(crate) fn count(&self) -> usize {
-        self.state().count
+        wait(&self.ended, || self.count() == 0).await;
     }
 
     /// Ends all that are left. Those that are open have to be woken for it by the caller.
     pub(crate) fn abort(&self) {
-        let mut state = self.state();
         self.aborted.store(true, Ordering::Release);
-        let finishing = std::mem::take(&mut state.finishing);
-        drop(state);
-        finishing.into_values().for_each(Waker::wake);
+        self.abort.notify_waiters();
+    }
+
+    /// Whether a connection must end at once.
+    #[inline]
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.aborted.load(Ordering::Acquire)
+    }
+
+    /// Waits until a connection must end at once.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(crate) async fn aborted(&self) {
+        wait(&self.abort, || self.is_aborted()).await;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -89,42 +99,15 @@ impl Running {
     }
 }
 
-/// Counts one connection until it is dropped.
-pub(crate) struct Guard {
-    running: Arc<Running>,
-    key: u64,
-}
-
-impl Guard {
-    /// Whether the connection must end at once.
-    #[inline]
-    pub(crate) fn is_aborted(&self) -> bool {
-        self.running.aborted.load(Ordering::Acquire)
-    }
-
-    /// As [`is_aborted`](Self::is_aborted); if not, the task is woken when it must.
-    pub(crate) fn poll_aborted(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.running.state();
-        if self.is_aborted() {
-            return Poll::Ready(());
+/// Waits until something is so, of which `told` tells.
+async fn wait(told: &Notify, is_so: impl Fn() -> bool) {
+    loop {
+        let mut told = pin!(told.notified());
+        // First, so that it misses nothing.
+        told.as_mut().enable();
+        if is_so() {
+            return;
         }
-        let older = state.finishing.insert(self.key, cx.waker().clone());
-        drop(state);
-        drop(older);
-        Poll::Pending
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        let mut state = self.running.state();
-        state.count -= 1;
-        let waker = state.finishing.remove(&self.key);
-        let last = state.count == 0 && state.closed;
-        drop(state);
-        drop(waker);
-        if last {
-            self.running.ended.notify_waiters();
-        }
+        told.await;
     }
 }

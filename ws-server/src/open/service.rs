@@ -110,7 +110,7 @@ impl Service {
         decide: impl FnOnce(ClientId) -> Result<(Agreement, Option<Handling<StartHandler>>), Rejection>,
     ) -> Result<Accepted, Response<Bytes>> {
         let shared = &self.shared;
-        if shared.running.is_closed() {
+        if shared.admission.running.is_closed() {
             return Err(busy());
         }
         let permit = shared.enter(peer).map_err(|_| busy())?;
@@ -159,7 +159,7 @@ async fn shut_down(shared: &Shared) -> Report {
     // Time for aborted tasks to be dropped. They are, unless a handler blocks its thread.
     const ABORT: Duration = Duration::from_secs(1);
 
-    let running = &shared.running;
+    let running = &shared.admission.running;
     info!(clients = shared.clients.count(), "shutting down");
     shared.admission.close();
     let open = running.close();

@@ -1,50 +1,42 @@
 //! The future of one connection, from its opening handshake to its end.
 
 use std::{
-    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use ws_core::{Closed, ClosedBy};
+use ws_core::Closed;
 
 use crate::{
     drive::{Core, Drive, Handling, Opened, drive},
     open::{
         admission::Permit,
         endpoint::{ServerEndpoint, StartHandler},
-        running::Guard,
         shared::Shared,
     },
 };
 
 /// An open connection, listed and counted.
-pub(crate) struct Admitted<Io> {
-    opened: Opened<Io, ServerEndpoint>,
-    guard: Guard,
-}
+pub(crate) type Admitted<Io> = Opened<Io, ServerEndpoint>;
 
-impl<Io> Admitted<Io> {
-    /// Lists and counts an accepted connection. `None`: the server shuts down.
-    pub(crate) fn new(
-        shared: &Shared,
-        io: Io,
-        core: Box<Core>,
-        handling: Handling<StartHandler>,
-        permit: Permit,
-    ) -> Option<Self> {
-        let entry = shared.clients.registry.enter(core.outbox());
-        // In this order: a shutdown first admits no more and then closes all that are listed, so that
-        // it misses none.
-        let Some(guard) = shared.running.start() else {
-            entry.withdraw();
-            return None;
-        };
-        shared.clients.registry.stats.counters.opened();
-        let opened = Opened { io, core, handling, endpoint: ServerEndpoint { entry, permit } };
-        Some(Self { opened, guard })
+/// Lists and counts an accepted connection. `None`: the server shuts down.
+pub(crate) fn admit<Io>(
+    shared: &Shared,
+    io: Io,
+    core: Box<Core>,
+    handling: Handling<StartHandler>,
+    permit: Permit,
+) -> Option<Admitted<Io>> {
+    let entry = shared.clients.registry.enter(core.outbox());
+    // In this order: a shutdown first admits no more and then closes all that are listed, so that it
+    // misses none.
+    if !shared.admission.running.enter() {
+        entry.withdraw();
+        return None;
     }
+    shared.clients.registry.stats.counters.opened();
+    Some(Opened { io, core, handling, endpoint: ServerEndpoint { entry, permit } })
 }
 
 /// Drives a connection once it is open, until its handler has returned. By hand, as [`Drive`] is.
@@ -53,8 +45,7 @@ pub(crate) struct Serving<Io>(Stage<Io>);
 enum Stage<Io> {
     /// In a box, so that an open connection does not keep the room that its handshake took.
     Opening(Pin<Box<dyn Future<Output = Option<Admitted<Io>>> + Send>>),
-    Open(Drive<Io, ServerEndpoint>, Guard),
-    Done,
+    Open(Drive<Io, ServerEndpoint>),
 }
 
 impl<Io> Serving<Io> {
@@ -76,28 +67,10 @@ where
         loop {
             match &mut self.0 {
                 Stage::Opening(opening) => match ready!(opening.as_mut().poll(cx)) {
-                    Some(Admitted { opened, guard }) => {
-                        self.0 = Stage::Open(drive(opened), guard);
-                    }
+                    Some(opened) => self.0 = Stage::Open(drive(opened)),
                     None => return Poll::Ready(None),
                 },
-                Stage::Open(drive, guard) => {
-                    if let Poll::Ready(closed) = Pin::new(&mut *drive).poll(cx) {
-                        return Poll::Ready(Some(closed));
-                    }
-                    let aborted = if drive.is_over() {
-                        guard.poll_aborted(cx).is_ready()
-                    } else {
-                        guard.is_aborted()
-                    };
-                    if !aborted {
-                        return Poll::Pending;
-                    }
-                    drop(mem::replace(&mut self.0, Stage::Done));
-                    return Poll::Ready(Some(Closed::abnormal(ClosedBy::Local)));
-                }
-                // `Future::poll`: once it was ready, "clients should not poll it again".
-                Stage::Done => return Poll::Pending,
+                Stage::Open(drive) => return Pin::new(drive).poll(cx).map(Some),
             }
         }
     }

@@ -12,7 +12,6 @@ use crate::{
     open::{
         admission::{Admission, Permit},
         route::Routes,
-        running::Running,
     },
 };
 
@@ -37,7 +36,6 @@ pub(crate) struct Shared {
     pub(crate) config: Arc<Config>,
     pub(crate) clients: Clients,
     pub(crate) admission: Arc<Admission>,
-    pub(crate) running: Arc<Running>,
 }
 
 impl Shared {

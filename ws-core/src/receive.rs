@@ -186,7 +186,10 @@ impl Receiver {
         if !cx.stack.is_empty() {
             return self.decode_at_hand(input, cx);
         }
-        self.read(input, WORK_PER_CALL, cx)
+        match self.message_at_hand(input, cx)? {
+            Some(message) => Ok(Received::Event(Event::Message(message))),
+            None => self.read(input, WORK_PER_CALL, cx),
+        }
     }
 
     /// The general way: a header, a payload, and on.

@@ -28,8 +28,25 @@ use crate::{
 };
 
 impl Receiver {
-    /// Takes a message that extensions may transform; what is not the common case goes on the
-    /// general way.
+    /// Takes a message that nobody is to transform.
+    ///
+    /// `None`: it is not the common case, or not valid; the general way will tell.
+    #[inline]
+    pub(super) fn message_at_hand(
+        &mut self,
+        input: &mut BytesMut,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<Message>, Fault> {
+        let Some((header, start, size)) = self.frame_at_hand(input, Rsv::NONE, cx) else {
+            return Ok(None);
+        };
+        if size > cx.config.max_message {
+            return Ok(None);
+        }
+        take_plain(input, header, start, size, cx).map(Some)
+    }
+
+    /// The same where there are extensions; what is not the common case goes on the general way.
     ///
     /// Apart from [`poll`](Self::poll), so that it does not slow the way without extensions.
     #[inline(never)]

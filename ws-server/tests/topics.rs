@@ -185,7 +185,11 @@ async fn rt_52_subscriptions_of_a_connection_and_names_of_topics_are_bounded() {
     }
     let full = client.subscribe("one more").unwrap_err();
     assert_eq!(full, SubscribeError::TooMany { limit: 256 });
-    assert_eq!(full.to_string(), "a connection subscribes to at most 256 topics");
+    let remedy = "unsubscribe from one, or raise Limits::max_subscriptions";
+    assert_eq!(
+        full.to_string(),
+        format!("a connection subscribes to at most 256 topics: {remedy}")
+    );
     client.subscribe("topic 7").expect("one that it has");
     assert_eq!((clients.topic_count(), clients.metrics().subscriptions), (256, 256));
     assert!(client.unsubscribe("topic 7"));

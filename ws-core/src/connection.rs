@@ -1,8 +1,9 @@
 //! The protocol and nothing else: bytes in, events out; messages in, bytes out.
 
 mod closing;
-mod lone;
-mod quick;
+mod receive_short;
+mod route;
+mod send_short;
 mod sending;
 
 use alloc::{boxed::Box, sync::Arc};
@@ -18,7 +19,7 @@ use crate::{
     receive::{self, Received, Receiver},
     send::Sender,
 };
-use quick::Quick;
+use route::Route;
 
 /// While less than this is unwritten, every Ping is answered. Beyond, one Pong at a time is: it
 /// waits for the frame that is being written, and while it waits another one at most is owed.
@@ -76,7 +77,7 @@ pub struct Connection {
     owed: Option<Box<Payload>>,
     observer: Option<Observer>,
     input_ended: bool,
-    quick: Quick,
+    route: Route,
 }
 
 /// How far the connection has come. How it ends is boxed, because open ones are many.
@@ -99,7 +100,7 @@ impl Connection {
     pub fn new(role: Role, config: impl Into<Arc<Config>>, extensions: Extensions) -> Self {
         let config = config.into();
         Self {
-            quick: Quick::new(&config, &extensions),
+            route: Route::new(&config, &extensions),
             role,
             config,
             stack: extensions,
@@ -130,10 +131,10 @@ impl Connection {
     }
 
     fn poll_other(&mut self, input: &mut BytesMut) -> Option<Event> {
-        match self.quick {
-            Quick::Lone => self.poll_lone(input),
-            Quick::Plain => self.poll_plain(input),
-            Quick::Never => self.poll_any_event(input),
+        match self.route {
+            Route::Single => self.poll_single(input),
+            Route::Plain => self.poll_plain(input),
+            Route::General => self.poll_any_event(input),
         }
     }
 
@@ -313,7 +314,7 @@ impl Connection {
     /// are queued. Costs nothing while there is none.
     pub fn observe_frames(&mut self, observer: impl FrameObserver + 'static) {
         self.observer = Some(Box::new(Box::new(observer)));
-        self.quick = Quick::Never;
+        self.route = Route::General;
     }
 
     // Looks

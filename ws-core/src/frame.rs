@@ -27,6 +27,10 @@ use crate::{MAX_CONTROL_PAYLOAD, Opcode, extension::Rsv, fault::Fault};
 const FIN: u8 = 0x80;
 const MASK: u8 = 0x80;
 
+/// The first octet of a message in one frame without reserved bits.
+pub(crate) const WHOLE_TEXT: u8 = FIN | Opcode::Text.number();
+pub(crate) const WHOLE_BINARY: u8 = FIN | Opcode::Binary.number();
+
 /// The header of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameHeader {

@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use super::{Connection, Life, PONG_UNTIL, quick::Quick};
+use super::{Connection, Life, PONG_UNTIL, route::Route};
 use crate::{
     Broadcast, MAX_CONTROL_PAYLOAD, Message, MessageKind, Opcode, Payload, SendError,
     extension::{ChainError, Compression},
@@ -82,8 +82,8 @@ impl Connection {
         if self.sender.is_streaming() {
             return Err(SendError::MessageInProgress);
         }
-        if self.quick == Quick::Lone {
-            return self.send_lone(message, compression);
+        if self.route == Route::Single {
+            return self.send_single(message, compression);
         }
         Ok(self.put_plain(message) || self.with_sender(|_, cx| cx.push_small(message)))
     }

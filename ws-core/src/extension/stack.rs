@@ -143,14 +143,14 @@ impl Extensions {
     }
 
     /// Whether there is one extension alone, and it works on messages.
-    pub(crate) fn has_lone(&self) -> bool {
+    pub(crate) fn has_single(&self) -> bool {
         self.0.as_ref().is_some_and(|stack| stack.layers.len() == 1 && stack.of_messages == 1)
     }
 
     /// The only extension, if there is one alone and it works on messages, and an empty buffer for
     /// what comes out of it.
     #[inline]
-    pub(crate) fn lone(&mut self) -> Option<(&mut Layer, &mut Vec<u8>)> {
+    pub(crate) fn single(&mut self) -> Option<(&mut Layer, &mut Vec<u8>)> {
         let Stack { layers, of_messages: 1, spare, .. } = &mut **self.0.as_mut()? else {
             return None;
         };

@@ -63,7 +63,7 @@ impl Receiver {
             return self.read(input, work, cx);
         };
         let limit = cx.config.max_message;
-        let Some((layer, out)) = cx.stack.lone().filter(|_| size <= limit) else {
+        let Some((layer, out)) = cx.stack.single().filter(|_| size <= limit) else {
             return self.decode_through(input, header, start, size, work, cx);
         };
         let mark = match header.rsv {

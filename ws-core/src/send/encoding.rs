@@ -93,7 +93,7 @@ impl Encoding {
         let len = message.len();
         let head = MessageHead::new(message.kind(), Some(len as u64), compression);
         let room = cx.max_frame().min(FRAME);
-        let Some((layer, spare)) = cx.stack.lone().filter(|_| len <= room.min(*work)) else {
+        let Some((layer, spare)) = cx.stack.single().filter(|_| len <= room.min(*work)) else {
             return Self::through_several(message, head, room, work, cx);
         };
         // The common case: one call of one extension.

@@ -229,13 +229,13 @@ fn received_messages_and_faults_are_those_of_the_general_way() {
         for kind in kinds() {
             for input in &inputs {
                 let new = || subject(kind, &config);
-                let quick = receive_in_pieces(new, input, input.len());
+                let short = receive_in_pieces(new, input, input.len());
                 let general = receive_in_pieces(|| watched(kind, &config), input, input.len());
-                assert_eq!(quick, general, "{kind:?} {input:x?}");
-                messages += quick.messages().len();
-                faults += usize::from(quick.events.contains(&Event::Closing));
+                assert_eq!(short, general, "{kind:?} {input:x?}");
+                messages += short.messages().len();
+                faults += usize::from(short.events.contains(&Event::Closing));
                 let singly = receive_in_pieces(new, input, 1);
-                assert_eq!(quick, singly, "singly, {kind:?} {input:x?}");
+                assert_eq!(short, singly, "singly, {kind:?} {input:x?}");
             }
         }
     }
@@ -270,11 +270,11 @@ fn sent_frames_and_errors_are_those_of_the_general_way() {
         for kind in kinds() {
             for hint in [Compression::Auto, Compression::Never] {
                 for message in [MessageKind::Text, MessageKind::Binary] {
-                    let quick = send_all(subject(kind, &config), message, hint);
+                    let short = send_all(subject(kind, &config), message, hint);
                     let general = send_all(watched(kind, &config), message, hint);
-                    assert!(quick == general, "{kind:?} {hint:?} {message:?} {config:?}");
-                    octets += quick.0.len();
-                    errors += quick.1.iter().filter(|said| said.starts_with("Err")).count();
+                    assert!(short == general, "{kind:?} {hint:?} {message:?} {config:?}");
+                    octets += short.0.len();
+                    errors += short.1.iter().filter(|said| said.starts_with("Err")).count();
                 }
             }
         }

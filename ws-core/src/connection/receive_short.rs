@@ -1,7 +1,6 @@
-//! The common case by the shortest way: messages that no extension sees, in one frame. Small ones
-//! that one extension sees are next door, in `lone`.
+//! The short lanes of receiving: messages in one frame that lies in the input.
 //!
-//! Whatever is not exactly that, or not valid, is left to the general way.
+//! Everything else, and everything invalid, takes the general lane.
 #![cfg_attr(
     not(test),
     deny(
@@ -13,66 +12,38 @@
     )
 )]
 
+use alloc::vec::Vec;
+
 use bytes::{Buf, BytesMut};
 
-use super::{Connection, Life};
+use super::{Connection, Life, route::Route};
 use crate::{
-    Config, Event, Message, Opcode, Payload, Receive, Text, WORK_PER_CALL, extension::Extensions,
-    fault::Fault, frame, output::PASS_THROUGH_FROM, receive::take_payload, utf8,
+    Event, Message, MessageKind, Payload, Text, WORK_PER_CALL,
+    extension::{ChainError, Compression, Direction, Mark, MessageInfo, Rsv, keep_small},
+    fault::Fault,
+    frame::{self, WHOLE_BINARY, WHOLE_TEXT},
+    receive::{self, message, take_decoded, take_payload, take_small},
+    utf8,
 };
 
-/// The first octet of a whole message.
-pub(super) const WHOLE_TEXT: u8 = 0x80 | Opcode::Text.number();
-pub(super) const WHOLE_BINARY: u8 = 0x80 | Opcode::Binary.number();
 /// Bit and length in the second octet.
 const MASKED: u8 = 0x80;
 const LENGTH: u8 = 0x7f;
 
-/// Which messages may go the shortest way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Quick {
-    /// None: something has to be looked at for each of them.
-    Never,
-    /// All: there is no extension.
-    Plain,
-    /// All small ones, through the only extension, which works on messages.
-    Lone,
-}
-
-impl Quick {
-    /// What holds for a connection of this configuration. None of its limits may be so low that
-    /// they would have to be looked at.
-    pub(super) fn new(config: &Config, stack: &Extensions) -> Self {
-        let limits = config.whole_limit().min(config.max_sent_frame);
-        if config.receive != Receive::Messages
-            || config.max_fragments == 0
-            || limits < Payload::INLINE
-        {
-            Self::Never
-        } else if stack.is_empty() {
-            Self::Plain
-        } else if stack.has_lone() {
-            Self::Lone
-        } else {
-            Self::Never
-        }
-    }
-}
-
 /// A small frame that lies in the input.
-pub(super) struct Small {
-    pub(super) first: u8,
+struct Small {
+    first: u8,
     /// The payload at the front, unmasked.
-    pub(super) bytes: [u8; Payload::INLINE],
-    pub(super) len: usize,
+    bytes: [u8; Payload::INLINE],
+    len: usize,
     /// Where the payload starts.
-    pub(super) start: usize,
+    start: usize,
 }
 
 impl Connection {
     /// A small frame, not empty, that is masked as it has to be and begins between messages.
     #[inline(always)]
-    pub(super) fn small_at_hand(&self, input: &BytesMut) -> Option<Small> {
+    fn small_at_hand(&self, input: &BytesMut) -> Option<Small> {
         let open = matches!(self.life, Life::Open | Life::CloseSent(_));
         if !open || !self.receiver.is_between_messages() {
             return None;
@@ -99,7 +70,7 @@ impl Connection {
     /// A small message that lies in the input.
     #[inline]
     pub(super) fn take_small(&mut self, input: &mut BytesMut) -> Option<Message> {
-        if self.quick != Quick::Plain {
+        if self.route != Route::Plain {
             return None;
         }
         let small = self.small_at_hand(input)?;
@@ -150,54 +121,75 @@ impl Connection {
         (complete && len > 0 && len <= limit).then_some((first, key, start, len))
     }
 
-    /// Queues a message of a server. Whether it was done.
-    #[inline]
-    pub(super) fn put_plain(&mut self, message: &Message) -> bool {
-        self.put_small(message) || self.put_shared(message)
-    }
-
+    /// The next event. A small message takes the shortest way.
     #[inline(never)]
-    fn put_shared(&mut self, message: &Message) -> bool {
-        if self.quick != Quick::Plain || !self.role.is_server() {
-            return false;
-        }
-        let (first, payload) = parts(message);
-        let Some(bytes) = payload.as_shared() else {
-            return false;
+    pub(super) fn poll_single(&mut self, input: &mut BytesMut) -> Option<Event> {
+        let Some(Small { first, bytes, len, start }) = self.small_at_hand(input) else {
+            return self.poll_any_event(input);
         };
-        if bytes.len() > self.config.max_sent_frame {
-            return false;
+        let end = start.saturating_add(len);
+        let rsv = Rsv::from_octet(first);
+        let kind = match first ^ rsv.octet() {
+            WHOLE_BINARY => MessageKind::Binary,
+            WHOLE_TEXT => MessageKind::Text,
+            _ => return self.poll_any_event(input),
+        };
+        let Some((layer, out)) = self.stack.single().filter(|(layer, _)| !layer.is_tired()) else {
+            return self.poll_any_event(input);
+        };
+        let mark = match rsv {
+            Rsv::NONE => Mark::Unmarked,
+            bits if bits == layer.claim.bits() => Mark::Marked,
+            _ => return self.poll_any_event(input),
+        };
+        let unit = MessageInfo::new(kind, Some(len as u64), Compression::Auto);
+        if let Err(error) = layer.begin_decode(&unit, mark) {
+            return self.tell(Err(receive::begin_fault(error)));
         }
-        if bytes.len() < PASS_THROUGH_FROM {
-            self.output.push_plain(first, bytes);
-        } else {
-            self.output.push_passed(first, bytes.clone(), payload.pins());
-        }
-        true
-    }
-
-    /// Queues a small message of a server. Whether it was one.
-    #[inline]
-    pub(super) fn put_small(&mut self, message: &Message) -> bool {
-        if self.quick != Quick::Plain || !self.role.is_server() {
-            return false;
-        }
-        let (first, payload) = parts(message);
-        match payload.as_inline() {
-            Some((bytes, len)) => {
-                self.output.push_small(first, bytes, len);
-                true
+        let mut feed = bytes.get(..len).unwrap_or_default();
+        if !layer.decode.is_active() {
+            if kind == MessageKind::Text && !utf8::is_valid(feed) {
+                return self.tell(Err(Fault::InvalidUtf8));
             }
-            None => false,
+            input.advance(end);
+            let payload = Payload::small(bytes, len);
+            return Some(Event::Message(message(kind, payload)));
         }
+        let limit = self.config.max_message;
+        let room = limit.saturating_add(1);
+        let mut work = WORK_PER_CALL;
+        let decoded = layer.pass(Direction::Decode, &mut feed, true, out, room, &mut work);
+        if matches!(decoded, Ok(true))
+            && out.len() <= limit
+            && (kind == MessageKind::Binary || utf8::is_valid(out))
+        {
+            input.advance(end);
+            // Two ways out, so that a small payload is made where the event will be.
+            if let Some(payload) = take_small(out) {
+                keep_small(out);
+                return Some(Event::Message(message(kind, payload)));
+            }
+            let payload = take_decoded(out);
+            return Some(Event::Message(message(kind, payload)));
+        }
+        let out = core::mem::take(out);
+        self.receive_on(input, feed, out, decoded, work)
     }
-}
 
-/// The first octet of a whole message, and its payload.
-#[inline(always)]
-fn parts(message: &Message) -> (u8, &Payload) {
-    match message {
-        Message::Text(text) => (WHOLE_TEXT, text.payload()),
-        Message::Binary(payload) => (WHOLE_BINARY, payload),
+    /// A message goes on by the general way: `left` of it was not taken, and `out` was decoded.
+    #[cold]
+    #[inline(never)]
+    fn receive_on(
+        &mut self,
+        input: &mut BytesMut,
+        left: &[u8],
+        out: Vec<u8>,
+        decoded: Result<bool, ChainError>,
+        work: usize,
+    ) -> Option<Event> {
+        let received = self.with_receiver(|receiver, cx| {
+            receiver.decode_small_on(input, left, out, decoded, work, cx)
+        });
+        self.tell(received)
     }
 }

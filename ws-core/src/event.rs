@@ -93,23 +93,3 @@ impl fmt::Display for ClosedBy {
         })
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use alloc::string::ToString;
-
-    #[test]
-    fn ending_reads_as_a_sentence_and_escapes_what_the_peer_wrote() {
-        let mut closed = Closed {
-            by: ClosedBy::Peer,
-            code: CloseCode::GOING_AWAY,
-            reason: "bye\n".into(),
-            clean: true,
-            fault: None,
-        };
-        assert_eq!(closed.to_string(), "closed by the peer with 1001: \"bye\\n\"");
-        (closed.by, closed.reason, closed.clean) = (ClosedBy::Local, Text::default(), false);
-        assert_eq!(closed.to_string(), "closed by this end with 1001, without a closing handshake");
-    }
-}

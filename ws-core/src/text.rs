@@ -147,22 +147,3 @@ impl TryFrom<Bytes> for Text {
         Payload::from(bytes).try_into()
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use alloc::string::{String, ToString};
-    use bytes::Bytes;
-
-    use super::Text;
-
-    // R6455-6.1-c
-    #[test]
-    fn text_is_utf8_by_construction() {
-        assert_eq!(Text::try_from(Bytes::from_static(b"\xe2\x82")).unwrap_err().0.len(), 2);
-        let long: String = "grüße ".repeat(100);
-        let text = Text::try_from(Bytes::from(long.clone())).unwrap();
-        assert_eq!((text.as_str(), text.len()), (long.as_str(), long.len()));
-        assert_eq!((text.to_string(), String::from(text)), (long.clone(), long));
-        assert!(Text::default().is_empty());
-    }
-}

@@ -102,6 +102,18 @@ fn closed_has_the_reason_that_we_gave() {
     assert_eq!(unanswered(), said(1006, "kicked"));
 }
 
+#[test]
+fn ending_reads_as_a_sentence_and_escapes_what_the_peer_wrote() {
+    let mut ws = server();
+    let events = feed(&mut ws, &mut BytesMut::new(), &masked(0x88, KEY, b"\x03\xe9bye\n"));
+    assert_eq!(closed(&events).to_string(), "closed by the peer with 1001: \"bye\\n\"");
+    let mut ws = server();
+    ws.fail(CloseCode::GOING_AWAY, "").unwrap();
+    let events = feed(&mut ws, &mut BytesMut::new(), b"");
+    let told = "closed by this end with 1001, without a closing handshake";
+    assert_eq!(closed(&events).to_string(), told);
+}
+
 // R6455-5.5.1-d
 #[test]
 fn nothing_but_one_close_is_last() {

@@ -15,56 +15,21 @@ use bytes::BytesMut;
 use support::{
     KEY, binary, config,
     extensions::{
-        Log, RSV1, RSV2, RSV3_EVERY, Spy, Stutter, add_one, marker, named, server_of,
+        Log, RSV1, RSV2, RSV3_EVERY, Scoped, Spy, Stub, Stutter, add_one, marker, named, server_of,
         server_of_with, xor_55,
     },
     fails, feed, frames, masked, receive, text, written,
 };
 use ws_core::{
     Config, Connection, Event, Extension, Extensions, Fault, MessageKind, Role,
-    extension::{
-        Chunk, Compression, ExtensionError, Mark, MessageInfo, Progress, Rsv, RsvClaim, Scope,
-        Sink, StackError,
-    },
+    extension::{Chunk, Compression, Progress, Rsv, RsvClaim, Scope, Sink, StackError},
 };
 
-/// Answers otherwise the second time it is asked.
-struct Turncoat {
-    claims: [RsvClaim; 2],
-    asked: AtomicUsize,
-}
-
-impl Turncoat {
-    fn boxed(claims: [RsvClaim; 2]) -> Box<dyn Extension> {
-        Box::new(Self { claims, asked: AtomicUsize::default() })
-    }
-}
-
-impl Extension for Turncoat {
-    fn claim(&self) -> RsvClaim {
-        self.claims[self.asked.fetch_add(1, Ordering::Relaxed).min(1)]
-    }
-
-    fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
-        Ok(Mark::Marked)
-    }
-
-    fn encode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        out.write_from(input);
-        Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
-    }
-
-    fn decode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        self.encode(input, out)
-    }
+/// Passes everything on, and answers otherwise the second time it is asked for its claim.
+fn turncoat(claims: [RsvClaim; 2]) -> Box<dyn Extension> {
+    let asked = AtomicUsize::default();
+    let claim = move || claims[asked.fetch_add(1, Ordering::Relaxed).min(1)];
+    Box::new(Stub::passing(claims[0]).claims(claim))
 }
 
 const ANY: Scope = Scope::Message;
@@ -75,7 +40,7 @@ fn point_1_claim_that_changes_behind_the_stack_wins_no_bit_of_another() {
     let mut stack = Extensions::none();
     stack.push(&named("x-first", ANY), marker(RSV1, ANY).boxed().1).unwrap();
     // It asks for a free bit, and for the other one's when it is in.
-    stack.push(&named("x-second", ANY), Turncoat::boxed([RSV2, RSV1])).unwrap();
+    stack.push(&named("x-second", ANY), turncoat([RSV2, RSV1])).unwrap();
     assert_eq!(stack.claimed(), Rsv::RSV1 | Rsv::RSV2);
     // What it let go of by then is not free either.
     let error = stack.push(&named("x-third", ANY), marker(RSV2, ANY).boxed().1).unwrap_err();
@@ -85,42 +50,21 @@ fn point_1_claim_that_changes_behind_the_stack_wins_no_bit_of_another() {
     assert_eq!(written(&mut ws), b"\xa1\x01a", "RSV1 is the first one's, which did not mark");
 }
 
-/// Says that it leaves a message alone, and would transform it all the same.
-struct Pretender;
-
-impl Extension for Pretender {
-    fn claim(&self) -> RsvClaim {
-        RSV1
-    }
-
-    fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
-        Ok(Mark::Unmarked)
-    }
-
-    fn encode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
+/// Says that it leaves a message alone, and would transform it all the same, into a frame of its own
+/// making.
+fn pretender() -> Scoped {
+    let transform = |_, input: &mut Chunk<'_>, out: &mut Sink<'_>| {
         input.consume(input.len());
-        // With a header of its own making.
         let _ = out.write(b"\xf1\x00");
         Ok(Progress::Done)
-    }
-
-    fn decode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        self.encode(input, out)
-    }
+    };
+    Stub::new(RSV1, transform).unmarked().boxed(ANY)
 }
 
 // R6455-5.2-b
 #[test]
 fn point_2_extension_transforms_nothing_that_is_unmarked_and_sets_no_bit_itself() {
-    let new = || server_of(vec![(ANY, Box::new(Pretender)), add_one(RSV2, ANY).boxed()]);
+    let new = || server_of(vec![pretender(), add_one(RSV2, ANY).boxed()]);
     let mut ws = new();
     ws.send("Hello").unwrap();
     assert_eq!(written(&mut ws), b"\xa1\x05Ifmmp");
@@ -128,7 +72,7 @@ fn point_2_extension_transforms_nothing_that_is_unmarked_and_sets_no_bit_itself(
     assert_eq!(seen.events, [text("Hello")]);
     // A claim that grows later puts no further bit on the wire, and lets none in.
     let claims = [RSV2, RsvClaim::EveryFrame(Rsv::ALL)];
-    let new = || server_of(vec![(ANY, Turncoat::boxed(claims))]);
+    let new = || server_of(vec![(ANY, turncoat(claims))]);
     let mut ws = new();
     ws.send("a").unwrap();
     assert_eq!(written(&mut ws), b"\xa1\x01a");
@@ -170,7 +114,7 @@ fn point_4_claim_that_changes_behind_the_stack_changes_no_place_in_the_order() {
         let new = || {
             server_of(vec![
                 add_one(RSV1, ANY).boxed(),
-                (ANY, Turncoat::boxed([RsvClaim::None, later])),
+                (ANY, turncoat([RsvClaim::None, later])),
                 xor_55(RSV2, ANY).boxed(),
             ])
         };
@@ -188,7 +132,7 @@ fn point_5_extension_of_frame_scope_cannot_slip_in_front_of_one_of_message_scope
     // With a claim that fits messages once it is in.
     for scope in [Scope::Message, Scope::WholeMessage] {
         let mut stack = Extensions::none();
-        let turncoat = Turncoat::boxed([RSV3_EVERY, RsvClaim::FirstFrame(Rsv::RSV3)]);
+        let turncoat = turncoat([RSV3_EVERY, RsvClaim::FirstFrame(Rsv::RSV3)]);
         stack.push(&named("x-frames", Scope::Frame), turncoat).unwrap();
         let (scope, messages) = marker(RSV1, scope).boxed();
         let error = stack.push(&named("x-messages", scope), messages).unwrap_err();
@@ -201,41 +145,22 @@ fn point_5_extension_of_frame_scope_cannot_slip_in_front_of_one_of_message_scope
     }
 }
 
-/// Makes a million octets of one. Of the first octet that is left, so many were written.
-struct Bomb(RsvClaim, usize);
-
-impl Extension for Bomb {
-    fn claim(&self) -> RsvClaim {
-        self.0
-    }
-
-    fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
-        Ok(Mark::Marked)
-    }
-
-    fn encode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
+/// Makes a million octets of one.
+fn bomb(claim: RsvClaim, scope: Scope) -> Scoped {
+    // Of the first octet that is left, so many were written.
+    let mut written = 0;
+    let transform = move |_, input: &mut Chunk<'_>, out: &mut Sink<'_>| {
         while let Some(octet) = input.data().first() {
-            self.1 += out.write(&vec![*octet; (1 << 20) - self.1]);
-            if self.1 < 1 << 20 {
+            written += out.write(&vec![*octet; (1 << 20) - written]);
+            if written < 1 << 20 {
                 return Ok(Progress::Full);
             }
-            self.1 = 0;
+            written = 0;
             input.consume(1);
         }
         Ok(Progress::Done)
-    }
-
-    fn decode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        self.encode(input, out)
-    }
+    };
+    Stub::new(claim, transform).boxed(scope)
 }
 
 // R6455-10.4-a
@@ -254,10 +179,7 @@ fn point_6_bombs_in_a_row_are_bounded_together() {
             let config = config(|config| {
                 config.max_message = 100_000;
             });
-            server_of_with(
-                config,
-                row.map(|(claim, scope)| (scope, Box::new(Bomb(claim, 0)) as Box<_>)).collect(),
-            )
+            server_of_with(config, row.map(|(claim, scope)| bomb(claim, scope)).collect())
         };
         let mut ws = new();
         let mut input = BytesMut::from(&masked(0xf2, KEY, b"aaa")[..]);
@@ -275,41 +197,20 @@ fn point_6_bombs_in_a_row_are_bounded_together() {
 }
 
 /// Leaves everything out, or says something of its own in every call.
-struct Inventive(&'static [u8]);
-
-impl Extension for Inventive {
-    fn claim(&self) -> RsvClaim {
-        RsvClaim::None
-    }
-
-    fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
-        Ok(Mark::Marked)
-    }
-
-    fn encode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
+fn inventive(said: &'static [u8]) -> Scoped {
+    let transform = move |_, input: &mut Chunk<'_>, out: &mut Sink<'_>| {
         input.consume(input.len());
-        let _ = out.write(self.0);
+        let _ = out.write(said);
         Ok(Progress::Done)
-    }
-
-    fn decode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        self.encode(input, out)
-    }
+    };
+    Stub::new(RsvClaim::None, transform).boxed(ANY)
 }
 
 // R6455-6.2-c
 #[test]
 fn point_7_extension_neither_loses_nor_adds_a_message() {
     for said in [&b""[..], b"\x81\x00"] {
-        let new = || server_of(vec![(ANY, Box::new(Inventive(said)))]);
+        let new = || server_of(vec![inventive(said)]);
         let mut ws = new();
         for message in ["", "one", "two"] {
             ws.send(message).unwrap();
@@ -324,7 +225,7 @@ fn point_7_extension_neither_loses_nor_adds_a_message() {
         assert_eq!(events, [binary(said), binary(said), binary(said)]);
     }
     // Text stays text: what an extension makes of it is judged like what a peer sends.
-    let new = || server_of(vec![(ANY, Box::new(Inventive(b"\xff")))]);
+    let new = || server_of(vec![inventive(b"\xff")]);
     let failed = fails(new, &masked(0x81, KEY, b"a"));
     assert_eq!((failed.fault, failed.code), (Fault::InvalidUtf8, 1007));
 }

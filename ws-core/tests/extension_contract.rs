@@ -7,17 +7,14 @@ use bytes::BytesMut;
 use support::{
     KEY, binary, config,
     extensions::{
-        Log, RSV1, RSV2, RSV3_EVERY, Reverse, Scoped, Spy, Stutter, add_one, client_of_with,
-        marker, named, server_of, server_of_with, unless_never, xor_55,
+        Begin, Log, RSV1, RSV2, RSV3_EVERY, Reverse, Scoped, Spy, Stub, Stutter, add_one,
+        client_of_with, marker, named, server_of, server_of_with, unless_never, xor_55,
     },
     fails, feed, frames, masked, receive, text, unmasked, written,
 };
 use ws_core::{
-    CloseCode, Config, Connection, Event, Extension, Extensions, MessageKind,
-    extension::{
-        Chunk, Compression, ExtensionError, Mark, MessageInfo, Progress, Rsv, RsvClaim, Scope,
-        Sink, StackError,
-    },
+    CloseCode, Config, Connection, Event, Extensions, MessageKind,
+    extension::{Compression, ExtensionError, Mark, MessageInfo, Rsv, RsvClaim, Scope, StackError},
 };
 
 type Stack = Vec<Scoped>;
@@ -239,48 +236,25 @@ fn unmarked_message_is_not_shown_to_an_extension_with_a_claim() {
 }
 
 /// Refuses what does not carry its mark.
-struct Strict(RsvClaim);
-
-impl Extension for Strict {
-    fn claim(&self) -> RsvClaim {
-        self.0
-    }
-
-    fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
-        Ok(Mark::Marked)
-    }
-
-    fn begin_unmarked(&mut self, _: &MessageInfo) -> Result<(), ExtensionError> {
-        Err(ExtensionError::new(CloseCode::POLICY_VIOLATION, "without its mark"))
-    }
-
-    fn encode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        out.write_from(input);
-        Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
-    }
-
-    fn decode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        self.encode(input, out)
-    }
+fn strict(claim: RsvClaim, scope: Scope) -> Connection {
+    let strict = Stub::passing(claim).begins(|begin, _| match begin {
+        Begin::Unmarked => {
+            Err(ExtensionError::new(CloseCode::POLICY_VIOLATION, "without its mark"))
+        }
+        Begin::Encode | Begin::Decode => Ok(Mark::Marked),
+    });
+    server_of(vec![strict.boxed(scope)])
 }
 
 // R6455-5.2-b, R6455-6.2-c
 #[test]
 fn extension_that_marks_everything_may_refuse_what_is_unmarked() {
     let refused = |claim, scope, wire: &[u8], octets: usize| {
-        let failed = fails(|| server_of(vec![(scope, Box::new(Strict(claim)))]), wire);
+        let failed = fails(|| strict(claim, scope), wire);
         assert_eq!((failed.code, failed.octets), (1008, octets), "{claim:?} {scope:?}");
     };
     let taken = |claim, scope, wire: &[u8]| {
-        let seen = receive(|| server_of(vec![(scope, Box::new(Strict(claim)))]), wire);
+        let seen = receive(|| strict(claim, scope), wire);
         assert_eq!(seen.events, [text("ab")], "{claim:?} {scope:?}");
     };
     for scope in [Scope::Message, Scope::WholeMessage, Scope::Frame] {
@@ -327,52 +301,18 @@ fn extensions_are_told_the_kind_the_length_and_the_hint() {
 }
 
 /// Notes the marks that it is told of.
-struct Witness {
-    log: Log,
-}
-
-impl Witness {
-    fn note(&self, what: &str, unit: &MessageInfo) {
-        self.log.lock().unwrap().push(format!("{what} {}", unit.marks));
-    }
-}
-
-impl Extension for Witness {
-    fn claim(&self) -> RsvClaim {
-        RSV2
-    }
-
-    fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
-        self.note("send", unit);
+fn witness(scope: Scope, log: &Log) -> Scoped {
+    let log = Log::clone(log);
+    let begin = move |begin, unit: &MessageInfo| {
+        let what = match begin {
+            Begin::Encode => "send",
+            Begin::Decode => "receive",
+            Begin::Unmarked => "pass",
+        };
+        log.lock().unwrap().push(format!("{what} {}", unit.marks));
         Ok(unless_never(unit))
-    }
-
-    fn begin_decode(&mut self, unit: &MessageInfo) -> Result<(), ExtensionError> {
-        self.note("receive", unit);
-        Ok(())
-    }
-
-    fn begin_unmarked(&mut self, unit: &MessageInfo) -> Result<(), ExtensionError> {
-        self.note("pass", unit);
-        Ok(())
-    }
-
-    fn encode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        out.write_from(input);
-        Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
-    }
-
-    fn decode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        self.encode(input, out)
-    }
+    };
+    Stub::passing(RSV2).begins(begin).boxed(scope)
 }
 
 // R6455-5.2-b, R6455-6.1-e
@@ -388,11 +328,8 @@ fn extension_is_told_of_the_marks_nearer_to_the_application_and_of_no_others() {
         let log = Log::default();
         let mut small = marker(RSV1, inner);
         small.mark = |unit| if unit.len == Some(1) { Mark::Unmarked } else { Mark::Marked };
-        let mut ws = server_of(vec![
-            small.boxed(),
-            (scope, Box::new(Witness { log: Log::clone(&log) })),
-            marker(RSV3_EVERY, outer).boxed(),
-        ]);
+        let mut ws =
+            server_of(vec![small.boxed(), witness(scope, &log), marker(RSV3_EVERY, outer).boxed()]);
         ws.send("two").unwrap();
         ws.send("1").unwrap();
         let firsts: Vec<u8> = frames(&written(&mut ws)).iter().map(|f| f.first).collect();

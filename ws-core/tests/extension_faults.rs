@@ -7,13 +7,12 @@ mod support;
 use bytes::BytesMut;
 use support::{
     KEY, closed, config,
-    extensions::{RSV1, RSV2, marker, server_of, server_of_with},
+    extensions::{Begin, Call, RSV1, RSV2, Stub, marker, pass, server_of, server_of_with},
     fails, feed, frames, masked, stays_closed, written,
 };
 use ws_core::{
-    CloseCode, ClosedBy, Config, Connection, Event, Extension, Fault, MessageKind, Receive,
-    SendError,
-    extension::{Chunk, ExtensionError, Mark, MessageInfo, Progress, RsvClaim, Scope, Sink},
+    CloseCode, ClosedBy, Config, Connection, Event, Fault, MessageKind, Receive, SendError,
+    extension::{Chunk, ExtensionError, Mark, Progress, Scope, Sink},
 };
 
 /// Where, and how, an extension misbehaves. Otherwise it changes nothing.
@@ -32,95 +31,46 @@ enum Flaw {
     Boasts,
 }
 
-struct Flawed {
-    flaw: Flaw,
-    /// Misbehaves on what is sent, or on what is received.
-    sends: bool,
-}
-
-impl Flawed {
-    fn run(
-        &self,
-        sends: bool,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        let flaw = (sends == self.sends).then_some(self.flaw);
-        match flaw {
-            Some(Flaw::Fails(code)) if input.data().contains(&b'!') => {
-                Err(ExtensionError::new(CloseCode::new(code), "met a !"))
-            }
-            Some(Flaw::Stuck) => Ok(Progress::Full),
-            Some(Flaw::LeavesInput) => Ok(Progress::Done),
-            Some(Flaw::Endless) => {
-                while out.write(b"more") > 0 {}
-                Ok(Progress::Full)
-            }
-            Some(Flaw::Boasts) => {
-                out.fill(input.len(), |room| {
-                    room.fill(b'b');
-                    usize::MAX
-                });
-                input.consume(input.len());
-                Ok(Progress::Done)
-            }
-            _ => {
-                out.write_from(input);
-                Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
-            }
+/// An extension that misbehaves in these two calls, and otherwise changes nothing.
+fn flawed(flaw: Flaw, begins: Begin, transforms: Call) -> Stub {
+    let transform = move |call, input: &mut Chunk<'_>, out: &mut Sink<'_>| match flaw {
+        _ if call != transforms => pass(input, out),
+        Flaw::Fails(code) if input.data().contains(&b'!') => {
+            Err(ExtensionError::new(CloseCode::new(code), "met a !"))
         }
-    }
-
-    fn begin(&self, sends: bool) -> Result<(), ExtensionError> {
-        match self.flaw {
-            Flaw::FailsToBegin(code) if sends == self.sends => {
-                Err(ExtensionError::new(CloseCode::new(code), "cannot begin"))
-            }
-            _ => Ok(()),
+        Flaw::Stuck => Ok(Progress::Full),
+        Flaw::LeavesInput => Ok(Progress::Done),
+        Flaw::Endless => {
+            while out.write(b"more") > 0 {}
+            Ok(Progress::Full)
         }
-    }
-}
-
-impl Extension for Flawed {
-    fn claim(&self) -> RsvClaim {
-        RSV1
-    }
-
-    fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
-        self.begin(true).map(|()| Mark::Marked)
-    }
-
-    fn begin_decode(&mut self, _: &MessageInfo) -> Result<(), ExtensionError> {
-        self.begin(false)
-    }
-
-    fn encode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        self.run(true, input, out)
-    }
-
-    fn decode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        self.run(false, input, out)
-    }
+        Flaw::Boasts => {
+            out.fill(input.len(), |room| {
+                room.fill(b'b');
+                usize::MAX
+            });
+            input.consume(input.len());
+            Ok(Progress::Done)
+        }
+        Flaw::Fails(_) | Flaw::FailsToBegin(_) => pass(input, out),
+    };
+    Stub::new(RSV1, transform).begins(move |begin, _| match flaw {
+        Flaw::FailsToBegin(code) if begin == begins => {
+            Err(ExtensionError::new(CloseCode::new(code), "cannot begin"))
+        }
+        _ => Ok(Mark::Marked),
+    })
 }
 
 const SCOPES: [Scope; 3] = [Scope::Message, Scope::WholeMessage, Scope::Frame];
 
 fn receiving(flaw: Flaw, scope: Scope, config: Config) -> Connection {
-    let flawed = Flawed { flaw, sends: false };
-    server_of_with(config, vec![(scope, Box::new(flawed))])
+    let flawed = flawed(flaw, Begin::Decode, Call::Decode);
+    server_of_with(config, vec![flawed.boxed(scope)])
 }
 
 fn sending(flaw: Flaw, scope: Scope) -> Connection {
-    let flawed = Flawed { flaw, sends: true };
-    server_of(vec![(scope, Box::new(flawed))])
+    server_of(vec![flawed(flaw, Begin::Encode, Call::Encode).boxed(scope)])
 }
 
 fn streaming() -> Config {
@@ -335,7 +285,7 @@ fn fault_names_the_extension_that_failed() {
     let new = || {
         server_of(vec![
             marker(RSV2, Scope::Message).boxed(),
-            (Scope::Frame, Box::new(Flawed { flaw: Flaw::Fails(1007), sends: false })),
+            flawed(Flaw::Fails(1007), Begin::Decode, Call::Decode).boxed(Scope::Frame),
         ])
     };
     match fails(new, &masked(0xe1, KEY, b"!")).fault {

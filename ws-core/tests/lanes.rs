@@ -5,16 +5,15 @@
 //! shortest of them, and octets that come one at a time take the general lane.
 #![allow(clippy::unwrap_used)]
 
-mod limits_support;
-#[path = "limits_support/peer.rs"]
-mod peer;
-
 use bytes::BytesMut;
-use limits_support::{Side, config, written};
-use peer::{bytes, other, payload, side, stack, stream};
 use proptest::{prelude::*, sample::Index};
 use ws_core::{
     Broadcast, Config, Connection, Event, Message, ObservedFrame, extension::Compression,
+};
+use ws_tests_support::{
+    engine::{config, written},
+    peer::{bytes, payload, side, stack, stream},
+    side::Side,
 };
 
 /// How the application answers.
@@ -128,7 +127,7 @@ fn damage(bytes: &mut [u8], noise: Option<(Index, u8)>) {
 
 /// Messages of another connection with the same extensions.
 fn encoded(side: Side, which: usize, messages: &[(bool, Vec<u8>, bool)]) -> Vec<u8> {
-    let mut peer = other(side).connection_with(Config::default(), stack(which));
+    let mut peer = side.other().connection_with(Config::default(), stack(which));
     for (text, data, compress) in messages {
         let hint = if *compress { Compression::Auto } else { Compression::Never };
         let message = if *text {

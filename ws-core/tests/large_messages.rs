@@ -1,20 +1,20 @@
 //! Messages that are read into the buffer that they are handed on in.
 #![allow(clippy::unwrap_used)]
 
-#[path = "limits_support/heap.rs"]
-mod heap;
-mod limits_support;
-
 use bytes::{BufMut, BytesMut};
-use heap::measured;
-use limits_support::{
-    BINARY, FIRST, LAST, SIDES, Side, TEXT, config,
-    extensions::{Reverse, only},
-    pattern,
-};
 use ws_core::{
     CloseCode, Config, Connection, Event, Message, Receive, UNLIMITED, extension::Scope,
 };
+use ws_tests_support::{
+    engine::config,
+    extension::{Reverse, only},
+    frame::{BINARY, FIRST, LAST, TEXT, pattern},
+    heap::{Counting, measured},
+    side::{SIDES, Side},
+};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 const FROM: usize = 32 * 1024;
 const LEN: usize = 1 << 20;

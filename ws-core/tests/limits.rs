@@ -1,23 +1,55 @@
 //! Limits on frames and messages (RFC 6455 §10.4).
 #![allow(clippy::unwrap_used)]
 
-mod limits_support;
-
 use bytes::BytesMut;
-use limits_support::{
-    BINARY, FIRST, LAST, MORE, PING, SIDES, Side, TEXT, assert_failed, assert_too_big, binary,
-    closed, config, events,
-    extensions::{Counters, Inflate, Reverse, only, thin},
-    feed, pattern,
-};
 use ws_core::{
     CloseCode, Config, Connection, Event, Fault, Message, Receive, UNLIMITED, extension::Scope,
 };
+use ws_tests_support::{
+    engine::{binary, closed, config, events, feed_alone, written},
+    extension::{Counters, Inflate, Reverse, only, thin},
+    frame::{BINARY, CLOSE, FIRST, LAST, MORE, PING, TEXT, frames, pattern},
+    side::{SIDES, Side},
+};
+
+/// Checks that the connection failed with this fault, that its code went out, and that it is dead.
+#[track_caller]
+fn assert_failed(ws: &mut Connection, events: &[Event], fault: &Fault, code: CloseCode) {
+    let closed = closed(events);
+    assert_eq!(closed.fault.as_deref(), Some(fault));
+    assert_eq!(closed.code, code);
+    assert!(!closed.clean);
+    assert!(events.contains(&Event::Closing));
+    let frames = frames(&written(ws));
+    let close = frames.last().unwrap();
+    assert_eq!(close.first, CLOSE);
+    assert_eq!(close.payload[..2], code.get().to_be_bytes());
+    assert_eq!(feed_alone(ws, b"\x82\x80\0\0\0\0\x82\0"), [], "failed stays failed");
+    assert!(!ws.is_open());
+}
+
+/// Like it, where the message is too big.
+#[track_caller]
+fn assert_too_big(ws: &mut Connection, events: &[Event], limit: usize) {
+    let fault = closed(events).fault.clone();
+    assert!(
+        matches!(fault.as_deref(), Some(Fault::FrameTooBig { .. } | Fault::MessageTooBig { .. })),
+        "{fault:?}"
+    );
+    let fault = *fault.unwrap();
+    match &fault {
+        Fault::FrameTooBig { limit: told } | Fault::MessageTooBig { limit: told } => {
+            assert_eq!(*told, limit);
+        }
+        _ => unreachable!(),
+    }
+    assert_failed(ws, events, &fault, CloseCode::MESSAGE_TOO_BIG);
+}
 
 /// Feeds the header that a peer of `side` sends, without its masking key.
 fn announce(side: Side, config: Config, first: u8, len: u64) -> (Connection, Vec<Event>) {
     let mut ws = side.connection(config);
-    let told = feed(&mut ws, &side.incoming_announcement(first, len));
+    let told = feed_alone(&mut ws, &side.incoming_announcement(first, len));
     (ws, told)
 }
 
@@ -70,8 +102,8 @@ fn rt_13_length_over_the_message_limit_is_refused_on_the_header_of_an_unlimited_
 fn rt_13_length_on_a_continuation_is_refused_on_the_header() {
     for side in SIDES {
         let mut ws = side.connection(Config::default());
-        assert_eq!(feed(&mut ws, &side.incoming(FIRST, b"abc")), []);
-        let told = feed(&mut ws, &side.incoming_announcement(MORE, (1 << 63) - 1));
+        assert_eq!(feed_alone(&mut ws, &side.incoming(FIRST, b"abc")), []);
+        let told = feed_alone(&mut ws, &side.incoming_announcement(MORE, (1 << 63) - 1));
         assert_too_big(&mut ws, &told, Config::default().frame_limit());
     }
 }
@@ -84,7 +116,7 @@ fn frame_limit_follows_the_message_limit_unless_it_is_set() {
             let raised = config(|config| config.max_message = limit);
             let payload = pattern(limit);
             let mut ws = side.connection(raised.clone());
-            let told = feed(&mut ws, &side.incoming(BINARY, &payload));
+            let told = feed_alone(&mut ws, &side.incoming(BINARY, &payload));
             assert_eq!(told, [binary(&payload)], "limit {limit}");
             // Nothing decodes the message: the header says how long it is.
             let (mut ws, told) = announce(side, raised.clone(), BINARY, limit as u64 + 1);
@@ -107,7 +139,7 @@ fn frame_limit_is_met_exactly_and_not_exceeded() {
             let config = config(|config| config.max_frame = Some(limit));
             let payload = pattern(limit);
             let mut ws = side.connection(config.clone());
-            let told = feed(&mut ws, &side.incoming(BINARY, &payload));
+            let told = feed_alone(&mut ws, &side.incoming(BINARY, &payload));
             assert_eq!(told, [binary(&payload)], "limit {limit}");
             let (mut ws, told) = announce(side, config, BINARY, limit as u64 + 1);
             assert_too_big(&mut ws, &told, limit);
@@ -123,7 +155,7 @@ fn message_limit_is_met_exactly_and_not_exceeded() {
             let config = config(|config| config.max_message = limit);
             let payload = pattern(limit);
             let mut ws = side.connection(config.clone());
-            let told = feed(&mut ws, &side.incoming(BINARY, &payload));
+            let told = feed_alone(&mut ws, &side.incoming(BINARY, &payload));
             assert_eq!(told, [binary(&payload)], "limit {limit}");
             let (mut ws, told) = announce(side, config, BINARY, limit as u64 + 1);
             assert_too_big(&mut ws, &told, limit);
@@ -146,10 +178,10 @@ fn rt_18_fragments_that_sum_to_one_over_the_limit_fail_on_the_header_that_crosse
             let mut ws = side.connection(config.clone());
             let mut first = FIRST;
             for piece in &pieces {
-                assert_eq!(feed(&mut ws, &side.incoming(first, &pattern(*piece))), []);
+                assert_eq!(feed_alone(&mut ws, &side.incoming(first, &pattern(*piece))), []);
                 first = MORE;
             }
-            let told = feed(&mut ws, &side.incoming_announcement(MORE, crossing));
+            let told = feed_alone(&mut ws, &side.incoming_announcement(MORE, crossing));
             assert_too_big(&mut ws, &told, 1000);
         }
         // Exactly the limit passes.
@@ -160,7 +192,7 @@ fn rt_18_fragments_that_sum_to_one_over_the_limit_fail_on_the_header_that_crosse
             side.incoming(LAST, b"x"),
         ];
         let whole = [pattern(999), b"x".to_vec()].concat();
-        assert_eq!(feed(&mut ws, &input.concat()), [binary(whole)]);
+        assert_eq!(feed_alone(&mut ws, &input.concat()), [binary(whole)]);
     }
 }
 
@@ -170,10 +202,10 @@ fn rt_18_incomplete_frame_just_under_the_frame_limit_cannot_stand_on_a_full_mess
     for side in SIDES {
         let mut ws = side.connection(Config::default());
         let full = vec![7; 1 << 20];
-        assert_eq!(feed(&mut ws, &side.incoming(FIRST, &full)), []);
+        assert_eq!(feed_alone(&mut ws, &side.incoming(FIRST, &full)), []);
         let held = ws.memory_usage();
         assert!(held <= (1 << 20) + 1024, "{held} bytes for a full message");
-        let told = feed(&mut ws, &side.incoming_header(MORE, (1 << 20) - 1));
+        let told = feed_alone(&mut ws, &side.incoming_header(MORE, (1 << 20) - 1));
         assert_too_big(&mut ws, &told, 1 << 20);
     }
 }
@@ -252,7 +284,7 @@ fn fragment_counts_are_met_exactly_and_not_exceeded() {
                     // Control frames are none of the message's.
                     input.extend(side.incoming(PING, b""));
                 }
-                let told = feed(&mut ws, &input);
+                let told = feed_alone(&mut ws, &input);
                 if allowed {
                     assert!(told.contains(&binary(vec![b'x'; limit])), "limit {limit}");
                 } else {
@@ -275,10 +307,10 @@ fn empty_frames_count_in_a_row_and_anew_in_every_message() {
         let last = side.incoming(LAST, b"");
         let message = [&first, &empty, &full, &empty, &last].map(Vec::as_slice);
         for _ in 0..3 {
-            assert_eq!(feed(&mut ws, &message.concat()), [binary(b"x")]);
+            assert_eq!(feed_alone(&mut ws, &message.concat()), [binary(b"x")]);
         }
         let over = [&first, &empty, &empty].map(Vec::as_slice).concat();
-        let told = feed(&mut ws, &over);
+        let told = feed_alone(&mut ws, &over);
         let fault = Fault::TooManyEmptyFragments { limit: 2 };
         assert_failed(&mut ws, &told, &fault, CloseCode::POLICY_VIOLATION);
     }
@@ -322,18 +354,18 @@ fn rt_57_zero_limits_mean_zero() {
             (config(|config| config.max_message = 0), Fault::MessageTooBig { limit: 0 }),
         ] {
             let mut ws = side.connection(zero);
-            assert_eq!(feed(&mut ws, &side.incoming(BINARY, b"")), [binary(b"")]);
-            let told = feed(&mut ws, &side.incoming(BINARY, b"x"));
+            assert_eq!(feed_alone(&mut ws, &side.incoming(BINARY, b"")), [binary(b"")]);
+            let told = feed_alone(&mut ws, &side.incoming(BINARY, b"x"));
             assert_failed(&mut ws, &told, &fault, CloseCode::MESSAGE_TOO_BIG);
         }
         let mut ws = side.connection(config(|config| config.max_fragments = 0));
-        let told = feed(&mut ws, &side.incoming(BINARY, b"x"));
+        let told = feed_alone(&mut ws, &side.incoming(BINARY, b"x"));
         let fault = Fault::TooManyFragments { limit: 0 };
         assert_failed(&mut ws, &told, &fault, CloseCode::POLICY_VIOLATION);
 
         let mut ws = side.connection(config(|config| config.max_empty_fragments = 0));
-        assert_eq!(feed(&mut ws, &side.incoming(BINARY, b"x")), [binary(b"x")]);
-        let told = feed(&mut ws, &side.incoming(BINARY, b""));
+        assert_eq!(feed_alone(&mut ws, &side.incoming(BINARY, b"x")), [binary(b"x")]);
+        let told = feed_alone(&mut ws, &side.incoming(BINARY, b""));
         let fault = Fault::TooManyEmptyFragments { limit: 0 };
         assert_failed(&mut ws, &told, &fault, CloseCode::POLICY_VIOLATION);
     }
@@ -354,7 +386,7 @@ fn streaming_has_no_limit_on_frame_and_message_but_one_on_what_is_gathered() {
             input.extend(side.incoming(MORE, &pattern(150_000)));
         }
         let mut len = 0;
-        for event in feed(&mut ws, &input) {
+        for event in feed_alone(&mut ws, &input) {
             let Event::Chunk(chunk) = event else { continue };
             assert!(chunk.len() <= 64 * 1024);
             len += chunk.len();
@@ -365,19 +397,19 @@ fn streaming_has_no_limit_on_frame_and_message_but_one_on_what_is_gathered() {
         // A frame that an extension has to see whole keeps to the limit on frames,
         let stack = only("frames", Scope::Frame, Reverse::frames());
         let mut ws = side.connection_with(streaming.clone(), stack);
-        let told = feed(&mut ws, &side.incoming_announcement(BINARY | 0x10, 101));
+        let told = feed_alone(&mut ws, &side.incoming_announcement(BINARY | 0x10, 101));
         assert_too_big(&mut ws, &told, 100);
         // a message to that on messages,
         let stack = only("messages", Scope::WholeMessage, Reverse::messages());
         let mut ws = side.connection_with(streaming.clone(), stack);
-        let told = feed(&mut ws, &side.incoming(FIRST, &pattern(100)));
+        let told = feed_alone(&mut ws, &side.incoming(FIRST, &pattern(100)));
         assert_eq!(told, [Event::Start(ws_core::MessageKind::Binary)]);
-        let told = feed(&mut ws, &side.incoming(MORE, b"x"));
+        let told = feed_alone(&mut ws, &side.incoming(MORE, b"x"));
         assert_too_big(&mut ws, &told, 100);
         // and what an extension makes of a message that is not gathered to none.
         let stack = only("inflate", Scope::Message, Inflate::new(1000, &Counters::default()));
         let mut ws = side.connection_with(streaming.clone(), stack);
-        let told = feed(&mut ws, &side.incoming(BINARY | 0x40, &pattern(300)));
+        let told = feed_alone(&mut ws, &side.incoming(BINARY | 0x40, &pattern(300)));
         assert_eq!(told.last(), Some(&Event::End));
     }
 }
@@ -394,12 +426,12 @@ fn output_of_an_extension_is_refused_as_it_grows() {
         };
         // Exactly the limit,
         let (mut ws, _) = start();
-        let told = feed(&mut ws, &side.incoming(BINARY | 0x40, &[7; 10]));
+        let told = feed_alone(&mut ws, &side.incoming(BINARY | 0x40, &[7; 10]));
         assert_eq!(told, [binary(vec![7; 10_000])]);
         // and beyond it, whole and one byte at a time.
         let bomb = side.incoming(BINARY | 0x40, &[7; 1000]);
         let (mut ws, counters) = start();
-        let told = feed(&mut ws, &bomb);
+        let told = feed_alone(&mut ws, &bomb);
         assert_too_big(&mut ws, &told, 10_000);
         assert!(counters.written() <= 10_001, "{counters:?}");
 
@@ -430,10 +462,10 @@ fn bomb_in_fragments_is_refused_too() {
         let stack = only("inflate", Scope::Message, Inflate::new(1000, &counters));
         let mut ws = side.connection_with(limited.clone(), stack);
         let first = side.incoming(FIRST | 0x40, &[7; 5]);
-        assert_eq!(feed(&mut ws, &first), []);
-        assert_eq!(feed(&mut ws, &side.incoming(MORE, &[7; 5])), []);
-        assert_eq!(feed(&mut ws, &side.incoming(MORE, b"")), []);
-        let told = feed(&mut ws, &side.incoming(MORE, &[7; 1]));
+        assert_eq!(feed_alone(&mut ws, &first), []);
+        assert_eq!(feed_alone(&mut ws, &side.incoming(MORE, &[7; 5])), []);
+        assert_eq!(feed_alone(&mut ws, &side.incoming(MORE, b"")), []);
+        let told = feed_alone(&mut ws, &side.incoming(MORE, &[7; 1]));
         assert_too_big(&mut ws, &told, 10_000);
     }
 }
@@ -452,7 +484,7 @@ fn gathering_for_an_extension_is_bounded_however_the_message_is_cut() {
             for (i, piece) in payload.chunks(2000 / pieces).enumerate() {
                 let fin = if i + 1 == pieces { 0x80 } else { 0 };
                 let opcode = if i == 0 { FIRST } else { MORE };
-                told.extend(feed(&mut ws, &side.incoming(fin | opcode, piece)));
+                told.extend(feed_alone(&mut ws, &side.incoming(fin | opcode, piece)));
             }
             assert_too_big(&mut ws, &told, 1000);
             // The same frame, one byte at a time.
@@ -468,7 +500,7 @@ fn gathering_for_an_extension_is_bounded_however_the_message_is_cut() {
         }
         let mut ws =
             side.connection_with(limited.clone(), only("thin", Scope::WholeMessage, thin()));
-        let told = feed(&mut ws, &side.incoming(BINARY, &payload[..1000]));
+        let told = feed_alone(&mut ws, &side.incoming(BINARY, &payload[..1000]));
         assert_eq!(told.len(), 1);
         assert!(matches!(&told[0], Event::Message(Message::Binary(data)) if data.len() == 500));
     }
@@ -486,7 +518,7 @@ fn messages_before_the_one_that_is_too_big_are_delivered() {
             side.incoming(BINARY, b"more than ten"),
             side.incoming(BINARY, b"behind"),
         ];
-        let told = feed(&mut ws, &input.concat());
+        let told = feed_alone(&mut ws, &input.concat());
         assert_eq!(told[..3], [binary(b"first"), binary(b"second"), Event::Closing]);
         assert_eq!(closed(&told).code, CloseCode::MESSAGE_TOO_BIG);
         assert_eq!(told.len(), 4);

@@ -1,27 +1,27 @@
 //! Work that grows with the input and no faster, counted and not timed.
 #![allow(clippy::unwrap_used)]
 
-#[path = "limits_support/heap.rs"]
-mod heap;
-mod limits_support;
-
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
 use bytes::{Buf, BytesMut};
-use heap::{Heap, measured};
-use limits_support::{
-    BINARY, FIRST, LAST, MORE, PING, SIDES, Side, TEXT, config, events,
-    extensions::{Counters, Inflate, Reverse, RunLength, only},
-    pattern, written,
-};
 use ws_core::{
-    CloseCode, Config, Connection, Event, Extension, Extensions, Fault, Message, MessageKind,
-    Outgoing, Receive, UNLIMITED,
-    extension::{Chunk, ExtensionError, Mark, MessageInfo, Progress, Rsv, RsvClaim, Scope, Sink},
+    Config, Connection, Event, Extensions, Fault, Message, MessageKind, Outgoing, Receive,
+    UNLIMITED,
+    extension::{Chunk, Progress, Scope, Sink},
 };
+use ws_tests_support::{
+    engine::{config, events, written},
+    extension::{Call, Counters, Inflate, RSV1, Reverse, RunLength, Stub, only},
+    frame::{BINARY, FIRST, LAST, MORE, PING, TEXT, frames, pattern},
+    heap::{Counting, Heap, measured},
+    side::{SIDES, Side},
+};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 /// Bytes of input or output that one call may work through.
 const PER_CALL: usize = 64 * 1024;
@@ -254,7 +254,7 @@ fn sealed(len: usize) -> Vec<u8> {
     let mut peer =
         Side::Server.connection_with(cut, only("frames", Scope::Frame, Reverse::frames()));
     peer.send(pattern(len - 1)).unwrap();
-    let mut frames = limits_support::parse(&written(&mut peer));
+    let mut frames = frames(&written(&mut peer));
     assert_eq!(frames.len(), 1);
     frames.remove(0).payload
 }
@@ -459,46 +459,26 @@ fn rt_19_heap_of_a_message_in_progress_is_at_most_twice_its_payload() {
 }
 
 /// Sends the length of a message in its place, and remembers the most that it was shown at once.
-struct LengthOnly {
-    len: u64,
-    most: Arc<AtomicUsize>,
-}
-
-impl Extension for LengthOnly {
-    fn claim(&self) -> RsvClaim {
-        RsvClaim::FirstFrame(Rsv::RSV1)
-    }
-
-    fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
-        self.len = 0;
-        Ok(Mark::Marked)
-    }
-
-    fn encode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        self.most.fetch_max(input.len(), Ordering::Relaxed);
-        self.len += input.len() as u64;
+fn length_only(most: &Arc<AtomicUsize>) -> Stub {
+    let (mut len, most) = (0, Arc::clone(most));
+    let transform = move |call, input: &mut Chunk<'_>, out: &mut Sink<'_>| {
+        assert_eq!(call, Call::Encode);
+        most.fetch_max(input.len(), Ordering::Relaxed);
+        len += input.len();
         input.consume(input.len());
         if input.is_last() {
-            let _ = out.write(&[(self.len >> 20) as u8]);
+            let _ = out.write(&[(len >> 20) as u8]);
         }
         Ok(Progress::Done)
-    }
-
-    fn decode(&mut self, _: &mut Chunk<'_>, _: &mut Sink<'_>) -> Result<Progress, ExtensionError> {
-        Err(ExtensionError::new(CloseCode::INTERNAL_ERROR, "is not used"))
-    }
+    };
+    Stub::new(RSV1, transform)
 }
 
 #[test]
 fn large_message_is_encoded_64_kib_a_call_and_says_so() {
     for side in SIDES {
         let most = Arc::new(AtomicUsize::new(0));
-        let stack =
-            only("x-length", Scope::Message, LengthOnly { len: 0, most: Arc::clone(&most) });
+        let stack = only("x-length", Scope::Message, length_only(&most));
         let mut ws = side.connection_with(Config::default(), stack);
         ws.send(vec![0; 5 << 20]).unwrap();
         assert!(most.load(Ordering::Relaxed) <= PER_CALL);
@@ -508,7 +488,7 @@ fn large_message_is_encoded_64_kib_a_call_and_says_so() {
         }
         assert_eq!(yields, (5 << 20) / PER_CALL - 2, "one part when it was sent, one at the end");
         assert!(most.load(Ordering::Relaxed) <= PER_CALL);
-        let frames = limits_support::parse(&written(&mut ws));
+        let frames = frames(&written(&mut ws));
         assert_eq!((frames.len(), &frames[0].payload[..]), (1, &[5][..]));
         assert!(matches!(ws.poll_output_bounded(), Outgoing::Idle));
     }

@@ -1,24 +1,37 @@
 //! What is allocated, copied and kept.
 #![allow(clippy::unwrap_used)]
 
-#[path = "limits_support/heap.rs"]
-mod heap;
-mod limits_support;
-
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
-use heap::{Heap, measured};
-use limits_support::{
-    BINARY, CLOSE, FIRST, LAST, MORE, PING, PONG, SIDES, Side, TEXT, config, events,
-    extensions::{Counters, Inflate, Reverse, only},
-    feed, pattern, written,
-};
 use ws_core::{
-    CloseCode, Config, Connection, Event, Extension, Extensions, Message, MessageKind, Receive,
-    UNLIMITED,
-    extension::{Chunk, ExtensionError, Mark, MessageInfo, Progress, Rsv, RsvClaim, Scope, Sink},
+    CloseCode, Config, Connection, Event, Extensions, Message, MessageKind, Receive, UNLIMITED,
+    extension::{Chunk, Scope, Sink},
 };
+use ws_tests_support::{
+    engine::{config, events, feed_alone, written},
+    extension::{Counters, Inflate, RSV1, Reverse, Stub, only, progress},
+    frame::{BINARY, CLOSE, FIRST, LAST, MORE, PING, PONG, TEXT, frames, pattern},
+    heap::{Counting, Heap, measured},
+    side::{SIDES, Side},
+};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn the_allocator_counts() {
+    let (heap, kept) = measured(|| {
+        drop(vec![0_u8; 1000]);
+        let mut kept = Vec::<u8>::with_capacity(100);
+        kept.reserve_exact(300);
+        kept
+    });
+    assert_eq!((heap.allocations, heap.reallocations), (3, 1));
+    assert_eq!((heap.asked, heap.moved), (1400, 100));
+    assert_eq!((heap.live, heap.peak), (300, 1000));
+    drop(kept);
+}
 
 fn message(event: Option<Event>) -> Message {
     match event {
@@ -181,7 +194,7 @@ fn large_payload_reaches_the_output_of_a_server_without_a_copy() {
         let n = output.chunks_vectored(&mut slices);
         let found = slices[..n].iter().find(|slice| slice.as_ptr() == at);
         assert_eq!(found.unwrap().len(), len);
-        let frames = limits_support::parse(
+        let frames = frames(
             &slices[..n].iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<u8>>(),
         );
         assert_eq!(frames.len(), 3);
@@ -267,7 +280,7 @@ fn small_messages_are_echoed_with_three_allocations_per_read() {
                 assert!(heap.allocations <= 3, "{side:?}: {heap:?}");
                 assert_eq!(heap.live, 0);
             }
-            assert_eq!(limits_support::parse(&wire).len(), 64);
+            assert_eq!(frames(&wire).len(), 64);
         }
     }
 }
@@ -287,7 +300,7 @@ fn small_messages_pass_an_extension_without_an_allocation_each() {
             assert!(heap.allocations <= 8, "{side:?}: {heap:?}");
             assert_eq!((heap.live, ws.memory_usage()), (0, 0));
         }
-        let sent = limits_support::parse(&wire);
+        let sent = frames(&wire);
         assert!(
             sent.iter().all(|frame| frame.first == BINARY | 0x40 && frame.payload == [b'a'; 20])
         );
@@ -385,7 +398,7 @@ fn idle_connection_with_an_extension_holds_only_the_extension() {
         let (heap, ()) = measured(|| {
             traffic(side, &mut ws);
             let marked = side.incoming(BINARY | 0x40, &[7; 900]);
-            assert_eq!(feed(&mut ws, &marked).len(), 1);
+            assert_eq!(feed_alone(&mut ws, &marked).len(), 1);
             let mut input = BytesMut::new();
             for octet in marked {
                 input.extend_from_slice(&[octet]);
@@ -400,38 +413,17 @@ fn idle_connection_with_an_extension_holds_only_the_extension() {
 }
 
 /// Asks for room as a decompressor does that does not know how much it will write.
-struct Roomy;
-
-impl Extension for Roomy {
-    fn claim(&self) -> RsvClaim {
-        RsvClaim::FirstFrame(Rsv::RSV1)
-    }
-
-    fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
-        Ok(Mark::Marked)
-    }
-
-    fn encode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        self.decode(input, out)
-    }
-
-    fn decode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
+fn roomy() -> Stub {
+    let transform = |_, input: &mut Chunk<'_>, out: &mut Sink<'_>| {
         let n = out.fill(16 * 1024, |room| {
             let n = room.len().min(input.len());
             room[..n].copy_from_slice(&input.data()[..n]);
             n
         });
         input.consume(n);
-        Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
-    }
+        Ok(progress(input))
+    };
+    Stub::new(RSV1, transform)
 }
 
 // R6455-10.4-a
@@ -440,9 +432,9 @@ fn decoded_message_does_not_keep_room_that_its_extension_did_not_fill() {
     for side in SIDES {
         for len in [33, 100, 5000, 50_000] {
             let mut ws =
-                side.connection_with(Config::default(), only("roomy", Scope::Message, Roomy));
+                side.connection_with(Config::default(), only("roomy", Scope::Message, roomy()));
             let frame = side.incoming(BINARY | 0x40, &pattern(len));
-            let (heap, events) = measured(|| feed(&mut ws, &frame));
+            let (heap, events) = measured(|| feed_alone(&mut ws, &frame));
             assert!(heap.live < 4 * len as isize + 256, "{len} bytes: {heap:?}");
             assert_eq!(message(events.into_iter().next()).as_bytes(), pattern(len));
         }
@@ -456,8 +448,8 @@ fn connection_that_ended_keeps_nothing_of_an_unfinished_message() {
         {
             let mut ws = side.connection(Config::default());
             let (heap, ()) = measured(|| {
-                feed(&mut ws, &side.incoming(FIRST, &pattern(500_000)));
-                drop(feed(&mut ws, &end));
+                feed_alone(&mut ws, &side.incoming(FIRST, &pattern(500_000)));
+                drop(feed_alone(&mut ws, &end));
                 assert!(ws.memory_usage() < 10_000, "{} bytes held", ws.memory_usage());
                 written(&mut ws);
             });
@@ -466,15 +458,15 @@ fn connection_that_ended_keeps_nothing_of_an_unfinished_message() {
         }
         // Nor where the caller gives up, or the transport.
         let mut ws = side.connection(Config::default());
-        feed(&mut ws, &side.incoming(FIRST, &pattern(500_000)));
+        feed_alone(&mut ws, &side.incoming(FIRST, &pattern(500_000)));
         ws.fail(CloseCode::POLICY_VIOLATION, "too slow").unwrap();
-        feed(&mut ws, b"");
+        feed_alone(&mut ws, b"");
         written(&mut ws);
         assert_eq!((ws.memory_usage(), ws.unfinished()), (0, None));
         let mut ws = side.connection(Config::default());
-        feed(&mut ws, &side.incoming(FIRST, &pattern(500_000)));
+        feed_alone(&mut ws, &side.incoming(FIRST, &pattern(500_000)));
         ws.input_ended();
-        feed(&mut ws, b"");
+        feed_alone(&mut ws, b"");
         assert_eq!((ws.memory_usage(), ws.unfinished()), (0, None));
     }
 }
@@ -489,11 +481,11 @@ fn connection_that_failed_keeps_nothing_of_what_extensions_gathered() {
             ws.send_chunk(pattern(50_000)).unwrap();
             written(&mut ws);
         }
-        feed(&mut ws, &side.incoming(FIRST, &pattern(500_000)));
+        feed_alone(&mut ws, &side.incoming(FIRST, &pattern(500_000)));
         assert!(ws.memory_usage() >= 1_000_000, "both are gathered");
         ws.fail(CloseCode::GOING_AWAY, "").unwrap();
-        feed(&mut ws, b"");
-        let frames = limits_support::parse(&written(&mut ws));
+        feed_alone(&mut ws, b"");
+        let frames = frames(&written(&mut ws));
         assert_eq!(frames.len(), 1);
         assert_eq!(frames[0].first, CLOSE);
         assert_eq!(ws.memory_usage(), 0);

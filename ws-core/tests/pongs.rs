@@ -2,23 +2,22 @@
 //! §5.5.3).
 #![allow(clippy::unwrap_used)]
 
-mod limits_support;
-
 use bytes::{Buf, BytesMut};
-use limits_support::{
-    BINARY, CLOSE, PING, PONG, SIDES, Side, TEXT, Wire, config, events,
-    extensions::{Counters, Inflate, only},
-    feed, parse, pattern, written, written_some,
-};
 use proptest::prelude::*;
 use ws_core::{
     CloseCode, Config, Connection, Event, Extensions, Message, Payload, Text, extension::Scope,
+};
+use ws_tests_support::{
+    engine::{config, events, feed_alone, written, written_some},
+    extension::{Counters, Inflate, only},
+    frame::{BINARY, CLOSE, Frame, PING, PONG, TEXT, frames, frames_and_ends, pattern},
+    side::{SIDES, Side},
 };
 
 /// Unwritten bytes from which on one Pong is owed.
 const ANSWERED_BELOW: usize = 64 * 1024;
 
-fn pongs(frames: &[Wire]) -> Vec<Vec<u8>> {
+fn pongs(frames: &[Frame]) -> Vec<Vec<u8>> {
     let pongs = frames.iter().filter(|frame| frame.first == PONG);
     pongs.map(|frame| frame.payload.clone()).collect()
 }
@@ -45,7 +44,7 @@ fn rt_29_pings_to_a_peer_that_does_not_read_owe_one_pong_the_newest() {
         }
         assert!(ws.is_pong_owed());
         let answered = ws.unwritten().div_ceil(127 + if side == Side::Client { 4 } else { 0 });
-        let pongs = pongs(&parse(&written(&mut ws)));
+        let pongs = pongs(&frames(&written(&mut ws)));
         assert!(!ws.is_pong_owed());
         // The first ones in order, and the newest.
         assert_eq!(pongs.len(), answered + 1);
@@ -65,7 +64,7 @@ fn rt_29_pings_behind_unwritten_data_queue_one_pong_and_owe_the_newest() {
         ws.send(vec![1; 200_000]).unwrap();
         ws.send("behind").unwrap();
         for n in 0..1000 {
-            feed(&mut ws, &side.incoming(PING, &ping(n)));
+            feed_alone(&mut ws, &side.incoming(PING, &ping(n)));
         }
         let unwritten = ws.unwritten();
         assert!(unwritten < 200_000 + 64 + 131, "one Pong is queued: {unwritten}");
@@ -77,7 +76,7 @@ fn rt_29_pings_behind_unwritten_data_queue_one_pong_and_owe_the_newest() {
         }
         assert!(ws.unwritten() > 190_000, "it does not wait for the data to be written");
         wire.extend(written(&mut ws));
-        let frames = parse(&wire);
+        let frames = frames(&wire);
         let opcodes: Vec<u8> = frames.iter().map(|frame| frame.first).collect();
         assert_eq!(opcodes, [PONG, PONG, BINARY, TEXT]);
         assert_eq!(frames[0].payload, ping(0));
@@ -91,17 +90,17 @@ fn newer_ping_replaces_an_owed_pong_also_where_there_is_room_again() {
     for side in SIDES {
         let mut ws = side.connection(Config::default());
         ws.send(vec![1; 100_000]).unwrap();
-        feed(&mut ws, &side.incoming(PING, b"one"));
-        feed(&mut ws, &side.incoming(PING, b"old"));
+        feed_alone(&mut ws, &side.incoming(PING, b"one"));
+        feed_alone(&mut ws, &side.incoming(PING, b"old"));
         assert!(ws.is_pong_owed());
         // Written, and the output not asked for again when the next Ping comes.
         let mut wire = Vec::new();
         write(&mut ws, 60_000, &mut wire);
         assert!(ws.is_pong_owed() && ws.unwritten() < ANSWERED_BELOW);
-        feed(&mut ws, &side.incoming(PING, b"new"));
+        feed_alone(&mut ws, &side.incoming(PING, b"new"));
         assert!(!ws.is_pong_owed());
         wire.extend(written(&mut ws));
-        assert_eq!(pongs(&parse(&wire)), [b"one", b"new"]);
+        assert_eq!(pongs(&frames(&wire)), [b"one", b"new"]);
     }
 }
 
@@ -112,14 +111,14 @@ fn writer_that_never_quite_catches_up_does_not_make_pongs_grow() {
         let mut ws = side.connection(Config::default());
         let mut wire = Vec::new();
         for n in 0..20_000 {
-            feed(&mut ws, &side.incoming(PING, &ping(n)));
+            feed_alone(&mut ws, &side.incoming(PING, &ping(n)));
             let pong = if side == Side::Client { 131 } else { 127 };
             let leave = ws.unwritten().saturating_sub(10 * pong + 1);
             wire.extend(written_some(&mut ws, leave));
             assert!(ws.memory_usage() <= 16 * 1024, "{}", ws.memory_usage());
         }
         wire.extend(written(&mut ws));
-        let pongs = pongs(&parse(&wire));
+        let pongs = pongs(&frames(&wire));
         assert_eq!(pongs.len(), 20_000);
         assert!((0..).zip(&pongs).all(|(n, pong)| pong.as_slice() == ping(n)));
     }
@@ -132,9 +131,9 @@ fn pong_leaves_behind_the_first_frame_of_a_long_message() {
         let mut ws = side.connection(config(|config| config.max_sent_frame = 10_000));
         ws.send(pattern(60_000)).unwrap();
         let mut wire = written_some(&mut ws, 1);
-        feed(&mut ws, &side.incoming(PING, b"now"));
+        feed_alone(&mut ws, &side.incoming(PING, b"now"));
         wire.extend(written(&mut ws));
-        let frames = parse(&wire);
+        let frames = frames(&wire);
         assert_eq!(frames[1].first, PONG);
         assert_eq!(frames[1].payload, b"now");
         assert_eq!(frames.len(), 7);
@@ -151,20 +150,20 @@ fn pong_leaves_before_what_an_extension_has_not_encoded() {
         ws.send("behind").unwrap();
         // At most 64 KiB and a frame are ahead of the writer.
         let mut wire = written_some(&mut ws, 100_000);
-        feed(&mut ws, &side.incoming(PING, b"now"));
+        feed_alone(&mut ws, &side.incoming(PING, b"now"));
         wire.extend(written(&mut ws));
-        let frames = parse(&wire);
-        let place = frames.iter().position(|frame| frame.first == PONG).unwrap();
-        let (start, end) = (frames[place - 1].end, frames[place].end);
+        let (sent, ends): (Vec<Frame>, Vec<usize>) = frames_and_ends(&wire).into_iter().unzip();
+        let place = sent.iter().position(|frame| frame.first == PONG).unwrap();
+        let start = ends[place - 1];
         assert!(start < 100_000 + 3 * ANSWERED_BELOW, "{start}");
-        assert_eq!(parse(&wire[start..end])[0].payload, b"now");
-        let data: Vec<u8> = frames[..frames.len() - 1]
+        assert_eq!(sent[place].payload, b"now");
+        let data: Vec<u8> = sent[..sent.len() - 1]
             .iter()
             .filter(|frame| frame.first != PONG)
             .flat_map(|frame| frame.payload.clone())
             .collect();
         assert_eq!(data, pattern(1 << 20));
-        assert_eq!(frames.last().unwrap().payload, b"behind");
+        assert_eq!(sent.last().unwrap().payload, b"behind");
     }
 }
 
@@ -173,26 +172,26 @@ fn pong_leaves_before_what_an_extension_has_not_encoded() {
 fn no_pong_follows_our_close() {
     for side in SIDES {
         let mut ws = side.connection(Config::default());
-        feed(&mut ws, &side.incoming(PING, b"before"));
+        feed_alone(&mut ws, &side.incoming(PING, b"before"));
         ws.close(CloseCode::NORMAL, "").unwrap();
-        feed(&mut ws, &side.incoming(PING, b"after"));
+        feed_alone(&mut ws, &side.incoming(PING, b"after"));
         assert!(!ws.is_pong_owed());
-        let frames = parse(&written(&mut ws));
-        let opcodes: Vec<u8> = frames.iter().map(|frame| frame.first).collect();
+        let sent = frames(&written(&mut ws));
+        let opcodes: Vec<u8> = sent.iter().map(|frame| frame.first).collect();
         assert_eq!(opcodes, [PONG, CLOSE]);
-        assert_eq!(frames[0].payload, b"before");
+        assert_eq!(sent[0].payload, b"before");
         // A Pong that is owed goes out before.
         let mut ws = side.connection(Config::default());
         ws.send(vec![0; 100_000]).unwrap();
-        feed(&mut ws, &side.incoming(PING, b"waits"));
-        feed(&mut ws, &side.incoming(PING, b"owed"));
+        feed_alone(&mut ws, &side.incoming(PING, b"waits"));
+        feed_alone(&mut ws, &side.incoming(PING, b"owed"));
         assert!(ws.is_pong_owed());
         ws.close(CloseCode::NORMAL, "").unwrap();
-        feed(&mut ws, &side.incoming(PING, b"after"));
-        let frames = parse(&written(&mut ws));
-        let opcodes: Vec<u8> = frames.iter().map(|frame| frame.first).collect();
+        feed_alone(&mut ws, &side.incoming(PING, b"after"));
+        let sent = frames(&written(&mut ws));
+        let opcodes: Vec<u8> = sent.iter().map(|frame| frame.first).collect();
         assert_eq!(opcodes, [PONG, PONG, BINARY, CLOSE]);
-        assert_eq!(frames[1].payload, b"owed");
+        assert_eq!(sent[1].payload, b"owed");
     }
 }
 
@@ -326,7 +325,7 @@ proptest! {
                 }
                 Act::PingCame(len) => {
                     if ws.unwritten() < ANSWERED_BELOW {
-                        feed(&mut ws, &side.incoming(PING, &vec![n; len]));
+                        feed_alone(&mut ws, &side.incoming(PING, &vec![n; len]));
                         model.push_pong(side, vec![n; len]);
                     }
                 }
@@ -338,13 +337,13 @@ proptest! {
             ws.close(CloseCode::NORMAL, "").unwrap();
             model.push(side, CLOSE, vec![0x03, 0xe8]);
             // Nothing follows it, and nothing overtakes.
-            feed(&mut ws, &side.incoming(PING, b"late"));
+            feed_alone(&mut ws, &side.incoming(PING, b"late"));
             prop_assert!(ws.send("late").is_err());
         }
         wire.extend(written(&mut ws));
         model.write(model.left + model.waiting.iter().map(|frame| frame.2).sum::<usize>());
-        let frames = parse(&wire);
-        prop_assert!(frames.iter().all(|frame| frame.masked == (side == Side::Client)));
+        let frames = frames(&wire);
+        prop_assert!(frames.iter().all(|frame| frame.is_masked() == (side == Side::Client)));
         let got: Vec<_> = frames.into_iter().map(|frame| (frame.first, frame.payload)).collect();
         prop_assert_eq!(got, model.expected);
         prop_assert_eq!(ws.memory_usage(), 0);

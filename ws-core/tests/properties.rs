@@ -1,17 +1,13 @@
 //! However a stream is cut, it means the same, and that is what a naive reader of it finds.
 #![allow(clippy::unwrap_used)]
 
-mod limits_support;
-#[path = "limits_support/peer.rs"]
-mod peer;
-
-use bytes::BytesMut;
-use limits_support::{BINARY, CLOSE, PONG, Side, TEXT, config, parse, written};
-use peer::{bytes, other, payload, side, stack, stream};
 use proptest::{prelude::*, sample::Index};
-use ws_core::{
-    ClosedBy, Config, Connection, Event, Fault, Message, MessageKind, Receive,
-    extension::Compression,
+use ws_core::{ClosedBy, Config, Connection, Event, Fault, Message, MessageKind, Receive};
+use ws_tests_support::{
+    engine::{self, config, joined},
+    frame::{BINARY, CLOSE, PONG, TEXT, frames},
+    peer::{bytes, damage, encoded, payload, places, side, stack, stream},
+    side::Side,
 };
 
 /// The limits are small enough to be met.
@@ -25,23 +21,21 @@ fn limited(receive: Receive) -> Config {
 
 // What comes of it.
 
-/// Feeds pieces that end at these places, echoes whole messages, and ends the transport.
-/// Neighbouring chunks of a message count as one.
-fn run(mut ws: Connection, bytes: &[u8], places: &[usize]) -> (Vec<Event>, Vec<u8>) {
-    let (mut told, mut input, mut from) = (Vec::new(), BytesMut::new(), 0);
-    for end in places.iter().copied().chain([bytes.len()]) {
-        input.extend_from_slice(&bytes[from..end]);
-        from = end;
-        poll(&mut ws, &mut input, &mut told);
+/// Echoes whole messages. Neighbouring chunks of a message count as one.
+fn run(ws: Connection, bytes: &[u8], places: &[usize]) -> (Vec<Event>, Vec<u8>) {
+    let outcome = engine::run(ws, bytes, places, |ws, message| {
+        let _ = ws.send(message.clone());
+    });
+    assert_eq!(outcome.memory, 0, "nothing is kept at the end");
+    for event in &outcome.events {
+        if let Event::Chunk(chunk) = event {
+            assert!(!chunk.is_empty() && chunk.len() <= 64 * 1024);
+        }
     }
-    ws.input_ended();
-    poll(&mut ws, &mut input, &mut told);
-    assert!(ws.is_closed());
+    let mut told = joined(outcome.events);
     forget_part_before_fault(&mut told);
     check_text(&told);
-    let output = written(&mut ws);
-    assert_eq!(ws.memory_usage(), 0, "nothing is kept at the end");
-    (told, output)
+    (told, outcome.output)
 }
 
 /// Text is UTF-8 when it is complete.
@@ -73,48 +67,6 @@ fn forget_part_before_fault(told: &mut Vec<Event>) {
     }
 }
 
-/// In order, and not beyond the end.
-fn places(cuts: &[Index], len: usize) -> Vec<usize> {
-    let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(len + 1)).collect();
-    places.sort_unstable();
-    places
-}
-
-fn poll(ws: &mut Connection, input: &mut BytesMut, told: &mut Vec<Event>) {
-    while let Some(event) = ws.poll_event(input) {
-        match (event, told.last_mut()) {
-            (Event::Yield, _) => {}
-            (Event::Chunk(chunk), Some(Event::Chunk(before))) => {
-                assert!(!chunk.is_empty() && chunk.len() <= 64 * 1024);
-                *before = [before.as_ref(), chunk.as_ref()].concat().into();
-            }
-            (event, _) => {
-                if let Event::Message(message) = &event {
-                    let _ = ws.send(message.clone());
-                }
-                told.push(event);
-            }
-        }
-    }
-}
-
-/// Another connection's bytes: messages through the same extensions.
-fn encoded(side: Side, which: usize, messages: &[(bool, Vec<u8>, bool)], max: usize) -> Vec<u8> {
-    let config = config(|config| config.max_sent_frame = max);
-    let mut peer = other(side).connection_with(config, stack(which));
-    for (text, data, compress) in messages {
-        let hint = if *compress { Compression::Auto } else { Compression::Never };
-        let message = if *text {
-            Message::text(String::from_utf8_lossy(data).as_ref())
-        } else {
-            Message::binary(data.as_slice())
-        };
-        peer.send_with(message, hint).unwrap();
-        peer.ping(b"between").unwrap();
-    }
-    written(&mut peer)
-}
-
 proptest! {
     // R6455-5.4-a, R6455-5.2-a
     #[test]
@@ -126,10 +78,7 @@ proptest! {
         cuts in prop::collection::vec(any::<Index>(), 0..12),
     ) {
         let mut bytes = bytes(side, &items);
-        if let (Some((at, octet)), false) = (noise, bytes.is_empty()) {
-            let at = at.index(bytes.len());
-            bytes[at] = octet;
-        }
+        damage(&mut bytes, noise);
         let receive = if streaming { Receive::Streaming } else { Receive::Messages };
         let start = || side.connection(limited(receive));
         let whole = run(start(), &bytes, &[]);
@@ -152,11 +101,10 @@ proptest! {
         max_message in prop_oneof![Just(20_usize), Just(300), Just(1 << 20)],
         cuts in prop::collection::vec(any::<Index>(), 0..12),
     ) {
-        let mut bytes = encoded(side, which, &messages, max);
-        if let Some((at, octet)) = noise {
-            let at = at.index(bytes.len());
-            bytes[at] = octet;
-        }
+        let sends = config(|config| config.max_sent_frame = max);
+        let peer = side.other().connection_with(sends, stack(which));
+        let mut bytes = encoded(peer, &messages, |peer| peer.ping(b"between").unwrap());
+        damage(&mut bytes, noise);
         let config = config(|config| {
             config.receive = if streaming { Receive::Streaming } else { Receive::Messages };
             config.max_message = max_message;
@@ -311,10 +259,7 @@ proptest! {
         cuts in prop::collection::vec(any::<Index>(), 0..6),
     ) {
         let mut bytes = bytes(side, &items);
-        if let (Some((at, octet)), false) = (noise, bytes.is_empty()) {
-            let at = at.index(bytes.len());
-            bytes[at] = octet;
-        }
+        damage(&mut bytes, noise);
         if let Some(end) = end {
             bytes.truncate(end.index(bytes.len() + 1));
         }
@@ -336,7 +281,7 @@ proptest! {
             }
         }
         let mut frames: Vec<(u8, Vec<u8>)> =
-            parse(&output).into_iter().map(|frame| (frame.first, frame.payload)).collect();
+            frames(&output).into_iter().map(|frame| (frame.first, frame.payload)).collect();
         if let Some(code) = code {
             let (first, body) = frames.pop().unwrap();
             prop_assert_eq!(first, CLOSE);

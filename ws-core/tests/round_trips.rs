@@ -1,20 +1,19 @@
 //! Two connections that talk, and one that is treated badly.
 #![allow(clippy::unwrap_used)]
 
-mod limits_support;
-#[path = "limits_support/peer.rs"]
-mod peer;
-
 use bytes::{Buf, BytesMut};
-use limits_support::{CLOSE, Side, Wire, config, extensions::named, parse, written};
-use peer::{Item, bytes, payload, side, stack, stream};
 use proptest::prelude::*;
 use ws_core::{
-    CloseCode, ClosedBy, Connection, Event, Extension, Extensions, Message, MessageKind, Outgoing,
-    Payload, Receive, SendError,
-    extension::{
-        Chunk, Compression, ExtensionError, Mark, MessageInfo, Progress, RsvClaim, Scope, Sink,
-    },
+    CloseCode, ClosedBy, Connection, Event, Extensions, Message, MessageKind, Outgoing, Payload,
+    Receive, SendError,
+    extension::{Chunk, Compression, ExtensionError, RsvClaim, Scope, Sink},
+};
+use ws_tests_support::{
+    engine::{config, written},
+    extension::{self, Stub, named, pass},
+    frame::{CLOSE, Frame, frames},
+    peer::{Item, bytes, payload, side, stack, stream},
+    side::Side,
 };
 
 fn hint() -> impl Strategy<Value = Compression> {
@@ -273,36 +272,14 @@ fn call() -> impl Strategy<Value = Call> {
 }
 
 /// Lets everything pass but the letter z, on its way out. Message scope, no bit.
-struct NoZ;
-
-impl Extension for NoZ {
-    fn claim(&self) -> RsvClaim {
-        RsvClaim::None
-    }
-
-    fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
-        Ok(Mark::Unmarked)
-    }
-
-    fn encode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        if input.data().contains(&b'z') {
+fn no_z() -> Stub {
+    let transform = |call, input: &mut Chunk<'_>, out: &mut Sink<'_>| {
+        if call == extension::Call::Encode && input.data().contains(&b'z') {
             return Err(ExtensionError::new(CloseCode::INTERNAL_ERROR, "a z"));
         }
-        self.decode(input, out)
-    }
-
-    fn decode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        out.write_from(input);
-        Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
-    }
+        pass(input, out)
+    };
+    Stub::new(RsvClaim::None, transform).unmarked()
 }
 
 fn kind(text: bool) -> MessageKind {
@@ -359,10 +336,10 @@ fn control(result: Result<(), SendError>, len: usize) -> Result<(), SendError> {
 }
 
 /// Frames that any peer takes: fragments in order, small control frames, and nothing behind Close.
-fn check_wire(frames: &[Wire], side: Side, bits: u8) {
+fn check_wire(frames: &[Frame], side: Side, bits: u8) {
     let mut in_message = false;
     for (i, frame) in frames.iter().enumerate() {
-        assert_eq!(frame.masked, side == Side::Client);
+        assert_eq!(frame.is_masked(), side == Side::Client);
         let fin = frame.first & 0x80 != 0;
         match frame.opcode() {
             opcode @ 8..=10 => {
@@ -402,7 +379,7 @@ proptest! {
         });
         let mut extensions = Extensions::none();
         if which == 8 {
-            extensions.push(&named("no z", Scope::Message), Box::new(NoZ)).unwrap();
+            extensions.push(&named("no z", Scope::Message), Box::new(no_z())).unwrap();
         } else {
             extensions = stack(which);
         }
@@ -423,7 +400,7 @@ proptest! {
         prop_assert_eq!(ws.send("late"), Err(SendError::Closed));
         prop_assert_eq!(ws.close(CloseCode::NORMAL, ""), Err(SendError::Closed));
         wire.extend(written(&mut ws));
-        check_wire(&parse(&wire), side, bits);
+        check_wire(&frames(&wire), side, bits);
         prop_assert!(!ws.has_more_to_encode() && ws.encoded() == 0);
     }
 }

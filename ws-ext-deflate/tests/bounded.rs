@@ -1,12 +1,9 @@
 //! Memory and work that a peer can make us spend.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../ws-core/tests/limits_support/heap.rs"]
-mod heap;
 mod support;
 
 use bytes::BytesMut;
-use heap::measured;
 use support::{
     client, client_for, config, connection, decoded, encoded, feed, info, masked, noise, plain,
     server, server_for, text, unmasked, written,
@@ -16,6 +13,10 @@ use ws_core::{
     extension::Compression,
 };
 use ws_ext_deflate::Pool;
+use ws_tests_support::heap::{Counting, measured};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 /// The most that was held at a time while `act` ran, beyond what was there before, in bytes.
 fn peak<T>(act: impl FnOnce() -> T) -> (usize, T) {

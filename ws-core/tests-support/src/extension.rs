@@ -1,5 +1,8 @@
 //! Small extensions to test the engine with.
 
+mod inflate;
+mod reverse;
+mod run_length;
 mod stub;
 
 use std::sync::{Arc, Mutex};
@@ -12,7 +15,12 @@ use ws_core::{
     },
 };
 
-pub use self::stub::{Call, Stub};
+pub use self::{
+    inflate::{Counters, Inflate},
+    reverse::Reverse,
+    run_length::RunLength,
+    stub::{Begin, Call, Stub},
+};
 use crate::engine::counting_keys;
 
 pub const RSV1: RsvClaim = RsvClaim::FirstFrame(Rsv::RSV1);
@@ -36,6 +44,13 @@ pub fn named(name: &str, scope: Scope) -> impl ExtensionFactory {
     FixedFactory::new(name, scope, || -> Box<dyn Extension> { unreachable!("it names alone") })
 }
 
+/// A stack of one.
+pub fn only(name: &str, scope: Scope, extension: impl Extension + 'static) -> Extensions {
+    let mut stack = Extensions::none();
+    stack.push(&named(name, scope), Box::new(extension)).unwrap();
+    stack
+}
+
 pub fn server_of(extensions: Vec<Scoped>) -> Connection {
     server_of_with(Config::default(), extensions)
 }
@@ -57,6 +72,21 @@ pub fn pass(input: &mut Chunk<'_>, out: &mut Sink<'_>) -> Result<Progress, Exten
 /// [`Progress::Done`] once all input is consumed.
 pub fn progress(input: &Chunk<'_>) -> Progress {
     if input.is_empty() { Progress::Done } else { Progress::Full }
+}
+
+/// Passes whole messages on, every other byte of them when decoding. No bit.
+pub fn thin() -> Stub {
+    let transform = |call, input: &mut Chunk<'_>, out: &mut Sink<'_>| {
+        if call == Call::Encode {
+            return pass(input, out);
+        }
+        while let (Some(&octet), false) = (input.data().first(), out.is_full()) {
+            let _ = out.write(&[octet]);
+            input.consume(input.len().min(2));
+        }
+        Ok(progress(input))
+    };
+    Stub::new(RsvClaim::None, transform).unmarked()
 }
 
 /// Replaces every byte by another.
@@ -137,66 +167,6 @@ impl Extension for Bytewise {
         out: &mut Sink<'_>,
     ) -> Result<Progress, ExtensionError> {
         Ok(self.run(self.from_wire, input, out))
-    }
-}
-
-/// Reverses a unit, of which it has to see the whole.
-pub struct Reverse {
-    pub claim: RsvClaim,
-    rest: [Option<Vec<u8>>; 2],
-}
-
-impl Reverse {
-    pub fn boxed(claim: RsvClaim, scope: Scope) -> Scoped {
-        (scope, Box::new(Self { claim, rest: [None, None] }))
-    }
-
-    fn run(
-        rest: &mut Option<Vec<u8>>,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        if !input.is_last() {
-            return Err(ExtensionError::new(CloseCode::INTERNAL_ERROR, "shown a part of a unit"));
-        }
-        let left = rest.get_or_insert_with(|| {
-            let reversed = input.data().iter().rev().copied().collect();
-            input.consume(input.len());
-            reversed
-        });
-        left.drain(..out.write(left));
-        if left.is_empty() {
-            *rest = None;
-            Ok(Progress::Done)
-        } else {
-            Ok(Progress::Full)
-        }
-    }
-}
-
-impl Extension for Reverse {
-    fn claim(&self) -> RsvClaim {
-        self.claim
-    }
-
-    fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ExtensionError> {
-        Ok(unless_never(unit))
-    }
-
-    fn encode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        Self::run(&mut self.rest[0], input, out)
-    }
-
-    fn decode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        Self::run(&mut self.rest[1], input, out)
     }
 }
 

@@ -9,6 +9,11 @@ pub const CLOSE: u8 = 0x88;
 pub const PING: u8 = 0x89;
 pub const PONG: u8 = 0x8a;
 
+/// The first frame of a binary message, and one that goes on with it; neither is the last.
+pub const FIRST: u8 = 0x02;
+pub const MORE: u8 = 0x00;
+pub const LAST: u8 = 0x80;
+
 /// The masking key of the examples in RFC 6455 §5.7.
 pub const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
@@ -45,6 +50,11 @@ pub fn header(first_octet: u8, mask: u8, len: u64) -> Vec<u8> {
         }
     }
     header
+}
+
+/// Bytes in which every place looks different.
+pub fn pattern(len: usize) -> Vec<u8> {
+    (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
 
 fn xor(key: [u8; 4], data: &[u8]) -> Vec<u8> {

@@ -1,7 +1,8 @@
 //! What the tests of several crates share: [frames](frame) written and read without the code under
-//! test, the [opening handshake](handshake) as text, the [polling of an engine](engine), and small
-//! [extensions](extension).
-#![forbid(unsafe_code)]
+//! test, the [opening handshake](handshake) as text, the [polling of an engine](engine) at [either
+//! end](side), small [extensions](extension), streams of a [peer](peer) that is mostly right, and an
+//! [allocator](heap) that counts.
+#![deny(unsafe_code)]
 #![allow(missing_docs, reason = "read by the tests of this workspace alone")]
 #![allow(clippy::unwrap_used)]
 
@@ -9,3 +10,6 @@ pub mod engine;
 pub mod extension;
 pub mod frame;
 pub mod handshake;
+pub mod heap;
+pub mod peer;
+pub mod side;

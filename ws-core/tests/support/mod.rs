@@ -4,11 +4,10 @@
 
 use bytes::BytesMut;
 use ws_core::{
-    CloseCode, Closed, ClosedBy, Config, Connection, Event, Extensions, Fault, Message, Role,
-    SendError,
+    CloseCode, ClosedBy, Config, Connection, Event, Extensions, Fault, Message, Role, SendError,
 };
 pub(crate) use ws_tests_support::{
-    engine::{binary, config, counting_keys, text},
+    engine::{binary, closed, config, counting_keys, joined, text},
     extension as extensions,
     frame::{Frame as Sent, KEY, frames, masked, unmasked},
 };
@@ -84,20 +83,6 @@ pub(crate) fn receive_in_pieces(new: impl Fn() -> Connection, bytes: &[u8], size
     seen
 }
 
-/// Joins neighbouring chunks.
-pub(crate) fn joined(events: Vec<Event>) -> Vec<Event> {
-    let mut out: Vec<Event> = Vec::new();
-    for event in events {
-        match (out.last_mut(), event) {
-            (Some(Event::Chunk(before)), Event::Chunk(chunk)) => {
-                *before = [&before[..], &chunk[..]].concat().into();
-            }
-            (_, event) => out.push(event),
-        }
-    }
-    out
-}
-
 /// How a connection failed.
 #[derive(Debug)]
 pub(crate) struct Failed {
@@ -169,12 +154,4 @@ pub(crate) fn stays_closed(ws: &mut Connection, input: &mut BytesMut) {
     ws.input_ended();
     assert_eq!(feed(ws, input, b""), []);
     assert!(ws.is_closed());
-}
-
-/// A connection that polled to its end: how it ended.
-pub(crate) fn closed(events: &[Event]) -> &Closed {
-    match events.last() {
-        Some(Event::Closed(closed)) => closed,
-        _ => panic!("not closed: {events:?}"),
-    }
 }

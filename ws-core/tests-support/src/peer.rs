@@ -1,17 +1,20 @@
 //! What a peer sends: mostly valid, sometimes not.
-#![allow(dead_code, reason = "every test file uses a part of it")]
 
 use proptest::{prelude::*, sample::Index};
-use ws_core::{Extension, Extensions, extension::Scope};
+use ws_core::{
+    Connection, Extension, Extensions, Message,
+    extension::{Compression, Scope},
+};
 
-use crate::limits_support::{
-    Side,
-    extensions::{Reverse, RunLength, named},
+use crate::{
+    engine::written,
+    extension::{Reverse, RunLength, named},
+    side::Side,
 };
 
 /// One thing on the wire: an opcode octet, a payload, and what is broken about it.
 #[derive(Clone, Debug)]
-pub(crate) enum Item {
+pub enum Item {
     Frame(u8, Vec<u8>),
     Raw(Vec<u8>),
     /// Masked where it must not be, or the other way round.
@@ -19,7 +22,7 @@ pub(crate) enum Item {
     Header(u8, u64),
 }
 
-pub(crate) fn payload() -> impl Strategy<Value = Vec<u8>> {
+pub fn payload() -> impl Strategy<Value = Vec<u8>> {
     let text =
         prop_oneof![Just(String::new()), "[a-zé€𝄞]{1,12}", "[a-b]{30,40}", "[a-c€]{120,130}",];
     prop_oneof![
@@ -86,29 +89,22 @@ fn oddity() -> impl Strategy<Value = Vec<Item>> {
 }
 
 /// What a peer sends, mostly valid.
-pub(crate) fn stream() -> impl Strategy<Value = Vec<Item>> {
+pub fn stream() -> impl Strategy<Value = Vec<Item>> {
     prop::collection::vec(prop_oneof![6 => message(), 1 => oddity()], 0..8)
         .prop_map(|items| items.concat())
 }
 
-pub(crate) fn side() -> impl Strategy<Value = Side> {
+pub fn side() -> impl Strategy<Value = Side> {
     prop_oneof![Just(Side::Server), Just(Side::Client)]
 }
 
-pub(crate) fn other(side: Side) -> Side {
-    match side {
-        Side::Server => Side::Client,
-        Side::Client => Side::Server,
-    }
-}
-
 /// The bytes that reach a connection on this side.
-pub(crate) fn bytes(side: Side, items: &[Item]) -> Vec<u8> {
+pub fn bytes(side: Side, items: &[Item]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for item in items {
         bytes.extend(match item {
             Item::Frame(first, payload) => side.incoming(*first, payload),
-            Item::WrongMask(first, payload) => other(side).incoming(*first, payload),
+            Item::WrongMask(first, payload) => side.other().incoming(*first, payload),
             Item::Header(first, len) => side.incoming_header(*first, *len),
             Item::Raw(bytes) => bytes.clone(),
         });
@@ -116,8 +112,41 @@ pub(crate) fn bytes(side: Side, items: &[Item]) -> Vec<u8> {
     bytes
 }
 
+/// Where a stream of `len` octets is cut, in order.
+pub fn places(cuts: &[Index], len: usize) -> Vec<usize> {
+    let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(len + 1)).collect();
+    places.sort_unstable();
+    places
+}
+
+/// Puts another octet somewhere.
+pub fn damage(bytes: &mut [u8], noise: Option<(Index, u8)>) {
+    if let (Some((at, octet)), false) = (noise, bytes.is_empty()) {
+        bytes[at.index(bytes.len())] = octet;
+    }
+}
+
+/// Messages as `peer` sends them, `after` each of which it does something else.
+pub fn encoded(
+    mut peer: Connection,
+    messages: &[(bool, Vec<u8>, bool)],
+    after: impl Fn(&mut Connection),
+) -> Vec<u8> {
+    for (text, data, compress) in messages {
+        let hint = if *compress { Compression::Auto } else { Compression::Never };
+        let message = if *text {
+            Message::text(String::from_utf8_lossy(data).as_ref())
+        } else {
+            Message::binary(data.as_slice())
+        };
+        peer.send_with(message, hint).unwrap();
+        after(&mut peer);
+    }
+    written(&mut peer)
+}
+
 /// The stacks to test with, by number; all of them use different bits or none.
-pub(crate) fn stack(which: usize) -> Extensions {
+pub fn stack(which: usize) -> Extensions {
     let mut stack = Extensions::none();
     let mut push = |name, scope, extension: Box<dyn Extension>| {
         stack.push(&named(name, scope), extension).unwrap();

@@ -10,16 +10,14 @@ use support::{
     binary, config, feed, frames, noise, pair, plain, repetitive, server_for, text, written,
 };
 use ws_core::{
-    Config, Connection, Event, Extension, ExtensionFactory, Extensions, Message, Role,
-    extension::{
-        Agreed, Chunk, Compression, ExtensionError, Mark, MessageInfo, NegotiationError, Params,
-        Progress, Rsv, RsvClaim, Scope, Sink,
-    },
+    Config, Connection, Event, ExtensionFactory, Extensions, Message, Role,
+    extension::{Compression, FixedFactory, Rsv, Scope},
 };
 use ws_ext_deflate::Deflate;
 use ws_handshake::{
     AcceptOptions, ClientOptions, ExtensionSet, RequestReader, ResponseReader, Upgrade,
 };
+use ws_tests_support::extension::{RSV1, Stub};
 
 const NONCE: [u8; 16] = *b"the sample nonce";
 
@@ -84,40 +82,10 @@ fn connected(server: Deflate, client: Deflate, config: &Config) -> (Connection, 
 }
 
 /// Needs RSV1, as deflate does.
-#[derive(Debug)]
-struct Greedy;
-
-impl ExtensionFactory for Greedy {
-    fn name(&self) -> &str {
-        "x-greedy"
-    }
-    fn scope(&self) -> Scope {
-        Scope::Message
-    }
-    fn accept(&self, _: &Params, _: Rsv) -> Result<Agreed, NegotiationError> {
-        Ok(Agreed::new(Params::new(), Box::new(Greedy)))
-    }
-    fn offers(&self) -> Vec<Params> {
-        vec![Params::new()]
-    }
-    fn confirm(&self, _: &Params, _: &[Params]) -> Result<Box<dyn Extension>, NegotiationError> {
-        Ok(Box::new(Greedy))
-    }
-}
-
-impl Extension for Greedy {
-    fn claim(&self) -> RsvClaim {
-        RsvClaim::FirstFrame(Rsv::RSV1)
-    }
-    fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
-        Ok(Mark::Unmarked)
-    }
-    fn encode(&mut self, _: &mut Chunk<'_>, _: &mut Sink<'_>) -> Result<Progress, ExtensionError> {
-        Ok(Progress::Done)
-    }
-    fn decode(&mut self, _: &mut Chunk<'_>, _: &mut Sink<'_>) -> Result<Progress, ExtensionError> {
-        Ok(Progress::Done)
-    }
+fn greedy() -> Arc<dyn ExtensionFactory> {
+    Arc::new(FixedFactory::new("x-greedy", Scope::Message, || {
+        Box::new(Stub::passing(RSV1).unmarked())
+    }))
 }
 
 // R7692-5-b, R7692-5-g, R6455-9.1-h
@@ -200,10 +168,10 @@ fn declined_offer_leaves_an_uncompressed_connection() {
 fn one_extension_alone_uses_rsv1() {
     let both = "permessage-deflate, x-greedy";
     let deflate: Arc<dyn ExtensionFactory> = Arc::new(Deflate::default());
-    let first = set(vec![Arc::clone(&deflate), Arc::new(Greedy)]);
+    let first = set(vec![Arc::clone(&deflate), greedy()]);
     let (header, ..) = served(&first, both);
     assert_eq!(header.as_deref(), Some("permessage-deflate"));
-    let second = set(vec![Arc::new(Greedy), deflate]);
+    let second = set(vec![greedy(), deflate]);
     let (header, _, report) = served(&second, both);
     assert_eq!(header.as_deref(), Some("x-greedy"));
     assert!(report.contains("another extension uses RSV1"), "{report}");
@@ -212,7 +180,7 @@ fn one_extension_alone_uses_rsv1() {
 // R7692-5-d
 #[test]
 fn client_fails_where_two_extensions_use_rsv1_or_one_was_not_offered() {
-    let both = || set(vec![Arc::new(Deflate::default()), Arc::new(Greedy)]);
+    let both = || set(vec![Arc::new(Deflate::default()), greedy()]);
     let error = confirmed(both(), "permessage-deflate, x-greedy").unwrap_err();
     assert!(error.contains("permessage-deflate") && error.contains("x-greedy"), "{error}");
     let none = set(Vec::new());

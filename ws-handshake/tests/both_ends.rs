@@ -9,15 +9,15 @@ use support::{
     extensions::{Plain, framing, plain, set},
 };
 use ws_core::{
-    CloseCode, Config, Connection, Event, Extension, ExtensionFactory, Message, Role,
+    CloseCode, Config, Connection, Event, Extension, Message, Role,
     extension::{
-        Agreed, Chunk, ExtensionError, Mark, MessageInfo, NegotiationError, Params, Progress, Rsv,
-        RsvClaim, Scope, Sink,
+        Chunk, ExtensionError, FixedFactory, Params, Progress, Rsv, RsvClaim, Scope, Sink,
     },
 };
 use ws_handshake::{
     AcceptOptions, Accepted, ClientOptions, Connected, ExtensionSet, ResponseReader,
 };
+use ws_tests_support::extension::{Call, Stub};
 
 /// A whole handshake, through octets.
 fn shake(client: &ExtensionSet, server: &ExtensionSet) -> (Connected, Accepted) {
@@ -118,71 +118,35 @@ fn clash_without_another_offer_leaves_the_extension_out_and_both_ends_say_so() {
     );
 }
 
-/// Writes its letter behind every message, so that the order of the letters is that of the work.
-#[derive(Clone, Copy, Debug)]
-struct Letter(&'static str);
-
-impl ExtensionFactory for Letter {
-    fn name(&self) -> &str {
-        self.0
-    }
-
-    fn scope(&self) -> Scope {
-        Scope::WholeMessage
-    }
-
-    fn accept(&self, _: &Params, _: Rsv) -> Result<Agreed, NegotiationError> {
-        Ok(Agreed::new(Params::new(), Box::new(*self)))
-    }
-
-    fn offers(&self) -> Vec<Params> {
-        vec![Params::new()]
-    }
-
-    fn confirm(&self, _: &Params, _: &[Params]) -> Result<Box<dyn Extension>, NegotiationError> {
-        Ok(Box::new(*self))
-    }
-}
-
-impl Extension for Letter {
-    fn claim(&self) -> RsvClaim {
-        RsvClaim::None
-    }
-
-    fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
-        Ok(Mark::Unmarked)
-    }
-
-    fn encode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        out.write_from(input);
-        let done = input.is_empty() && out.write(self.0.as_bytes()) == 1;
-        Ok(if done { Progress::Done } else { Progress::Full })
-    }
-
-    fn decode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        let Some(rest) = input.data().strip_suffix(self.0.as_bytes()) else {
-            return Err(ExtensionError::new(CloseCode::PROTOCOL_ERROR, "another letter"));
+/// Writes its letter after every message, so that the order of the letters is that of the work.
+fn letter(
+    name: &'static str,
+) -> FixedFactory<impl Fn() -> Box<dyn Extension> + Send + Sync + Clone> {
+    let transform = move |call, input: &mut Chunk<'_>, out: &mut Sink<'_>| {
+        let letter = name.as_bytes();
+        let done = if call == Call::Encode {
+            out.write_from(input);
+            input.is_empty() && out.write(letter) == 1
+        } else {
+            let Some(rest) = input.data().strip_suffix(letter) else {
+                return Err(ExtensionError::new(CloseCode::PROTOCOL_ERROR, "another letter"));
+            };
+            let (written, len) = (out.write(rest), rest.len());
+            input.consume(if written == len { input.len() } else { written });
+            written == len
         };
-        let written = out.write(rest);
-        let done = written == rest.len();
-        input.consume(if done { input.len() } else { written });
         Ok(if done { Progress::Done } else { Progress::Full })
-    }
+    };
+    FixedFactory::new(name, Scope::WholeMessage, move || -> Box<dyn Extension> {
+        Box::new(Stub::new(RsvClaim::None, transform).unmarked())
+    })
 }
 
 // R6455-9.1-i
 #[test]
 fn messages_pass_in_the_servers_order_at_both_ends() {
     let letters = |[one, two]: [&'static str; 2]| {
-        ExtensionSet::new().with(Letter(one)).and_then(|set| set.with(Letter(two))).unwrap()
+        ExtensionSet::new().with(letter(one)).and_then(|set| set.with(letter(two))).unwrap()
     };
     for (client, server, from_server, from_client) in [
         (["a", "b"], ["b", "a"], &b"\x81\x07Helloba"[..], &b"\x81\x87\0\0\0\0Helloba"[..]),

@@ -12,68 +12,34 @@ use tokio::{
     time::{Instant, timeout},
 };
 use ws_core::{
-    Extension, ExtensionFactory,
-    extension::{
-        Agreed, Chunk, ExtensionError, NegotiationError, Params, Progress, Rsv, RsvClaim, Scope,
-        Sink,
-    },
+    Extension,
+    extension::{Chunk, ExtensionError, FixedFactory, Progress, RsvClaim, Scope, Sink},
 };
 use ws_server::{CloseCode, Closed, ClosedBy, Handler, Server, Service, WebSocket};
+use ws_tests_support::extension::{Call, Stub, pass};
 
 const OFFER: &str = "Sec-WebSocket-Extensions: x-fails\r\n";
 
-/// Swallows what is sent, and fails behind so many octets of a message.
-#[derive(Clone, Copy, Debug)]
-struct Fails(usize);
-
-impl ExtensionFactory for Fails {
-    fn name(&self) -> &str {
-        "x-fails"
-    }
-
-    fn scope(&self) -> Scope {
-        Scope::Message
-    }
-
-    fn accept(&self, _: &Params, _: Rsv) -> Result<Agreed, NegotiationError> {
-        Ok(Agreed::new(Params::new(), Box::new(*self)))
-    }
-
-    fn confirm(&self, _: &Params, _: &[Params]) -> Result<Box<dyn Extension>, NegotiationError> {
-        Ok(Box::new(*self))
-    }
-}
-
-impl Extension for Fails {
-    fn claim(&self) -> RsvClaim {
-        RsvClaim::None
-    }
-
-    fn encode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        _: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        if self.0 < input.len() {
+/// Swallows what is sent, and fails after so many octets of it.
+fn failing(after: usize) -> Box<dyn Extension> {
+    let mut left = after;
+    let transform = move |call, input: &mut Chunk<'_>, out: &mut Sink<'_>| {
+        if call == Call::Decode {
+            return pass(input, out);
+        }
+        if left < input.len() {
             return Err(ExtensionError::new(CloseCode::INTERNAL_ERROR, "no more"));
         }
-        self.0 -= input.len();
+        left -= input.len();
         input.consume(input.len());
         Ok(Progress::Done)
-    }
-
-    fn decode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        out.write_from(input);
-        Ok(if input.is_empty() { Progress::Done } else { Progress::Full })
-    }
+    };
+    Box::new(Stub::new(RsvClaim::None, transform))
 }
 
 fn service(fails: usize, handler: impl Handler) -> Service {
-    Server::new().extension(Fails(fails)).any(handler).service().unwrap()
+    let extension = FixedFactory::new("x-fails", Scope::Message, move || failing(fails));
+    Server::new().extension(extension).any(handler).service().unwrap()
 }
 
 /// What the client gets, which says nothing itself, and how the handler hears of the end: both long

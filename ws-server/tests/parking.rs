@@ -17,13 +17,11 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 use ws_core::{
-    Extension, ExtensionFactory,
-    extension::{
-        Agreed, Chunk, ExtensionError, Mark, MessageInfo, NegotiationError, Params, Progress, Rsv,
-        RsvClaim, Scope, Sink,
-    },
+    Extension,
+    extension::{FixedFactory, RsvClaim, Scope},
 };
 use ws_server::{Limits, Server, Service, WebSocket};
+use ws_tests_support::extension::Stub;
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -31,7 +29,7 @@ const fn secs(secs: u64) -> Duration {
 
 const OFFER: &str = "Sec-WebSocket-Extensions: x-rests\r\n";
 
-/// Changes nothing, and counts how often it is told to rest.
+/// How often an extension that changes nothing was told to rest.
 #[derive(Clone, Debug, Default)]
 struct Rests(Arc<AtomicUsize>);
 
@@ -41,66 +39,17 @@ impl Rests {
     }
 }
 
-fn pass(input: &mut Chunk<'_>, out: &mut Sink<'_>) -> Progress {
-    out.write_from(input);
-    if input.is_empty() { Progress::Done } else { Progress::Full }
-}
-
-impl ExtensionFactory for Rests {
-    fn name(&self) -> &str {
-        "x-rests"
-    }
-
-    fn scope(&self) -> Scope {
-        Scope::Message
-    }
-
-    fn accept(&self, _: &Params, _: Rsv) -> Result<Agreed, NegotiationError> {
-        Ok(Agreed::new(Params::new(), Box::new(self.clone())))
-    }
-
-    fn offers(&self) -> Vec<Params> {
-        vec![Params::new()]
-    }
-
-    fn confirm(&self, _: &Params, _: &[Params]) -> Result<Box<dyn Extension>, NegotiationError> {
-        Ok(Box::new(self.clone()))
-    }
-}
-
-impl Extension for Rests {
-    fn claim(&self) -> RsvClaim {
-        RsvClaim::None
-    }
-
-    fn begin_encode(&mut self, _: &MessageInfo) -> Result<Mark, ExtensionError> {
-        Ok(Mark::Unmarked)
-    }
-
-    fn encode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        Ok(pass(input, out))
-    }
-
-    fn decode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        Ok(pass(input, out))
-    }
-
-    fn park(&mut self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 fn service(limits: Limits, handler: impl ws_server::Handler) -> (Service, Rests) {
     let rests = Rests::default();
-    let server = Server::new().limits(limits).extension(rests.clone());
+    let told = rests.clone();
+    let extension = FixedFactory::new("x-rests", Scope::Message, move || {
+        let told = told.clone();
+        let park = move || {
+            told.0.fetch_add(1, Ordering::Relaxed);
+        };
+        Box::new(Stub::passing(RsvClaim::None).unmarked().parks(park)) as Box<dyn Extension>
+    });
+    let server = Server::new().limits(limits).extension(extension);
     (server.any(handler).service().unwrap(), rests)
 }
 

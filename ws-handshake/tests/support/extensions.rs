@@ -1,10 +1,10 @@
 //! Extensions that transform nothing and negotiate everything.
 
 use ws_core::extension::{
-    Agreed, Chunk, Extension, ExtensionError, ExtensionFactory, Mark, MessageInfo,
-    NegotiationError, Params, Progress, Rsv, RsvClaim, Scope, Sink,
+    Agreed, Extension, ExtensionFactory, NegotiationError, Params, Rsv, RsvClaim, Scope,
 };
 use ws_handshake::ExtensionSet;
+use ws_tests_support::extension::Stub;
 
 /// An extension of any name, claim and scope, which takes offers without the parameter `bad`.
 #[derive(Clone, Debug)]
@@ -39,7 +39,8 @@ impl Plain {
     /// The claim of one configuration: the parameter `bits=none` claims nothing.
     fn build(&self, params: &Params) -> Box<dyn Extension> {
         let none = params.iter().any(|p| (p.name(), p.value()) == ("bits", Some("none")));
-        Box::new(Instance { claim: if none { RsvClaim::None } else { self.claim } })
+        let claim = if none { RsvClaim::None } else { self.claim };
+        Box::new(Stub::passing(claim).unmarked())
     }
 }
 
@@ -79,37 +80,5 @@ impl ExtensionFactory for Plain {
     ) -> Result<Box<dyn Extension>, NegotiationError> {
         check(response)?;
         Ok(self.build(response))
-    }
-}
-
-struct Instance {
-    claim: RsvClaim,
-}
-
-impl Extension for Instance {
-    fn claim(&self) -> RsvClaim {
-        self.claim
-    }
-
-    fn begin_encode(&mut self, _unit: &MessageInfo) -> Result<Mark, ExtensionError> {
-        Ok(Mark::Unmarked)
-    }
-
-    fn encode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        out.write_from(input);
-        Ok(Progress::Done)
-    }
-
-    fn decode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        out.write_from(input);
-        Ok(Progress::Done)
     }
 }

@@ -70,9 +70,11 @@ pub(crate) struct Drive<Io, E: Endpoint>(Phase<Io, E>);
 enum Phase<Io, E: Endpoint> {
     Open(Open<Io, E>),
     /// The connection is over. In a box, as few are.
-    Finishing(Pin<Box<dyn Future<Output = Closed> + Send>>),
+    Finishing(Finishing),
     Done,
 }
+
+type Finishing = Pin<Box<dyn Future<Output = Closed> + Send>>;
 
 /// What is dropped goes in this order.
 struct Open<Io, E: Endpoint> {
@@ -103,8 +105,12 @@ where
                 return Poll::Ready(Closed::abnormal(ClosedBy::Local));
             }
             let (closed, tcp_close) = ready!(over);
-            if let Phase::Open(open) = mem::replace(phase, Phase::Done) {
-                *phase = Phase::Finishing(open.over(closed, tcp_close));
+            let Phase::Open(open) = mem::replace(phase, Phase::Done) else {
+                return Poll::Pending;
+            };
+            match open.over(closed, tcp_close, cx) {
+                Ok(closed) => return Poll::Ready(closed),
+                Err(finish) => *phase = Phase::Finishing(finish),
             }
         }
         match phase {
@@ -120,26 +126,39 @@ where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     E: Endpoint,
 {
-    /// Tells that the connection is over. What is left to do.
+    /// Tells that the connection is over. `Err`: what is left to do before it has ended.
     fn over(
         self,
         closed: Closed,
         tcp_close: TcpClose,
-    ) -> Pin<Box<dyn Future<Output = Closed> + Send>> {
-        let Self { driver, mut endpoint } = self;
+        cx: &mut Context<'_>,
+    ) -> Result<Closed, Finishing> {
+        let Self { driver: Driver { io, mut handling, .. }, mut endpoint } = self;
+        let outbox = Arc::clone(endpoint.0.outbox());
         if E::SERVER {
-            endpoint.0.outbox().end(&closed);
+            outbox.end(&closed);
         }
         endpoint.0.close(&closed);
-        Box::pin(Finish { tcp_close, closed, endpoint }.run(driver))
+        let lingering = match tcp_close {
+            TcpClose::AtOnce => {
+                drop(io);
+                outbox.end(&closed);
+                // Most handlers return when they are told.
+                if let Some(Poll::Ready(ended)) =
+                    handling.as_mut().map(|handling| handling::poll(handling, cx))
+                {
+                    handling = None;
+                    ended.log(&outbox);
+                }
+                if handling.is_none() {
+                    return Ok(closed);
+                }
+                None
+            }
+            TcpClose::InStages { reading } => Some((io, reading)),
+        };
+        Err(Box::pin(finish(closed, lingering, handling, endpoint)))
     }
-}
-
-/// What is left to do when a connection is over.
-struct Finish<E: Endpoint> {
-    tcp_close: TcpClose,
-    closed: Closed,
-    endpoint: EndWhenDropped<E>,
 }
 
 /// How TCP is to be closed.
@@ -152,41 +171,39 @@ enum TcpClose {
     InStages { reading: Duration },
 }
 
-impl<E: Endpoint> Finish<E> {
-    async fn run<Io: AsyncRead + AsyncWrite + Unpin>(
-        self,
-        driver: Driver<Io, E::Handler>,
-    ) -> Closed {
-        let Driver { mut io, handling, .. } = driver;
-        let Self { tcp_close, closed, mut endpoint } = self;
-        let outbox = Arc::clone(endpoint.0.outbox());
-        // A handler that has something left to do keeps neither the socket nor the client waiting, and
-        // spends its own budget only.
-        let lingering = unconstrained(async {
-            if let TcpClose::InStages { reading } = tcp_close {
-                if !E::SERVER {
-                    await_end(&mut io, outbox.limits.close_timeout.saturating_add(reading)).await;
-                }
-                linger(&mut io, &outbox.limits, reading).await;
+/// Closes TCP in stages, if it is open, and waits for the handler.
+async fn finish<Io: AsyncRead + AsyncWrite + Unpin, E: Endpoint>(
+    closed: Closed,
+    lingering: Option<(Io, Duration)>,
+    handling: Option<Handling<E::Handler>>,
+    mut endpoint: EndWhenDropped<E>,
+) -> Closed {
+    let outbox = Arc::clone(endpoint.0.outbox());
+    // A handler that has something left to do keeps neither the socket nor the client waiting, and
+    // spends its own budget only.
+    let lingering = unconstrained(async {
+        if let Some((mut io, reading)) = lingering {
+            if !E::SERVER {
+                await_end(&mut io, outbox.limits.close_timeout.saturating_add(reading)).await;
             }
-            drop(io);
-            // RFC 6455 §7.1.4: "When the underlying TCP connection is closed, it is said that _The
-            // WebSocket Connection is Closed_". A program that waits for it and exits then cuts
-            // nothing off; a handler is rather told at once.
-            outbox.end(&closed);
-        });
-        let mut aborted = pin!(endpoint.0.aborted());
-        let rest = async {
-            let mut rest = pin!(grace::run(handling, &mut endpoint.0, &outbox, lingering));
-            poll_fn(|cx| match aborted.as_mut().poll(cx) {
-                Poll::Ready(()) => Poll::Ready(()),
-                Poll::Pending => rest.as_mut().poll(cx),
-            })
-            .await;
-        };
-        rest.await;
-        closed
-    }
+            linger(&mut io, &outbox.limits, reading).await;
+        }
+        // RFC 6455 §7.1.4: "When the underlying TCP connection is closed, it is said that _The
+        // WebSocket Connection is Closed_". A program that waits for it and exits then cuts
+        // nothing off; a handler is rather told at once.
+        outbox.end(&closed);
+    });
+    let mut aborted = pin!(endpoint.0.aborted());
+    let rest = async {
+        let mut rest = pin!(grace::run(handling, &mut endpoint.0, &outbox, lingering));
+        poll_fn(|cx| match aborted.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(()),
+            Poll::Pending => rest.as_mut().poll(cx),
+        })
+        .await;
+    };
+    rest.await;
+    closed
 }
 
 /// RFC 6455 §7.1.1: "when a server is instructed to _Close the WebSocket Connection_ it SHOULD

@@ -120,9 +120,8 @@ struct State {
 }
 
 /// How the connection ended, and whom to tell.
-#[derive(Default)]
 struct End {
-    closed: Option<Box<Closed>>,
+    closed: Option<Closed>,
     /// Once somebody waits for the end.
     told: Option<Arc<Notify>>,
 }
@@ -324,9 +323,9 @@ impl Outbox {
         loop {
             let ended = {
                 let mut state = self.state();
-                let end = state.end.get_or_insert_default();
+                let end = state.end();
                 if let Some(closed) = &end.closed {
-                    return Closed::clone(closed);
+                    return closed.clone();
                 }
                 // From here on no `notify_waiters` is missed.
                 Arc::clone(end.told.get_or_insert_default()).notified_owned()
@@ -371,6 +370,11 @@ impl State {
     fn first(&self) -> Option<usize> {
         let due = self.broadcasts.as_ref().and_then(|broadcasts| broadcasts.due());
         due.or_else(|| self.outbound.front().map(Queued::bytes))
+    }
+
+    /// For whoever ends the connection or waits for that.
+    fn end(&mut self) -> &mut End {
+        self.end.get_or_insert_with(|| Box::new(End { closed: None, told: None }))
     }
 
     /// Own messages that are queued or wait for room.

@@ -175,17 +175,16 @@ impl Outbox {
         }
     }
 
-    /// The connection has ended.
+    /// The connection has ended. The first call says how.
     pub(crate) fn end(&self, closed: &Closed) {
-        let closed = Box::new(closed.clone());
-        let ended = {
+        let told = {
             let mut state = self.state();
-            let end = state.end.get_or_insert_default();
-            end.closed.get_or_insert(closed);
+            let end = state.end();
+            end.closed.get_or_insert_with(|| closed.clone());
             end.told.take()
         };
-        if let Some(ended) = ended {
-            ended.notify_waiters();
+        if let Some(told) = told {
+            told.notify_waiters();
         }
     }
 }

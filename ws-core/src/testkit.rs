@@ -116,6 +116,17 @@ pub struct Kit<'a> {
     same_octets: bool,
 }
 
+impl fmt::Debug for Kit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kit")
+            .field("messages", &self.messages)
+            .field("seed", &self.seed)
+            .field("without", &self.without)
+            .field("same_octets", &self.same_octets)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<'a> Kit<'a> {
     /// Makes both ends with one factory.
     pub fn new(factory: &'a dyn ExtensionFactory) -> Self {

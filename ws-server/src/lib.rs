@@ -88,7 +88,7 @@ pub use handles::topic::Topic;
 pub use handles::websocket::WebSocket;
 pub use leaves::admission_limit::AdmissionLimit;
 pub use leaves::error::{
-    ConfigError, SendError, ServeError, SubscribeError, TrySendError, TrySendReason,
+    ConfigError, PingError, SendError, ServeError, SubscribeError, TrySendError, TrySendReason,
 };
 pub use leaves::id::ClientId;
 #[cfg(feature = "client")]

@@ -63,7 +63,7 @@ pub(crate) use self::{
     waiting::Waiting,
 };
 use crate::{
-    ClientId, Limits, Request, SendError, TrySendError, TrySendReason,
+    ClientId, Limits, PingError, Request, SendError, TrySendError, TrySendReason,
     leaves::{
         stats::Stats,
         sync::{AtomicBool, Mutex, PoisonError},
@@ -276,24 +276,25 @@ impl Outbox {
         self.data.get().map(|data| Arc::clone(data))
     }
 
-    pub(crate) fn ping(&self, payload: Payload) -> Result<(), SendError> {
+    pub(crate) fn ping(&self, payload: Payload) -> Result<(), PingError> {
         if payload.len() > MAX_CONTROL {
-            return Err(SendError::PingTooLong { len: payload.len() });
+            return Err(PingError::TooLong { len: payload.len() });
         }
         let mut state = self.state();
         if state.closing {
-            return Err(SendError::Closed);
+            return Err(PingError::Closed);
         }
-        // Pings are not messages and wait for no room, but do not pile up either.
+        // A Ping waits for no room, but Pings do not pile up either.
         let bounds = self.bounds();
         let room = match &state.waiters {
             None => state.has_room(payload.len(), bounds),
             Some(waiters) => state.admits(waiters, payload.len(), bounds),
         };
-        if room {
-            state.push(Queued::Ping(payload));
-            self.queued(&mut state);
+        if !room {
+            return Err(PingError::Full);
         }
+        state.push(Queued::Ping(payload));
+        self.queued(&mut state);
         Ok(())
     }
 

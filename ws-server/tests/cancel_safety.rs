@@ -455,9 +455,9 @@ impl Actor {
             }
             Call::Ping => {
                 self.numbers += 1;
+                // Where there is no room it is an error.
                 if ws.ping(numbered(self.numbers, 4)).is_ok() {
-                    // Where there is no room it is left out.
-                    self.log_sent(PING, self.numbers, 4, false);
+                    self.log_sent(PING, self.numbers, 4, true);
                 }
             }
             Call::Nap(millis) => sleep(Duration::from_millis(millis)).await,

@@ -11,7 +11,10 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep},
 };
-use ws_server::{ClientId, Clients, CloseCode, Limits, Peer, Server, Service, WebSocket};
+use ws_server::{
+    ClientId, Clients, CloseCode, Limits, Peer, SendError, Server, Service, TrySendError,
+    TrySendReason, WebSocket,
+};
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -95,7 +98,7 @@ async fn messages_go_to_one_to_all_on_a_path_and_to_whom_a_predicate_picks() {
         only(raw, &[]).await;
     }
     let id = clients.list()[1].id();
-    assert!(clients.send(id, "one"));
+    clients.try_send(id, "one").unwrap();
     clients.send_all("all");
     clients.send_path("/chat", "path");
     clients.send_path("/chat?ann", "nobody: the query is no part of the path");
@@ -106,14 +109,19 @@ async fn messages_go_to_one_to_all_on_a_path_and_to_whom_a_predicate_picks() {
     only(&mut bob, &["one", "all", "path"]).await;
     only(&mut eve, &["all", "picked", "by handle"]).await;
 
-    assert!(clients.close(id, CloseCode::new(4005), "out"));
-    assert!(!clients.close(id, CloseCode::new(4005), "out"), "it is closing already");
-    assert!(!clients.send(id, "late"));
+    let unsendable = CloseCode::ABNORMAL;
+    assert_eq!(clients.close(id, unsendable, ""), Err(SendError::InvalidCloseCode(unsendable)));
+    assert_eq!(clients.close(id, CloseCode::new(4005), "out"), Ok(()));
+    assert_eq!(clients.close(id, CloseCode::new(4005), "out"), Err(SendError::Closed));
+    let closed =
+        |text: &str| Err(TrySendError { message: text.into(), reason: TrySendReason::Closed });
+    assert_eq!(clients.try_send(id, "late"), closed("late"));
     bob.expect_close(4005).await;
     bob.send(CLOSE, &4005_u16.to_be_bytes()).await;
     assert_eq!(bob.frame().await, None);
-    assert!(!clients.send(id, "gone"));
-    assert!(!clients.close(id, CloseCode::NORMAL, ""));
+    assert_eq!(clients.try_send(id, "gone"), closed("gone"));
+    assert_eq!(clients.close(id, CloseCode::NORMAL, ""), Err(SendError::Closed));
+    assert_eq!(clients.close(id, unsendable, ""), Err(SendError::InvalidCloseCode(unsendable)));
     clients.send_all("the others");
     only(&mut ann, &["the others"]).await;
     only(&mut eve, &["the others"]).await;

@@ -20,7 +20,9 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep, timeout},
 };
-use ws_server::{CloseCode, Closed, ClosedBy, HandlerError, Limits, Peer, SendError, WebSocket};
+use ws_server::{
+    CloseCode, Closed, ClosedBy, HandlerError, Limits, Peer, PingError, SendError, WebSocket,
+};
 
 /// A handler that tells how its connection ended.
 fn telling() -> (
@@ -272,7 +274,7 @@ async fn misuse_is_an_error_and_changes_nothing() {
             ws.close(CloseCode::new(1005), ""),
             Err(SendError::InvalidCloseCode(1005.into()))
         );
-        assert_eq!(ws.ping(vec![0; 126]), Err(SendError::PingTooLong { len: 126 }));
+        assert_eq!(ws.ping(vec![0; 126]), Err(PingError::TooLong { len: 126 }));
         echo(ws).await
     };
     let (mut raw, _) = open(&service(Limits::default(), handler)).await;

@@ -153,11 +153,9 @@ async fn connections_of_a_user_are_found_counted_and_reached_by_their_topic() {
     let mut phone = subscribed(&service, "user/ann").await;
     let mut laptop = subscribed(&service, "").await;
     let mut other = subscribed(&service, "user/bob").await;
-    // From outside: by the entry in the list, and by a sender.
+    // From outside: by the entry in the list.
     let topic: Topic = clients.list()[1].subscribe("user/ann").unwrap();
     assert_eq!(topic.subscribers(), 2);
-    clients.list()[2].sender().subscribe("signed-in").unwrap();
-    assert!(clients.list()[2].sender().unsubscribe("signed-in"));
     assert_eq!(clients.subscribers("user/ann"), 2);
     assert_eq!(clients.publish("user/ann", "for Ann").here(), 2);
     only(&mut phone, &["for Ann"]).await;
@@ -232,7 +230,7 @@ async fn subscriptions_end_exactly_with_their_connection_whatever_ended_it() {
         only(&mut raw, &[]).await;
         let topics: Vec<_> = clients.topics().into_iter().map(|(_, count)| count).collect();
         assert_eq!(topics, [1, 1], "{end}");
-        let sender = clients.list()[0].sender();
+        let client = clients.list().remove(0);
         match end {
             "close" => raw.send(CLOSE, &1000_u16.to_be_bytes()).await,
             "fault" => raw.send(0x83, b"").await,
@@ -262,7 +260,7 @@ async fn subscriptions_end_exactly_with_their_connection_whatever_ended_it() {
         assert_eq!((clients.count(), clients.topic_count()), (0, 0), "{end}");
         assert_eq!(clients.metrics().subscriptions, 0);
         assert_eq!(clients.publish("room", "nobody").here(), 0);
-        assert_eq!(sender.subscribe("room").unwrap_err(), SubscribeError::Closed, "{end}");
+        assert_eq!(client.subscribe("room").unwrap_err(), SubscribeError::Closed, "{end}");
         if let Ok(error) = late.try_recv() {
             assert_eq!(error, SubscribeError::Closed);
         } else {

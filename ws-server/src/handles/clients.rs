@@ -5,7 +5,8 @@ use std::{any::Any, fmt, sync::Arc};
 use ws_core::{CloseCode, Message, extension::Compression};
 
 use crate::{
-    ClientId, Metrics, Publication, Published, Request, Sender, SubscribeError, Topic,
+    ClientId, Metrics, Publication, Published, Request, SendError, Sender, SubscribeError, Topic,
+    TrySendError, TrySendReason,
     handles::{publication::counted, topic},
     outbox::Outbox,
     registry::Registry,
@@ -70,11 +71,18 @@ impl Clients {
         Client { outbox, registry: Arc::clone(&self.registry) }
     }
 
-    /// Sends to one connection, and returns whether it is open and had room.
-    pub fn send(&self, id: ClientId, message: impl Into<Message>) -> bool {
+    /// Sends to one connection, if it has room now, as [`Sender::try_send`]. To wait for room, send by
+    /// the [`sender`](Client::sender) of the [`Client`](Self::get).
+    ///
+    /// # Errors
+    /// [`TrySendError`] gives the message back: [`TrySendReason::Full`], or [`TrySendReason::Closed`],
+    /// for a connection that is not listed any more too.
+    pub fn try_send(&self, id: ClientId, message: impl Into<Message>) -> Result<(), TrySendError> {
         let message = message.into();
-        self.get(id)
-            .is_some_and(|client| client.outbox.try_send(message, Compression::Auto, None).is_ok())
+        match self.get(id) {
+            Some(client) => client.outbox.try_send(message, Compression::Auto, None),
+            None => Err(TrySendError { message, reason: TrySendReason::Closed }),
+        }
     }
 
     /// Sends to all connections. Messages to all, to a path or by a predicate are seen in one order.
@@ -172,13 +180,20 @@ impl Clients {
         topics
     }
 
-    /// Starts to close one connection, as [`WebSocket::close`](crate::WebSocket::close). Returns `false`
-    /// if it is not open, is closing already, or the code may not be sent.
-    pub fn close(&self, id: ClientId, code: CloseCode, reason: &str) -> bool {
-        self.get(id).is_some_and(|client| client.outbox.close(code, reason).is_ok())
+    /// Starts to close one connection, as [`WebSocket::close`](crate::WebSocket::close).
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] if it is closing already or not listed any more,
+    /// [`SendError::InvalidCloseCode`].
+    pub fn close(&self, id: ClientId, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        if !code.is_sendable() {
+            return Err(SendError::InvalidCloseCode(code));
+        }
+        self.get(id).ok_or(SendError::Closed)?.outbox.close(code, reason)
     }
 
-    /// Starts to close all connections, as [`close`](Self::close).
+    /// Starts to close all connections, as [`close`](Self::close). A code that may not be sent closes
+    /// none.
     pub fn close_all(&self, code: CloseCode, reason: &str) {
         for client in self.list() {
             // Those that are closing already need no second Close.
@@ -208,7 +223,19 @@ impl fmt::Debug for Clients {
     }
 }
 
-/// A connection in the list of its server.
+/// A connection in the list of its server: who it is, and its subscriptions. Its
+/// [`sender`](Self::sender) sends to it and closes it.
+///
+/// ```
+/// use ws_server::{Clients, CloseCode};
+///
+/// fn sign_out(clients: &Clients, user: &str) {
+///     for client in clients.subscribed(&format!("user/{user}")) {
+///         // Fails only if it is closing already.
+///         client.sender().close(CloseCode::new(4001), "signed out").ok();
+///     }
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Client {
     outbox: Arc<Outbox>,
@@ -261,9 +288,9 @@ impl Client {
         self.outbox.memory()
     }
 
-    /// A handle for sending.
+    /// A handle for sending to it and closing it.
     pub fn sender(&self) -> Sender {
-        Sender::new(Arc::clone(&self.outbox), Some(Arc::clone(&self.registry)))
+        Sender::new(Arc::clone(&self.outbox))
     }
 }
 

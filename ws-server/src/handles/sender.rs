@@ -5,25 +5,22 @@ use std::{fmt, sync::Arc};
 use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
 
 use crate::{
-    ClientId, Request, SendError, SubscribeError, Topic, TrySendError,
-    handles::topic,
+    ClientId, PingError, Request, SendError, TrySendError,
     outbox::{Outbox, Queued, SenderId},
-    registry::Registry,
 };
 
 /// Sends to one connection from any task. A handle: cloning it is cheap, and it keeps nothing open.
 ///
-/// Messages of one sender stay in order.
+/// Messages of one sender stay in order. A connection subscribes to topics by its
+/// [`WebSocket`](crate::WebSocket), or by its [`Client`](crate::Client) in the list of the server.
 pub struct Sender {
     outbox: Arc<Outbox>,
-    /// A client's end has none.
-    registry: Option<Arc<Registry>>,
     id: SenderId,
 }
 
 impl Sender {
-    pub(crate) fn new(outbox: Arc<Outbox>, registry: Option<Arc<Registry>>) -> Self {
-        Self { outbox, registry, id: SenderId::default() }
+    pub(crate) fn new(outbox: Arc<Outbox>) -> Self {
+        Self { outbox, id: SenderId::default() }
     }
 
     /// As [`WebSocket::send`](crate::WebSocket::send).
@@ -86,24 +83,11 @@ impl Sender {
         self.outbox.flush().await
     }
 
-    /// As [`WebSocket::subscribe`](crate::WebSocket::subscribe).
-    ///
-    /// # Errors
-    /// As there.
-    pub fn subscribe(&self, topic: &str) -> Result<Topic, SubscribeError> {
-        Topic::subscribe(&self.outbox, self.registry.as_ref(), topic)
-    }
-
-    /// As [`WebSocket::unsubscribe`](crate::WebSocket::unsubscribe).
-    pub fn unsubscribe(&self, topic: &str) -> bool {
-        topic::unsubscribe(&self.outbox, self.registry.as_ref(), topic)
-    }
-
     /// As [`WebSocket::ping`](crate::WebSocket::ping).
     ///
     /// # Errors
-    /// [`SendError::Closed`], [`SendError::PingTooLong`].
-    pub fn ping(&self, payload: impl Into<Payload>) -> Result<(), SendError> {
+    /// As there.
+    pub fn ping(&self, payload: impl Into<Payload>) -> Result<(), PingError> {
         self.outbox.ping(payload.into())
     }
 
@@ -142,7 +126,7 @@ impl Sender {
 /// A turn that [`ready`](Sender::ready) waited for stays with the original.
 impl Clone for Sender {
     fn clone(&self) -> Self {
-        Self::new(Arc::clone(&self.outbox), self.registry.clone())
+        Self::new(Arc::clone(&self.outbox))
     }
 }
 

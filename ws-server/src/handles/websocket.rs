@@ -13,7 +13,7 @@ use tokio::task::coop::poll_proceed;
 use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
 
 use crate::{
-    ClientId, Request, SendError, Sender, SubscribeError, Topic, TrySendError,
+    ClientId, PingError, Request, SendError, Sender, SubscribeError, Topic, TrySendError,
     drive::turn,
     handles::{sending::Sending, topic},
     outbox::{Outbox, SenderId},
@@ -209,11 +209,13 @@ impl WebSocket {
     }
 
     /// Queues a Ping of at most 125 bytes after the messages sent before. The Pings that keep the
-    /// connection alive are sent without this. While messages wait for room, the Ping is skipped.
+    /// connection alive are sent without this.
     ///
     /// # Errors
-    /// [`SendError::Closed`], [`SendError::PingTooLong`].
-    pub fn ping(&mut self, payload: impl Into<Payload>) -> Result<(), SendError> {
+    /// [`PingError::Closed`], [`PingError::TooLong`], and [`PingError::Full`] where
+    /// [`try_send`](Self::try_send) would refuse a message too. Who pings only to keep a path
+    /// open may ignore that one: what is waiting keeps it open.
+    pub fn ping(&mut self, payload: impl Into<Payload>) -> Result<(), PingError> {
         self.outbox.ping(payload.into())
     }
 
@@ -264,7 +266,7 @@ impl WebSocket {
     /// A handle for sending from other tasks, in place of a `split`: receiving stays here.
     #[doc(alias = "split")]
     pub fn sender(&self) -> Sender {
-        Sender::new(Arc::clone(&self.outbox), self.registry.clone())
+        Sender::new(Arc::clone(&self.outbox))
     }
 }
 

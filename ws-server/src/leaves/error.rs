@@ -110,15 +110,28 @@ pub enum SendError {
     /// The connection is closing or closed: nothing follows a Close.
     #[error("{CLOSED}")]
     Closed,
-    /// The payload of a Ping is more than 125 bytes (RFC 6455 §5.5).
-    #[error("a Ping carries at most 125 bytes, not {len}")]
-    PingTooLong {
-        /// Its length in bytes.
-        len: usize,
-    },
     /// A close code that this end may not send (§7.4).
     #[error("close code {_0} may not be sent: take one from 3000 to 4999, or 1000")]
     InvalidCloseCode(CloseCode),
+}
+
+/// A Ping that was not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PingError {
+    /// The connection is closing or closed.
+    #[error("{CLOSED}")]
+    Closed,
+    /// The payload is more than 125 bytes (RFC 6455 §5.5).
+    #[error("a Ping carries at most 125 bytes, not {len}")]
+    TooLong {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// Too much is waiting to be sent, and the Ping would wait with it: the peer is slow, which is what
+    /// a Ping would tell.
+    #[error("too much is waiting to be sent: ping again when `ready` has returned")]
+    Full,
 }
 
 /// A subscription that was not taken.

@@ -35,7 +35,7 @@ limits! {
         /// Bytes of payload in one received data frame, as on the wire. Default `None`: what
         /// [`max_message`](Self#structfield.max_message) allows, and a 64th of it and 64 bytes more,
         /// since compression makes incompressible data a little longer. Beyond it 1009.
-        max_frame: Option<usize> = None,
+        max_frame: Option<usize> as impl Into<Option<usize>> = None,
 
         /// Frames of one received message. Default 4096. Beyond it 1008.
         max_fragments: usize = 4096,

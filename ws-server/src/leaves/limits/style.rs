@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 /// A public, extensible struct whose fields have defaults, are readable, and have a setter of the same
-/// name each, and whose zeros are found.
+/// name each, and whose zeros are found. After `as` is what the setter takes, if not the field's type.
 macro_rules! limits {
     (
         $(#[$doc:meta])*
         $name:ident {
-            $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr,)*
+            $($(#[$field_doc:meta])* $field:ident: $type:ty $(as $from:ty)? = $default:expr,)*
         }
     ) => {
         $(#[$doc])*
@@ -25,14 +25,7 @@ macro_rules! limits {
         }
 
         impl $name {
-            $(
-                #[doc = concat!("Sets [`", stringify!($field), "`](Self#structfield.", stringify!($field), ").")]
-                #[must_use]
-                pub fn $field(mut self, $field: $type) -> Self {
-                    self.$field = $field;
-                    self
-                }
-            )*
+            $(limits!(@setter $field: $type $(as $from)?);)*
 
             /// Names the first field that is zero.
             fn check_zero(&self) -> Result<(), $crate::ConfigError> {
@@ -45,6 +38,22 @@ macro_rules! limits {
                 )*
                 Ok(())
             }
+        }
+    };
+    (@setter $field:ident: $type:ty) => {
+        #[doc = concat!("Sets [`", stringify!($field), "`](Self#structfield.", stringify!($field), ").")]
+        #[must_use]
+        pub fn $field(mut self, $field: $type) -> Self {
+            self.$field = $field;
+            self
+        }
+    };
+    (@setter $field:ident: $type:ty as $from:ty) => {
+        #[doc = concat!("Sets [`", stringify!($field), "`](Self#structfield.", stringify!($field), ").")]
+        #[must_use]
+        pub fn $field(mut self, $field: $from) -> Self {
+            self.$field = $field.into();
+            self
         }
     };
 }

@@ -1,6 +1,6 @@
-//! The other end: connects to a server.
+//! The client: connects to a server.
 //!
-//! Imports `drive`, `handles`, `outbox` and `leaves`.
+//! This room imports `drive`, `handles`, `outbox` and `leaves`.
 
 mod endpoint;
 mod error;
@@ -21,8 +21,8 @@ use crate::{ClientLimits, ConfigError, Limits, Peer, WebSocket, leaves::socket};
 pub use error::ConnectError;
 pub use queue::ConnectQueue;
 
-/// Connects to a `ws://` URL with the defaults: no extensions, no subprotocol. For more there is
-/// [`Connect`].
+/// Connects to a `ws://` URL with the defaults: no extensions, no subprotocol. [`Connect`] offers
+/// more.
 ///
 /// ```
 /// # use ws_server::{Server, WebSocket};
@@ -47,20 +47,20 @@ pub use queue::ConnectQueue;
 /// [`ConnectError`].
 ///
 /// # Cancel safety
-/// A dropped call leaves no connection behind.
+/// Dropping the future closes the connection.
 pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
     Connect::new(url).connect().await
 }
 
-/// A client: what it asks a server for.
+/// A client and its request to a server.
 ///
-/// What comes out is the same [`WebSocket`] that a handler has on the other end. There is no handler
-/// here, so a task that is spawned for it drives the connection: Pings are answered, a Close is taken
-/// and queued messages go out whatever the application waits for. Dropping the `WebSocket` closes the
-/// connection with 1000; the task ends by itself when that is done, and with its runtime.
+/// Connecting returns the same [`WebSocket`] that a handler has on the other end. A client has no
+/// handler, so a spawned task drives the connection: it answers Pings and a Close, and sends queued
+/// messages, whatever the application waits for. Dropping the `WebSocket` closes the connection with
+/// 1000. The task ends once the connection is closed, or with its runtime.
 ///
-/// [`Limits`] hold for what the server sends, as they do on the other end for what clients send;
-/// [`ClientLimits`] hold for connecting.
+/// [`Limits`] apply to messages from the server, as they do at the other end to messages from
+/// clients; [`ClientLimits`] apply to connecting.
 ///
 /// ```no_run
 /// # #[cfg(feature = "deflate")]
@@ -78,12 +78,12 @@ pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
 /// # }
 /// ```
 ///
-/// A mistake does not panic: the first one is told by [`connect`](Self::connect) or
-/// [`over`](Self::over), before anything is sent.
+/// A mistake does not panic: [`connect`](Self::connect) or [`over`](Self::over) returns the first
+/// one before anything is sent.
 ///
-/// Nothing is tried twice: who connects again after a failure should wait, longer each time and not
-/// in step with others ([RFC 6455 §7.2.3](https://www.rfc-editor.org/rfc/rfc6455#section-7.2.3)).
-/// A redirect is not followed, since the headers would go wherever it points.
+/// Nothing is tried twice. A client that reconnects after a failure should wait, longer each time
+/// and with random jitter ([RFC 6455 §7.2.3](https://www.rfc-editor.org/rfc/rfc6455#section-7.2.3)).
+/// Redirects are not followed, since the headers would go wherever they point.
 #[must_use]
 pub struct Connect {
     options: Result<ClientOptions, ConnectError>,
@@ -106,7 +106,7 @@ impl Connect {
         }
     }
 
-    /// Offers an extension, after those that were added before, nearer to the wire.
+    /// Offers an extension, after those added before, nearer to the wire.
     pub fn extension(mut self, factory: impl ExtensionFactory + 'static) -> Self {
         if let Err(error) = self.extensions.push(factory) {
             return self.step(|_| Err(ConfigError::Extensions(error).into()));
@@ -114,15 +114,16 @@ impl Connect {
         self
     }
 
-    /// Insists on the extension of this name, which must be
-    /// [offered](Self::extension): if the server does not take it, the connection is closed with
-    /// 1010 and [`ConnectError::MissingExtensions`] is told.
+    /// Requires the extension of this name, which must be [offered](Self::extension). If the server
+    /// does not accept it, the connection is closed with 1010, and connecting fails with
+    /// [`ConnectError::MissingExtensions`].
     pub fn require(self, name: &str) -> Self {
         self.step(|options| Ok(options.require(name)))
     }
 
-    /// Offers subprotocols, the favourite first. Which one the server took is in
-    /// [`Request::subprotocol`](crate::Request::subprotocol); it may take none.
+    /// Offers subprotocols in order of preference.
+    /// [`Request::subprotocol`](crate::Request::subprotocol) says which one the server chose; it
+    /// may choose none.
     pub fn subprotocols<S: AsRef<str>>(self, names: impl IntoIterator<Item = S>) -> Self {
         self.step(|options| {
             let names = Subprotocols::new(names).map_err(ConfigError::Subprotocols)?;
@@ -130,8 +131,8 @@ impl Connect {
         })
     }
 
-    /// Adds a header, `Authorization` or `Cookie` for example. Those of the handshake itself are
-    /// refused.
+    /// Adds a header, for example `Authorization` or `Cookie`. The headers of the handshake itself
+    /// are refused.
     pub fn header(self, name: &str, value: &str) -> Self {
         self.step(|options| {
             let named = |error| ConnectError::Header { name: name.into(), error };
@@ -159,8 +160,8 @@ impl Connect {
         self
     }
 
-    /// Waits for its turn: of all that share `queue`, one at a time is connecting to one address and
-    /// port. The wait is part of [`ClientLimits::connect_timeout`].
+    /// Waits for a slot in `queue`: of all clients that share it, one at a time connects to an
+    /// address and port. The wait is part of [`ClientLimits::connect_timeout`].
     pub fn queue(mut self, queue: &ConnectQueue) -> Self {
         self.queue = Some(queue.clone());
         self
@@ -175,9 +176,9 @@ impl Connect {
         self
     }
 
-    /// Connects over TCP, to the first address of the host that takes it: addresses are tried 250 ms
-    /// after one another, IPv6 and IPv4 in turn, until one is connected
-    /// ([RFC 8305](https://www.rfc-editor.org/rfc/rfc8305)).
+    /// Connects over TCP to the first address of the host that accepts. Addresses are tried at
+    /// intervals of 250 ms, IPv6 and IPv4 alternating, until one accepts ([RFC
+    /// 8305](https://www.rfc-editor.org/rfc/rfc8305)).
     ///
     /// # Errors
     /// [`ConnectError`]; [`ConnectError::Timeout`] after [`ClientLimits::connect_timeout`].
@@ -186,7 +187,7 @@ impl Connect {
     /// Outside of a tokio runtime with I/O and time.
     ///
     /// # Cancel safety
-    /// A dropped call leaves no connection behind.
+    /// Dropping the future closes the connection.
     pub async fn connect(self) -> Result<WebSocket, ConnectError> {
         let client = self.prepare()?;
         if client.uri.is_secure() {
@@ -195,9 +196,9 @@ impl Connect {
         let limit = client.client_limits.connect_timeout;
         let deadline = Instant::now().checked_add(limit);
         let connecting = async {
-            let (io, peer, turn) = client.dial().await?;
+            let (io, peer, slot) = client.dial().await?;
             let opened = client.open(io, peer, deadline).await;
-            drop(turn);
+            drop(slot);
             opened
         };
         socket::timeout_when_heard(limit, connecting)
@@ -205,8 +206,9 @@ impl Connect {
             .unwrap_or(Err(ConnectError::Timeout { limit }))
     }
 
-    /// Connects over a stream that is there already: a Unix socket, a tunnel through a proxy, TLS of
-    /// the application's for a `wss` URL. The URL says what is asked for, and nothing is resolved.
+    /// Connects over an existing stream: a Unix socket, a tunnel through a proxy, or the
+    /// application's own TLS for a `wss` URL. The URL gives the host and the path for the request;
+    /// no name is resolved.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -215,8 +217,9 @@ impl Connect {
     /// Outside of a tokio runtime with time.
     ///
     /// # Cancel safety
-    /// A dropped call drops the stream.
-    // R6455C-4.1-d: RFC 6455 §4.1 has a client ask a proxy with CONNECT, which leads here.
+    /// Dropping the future drops the stream.
+    // R6455C-4.1-d: RFC 6455 §4.1 has a client ask a proxy with CONNECT. The tunnel is then passed
+    // in here.
     pub async fn over<Io>(self, io: Io) -> Result<WebSocket, ConnectError>
     where
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -229,9 +232,9 @@ impl Connect {
             // then the client MUST assume for the purposes of this step that each host name refers
             // to a distinct remote host"
             let host = Remote::Host(client.uri.host().into(), client.uri.port());
-            let turn = client.turn(host).await;
+            let slot = client.slot(host).await;
             let opened = client.open(io, Peer::Other, deadline).await;
-            drop(turn);
+            drop(slot);
             opened
         };
         socket::timeout_when_heard(limit, connecting)
@@ -239,7 +242,7 @@ impl Connect {
             .unwrap_or(Err(ConnectError::Timeout { limit }))
     }
 
-    /// Everything that can fail without I/O.
+    /// Does everything that can fail without I/O.
     fn prepare(self) -> Result<Prepared, ConnectError> {
         let options = self.options?.extensions(self.extensions);
         self.client_limits.check()?;

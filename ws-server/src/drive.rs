@@ -1,23 +1,24 @@
-//! Drives a connection and its handler in one task. This room imports the outbox and leaves; whom it
-//! drives a connection for it knows as an [`Endpoint`].
+//! Drives a connection and its handler in one task. This room imports the outbox and the leaves; it
+//! knows the connection's owner only as an [`Endpoint`].
 //!
-//! Every wake-up is one turn: read once, let the handler have its turn, decode what it left, encode
-//! what is to be sent and write it with one call. So a burst of messages costs two system calls,
-//! whatever their number, and what the handler sent goes out as soon as it waits for anything.
+//! Every wake-up is one turn: read once, poll the handler, decode what it left, encode the queued
+//! messages, and write everything with one call. So a burst of messages costs two system calls,
+//! whatever their number, and whatever the handler sent goes out as soon as it waits for anything.
 
 mod budget;
 mod control_rate;
 mod core;
 mod deadlines;
 mod endpoint;
+mod final_read;
 mod grace;
 mod handling;
 mod hang_up;
-mod hearing;
 mod input;
 mod output;
+mod page_offset;
 mod pending;
-mod place;
+
 mod pool;
 mod receive;
 mod receive_queue;
@@ -45,12 +46,12 @@ use ws_core::{CloseCode, Closed, ClosedBy};
 use self::{budget::Outside, hang_up::Unmarked};
 pub(crate) use self::{
     core::Core,
-    endpoint::{Endpoint, Start, Working},
+    endpoint::{Endpoint, HandlerFuture, Start},
     handling::Handling,
 };
 use crate::leaves::linger::{self, linger};
 
-/// Bytes that are read in one turn before other tasks get theirs.
+/// Octets read in one turn before other tasks get theirs.
 const TURN: usize = 64 * 1024;
 
 /// A connection whose opening handshake was accepted.
@@ -61,28 +62,28 @@ pub(crate) struct Opened<Io, E: Endpoint> {
     pub(crate) endpoint: E,
 }
 
-/// Drives until TCP is closed and the handler has returned, or was dropped.
+/// Drives until TCP is closed and the handler has returned or was dropped.
 ///
-/// By hand, since an async function keeps room for what it has moved elsewhere: what is held while
-/// the connection is open is the driver and little else, and lies in the task itself.
+/// Written by hand, because an async function reserves room even for values that it has moved away.
+/// An open connection holds little more than the driver, stored in the task itself.
 pub(crate) struct Drive<Io, E: Endpoint>(Phase<Io, E>);
 
 enum Phase<Io, E: Endpoint> {
     Open(Open<Io, E>),
-    /// The connection is over. In a box, as few are.
+    /// The connection is over. Boxed, since few are in this phase.
     Finishing(Finishing),
     Done,
 }
 
 type Finishing = Pin<Box<dyn Future<Output = Closed> + Send>>;
 
-/// What is dropped goes in this order.
+/// Fields are dropped in this order.
 struct Open<Io, E: Endpoint> {
     driver: Driver<Io, E::Handler>,
     endpoint: EndWhenDropped<E>,
 }
 
-/// Drives a connection, whose handler has yet to start.
+/// Drives a connection whose handler has not started yet.
 pub(crate) fn drive<Io, E: Endpoint>(opened: Opened<Io, E>) -> Drive<Io, E> {
     let Opened { io, core, handling, endpoint } = opened;
     let driver = Driver { io, core: Some(core), handling: Some(handling) };
@@ -126,7 +127,7 @@ where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     E: Endpoint,
 {
-    /// Tells that the connection is over. `Err`: what is left to do before it has ended.
+    /// Announces that the connection is over. `Err` contains the work left before it has ended.
     fn over(
         self,
         closed: Closed,
@@ -143,7 +144,7 @@ where
             TcpClose::AtOnce => {
                 drop(io);
                 outbox.end(&closed);
-                // Most handlers return when they are told.
+                // Most handlers return once they learn of it.
                 if let Some(Poll::Ready(ended)) =
                     handling.as_mut().map(|handling| handling::poll(handling, cx))
                 {
@@ -161,13 +162,13 @@ where
     }
 }
 
-/// How TCP is to be closed.
+/// How to close TCP.
 #[derive(Clone, Copy, Debug)]
 enum TcpClose {
-    /// At once: the peer has gone without a word, or there is nothing of it that was not read.
+    /// At once: the peer has disappeared, or everything that it sent was read.
     AtOnce,
-    /// In stages: closing with unread octets would reset the connection, and the peer may take so
-    /// long for what it has yet to read.
+    /// In stages: closing with unread octets would reset the connection, and the peer may take this
+    /// long to read the rest.
     InStages { reading: Duration },
 }
 
@@ -179,8 +180,8 @@ async fn finish<Io: AsyncRead + AsyncWrite + Unpin, E: Endpoint>(
     mut endpoint: EndWhenDropped<E>,
 ) -> Closed {
     let outbox = Arc::clone(endpoint.0.outbox());
-    // A handler that has something left to do keeps neither the socket nor the client waiting, and
-    // spends its own budget only.
+    // A handler that still has work to do delays neither the socket nor the client, and spends only
+    // its own budget.
     let lingering = unconstrained(async {
         if let Some((mut io, reading)) = lingering {
             if !E::SERVER {
@@ -189,8 +190,8 @@ async fn finish<Io: AsyncRead + AsyncWrite + Unpin, E: Endpoint>(
             linger(&mut io, &outbox.limits, reading).await;
         }
         // RFC 6455 §7.1.4: "When the underlying TCP connection is closed, it is said that _The
-        // WebSocket Connection is Closed_". A program that waits for it and exits then cuts
-        // nothing off; a handler is rather told at once.
+        // WebSocket Connection is Closed_". So a program that waits for this and then exits cuts
+        // nothing off. The handler is told earlier, at once.
         outbox.end(&closed);
     });
     let mut aborted = pin!(endpoint.0.aborted());
@@ -210,19 +211,20 @@ async fn finish<Io: AsyncRead + AsyncWrite + Unpin, E: Endpoint>(
 /// initiate a TCP Close immediately, and when a client is instructed to do the same, it SHOULD wait
 /// for a TCP Close from the server."
 async fn await_end<Io: AsyncRead + Unpin>(io: &mut Io, limit: Duration) {
-    // However it ends, what follows is the same.
+    // The next step is the same, however this ends.
     timeout(limit, linger::discard(io, usize::MAX)).await.ok();
 }
 
 struct Driver<Io, S> {
     io: Io,
-    /// The connection, except while the handler has it or when it is over.
+    /// The connection, except while the handler works on it or after it is over.
     core: Option<Box<Core>>,
-    /// The handler, until it has returned.
+    /// The handler, until it returns.
     handling: Option<Handling<S>>,
 }
 
-/// A connection that is given up with its task or its runtime leaves nobody waiting.
+/// Ends a connection that is dropped with its task or runtime, so that no task waits for it
+/// forever.
 struct EndWhenDropped<E: Endpoint>(E);
 
 impl<E: Endpoint> Drop for EndWhenDropped<E> {
@@ -234,7 +236,7 @@ impl<E: Endpoint> Drop for EndWhenDropped<E> {
 }
 
 impl<Io: AsyncRead + AsyncWrite + Unpin + 'static, S: Start> Driver<Io, S> {
-    /// How the connection ended, and how TCP is to.
+    /// Returns how the connection ended and how to close TCP.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Closed, TcpClose)> {
         let Some(mut core) = self.core.take() else {
             return Poll::Ready((Closed::abnormal(ClosedBy::Local), TcpClose::AtOnce));
@@ -248,22 +250,22 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static, S: Start> Driver<Io, S> {
         core.input.begin();
         let mut budget = TURN;
         let (mut octets_read, written_before) = (0, core.output.written());
-        // Whatever woke this task, it may be what the handler waits for.
+        // The handler may wait for whatever woke this task.
         let mut handler_due = true;
-        // Whether something besides what is read now may give work.
+        // Whether there may be work besides what is read now.
         let mut due = true;
-        // Whether the socket was asked in vain: from then on it wakes this task.
+        // Whether the last read would have blocked: the socket then wakes this task.
         let mut asked = false;
         loop {
             let most = if asked { 0 } else { core.may_read() };
             let read = most > 0 && self.read(&mut core, cx, most, &mut budget, &mut octets_read);
             asked |= most > 0 && !read;
             if !read && !due {
-                if core.is_deaf() {
-                    self.listen(&mut core, cx);
+                if core.is_reading_stopped() {
+                    self.poll_hang_up(&mut core, cx);
                 }
                 if let Poll::Ready(expired) = core.poll_deadlines(cx) {
-                    core.judge(&self.io, expired, false, cx);
+                    core.enforce(&self.io, expired, false, cx);
                 } else if core.outbox.rest(core.output.is_blocked()) {
                     break;
                 }
@@ -275,7 +277,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static, S: Start> Driver<Io, S> {
             }
             if read || handler_due {
                 handler_due = false;
-                core = match self.let_handler_work(core, cx) {
+                core = match self.poll_handler(core, cx) {
                     Some(core) => core,
                     None => {
                         return Poll::Ready((Closed::abnormal(ClosedBy::Local), TcpClose::AtOnce));
@@ -308,26 +310,26 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static, S: Start> Driver<Io, S> {
                 outbox.over(input.into_ahead());
                 return Poll::Ready((closed, tcp_close));
             }
-            let tired = core.input.is_tired();
-            if tired {
-                // It took everything that was decoded, and is to come again.
+            let used_up = core.input.is_work_used_up();
+            if used_up {
+                // The handler took everything that was decoded, and needs another turn.
                 core.wake_handler();
             }
-            if budget == 0 || tired {
-                // The others' turn. Deadlines pass though there is always more to read. Where nothing
-                // was, the handler or what is written took the turn.
+            if budget == 0 || used_up {
+                // Yield to other tasks. Deadlines are checked even while more input keeps coming.
+                // If nothing was read, the handler or the output used up the turn.
                 let more = octets_read > 0 && !asked;
                 if let Poll::Ready(expired) = core.poll_deadlines(cx) {
-                    core.judge(&self.io, expired, more, cx);
+                    core.enforce(&self.io, expired, more, cx);
                 }
-                if tired || core.has_worked() {
+                if used_up || core.has_worked() {
                     budget::yield_turn(cx);
                 } else {
                     cx.waker().wake_by_ref();
                 }
                 break;
             }
-            // What was written may let more be decoded, or the peer's Close be answered.
+            // The write may have made room to decode more, or to answer the peer's Close.
             due = wrote && (!core.is_open() || core.may_decode());
         }
         core.rest();
@@ -336,7 +338,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static, S: Start> Driver<Io, S> {
         Poll::Pending
     }
 
-    /// Reads once. Whether anything came.
+    /// Reads once. Returns whether anything came.
     fn read(
         &mut self,
         core: &mut Core,
@@ -366,7 +368,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static, S: Start> Driver<Io, S> {
         }
     }
 
-    /// Reads once from a socket of which tokio does not know that there is something.
+    /// Reads once from a socket that tokio does not know to be readable.
     #[cold]
     fn read_unmarked(
         &mut self,
@@ -381,16 +383,16 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static, S: Start> Driver<Io, S> {
         read
     }
 
-    /// Looks whether the peer is gone, while reading is paused.
+    /// Checks whether the peer is gone, while reading is paused.
     #[cold]
-    fn listen(&mut self, core: &mut Core, cx: &mut Context<'_>) {
+    fn poll_hang_up(&mut self, core: &mut Core, cx: &mut Context<'_>) {
         core.input.unmarked = linger::is_socket(&self.io);
         if hang_up::poll(&self.io, cx).is_ready() {
             core.hung_up();
         }
     }
 
-    fn let_handler_work(&mut self, core: Box<Core>, cx: &mut Context<'_>) -> Option<Box<Core>> {
+    fn poll_handler(&mut self, core: Box<Core>, cx: &mut Context<'_>) -> Option<Box<Core>> {
         let Some(handling) = &mut self.handling else {
             return Some(core);
         };

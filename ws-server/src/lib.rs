@@ -24,14 +24,14 @@
 //! | listen, shut down | [`BoundServer`], [`Report`] |
 //! | write a handler, share state among them | [`Handler`] |
 //! | talk with one client | [`WebSocket`], [`Sender`], [`Message`] |
-//! | know how it ended | [`WebSocket::closed`], [`Closed`] |
-//! | reach all who are connected | [`Clients`], [`Client`] |
+//! | learn how it ended | [`WebSocket::closed`], [`Closed`] |
+//! | reach all connected clients | [`Clients`], [`Client`] |
 //! | send to many: rooms, topics, tags | [`WebSocket::subscribe`], [`Clients::publish`], [`Publication`] |
-//! | say what happens to slow ones | [`SlowConsumer`] |
-//! | count what goes on | [`Clients::metrics`], [`Metrics`] |
+//! | choose what happens to slow clients | [`SlowConsumer`] |
+//! | count connections, messages and refusals | [`Clients::metrics`], [`Metrics`] |
 //! | see every frame of a connection, and why an extension was declined | [`Server::observe`] |
 //! | look at path, query, headers, peer | [`WebSocket::request`], [`Request`] |
-//! | say which web pages may connect | [`Server::origin`], [`OriginPolicy`], [`Server::hosts`] |
+//! | choose which web pages may connect | [`Server::origin`], [`OriginPolicy`], [`Server::hosts`] |
 //! | answer plain HTTP requests | [`Server::fallback`] |
 //! | compress, or add an extension of your own | [`Server::extension`] |
 //! | serve a stream of your own, TLS for example | [`Service::serve_connection`] |
@@ -39,31 +39,32 @@
 //! | be the client | `connect`, in the feature `client` |
 //!
 //! # How it is driven
-//! The [`Handler`] and the connection are polled in one task. While the handler awaits anything,
-//! Pings are answered, a Close is taken, what other tasks send goes out, and silence is asked
-//! about by Pings of our own. A wake-up is one turn: read once, let the handler work, write once.
-//! So a burst of messages costs two system calls, and there is nothing to flush.
+//! The [`Handler`] and the connection are polled in one task. While the handler awaits anything, the
+//! connection answers Pings and a Close, sends messages of other tasks, and pings a silent client. A
+//! wake-up is one turn: read once, let the handler work, write once. So a burst of messages costs two
+//! system calls, and you never need to flush.
 //!
 //! A client that is faster than the handler is paused, not buffered: 64 KiB or 256 messages are
-//! received ahead, and a little more is looked at, so that its Pongs, its Close and its end are seen
-//! while the handler does not receive. A client that is slower than the handler makes
-//! [`WebSocket::send`] wait at 256 KiB; messages to many wait for nobody, and a [`SlowConsumer`]
-//! policy says what becomes of them there. [`Limits`] has every bound with its default.
+//! received ahead, and a little more is looked at, so that its Pongs, its Close and its end are
+//! noticed while the handler does not receive. A client that is slower than the handler makes
+//! [`WebSocket::send`] wait at 256 KiB. Broadcasts wait for no client; the [`SlowConsumer`] policy
+//! decides what happens to those that a slow client cannot take. [`Limits`] has every bound with its
+//! default.
 //!
-//! # What it tells
-//! Nothing is printed. Events go to [`tracing`](https://docs.rs/tracing), in a span for each
-//! connection: that one was refused, and why, at `INFO`. With the crate `tracing-subscriber` beside this
-//! one a line in `main` shows them: `tracing_subscriber::fmt::init()`.
+//! # Logs
+//! The crate prints nothing. Events go to [`tracing`](https://docs.rs/tracing), in a span for each
+//! connection; refused connections and the reasons are logged at `INFO`. To see them, add the crate
+//! `tracing-subscriber` and call `tracing_subscriber::fmt::init()` in `main`.
 //!
 //! # Features
 //! - `deflate` (default): permessage-deflate, as `Deflate`.
 //! - `client`: `connect` and `Connect`, the same [`WebSocket`] on the other end.
 //!
 //! # The other crates
-//! The protocol is that of [`ws-core`](ws_core), where extensions are written too; the
-//! opening handshake that of [`ws-handshake`](ws_handshake); compression comes from
-//! [`ws-ext-deflate`](https://docs.rs/ws-ext-deflate). This crate has the sockets, the tasks and the
-//! clock.
+//! [`ws-core`](ws_core) implements the protocol and the traits for extensions,
+//! [`ws-handshake`](ws_handshake) the opening handshake, and
+//! [`ws-ext-deflate`](https://docs.rs/ws-ext-deflate) compression. This crate adds sockets, tasks and
+//! timers.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

@@ -1,6 +1,6 @@
-//! Listeners, the accept loop, HTTP/1.1 over a stream of one's own, and the server's configuration.
+//! Listeners, the accept loop, HTTP/1.1 over any stream, and the server's configuration.
 //!
-//! Imports `open`, and what it builds on.
+//! This room imports `open` and the rooms below it.
 
 mod accept;
 pub(crate) mod bound;

@@ -1,7 +1,8 @@
-//! What one connection's driver shares with other tasks. This room imports leaves alone.
+//! The part of one connection that its driver shares with other tasks. This room imports only the
+//! leaves.
 //!
-//! While the handler has its turn it works on the connection itself (see `drive::turn`). Other tasks,
-//! and a `WebSocket` that was moved into one, come here:
+//! In its turn, the handler works on the connection itself (see `drive::turn`). Other tasks, and a
+//! `WebSocket` that was moved into one, come here:
 //!
 //! ```text
 //!             ┌─────────── delivered ──────────▶ recv
@@ -9,27 +10,27 @@
 //!             └◀─── outbound: plain, in order ── send
 //! ```
 //!
-//! Nothing that waits here was encoded, so it can be dropped without tearing a compression context.
+//! Messages wait here unencoded, so they can be dropped without tearing a compression context.
 //!
 //! # Where messages wait
-//! In the order in which a message passes them; most messages pass none of the queues of a direction
-//! but the last.
+//! In the order in which a message passes through. Most messages pass only the last queue of their
+//! direction.
 //!
 //! | direction | queue | holds |
 //! |---|---|---|
-//! | in | `drive::receive_queue` | what was decoded while the handler did not receive |
-//! | in | `DetachedReceiver::delivered` | what was handed over to a receiver in another task |
-//! | in | `WebSocket::batch` | what that receiver took in one go |
+//! | in | `drive::receive_queue` | messages decoded while the handler did not receive |
+//! | in | `DetachedReceiver::delivered` | messages handed to a receiver in another task |
+//! | in | `WebSocket::batch` | messages that this receiver took at once |
 //! | out | `State::waiters` | messages of senders that wait for room |
-//! | out | `State::outbound` | messages for this connection alone, with Pings, Closes and flushes |
-//! | out | `State::broadcasts` | messages to many, each with its place among the own ones |
-//! | out | `drive::output`, `to_encode` | what the driver took from here and has not encoded |
-//! | out | `ws_core::Output` | frames that were not written |
+//! | out | `State::outbound` | messages for this connection alone, Pings, Closes and flushes |
+//! | out | `State::broadcasts` | broadcasts, each with its place among the own messages |
+//! | out | `drive::output`, `to_encode` | messages that the driver took from here but has not encoded |
+//! | out | `ws_core::Output` | frames that are not written |
 
 mod broadcasts;
+mod deferred;
 mod detached;
 mod driver_side;
-mod later;
 #[cfg(all(test, shuttle))]
 pub(crate) mod model;
 pub(crate) mod post;
@@ -52,8 +53,8 @@ use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression, fitti
 
 use self::{
     broadcasts::Broadcasts,
+    deferred::{Deferred, Locked},
     detached::DetachedReceiver,
-    later::{Later, Locked},
     waiters::Waiters,
 };
 pub(crate) use self::{
@@ -73,57 +74,58 @@ use crate::{
 /// RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less".
 const MAX_CONTROL: usize = 125;
 
-/// The shared part of one connection.
+/// The part of one connection that other tasks share.
 pub(crate) struct Outbox {
     pub(crate) id: ClientId,
     pub(crate) request: Request,
     pub(crate) limits: Arc<Limits>,
-    /// What is counted and logged with the other connections of its server. A client's end has none.
+    /// Counters and logs of the server. A client's end has none.
     pub(crate) stats: Option<Arc<Stats>>,
-    /// Set by the application, once. In a box, since most have none.
+    /// The application's data, set once. Boxed, since most connections have none.
     data: OnceLock<Box<Arc<dyn Any + Send + Sync>>>,
     state: Mutex<State>,
-    /// What the driver can see without the lock. Written under it.
+    /// Flags that the driver reads without the lock. They are written under it.
     has_outbound: AtomicBool,
     receiver_waits: AtomicBool,
     receiver_gone: AtomicBool,
-    /// Whether the receiver did something that the driver may have passed by.
+    /// Whether the receiver did something that the driver may have missed.
     receiver_called: AtomicBool,
-    /// Whether the driver looks here again before it waits.
+    /// Whether the driver checks the outbox again before it rests.
     driver_busy: AtomicBool,
-    /// Whether the driver waits for the socket to take what was sent before.
+    /// Whether the driver waits for the socket to take earlier output.
     blocked: AtomicBool,
-    /// Bytes that the engine held when the driver rested last.
+    /// Octets that the engine grant when the driver last rested.
     memory: AtomicUsize,
 }
 
 #[derive(Default)]
 struct State {
-    /// Where one receives in another task. Boxed: most do not.
+    /// The receiver in another task. Boxed: most connections have none.
     detached: Option<Box<DetachedReceiver>>,
     outbound: SendQueue,
-    /// Where it is, or was, one of many.
+    /// Broadcasts and topics, once the connection has had any.
     broadcasts: Option<Box<Broadcasts>>,
-    /// Of both.
+    /// Octets of both queues.
     outbound_bytes: usize,
-    /// Who waits for room, or has a turn to send. In a box, since most of the time there is none.
+    /// Senders that wait for room or hold a reservation. Boxed, since most of the time there are
+    /// none.
     waiters: Option<Box<Waiters>>,
-    /// Whether a Close was ordered, or the connection ended: nothing more is taken.
+    /// Whether a Close was ordered or the connection has ended: no more messages are accepted.
     closing: bool,
-    /// Whether what was queued was dropped for a client that does not keep up.
+    /// Whether queued messages were dropped because the client does not keep up.
     dropped: bool,
-    /// Whether the driver is done: nothing more comes, and nothing goes out.
+    /// Whether the driver is done: nothing more comes in or goes out.
     over: bool,
-    /// In a box, since most of the time the end has not come and nobody waits for it.
+    /// Boxed, since most of the time the connection has not ended and no task waits for its end.
     end: Option<Box<End>>,
     driver: Option<Waker>,
 }
 
-/// How the connection ended, and whom to tell.
+/// How the connection ended, and the tasks that wait for that.
 struct End {
     closed: Option<Closed>,
-    /// Once somebody waits for the end.
-    told: Option<Arc<Notify>>,
+    /// Set once a task waits for the end.
+    notify: Option<Arc<Notify>>,
 }
 
 impl Outbox {
@@ -152,7 +154,7 @@ impl Outbox {
 
     #[inline]
     fn state(&self) -> Locked<'_> {
-        // Nothing that may panic runs under the lock.
+        // No code that may panic runs under the lock.
         Locked::new(self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -161,10 +163,10 @@ impl Outbox {
         Bounds { soft: self.limits.send_buffer, hard: self.limits.max_send_buffer }
     }
 
-    /// Queues what is in `message`, and leaves nothing there, if there is room and nobody who came
-    /// before waits for it; `None` if not. A turn that the handle `by` has is over.
+    /// Queues the content of `message` and leaves `None` there, if there is room and no earlier
+    /// message waits for it. Returns `None` if not. Uses up a reservation that the handle `by` has.
     ///
-    /// By reference, since a message is large to move and this is the way of every one.
+    /// By reference, since a message is large to move and every message comes this way.
     #[inline]
     pub(crate) fn push(
         &self,
@@ -176,7 +178,7 @@ impl Outbox {
             return Some(Err(SendError::Closed));
         }
         if state.waiters.is_some() {
-            return self.push_in_turn(state, message, by);
+            return self.push_in_order(state, message, by);
         }
         let bytes = message.as_ref().map_or(0, Queued::bytes);
         if !state.has_room(bytes, self.bounds()) {
@@ -190,21 +192,21 @@ impl Outbox {
         Some(Ok(()))
     }
 
-    /// Lets the driver look at what the receiver did.
+    /// Makes the driver check what the receiver did.
     fn call_driver(&self, state: &mut Locked<'_>) {
         self.receiver_called.store(true, Ordering::SeqCst);
         self.wake_driver(state);
     }
 
-    /// Wakes the driver, unless it looks here again by itself.
+    /// Wakes the driver, unless it checks the outbox again by itself.
     #[inline]
     fn wake_driver(&self, state: &mut Locked<'_>) {
         if state.driver.is_some() && !self.driver_busy.swap(true, Ordering::SeqCst) {
-            state.later.driver = state.driver.clone();
+            state.deferred.driver = state.driver.clone();
         }
     }
 
-    /// Something was queued: the driver is to know.
+    /// Notes that something was queued, and wakes the driver if necessary.
     #[inline]
     fn queued(&self, state: &mut Locked<'_>) {
         self.has_outbound.store(true, Ordering::SeqCst);
@@ -226,7 +228,7 @@ impl Outbox {
         }
     }
 
-    /// Queues a message if there is room. What is refused is noted for the handle.
+    /// Queues a message if there is room. Notes the size of a refused one for the handle.
     pub(crate) fn try_send(
         &self,
         message: Message,
@@ -249,14 +251,14 @@ impl Outbox {
         }
     }
 
-    /// Bytes that the engine held when the driver rested last.
+    /// Octets that the engine grant when the driver last rested.
     pub(crate) fn memory(&self) -> usize {
         self.memory.load(Ordering::Relaxed)
     }
 
-    /// The engine holds so many bytes.
+    /// Notes how many octets the engine holds.
     #[inline]
-    pub(crate) fn tell_memory(&self, bytes: usize) {
+    pub(crate) fn set_memory(&self, bytes: usize) {
         if self.memory() == bytes {
             return;
         }
@@ -266,12 +268,12 @@ impl Outbox {
         }
     }
 
-    /// Attaches a value. Whether there was none before.
+    /// Attaches a value. Returns whether there was none before.
     pub(crate) fn set_data(&self, data: Arc<dyn Any + Send + Sync>) -> bool {
         self.data.set(Box::new(data)).is_ok()
     }
 
-    /// The value that was attached.
+    /// Returns the attached value.
     pub(crate) fn data(&self) -> Option<Arc<dyn Any + Send + Sync>> {
         self.data.get().map(|data| Arc::clone(data))
     }
@@ -284,7 +286,7 @@ impl Outbox {
         if state.closing {
             return Err(PingError::Closed);
         }
-        // A Ping waits for no room, but Pings do not pile up either.
+        // A Ping does not wait for room, but Pings must not pile up either.
         let bounds = self.bounds();
         let room = match &state.waiters {
             None => state.has_room(payload.len(), bounds),
@@ -298,7 +300,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Orders a Close after what is queued.
+    /// Queues a Close after everything that is queued.
     pub(crate) fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         if !code.is_sendable() {
             return Err(SendError::InvalidCloseCode(code));
@@ -307,19 +309,19 @@ impl Outbox {
         if state.closing {
             return Err(SendError::Closed);
         }
-        self.close_behind(&mut state, code, reason);
+        self.queue_close(&mut state, code, reason);
         Ok(())
     }
 
-    /// Orders a Close after what is queued; what waits for room is turned away.
-    fn close_behind(&self, state: &mut Locked<'_>, code: CloseCode, reason: &str) {
-        let (inner, later) = state.parts();
-        inner.turn_away(later);
+    /// Queues a Close after everything that is queued. Rejects messages that wait for room.
+    fn queue_close(&self, state: &mut Locked<'_>, code: CloseCode, reason: &str) {
+        let (inner, deferred) = state.parts();
+        inner.reject_waiters(deferred);
         inner.push(Queued::Close(code, fitting_reason(reason).into()));
         self.queued(state);
     }
 
-    /// Waits for the end.
+    /// Waits until the connection has ended.
     pub(crate) async fn closed(&self) -> Closed {
         loop {
             let ended = {
@@ -329,28 +331,28 @@ impl Outbox {
                     return closed.clone();
                 }
                 // From here on no `notify_waiters` is missed.
-                Arc::clone(end.told.get_or_insert_default()).notified_owned()
+                Arc::clone(end.notify.get_or_insert_default()).notified_owned()
             };
             ended.await;
         }
     }
 
-    /// Whether nothing more is taken for sending.
+    /// Whether no more messages are accepted for sending.
     pub(crate) fn is_closing(&self) -> bool {
         self.state().closing
     }
 }
 
-/// How many bytes may wait.
+/// The octets that may wait.
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
-    /// So many are enough.
+    /// No more is queued once this many wait.
     soft: usize,
-    /// Beside what goes first, no more than so many.
+    /// No more than this may wait besides the message that goes next.
     hard: usize,
 }
 
-/// Whether `len` bytes may wait besides so many, of which `first` are what goes next.
+/// Whether `len` octets may wait besides `waiting`, of which `first` belong to the next message.
 #[inline]
 fn has_room(waiting: usize, first: Option<usize>, len: usize, bounds: Bounds) -> bool {
     let Some(first) = first else {
@@ -360,35 +362,35 @@ fn has_room(waiting: usize, first: Option<usize>, len: usize, bounds: Bounds) ->
 }
 
 impl State {
-    /// One message is always taken by an empty queue, so that a large one can pass.
+    /// An empty queue always accepts one message, so that a large one can pass.
     #[inline]
     fn has_room(&self, len: usize, bounds: Bounds) -> bool {
         has_room(self.outbound_bytes, self.first(), len, bounds)
     }
 
-    /// Bytes of what goes next.
+    /// Octets of the next message.
     #[inline]
     fn first(&self) -> Option<usize> {
         let due = self.broadcasts.as_ref().and_then(|broadcasts| broadcasts.due());
         due.or_else(|| self.outbound.front().map(Queued::bytes))
     }
 
-    /// For whoever ends the connection or waits for that.
+    /// The end of the connection, for the driver and for tasks that wait for it.
     fn end(&mut self) -> &mut End {
-        self.end.get_or_insert_with(|| Box::new(End { closed: None, told: None }))
+        self.end.get_or_insert_with(|| Box::new(End { closed: None, notify: None }))
     }
 
-    /// Own messages that are queued or wait for room.
+    /// Messages for this connection alone that are queued or wait for room.
     fn own(&self) -> usize {
         self.outbound.len() + self.waiters.as_ref().map_or(0, |waiters| waiters.places())
     }
 
-    /// Takes what is to go next.
+    /// Takes the message that goes next.
     fn pop(&mut self) -> Option<Queued> {
         let Some(broadcasts) = &mut self.broadcasts else {
             return self.outbound.pop_front();
         };
-        // Where only what waits for its turn is left, nothing waits for that.
+        // A broadcast is not grant up by own messages that still wait for room.
         if (broadcasts.due().is_some() || self.outbound.is_empty())
             && let Some((broadcast, _)) = broadcasts.pop()
         {
@@ -399,18 +401,18 @@ impl State {
         Some(own)
     }
 
-    /// Takes about as many bytes as `room` says, and lets in whose place is reached.
+    /// Takes about `room` octets, and admits waiters whose place is reached.
     fn take_in_order(
         &mut self,
         into: &mut SendQueue,
         room: usize,
         bounds: Bounds,
-        later: &mut Later,
+        deferred: &mut Deferred,
     ) {
         let mut taken = 0;
         while taken < room {
             if self.waiters.is_some() && self.first().is_none() {
-                self.settle(bounds, later);
+                self.settle(bounds, deferred);
             }
             let Some(queued) = self.pop() else { break };
             taken += queued.bytes();
@@ -419,7 +421,7 @@ impl State {
         }
     }
 
-    /// Whether nothing is to be sent.
+    /// Whether the queues are empty.
     fn is_drained(&self) -> bool {
         let broadcasts = self.broadcasts.as_ref();
         self.outbound.is_empty() && broadcasts.is_none_or(|broadcasts| broadcasts.is_empty())

@@ -1,5 +1,5 @@
-//! All connections of a server: who is connected, who subscribes to what, and the delivery of messages
-//! to many. This room imports the outbox and leaves.
+//! All connections of a server, their subscriptions, and the delivery of broadcasts. This room
+//! imports the outbox and the leaves.
 
 pub(crate) mod delivery;
 pub(crate) mod draft;
@@ -34,16 +34,16 @@ use crate::{
     outbox::Outbox,
 };
 
-/// Who is connected, who subscribes to what, and what is counted.
+/// The connections of a server, their subscriptions and counters.
 #[derive(Default)]
 pub(crate) struct Registry {
     outboxes: Mutex<Outboxes>,
     ids: AtomicU64,
     slow_consumer: OnceLock<SlowConsumer>,
-    /// That of the first connection.
+    /// The runtime of the first connection.
     runtime: OnceLock<Handle>,
     pub(crate) topics: Topics,
-    /// What is sent to those who are picked from all.
+    /// The backlog of broadcasts to connections picked from all.
     everyone: Arc<Subscribers>,
     pub(crate) stats: Arc<Stats>,
 }
@@ -60,22 +60,22 @@ impl Registry {
         Entry { outbox: Arc::clone(outbox), registry: Some(Arc::clone(self)) }
     }
 
-    /// A runtime that drives connections, if there were any.
+    /// A runtime that drives connections, if any connection was opened.
     pub(crate) fn runtime(&self) -> Option<Handle> {
         self.runtime.get().cloned()
     }
 
-    /// An id for a new connection.
+    /// Returns an id for a new connection.
     pub(crate) fn next_id(&self) -> ClientId {
         ClientId(1 + self.ids.fetch_add(1, Ordering::Relaxed))
     }
 
     pub(crate) fn outboxes(&self) -> MutexGuard<'_, Outboxes> {
-        // Nothing that may panic runs under the lock.
+        // No code that may panic runs under the lock.
         self.outboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What happens to slow consumers of messages that do not say, before any is served.
+    /// Sets the default policy for slow consumers, before any connection is served.
     pub(crate) fn set_slow_consumer(&self, policy: SlowConsumer) {
         self.slow_consumer.set(policy).ok();
     }
@@ -87,24 +87,24 @@ impl Registry {
     /// Queues a message for the subscribers of a topic.
     pub(crate) fn publish(self: &Arc<Self>, topic: &str, draft: Draft) -> Delivery {
         let Some((topic, subscribers)) = self.topics.find(topic) else {
-            return self.nobody();
+            return self.no_subscribers();
         };
         let except = draft.except;
         let post = draft.into_post(Some(&topic), self.slow_consumer());
         subscribers.publish(self, post, except)
     }
 
-    /// As [`publish`](Self::publish), when all of them have room.
+    /// Does the same as [`publish`](Self::publish), once all subscribers have room.
     pub(crate) async fn publish_wait(self: &Arc<Self>, topic: &str, draft: Draft) -> Delivery {
-        // So that a task with an endless supply lets others have their turn.
+        // So that a task that publishes without end yields to others.
         tokio::task::coop::consume_budget().await;
         let except = draft.except;
         loop {
             let Some((topic, subscribers)) = self.topics.find(topic) else {
-                return self.nobody();
+                return self.no_subscribers();
             };
-            // Others may publish where this one waits. What is published when nothing had to be
-            // waited for finds the room that was there.
+            // Others may publish while this call waits. If there was nothing to wait for, the room
+            // found is still there.
             if !subscribers.wait(except).await {
                 let mut post = draft.into_post(Some(&topic), self.slow_consumer());
                 post.waited = true;
@@ -113,13 +113,13 @@ impl Registry {
         }
     }
 
-    /// A message to a topic that nobody subscribes to.
-    fn nobody(&self) -> Delivery {
+    /// The result for a topic without subscribers.
+    fn no_subscribers(&self) -> Delivery {
         self.stats.counters.broadcast(0, 0);
         Delivery { published: Published::Here(0), copies: 0 }
     }
 
-    /// Queues a message for those that `predicate` picks.
+    /// Queues a message for the connections that `predicate` picks.
     pub(crate) fn send_where(
         self: &Arc<Self>,
         draft: Draft,
@@ -135,7 +135,7 @@ impl Registry {
         self.everyone.send(self, draft.into_post(None, self.slow_consumer()), picked)
     }
 
-    /// Shows all who are connected now, the oldest first. No lock is held while `show` runs.
+    /// Calls `show` for every connection, the oldest first. No lock is held while `show` runs.
     pub(crate) fn each(&self, mut show: impl FnMut(Arc<Outbox>)) {
         let last = ClientId(self.ids.load(Ordering::Relaxed));
         let (mut after, mut chunk) = (ClientId(0), Vec::new());
@@ -152,25 +152,25 @@ impl Registry {
         }
     }
 
-    /// Takes a connection off the list with all that it subscribes to.
+    /// Removes a connection from the list, with its subscriptions.
     fn leave(&self, outbox: &Arc<Outbox>, closed: Option<&Closed>) {
         let Some(listed) = self.outboxes().remove(&outbox.id) else { return };
         self.topics.leave(outbox);
-        outbox.tell_memory(0);
+        outbox.set_memory(0);
         if let Some(closed) = closed {
             self.stats.counters.closed(closed);
         }
-        // Outside of the lock, because it may be the last reference.
+        // Dropped without the lock, because it may be the last reference.
         drop(listed);
     }
 }
 
 type Outboxes = BTreeMap<ClientId, Arc<Outbox>>;
 
-/// A connection's line in the list, with what it subscribes to, given up when it is dropped.
+/// A connection's entry in the list, with its subscriptions. Dropping it removes both.
 pub(crate) struct Entry {
     outbox: Arc<Outbox>,
-    /// Until it is off the list.
+    /// Set until the connection is removed.
     registry: Option<Arc<Registry>>,
 }
 
@@ -180,7 +180,7 @@ impl Entry {
         &self.outbox
     }
 
-    /// The connection is over.
+    /// Removes a connection that is over.
     pub(crate) fn close(&mut self, closed: &Closed) {
         if let Some(registry) = self.registry.take() {
             registry.leave(&self.outbox, Some(closed));
@@ -188,7 +188,7 @@ impl Entry {
         }
     }
 
-    /// It was never open.
+    /// Removes a connection that was never open.
     pub(crate) fn withdraw(mut self) {
         if let Some(registry) = self.registry.take() {
             registry.leave(&self.outbox, None);
@@ -199,7 +199,7 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         if let Some(registry) = &self.registry {
-            // A task that was dropped leaves nobody to say how it ended.
+            // A dropped task leaves no one to say how its connection ended.
             registry.leave(&self.outbox, Some(&Closed::abnormal(ws_core::ClosedBy::Local)));
         }
     }

@@ -1,11 +1,11 @@
-//! A client's end of a connection, as its driver knows it.
+//! A client's end of a connection, as the driver sees it.
 
 use std::{convert::Infallible, future::pending, sync::Arc};
 
 use ws_core::Closed;
 
 use crate::{
-    drive::{Endpoint, Start, Working},
+    drive::{Endpoint, HandlerFuture, Start},
     leaves::log_limiter::LogLimiter,
     outbox::Outbox,
 };
@@ -23,7 +23,7 @@ impl Endpoint for ClientEndpoint {
     }
 
     fn close(&mut self, closed: &Closed) {
-        // Every one is logged: who connects decides how often.
+        // Without a limit: the application decides how often it connects.
         LogLimiter::default().log_close(closed);
     }
 
@@ -41,11 +41,11 @@ impl Endpoint for ClientEndpoint {
     }
 }
 
-/// The application has the connection itself.
+/// A client has no handler: the application holds the connection itself.
 pub(super) struct NoHandler(Infallible);
 
 impl Start for NoHandler {
-    fn start(&mut self) -> Working {
+    fn start(&mut self) -> HandlerFuture {
         match self.0 {}
     }
 }

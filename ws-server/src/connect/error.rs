@@ -1,4 +1,4 @@
-//! Why there is no connection.
+//! Errors of connecting.
 
 use std::{io, time::Duration};
 
@@ -6,70 +6,68 @@ use ws_handshake::{InvalidHeader, Refusal, RequestError, ResponseError, UriError
 
 use crate::ConfigError;
 
-/// Why a client did not connect. Nothing is left behind. The text says what to do.
+/// Why a client did not connect. The attempt leaves no connection open. The text says what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// The URL is not a WebSocket URL.
     #[error(transparent)]
     Url(UriError),
-    /// The URL begins with `wss://`, and there is no TLS here yet: bring a stream that has it to
+    /// The URL begins with `wss://`, and TLS is not built in: pass a TLS stream to
     /// [`over`](crate::Connect::over).
-    #[error(
-        "wss:// needs TLS, which is not built in yet: give a stream with TLS to `over`, or use ws://"
-    )]
+    #[error("wss:// needs TLS, which is not built in: pass a TLS stream to `over`, or use ws://")]
     NoTls,
-    /// Limits, extensions or subprotocols that cannot work.
+    /// Invalid limits, extensions or subprotocols.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A header that cannot be sent.
     #[error("header {name}: {error}")]
     Header {
-        /// Its name.
+        /// The header's name.
         name: Box<str>,
-        /// Why.
+        /// What is wrong with it.
         #[source]
         error: InvalidHeader,
     },
-    /// No request can be made of what was asked for.
+    /// The configuration does not make a valid request.
     #[error(transparent)]
     Request(RequestError),
-    /// The operating system has no random octets.
-    #[error("no random octets: {_0}")]
+    /// The operating system gave no random octets.
+    #[error("the operating system gave no random octets: {_0}")]
     Random(#[source] getrandom::Error),
-    /// There is no TCP connection: the name is unknown, or no address of it takes one.
+    /// No TCP connection: the name is unknown, or none of its addresses accepts.
     #[error("cannot connect to {address}: {error}{}", remedy(error))]
     Tcp {
         /// The host and port of the URL.
         address: Box<str>,
-        /// What the operating system says, of the last address.
+        /// The operating system's error for the last address.
         #[source]
         error: io::Error,
     },
-    /// The stream was lost before the answer was whole.
+    /// The stream ended before the answer was complete.
     #[error("{}", lost(_0))]
     Io(#[source] io::Error),
-    /// The server answered in good order, and not with a WebSocket: credentials are missing, the
-    /// path is another one, there is a redirect, which is not followed. The [`Refusal`] has status,
-    /// headers and the first 16 KiB of the body, as far as it came within 2 s.
+    /// The server gave a valid answer other than a 101: credentials are missing, the path is wrong,
+    /// or it redirects, which is not followed. The [`Refusal`] has the status, the headers and up
+    /// to 16 KiB of the body, as far as it came within 2 s.
     #[error("{_0}")]
     Refused(Box<Refusal>),
     /// The answer does not open a WebSocket.
     #[error(transparent)]
     Response(ResponseError),
-    /// The server does without an extension that was [required](crate::Connect::require). It is told
-    /// by a Close with 1010.
+    /// The server did not accept an extension that was [required](crate::Connect::require). It was
+    /// sent a Close with 1010.
     #[error(
-        "the server did not take what is required: {}; see whether it has it, or do not require it",
+        "the server did not accept these required extensions: {}; enable them there, or do not require them",
         names.join(", ")
     )]
     MissingExtensions {
-        /// Their names.
+        /// The names of these extensions.
         names: Vec<Box<str>>,
     },
     /// The connection was not open in time.
     #[error(
-        "the connection was not open after {limit:?}; see whether the address is right, or raise ClientLimits::connect_timeout"
+        "the connection was not open after {limit:?}; check the address, or raise ClientLimits::connect_timeout"
     )]
     Timeout {
         /// [`ClientLimits::connect_timeout`](crate::ClientLimits::connect_timeout).
@@ -77,10 +75,10 @@ pub enum ConnectError {
     },
 }
 
-/// What to do if nobody takes a TCP connection.
+/// A hint for a refused TCP connection.
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::ConnectionRefused => "; see whether the server runs, and on this port",
+        io::ErrorKind::ConnectionRefused => "; check that the server runs and listens on this port",
         _ => "",
     }
 }
@@ -88,9 +86,9 @@ fn remedy(error: &io::Error) -> &'static str {
 fn lost(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => {
-            "the server closed the connection before its answer was whole".to_owned()
+            "the server closed the connection before its answer was complete".to_owned()
         }
-        _ => format!("the connection was lost before the answer was whole: {error}"),
+        _ => format!("the connection was lost before the answer was complete: {error}"),
     }
 }
 

@@ -2,11 +2,11 @@
 
 use ws_core::MaskKeys;
 
-/// Keys from the random source of the operating system, which is asked for many at once.
+/// Masking keys from the random source of the operating system, fetched in batches.
 ///
 /// RFC 6455 §5.3: "the masking key MUST be derived from a strong source of entropy, and the masking
-/// key for a given frame MUST NOT make it simple for a server/proxy to predict the masking key for a
-/// subsequent frame."
+/// key for a given frame MUST NOT make it simple for a server/proxy to predict the masking key for
+/// a subsequent frame."
 pub(super) struct Keys {
     pool: [u8; 256],
     used: usize,
@@ -25,8 +25,8 @@ impl Keys {
 
 impl MaskKeys for Keys {
     /// # Panics
-    /// If the operating system has no random octets any more, after it had some. That costs this
-    /// connection, whose frames could not be masked, and nothing else.
+    /// If the operating system stops giving random octets after it gave some. That ends this
+    /// connection, whose frames could not be masked, and no other.
     fn next_key(&mut self) -> [u8; KEY] {
         if let Some(key) = self.pool[self.used..].first_chunk() {
             self.used += KEY;
@@ -53,9 +53,9 @@ mod tests {
         let keys: Vec<[u8; 4]> =
             (0..10_000).flat_map(|_| [one.next_key(), other.next_key()]).collect();
         let distinct = keys.iter().collect::<HashSet<_>>().len();
-        // One run in twenty has a pair among 20,000 random keys; none ever has six.
+        // One run in twenty has one pair among 20,000 random keys; none ever has six.
         assert!(distinct > keys.len() - 6, "{distinct} of {}", keys.len());
-        // Each bit of each octet is set in about half of them.
+        // Each bit of each octet is set in about half of the keys.
         for bit in 0..32 {
             let set = keys.iter().filter(|key| u32::from_be_bytes(**key) >> bit & 1 == 1).count();
             assert!((9_000..11_000).contains(&set), "bit {bit} is set in {set} of 20,000");

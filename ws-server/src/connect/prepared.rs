@@ -1,4 +1,4 @@
-//! A connection that is to be made: dials, shakes hands, and starts its driver.
+//! A prepared client: dials, performs the handshake, and starts its driver.
 
 use std::{
     io,
@@ -26,7 +26,7 @@ use super::{
     endpoint::ClientEndpoint,
     error::ConnectError,
     keys::Keys,
-    queue::{ConnectQueue, Remote, Turn},
+    queue::{ConnectQueue, Remote, Slot},
     race::race,
 };
 use crate::{
@@ -36,13 +36,13 @@ use crate::{
     outbox::Outbox,
 };
 
-/// Room for reading. Most heads fit; more is reserved as they grow.
+/// Capacity of the read buffer. Most heads fit; it grows for longer ones.
 const READ: usize = 1024;
 
-/// Time for the body of an answer that is no 101, which may never end.
+/// Time to read the body of an answer other than a 101, which may never end.
 const BODY_TIME: Duration = Duration::from_secs(2);
 
-/// One connection to be.
+/// The configuration of one connection attempt.
 pub(super) struct Prepared {
     pub(super) uri: WebSocketUri,
     pub(super) handshake: ClientHandshake,
@@ -53,15 +53,15 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    pub(super) async fn turn(&self, remote: Remote) -> Option<Turn> {
+    pub(super) async fn slot(&self, remote: Remote) -> Option<Slot> {
         match &self.queue {
-            Some(queue) => Some(queue.turn(remote).await),
+            Some(queue) => Some(queue.slot(remote).await),
             None => None,
         }
     }
 
     /// Connects to the first address of the host that takes it.
-    pub(super) async fn dial(&self) -> Result<(TcpStream, Peer, Option<Turn>), ConnectError> {
+    pub(super) async fn dial(&self) -> Result<(TcpStream, Peer, Option<Slot>), ConnectError> {
         let (host, port) = (self.uri.host(), self.uri.port());
         let failed =
             |error| ConnectError::Tcp { address: Box::from(format!("{host}:{port}")), error };
@@ -70,18 +70,18 @@ impl Prepared {
             // RFC 6455 §4.1: "If multiple connections to the same IP address are attempted
             // simultaneously, the client MUST serialize them so that there is no more than one
             // connection at a time running through the following steps."
-            let turn = self.turn(Remote::Address(address)).await;
-            Ok((TcpStream::connect(address).await?, Peer::Tcp(address), turn))
+            let slot = self.slot(Remote::Address(address)).await;
+            Ok((TcpStream::connect(address).await?, Peer::Tcp(address), slot))
         };
-        let (io, peer, turn) = race(addresses, connect).await.map_err(failed)?;
-        // What goes out is put together by the driver, so that waiting for more only delays. Fails if
-        // the server has left, which is seen soon enough.
+        let (io, peer, slot) = race(addresses, connect).await.map_err(failed)?;
+        // The driver already coalesces writes. Fails only if the server has left, which will be
+        // noticed soon.
         io.set_nodelay(true).ok();
         socket::bound_unsent(&SockRef::from(&io));
-        Ok((io, peer, turn))
+        Ok((io, peer, slot))
     }
 
-    /// The opening handshake. Then the connection is driven in a task of its own.
+    /// Performs the opening handshake, then drives the connection in a task of its own.
     pub(super) async fn open<Io>(
         self,
         mut io: Io,
@@ -120,15 +120,15 @@ impl Prepared {
         let outbox = Outbox::new(id, request, Arc::new(self.limits), None);
         let ws = WebSocket::new(Arc::clone(&outbox), None);
         if let Some((code, reason)) = &close {
-            // Fails for a connection that is closing, and this one was never in use.
+            // Fails only for a connection that is closing, and this one is new.
             outbox.close(*code, reason).ok();
         }
         let connection = Connection::new(Role::client(self.keys), config, extensions);
         let opened = Opened {
             io,
             core: Core::boxed(connection, Arc::clone(&outbox), BytesMut::new(), input),
-            // In place of a handler: it is there until the connection has ended.
-            handling: Handling::AtWork(Box::pin({
+            // In place of a handler: waits until the connection has ended.
+            handling: Handling::Running(Box::pin({
                 let outbox = Arc::clone(&outbox);
                 async move {
                     outbox.closed().await;
@@ -144,7 +144,7 @@ impl Prepared {
         }
     }
 
-    /// Sends the request and reads the answer; then what came after it.
+    /// Sends the request and reads the answer. Returns it with the octets that came after it.
     async fn shake_hands<Io>(
         &self,
         io: &mut Io,
@@ -176,7 +176,7 @@ impl Prepared {
                 let mut body = BodyReader::new(&response, &self.client_limits.head);
                 let most = Instant::now() + BODY_TIME;
                 let until = deadline.map_or(most, |deadline| deadline.min(most));
-                // What came in time is what there is.
+                // The body is what came in time.
                 timeout_at(until, read_body(io, &mut body, &mut buffer)).await.ok();
                 (refusal.body, refusal.body_is_whole) = body.into_body();
                 Err(ConnectError::Refused(refusal))
@@ -186,7 +186,7 @@ impl Prepared {
     }
 }
 
-/// Reads a body, to its end or that of the stream.
+/// Reads a body until it or the stream ends.
 async fn read_body<Io: AsyncRead + Unpin>(
     io: &mut Io,
     body: &mut BodyReader,
@@ -197,13 +197,13 @@ async fn read_body<Io: AsyncRead + Unpin>(
         match io.read_buf(buffer).await {
             Ok(1..) => {}
             Ok(0) => return body.input_ended(),
-            // Lost before its end.
+            // The stream failed before the end of the body.
             Err(_) => return,
         }
     }
 }
 
-/// An id among the connections that this process makes.
+/// Returns an id among this process's client connections.
 fn next_id() -> ClientId {
     static IDS: AtomicU64 = AtomicU64::new(1);
     ClientId(IDS.fetch_add(1, Ordering::Relaxed))

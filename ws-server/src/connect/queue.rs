@@ -1,4 +1,4 @@
-//! Whose turn it is to connect.
+//! A queue of clients that connect to the same address.
 
 use std::{
     collections::HashMap,
@@ -9,51 +9,52 @@ use std::{
 
 use tokio::sync::OwnedMutexGuard;
 
-/// Lets clients connect to one address one after the other, as
-/// [RFC 6455 §4.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.1) asks of them: "There MUST be
-/// no more than one connection in a CONNECTING state." A handle: cloning it is cheap.
+/// Makes clients connect to one address one after the other, as [RFC 6455
+/// §4.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.1) requires: "There MUST be no more than
+/// one connection in a CONNECTING state." A handle: cloning it is cheap.
 ///
 /// The rule keeps a script in a browser from flooding a third party. A program that decides itself
-/// what it connects to may do without, and then connects to as many at once as it likes.
+/// where it connects may do without a queue, and then connects to as many servers at once as it
+/// likes.
 ///
-/// Where the address is not known, because the stream was [given](crate::Connect::over), hosts count
-/// by their names.
+/// If the address is unknown because the application [passed a stream](crate::Connect::over), the
+/// name of the host counts instead.
 #[derive(Clone, Default)]
 pub struct ConnectQueue {
-    turns: Arc<Mutex<HashMap<Remote, Weak<tokio::sync::Mutex<()>>>>>,
+    slots: Arc<Mutex<HashMap<Remote, Weak<tokio::sync::Mutex<()>>>>>,
 }
 
-/// What somebody connects to.
+/// A target of connections.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Remote {
     Address(SocketAddr),
     Host(Box<str>, u16),
 }
 
-/// The turn to connect, until it is dropped.
-pub(super) type Turn = OwnedMutexGuard<()>;
+/// The right to connect to a target, until it is dropped.
+pub(super) type Slot = OwnedMutexGuard<()>;
 
 impl ConnectQueue {
-    /// Nobody connects yet.
+    /// Makes an empty queue.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Waits, in the order of the calls.
-    pub(super) async fn turn(&self, remote: Remote) -> Turn {
-        let turn = {
-            // Nothing that may panic runs under the lock.
-            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-            // Only those of whom somebody has the turn, or waits for it, are of interest.
-            turns.retain(|_, turn| turn.strong_count() > 0);
-            let known = turns.get(&remote).and_then(Weak::upgrade);
+    /// Waits for the slot of this target, in the order of the calls.
+    pub(super) async fn slot(&self, remote: Remote) -> Slot {
+        let slot = {
+            // No code that may panic runs under the lock.
+            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            // Keeps only targets whose slot is taken or waited for.
+            slots.retain(|_, slot| slot.strong_count() > 0);
+            let known = slots.get(&remote).and_then(Weak::upgrade);
             known.unwrap_or_else(|| {
-                let turn = Arc::default();
-                turns.insert(remote, Arc::downgrade(&turn));
-                turn
+                let slot = Arc::default();
+                slots.insert(remote, Arc::downgrade(&slot));
+                slot
             })
         };
-        turn.lock_owned().await
+        slot.lock_owned().await
     }
 }
 

@@ -8,12 +8,12 @@ use tokio::time::timeout;
 // the absence of RTT data. Recommended to be 250 milliseconds."
 const NEXT_AFTER: Duration = Duration::from_millis(250);
 
-/// The first connection that comes about; the last error, if all fail. The next address is tried 250 ms
-/// after the one before it, or as soon as an attempt has failed; attempts that are slower go on and may
-/// win.
+/// Returns the first connection, or the last error if all attempts fail. The next address is tried
+/// 250 ms after the one before it, or as soon as an attempt has failed; slower attempts go on and
+/// may win.
 ///
 /// # Cancel safety
-/// When it is dropped all attempts are.
+/// Dropping the future drops all attempts.
 pub(super) async fn race<T, F>(
     addresses: impl IntoIterator<Item = SocketAddr>,
     connect: impl Fn(SocketAddr) -> F,
@@ -23,7 +23,7 @@ where
 {
     let mut addresses = alternating(addresses).into_iter().peekable();
     let mut attempts: Vec<Pin<Box<F>>> = Vec::new();
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
     loop {
         match addresses.next() {
             Some(address) => attempts.push(Box::pin(connect(address))),
@@ -39,7 +39,7 @@ where
     }
 }
 
-/// What comes of the attempt that is over first, which is taken out.
+/// Waits for the first attempt to end, removes it and returns its outcome.
 async fn first_of<F: Future>(attempts: &mut Vec<Pin<Box<F>>>) -> F::Output {
     poll_fn(|cx| {
         for at in 0..attempts.len() {
@@ -82,7 +82,7 @@ mod tests {
 
     use super::*;
 
-    /// What becomes of an attempt, and after how many milliseconds.
+    /// The outcome of an attempt, after so many milliseconds.
     #[derive(Clone, Copy)]
     enum Outcome {
         Connects(u64),
@@ -91,10 +91,10 @@ mod tests {
     }
     use Outcome::{Connects, Fails, Hangs};
 
-    /// Which address won, after how many milliseconds, and when each was tried.
+    /// Returns which address won, after how many milliseconds, and when each was tried.
     async fn run(script: &[(&str, Outcome)]) -> (io::Result<usize>, u64, Vec<(usize, u64)>) {
-        let begun = Instant::now();
-        let since = || begun.elapsed().as_millis() as u64;
+        let start = Instant::now();
+        let since = || start.elapsed().as_millis() as u64;
         let tried = RefCell::new(Vec::new());
         let addresses: Vec<SocketAddr> = script.iter().map(|(at, _)| at.parse().unwrap()).collect();
         let connect = |address| {

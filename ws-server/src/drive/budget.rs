@@ -1,9 +1,9 @@
 //! Tokio's cooperative budget.
 //!
-//! The handler has its turn in the driver's task and may spend the whole of that task's budget. What
-//! tokio owns then returns `Pending` without looking: a socket seems full, and a timer that is set
-//! registers no waker. So the driver polls its own I/O and timers outside of the budget, and bounds
-//! its turns itself.
+//! The handler has its turn in the driver's task and may spend the task's whole budget. Tokio's
+//! resources then return `Pending` without a check: a socket seems full, and a set timer registers
+//! no waker. So the driver polls its own I/O and timers outside of the budget, and bounds its turns
+//! itself.
 
 use std::{
     future::poll_fn,
@@ -17,10 +17,10 @@ use tokio::{
     task::{coop::has_budget_remaining, unconstrained, yield_now},
 };
 
-/// A stream that is polled whatever is left of the budget.
+/// A stream that is polled outside of the budget.
 ///
-/// Each call to it by itself, since what is built around a call would be compiled twice, for either
-/// case, and no longer into one piece: a hundred instructions more for each message.
+/// Each call is wrapped separately: code built around several calls would be compiled twice, once
+/// for either case, and no longer inlined. That cost a hundred instructions for each message.
 pub(super) struct Outside<'a, Io>(pub(super) &'a mut Io);
 
 impl<Io: AsyncRead + Unpin> AsyncRead for Outside<'_, Io> {
@@ -72,13 +72,13 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Outside<'_, Io> {
     }
 }
 
-/// Polls whatever is left of the budget.
+/// Polls outside of the budget.
 #[inline]
 pub(super) fn poll_outside<T>(
     cx: &mut Context<'_>,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T> + Unpin,
 ) -> Poll<T> {
-    // The cheaper way. One unit is enough for what tokio owns.
+    // The cheaper way: one unit is enough for tokio's resources.
     if has_budget_remaining() { poll(cx) } else { poll_unconstrained(cx, poll) }
 }
 
@@ -90,11 +90,11 @@ fn poll_unconstrained<T>(
     Pin::new(&mut unconstrained(poll_fn(poll))).poll(cx)
 }
 
-/// Ends a turn with work left: wakes the task once the other tasks of its thread that are ready have
-/// had their turns and the operating system was asked for events. A plain wake would let it go first
-/// in 60 of 61 cases.
+/// Ends a turn with work left: wakes the task after the other ready tasks of its thread have had
+/// their turns and the runtime has asked the operating system for events. A plain wake would let
+/// this task go first in 60 of 61 cases.
 #[cold]
 pub(super) fn yield_turn(cx: &mut Context<'_>) {
-    // Pending, always: it has handed on the waker.
+    // Always pending: it has passed on the waker.
     let _ = pin!(yield_now()).poll(cx);
 }

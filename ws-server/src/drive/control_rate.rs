@@ -6,10 +6,10 @@ use tokio::time::Instant;
 
 use crate::Limits;
 
-/// A bucket that holds `control_burst` frames and is filled with `control_rate` a second.
+/// A token bucket: `control_burst` frames at most, refilled at `control_rate` a second.
 #[derive(Debug)]
 pub(super) struct ControlRate {
-    /// When the bucket will be full again: what was taken is counted as time.
+    /// When the bucket will be full again: tokens taken are counted as time.
     full_at: Option<Instant>,
 }
 
@@ -18,7 +18,7 @@ impl ControlRate {
         Self { full_at: None }
     }
 
-    /// Takes one frame. Whether there was one.
+    /// Takes one frame. Returns whether the bucket had one.
     pub(super) fn allow(&mut self, now: Instant, limits: &Limits) -> bool {
         let each = Duration::from_secs(1) / u32::try_from(limits.control_rate).unwrap_or(u32::MAX);
         let burst = each.saturating_mul(u32::try_from(limits.control_burst).unwrap_or(u32::MAX));

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{leaves::metrics::Traffic, outbox::Outbox};
 
-/// What the driver and, in its turn, the handler work on.
+/// The state that the driver and, in its turn, the handler work on.
 pub(crate) struct Core {
     pub(super) ws: Connection,
     pub(super) outbox: Arc<Outbox>,
@@ -36,15 +36,15 @@ pub(crate) struct Core {
 #[derive(Debug)]
 pub(super) enum ConnectionState {
     Open,
-    /// In a box, since most of the time it is open.
+    /// Boxed, since a connection is open most of the time.
     Ending(Box<Ending>),
 }
 
 #[derive(Debug)]
 pub(super) enum Ending {
-    /// The peer's Close or fault was read. It is answered when the handler has had its turn.
+    /// The peer's Close or fault was read. It is answered after the handler's turn.
     Closing,
-    /// Over, but for what is to be written.
+    /// Over, except for the output left to write.
     Over(Closed),
 }
 
@@ -53,7 +53,7 @@ impl ConnectionState {
         Self::Ending(Box::new(Ending::Closing))
     }
 
-    /// How it ended, if it is over.
+    /// How the connection ended, if it is over.
     fn closed(&self) -> Option<&Closed> {
         match self {
             Self::Open => None,
@@ -66,10 +66,10 @@ impl ConnectionState {
 }
 
 impl Core {
-    /// `head` is the 101, which goes out with the first frames, and `input` what was read after
-    /// the head of the request.
+    /// `head` is the 101 response, which goes out with the first frames; `input` holds the octets
+    /// read after the head of the request.
     ///
-    /// In a box from the start, because it is large to move.
+    /// Boxed from the start, because it is large to move.
     pub(crate) fn boxed(
         ws: Connection,
         outbox: Arc<Outbox>,
@@ -93,7 +93,7 @@ impl Core {
         &self.outbox
     }
 
-    /// The handler published a message, in so many copies.
+    /// Charges the handler for the copies of a message that it published.
     pub(super) fn published(&mut self, copies: usize) {
         self.input.handled(copies);
     }
@@ -102,22 +102,22 @@ impl Core {
         matches!(self.state, ConnectionState::Open)
     }
 
-    /// Whether the peer's Close or fault is to be answered.
+    /// Whether the peer's Close or fault awaits an answer.
     pub(super) fn is_closing(&self) -> bool {
         !self.is_open() && !self.is_over()
     }
 
-    /// Whether it is over, but for what is to be written.
+    /// Whether the connection is over, except for the output left to write.
     #[inline]
     pub(super) fn is_over(&self) -> bool {
         self.state.closed().is_some()
     }
 
-    /// Answers the peer's Close or fault, when the handler has had its turn.
+    /// Answers the peer's Close or fault after the handler's turn.
     pub(super) fn answer_close(&mut self, handler_runs: bool) {
         let turn_over = self.deadlines.is_turn_over();
         // Nothing may follow our Close.
-        if !turn_over && handler_runs && !self.is_attended() && !self.outbox.is_closing() {
+        if !turn_over && handler_runs && !self.is_handler_done() && !self.outbox.is_closing() {
             return;
         }
         // RFC 6455 §5.5.1 lets replies to earlier messages go out before the Close.
@@ -127,7 +127,7 @@ impl Core {
         }
     }
 
-    /// Lets the engine say how the connection ended.
+    /// Asks the engine how the connection ended.
     pub(super) fn settle(&mut self) {
         let mut nothing = BytesMut::new();
         while let Some(event) = self.ws.poll_event(&mut nothing) {
@@ -137,7 +137,7 @@ impl Core {
         }
     }
 
-    /// Nothing more is received, and nothing more is taken for sending.
+    /// Stops receiving and accepting messages to send.
     pub(super) fn end(&mut self, mut closed: Closed) {
         if closed.code == CloseCode::ABNORMAL
             && closed.by == ClosedBy::Peer
@@ -151,14 +151,16 @@ impl Core {
         self.state = ConnectionState::Ending(Box::new(Ending::Over(closed)));
     }
 
-    /// The reason of our Close, if it waits after unsent messages: the engine does not know of it yet.
+    /// The reason of our Close if it waits after unsent messages: the engine does not know of it
+    /// yet.
     #[cold]
     fn unsent_close(&self) -> Option<Box<str>> {
         let taken = self.output.to_encode.close_reason();
         taken.map(Box::from).or_else(|| self.outbox.close_reason())
     }
 
-    /// The transport ended, in order or not: for a WebSocket both are an end without a Close.
+    /// Notes the end of the transport. To a WebSocket, an orderly end and a failure are both an end
+    /// without a Close.
     pub(super) fn lost(&mut self, error: Option<&std::io::Error>) {
         if let Some(error) = error {
             debug!(%error, "the transport failed");
@@ -167,16 +169,16 @@ impl Core {
         self.ws.input_ended();
     }
 
-    /// The peer is gone, and what it sent before is unread. A handler that still receives has it first,
-    /// and has as long for each part as before a Close.
+    /// The peer is gone, and data from it is unread. A handler that still receives gets this data
+    /// first, and has as long for each part as before a Close.
     pub(super) fn hung_up(&mut self) {
         if self.is_open() && !self.deadlines.is_closing() {
-            debug!("the peer is gone, and more than is received ahead is unread");
+            debug!("the peer is gone, and data beyond receive_ahead is unread");
             self.deadlines.closing(self.now);
         }
     }
 
-    /// A message passed, in either direction.
+    /// Notes a message, in either direction.
     #[inline]
     pub(super) fn passed(&mut self) {
         if !self.ws.extensions().is_empty() {
@@ -184,48 +186,48 @@ impl Core {
         }
     }
 
-    /// What took too long, if anything did.
+    /// Returns the expired deadline, if any.
     #[inline]
     pub(super) fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
         self.deadlines.poll(&self.outbox.limits, self.output.written(), self.now, cx)
     }
 
-    /// Time that the peer may take for what it has yet to read when the connection has ended so.
+    /// The time that the peer may take to read the rest after an end like this.
     pub(super) fn time_to_read(&mut self, closed: &Closed) -> Duration {
         if closed.clean && closed.by == ClosedBy::Local {
-            // It has answered what came last.
+            // The peer has answered the last message.
             return Duration::ZERO;
         }
         self.deadlines.time_to_read(self.output.written(), &self.outbox.limits, self.now)
     }
 
-    /// Gives back what is not needed until the next wake-up.
+    /// Gives back what the connection does not need until the next wake-up.
     #[inline]
     pub(super) fn rest(&mut self) {
         if !self.ws.extensions().is_empty() && self.output.is_written(&self.ws) {
-            // Idle: the engine gives back what waits for the next message.
+            // An idle engine gives back the buffers kept for the next message.
             let _ = self.ws.poll_output_bounded();
         }
         if self.output.is_blocked() {
             self.ws.detach_output();
         }
         self.keep_large();
-        self.input.put_back();
+        self.input.give_back();
         pool::give_back(self.now);
         self.output.rest();
         self.deadlines.rest();
-        // Without extensions it holds nothing where nothing is on its way.
+        // Without extensions, an idle engine holds no memory.
         let plain = self.ws.extensions().is_empty();
         let idle = plain && self.ws.encoded() == 0 && self.ws.unfinished().is_none();
-        self.outbox.tell_memory(if idle { 0 } else { self.ws.memory_usage() });
+        self.outbox.set_memory(if idle { 0 } else { self.ws.memory_usage() });
     }
 
-    /// Whether a turn took longer than its octets tell.
+    /// Whether a turn may have taken longer than its octets suggest.
     pub(super) fn has_worked(&self) -> bool {
         self.output.is_spent() || !self.ws.extensions().is_empty()
     }
 
-    /// Adds what was done in this turn to what the server counts.
+    /// Adds the work of this turn to the server's counters.
     #[inline]
     pub(super) fn count(&mut self, octets_read: u64, written_before: u64) {
         let (messages, payload) = self.input.received();
@@ -237,7 +239,7 @@ impl Core {
         }
     }
 
-    /// How it ended, when everything is written, or cannot be.
+    /// How the connection ended, once everything is written or cannot be.
     pub(super) fn over(&self) -> Option<&Closed> {
         self.state.closed().filter(|closed| {
             closed.code == CloseCode::ABNORMAL
@@ -246,11 +248,11 @@ impl Core {
         })
     }
 
-    /// Whether the closing handshake is done, but for what is to be written, and nothing that the peer
-    /// sent is left in the socket.
+    /// Whether the closing handshake is done, except for the output left to write, and the socket
+    /// holds no data of the peer.
     ///
-    /// A Pong may still come: a client answers Pings "unless it already received a Close frame" (RFC
-    /// 6455 §5.5.2), and the one that we sent is under way.
+    /// A Pong may still come: a client answers Pings "unless it already received a Close frame"
+    /// (RFC 6455 §5.5.2), and ours is under way.
     pub(super) fn has_read_all(&self) -> bool {
         self.state.closed().is_some_and(|closed| {
             closed.clean
@@ -271,11 +273,12 @@ impl Core {
                 self.deadlines.gone = true;
                 self.fail(CloseCode::INTERNAL_ERROR, "no answer to a Ping");
             }
-            Expired::Unheard if self.look_ahead() => {
+            Expired::PongUnread if self.look_ahead() => {
                 self.deadlines.look_ahead(&self.outbox.limits, self.now);
             }
-            // What was read before is in the way. A Ping shows whether the network still reaches it.
-            Expired::Unheard => self.ping(),
+            // Earlier data blocks the Pong. A Ping shows whether the network still reaches the
+            // peer.
+            Expired::PongUnread => self.ping(),
             Expired::Message => self.fail(CloseCode::POLICY_VIOLATION, "message too slow"),
             Expired::CloseTurn => self.deadlines.turn_over(),
             Expired::Write => {
@@ -293,7 +296,7 @@ impl Core {
         }
     }
 
-    /// A Close could not be written, or was not answered: all that is left is to hang up.
+    /// A Close could not be written or was not answered: hang up.
     fn give_up(&mut self, reason: fmt::Arguments<'_>) {
         self.deadlines.gone = true;
         self.lost(None);
@@ -313,8 +316,8 @@ impl Core {
         self.deadlines.pinged(self.output.end(&self.ws));
     }
 
-    /// Lets the extensions give back what they can do without. In the middle of a message they
-    /// cannot, and are asked again after as long a time.
+    /// Lets the extensions give memory back. In the middle of a message they cannot, and are asked
+    /// again later.
     fn park(&mut self) {
         if self.ws.park() {
             self.deadlines.parked();

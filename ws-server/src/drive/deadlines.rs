@@ -1,8 +1,8 @@
-//! When a connection has waited long enough.
+//! The deadlines of a connection.
 //!
-//! Each connection has one timer, which is hardly ever moved: it is set to the earliest deadline known
-//! at that time. Traffic only moves deadlines further away, so it costs nothing; when the timer fires,
-//! it is set to the deadline that is the earliest by then.
+//! Each connection has one timer, which hardly ever moves: it is set to the earliest deadline known
+//! at that time. Traffic only moves deadlines further away, so it costs nothing; when the timer
+//! fires, it is set to the deadline that is the earliest by then.
 
 use std::{
     pin::Pin,
@@ -14,40 +14,40 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
     budget::poll_outside,
-    pending::{Blocked, MINUTE, Park, Pending, Ping, Unfinished},
+    pending::{Blocked, Park, Pending, Ping, RATE_WINDOW, Unfinished},
     unread::Unread,
 };
 use crate::Limits;
 
-/// What took too long.
+/// The deadline that passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expired {
-    /// Nothing came for so long that a Ping is due.
+    /// The peer was silent for so long that a Ping is due.
     Ping,
-    /// Nothing came after the Ping either.
+    /// The peer was silent after the Ping too.
     Pong,
-    /// The same, but nothing was read either.
-    Unheard,
-    /// A message came too slowly, or stopped in the middle.
+    /// The same, but reading is paused.
+    PongUnread,
+    /// A message came too slowly or stopped in the middle.
     Message,
-    /// The client takes nothing of what is to be written.
+    /// The peer takes none of the output.
     Write,
-    /// It takes some of it, at less than the least rate.
+    /// The peer takes the output at less than the minimum rate.
     WriteRate,
     /// The handler's turn before a Close is answered is over.
     CloseTurn,
-    /// Our Close is not answered.
+    /// The peer has not answered our Close.
     Close,
-    /// No message passed for so long that the extensions are to give back what they can.
+    /// No message passed for so long that the extensions are to give memory back.
     Park,
 }
 
 impl Expired {
-    /// Whether it is the peer that took too long. It is heard before it is judged.
+    /// Whether the peer is late. Its input is read before the deadline is enforced.
     pub(super) fn is_peers(self) -> bool {
         match self {
             Self::Pong | Self::Message | Self::Write | Self::WriteRate | Self::Close => true,
-            Self::Ping | Self::Unheard | Self::CloseTurn | Self::Park => false,
+            Self::Ping | Self::PongUnread | Self::CloseTurn | Self::Park => false,
         }
     }
 }
@@ -56,27 +56,27 @@ impl Expired {
 #[derive(Debug)]
 pub(super) struct Deadlines {
     timer: Pin<Box<Sleep>>,
-    /// Whether the timer will wake the task, and fires no later than the earliest deadline. That
-    /// holds while deadlines only pass away or move further away.
+    /// Whether the timer will wake the task no later than the earliest deadline. That holds while
+    /// deadlines only disappear or move further away.
     settled: bool,
-    /// When something came last; when reading went on, if it had paused.
+    /// When input last came, or reading resumed after a pause.
     heard: Instant,
     unread: Unread,
-    /// In a box, because an idle connection has none.
+    /// Boxed, because an idle connection has none.
     pending: Option<Box<Pending>>,
-    /// Whether the handler's turn before a Close is answered was long enough.
+    /// Whether the handler has used up its turn before a Close is answered.
     turn_over: bool,
     over: bool,
-    /// The peer does not answer any more: nothing is waited for.
+    /// The peer no longer answers: waiting is over.
     pub(super) gone: bool,
-    /// Whether reading is paused, and so the deadlines for what the client sends. It is pinged, and its
-    /// answer looked for.
+    /// Whether reading is paused, and with it the deadlines for the peer's messages. The peer is
+    /// pinged, and its answer looked for.
     paused: bool,
-    /// Whether something is read all the same.
+    /// Whether a little is read during the pause.
     listening: bool,
 }
 
-/// `then` and a limit later; far away for a limit that was lifted.
+/// Adds a limit to a time. A lifted limit gives a time far away.
 fn after(then: Instant, limit: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
     then.checked_add(limit).unwrap_or_else(|| then + FAR)
@@ -98,12 +98,12 @@ impl Deadlines {
         }
     }
 
-    /// So many octets came.
+    /// Notes that octets came.
     pub(super) fn heard(&mut self, octets: usize, now: Instant) {
         self.heard = now;
         if let Some(pending) = &mut self.pending {
-            if let Some(hearing) = &mut pending.hearing {
-                hearing.left = hearing.left.saturating_sub(octets);
+            if let Some(final_read) = &mut pending.final_read {
+                final_read.left = final_read.left.saturating_sub(octets);
             }
             // The next Ping may be due before the Pong would have been.
             self.settled &= matches!(pending.ping, Ping::None);
@@ -111,7 +111,7 @@ impl Deadlines {
         }
     }
 
-    /// What was incomplete is complete: the next one has its own time.
+    /// Notes that the incomplete message is complete: the next one has its own time.
     #[inline]
     pub(super) fn message_complete(&mut self) {
         if let Some(pending) = &mut self.pending {
@@ -119,31 +119,32 @@ impl Deadlines {
         }
     }
 
-    /// A Ping was queued, and ends at this place of the output.
+    /// Notes a queued Ping, which ends at this place of the output.
     pub(super) fn pinged(&mut self, at: u64) {
         let pending = self.pending();
         pending.ping = Ping::Queued(at);
         pending.unanswered.get_or_insert(at);
     }
 
-    /// Whether a Ping of ours was not answered.
+    /// Whether our Ping awaits its Pong.
     pub(super) fn is_pong_awaited(&self) -> bool {
         self.pending.as_ref().is_some_and(|pending| pending.unanswered.is_some())
     }
 
-    /// A Pong came: what was written before a Ping of ours, the oldest one at least, was read.
+    /// Notes a Pong: the peer has read everything before our Ping, the oldest one at least.
     pub(super) fn answered(&mut self, written: u64, limits: &Limits, now: Instant) {
         if let Some(at) = self.pending.as_mut().and_then(|pending| pending.unanswered.take()) {
             self.unread.read(at, written, limits, now);
         }
     }
 
-    /// Time that the client may take for what it has yet to read of all that was written.
+    /// The time that the peer may take to read the rest of the output.
     pub(super) fn time_to_read(&mut self, written: u64, limits: &Limits, now: Instant) -> Duration {
         self.unread.time(written, limits, now)
     }
 
-    /// The handler received while reading was paused: what is `closing` or silent has its time again.
+    /// Restarts the time of a Close, or of a silent peer, since the handler received while reading
+    /// was paused.
     pub(super) fn received(&mut self, closing: bool, now: Instant) {
         self.heard = now;
         if let Some(pending) = &mut self.pending {
@@ -157,7 +158,7 @@ impl Deadlines {
         }
     }
 
-    /// A Pong is looked for where it has not been, and has its time again.
+    /// Restarts the wait for a Pong, which may lie in input that was not looked at before.
     pub(super) fn look_ahead(&mut self, limits: &Limits, now: Instant) {
         self.pending().ping = Ping::Sent { due: after(now, limits.pong_timeout) };
         self.settled = false;
@@ -167,7 +168,7 @@ impl Deadlines {
         self.pending.get_or_insert_default()
     }
 
-    /// Gives back what is not needed until the next wake-up.
+    /// Gives back what the connection does not need until the next wake-up.
     #[inline]
     pub(super) fn rest(&mut self) {
         if self.pending.as_ref().is_some_and(|pending| pending.is_empty()) {
@@ -175,7 +176,7 @@ impl Deadlines {
         }
     }
 
-    /// A message passes the extensions, in either direction.
+    /// Notes that a message passes the extensions, in either direction.
     #[inline]
     pub(super) fn passed(&mut self, now: Instant) {
         let pending = self.pending.get_or_insert_default();
@@ -183,14 +184,14 @@ impl Deadlines {
         pending.park = Park::Since(now);
     }
 
-    /// The extensions gave back what they can.
+    /// Notes that the extensions gave memory back.
     pub(super) fn parked(&mut self) {
         if let Some(pending) = &mut self.pending {
             pending.park = Park::Parked;
         }
     }
 
-    /// Bytes that came of what is incomplete now.
+    /// Notes the octets received of the incomplete message, if there is one.
     #[inline]
     pub(super) fn unfinished(&mut self, unfinished: Option<u64>, now: Instant) {
         let Some(received) = unfinished else {
@@ -202,7 +203,7 @@ impl Deadlines {
         self.pending().unfinished = Some(Unfinished { since, received });
     }
 
-    /// Whether reading is paused, and whether something is read all the same.
+    /// Notes whether reading is paused, and whether a little is read during the pause.
     #[inline]
     pub(super) fn paused(&mut self, paused: bool, listening: bool, now: Instant) {
         self.listening = listening;
@@ -212,10 +213,10 @@ impl Deadlines {
         self.paused = paused;
     }
 
-    /// Reading goes on.
+    /// Reading resumes.
     #[cold]
     fn resumed(&mut self, now: Instant) {
-        // A client with a slow handler is not dead.
+        // A client whose handler is slow is not dead.
         self.heard = now;
         if let Some(pending) = &mut self.pending {
             if let Some(unfinished) = &mut pending.unfinished {
@@ -224,14 +225,15 @@ impl Deadlines {
             if let Ping::Sent { .. } = pending.ping {
                 pending.ping = Ping::None;
             }
-            // The handler receives: an end that was seen beyond what is unread is reached in order.
+            // The handler receives: the end that was seen beyond the unread data is reached in
+            // order.
             pending.closing = None;
         }
         self.settled = false;
     }
 
-    /// Whether the socket takes no more for now; `progress` says whether it took something, and
-    /// `written` how many bytes in all.
+    /// Notes whether the socket takes no more for now; `progress` says whether it took something,
+    /// and `written` how many octets in all.
     #[inline]
     pub(super) fn written(
         &mut self,
@@ -261,8 +263,8 @@ impl Deadlines {
         if let Ping::Queued(at) = pending.ping
             && at <= written
         {
-            // That the operating system has it is no sign of life, but the client comes to it only
-            // after what was written before.
+            // Octets in the operating system are no sign of life, and the peer reads the Ping only
+            // after the earlier output.
             let time = limits.pong_timeout.saturating_add(self.unread.time(written, limits, now));
             pending.ping = Ping::Sent { due: after(now, time) };
             self.settled = false;
@@ -273,7 +275,7 @@ impl Deadlines {
             if progress {
                 before.since = now;
             }
-            let least = (limits.min_write_rate as u64).saturating_mul(MINUTE.as_secs());
+            let least = (limits.min_write_rate as u64).saturating_mul(RATE_WINDOW.as_secs());
             if written - before.written >= least {
                 (before.minute, before.written) = (now, written);
             }
@@ -283,8 +285,9 @@ impl Deadlines {
         }
     }
 
-    /// Time passed that counts for nobody: the peer was heard, and is not late.
-    pub(super) fn forgive(&mut self, late: Duration) {
+    /// Moves deadlines by the time that counts for neither side: the peer was heard, and is not
+    /// late.
+    pub(super) fn postpone(&mut self, late: Duration) {
         self.settled = false;
         let pending = self.pending();
         if let Some(unfinished) = &mut pending.unfinished {
@@ -296,7 +299,7 @@ impl Deadlines {
         }
     }
 
-    /// The peer's Close or fault was read.
+    /// Notes that the peer's Close or fault was read.
     pub(super) fn closing(&mut self, now: Instant) {
         self.pending().closing = Some(now);
         self.settled = false;
@@ -306,7 +309,7 @@ impl Deadlines {
         self.turn_over || self.pending.as_ref().is_some_and(|pending| pending.closing.is_some())
     }
 
-    /// The handler's turn is over, whatever it does.
+    /// Ends the handler's turn before a Close is answered.
     pub(super) fn turn_over(&mut self) {
         self.turn_over = true;
         self.pending().closing = None;
@@ -316,7 +319,7 @@ impl Deadlines {
         self.turn_over
     }
 
-    /// The connection is over, but for what is to be written.
+    /// Notes that the connection is over, except for the output left to write.
     pub(super) fn over(&mut self) {
         self.over = true;
         let pending = self.pending();
@@ -324,7 +327,7 @@ impl Deadlines {
         pending.park = Park::Parked;
     }
 
-    /// Our Close was written, after everything else, and the peer's is awaited.
+    /// Notes that our Close was written, after everything else, and that the peer's is awaited.
     pub(super) fn close_sent(&mut self, written: u64, limits: &Limits, now: Instant) {
         if self.over || self.pending().close_due.is_some() {
             return;
@@ -334,7 +337,7 @@ impl Deadlines {
         self.settled = false;
     }
 
-    /// All of them.
+    /// All deadlines that are running.
     fn all(&self, limits: &Limits) -> impl Iterator<Item = (Instant, Expired)> {
         let Pending { ping, unfinished, blocked, closing, close_due, park, .. } =
             self.pending.as_deref().copied().unwrap_or_default();
@@ -342,7 +345,7 @@ impl Deadlines {
             |since: Option<Instant>, limit, what| since.map(|since| (after(since, limit), what));
         let ours = [
             of(blocked.map(|blocked| blocked.since), limits.write_timeout, Expired::Write),
-            of(blocked.map(|blocked| blocked.minute), MINUTE, Expired::WriteRate),
+            of(blocked.map(|blocked| blocked.minute), RATE_WINDOW, Expired::WriteRate),
             of(closing, limits.close_turn, Expired::CloseTurn),
             close_due.map(|due| (due, Expired::Close)),
             match park {
@@ -350,14 +353,16 @@ impl Deadlines {
                 Park::Since(passed) => of(Some(passed), limits.park_after, Expired::Park),
             },
         ];
-        // What the client owes, while it is listened to and nothing is ending.
+        // Deadlines of the peer, while its input is read and the connection is not ending.
         let ending = self.over || closing.is_some() || close_due.is_some();
         let attending = !ending && !self.turn_over;
         let ping = attending.then(|| match ping {
             Ping::None => of(Some(self.heard), limits.ping_interval, Expired::Ping),
-            // Until then there is the deadline for writing.
+            // Until then the write deadlines apply.
             Ping::Queued(_) => None,
-            Ping::Sent { due } if self.paused && !self.listening => Some((due, Expired::Unheard)),
+            Ping::Sent { due } if self.paused && !self.listening => {
+                Some((due, Expired::PongUnread))
+            }
             Ping::Sent { due } => Some((due, Expired::Pong)),
         });
         let listened = attending && !self.paused;
@@ -373,12 +378,13 @@ impl Deadlines {
         ours.into_iter().chain(theirs.into_iter().flatten()).chain(ping).flatten()
     }
 
-    /// What expires first.
+    /// The deadline that expires first.
     pub(super) fn earliest(&self, limits: &Limits) -> Option<(Instant, Expired)> {
         self.all(limits).min_by_key(|(at, _)| *at)
     }
 
-    /// What expired first, if anything has. Otherwise the task is woken when something may have.
+    /// Returns the deadline that expired first, if any. Otherwise the task is woken when one may
+    /// expire.
     #[inline]
     pub(super) fn poll(
         &mut self,
@@ -403,35 +409,35 @@ impl Deadlines {
             return Poll::Ready(what);
         }
         if let Some(pending) = &mut self.pending {
-            pending.hearing = None;
+            pending.final_read = None;
         }
         self.wake_at(earliest, now, cx);
         Poll::Pending
     }
 
-    /// Has the task woken at this time, or before.
+    /// Wakes the task at this time or earlier.
     pub(super) fn wake_at(&mut self, at: Instant, now: Instant, cx: &mut Context<'_>) {
         let before = self.timer.deadline();
         if at < before || before <= now || self.timer.is_elapsed() {
             self.timer.as_mut().reset(at);
         }
         if self.poll_timer(cx).is_ready() {
-            // It stood at a deadline that has moved since.
+            // The timer fired for a deadline that has moved since.
             self.timer.as_mut().reset(at);
             if self.poll_timer(cx).is_ready() {
-                // The turn took so long that this one has passed too: the next turn sees it.
+                // The turn took so long that this deadline has passed too: the next turn sees it.
                 cx.waker().wake_by_ref();
             }
         }
         self.settled = true;
     }
 
-    /// Outside of the budget: without one a timer registers no waker.
+    /// Outside of the budget: a timer without budget registers no waker.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         poll_outside(cx, |cx| self.timer.as_mut().poll(cx))
     }
 
-    /// The task has another waker than before.
+    /// Notes that the task's waker has changed.
     pub(super) fn disarm(&mut self) {
         self.settled = false;
     }

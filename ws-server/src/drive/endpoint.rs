@@ -1,4 +1,4 @@
-//! What the driver knows of whom it drives a connection for.
+//! The driver's view of a connection's owner.
 
 use std::{error::Error, pin::Pin, sync::Arc};
 
@@ -6,37 +6,37 @@ use ws_core::Closed;
 
 use crate::outbox::Outbox;
 
-/// Why what handles a connection gave up.
+/// The error with which a handler failed.
 pub(super) type Failure = Box<dyn Error + Send + Sync>;
 
-/// What handles a connection, at work.
-pub(crate) type Working = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
+/// The running future of a handler.
+pub(crate) type HandlerFuture = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
 
-/// Makes what handles a connection.
+/// Starts a handler.
 pub(crate) trait Start: Send + Unpin + 'static {
     /// Called once, in the first turn.
-    fn start(&mut self) -> Working;
+    fn start(&mut self) -> HandlerFuture;
 }
 
-/// Whom a connection is driven for: a server's end or a client's.
+/// The owner of a connection: a server's end or a client's.
 pub(crate) trait Endpoint: Send + Unpin + 'static {
-    /// Whether TCP is closed here first, and the handler is told at once that the connection is over.
+    /// Whether this end closes TCP first, and tells the handler at once that the connection is
+    /// over.
     const SERVER: bool;
 
     type Handler: Start;
 
     fn outbox(&self) -> &Arc<Outbox>;
 
-    /// The connection is over.
+    /// Called once the connection is over.
     fn close(&mut self, closed: &Closed);
 
-    /// Whether the connection must end at once. Asked after each turn.
+    /// Whether the connection must end at once. Checked after each turn.
     fn is_aborted(&self) -> bool;
 
-    /// Waits until what is left of a connection that is over must end at once.
+    /// Waits until the rest of a finished connection must end at once.
     fn aborted(&self) -> impl Future<Output = ()> + Send + use<Self>;
 
-    /// Waits until another connection needs the place that this one has, while its handler is all that
-    /// is left of it.
+    /// Waits until another connection needs this one's permit, when only the handler is left.
     fn displaced(&mut self) -> impl Future<Output = ()> + Send;
 }

@@ -1,4 +1,4 @@
-//! What becomes of a handler whose connection is over.
+//! The time that a handler has after its connection is over.
 
 use std::{future::poll_fn, pin::pin};
 
@@ -11,16 +11,16 @@ use super::{
 };
 use crate::outbox::Outbox;
 
-/// Waits until the handler has returned and `hung_up` is done, at a server's end for
-/// [`Limits::handler_grace`](crate::Limits::handler_grace) or, from `hung_up` on, until its place is
-/// needed. Then the handler is dropped.
+/// Waits until the handler has returned and `hung_up` is done. A server waits for
+/// [`Limits::handler_grace`](crate::Limits::handler_grace) at most, or, once `hung_up` is done,
+/// until another connection needs the permit. Then it drops the handler.
 pub(super) async fn run<E: Endpoint>(
     handling: Option<Handling<E::Handler>>,
     endpoint: &mut E,
     outbox: &Outbox,
     hung_up: impl Future<Output = ()>,
 ) {
-    // In this order, for a handler that takes its time over its last turn.
+    // In this order, since the handler may block in its last turn.
     let Some(handling) = handling else {
         return hung_up.await;
     };
@@ -39,29 +39,29 @@ pub(super) async fn run<E: Endpoint>(
             () = &mut handler => {}
             () = endpoint.displaced() => {
                 drop(handler);
-                dropped(outbox, "its place is needed");
+                dropped(outbox, "another connection needs its permit");
             }
         }
     }
 }
 
-/// Waits until a handler has returned, or has not in time.
+/// Waits until the handler has returned or its time is up.
 async fn returned<E: Endpoint>(mut handling: Handling<E::Handler>, outbox: &Outbox) {
     let ended = poll_fn(|cx| handling::poll(&mut handling, cx));
     if !E::SERVER {
-        // A client's end, whose application waits for it.
+        // A client's application waits for its handler.
         return ended.await.log(outbox);
     }
     match timeout(outbox.limits.handler_grace, ended).await {
         Ok(ended) => ended.log(outbox),
         Err(_) => {
             drop(handling);
-            dropped(outbox, "it had not returned within handler_grace");
+            dropped(outbox, "it did not return within handler_grace");
         }
     }
 }
 
-/// Says so in the log, and counts it.
+/// Logs and counts a dropped handler.
 fn dropped(outbox: &Outbox, reason: &str) {
     let Some(stats) = &outbox.stats else { return };
     stats.counters.handler_dropped();

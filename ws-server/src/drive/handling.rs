@@ -10,7 +10,7 @@ use std::{
 use tracing::{debug, error, warn};
 use ws_core::CloseCode;
 
-use super::endpoint::{Failure, Start, Working};
+use super::endpoint::{Failure, HandlerFuture, Start};
 use crate::{
     leaves::{error::CLOSED, log_limiter::Escaped},
     outbox::Outbox,
@@ -18,19 +18,19 @@ use crate::{
 
 /// The handler of one connection.
 pub(crate) enum Handling<S> {
-    /// To be started in its first turn. In a box, since most of the time it is not.
+    /// Starts in its first turn. Boxed, since it is in this state only briefly.
     Due(Box<S>),
-    AtWork(Working),
+    Running(HandlerFuture),
 }
 
 impl<S: Start> Handling<S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         match self {
-            Self::AtWork(working) => working.as_mut().poll(cx),
+            Self::Running(future) => future.as_mut().poll(cx),
             Self::Due(due) => {
-                let mut working = due.start();
-                let poll = working.as_mut().poll(cx);
-                *self = Self::AtWork(working);
+                let mut future = due.start();
+                let poll = future.as_mut().poll(cx);
+                *self = Self::Running(future);
                 poll
             }
         }
@@ -46,7 +46,7 @@ pub(super) enum Ended {
 }
 
 impl Ended {
-    /// The code that the connection closes with.
+    /// The code to close the connection with.
     pub(super) fn close_code(&self) -> CloseCode {
         match self {
             Self::Returned => CloseCode::NORMAL,
@@ -56,12 +56,11 @@ impl Ended {
         }
     }
 
-    /// Says so in the log if it failed. What a client sends may be why, so a server lets only so many
-    /// lines in.
+    /// Logs a failure. Clients may cause failures, so a server limits the number of lines.
     pub(super) fn log(&self, outbox: &Outbox) {
         match self {
             Self::Returned => return,
-            Self::Failed(error) if outbox.is_closing() && says_closed(&**error) => {
+            Self::Failed(error) if outbox.is_closing() && is_closed_error(&**error) => {
                 debug!(reason = %Escaped(&error.to_string()), "the handler ended with its connection");
                 return;
             }
@@ -72,13 +71,13 @@ impl Ended {
         else {
             return;
         };
-        // The span has them too, but is of level INFO, and so is not there for a log of warnings.
+        // The span has these fields too, but at level INFO, so a log of warnings lacks them.
         let (id, peer) = (outbox.id, outbox.request.peer());
         match self {
             Self::Returned => {}
             Self::Failed(reason) => {
-                // It may quote the client.
-                let reason = told(&**reason);
+                // The reason may quote the client.
+                let reason = error_chain(&**reason);
                 warn!(%id, %peer, reason = %Escaped(&reason), left_out, "the handler failed");
             }
             Self::Panicked => error!(%id, %peer, left_out, "the handler panicked"),
@@ -86,30 +85,30 @@ impl Ended {
     }
 }
 
-/// An error and those that it came from.
+/// Yields an error and its sources.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     successors(Some(error), |&error| error.source())
 }
 
-/// What an error says, and then what those say that it came from: most say only what was tried.
-fn told(error: &(dyn Error + 'static)) -> String {
+/// Joins the messages of an error and its sources: most name only the operation that failed.
+fn error_chain(error: &(dyn Error + 'static)) -> String {
     let mut parts: Vec<String> = causes(error).map(ToString::to_string).collect();
-    // One that says what its source does already is told once.
+    // An error that repeats its source's message is written once.
     parts.dedup();
     parts.join(": ")
 }
 
-/// Whether an error, or one that it came from, says that the connection is over.
+/// Whether an error, or one of its sources, says that the connection is over.
 ///
-/// By its text: what wraps an error transparently (`anyhow::Error`, `io::Error::other`, thiserror's
-/// `transparent`) hides its type, but not what it says.
-fn says_closed(error: &(dyn Error + 'static)) -> bool {
+/// Compares the text: transparent wrappers (`anyhow::Error`, `io::Error::other`, thiserror's
+/// `transparent`) hide the type, but not the message.
+fn is_closed_error(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|error| error.to_string() == CLOSED)
 }
 
-/// Polls a handler. A panic costs its own connection and nothing else.
+/// Polls a handler. A panic ends only its own connection.
 pub(super) fn poll<S: Start>(handling: &mut Handling<S>, cx: &mut Context<'_>) -> Poll<Ended> {
-    // After a panic the handler is never polled again, so nobody sees what it left half done.
+    // After a panic the handler is never polled again, so its half-done state stays unseen.
     match catch_unwind(AssertUnwindSafe(|| handling.poll(cx))) {
         Ok(Poll::Pending) => Poll::Pending,
         Ok(Poll::Ready(Ok(()))) => Poll::Ready(Ended::Returned),

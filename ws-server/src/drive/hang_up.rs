@@ -1,9 +1,9 @@
-//! Hearing that the peer is gone without reading what it sent before.
+//! Notices that the peer is gone without reading what it sent before.
 //!
-//! While reading is paused nothing is read, and so no end is reached. The operating system tells of it
-//! beside the data, but tokio wakes nobody for a socket that it knows to be readable. So the socket is
-//! marked as not readable: the next event, which is more data or the end, wakes the task. What lies in
-//! the socket then has to be read past tokio, which does not know of it any more.
+//! While reading is paused, no read reaches the end of the stream. The operating system reports the
+//! hang-up beside the data, but tokio wakes no task for a socket that it already knows to be
+//! readable. So the socket is marked as not readable: the next event, more data or the end, wakes
+//! the task. The data left in the socket must then be read past tokio, which no longer knows of it.
 
 #[cfg(unix)]
 use std::{any::Any, io::Read, pin::pin, task::ready};
@@ -24,8 +24,8 @@ use super::budget::Outside;
 #[cfg(unix)]
 use super::budget::poll_outside;
 
-/// Whether the peer has closed its end, or the connection was reset. The task is woken when that may
-/// have changed; only where `io` is a socket, and on systems that tell.
+/// Whether the peer has closed its end or reset the connection. Wakes the task when that may have
+/// changed. Works only if `io` is a socket and the system reports hang-ups.
 #[cfg(unix)]
 pub(super) fn poll<Io: 'static>(io: &Io, cx: &mut Context<'_>) -> Poll<()> {
     let io: &dyn Any = io;
@@ -45,7 +45,7 @@ pub(super) fn poll<Io: 'static>(_: &Io, _: &mut Context<'_>) -> Poll<()> {
 
 #[cfg(unix)]
 fn poll_socket(socket: &impl Socket, cx: &mut Context<'_>) -> Poll<()> {
-    // More may come between the two calls. It does so once or twice, if at all.
+    // More data may arrive between the two calls, once or twice at most.
     for _ in 0..4 {
         socket.forget_readable();
         if ready!(poll_outside(cx, |cx| socket.poll_read_ready(cx))).is_err() {
@@ -61,12 +61,12 @@ fn poll_socket(socket: &impl Socket, cx: &mut Context<'_>) -> Poll<()> {
     Poll::Pending
 }
 
-/// What tokio's sockets have in common.
+/// The operations that tokio's sockets share.
 #[cfg(unix)]
 trait Socket {
     fn forget_readable(&self);
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
-    /// What is known of its readiness now.
+    /// Its readiness, as far as known now.
     fn readiness(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>>;
 }
 
@@ -76,7 +76,7 @@ macro_rules! socket {
         impl Socket for $socket {
             fn forget_readable(&self) {
                 let blocked = || io::Result::<()>::Err(io::ErrorKind::WouldBlock.into());
-                // It says that it would block, as it was told.
+                // `try_io` returns the `WouldBlock` that it was given.
                 self.try_io(Interest::READABLE, blocked).ok();
             }
 
@@ -99,7 +99,7 @@ socket!(UnixStream);
 /// Reads a socket that tokio may not know to be readable.
 pub(super) struct Unmarked<'a, Io> {
     io: &'a mut Io,
-    /// Whether something may lie in the socket that tokio does not know of.
+    /// Whether the socket may hold data that tokio does not know of.
     unmarked: &'a mut bool,
 }
 
@@ -125,7 +125,7 @@ impl<Io: AsyncRead + Unpin + 'static> AsyncRead for Unmarked<'_, Io> {
     }
 }
 
-/// Reads what is there.
+/// Reads the data that has arrived.
 #[cfg(unix)]
 fn read_now<Io: 'static>(io: &Io, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
     let io: &dyn Any = io;

@@ -1,4 +1,4 @@
-//! What was read and not decoded, and reading more of it.
+//! Reading, and the octets that were read but not decoded.
 
 use std::{
     cell::Cell,
@@ -16,59 +16,62 @@ use ws_core::Message;
 use super::{
     control_rate::ControlRate,
     core::Core,
-    place::{PAGE, place},
+    page_offset::{PAGE, begin_mid_page},
     pool,
     receive::{UNIT, YIELD},
     receive_queue::ReceiveQueue,
 };
 use crate::outbox::Load;
 
-/// What one read takes at most.
+/// Octets in one read at most.
 pub(super) const READ: usize = 64 * 1024;
-/// What may be done in one turn before other tasks get theirs, in octets of received messages: with
-/// extensions a read may become a thousand times as much.
+/// Work in one turn before other tasks get theirs, in octets of received messages: through
+/// extensions, one read may expand a thousandfold.
 pub(super) const WORK: usize = 256 * 1024;
-/// What a message counts besides its octets, and a copy of one that is published: a turn has 256.
+/// What a message costs besides its octets, and what each copy of a published message costs: a turn
+/// has 256.
 pub(super) const MESSAGE: usize = 1024;
-/// What is left of a read is copied out of it if it is no more than this.
+/// The rest of a read is copied out of the buffer if it is no longer than this.
 const LEFTOVER: usize = 4096;
 
 thread_local! {
-    /// What connections of this thread read into, one after the other. An idle one holds no buffer.
+    /// The buffer that the connections of this thread read into, one after the other. An idle
+    /// connection holds none.
     static BUFFER: Cell<Option<BytesMut>> = const { Cell::new(None) };
 }
 
 /// The receiving side of a connection.
 pub(super) struct Input {
-    /// What was read and not decoded.
+    /// Octets that were read but not decoded.
     pub(super) buffer: BytesMut,
     /// Whether `buffer` may hold more than an unfinished header.
     pub(super) undecoded: bool,
-    /// What was done in this turn: bytes of messages that were decoded, and as many as count for each
-    /// message, for each yield, and for what the handler did.
+    /// The work of this turn: octets of decoded messages, a fixed cost for each message and each
+    /// yield, and the handler's work.
     pub(super) work: usize,
-    /// Messages that the handler took from `ahead`, and copies that it published: its part of the work.
+    /// Messages that the handler took from `ahead`, and copies that it published: its part of the
+    /// work.
     pub(super) handled: u16,
-    /// The work with which the next unit of the task's budget is due.
+    /// The amount of work at which the next unit of the task's budget is due.
     pub(super) pace: u32,
-    /// How many messages were decoded.
+    /// Messages decoded in this turn.
     pub(super) messages: u16,
-    /// How often the engine yielded.
+    /// Yields of the engine in this turn.
     pub(super) yields: u8,
     pub(super) ended: bool,
-    /// Whether the last read of this turn got less than it had room for: the socket had no more.
+    /// Whether the last read of this turn did not fill its buffer: the socket had no more.
     pub(super) drained: bool,
     pub(super) ahead: ReceiveQueue,
-    /// Whether a message was thrown away, so that none after it is received.
+    /// Whether a message was discarded, so that no later one is received.
     pub(super) cut_off: bool,
-    /// Whether tokio may not know that something lies in the socket.
+    /// Whether the socket may hold data that tokio does not know of.
     pub(super) unmarked: bool,
     /// Whether messages went to a receiver in another task.
     pub(super) delivered: bool,
     /// Whether the handler, as far as it receives in its turn, took everything and waits for more.
     pub(super) waits: bool,
-    /// What wakes it then, if it is not polled with this task: inside of `FuturesUnordered`, say. In a
-    /// box that stays, since most have none.
+    /// The handler's own waker, if it is not polled by this task alone: inside of
+    /// `FuturesUnordered`, say. The box stays, since most handlers have none.
     pub(super) waiter: Option<Box<Option<Waker>>>,
     pub(super) control: ControlRate,
 }
@@ -95,11 +98,12 @@ impl Input {
         }
     }
 
-    /// The buffer to read into: a header that is cut goes on where it began, everything else comes
+    /// The buffer to read into: a partial header continues in its own buffer, everything else goes
     /// into the thread's buffer.
     #[inline]
     pub(super) fn buffer(&mut self) -> &mut BytesMut {
-        // Half of it is room enough, and spares the move to the front after every small read.
+        // Half of it is room enough, and avoids moving the data to the front after every small
+        // read.
         if self.room() < READ / 2 {
             self.make_room();
         }
@@ -116,7 +120,7 @@ impl Input {
             self.buffer.reserve(READ + PAGE);
         }
         if self.buffer.is_empty() {
-            place(&mut self.buffer);
+            begin_mid_page(&mut self.buffer);
         }
     }
 
@@ -124,20 +128,20 @@ impl Input {
         self.buffer.capacity() - self.buffer.len()
     }
 
-    /// A turn begins.
+    /// Begins a turn.
     pub(super) fn begin(&mut self) {
         (self.work, self.handled, self.messages, self.yields) = (0, 0, 0, 0);
         self.pace = UNIT as u32;
-        // What came since is not known.
+        // More may have arrived since.
         self.drained = false;
     }
 
-    /// Whether everything was read that had come, and decoded.
+    /// Whether everything that had arrived was read and decoded.
     pub(super) fn is_drained(&self) -> bool {
         self.drained && self.buffer.is_empty()
     }
 
-    /// The messages that were decoded in this turn, and their bytes.
+    /// The number of messages decoded in this turn, and their octets.
     pub(super) fn received(&self) -> (u64, u64) {
         let yielded = usize::from(self.yields) * YIELD;
         let counted = usize::from(self.messages) * MESSAGE;
@@ -145,15 +149,15 @@ impl Input {
         (u64::from(self.messages), (self.work - handled - yielded - counted) as u64)
     }
 
-    /// Whether there is more to decode or to receive, and it has to wait for the next turn.
-    pub(super) fn is_tired(&self) -> bool {
+    /// Whether the work of this turn is used up and more is left to decode or receive.
+    pub(super) fn is_work_used_up(&self) -> bool {
         self.work >= WORK && (self.undecoded || !self.ahead.is_empty())
     }
 
-    /// The handler took so many messages, or published so many copies, in its turn.
+    /// Charges for messages that the handler took, or copies that it published, in its turn.
     #[inline]
     pub(super) fn handled(&mut self, messages: usize) {
-        // What is enough is counted once.
+        // Counts up to a full turn's work and no further.
         const ENOUGH: usize = WORK / MESSAGE;
         if usize::from(self.handled) < ENOUGH {
             let messages = messages.min(ENOUGH);
@@ -162,32 +166,32 @@ impl Input {
         }
     }
 
-    /// So many octets were read.
+    /// Notes that octets were read.
     pub(super) fn filled(&mut self, octets: usize) {
         self.undecoded = true;
-        if self.ahead.is_more_allowed() {
-            self.ahead.go_beyond(octets);
+        if self.ahead.is_excess_allowed() {
+            self.ahead.add_excess(octets);
         }
     }
 
-    /// The handler does not wait for messages any more, or for something else.
+    /// Notes that the handler no longer waits for messages.
     #[inline]
-    pub(super) fn attend(&mut self) {
+    pub(super) fn stop_waiting(&mut self) {
         self.waits = false;
         if let Some(waiter) = &mut self.waiter {
             **waiter = None;
         }
     }
 
-    /// Gives the thread's buffer back, but for what was read and not decoded.
-    pub(super) fn put_back(&mut self) {
+    /// Gives the thread's buffer back, and keeps the octets that were read but not decoded.
+    pub(super) fn give_back(&mut self) {
         if self.buffer.len() <= LEFTOVER && self.buffer.capacity() > 0 {
             let mut whole = mem::take(&mut self.buffer);
             if !whole.is_empty() {
                 self.buffer = BytesMut::from(&*whole);
                 whole.clear();
             }
-            // Of a buffer that a message filled nothing is left, until the message is gone.
+            // A buffer that a message fills cannot be reused until the message is dropped.
             if whole.capacity() > LEFTOVER || whole.try_reclaim(READ) {
                 BUFFER.set(Some(whole));
             }
@@ -195,17 +199,17 @@ impl Input {
         self.ahead.rest();
     }
 
-    /// Nothing more is decoded. What was, and was not received.
+    /// Ends decoding. Returns the messages that were decoded but not received.
     pub(super) fn into_ahead(mut self) -> VecDeque<Message> {
         // The next connection reads into the thread's buffer.
         self.buffer.clear();
-        self.put_back();
+        self.give_back();
         self.ahead.into_messages()
     }
 }
 
 impl Core {
-    /// Reads once, at most so many octets, a large message into the buffer where it is gathered.
+    /// Reads once, at most `most` octets. A large message is read into the buffer that gathers it.
     pub(super) fn read<Io: AsyncRead>(
         &mut self,
         mut io: Pin<&mut Io>,
@@ -231,7 +235,7 @@ impl Core {
         read
     }
 
-    /// Moves a large message that began in the thread's buffer out of it.
+    /// Moves the beginning of a large message out of the thread's buffer.
     #[inline]
     pub(super) fn keep_large(&mut self) {
         let now = self.now;
@@ -239,15 +243,15 @@ impl Core {
         self.ws.read_payload(&self.input.buffer, buffer, |_| ());
     }
 
-    /// Whether there is something to decode, and room for it.
+    /// Whether there is input to decode and room for its messages.
     pub(super) fn may_decode(&self) -> bool {
         (self.input.undecoded || self.input.ended)
             && self.is_open()
-            && !self.is_deaf()
-            && !self.input.is_tired()
+            && !self.is_reading_stopped()
+            && !self.input.is_work_used_up()
     }
 
-    /// How many octets may be read from the socket now.
+    /// Octets that may be read from the socket now.
     #[inline]
     pub(super) fn may_read(&mut self) -> usize {
         if !self.is_open() {
@@ -255,9 +259,9 @@ impl Core {
         }
         let full = self.is_full();
         let most = if full {
-            self.input.ahead.more_allowed()
+            self.input.ahead.excess_allowed()
         } else {
-            self.input.ahead.forget_beyond();
+            self.input.ahead.reset_excess();
             usize::MAX
         };
         let most = if self.input.undecoded || self.input.ended { 0 } else { most };
@@ -265,22 +269,23 @@ impl Core {
         most
     }
 
-    /// Whether nothing more is read, nor decoded, until the handler receives.
-    pub(super) fn is_deaf(&self) -> bool {
-        let used_up = self.input.ahead.more_allowed() == 0;
+    /// Whether reading and decoding stop until the handler receives.
+    pub(super) fn is_reading_stopped(&self) -> bool {
+        let used_up = self.input.ahead.excess_allowed() == 0;
         used_up && !self.input.ended && self.is_open() && self.is_full()
     }
 
-    /// Reading is paused, and no Pong was heard: receives a little beyond the limit, where it may be.
-    /// Whether that is possible.
+    /// Allows a little to be received beyond the limit, since reading is paused and no Pong
+    /// arrived. Returns whether that is possible.
     pub(super) fn look_ahead(&mut self) -> bool {
-        self.input.ahead.allow_more() && !self.input.undecoded
+        self.input.ahead.allow_excess() && !self.input.undecoded
     }
 
     /// Whether enough was decoded ahead of the handler.
     ///
-    /// While our Close waits for the peer's, and when a handler had its time with what a peer that is
-    /// gone has sent, reading goes on, and what is too much is thrown away with all that follows.
+    /// Reading goes on while our Close waits for the peer's, and after a handler used up its time
+    /// for what a departed peer has sent. The excess is then discarded, with everything that
+    /// follows.
     pub(super) fn is_full(&self) -> bool {
         self.is_ahead() && !self.ws.is_close_awaited() && !self.deadlines.is_turn_over()
     }
@@ -303,7 +308,7 @@ mod tests {
     #[test]
     fn next_connection_reads_into_the_buffer_of_the_last_one() {
         let mut input = Input::new(BytesMut::new());
-        input.buffer().extend_from_slice(b"behind a Close");
+        input.buffer().extend_from_slice(b"after a Close");
         let at = input.buffer.as_ptr();
         drop(input.into_ahead());
         let kept = BUFFER.take().expect("the thread has it");

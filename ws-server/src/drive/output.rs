@@ -1,4 +1,4 @@
-//! What is to be written: encodes the handler's messages in its turn, and those that are queued.
+//! Encodes the handler's messages in its turn, and the queued ones.
 
 use std::{
     collections::VecDeque,
@@ -16,28 +16,28 @@ use crate::{
     outbox::{Queued, SendQueue},
 };
 
-/// Encoding runs so far ahead of the socket and no further: what is not encoded can be dropped.
+/// Octets encoded ahead of the socket at most: messages that are not encoded can still be dropped.
 pub(super) const AHEAD: usize = 64 * 1024;
 
-/// Messages of the handler's that are encoded in one turn.
+/// Messages of the handler that are encoded in one turn.
 const SENDS: u32 = 256;
-/// Messages that are encoded in one turn in all. One that was queued costs less than one that has yet
-/// to be made.
+/// All messages that are encoded in one turn. A queued message costs less than one that the handler
+/// has yet to make.
 const MESSAGES: u32 = 1024;
 
 /// The sending side of a connection.
 pub(super) struct Output {
-    /// The 101, until it is written. In a box, which goes with it.
+    /// The 101 response, until it is written. The box is freed with it.
     pub(super) head: Option<Box<BytesMut>>,
-    /// Taken from the outbox, and not encoded.
+    /// Messages taken from the outbox but not encoded.
     pub(super) to_encode: SendQueue,
-    /// In a box, since hardly any connection has one.
+    /// Boxed, since hardly any connection has one.
     pub(super) flushes: Option<Box<Flushes>>,
-    /// Bytes of frames that were written.
+    /// Octets of frames that were written.
     pub(super) written: u64,
-    /// Messages that were encoded in this turn.
+    /// Messages encoded in this turn.
     pub(super) messages: u32,
-    /// Their bytes.
+    /// Octets of these messages.
     pub(super) payload: u64,
     /// Whether a message came too late to be encoded.
     pub(super) dropped: bool,
@@ -47,7 +47,7 @@ pub(super) struct Output {
     pub(super) task: Option<Waker>,
 }
 
-/// Whom to tell when so many bytes are written.
+/// Waiters, each with the octet count at which its flush completes.
 type Flushes = VecDeque<(u64, oneshot::Sender<()>)>;
 
 impl Output {
@@ -69,19 +69,20 @@ impl Output {
         self.written
     }
 
-    /// A message was encoded.
+    /// Counts an encoded message.
     #[inline]
     fn count(&mut self, len: usize) {
         self.messages = self.messages.wrapping_add(1);
         self.payload = self.payload.wrapping_add(len as u64);
     }
 
-    /// The messages that were encoded in this turn, and their bytes. The next one begins.
+    /// Returns the number of messages encoded in this turn and their octets. Starts the count of
+    /// the next turn.
     pub(super) fn sent(&mut self) -> (u64, u64) {
         (u64::from(mem::take(&mut self.messages)), mem::take(&mut self.payload))
     }
 
-    /// Whether enough was encoded in this turn. Others get theirs.
+    /// Whether enough was encoded in this turn.
     pub(super) fn is_spent(&self) -> bool {
         self.messages >= MESSAGES
     }
@@ -90,7 +91,7 @@ impl Output {
         self.blocked
     }
 
-    /// Notes the waker of the task. Whether it is a new one.
+    /// Stores the waker of the task. Returns whether it is a new one.
     pub(super) fn set_task(&mut self, waker: &Waker) -> bool {
         let new = !self.is_task(waker);
         if new {
@@ -103,7 +104,7 @@ impl Output {
         self.task.as_ref().is_some_and(|task| task.will_wake(waker))
     }
 
-    /// Bytes of frames that will have been written with everything that is encoded.
+    /// The octets of frames that will have been written once all encoded frames are.
     pub(super) fn end(&self, ws: &Connection) -> u64 {
         self.written + ws.encoded() as u64
     }
@@ -112,7 +113,7 @@ impl Output {
         self.head.is_none() && ws.encoded() == 0 && !ws.has_more_to_encode()
     }
 
-    /// Gives back what is not needed while the connection rests.
+    /// Gives back what the connection does not need while it rests.
     pub(super) fn rest(&mut self) {
         self.to_encode.shrink();
         if self.flushes.as_ref().is_some_and(|flushes| flushes.is_empty()) {
@@ -120,9 +121,9 @@ impl Output {
         }
     }
 
-    /// So many bytes were put before what is to be flushed.
-    pub(super) fn overtaken(&mut self, bytes: usize) {
-        overtake(self.flushes.as_deref_mut(), bytes);
+    /// Notes that octets were put before those to be flushed.
+    pub(super) fn shift_flushes(&mut self, bytes: usize) {
+        shift(self.flushes.as_deref_mut(), bytes);
     }
 
     pub(super) fn is_flush_due(&self) -> bool {
@@ -130,29 +131,29 @@ impl Output {
         first.is_some_and(|(at, _)| *at <= self.written)
     }
 
-    /// Tells those whose messages are with the operating system.
-    pub(super) fn tell_flushed(&mut self) {
+    /// Notifies the waiters whose messages the operating system has.
+    pub(super) fn complete_flushes(&mut self) {
         while self.is_flush_due()
             && let Some((_, told)) = self.flushes.as_mut().and_then(|flushes| flushes.pop_front())
         {
-            // Whoever asked may have gone.
+            // The waiter may be gone.
             told.send(()).ok();
         }
     }
 }
 
-pub(super) fn overtake(flushes: Option<&mut Flushes>, bytes: usize) {
+pub(super) fn shift(flushes: Option<&mut Flushes>, bytes: usize) {
     for (at, _) in flushes.into_iter().flatten() {
         *at += bytes as u64;
     }
 }
 
 impl Core {
-    /// Encodes a message of the handler's in its turn, if nothing waits before it and the socket
-    /// keeps up. `None`: it has to be queued, or to wait for the next turn if this one
+    /// Encodes a message of the handler in its turn, if no other waits before it and the socket
+    /// keeps up. `None`: the message must be queued, or wait for the next turn if this one
     /// [`yields`](Self::yields).
     ///
-    /// By reference, since a message is large to move and this is the way of every one.
+    /// By reference, since a message is large to move and every message comes this way.
     #[inline]
     pub(crate) fn send(
         &mut self,
@@ -181,11 +182,11 @@ impl Core {
         if sent.is_ok() {
             self.output.count(message.len());
         }
-        // An error means that it is closing: nothing follows a Close.
+        // An error means that the connection is closing: nothing follows a Close.
         Some(sent.map_err(|_| SendError::Closed))
     }
 
-    /// Whether the handler sent enough in this turn. It is woken for its next one then.
+    /// Whether the handler sent enough in this turn. If so, wakes it for its next one.
     #[cold]
     pub(crate) fn yields(&self, cx: &mut Context<'_>) -> bool {
         let compressed = !self.ws.extensions().is_empty() && self.output.payload >= WORK as u64;
@@ -196,12 +197,12 @@ impl Core {
         yields
     }
 
-    /// Whether there are messages that are not encoded.
+    /// Whether messages wait to be encoded.
     pub(super) fn has_more_to_encode(&self) -> bool {
         !self.output.to_encode.is_empty() || self.outbox.has_outbound()
     }
 
-    /// Encodes what is queued, in order, as far ahead of the socket as is allowed.
+    /// Encodes queued messages, in order, as far ahead of the socket as allowed.
     #[inline]
     pub(super) fn encode(&mut self) {
         if self.has_more_to_encode() {
@@ -237,13 +238,13 @@ impl Core {
                 Some(Queued::Close(code, reason)) => {
                     self.ws.close(code, &reason).ok();
                 }
-                // Whoever waits learns by the end of the channel.
+                // The waiter learns by the end of the channel.
                 Some(Queued::Flush(_)) if self.output.dropped => {}
                 Some(Queued::Flush(told)) => {
                     let at = self.output.end(&self.ws);
                     let flushes = self.output.flushes.get_or_insert_default();
                     if flushes.len() == flushes.capacity() {
-                        // Those who waited for it may have gone.
+                        // Waiters may be gone.
                         flushes.retain(|(_, told)| !told.is_closed());
                     }
                     flushes.push_back((at, told));
@@ -252,7 +253,8 @@ impl Core {
         }
     }
 
-    /// A message was sent. If it was not, the connection is ending, and the engine says how.
+    /// Counts a sent message. If it was not sent, the connection is ending, and the engine says
+    /// how.
     fn encoded(&mut self, len: usize, sent: bool) {
         self.passed();
         self.output.dropped |= !sent;

@@ -1,32 +1,32 @@
-//! What a connection waits for at the moment, of which an idle one has nothing.
+//! The conditions that a connection waits for. An idle one has none.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::hearing::Hearing;
+use super::final_read::FinalRead;
 use crate::Limits;
 
-/// What somebody is to do.
+/// The actions that somebody owes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pending {
     pub(super) ping: Ping,
-    /// A message, or a control frame between messages, that is incomplete.
+    /// An incomplete message, or an incomplete control frame between messages.
     pub(super) unfinished: Option<Unfinished>,
     pub(super) blocked: Option<Blocked>,
-    /// Where the oldest Ping that was not answered ends in the output.
+    /// The end of the oldest unanswered Ping in the output.
     pub(super) unanswered: Option<u64>,
-    /// Since when the peer's Close or fault waits for our answer.
+    /// When the peer's Close or fault began to wait for our answer.
     pub(super) closing: Option<Instant>,
-    /// Until when our Close waits for the peer's.
+    /// How long our Close waits for the peer's.
     pub(super) close_due: Option<Instant>,
     pub(super) park: Park,
-    pub(super) hearing: Option<Hearing>,
+    pub(super) final_read: Option<FinalRead>,
 }
 
 impl Pending {
     pub(super) fn is_empty(&self) -> bool {
-        let Self { ping, unfinished, blocked, unanswered, closing, close_due, park, hearing: _ } =
+        let Self { ping, unfinished, blocked, unanswered, closing, close_due, park, final_read: _ } =
             self;
         let closes = closing.is_some() || close_due.is_some();
         let stuck = unfinished.is_some() || blocked.is_some();
@@ -35,7 +35,7 @@ impl Pending {
     }
 }
 
-/// Since when it is, and bytes that came of it.
+/// When it began, and the octets received since.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unfinished {
     pub(super) since: Instant,
@@ -43,7 +43,7 @@ pub(super) struct Unfinished {
 }
 
 impl Unfinished {
-    /// How long it may take.
+    /// The time that it may take.
     pub(super) fn time(self, limits: &Limits) -> Duration {
         let millis = self.received.saturating_mul(1000) / limits.min_rate as u64;
         limits.message_timeout.saturating_add(Duration::from_millis(millis))
@@ -53,34 +53,34 @@ impl Unfinished {
 /// The socket takes no more for now.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Blocked {
-    /// Since when nothing was taken.
+    /// When the socket last took anything.
     pub(super) since: Instant,
-    /// When a [`MINUTE`] of the least rate began, and what was written before.
+    /// The start of the current [`RATE_WINDOW`] of the minimum rate, and the octets written before it.
     pub(super) minute: Instant,
     pub(super) written: u64,
 }
 
 /// The time over which [`Limits::min_write_rate`] is measured.
-pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const RATE_WINDOW: Duration = Duration::from_secs(60);
 
-/// Whether the extensions are parked: gave their memory back.
+/// Whether the extensions are parked: have given their memory back.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) enum Park {
-    /// They hold nothing that they could give back.
+    /// They hold no memory that they could give back.
     #[default]
     Parked,
-    /// When a message passed last.
+    /// When the last message passed.
     Since(Instant),
 }
 
-/// A Ping of ours since something came last.
+/// Our Ping since the peer was last heard.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) enum Ping {
     #[default]
     None,
-    /// It is on its way when so many bytes are written. A client that still takes what was sent
-    /// before cannot know of it.
+    /// Sent once this many octets are written. A client that still reads earlier data cannot know
+    /// of it.
     Queued(u64),
-    /// Until when it waits for anything to come.
+    /// Awaits any input until `due`.
     Sent { due: Instant },
 }

@@ -1,7 +1,7 @@
-//! Buffers that large messages are read into, which a thread uses again while there is work for them.
+//! Buffers for large messages, which a thread reuses while there is work for them.
 //!
-//! An allocator gives memory of this size back to the operating system as soon as it is free, and
-//! every message would have all of its pages made anew, which takes longer than reading it.
+//! An allocator returns blocks of this size to the operating system as soon as they are free, so
+//! every message would fault all of its pages in again, which takes longer than reading it.
 
 use std::{
     cell::{Cell, RefCell},
@@ -11,32 +11,32 @@ use std::{
 use bytes::BytesMut;
 use tokio::time::Instant;
 
-use super::place::{PAGE, place};
+use super::page_offset::{PAGE, begin_mid_page};
 
-/// Bytes that a thread keeps, those that messages in progress lie in included: whatever clients do,
-/// no more than this is lent beyond what they have sent.
-const KEPT: usize = 8 * 1024 * 1024;
-/// Buffers that were not needed for so long are given back.
-const UNUSED: Duration = Duration::from_secs(1);
+/// Octets that a thread keeps, including buffers with messages in progress: whatever clients do, at
+/// most this much is lent beyond what they have sent.
+const MAX_KEPT: usize = 8 * 1024 * 1024;
+/// A buffer that stays unused for this long is given back.
+const MAX_UNUSED: Duration = Duration::from_secs(1);
 
 thread_local! {
-    /// The one used last comes last.
-    static POOL: RefCell<Vec<Kept>> = const { RefCell::new(Vec::new()) };
+    /// Ordered by use: the most recently used comes last.
+    static POOL: RefCell<Vec<PooledBuffer>> = const { RefCell::new(Vec::new()) };
     static LAST_USE: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// A buffer, free again when nothing but `handle` refers to it.
-struct Kept {
+/// A buffer that is free again once only `handle` refers to it.
+struct PooledBuffer {
     handle: BytesMut,
     capacity: usize,
 }
 
-impl Kept {
+impl PooledBuffer {
     fn is_free(&mut self) -> bool {
         self.handle.try_reclaim(self.capacity)
     }
 
-    /// All of it, where it is free.
+    /// Lends the whole buffer, which must be free.
     fn lend(&mut self) -> BytesMut {
         let mut buffer = std::mem::take(&mut self.handle);
         self.handle = buffer.split_off(self.capacity);
@@ -44,18 +44,18 @@ impl Kept {
     }
 }
 
-/// An empty buffer with room for `least` bytes, or for `most` where one is free.
+/// Returns an empty buffer with room for `least` octets, or for `most` if one is free.
 pub(super) fn take(least: usize, most: usize, now: Instant) -> BytesMut {
     LAST_USE.set(Some(now));
     let mut buffer =
         POOL.with_borrow_mut(|pool| find(pool, least + PAGE, most.saturating_add(PAGE)));
-    place(&mut buffer);
+    begin_mid_page(&mut buffer);
     buffer
 }
 
-fn find(pool: &mut Vec<Kept>, least: usize, most: usize) -> BytesMut {
+fn find(pool: &mut Vec<PooledBuffer>, least: usize, most: usize) -> BytesMut {
     for wanted in [most, least] {
-        let fits = |kept: &mut Kept| {
+        let fits = |kept: &mut PooledBuffer| {
             kept.capacity >= wanted && kept.capacity / 2 <= most && kept.is_free()
         };
         if let Some(at) = pool.iter_mut().position(fits) {
@@ -66,24 +66,24 @@ fn find(pool: &mut Vec<Kept>, least: usize, most: usize) -> BytesMut {
         }
     }
     let handle = BytesMut::with_capacity(least);
-    let mut kept = Kept { capacity: handle.capacity(), handle };
+    let mut kept = PooledBuffer { capacity: handle.capacity(), handle };
     let mut held = kept.capacity + pool.iter().map(|kept| kept.capacity).sum::<usize>();
     pool.retain_mut(|kept| {
-        let dropped = held > KEPT && kept.is_free();
+        let dropped = held > MAX_KEPT && kept.is_free();
         held -= if dropped { kept.capacity } else { 0 };
         !dropped
     });
     let buffer = kept.lend();
-    if held <= KEPT {
+    if held <= MAX_KEPT {
         pool.push(kept);
     }
     buffer
 }
 
-/// Gives back what was not needed for a while.
+/// Gives back buffers that were unused for a while.
 #[inline]
 pub(super) fn give_back(now: Instant) {
-    if LAST_USE.get().is_some_and(|last| now - last > UNUSED) {
+    if LAST_USE.get().is_some_and(|last| now - last > MAX_UNUSED) {
         clear();
     }
 }
@@ -118,7 +118,7 @@ mod tests {
         let again = [take(90_000, 90_000, now), take(90_000, 90_000, now)];
         assert!(again.iter().any(|buffer| buffer.as_ptr() == at));
         drop(again);
-        // A larger one, where it is there; never one that is far too large.
+        // A larger one if there is one, but never one that is far too large.
         assert!(take(60_000, 90_000, now).capacity() >= 90_000);
         assert!(take(20_000, 40_000, now).capacity() < 60_000);
     }
@@ -127,25 +127,25 @@ mod tests {
     fn thread_keeps_so_much_and_no_more() {
         let now = Instant::now();
         let lent: Vec<BytesMut> = (0..20).map(|_| take(1 << 20, 1 << 20, now)).collect();
-        assert!((KEPT - (2 << 20)..=KEPT).contains(&held()), "{} bytes", held());
+        assert!((MAX_KEPT - (2 << 20)..=MAX_KEPT).contains(&held()), "{} bytes", held());
         drop(lent);
-        // Room for what is needed now is made of what is free.
+        // Free buffers make room for the one that is needed now.
         drop(take(4 << 20, 4 << 20, now));
         assert!(
-            held() <= KEPT
+            held() <= MAX_KEPT
                 && POOL.with_borrow(|pool| pool.iter().any(|kept| kept.capacity > 4 << 20))
         );
-        drop(take(KEPT, KEPT, now));
-        assert!(held() <= KEPT);
+        drop(take(MAX_KEPT, MAX_KEPT, now));
+        assert!(held() <= MAX_KEPT);
     }
 
     #[test]
     fn buffers_that_nobody_needs_are_given_back() {
         let now = Instant::now();
         drop(take(100_000, 100_000, now));
-        give_back(now + UNUSED);
+        give_back(now + MAX_UNUSED);
         assert_ne!(held(), 0);
-        give_back(now + 2 * UNUSED);
+        give_back(now + 2 * MAX_UNUSED);
         assert_eq!(held(), 0);
     }
 }

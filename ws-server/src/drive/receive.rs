@@ -1,4 +1,4 @@
-//! Receiving: decodes what was read, for the handler in its turn, or ahead of it.
+//! Decodes input, for the handler in its turn or ahead of it.
 
 use std::task::{Context, Poll};
 
@@ -10,22 +10,22 @@ use super::{
     input::{MESSAGE, WORK},
 };
 
-/// What the handler receives for one unit of tokio's cooperative budget, of which a turn has 128: for
-/// each message it would cost a tenth of what a small one does.
+/// The work for which the handler spends one unit of tokio's cooperative budget (a turn has 128).
+/// One unit per message would cost a tenth of the time of a small message.
 pub(super) const UNIT: usize = 8 * MESSAGE;
-/// What the engine works through before it yields.
+/// Work of the engine before it yields.
 pub(super) const YIELD: usize = 64 * 1024;
-/// Octets of a header, which is what an empty message takes.
+/// Octets of a header: the size of an empty message.
 const HEADER: usize = 6;
 
 impl Core {
-    /// Whether the handler has seen everything that came, or will not.
-    pub(super) fn is_attended(&self) -> bool {
+    /// Whether the handler has received everything that came, or will receive no more.
+    pub(super) fn is_handler_done(&self) -> bool {
         let waits = self.input.waits || self.outbox.receiver_waits();
         self.outbox.is_receiver_gone() || (waits && self.input.ahead.is_empty())
     }
 
-    /// Wakes a handler that waits by a waker of its own, before it is polled.
+    /// Wakes a handler that waits with its own waker, before it is polled.
     pub(super) fn wake_handler(&mut self) {
         self.input.waits = false;
         if let Some(waker) = self.input.waiter.as_mut().and_then(|waiter| waiter.take()) {
@@ -33,7 +33,7 @@ impl Core {
         }
     }
 
-    /// The next message, for the handler in its turn.
+    /// Returns the next message to the handler in its turn.
     #[inline]
     pub(crate) fn poll_message(&mut self, task: &mut Context<'_>) -> Poll<Option<Message>> {
         if self.input.delivered {
@@ -43,11 +43,11 @@ impl Core {
             return self.poll_ahead(task);
         }
         if self.input.undecoded && !self.input.cut_off {
-            if self.input.work >= self.input.pace as usize && !self.goes_on(task) {
+            if self.input.work >= self.input.pace as usize && !self.may_continue(task) {
                 return Poll::Pending;
             }
             if let Some(message) = self.decode() {
-                self.input.attend();
+                self.input.stop_waiting();
                 return Poll::Ready(Some(message));
             }
         }
@@ -58,25 +58,26 @@ impl Core {
         Poll::Pending
     }
 
-    /// The next one of those that were decoded ahead.
+    /// Returns the next message that was decoded ahead.
     #[cold]
     fn poll_ahead(&mut self, task: &mut Context<'_>) -> Poll<Option<Message>> {
-        if self.input.work >= self.input.pace as usize && !self.goes_on(task) {
+        if self.input.work >= self.input.pace as usize && !self.may_continue(task) {
             return Poll::Pending;
         }
         if self.is_ahead() {
-            // The handler still receives. A Close may have been found beyond what is received ahead.
+            // The handler still receives. A Close may have been found beyond the limit of
+            // `receive_ahead`.
             self.deadlines.received(self.is_closing(), self.now);
         }
         self.input.handled(1);
-        self.input.attend();
+        self.input.stop_waiting();
         Poll::Ready(self.input.ahead.pop())
     }
 
-    /// Whether the handler's turn goes on, for which a unit of the task's budget is consumed. It is
-    /// woken for its next one otherwise.
+    /// Whether the handler's turn goes on. If so, consumes a unit of the task's budget; otherwise
+    /// wakes the handler for its next turn.
     #[cold]
-    fn goes_on(&mut self, task: &mut Context<'_>) -> bool {
+    fn may_continue(&mut self, task: &mut Context<'_>) -> bool {
         if self.input.work >= WORK {
             self.wait(task);
             return false;
@@ -86,9 +87,9 @@ impl Core {
             self.input.pace = (self.input.work + UNIT) as u32;
             return true;
         }
-        self.input.attend();
-        // A handler that spent it elsewhere may never come to receive: then the driver decodes ahead,
-        // to see Pings and a Close.
+        self.input.stop_waiting();
+        // A handler that spent the budget elsewhere may never receive: then the driver decodes
+        // ahead, to see Pings and a Close.
         if self.input.work > 0 {
             self.input.handled(WORK / MESSAGE);
         }
@@ -112,7 +113,7 @@ impl Core {
         }
     }
 
-    /// Decodes until there is a message, or nothing more to decode.
+    /// Decodes until a message is complete or the input is used up.
     #[inline]
     fn decode(&mut self) -> Option<Message> {
         while self.is_open() {
@@ -124,16 +125,16 @@ impl Core {
                     self.input.work += message.len() + MESSAGE;
                     self.input.messages = self.input.messages.wrapping_add(1);
                     if self.input.buffer.is_empty() && self.ws.extensions().is_empty() {
-                        // The engine, which would be asked in vain, keeps nothing back.
+                        // The engine holds nothing back here, so asking it again would be in vain.
                         self.input.undecoded = false;
                         self.deadlines.unfinished(None, self.now);
                     }
                     return Some(message);
                 }
                 Some(event) => {
-                    self.output.overtaken(self.ws.encoded().saturating_sub(before));
-                    self.see(event);
-                    if self.input.is_tired() {
+                    self.output.shift_flushes(self.ws.encoded().saturating_sub(before));
+                    self.handle(event);
+                    if self.input.is_work_used_up() {
                         return None;
                     }
                 }
@@ -145,16 +146,16 @@ impl Core {
         None
     }
 
-    /// Bytes that came of an incomplete message, if there is one.
+    /// Octets received of an incomplete message, if there is one.
     fn unfinished(&self) -> Option<u64> {
         match self.ws.unfinished() {
             Some(unfinished) => Some(unfinished.message_received),
-            // A header that is cut is the begin of one.
+            // A partial header begins a message.
             None => (!self.input.buffer.is_empty()).then_some(0),
         }
     }
 
-    fn see(&mut self, event: Event) {
+    fn handle(&mut self, event: Event) {
         match event {
             Event::Ping(ref payload) | Event::Pong(ref payload) => {
                 self.input.ahead.count_control(HEADER + payload.len());
@@ -175,7 +176,7 @@ impl Core {
                 self.deadlines.closing(self.now);
             }
             Event::Closed(closed) => self.end(closed),
-            // Of what may not become a message for long, or never.
+            // Charges work that produced no message yet, and may never.
             Event::Yield => {
                 self.input.work += YIELD;
                 self.input.yields += 1;
@@ -185,7 +186,7 @@ impl Core {
     }
 
     /// Decodes what the handler left, so that control frames are seen while it waits for something
-    /// else, and hands messages to a receiver in another task.
+    /// else. Hands messages to a receiver in another task.
     #[inline]
     pub(super) fn decode_ahead(&mut self) {
         if self.may_decode() {
@@ -201,7 +202,7 @@ impl Core {
     fn decode_all(&mut self) {
         while self.may_decode() {
             let Some(message) = self.decode() else {
-                // The end of the input is told only once all of it was decoded.
+                // The engine reports the end of the input only after it has decoded everything.
                 if !self.input.ended {
                     break;
                 }
@@ -209,7 +210,7 @@ impl Core {
             };
             let ahead = self.is_ahead();
             if ahead {
-                self.input.ahead.go_beyond(HEADER + message.len());
+                self.input.ahead.add_excess(HEADER + message.len());
             }
             self.input.cut_off |= self.outbox.is_receiver_gone() || (ahead && !self.is_full());
             if !self.input.cut_off {

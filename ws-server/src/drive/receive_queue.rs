@@ -6,13 +6,14 @@ use ws_core::Message;
 
 use crate::outbox::Load;
 
-/// Octets that are received at a time beyond the limit of what is received ahead, where no Pong was
-/// heard: the worth of one. They count twice, when they are read and when they are decoded.
-const LOOK: u32 = 2 * (6 + 125);
-/// How many that may become. A Ping or Pong counts nothing, or an idle connection would grow deaf.
-const BEYOND: u32 = 2 * 8 * 1024;
+/// Octets received at a time beyond the limit while a Pong is awaited: the size of one Pong. They
+/// count twice, once when read and once when decoded.
+const EXCESS_STEP: u32 = 2 * (6 + 125);
+/// The maximum of these octets. A Ping or Pong counts nothing, or reading on an idle connection
+/// would stop for good.
+const MAX_EXCESS: u32 = 2 * 8 * 1024;
 
-/// A queue of them. In a box, because an idle connection has none.
+/// A queue of messages. Boxed, because an idle connection has none.
 #[derive(Default)]
 pub(super) struct ReceiveQueue(Option<Box<Queue>>);
 
@@ -20,9 +21,8 @@ pub(super) struct ReceiveQueue(Option<Box<Queue>>);
 struct Queue {
     messages: VecDeque<Message>,
     load: Load,
-    /// Octets that were read, and octets that were decoded, while enough was received ahead; and how
-    /// many may be.
-    beyond: u32,
+    /// Octets that were read, plus octets that were decoded, beyond the limit; and their maximum.
+    excess: u32,
     allowed: u32,
 }
 
@@ -37,7 +37,7 @@ impl ReceiveQueue {
     }
 
     pub(super) fn push(&mut self, mut message: Message) {
-        // It stays for longer than the buffer that it was read into should.
+        // A queued message must not pin the buffer that it was read into.
         message.detach();
         let queue = self.0.get_or_insert_default();
         queue.load.add(&message);
@@ -52,7 +52,7 @@ impl ReceiveQueue {
         Some(message)
     }
 
-    /// Puts messages that were handed on before these in front of them.
+    /// Puts messages that were handed on earlier back in front.
     pub(super) fn take_back(&mut self, mut messages: VecDeque<Message>, load: Load) {
         let queue = self.0.get_or_insert_default();
         messages.append(&mut queue.messages);
@@ -60,49 +60,49 @@ impl ReceiveQueue {
         queue.load = queue.load.and(load);
     }
 
-    /// Hands all of them on; what the queue is exchanged for is empty.
+    /// Hands on all messages; `to` swaps in an empty queue.
     pub(super) fn hand_on(&mut self, to: impl FnOnce(&mut VecDeque<Message>, Load)) {
         if let Some(queue) = &mut self.0 {
             to(&mut queue.messages, std::mem::take(&mut queue.load));
         }
     }
 
-    /// Whether something may be received beyond the limit, or was.
+    /// Whether octets may be received beyond the limit, or were.
     #[inline]
-    pub(super) fn is_more_allowed(&self) -> bool {
+    pub(super) fn is_excess_allowed(&self) -> bool {
         self.0.as_ref().is_some_and(|queue| queue.allowed > 0)
     }
 
-    /// How many octets may be received now beyond the limit.
-    pub(super) fn more_allowed(&self) -> usize {
-        self.0.as_ref().map_or(0, |queue| queue.allowed.saturating_sub(queue.beyond) as usize)
+    /// Octets that may be received beyond the limit now.
+    pub(super) fn excess_allowed(&self) -> usize {
+        self.0.as_ref().map_or(0, |queue| queue.allowed.saturating_sub(queue.excess) as usize)
     }
 
-    /// Lets a little more be received beyond the limit. Whether that is possible.
-    pub(super) fn allow_more(&mut self) -> bool {
+    /// Allows a few more octets beyond the limit. Returns whether that is possible.
+    pub(super) fn allow_excess(&mut self) -> bool {
         let queue = self.0.get_or_insert_default();
-        queue.allowed = queue.beyond.saturating_add(LOOK).min(BEYOND);
-        queue.allowed > queue.beyond
+        queue.allowed = queue.excess.saturating_add(EXCESS_STEP).min(MAX_EXCESS);
+        queue.allowed > queue.excess
     }
 
-    /// So many octets were received although enough was before.
-    pub(super) fn go_beyond(&mut self, octets: usize) {
+    /// Notes octets received beyond the limit.
+    pub(super) fn add_excess(&mut self, octets: usize) {
         let queue = self.0.get_or_insert_default();
-        queue.beyond = queue.beyond.saturating_add(u32::try_from(octets).unwrap_or(u32::MAX));
+        queue.excess = queue.excess.saturating_add(u32::try_from(octets).unwrap_or(u32::MAX));
     }
 
-    /// A Ping or Pong of so many octets came.
+    /// Notes a Ping or Pong of this size.
     pub(super) fn count_control(&mut self, octets: usize) {
         if let Some(queue) = &mut self.0 {
-            queue.beyond = queue.beyond.saturating_sub(octets as u32);
+            queue.excess = queue.excess.saturating_sub(octets as u32);
         }
     }
 
-    /// No more than enough is received ahead: what was is forgotten.
+    /// Forgets the octets beyond the limit, since the queue is no longer full.
     #[inline]
-    pub(super) fn forget_beyond(&mut self) {
+    pub(super) fn reset_excess(&mut self) {
         if let Some(queue) = &mut self.0 {
-            (queue.beyond, queue.allowed) = (0, 0);
+            (queue.excess, queue.allowed) = (0, 0);
         }
     }
 
@@ -110,7 +110,7 @@ impl ReceiveQueue {
     #[inline]
     pub(super) fn rest(&mut self) {
         let unused =
-            |queue: &Queue| queue.messages.is_empty() && (queue.beyond, queue.allowed) == (0, 0);
+            |queue: &Queue| queue.messages.is_empty() && (queue.excess, queue.allowed) == (0, 0);
         if self.0.as_deref().is_some_and(unused) {
             self.0 = None;
         }

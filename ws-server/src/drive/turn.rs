@@ -1,10 +1,10 @@
 //! The handler's turn, in which it works on the connection itself.
 //!
-//! Driver and handler are polled in one task, so a message needs neither a queue nor a
-//! lock between them: while the handler is polled, the connection lies in a
-//! thread-local slot, from which `recv` decodes and into which `send` encodes. A `WebSocket` that is
-//! used anywhere else (in another task, in the turn of another connection) does not find itself
-//! there, and goes through its [`Outbox`].
+//! Driver and handler are polled in one task, so messages need neither a queue nor a lock between
+//! them: while the handler is polled, the connection lies in a thread-local slot, from which `recv`
+//! decodes and into which `send` encodes. A `WebSocket` that is used elsewhere (in another task, or
+//! in the turn of another connection) does not find its connection there, and goes through its
+//! [`Outbox`].
 
 use std::{cell::Cell, sync::Arc};
 
@@ -17,7 +17,7 @@ thread_local! {
 
 /// Puts a connection into the slot while `act` runs, which must not unwind. Turns may be nested.
 ///
-/// `None`: it is lost, because the thread is ending.
+/// Returns `None` if the connection is lost because the thread is ending.
 pub(super) fn enter<T>(core: Box<Core>, act: impl FnOnce() -> T) -> (Option<Box<Core>>, T) {
     let outer = TURN.try_with(|turn| turn.replace(Some(core)));
     let result = act();
@@ -31,9 +31,9 @@ pub(super) fn enter<T>(core: Box<Core>, act: impl FnOnce() -> T) -> (Option<Box<
 #[inline]
 pub(crate) fn with<T>(outbox: &Arc<Outbox>, act: impl FnOnce(&mut Core) -> T) -> Option<T> {
     TURN.try_with(|turn| {
-        // Put back whatever happens.
-        let mut held = Held { turn, core: turn.take() };
-        match &mut held.core {
+        // Dropping the guard puts the connection back, even after a panic.
+        let mut guard = SlotGuard { turn, core: turn.take() };
+        match &mut guard.core {
             Some(core) if Arc::ptr_eq(core.outbox(), outbox) => Some(act(core)),
             _ => None,
         }
@@ -42,11 +42,11 @@ pub(crate) fn with<T>(outbox: &Arc<Outbox>, act: impl FnOnce(&mut Core) -> T) ->
     .flatten()
 }
 
-/// A message was published, in so many copies: where a handler did it in its turn, they count.
+/// Charges the handler whose turn it is, if any, for the copies of a message that it published.
 pub(crate) fn published(copies: usize) {
     TURN.try_with(|turn| {
-        let mut held = Held { turn, core: turn.take() };
-        if let Some(core) = &mut held.core {
+        let mut guard = SlotGuard { turn, core: turn.take() };
+        if let Some(core) = &mut guard.core {
             core.published(copies);
         }
     })
@@ -54,15 +54,15 @@ pub(crate) fn published(copies: usize) {
     .ok();
 }
 
-struct Held<'a> {
+struct SlotGuard<'a> {
     turn: &'a Cell<Option<Box<Core>>>,
     core: Option<Box<Core>>,
 }
 
-impl Drop for Held<'_> {
+impl Drop for SlotGuard<'_> {
     #[inline]
     fn drop(&mut self) {
-        // The slot is empty, and `set` would call what drops a connection, to find nothing.
+        // The slot is empty, and `set` would generate the code that drops a connection for nothing.
         if let Some(other) = self.turn.replace(self.core.take()) {
             drop(other);
         }

@@ -1,4 +1,4 @@
-//! Writes what was encoded to the socket.
+//! Writes encoded frames to the socket.
 
 use std::{
     io::{self, IoSlice},
@@ -12,29 +12,29 @@ use ws_core::Outgoing;
 
 use super::{
     core::Core,
-    output::{AHEAD, Output, overtake},
+    output::{AHEAD, Output, shift},
 };
 use crate::leaves::linger;
 
-/// Bytes that are written in one turn before other tasks get theirs.
+/// Octets written in one turn before other tasks get theirs.
 const WRITTEN: usize = 4 * AHEAD;
 /// Pieces in one vectored write.
 const SLICES: usize = 16;
 /// A Pong with its header, masked.
 const MAX_PONG: usize = 6 + 125;
 
-/// What one write came to.
+/// The result of one write.
 enum Written {
     /// So many octets.
     Some(usize),
-    /// There was nothing to write.
+    /// Nothing to write.
     Nothing,
-    /// The extensions are at work, and nothing came of it yet.
+    /// The extensions are at work, without output yet.
     Encoding,
 }
 
 impl Core {
-    /// Encodes and writes as much as the socket takes. Whether it took anything.
+    /// Encodes and writes as much as the socket takes. Returns whether it took anything.
     pub(super) fn write<Io: AsyncWrite + Unpin>(
         &mut self,
         io: &mut Io,
@@ -67,7 +67,7 @@ impl Core {
                 }
                 Poll::Ready(Ok(Written::Nothing)) => break false,
                 Poll::Ready(Ok(Written::Encoding)) => {
-                    // Work that gave nothing yet counts as much as work that did.
+                    // Work without output counts as much as work with output.
                     *budget = budget.saturating_sub(AHEAD);
                     progress = true;
                     break false;
@@ -82,13 +82,13 @@ impl Core {
         if self.output.is_flush_due() {
             // The stream may have a buffer of its own.
             match Pin::new(io).poll_flush(cx) {
-                Poll::Ready(Ok(())) => self.output.tell_flushed(),
+                Poll::Ready(Ok(())) => self.output.complete_flushes(),
                 Poll::Ready(Err(error)) => self.unwritable(&error),
                 Poll::Pending => {}
             }
         }
         if self.ws.is_ending() {
-            // An extension failed at what was to be encoded. Nothing that is read would tell.
+            // An extension failed while encoding. No read would report that.
             self.settle();
         }
         self.output.blocked = blocked;
@@ -100,10 +100,11 @@ impl Core {
         progress
     }
 
-    /// Writes to the socket itself, whatever the runtime knows of it. Whether it took anything.
+    /// Writes to the socket itself, whatever the runtime knows of it. Returns whether it took
+    /// anything.
     ///
-    /// Linux says that a socket is writable when half of what may be unsent has left, and takes more
-    /// when anything has.
+    /// Linux reports a socket as writable once half of its send buffer is free, but takes more as
+    /// soon as any of it is.
     pub(super) fn write_now<Io: 'static>(&mut self, io: &Io) -> bool {
         if self.output.head.is_some() {
             return false;
@@ -119,7 +120,7 @@ impl Core {
         n > 0
     }
 
-    /// Writes our Close, with which the socket is to be closed. What is not taken is left to
+    /// Writes our last octets, the Close, before the socket is closed. The rest is left to
     /// [`write`](Self::write).
     pub(super) fn write_last<Io: 'static>(&mut self, io: &Io) {
         if self.output.head.is_none()
@@ -137,7 +138,8 @@ impl Core {
         !self.output.is_written(&self.ws) || self.ws.is_pong_owed() || self.has_more_to_encode()
     }
 
-    /// Nothing more can be written, what is owed for the peer's Close included.
+    /// Ends the connection, since nothing can be written any more, not even the answer to the
+    /// peer's Close.
     fn unwritable(&mut self, error: &io::Error) {
         self.deadlines.gone = true;
         self.lost(Some(error));
@@ -155,8 +157,8 @@ impl Core {
         let frames = match ws.poll_output_bounded() {
             Outgoing::Write(frames) => {
                 if let Some(before) = before_pong {
-                    // What was encoded with it follows it, and is not waited for.
-                    overtake(
+                    // Frames that were encoded with the Pong follow it, and are not waited for.
+                    shift(
                         flushes.as_deref_mut(),
                         frames.len().saturating_sub(before).min(MAX_PONG),
                     );
@@ -187,7 +189,7 @@ impl Core {
     }
 }
 
-/// Writes the head of the handshake, if it is still there, and frames with one call.
+/// Writes frames, and the head of the handshake unless it was written, with one call.
 fn poll_write<Io: AsyncWrite>(
     io: Pin<&mut Io>,
     cx: &mut Context<'_>,

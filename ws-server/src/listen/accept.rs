@@ -25,30 +25,29 @@ use crate::{
     listen::{busy::say_busy, connection::serve, watchdog::Watchdog},
 };
 
-/// What connections come from.
+/// A source of connections.
 pub(crate) trait Accept {
-    /// A connection.
+    /// The stream of a connection.
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Self::Io, Peer)>>;
 
-    /// Answers with a 503 if that needs no waiting, and closes.
+    /// Answers 503 if it can be written without blocking, and closes.
     fn refuse(io: Self::Io);
 }
 
-/// Listens for TCP. What goes out is put together by the driver, so that waiting for more only
-/// delays: sockets are without the algorithm of Nagle. And what is put together leaves late enough:
-/// the operating system holds little unsent.
+/// A TCP listener. Its sockets have TCP_NODELAY set, since the driver already coalesces writes, and
+/// the operating system holds little unsent data.
 pub(crate) struct Tcp {
     listener: TcpListener,
-    /// Whether sockets have that from their listener, when the first was asked. Most operating
-    /// systems do it so, and it spares a call for each.
+    /// Whether sockets inherit these options from their listener, known once the first was checked.
+    /// On most operating systems they do, which saves a call for each socket.
     inherited: OnceLock<bool>,
 }
 
 impl Tcp {
     pub(crate) fn new(listener: TcpListener) -> Self {
-        // Where it fails each socket is told.
+        // If this fails, the option is set on each socket.
         SockRef::from(&listener).set_tcp_nodelay(true).ok();
         bound_unsent(&SockRef::from(&listener));
         Self { listener, inherited: OnceLock::new() }
@@ -58,7 +57,7 @@ impl Tcp {
         if let Some(inherited) = self.inherited.get() {
             return *inherited;
         }
-        // The question fails if the client has left.
+        // The check fails if the client has left.
         let inherited = io.nodelay().map(|nodelay| nodelay && is_unsent_bounded(&io.into()));
         inherited.is_ok_and(|inherited| *self.inherited.get_or_init(|| inherited))
     }
@@ -70,7 +69,7 @@ impl Accept for Tcp {
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, Peer)>> {
         let (io, address) = ready!(self.listener.poll_accept(cx))?;
         if !self.is_inherited(&io) {
-            // Fails if the client has left, which is seen soon enough.
+            // Fails only if the client has left, which will be noticed soon.
             io.set_nodelay(true).ok();
             bound_unsent(&SockRef::from(&io));
         }
@@ -100,9 +99,9 @@ impl Accept for tokio::net::UnixListener {
     }
 }
 
-/// Serves what `listener` accepts until `shutdown`, then closes all connections in order.
+/// Serves the connections of `listener` until `shutdown`, then closes all of them in order.
 ///
-/// Every connection has a task of its own, in a set that ends them when this future is dropped.
+/// Each connection has its own task, in a set that aborts them when this future is dropped.
 pub(crate) async fn run<L: Accept>(
     listener: L,
     service: &Service,
@@ -130,7 +129,7 @@ pub(crate) async fn run<L: Accept>(
     close(tasks, service).await
 }
 
-/// The next connection.
+/// Accepts the next connection.
 ///
 /// # Cancel safety
 /// Cancel safe.
@@ -147,7 +146,7 @@ async fn next<L: Accept>(listener: &L, backoff: &mut Backoff) -> (L::Io, Peer) {
     }
 }
 
-/// Lets the operating system recover when it has no more file descriptors or memory.
+/// Pauses accepting, so that the operating system can recover file descriptors or memory.
 #[derive(Default)]
 struct Backoff {
     delay: Duration,
@@ -158,7 +157,7 @@ struct Backoff {
 impl Backoff {
     const SHORTEST: Duration = Duration::from_millis(50);
     const LONGEST: Duration = Duration::from_secs(1);
-    /// So long without a failure ends an episode. Each is logged once.
+    /// An episode ends after this long without a failure. Each episode is logged once.
     const EPISODE: Duration = Duration::from_secs(10);
 
     async fn wait(&mut self) {
@@ -173,17 +172,17 @@ impl Backoff {
     }
 
     fn failed(&mut self, error: &io::Error) {
-        // These are about the connection that was to be accepted, and there will be another.
+        // These errors concern only the connection that was to be accepted.
         if let io::ErrorKind::ConnectionAborted
         | io::ErrorKind::ConnectionReset
         | io::ErrorKind::Interrupted = error.kind()
         {
-            debug!(%error, "a connection was gone before it was accepted");
+            debug!(%error, "a connection ended before it was accepted");
             return;
         }
         let now = Instant::now();
         if self.last.is_none_or(|last| now - last >= Self::EPISODE) {
-            warn!(%error, "cannot accept connections for now; for more file descriptors see ulimit -n");
+            warn!(%error, "cannot accept connections, pausing; if file descriptors ran out, raise ulimit -n");
         }
         self.last = Some(now);
         self.delay = (self.delay * 2).clamp(Self::SHORTEST, Self::LONGEST);
@@ -193,10 +192,10 @@ impl Backoff {
 
 type Ended = Result<Option<Closed>, JoinError>;
 
-/// Closes what is open, waits for it, and aborts what is left.
+/// Closes the open connections, waits for them, and aborts the rest.
 async fn close(mut tasks: JoinSet<Option<Closed>>, service: &Service) -> Report {
-    // Time for handshakes that were cut off, and for aborted tasks to be dropped. They are, unless a
-    // handler blocks its thread.
+    // Time for interrupted handshakes and aborted tasks to end. They do, unless a handler blocks
+    // its thread.
     const ABORT: Duration = Duration::from_secs(1);
 
     let mut shutdown = pin!(service.shutdown());
@@ -215,7 +214,7 @@ async fn close(mut tasks: JoinSet<Option<Closed>>, service: &Service) -> Report 
     report
 }
 
-/// A panic costs its own connection and nothing else.
+/// A panic ends only its own connection.
 fn log_panic(ended: Ended) {
     if let Err(error) = ended
         && error.is_panic()

@@ -6,12 +6,12 @@ use tokio::net::TcpListener;
 
 use crate::{Clients, Report, Service, listen::accept};
 
-/// A [`Server`](crate::Server) that listens on an address: clients can connect, and are answered once
-/// it serves. Made by [`Server::bind`](crate::Server::bind) and its like.
+/// A [`Server`](crate::Server) that listens on an address: clients can connect, and are answered
+/// once it serves. Made by [`Server::bind`](crate::Server::bind) and related methods.
 ///
-/// Nothing that happens while it serves ends it: if the operating system runs out of file
-/// descriptors, it waits and goes on.
-#[must_use = "clients connect, and nobody answers until it serves"]
+/// No error ends it while it serves: if the operating system runs out of file descriptors, it waits
+/// and goes on.
+#[must_use = "clients connect, but get no answer until it serves"]
 pub struct BoundServer {
     listener: Listener,
     service: Service,
@@ -29,7 +29,7 @@ impl BoundServer {
         Self { listener, service }
     }
 
-    /// The address that it listens on, if it is one of TCP.
+    /// The local TCP address, if it listens on one.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         match &self.listener {
             Listener::Tcp(listener) => listener.local_addr().ok(),
@@ -43,7 +43,8 @@ impl BoundServer {
         self.service.clients()
     }
 
-    /// Serves streams and requests from elsewhere under the same limits, and ends with this server.
+    /// Serves streams and requests from other sources under the same limits, and ends with this
+    /// server.
     pub fn service(&self) -> Service {
         self.service.clone()
     }
@@ -51,14 +52,14 @@ impl BoundServer {
     /// Serves until the future is dropped, which ends all connections without a Close.
     ///
     /// # Cancel safety
-    /// Not cancel safe: when it is dropped the server is gone.
+    /// Not cancel safe: dropping the future drops the server.
     pub async fn serve(self) -> ! {
         self.serve_until(pending()).await;
         pending().await
     }
 
-    /// Serves until `shutdown` is ready, and then closes the listener and
-    /// [shuts down](Service::shutdown).
+    /// Serves until `shutdown` is ready, then closes the listener and [shuts
+    /// down](Service::shutdown).
     ///
     /// # Cancel safety
     /// As [`serve`](Self::serve).

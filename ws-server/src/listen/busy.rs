@@ -1,4 +1,4 @@
-//! The answer to connections for which there is no room.
+//! The answer to connections beyond the server's capacity.
 
 use std::{
     future::poll_fn,
@@ -10,12 +10,12 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What a connection over capacity gets, if it can be written without waiting.
+/// The answer to a connection over capacity, if it can be written without blocking.
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\n\
     Connection: close\r\nContent-Length: 0\r\n\r\n";
 
-/// Reads what is there, because closing with unread octets would reset the connection, and answers.
-/// The socket does not block.
+/// Reads what has arrived, because closing with unread octets would reset the connection, and
+/// answers. The socket is non-blocking.
 pub(super) fn say_busy<'a, Io>(io: &'a Io)
 where
     &'a Io: Read + Write,
@@ -26,8 +26,8 @@ where
     let _ = io.write(BUSY);
 }
 
-/// Says why, if the stream takes it at once. What came is read, because closing with unread octets
-/// would reset the connection.
+/// Answers if the stream takes it at once. Reads what has arrived, because closing with unread
+/// octets would reset the connection.
 pub(super) async fn refuse<Io: AsyncRead + AsyncWrite + Unpin>(mut io: Io) {
     poll_fn(|cx| {
         let mut chunk = [MaybeUninit::uninit(); 4096];

@@ -1,4 +1,4 @@
-//! One connection over a stream of one's own, from its request to its end.
+//! Serves one connection over any stream, from its request to its end.
 
 use std::sync::Arc;
 
@@ -24,13 +24,13 @@ use crate::{
 
 impl Service {
     /// Serves one connection over any stream, from its opening handshake until it is closed and its
-    /// handler has returned. `peer` is who is counted for
-    /// [`ServerLimits::max_per_ip`](crate::ServerLimits::max_per_ip), and what the handler is told.
+    /// handler has returned. `peer` counts for
+    /// [`ServerLimits::max_per_ip`](crate::ServerLimits::max_per_ip), and the handler sees it.
     ///
-    /// Returns how it ended, or `None` if it was never open: the request was rejected or a plain one,
-    /// it did not come, or there was no room for the connection.
+    /// Returns how the connection ended, or `None` if it was never open: the request was rejected,
+    /// was a plain one or did not come, or the server had no room for the connection.
     ///
-    /// The future owns all that it needs and can be spawned. It must run inside a tokio runtime
+    /// The future owns everything it needs and can be spawned. It must run inside a tokio runtime
     /// with time.
     ///
     /// ```
@@ -55,7 +55,7 @@ impl Service {
     /// ```
     ///
     /// # Cancel safety
-    /// Dropping the future ends the connection, without a Close, and its handler.
+    /// Dropping the future ends the connection without a Close, and drops its handler.
     pub fn serve_connection<Io>(
         &self,
         io: Io,
@@ -89,7 +89,7 @@ where
 {
     let id = shared.clients.registry.next_id();
     let span = connection_span(id, peer);
-    // Outside of the budget of a task that has more to do: its deadlines are to hold.
+    // Outside of the caller's task budget, so that the deadlines hold even if the task does more.
     Serving::new(unconstrained(open(shared, io, id, peer, permit))).instrument(span)
 }
 

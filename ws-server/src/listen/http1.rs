@@ -1,4 +1,4 @@
-//! Requests over a stream of one's own: reads one in HTTP/1.1, and opens a connection or writes another
+//! Requests over any stream: reads an HTTP/1.1 request, and opens a connection or writes another
 //! answer.
 
 use std::{
@@ -40,22 +40,22 @@ use crate::{
     },
 };
 
-/// Room for a 101. Most fit.
+/// Capacity for a 101 response. Most fit.
 const ANSWER: usize = 256;
 
-/// Room for reading. Most heads fit; more is reserved as they grow.
+/// Capacity of the read buffer. Most heads fit; it grows for longer ones.
 const READ: usize = 1024;
 
 thread_local! {
-    /// The buffer that the openings of this thread read into: most return it in the same turn.
+    /// The buffer into which this thread's handshakes read: most return it in the same turn.
     static BUFFER: Cell<BytesMut> = Cell::new(BytesMut::new());
 }
 
-/// Reads a request from `io` and decides on it. `None`: it was answered otherwise, or never came, and
-/// the connection is to be dropped.
+/// Reads a request from `io` and decides on it. Returns `None` if it was answered otherwise or
+/// never came: the connection is to be dropped.
 ///
 /// # Cancel safety
-/// Not cancel safe: when it is dropped, `io` must be dropped too.
+/// Not cancel safe: if this future is dropped, `io` must be dropped too.
 pub(crate) async fn open<Io>(
     io: &mut Io,
     shared: &Shared,
@@ -68,7 +68,7 @@ where
 {
     let Some(head) = await_head(io, shared, client).await else {
         if shared.admission.is_closed() {
-            debug!("dropped in its opening handshake for the end of the server");
+            debug!("dropped in its opening handshake, since the server ends");
         } else {
             shared.kept_out(peer, AdmissionLimit::MaxPending);
             refuse(io).await;
@@ -78,14 +78,14 @@ where
     let outcome = match head {
         Ok(Some(Ok(head))) => decide(&head, shared, id, peer),
         Ok(Some(Err(rejection))) => Err(reject(rejection, None, shared)),
-        // RFC 6455 §7.2.2 has a server that aborts here close the connection and nothing else; a
-        // client that does is none of the server's errors either.
+        // RFC 6455 §7.2.2 lets a server that aborts here close the connection and do nothing else.
+        // A client that aborts is no error of the server either.
         Ok(None) => {
-            debug!("the client left before its request was whole");
+            debug!("the client closed before its request was complete");
             return None;
         }
         Err(error) => {
-            debug!(%error, "the client was lost before its request was whole");
+            debug!(%error, "the connection failed before the request was complete");
             return None;
         }
     };
@@ -100,8 +100,9 @@ where
 
 type Head = io::Result<Option<Result<RequestHead, Rejection>>>;
 
-/// Waits for a head. `None` if the handshake must give way to others, or the server ends. It counts as
-/// pending until then: once its head is whole it keeps nobody out, and nobody ends it.
+/// Waits for a head. Returns `None` if the handshake must give way to others, or the server ends.
+/// Only until then does the handshake count as pending: with a complete head it no longer takes a
+/// place from others, and is not ended for them.
 async fn await_head<Io>(io: &mut Io, shared: &Shared, client: Option<Client>) -> Option<Head>
 where
     Io: AsyncRead + Unpin + 'static,
@@ -117,7 +118,7 @@ where
     if shared.admission.is_closed() {
         return None;
     }
-    // The head may have come and not been read. The runtime looks at its sockets when all have had
+    // The head may have arrived unread. The runtime polls its sockets after all tasks have had
     // their turn.
     tokio::select! {
         biased;
@@ -126,8 +127,8 @@ where
     }
 }
 
-/// Answers with something other than a 101 and lingers. If too many do so at a time, it only writes
-/// what the socket takes at once.
+/// Writes an answer other than a 101 and lingers. If too many connections do so at a time, writes
+/// only what the socket takes at once.
 async fn answer_and_linger<Io>(io: &mut Io, answer: &[u8], shared: &Shared, client: Option<Client>)
 where
     Io: AsyncRead + AsyncWrite + Unpin,
@@ -150,7 +151,7 @@ where
     }
 }
 
-/// Writes an answer to a client that takes it at the least rate.
+/// Writes an answer to a client that takes it at the minimum rate or faster.
 async fn write<Io: AsyncWrite + Unpin>(
     io: &mut Io,
     mut answer: &[u8],
@@ -171,7 +172,7 @@ async fn write<Io: AsyncWrite + Unpin>(
     Ok(())
 }
 
-/// Reads a head in time; `None` if the client ends first.
+/// Reads a head before the deadline. Returns `None` if the client ends first.
 async fn read<Io: AsyncRead + Unpin + 'static>(
     io: &mut Io,
     limits: &ServerLimits,
@@ -187,7 +188,7 @@ async fn read<Io: AsyncRead + Unpin + 'static>(
                 return Poll::Ready(Some(read));
             }
             while timer.as_mut().poll(cx).is_ready() {
-                // What lies in the socket came in time.
+                // Data in the socket arrived in time.
                 if passes >= socket::passes(io) {
                     return Poll::Ready(None);
                 }
@@ -203,10 +204,10 @@ async fn read<Io: AsyncRead + Unpin + 'static>(
         if read? == 0 {
             return Ok(None);
         }
-        // Octets after the head of an upgrade were refused with 400 (R6455-x-early); after any other
-        // head they are dropped with `input`: one connection gets one answer.
+        // Octets after the head of an upgrade were refused with 400 (R6455-x-early). After any
+        // other head they are dropped with `input`: one connection gets one answer.
         if let Some(outcome) = reader.read_head(&mut input).transpose() {
-            // Pieces may have made it large.
+            // Reads in pieces may have made it large.
             if first {
                 input.clear();
                 BUFFER.set(input);
@@ -216,7 +217,7 @@ async fn read<Io: AsyncRead + Unpin + 'static>(
     }
 }
 
-/// Reads once. While nothing of a head has come, it holds no buffer.
+/// Reads once. Holds no buffer until the head begins to arrive.
 fn poll_read<Io: AsyncRead + Unpin>(
     io: &mut Io,
     input: &mut BytesMut,
@@ -233,7 +234,7 @@ fn poll_read<Io: AsyncRead + Unpin>(
     read
 }
 
-/// Opens the connection, or returns what to write instead.
+/// Opens the connection, or returns the answer to write instead.
 fn decide(
     head: &RequestHead,
     shared: &Shared,
@@ -255,7 +256,7 @@ fn decide(
     Ok((Core::boxed(ws, outbox, answer, BytesMut::new()), handling))
 }
 
-/// Counts a rejection, logs it and encodes it.
+/// Counts, logs and encodes a rejection.
 fn reject(rejection: Rejection, head: Option<&RequestHead>, shared: &Shared) -> BytesMut {
     decision::log(&rejection, head, shared);
     let mut out = BytesMut::new();

@@ -1,4 +1,4 @@
-//! Plain HTTP requests, which the application's fallback answers.
+//! Plain HTTP requests, answered by the application's fallback.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -14,8 +14,8 @@ use ws_handshake::{
 
 use crate::{ClientId, Peer, open::shared::Fallback};
 
-/// Lets the fallback answer. An error is why the request is rejected: it is not what HTTP/1.1 requires
-/// of every request.
+/// Lets the fallback answer. Returns an error if the request violates what HTTP/1.1 requires of
+/// every request.
 pub(super) fn answer(
     head: &RequestHead,
     fallback: &Fallback,
@@ -24,7 +24,7 @@ pub(super) fn answer(
     peer: Peer,
 ) -> Result<BytesMut, Cause> {
     let request = plain_request(head, hosts)?;
-    // A panic costs this request and nothing else.
+    // A panic ends only this request.
     let answer = catch_unwind(AssertUnwindSafe(|| fallback(&request, peer)));
     let answer = answer.unwrap_or_else(|_| {
         error!(%id, %peer, "the fallback panicked");
@@ -34,7 +34,7 @@ pub(super) fn answer(
     Ok(write(answer, request.method()))
 }
 
-/// The request for a fallback, if it is what HTTP/1.1 requires of every request.
+/// Makes the request for a fallback, if it meets the requirements of HTTP/1.1.
 fn plain_request(head: &RequestHead, own: Option<&Hosts>) -> Result<http::Request<()>, Cause> {
     let request = head.to_request()?;
     // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1
@@ -49,7 +49,7 @@ fn plain_request(head: &RequestHead, own: Option<&Hosts>) -> Result<http::Reques
         }
         (None | Some(_), _) => return Err(Cause::Host),
     };
-    // RFC 9112 §3.2.2: a host in the request-target counts in place of the header.
+    // RFC 9112 §3.2.2: a host in the request-target replaces the header.
     let target = request.uri().authority();
     let host = match target.map(|target| Authority::parse(target.as_str().as_bytes())) {
         Some(target) => Some(target.ok_or(Cause::Target)?),
@@ -61,10 +61,10 @@ fn plain_request(head: &RequestHead, own: Option<&Hosts>) -> Result<http::Reques
     }
 }
 
-/// The answer of a fallback, after which the connection closes whatever it says.
+/// Encodes the answer of a fallback. The connection closes after it, whatever it says.
 fn write(mut answer: Response<Bytes>, method: &Method) -> BytesMut {
     if answer.status().is_informational() {
-        error!(status = answer.status().as_u16(), "the fallback gave no final answer");
+        error!(status = answer.status().as_u16(), "the fallback returned an interim status");
         answer = Rejection::new(StatusCode::INTERNAL_SERVER_ERROR).into_response();
     }
     let without_body = matches!(answer.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);

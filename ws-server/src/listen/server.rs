@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// A WebSocket server as an application configures it: what is served, to whom, within which limits.
+/// A WebSocket server as an application configures it: its handlers, who may connect, and its limits.
 /// [`bind`](Self::bind) makes it listen; [`service`](Self::service) serves streams and requests that
 /// come from elsewhere.
 ///
@@ -44,15 +44,22 @@ use crate::{
 /// # }
 /// ```
 ///
-/// A mistake in the configuration does not panic: the first one is told by [`bind`](Self::bind) or
-/// [`service`](Self::service).
+/// A mistake in the configuration does not panic: [`bind`](Self::bind) or [`service`](Self::service)
+/// returns the first one.
 ///
-/// What is not a valid opening handshake is answered and closed: a path without a handler with 404,
-/// a plain request by the [fallback](Self::fallback), or with 426 if there is none, another
-/// method with 405, a page of another site with 403, a host other than [its own](Self::hosts) with
-/// 421, a request that does not come in time with 408, one that is too large with 431 or 414, and
-/// and anything malformed with 400, octets before the 101 included.
-#[must_use = "it serves nothing until it is bound or made a service"]
+/// Any request other than a valid opening handshake gets an answer, and its connection is closed:
+///
+/// | request | answer |
+/// |---|---|
+/// | a path without a handler | 404 |
+/// | a plain request | the [fallback](Self::fallback)'s, or 426 without one |
+/// | a method other than GET | 405 |
+/// | a page of another site | 403 |
+/// | a host other than [the server's own](Self::hosts) | 421 |
+/// | not in time | 408 |
+/// | too large | 431 or 414 |
+/// | anything malformed, octets before the 101 included | 400 |
+#[must_use = "it serves nothing until `bind` or `service` is called"]
 pub struct Server {
     routes: Routes,
     fallback: Option<Box<Fallback>>,
@@ -90,10 +97,10 @@ impl Server {
 
     /// Serves requests for `path` with `handler`.
     ///
-    /// The path is compared as it was sent, whole, in its case and with its escapes; the query is no
-    /// part of it. There are no patterns: where `/room/7` and `/room/8` go to one handler, it is that of
-    /// [`any`](Self::any) and looks at [`Request::path`](crate::Request::path). A path that was added
-    /// before, a pattern as `/room/{id}`, and a path that no request can have are mistakes in the
+    /// The whole path is compared as it was sent, with its case and escapes, but without the query.
+    /// There are no patterns: to serve `/room/7` and `/room/8` with one handler, use
+    /// [`any`](Self::any) and look at [`Request::path`](crate::Request::path). A path that was added
+    /// before, a pattern like `/room/{id}`, and a path that no request can have are mistakes in the
     /// configuration.
     pub fn route(mut self, path: &str, handler: impl Handler) -> Self {
         let outcome = self.routes.add(path, handler);
@@ -101,14 +108,13 @@ impl Server {
         self
     }
 
-    /// Serves every path that has no [route](Self::route) with `handler`. What is called last
-    /// counts.
+    /// Serves every path that has no [route](Self::route) with `handler`. The last call counts.
     pub fn any(mut self, handler: impl Handler) -> Self {
         self.routes.set_any(handler);
         self
     }
 
-    /// Answers plain HTTP requests, those that ask for no WebSocket, on every path.
+    /// Answers plain HTTP requests, which ask for no WebSocket, on every path.
     ///
     /// `Connection` and `Content-Length` are set here; HEAD is answered without the body. The
     /// connection closes after the answer, and a body of the request is not read. A panic is
@@ -128,8 +134,8 @@ impl Server {
     /// });
     /// ```
     ///
-    /// It is called in the task of the connection and must not block. The answer has
-    /// [`Limits::write_timeout`] to be taken.
+    /// It is called in the task of the connection and must not block. The client has
+    /// [`Limits::write_timeout`] to take the answer.
     pub fn fallback(
         mut self,
         answer: impl Fn(&http::Request<()>, Peer) -> http::Response<Bytes> + Send + Sync + 'static,
@@ -138,9 +144,9 @@ impl Server {
         self
     }
 
-    /// Asks `observe` about every connection that opens, before its handler starts: it sees the
-    /// request and why each extension was taken or not, and may give an observer, which is then
-    /// shown every frame. A connection without one costs nothing more.
+    /// Calls `observe` for every connection that opens, before its handler starts. It sees the request
+    /// and why each extension was accepted or declined, and may return an observer, which then sees
+    /// every frame. A connection without an observer costs nothing more.
     ///
     /// ```
     /// use ws_server::{FrameObserver, ObservedFrame, Server};
@@ -153,10 +159,10 @@ impl Server {
     /// });
     /// ```
     ///
-    /// Received frames are shown when they are whole, so one that breaks a rule is not; sent ones when
-    /// they are encoded. Both functions are called in the task of the connection and must not block. A
-    /// panic of `observe` is answered with 500; one of the observer ends its connection without a
-    /// Close.
+    /// Received frames are shown once they are complete, so a frame that breaks a rule is not; sent
+    /// ones once they are encoded. Both functions are called in the task of the connection and must
+    /// not block. A panic of `observe` is answered with 500; a panic of the observer ends its
+    /// connection without a Close.
     pub fn observe(
         mut self,
         observe: impl Fn(&Opening<'_>) -> Option<Box<dyn FrameObserver>> + Send + Sync + 'static,
@@ -165,9 +171,9 @@ impl Server {
         self
     }
 
-    /// Offers an extension, after those that were added before, nearer to the wire.
+    /// Adds an extension after those added before, nearer to the wire.
     ///
-    /// Two extensions of one name, or an order that cannot work, is a mistake in the configuration.
+    /// Two extensions of one name, or an order that cannot work, are mistakes in the configuration.
     pub fn extension(mut self, factory: impl ExtensionFactory + 'static) -> Self {
         let outcome = self.extensions.push(factory).map_err(ConfigError::Extensions);
         self.note(outcome);
@@ -225,7 +231,7 @@ impl Server {
         self
     }
 
-    /// Replaces the default limits of the server as a whole.
+    /// Replaces the default limits of the whole server.
     pub fn server_limits(mut self, limits: ServerLimits) -> Self {
         self.server_limits = limits;
         self
@@ -237,8 +243,8 @@ impl Server {
         self
     }
 
-    /// What happens when a message to many meets a client that does not keep up. Default
-    /// [`SlowConsumer::Close`]. A [`Publication`](crate::Publication) may say otherwise.
+    /// What happens to a broadcast for a client that does not keep up. Default
+    /// [`SlowConsumer::Close`]. A [`Publication`](crate::Publication) may choose another policy.
     pub fn slow_consumer(mut self, policy: SlowConsumer) -> Self {
         self.slow_consumer = policy;
         self
@@ -251,7 +257,7 @@ impl Server {
         }
     }
 
-    /// The connections that this server will have, for handlers and other tasks.
+    /// The connections of this server, for handlers and other tasks.
     pub fn clients(&self) -> Clients {
         self.clients.clone()
     }
@@ -302,7 +308,7 @@ impl Server {
         }
     }
 
-    /// Takes connections from a listener of the application's.
+    /// Accepts connections from the application's own listener.
     ///
     /// # Errors
     /// [`ConfigError`], the first mistake in the configuration.
@@ -310,7 +316,7 @@ impl Server {
         Ok(BoundServer::new(Listener::Tcp(listener), self.listening()?))
     }
 
-    /// As [`listener`](Self::listener), for a Unix socket.
+    /// Does the same as [`listener`](Self::listener) for a Unix socket.
     ///
     /// # Errors
     /// As there.
@@ -322,7 +328,7 @@ impl Server {
         Ok(BoundServer::new(Listener::Unix(listener), self.listening()?))
     }
 
-    /// What serves the connections of a listener.
+    /// Combines a listener with the service for its connections.
     #[cfg_attr(not(unix), expect(unused_mut))]
     fn listening(mut self) -> Result<Service, ConfigError> {
         if self.mistake.is_none() && self.routes.is_empty() {
@@ -333,8 +339,8 @@ impl Server {
         self.service()
     }
 
-    /// Makes what serves streams that the application has, and requests that another HTTP
-    /// implementation reads. It needs no route: [`Service::open`] takes a handler for each.
+    /// Makes a [`Service`] for the application's own streams, and for requests that another HTTP
+    /// implementation reads. It needs no route: [`Service::open`] takes a handler for each request.
     ///
     /// # Errors
     /// [`ConfigError`], the first mistake in the configuration.

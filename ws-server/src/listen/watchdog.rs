@@ -1,9 +1,10 @@
-//! Keeps a handler that blocks its thread from holding up the sockets of the others.
+//! Keeps a handler that blocks its thread from stalling the sockets of other connections.
 //!
-//! One worker of a runtime at a time waits for the operating system. What it hears there for one
-//! task alone it runs without waking another worker; if that task then blocks, nobody waits for the
-//! operating system any more, and every socket of the runtime stalls. Whatever wakes another
-//! worker from outside ends that, and this thread does, when it sees one that is at work for long.
+//! One worker of a runtime at a time waits for events of the operating system. If it gets an event
+//! for a single task, it runs this task without waking another worker. If that task then blocks, no
+//! worker waits for events any more, and every socket of the runtime stalls. Waking another worker
+//! from outside ends the stall. This thread does so when it sees a worker that has been busy for
+//! long.
 
 use std::{
     sync::{
@@ -20,9 +21,9 @@ use tokio::{
 };
 use tracing::warn;
 
-/// How often it looks, which is the longest that one blocked thread holds up the others.
+/// How often the thread checks, and so how long one blocked thread stalls the others at most.
 const INTERVAL: Duration = Duration::from_millis(100);
-/// Nothing was run for so many intervals: that is worth a line in the log.
+/// If no task ran for this many intervals, a line is logged.
 const LONG: u32 = 10;
 
 /// Watches the runtime until it is dropped.
@@ -32,7 +33,7 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
-    /// `None` if there is no second worker that could go on.
+    /// Returns `None` if there is no second worker to take over.
     pub(crate) fn start() -> Option<Self> {
         let runtime = Handle::current();
         let workers = runtime.metrics().num_workers();
@@ -50,7 +51,7 @@ impl Watchdog {
         match thread::Builder::new().name("ws-watchdog".into()).spawn(|| watch.run()) {
             Ok(thread) => Some(Self { over, thread: thread.thread().clone() }),
             Err(error) => {
-                warn!(%error, "no thread to watch for handlers that block");
+                warn!(%error, "cannot start the thread that watches for blocking handlers");
                 None
             }
         }
@@ -67,11 +68,11 @@ impl Drop for Watchdog {
 struct Watch {
     runtime: Handle,
     over: Arc<AtomicBool>,
-    /// How often each worker went to rest or came back, when it was last seen.
+    /// For each worker, how often it had parked or unparked at the last check.
     parked: Vec<u64>,
-    /// Runs as soon as a worker has nothing better to do.
+    /// Runs as soon as a worker is free.
     probe: Option<JoinHandle<()>>,
-    /// For so many intervals it has not.
+    /// Intervals that the probe has waited.
     waited: u32,
 }
 
@@ -87,23 +88,25 @@ impl Watch {
         if self.probe.as_ref().is_some_and(|probe| !probe.is_finished()) {
             self.waited += 1;
             if self.waited == LONG {
-                warn!("no thread of the runtime is free: a handler blocks (see spawn_blocking)");
+                warn!(
+                    "no worker thread is free: a handler blocks its thread; use tokio::task::spawn_blocking"
+                );
             }
             return;
         }
         (self.probe, self.waited) = (None, 0);
-        if self.is_one_busy() {
+        if self.is_any_busy() {
             self.probe = Some(self.runtime.spawn(async {}));
         }
     }
 
-    /// Whether a worker was at work all the time since this was last called.
-    fn is_one_busy(&mut self) -> bool {
+    /// Whether a worker was busy all the time since the last call.
+    fn is_any_busy(&mut self) -> bool {
         let metrics = self.runtime.metrics();
         let mut busy = false;
         for (worker, before) in self.parked.iter_mut().enumerate() {
             let now = metrics.worker_park_unpark_count(worker);
-            // Even while it is at work.
+            // The count is even while the worker is busy.
             busy |= now.is_multiple_of(2) && now == *before;
             *before = now;
         }

@@ -71,7 +71,7 @@ impl Accepted {
     {
         let outbox = Arc::clone(&self.agreement.outbox);
         let registry = Arc::clone(&self.shared.clients.registry);
-        self.handling = Some(Handling::AtWork(Box::pin(async move {
+        self.handling = Some(Handling::Running(Box::pin(async move {
             handler(WebSocket::new(outbox, Some(registry))).await.into_result()
         })));
         self
@@ -104,7 +104,7 @@ impl Accepted {
             socket::bound_unsent(&tcp);
         }
         let Self { agreement, handling, permit, span, shared } = self;
-        let handling = handling.unwrap_or_else(|| Handling::AtWork(Box::pin(no_handler())));
+        let handling = handling.unwrap_or_else(|| Handling::Running(Box::pin(no_handler())));
         let opening = async move {
             let Agreement { ws, outbox, .. } = agreement;
             let core = Core::boxed(ws, outbox, BytesMut::new(), read_ahead.into());

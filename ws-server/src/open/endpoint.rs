@@ -6,7 +6,7 @@ use ws_core::Closed;
 
 use crate::{
     Handler, WebSocket,
-    drive::{Endpoint, Handling, Start, Working},
+    drive::{Endpoint, HandlerFuture, Handling, Start},
     open::{admission::Permit, shared::Shared},
     outbox::Outbox,
     registry::{Entry, Registry},
@@ -76,7 +76,7 @@ impl StartHandler {
 }
 
 impl Start for StartHandler {
-    fn start(&mut self) -> Working {
+    fn start(&mut self) -> HandlerFuture {
         let ws = WebSocket::new(Arc::clone(&self.outbox), Some(Arc::clone(&self.registry)));
         Arc::clone(&self.handler).start(ws)
     }

@@ -4,7 +4,7 @@ use std::{error::Error, sync::Arc};
 
 use async_trait::async_trait;
 
-use crate::{WebSocket, drive::Working};
+use crate::{WebSocket, drive::HandlerFuture};
 
 /// Handles one connection after the other, each in a call of its own.
 ///
@@ -81,7 +81,7 @@ pub trait Handler: Send + Sync + 'static {
 
     // What a function makes is kept as it is, without a future around it that holds the function.
     #[doc(hidden)]
-    fn start(self: Arc<Self>, ws: WebSocket) -> Working {
+    fn start(self: Arc<Self>, ws: WebSocket) -> HandlerFuture {
         Box::pin(async move { self.handle(ws).await })
     }
 }
@@ -96,7 +96,7 @@ where
         self(ws).await
     }
 
-    fn start(self: Arc<Self>, ws: WebSocket) -> Working {
+    fn start(self: Arc<Self>, ws: WebSocket) -> HandlerFuture {
         Box::pin(self(ws))
     }
 }

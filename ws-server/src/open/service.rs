@@ -171,7 +171,7 @@ async fn shut_down(shared: &Shared) -> Report {
         report.aborted = running.count();
         report.closed = open.saturating_sub(report.aborted);
         running.abort();
-        shared.clients.registry.each(|outbox| outbox.rouse());
+        shared.clients.registry.each(|outbox| outbox.wake_task());
         timeout(ABORT, running.ended()).await.ok();
     }
     info!(closed = report.closed, aborted = report.aborted, "shut down");

@@ -1,8 +1,8 @@
-//! Messages to many that wait for one connection.
+//! Broadcasts that wait for one connection.
 //!
-//! They wait beside its own messages and not among them, so that a policy finds the oldest one, or
-//! the one of a key, without looking at what it may not drop. Each knows which of the own messages
-//! it follows.
+//! They wait beside the connection's own messages, not among them, so that a policy finds the
+//! oldest one, or the one with a key, without a search among messages that it may not drop. Each
+//! knows which of the own messages it follows.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -18,40 +18,40 @@ use super::{
 };
 use crate::{SubscribeError, leaves::capacity::is_roomy};
 
-/// What a connection has that is one of many. Most of those that are not have none.
+/// The broadcasts and topics of a connection. Most connections without either have none.
 #[derive(Default)]
 pub(super) struct Broadcasts {
     waiting: VecDeque<Waiting>,
-    /// What those that wait count.
+    /// Octets of the waiting broadcasts.
     bytes: usize,
-    /// The number of the first one that waits. They are numbered in their order.
+    /// The number of the first waiting broadcast. They are numbered in order.
     first: u64,
-    /// The numbers of those with a key, of which there is one for each. In a box, as the topics are,
-    /// since this is there for everybody who is sent what goes to all.
+    /// The numbers of the broadcasts with a key; each key has one. Boxed like the topics, since
+    /// every connection that is sent anything to all has this struct.
     #[expect(clippy::box_collection, reason = "most have none")]
     keys: Option<Box<HashMap<Key, u64>>>,
-    /// Counts own messages that have left the queue since the first of these came.
+    /// Counts own messages that have left the queue since the first of these broadcasts came.
     own_left: u64,
     #[expect(clippy::box_collection, reason = "many have none")]
     topics: Option<Box<HashSet<Arc<str>>>>,
-    /// How many were dropped, ever.
+    /// All broadcasts that were ever dropped.
     pub(super) dropped: u64,
 }
 
 struct Waiting {
     broadcast: Broadcast,
     key: Option<Key>,
-    /// Own messages that go before, counted as `own_left` counts.
-    behind: u64,
+    /// The value of `own_left` at which this broadcast goes next.
+    follows: u64,
 }
 
-/// What was put, and which older one of its key it replaced, with what each counts.
+/// The octets added by a broadcast, and the older one of its key that it replaced, with its octets.
 pub(super) struct Put {
     pub(super) bytes: usize,
     pub(super) older: Option<(Broadcast, usize)>,
 }
 
-/// Where the count begins: as many own messages may be put before what waits.
+/// The initial count: as many own messages may be put before the waiting broadcasts.
 const OWN_LEFT: u64 = 1 << 32;
 
 fn bytes(broadcast: &Broadcast) -> usize {
@@ -67,42 +67,42 @@ impl Broadcasts {
         self.bytes
     }
 
-    /// Whether nothing is lost by forgetting this.
+    /// Whether dropping this struct loses nothing.
     pub(super) fn is_unused(&self) -> bool {
         self.waiting.is_empty() && self.topics.is_none() && self.dropped == 0
     }
 
-    /// Bytes of the next to go, if it goes before what is first among the own messages.
+    /// Octets of the next broadcast, if it goes before the first own message.
     pub(super) fn due(&self) -> Option<usize> {
         let next = self.waiting.front()?;
-        (next.behind <= self.own_left).then(|| bytes(&next.broadcast))
+        (next.follows <= self.own_left).then(|| bytes(&next.broadcast))
     }
 
-    /// An own message left the queue.
+    /// Counts an own message that left the queue.
     pub(super) fn own_left(&mut self) {
         self.own_left += 1;
     }
 
-    /// An own message was put before all that waits.
+    /// Counts an own message that was put before all waiting broadcasts.
     pub(super) fn own_put_first(&mut self) {
         if !self.waiting.is_empty() {
             self.own_left -= 1;
         }
     }
 
-    /// The own message that had so many others before it goes nowhere.
+    /// Removes the own message with `before` others before it from the count.
     pub(super) fn own_removed(&mut self, before: usize) {
         let place = self.own_left + before as u64;
-        for waiting in self.waiting.iter_mut().rev().take_while(|waiting| waiting.behind > place) {
-            waiting.behind -= 1;
+        for waiting in self.waiting.iter_mut().rev().take_while(|waiting| waiting.follows > place) {
+            waiting.follows -= 1;
         }
     }
 
-    /// Only so many own messages are left.
-    pub(super) fn only_behind(&mut self, own: usize) {
+    /// Limits the count to `own` messages: the others were removed.
+    pub(super) fn truncate_own(&mut self, own: usize) {
         let last = self.own_left + own as u64;
-        for waiting in self.waiting.iter_mut().rev().take_while(|waiting| waiting.behind > last) {
-            waiting.behind = last;
+        for waiting in self.waiting.iter_mut().rev().take_while(|waiting| waiting.follows > last) {
+            waiting.follows = last;
         }
     }
 
@@ -110,7 +110,7 @@ impl Broadcasts {
         self.topics.iter().flat_map(|topics| topics.iter())
     }
 
-    /// Notes a topic. Whether it is a new one.
+    /// Adds a topic. Returns whether it is new.
     pub(super) fn add_topic(
         &mut self,
         topic: &Arc<str>,
@@ -126,7 +126,7 @@ impl Broadcasts {
         Ok(topics.insert(Arc::clone(topic)))
     }
 
-    /// Forgets a topic. Whether it was there.
+    /// Removes a topic. Returns whether it was there.
     pub(super) fn remove_topic(&mut self, topic: &str) -> bool {
         let Some(topics) = &mut self.topics else {
             return false;
@@ -145,11 +145,11 @@ impl Broadcasts {
         self.topics.take().map(|topics| *topics).unwrap_or_default()
     }
 
-    /// Bytes of the one that waits with this key, and whether it is the first of all that wait.
+    /// Octets of the waiting broadcast with this key, and whether it goes next.
     pub(super) fn of_key(&self, key: &Key) -> Option<(usize, bool)> {
         let number = self.number(key)?;
         let waiting = self.waiting.get(self.place(number))?;
-        let first = number == self.first && waiting.behind <= self.own_left;
+        let first = number == self.first && waiting.follows <= self.own_left;
         Some((bytes(&waiting.broadcast), first))
     }
 
@@ -161,7 +161,7 @@ impl Broadcasts {
         (number - self.first) as usize
     }
 
-    /// Puts one after `own` messages that wait, or in the place of the one with its key.
+    /// Queues a broadcast after `own` messages, or replaces the one with its key.
     pub(super) fn put(&mut self, post: &Post, own: usize) -> Put {
         let broadcast = post.broadcast.clone();
         let bytes = bytes(&broadcast);
@@ -181,12 +181,12 @@ impl Broadcasts {
             let number = self.first + self.waiting.len() as u64;
             self.keys.get_or_insert_default().insert(key.clone(), number);
         }
-        let behind = self.own_left + own as u64;
-        self.waiting.push_back(Waiting { broadcast, key: post.key.clone(), behind });
+        let follows = self.own_left + own as u64;
+        self.waiting.push_back(Waiting { broadcast, key: post.key.clone(), follows });
         Put { bytes, older: None }
     }
 
-    /// Takes the oldest, and how many bytes it counts.
+    /// Takes the oldest broadcast and its octets.
     pub(super) fn pop(&mut self) -> Option<(Broadcast, usize)> {
         let Waiting { broadcast, key, .. } = self.waiting.pop_front()?;
         self.first += 1;
@@ -202,7 +202,7 @@ impl Broadcasts {
         Some((broadcast, bytes))
     }
 
-    /// Takes about as many bytes as `room` says, where no own message waits. How many.
+    /// Takes about `room` octets while no own message waits. Returns how many.
     pub(super) fn take(&mut self, into: &mut SendQueue, room: usize) -> usize {
         let mut taken = 0;
         while taken < room
@@ -214,7 +214,7 @@ impl Broadcasts {
         taken
     }
 
-    /// Takes all, to be dropped outside of the lock.
+    /// Takes all broadcasts, to be dropped without the lock.
     pub(super) fn take_all(&mut self) -> impl Sized + use<> {
         self.first += self.waiting.len() as u64;
         self.bytes = 0;

@@ -1,4 +1,4 @@
-//! A receiver in another task than the connection's: messages are handed over to it under the lock.
+//! A receiver in another task than the connection's. Messages are handed to it under the lock.
 
 use std::{
     collections::VecDeque,
@@ -11,21 +11,21 @@ use ws_core::Message;
 
 use super::{Load, Outbox, SenderId, State};
 
-/// For a receiver in another task.
+/// The messages for a receiver in another task.
 #[derive(Default)]
 pub(super) struct DetachedReceiver {
-    /// What it has not taken.
+    /// Messages that it has not taken.
     pub(super) delivered: VecDeque<Message>,
     pub(super) queued: Load,
-    /// What it took last, and may not have handled.
+    /// The load that it took last and may not have handled yet.
     pub(super) handed: Load,
-    /// The receiver, while it waits.
+    /// The receiver's waker, while it waits.
     pub(super) waker: Option<Waker>,
 }
 
 impl Outbox {
-    /// Exchanges an empty batch for all messages that are there. `false` is the end.
-    // In a box, as [`WebSocket`](crate::WebSocket) has it.
+    /// Exchanges an empty batch for all messages that are there. Returns `false` at the end.
+    // Boxed, as [`WebSocket`](crate::WebSocket) stores it.
     #[allow(clippy::box_collection)]
     pub(crate) fn poll_inbound(
         &self,
@@ -36,7 +36,7 @@ impl Outbox {
         loop {
             let mut state = self.state();
             if state.over && state.detached.is_none() {
-                // It received in its turn to the end.
+                // The handler received everything in its turn.
                 return Poll::Ready(false);
             }
             if state.ahead().is_full(&self.limits) {
@@ -57,7 +57,7 @@ impl Outbox {
                 (true, _) => None,
                 (false, Some(waker)) => detached.waker.replace(waker),
                 (false, None) => {
-                    // A waker is not cloned under the lock, nor dropped.
+                    // Never clone or drop a waker under the lock.
                     drop(state);
                     fresh = Some(cx.waker().clone());
                     continue;
@@ -65,7 +65,7 @@ impl Outbox {
             };
             self.receiver_waits.store(true, Ordering::Release);
             if !known {
-                // It delivers here from now on, and may have a Close to answer.
+                // From now on the driver delivers here, and it may have a Close to answer.
                 self.call_driver(&mut state);
             }
             drop(state);
@@ -74,7 +74,7 @@ impl Outbox {
         }
     }
 
-    /// The `WebSocket` was dropped: nobody receives any more.
+    /// Notes that the `WebSocket` was dropped and receives no more.
     pub(crate) fn receiver_gone(&self) {
         let mut state = self.state();
         let detached = state.detached.take();

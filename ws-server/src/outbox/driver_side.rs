@@ -1,4 +1,4 @@
-//! What the driver does with its [`Outbox`].
+//! The driver's operations on its [`Outbox`].
 
 use std::{collections::VecDeque, mem, sync::atomic::Ordering, task::Waker};
 
@@ -7,33 +7,34 @@ use ws_core::{CloseCode, Closed, Message};
 use super::{Load, Outbox, SendQueue};
 
 impl Outbox {
-    /// Whom to wake when the driver is needed.
+    /// Sets the waker of the driver's task.
     pub(crate) fn set_driver(&self, waker: &Waker) {
         let waker = waker.clone();
         let older = self.state().driver.replace(waker);
         drop(older);
     }
 
-    /// Wakes the driver's task, whatever the driver waits for.
-    pub(crate) fn rouse(&self) {
+    /// Wakes the driver's task, whatever it waits for.
+    pub(crate) fn wake_task(&self) {
         let driver = self.state().driver.clone();
         if let Some(driver) = driver {
             driver.wake();
         }
     }
 
-    /// The driver is at work until [`rest`](Self::rest). Whoever still finds it at rest wakes it once
-    /// in vain.
+    /// Notes that the driver works until [`rest`](Self::rest). A task that still finds it at rest
+    /// wakes it once in vain.
     pub(crate) fn begin(&self) {
         self.driver_busy.store(true, Ordering::Release);
     }
 
-    /// The driver wants to wait, and where it is `blocked` more to send is no reason not to.
-    /// `false`: there is more to send, or the receiver to be looked at.
+    /// Lets the driver rest. While it is `blocked`, messages to send do not keep it from resting.
+    /// Returns `false` if there are messages to send or the receiver called.
     ///
-    /// Without the lock, by one order of all that is done here and by those who want the driver: they
-    /// first say so and then look whether it rests, it first rests and then looks. So one of the two
-    /// sees the other.
+    /// Dekker-style, without the lock: either side stores first and then loads, all `SeqCst`. A
+    /// task that needs the driver stores its request and then checks whether the driver rests; the
+    /// driver stores that it rests and then checks for requests. So at least one of the two sees
+    /// the other.
     #[inline]
     pub(crate) fn rest(&self, blocked: bool) -> bool {
         if self.blocked.load(Ordering::Relaxed) != blocked {
@@ -51,7 +52,7 @@ impl Outbox {
         true
     }
 
-    /// Hands over what was received to a receiver in another task, and leaves `batch` empty.
+    /// Hands received messages to a receiver in another task, and leaves `batch` empty.
     pub(crate) fn deliver(&self, batch: &mut VecDeque<Message>, load: Load) {
         let mut state = self.state();
         let detached = state.detached();
@@ -70,7 +71,8 @@ impl Outbox {
         }
     }
 
-    /// Takes back what was handed over and not taken: the handler receives in its turn again.
+    /// Takes back messages that were handed over but not taken: the handler receives in its turn
+    /// again.
     pub(crate) fn take_back(&self) -> (VecDeque<Message>, Load) {
         let mut state = self.state();
         let detached = state.detached();
@@ -78,7 +80,7 @@ impl Outbox {
         (mem::take(&mut detached.delivered), mem::take(&mut detached.queued))
     }
 
-    /// What a receiver in another task has been given and may not have handled.
+    /// The load that a receiver in another task was given and may not have handled.
     pub(crate) fn ahead(&self) -> Load {
         self.state().ahead()
     }
@@ -96,24 +98,25 @@ impl Outbox {
         self.has_outbound.load(Ordering::Acquire)
     }
 
-    /// Takes what is to be sent, about as many bytes as `room` says, into an empty queue.
+    /// Moves about `room` octets of messages to send into an empty queue.
     pub(crate) fn take_outbound(&self, into: &mut SendQueue, room: usize) {
         let mut locked = self.state();
-        let (state, later) = locked.parts();
+        let (state, deferred) = locked.parts();
         let bounds = self.bounds();
         if self.blocked.load(Ordering::Relaxed) {
-            // What waited is taken: the client keeps up, until the socket is full again.
+            // The waiting messages were taken, so the client keeps up until the socket is full
+            // again.
             self.blocked.store(false, Ordering::SeqCst);
         }
         if state.waiters.is_some() {
-            state.end_turns(bounds, later);
+            state.end_reservations(bounds, deferred);
         }
         match &mut state.broadcasts {
             Some(broadcasts) if !broadcasts.is_empty() => {
                 if state.outbound.is_empty() && state.waiters.is_none() {
                     state.outbound_bytes -= broadcasts.take(into, room);
                 } else {
-                    state.take_in_order(into, room, bounds, later);
+                    state.take_in_order(into, room, bounds, deferred);
                 }
             }
             _ if state.outbound.is_empty() => {}
@@ -121,45 +124,45 @@ impl Outbox {
                 mem::swap(into, &mut state.outbound);
                 state.outbound_bytes = 0;
             }
-            _ => state.take_in_order(into, room, bounds, later),
+            _ => state.take_in_order(into, room, bounds, deferred),
         }
-        // It may have served a burst, and the next one is not in sight.
+        // The queue may have served a burst, and the next one may be far away.
         state.outbound.shrink();
         if state.waiters.is_some() {
-            state.settle(bounds, later);
+            state.settle(bounds, deferred);
         }
         self.has_outbound.store(!state.is_drained(), Ordering::Release);
     }
 
-    /// Orders a Close from the driver's side, unless there was one.
+    /// Queues the driver's own Close, unless one was ordered before.
     pub(crate) fn order_close(&self, code: CloseCode) {
         let mut state = self.state();
         if !state.closing {
-            self.close_behind(&mut state, code, "");
+            self.queue_close(&mut state, code, "");
         }
     }
 
-    /// The reason of a Close that waits to be sent, if one does.
+    /// The reason of the Close in the queue, if there is one.
     pub(crate) fn close_reason(&self) -> Option<Box<str>> {
         self.state().outbound.close_reason().map(Box::from)
     }
 
-    /// Takes nothing more for sending.
+    /// Stops accepting messages to send.
     pub(crate) fn stop_sending(&self) {
         let mut state = self.state();
-        let (inner, later) = state.parts();
-        inner.turn_away(later);
+        let (inner, deferred) = state.parts();
+        inner.reject_waiters(deferred);
     }
 
-    /// The driver is done. What was `received` can still be taken.
+    /// Notes that the driver is done. The `received` messages can still be taken.
     pub(crate) fn over(&self, received: VecDeque<Message>) {
         let mut state = self.state();
         if state.over {
             return;
         }
         state.over = true;
-        let (inner, later) = state.parts();
-        inner.turn_away(later);
+        let (inner, deferred) = state.parts();
+        inner.reject_waiters(deferred);
         let driver = state.driver.take();
         if !self.is_receiver_gone() && !received.is_empty() {
             state.detached().delivered.extend(received);
@@ -175,13 +178,13 @@ impl Outbox {
         }
     }
 
-    /// The connection has ended. The first call says how.
+    /// Notes how the connection ended, in the first call, and notifies the tasks that wait for that.
     pub(crate) fn end(&self, closed: &Closed) {
         let told = {
             let mut state = self.state();
             let end = state.end();
             end.closed.get_or_insert_with(|| closed.clone());
-            end.told.take()
+            end.notify.take()
         };
         if let Some(told) = told {
             told.notify_waiters();

@@ -1,11 +1,12 @@
-//! The hand-over between a connection's driver and other tasks, in every order that shuttle finds.
+//! Models of the hand-over between a connection's driver and other tasks, in every interleaving that
+//! shuttle finds.
 //!
 //! ```sh
 //! RUSTFLAGS="--cfg shuttle" cargo test -p ws-server --lib --target-dir target/shuttle
 //! ```
 //!
-//! What is modelled is the [`Outbox`] itself, under a driver that does with it what the real one does,
-//! and a socket that is a list. A task that waits and is never woken ends a model as a deadlock.
+//! The models run the real [`Outbox`] with a stand-in for the driver, which uses it as the real one
+//! does, and a list for a socket. A task that is never woken ends a model as a deadlock.
 
 pub(crate) mod harness;
 
@@ -22,7 +23,7 @@ use self::harness::{Driver, ORDERS, Socket, outbox, queued, receive};
 use super::{Dropped, Outbox, SenderId, post::Post};
 use crate::{Limits, SendError, SlowConsumer};
 
-/// Room for one message, so that whoever sends often waits.
+/// Room for one message, so that frequent senders must wait.
 fn narrow() -> Limits {
     Limits { send_buffer: 1, max_send_buffer: 1, ..Limits::default() }
 }
@@ -132,8 +133,8 @@ fn close_ends_whoever_waits_for_room_and_nothing_follows_it() {
     );
 }
 
-/// Two threads publish twice each to an outbox with room for one message. What was written, the end
-/// apart, and how many were dropped.
+/// Two threads publish twice each to an outbox with room for one message. Returns the messages
+/// written, the end of the output, and the number dropped.
 fn publish_four(policy: SlowConsumer) -> (Vec<String>, String, usize) {
     let (outbox, socket) = (outbox(narrow()), Arc::new(Socket::default()));
     let driver = future::spawn(Driver::new(&outbox, &socket).run());
@@ -152,7 +153,7 @@ fn publish_four(policy: SlowConsumer) -> (Vec<String>, String, usize) {
         .collect();
     let dropped: usize = publishers.into_iter().map(|one| one.join().unwrap()).sum();
     assert_eq!(outbox.dropped() as usize, dropped);
-    // It may be closing for a client that does not keep up: then nothing more is taken.
+    // The outbox may be closing already, because the client does not keep up.
     let closed = outbox.close(CloseCode::NORMAL, "").is_err();
     future::block_on(driver).unwrap();
     let mut written = socket.written();
@@ -209,7 +210,7 @@ fn receiver_in_another_task_takes_everything_and_then_the_end() {
                     all
                 })
             };
-            // Nothing else wakes the driver before.
+            // Nothing else wakes the driver before that.
             assert_eq!(receiver.join().unwrap(), ["one".into(), "two".into()]);
             outbox.close(CloseCode::NORMAL, "").unwrap();
             future::block_on(driver).unwrap();
@@ -240,7 +241,7 @@ fn receiver_that_goes_closes_the_connection_behind_what_was_sent() {
     );
 }
 
-/// A thread that sends these, one after the other.
+/// A thread that sends `texts` one after the other.
 fn sender(outbox: &Arc<Outbox>, texts: &'static [&'static str]) -> thread::JoinHandle<()> {
     let outbox = Arc::clone(outbox);
     thread::spawn(move || {
@@ -357,7 +358,7 @@ fn turn_that_was_waited_for_is_kept_until_it_is_used() {
             let publisher = {
                 let outbox = Arc::clone(&outbox);
                 thread::spawn(move || {
-                    if let Some(room) = outbox.full_for_many() {
+                    if let Some(room) = outbox.wait_for_broadcast_room() {
                         future::block_on(room);
                     }
                     let post = post("to many", SlowConsumer::DropNewest);

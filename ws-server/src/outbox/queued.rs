@@ -1,4 +1,4 @@
-//! What waits in a connection's queues, and how much it counts.
+//! The elements of a connection's queues, and their size.
 
 use std::collections::VecDeque;
 
@@ -7,29 +7,31 @@ use ws_core::{Broadcast, CloseCode, Message, Payload, extension::Compression};
 
 use crate::Limits;
 
-/// What a queued message counts besides its bytes, so that a million empty ones are not for free.
+/// Octets that a queued message costs besides its payload, so that a million empty ones are not
+/// free.
 pub(crate) const PER_MESSAGE: usize = 64;
 
-/// Messages and their bytes.
+/// A number of messages and their octets.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Load {
     pub(crate) messages: usize,
     pub(crate) bytes: usize,
 }
 
-/// What is to be sent, in order.
+/// An element of the send queue.
 #[derive(Debug)]
 pub(crate) enum Queued {
     Message(Message, Compression),
     Broadcast(Broadcast),
     Ping(Payload),
     Close(CloseCode, Box<str>),
-    /// Told when everything before it is with the operating system.
+    /// Notified once the operating system has everything queued before.
     Flush(oneshot::Sender<()>),
 }
 
 impl Queued {
-    /// Keeps no read buffer alive that is much larger: what waits keeps alive what it counts.
+    /// Detaches the message from a much larger read buffer: a queued message keeps alive only what
+    /// it counts for.
     #[inline]
     pub(super) fn detach(&mut self) {
         if let Self::Message(message, _) = self {
@@ -43,13 +45,13 @@ impl Queued {
             Self::Broadcast(broadcast) => PER_MESSAGE + broadcast.message().len(),
             Self::Ping(payload) => PER_MESSAGE + payload.len(),
             Self::Close(..) => PER_MESSAGE,
-            // Nothing of it goes out, and it is not there longer than somebody waits for it.
+            // A flush writes nothing, and is removed once its future is dropped.
             Self::Flush(_) => 0,
         }
     }
 }
 
-/// What waits, in order. In a box, because most connections never have any.
+/// Elements in the order of sending. Boxed, because most connections never queue any.
 #[derive(Debug, Default)]
 #[expect(clippy::box_collection, reason = "an idle connection is to be small")]
 pub(crate) struct SendQueue(Option<Box<VecDeque<Queued>>>);
@@ -85,7 +87,7 @@ impl SendQueue {
         self.0.get_or_insert_default().push_front(queued);
     }
 
-    /// The reason of the Close that waits here, if one does.
+    /// The reason of the Close in this queue, if there is one.
     pub(crate) fn close_reason(&self) -> Option<&str> {
         // RFC 6455 §5.5.1: "The application MUST NOT send any more data frames after sending a Close
         // frame."
@@ -95,7 +97,8 @@ impl SendQueue {
         })
     }
 
-    /// Takes the last one of which this is true, and says how many are before it.
+    /// Removes the last element that matches. Returns the number of elements before it, and the
+    /// element.
     pub(super) fn remove_last(
         &mut self,
         is_it: impl FnMut(&Queued) -> bool,
@@ -129,7 +132,7 @@ pub(super) fn shrink<T>(queue: &mut VecDeque<T>) {
 }
 
 impl Load {
-    /// Whether enough was received ahead. One message always is.
+    /// Whether enough was received ahead. One message is always allowed.
     pub(crate) fn is_full(self, limits: &Limits) -> bool {
         self.messages >= limits.receive_ahead_messages || self.bytes >= limits.receive_ahead
     }

@@ -1,4 +1,4 @@
-//! A connection as one of many: messages to all of them, and the topics that it subscribes to.
+//! A connection as the target of broadcasts: queueing them, and the topics that it subscribes to.
 
 use std::{
     collections::HashSet,
@@ -9,12 +9,12 @@ use tracing::info;
 use ws_core::{Broadcast, CloseCode};
 
 use super::{
-    Bounds, Outbox, Queued, State, has_room, later::Locked, post::Post, queued::PER_MESSAGE,
+    Bounds, Outbox, Queued, State, deferred::Locked, has_room, post::Post, queued::PER_MESSAGE,
 };
 use crate::{SlowConsumer, SubscribeError, leaves::log_limiter::Escaped};
 
-/// What was dropped, because a client does not keep up. Kept until no lock is held: the bytes may be
-/// the application's own, which may do anything when they are dropped.
+/// Messages dropped because a client does not keep up. They are kept until no lock is grant: their
+/// octets may belong to the application, whose `Drop` may run any code.
 #[derive(Default)]
 pub(crate) struct Dropped {
     pub(crate) count: usize,
@@ -23,14 +23,14 @@ pub(crate) struct Dropped {
 }
 
 impl Outbox {
-    /// Queues what goes to many, if there is room or the policy makes some. Whether it did.
+    /// Queues a broadcast if there is room or the policy makes some. Returns whether it was queued.
     pub(crate) fn offer(&self, post: &Post, dropped: &mut Dropped) -> bool {
         let mut state = self.state();
         if state.closing {
             return false;
         }
         let count = dropped.count;
-        // Whose driver had no turn yet is not slow: only `max_send_buffer` is too much for it.
+        // A client whose driver has had no turn yet is not slow: only `max_send_buffer` limits it.
         let slow = self.blocked.load(Ordering::Relaxed) && !post.waited;
         let soft = if slow { self.limits.send_buffer } else { usize::MAX };
         let bounds = Bounds { soft, hard: self.limits.max_send_buffer };
@@ -47,7 +47,7 @@ impl Outbox {
                     self.queued(&mut state);
                 }
                 if state.waiters.is_some() {
-                    // What was dropped or replaced may have made room.
+                    // Dropped or replaced messages may have made room.
                     self.settle(&mut state);
                 }
                 queued
@@ -55,7 +55,7 @@ impl Outbox {
         }
     }
 
-    /// Drops all that waits, with the message that met it, and orders a Close.
+    /// Drops all waiting messages, the new one included, and orders a Close.
     #[cold]
     fn close_slow(&self, mut state: Locked<'_>, dropped: &mut Dropped) {
         let mut count = 1;
@@ -73,7 +73,7 @@ impl Outbox {
         dropped.count += count;
         state.outbound_bytes = 0;
         state.dropped = true;
-        self.close_behind(&mut state, CloseCode::TRY_AGAIN_LATER, "does not keep up");
+        self.queue_close(&mut state, CloseCode::TRY_AGAIN_LATER, "does not keep up");
         drop(state);
         if let Some(stats) = &self.stats
             && let Some(left_out) = stats.client_log.admit()
@@ -86,12 +86,12 @@ impl Outbox {
         }
     }
 
-    /// How many messages were dropped, because the client does not keep up.
+    /// The number of messages dropped because the client does not keep up.
     pub(crate) fn dropped(&self) -> u64 {
         self.state().broadcasts.as_ref().map_or(0, |broadcasts| broadcasts.dropped)
     }
 
-    /// Notes a topic. Whether it is a new one.
+    /// Adds a topic. Returns whether it is new.
     pub(crate) fn add_topic(&self, topic: &Arc<str>) -> Result<bool, SubscribeError> {
         let mut state = self.state();
         if state.closing {
@@ -101,7 +101,7 @@ impl Outbox {
         broadcasts.add_topic(topic, self.limits.max_subscriptions)
     }
 
-    /// Forgets a topic. Whether it was there.
+    /// Removes a topic. Returns whether it was there.
     pub(crate) fn remove_topic(&self, topic: &str) -> bool {
         let mut state = self.state();
         let Some(broadcasts) = &mut state.broadcasts else {
@@ -120,18 +120,19 @@ impl Outbox {
         state.broadcasts.iter().flat_map(|broadcasts| broadcasts.topics()).cloned().collect()
     }
 
-    /// Takes the topics, of a connection that is over: none is added any more.
+    /// Takes the topics of a connection that is over: no more are added.
     pub(crate) fn leave(&self) -> HashSet<Arc<str>> {
         let mut state = self.state();
-        let (inner, later) = state.parts();
-        inner.turn_away(later);
+        let (inner, deferred) = state.parts();
+        inner.reject_waiters(deferred);
         let broadcasts = state.broadcasts.as_mut();
         broadcasts.map(|broadcasts| broadcasts.take_topics()).unwrap_or_default()
     }
 }
 
 impl State {
-    /// Queues what goes to many, or drops by its policy; `None` is to close. Whether it was queued.
+    /// Queues a broadcast or drops by its policy. Returns whether it was queued, or `None` to close
+    /// the connection.
     fn offer(&mut self, post: &Post, bounds: Bounds, dropped: &mut Dropped) -> Option<bool> {
         let len = post.broadcast.message().len();
         loop {
@@ -148,7 +149,7 @@ impl State {
             }
             let oldest = match post.slow_consumer {
                 SlowConsumer::Close => return None,
-                // What does not help is not dropped.
+                // Drops nothing if that would not make enough room.
                 SlowConsumer::DropOldest if self.has_room_beside_own(len, bounds) => {
                     self.broadcasts.as_mut().and_then(|broadcasts| broadcasts.pop())
                 }
@@ -167,7 +168,7 @@ impl State {
     fn has_room_for(&self, post: &Post, len: usize, bounds: Bounds) -> bool {
         let key = post.key.as_ref();
         match key.and_then(|key| self.broadcasts.as_ref()?.of_key(key)) {
-            // What goes first is taken, however large.
+            // The message that goes next may have any size.
             Some((_, true)) => true,
             Some((bytes, false)) => {
                 let more = (PER_MESSAGE + len).saturating_sub(bytes);

@@ -1,10 +1,9 @@
-//! Sends that wait for room, in the order in which they came.
+//! Sends that wait for room, in their order of arrival.
 //!
-//! A send that finds no room takes a ticket and leaves its message here, so that a task that does
-//! not come back to poll its send holds up nobody. Its place in the order of all that is sent is
-//! taken as well: what is sent or published later goes out after it. It is let in when there is
-//! room, and at the latest when all that was queued before it has left, so no wait is longer than
-//! that takes.
+//! A send that finds no room takes a ticket and leaves its message here, so that a task that stops
+//! polling its send delays no other. The ticket also keeps its place in the order: later messages
+//! and broadcasts go out after it. It is admitted as soon as there is room, and at the latest when
+//! everything queued before it has left. That bounds the wait.
 
 use std::{
     collections::VecDeque,
@@ -21,21 +20,22 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Bounds, Queued, State, has_room, later::Later, queued::PER_MESSAGE};
+use super::{Bounds, Queued, State, deferred::Deferred, has_room, queued::PER_MESSAGE};
 
-/// How long `ready` keeps its turn.
+/// How long a reservation made by `ready` lasts.
 #[cfg(not(all(test, shuttle)))]
-const TURN: Duration = Duration::from_secs(1);
+const RESERVATION: Duration = Duration::from_secs(1);
 #[cfg(all(test, shuttle))]
-const TURN: Duration = Duration::from_secs(3600);
+const RESERVATION: Duration = Duration::from_secs(3600);
 
-/// Which handle sends: a turn that `ready` waited for belongs to it. Most handles never need one.
+/// Identifies a handle that sends: a reservation made by `ready` belongs to it. Most handles never
+/// need one.
 #[derive(Debug, Default)]
 pub(crate) struct SenderId(AtomicU64);
 
 impl SenderId {
     const NONE: u64 = 0;
-    /// The `WebSocket` of a connection, of which there is one.
+    /// The one `WebSocket` of a connection.
     pub(crate) const WEB_SOCKET: u64 = 1;
 
     #[inline]
@@ -43,13 +43,13 @@ impl SenderId {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// That of any `WebSocket`.
+    /// The id of any `WebSocket`.
     pub(crate) fn of_web_socket() -> &'static Self {
         static WEB_SOCKET: SenderId = SenderId(AtomicU64::new(SenderId::WEB_SOCKET));
         &WEB_SOCKET
     }
 
-    /// The number of this handle, which gets one now if it has none.
+    /// Returns the number of this handle, assigning one if it has none.
     pub(crate) fn get_or_new(&self) -> u64 {
         static NEXT: AtomicU64 = AtomicU64::new(SenderId::WEB_SOCKET + 1);
 
@@ -63,18 +63,18 @@ impl SenderId {
     }
 }
 
-/// Who waits for room. Most connections have none.
+/// The tasks that wait for room. Most connections have none.
 #[derive(Default)]
 pub(super) struct Waiters {
     line: VecDeque<Ticket>,
     /// The number of the next ticket.
     next: u64,
-    /// Tickets below this number were let in, unless they were given up.
-    let_in: u64,
-    /// Futures that wait, or have yet to learn that they need not.
+    /// Tickets below this number were admitted, unless they were abandoned.
+    admitted: u64,
+    /// Futures that wait, or have not yet been polled since they were admitted.
     pub(super) futures: usize,
-    turns: Vec<Turn>,
-    /// Publishers that wait until there is room for messages to many.
+    senders: Vec<SendState>,
+    /// Notifies publishers that wait for room for broadcasts.
     publishers: Option<Arc<Notify>>,
 }
 
@@ -86,29 +86,29 @@ pub(super) struct Ticket {
 
 pub(super) enum Wanted {
     Send(Queued),
-    /// A turn of the handle of this number, with room for so many bytes.
-    Turn(u64, usize),
-    /// Nothing but its place. Nobody waits here for it.
+    /// A reservation for this handle, with room for so many octets.
+    Reservation(u64, usize),
+    /// Only a place in the order. No future waits here for it.
     Flush(oneshot::Sender<()>),
 }
 
-/// What is known of a handle that sends without waiting.
-struct Turn {
+/// The refused size or the reservation of a handle.
+struct SendState {
     by: u64,
-    /// What it was refused, or has room for.
+    /// Octets that were refused, or are reserved.
     bytes: usize,
-    held: Option<Held>,
+    grant: Option<Grant>,
 }
 
-/// It may send next.
-struct Held {
+/// A reservation that is in force: the handle may send next.
+struct Grant {
     ticket: u64,
     until: Instant,
-    /// Whether all that is queued now came later.
+    /// Whether everything in the queue came deferred.
     first: bool,
 }
 
-/// What a handle that had the turn may do with it.
+/// What a used reservation allows.
 pub(super) struct Used {
     pub(super) bytes: usize,
     pub(super) first: bool,
@@ -118,11 +118,11 @@ impl Waiters {
     fn is_unused(&self) -> bool {
         self.line.is_empty()
             && self.futures == 0
-            && self.turns.is_empty()
+            && self.senders.is_empty()
             && self.publishers.is_none()
     }
 
-    /// How many places in the order of own messages are taken here.
+    /// Places that waiters take in the order of own messages.
     pub(super) fn places(&self) -> usize {
         self.line.len()
     }
@@ -138,49 +138,51 @@ impl Waiters {
         self.line.binary_search_by_key(&number, |ticket| ticket.number).ok()
     }
 
-    /// Whether this ticket was let in, if that is decided, and if it is not, whom to wake then.
+    /// Whether this ticket was admitted, if that is decided. Otherwise returns the waker to set.
     pub(super) fn look_up(&mut self, number: u64) -> Result<bool, &mut Waker> {
         match self.index(number).and_then(|index| self.line.get_mut(index)) {
             Some(ticket) => Err(&mut ticket.waker),
-            None => Ok(number < self.let_in),
+            None => Ok(number < self.admitted),
         }
     }
 
-    /// When a turn ends that others may wait for. Those that are still to begin count from now on,
-    /// since nobody is told when they do.
+    /// When the next reservation ends. One that is yet to begin counts from now, since no task is
+    /// notified when it does.
     pub(super) fn next_end(&self) -> Option<Instant> {
-        let held = self.turns.iter().filter_map(|turn| Some(turn.held.as_ref()?.until)).min();
-        let due = || self.line.iter().any(|ticket| matches!(ticket.wanted, Wanted::Turn(..)));
-        held.or_else(|| due().then(|| Instant::now() + TURN))
+        let earliest =
+            self.senders.iter().filter_map(|sender| Some(sender.grant.as_ref()?.until)).min();
+        let due =
+            || self.line.iter().any(|ticket| matches!(ticket.wanted, Wanted::Reservation(..)));
+        earliest.or_else(|| due().then(|| Instant::now() + RESERVATION))
     }
 
-    /// Bytes that are promised to those who have a turn.
+    /// Octets reserved for each reservation in force.
     fn promised(&self) -> impl Iterator<Item = usize> {
-        self.turns.iter().filter(|turn| turn.held.is_some()).map(|turn| turn.bytes)
+        self.senders.iter().filter(|sender| sender.grant.is_some()).map(|sender| sender.bytes)
     }
 
-    /// Takes what is known of a handle: its turn, if it has one. It may have several, where several tasks
-    /// use it.
-    pub(super) fn use_turn(&mut self, by: u64) -> Option<Used> {
-        let index = self.turns.iter().position(|turn| turn.by == by)?;
-        let Turn { bytes, held, .. } = self.turns.remove(index);
-        // What this handle sends next follows what it sends now.
-        for turn in self.turns.iter_mut().filter(|turn| turn.by == by) {
-            turn.held.iter_mut().for_each(|held| held.first = false);
+    /// Removes the entry of a handle. Returns its reservation, if it has one. Several tasks may use
+    /// a handle, which may then have several.
+    pub(super) fn use_reservation(&mut self, by: u64) -> Option<Used> {
+        let index = self.senders.iter().position(|sender| sender.by == by)?;
+        let SendState { bytes, grant, .. } = self.senders.remove(index);
+        // Deferred sends of this handle follow the current one.
+        for sender in self.senders.iter_mut().filter(|sender| sender.by == by) {
+            sender.grant.iter_mut().for_each(|grant| grant.first = false);
         }
-        held.map(|held| Used { bytes, first: held.first })
+        grant.map(|grant| Used { bytes, first: grant.first })
     }
 
-    /// Notes what a handle was refused, for when it waits. How much that was.
+    /// Notes the size of the message that a handle was refused, for when it waits.
     pub(super) fn note_refused(&mut self, by: u64, bytes: usize) {
-        self.use_turn(by);
-        self.turns.push(Turn { by, bytes, held: None });
+        self.use_reservation(by);
+        self.senders.push(SendState { by, bytes, grant: None });
     }
 
-    /// What a handle was refused last, if it was.
+    /// Takes the size that a handle was last refused, if any.
     fn take_refused(&mut self, by: u64) -> Option<usize> {
-        let index = self.turns.iter().position(|turn| turn.by == by)?;
-        Some(self.turns.swap_remove(index).bytes)
+        let index = self.senders.iter().position(|sender| sender.by == by)?;
+        Some(self.senders.swap_remove(index).bytes)
     }
 
     pub(super) fn publishers(&mut self) -> &Arc<Notify> {
@@ -193,30 +195,31 @@ impl State {
         self.waiters.get_or_insert_default()
     }
 
-    /// Queues up for room. The number of the ticket.
+    /// Takes a ticket for room. Returns its number.
     pub(super) fn queue_up(&mut self, wanted: Wanted) -> u64 {
         let waiters = self.waiters();
         waiters.futures += 1;
         waiters.push(wanted)
     }
 
-    /// Queues up for a turn with room for what this handle was refused last.
-    pub(super) fn queue_up_for_turn(&mut self, by: u64) -> u64 {
+    /// Takes a ticket for a reservation with room for the message that this handle was last
+    /// refused.
+    pub(super) fn queue_up_for_reservation(&mut self, by: u64) -> u64 {
         let bytes = self.waiters().take_refused(by).unwrap_or(PER_MESSAGE + 1);
-        self.queue_up(Wanted::Turn(by, bytes))
+        self.queue_up(Wanted::Reservation(by, bytes))
     }
 
-    /// Puts a flush after all that is queued or waits for room.
-    pub(super) fn push_flush(&mut self, told: oneshot::Sender<()>) {
+    /// Puts a flush after everything that is queued or waits for room.
+    pub(super) fn push_flush(&mut self, flushed: oneshot::Sender<()>) {
         match &mut self.waiters {
             Some(waiters) if !waiters.line.is_empty() => {
-                waiters.push(Wanted::Flush(told));
+                waiters.push(Wanted::Flush(flushed));
             }
-            _ => self.push(Queued::Flush(told)),
+            _ => self.push(Queued::Flush(flushed)),
         }
     }
 
-    /// Puts a message before all that is queued.
+    /// Puts a message before everything that is queued.
     pub(super) fn push_first(&mut self, queued: Queued) {
         self.outbound_bytes += queued.bytes();
         self.outbound.push_front(queued);
@@ -225,12 +228,12 @@ impl State {
         }
     }
 
-    /// Whether a message may be queued that waited for nothing.
+    /// Whether a message may be queued without waiting.
     pub(super) fn admits(&self, waiters: &Waiters, len: usize, bounds: Bounds) -> bool {
         waiters.line.is_empty() && self.has_room_beside(waiters, len, bounds)
     }
 
-    /// Whether there is room, and will be for those who have a turn.
+    /// Whether there is room besides the reservations.
     fn has_room_beside(&self, waiters: &Waiters, len: usize, bounds: Bounds) -> bool {
         let first = self.first();
         let mut waiting = self.outbound_bytes;
@@ -246,17 +249,17 @@ impl State {
         })
     }
 
-    /// Lets in who has room now, one after the other.
-    pub(super) fn settle(&mut self, bounds: Bounds, later: &mut Later) {
+    /// Admits the waiters that have room now, in order.
+    pub(super) fn settle(&mut self, bounds: Bounds, deferred: &mut Deferred) {
         let Some(mut waiters) = self.waiters.take() else {
             return;
         };
         while let Some(ticket) = waiters.line.front() {
-            // What goes first is let in, however large.
+            // The message that goes next is admitted, however large.
             let reached = self.first().is_none();
             let fits = match &ticket.wanted {
                 Wanted::Send(queued) => self.has_room_beside(&waiters, queued.bytes(), bounds),
-                Wanted::Turn(_, bytes) => self.has_room_beside(&waiters, *bytes, bounds),
+                Wanted::Reservation(_, bytes) => self.has_room_beside(&waiters, *bytes, bounds),
                 Wanted::Flush(_) => true,
             };
             let is_next = reached && waiters.promised().next().is_none();
@@ -266,23 +269,26 @@ impl State {
             let Some(Ticket { number, wanted, waker }) = waiters.line.pop_front() else {
                 break;
             };
-            waiters.let_in = number + 1;
+            waiters.admitted = number + 1;
             match wanted {
                 Wanted::Send(queued) => self.push(queued),
-                Wanted::Flush(told) => self.push(Queued::Flush(told)),
-                Wanted::Turn(by, bytes) => {
+                Wanted::Flush(flushed) => self.push(Queued::Flush(flushed)),
+                Wanted::Reservation(by, bytes) => {
                     self.own_removed(self.outbound.len());
-                    let held =
-                        Held { ticket: number, until: Instant::now() + TURN, first: reached };
-                    waiters.turns.push(Turn { by, bytes, held: Some(held) });
+                    let grant = Grant {
+                        ticket: number,
+                        until: Instant::now() + RESERVATION,
+                        first: reached,
+                    };
+                    waiters.senders.push(SendState { by, bytes, grant: Some(grant) });
                 }
             }
-            later.wake(waker);
+            deferred.wake(waker);
         }
         if self.has_room_for_publishers(bounds)
             && let Some(publishers) = waiters.publishers.take()
         {
-            later.tell(publishers);
+            deferred.notify(publishers);
         }
         if !waiters.is_unused() {
             self.waiters = Some(waiters);
@@ -294,20 +300,22 @@ impl State {
         self.closing || self.outbound_bytes < bounds.soft
     }
 
-    /// Ends turns that nobody used.
-    pub(super) fn end_turns(&mut self, bounds: Bounds, later: &mut Later) {
+    /// Ends expired reservations.
+    pub(super) fn end_reservations(&mut self, bounds: Bounds, deferred: &mut Deferred) {
         let Some(waiters) = &mut self.waiters else {
             return;
         };
         if waiters.promised().next().is_some() {
             let now = Instant::now();
-            waiters.turns.retain(|turn| turn.held.as_ref().is_none_or(|held| now < held.until));
-            self.settle(bounds, later);
+            waiters
+                .senders
+                .retain(|sender| sender.grant.as_ref().is_none_or(|grant| now < grant.until));
+            self.settle(bounds, deferred);
         }
     }
 
-    /// A future has learnt that it need not wait any more.
-    pub(super) fn learnt(&mut self) {
+    /// Notes that a future has learned of its ticket's fate.
+    pub(super) fn future_done(&mut self) {
         if let Some(waiters) = &mut self.waiters {
             waiters.futures -= 1;
             if waiters.is_unused() {
@@ -316,73 +324,75 @@ impl State {
         }
     }
 
-    /// A future waits no more, whatever became of its ticket, or of the turn that it was given.
-    pub(super) fn give_up(&mut self, number: u64, bounds: Bounds, later: &mut Later) {
+    /// Notes that a future was dropped: abandons its ticket, or the reservation that it was
+    /// granted.
+    pub(super) fn abandon(&mut self, number: u64, bounds: Bounds, deferred: &mut Deferred) {
         let own = self.outbound.len();
         let Some(waiters) = &mut self.waiters else {
             return;
         };
         waiters.futures -= 1;
-        let had_turn = |turn: &Turn| turn.held.as_ref().is_some_and(|held| held.ticket == number);
-        waiters.turns.retain(|turn| !had_turn(turn));
+        let was_granted =
+            |sender: &SendState| sender.grant.as_ref().is_some_and(|grant| grant.ticket == number);
+        waiters.senders.retain(|sender| !was_granted(sender));
         if let Some(index) = waiters.index(number) {
-            later.forget(waiters.line.remove(index));
+            deferred.forget(waiters.line.remove(index));
             self.own_removed(own + index);
         }
-        self.settle(bounds, later);
+        self.settle(bounds, deferred);
     }
 
-    /// A handle is dropped.
-    pub(super) fn forget_sender(&mut self, by: u64, bounds: Bounds, later: &mut Later) {
+    /// Removes a handle that was dropped.
+    pub(super) fn forget_sender(&mut self, by: u64, bounds: Bounds, deferred: &mut Deferred) {
         if let Some(waiters) = &mut self.waiters {
-            waiters.use_turn(by);
-            self.settle(bounds, later);
+            waiters.use_reservation(by);
+            self.settle(bounds, deferred);
         }
     }
 
-    /// Takes away flushes whose futures were dropped.
-    pub(super) fn forget_flushes(&mut self, later: &mut Later) {
-        let gone = |told: &oneshot::Sender<()>| told.is_closed();
+    /// Removes flushes whose futures were dropped.
+    pub(super) fn forget_flushes(&mut self, deferred: &mut Deferred) {
+        let gone = |flushed: &oneshot::Sender<()>| flushed.is_closed();
         let own = self.outbound.len();
         if let Some(waiters) = &mut self.waiters {
             let is_gone =
-                |ticket: &Ticket| matches!(&ticket.wanted, Wanted::Flush(told) if gone(told));
+                |ticket: &Ticket| matches!(&ticket.wanted, Wanted::Flush(flushed) if gone(flushed));
             if let Some(index) = waiters.line.iter().rposition(is_gone) {
-                later.forget(waiters.line.remove(index));
+                deferred.forget(waiters.line.remove(index));
                 self.own_removed(own + index);
                 return;
             }
         }
-        let is_gone = |queued: &Queued| matches!(queued, Queued::Flush(told) if gone(told));
+        let is_gone = |queued: &Queued| matches!(queued, Queued::Flush(flushed) if gone(flushed));
         if let Some((index, queued)) = self.outbound.remove_last(is_gone) {
-            later.drop(queued);
+            deferred.drop(queued);
             self.own_removed(index);
         }
     }
 
-    /// Nothing more is taken: whoever waits learns so, and no place is kept.
-    pub(super) fn turn_away(&mut self, later: &mut Later) {
+    /// Stops accepting messages: wakes all waiters, and frees their places.
+    pub(super) fn reject_waiters(&mut self, deferred: &mut Deferred) {
         self.closing = true;
         let Some(waiters) = &mut self.waiters else {
             return;
         };
-        waiters.turns.clear();
+        waiters.senders.clear();
         for ticket in waiters.line.drain(..) {
-            later.turn_away(ticket);
+            deferred.reject(ticket);
         }
         if let Some(publishers) = waiters.publishers.take() {
-            later.tell(publishers);
+            deferred.notify(publishers);
         }
         if waiters.is_unused() {
             self.waiters = None;
         }
         let own = self.outbound.len();
         if let Some(broadcasts) = &mut self.broadcasts {
-            broadcasts.only_behind(own);
+            broadcasts.truncate_own(own);
         }
     }
 
-    /// The own message after so many others has left without going out.
+    /// Adjusts the order of broadcasts after an own message was removed.
     fn own_removed(&mut self, before: usize) {
         if let Some(broadcasts) = &mut self.broadcasts {
             broadcasts.own_removed(before);

@@ -1,4 +1,4 @@
-//! Waiting for room, and for what was sent to be with the operating system.
+//! Futures that wait for room, or until the operating system has the messages.
 
 use std::{
     pin::Pin,
@@ -12,20 +12,20 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{Outbox, Queued, later::Locked, waiters::Wanted};
+use super::{Outbox, Queued, deferred::Locked, waiters::Wanted};
 use crate::SendError;
 
-/// A send, or a wait for a turn, that has a ticket. Dropping it gives the ticket up.
+/// A send, or a wait for a reservation, that holds a ticket. Dropping it abandons the ticket.
 pub(crate) struct Waiting<'a> {
     outbox: &'a Outbox,
     ticket: u64,
     done: bool,
-    /// Ends the turns of those who do not use them, in case nothing else happens.
+    /// Ends expired reservations of others, in case nothing else wakes this task.
     clock: Option<Pin<Box<Sleep>>>,
 }
 
 impl Outbox {
-    /// Queues a message that there was no room for.
+    /// Queues a message that found no room.
     pub(crate) fn wait_to_send(
         &self,
         mut message: Option<Queued>,
@@ -47,14 +47,14 @@ impl Outbox {
         }
     }
 
-    /// Waits for a turn of this handle.
+    /// Waits for a reservation for this handle.
     pub(crate) async fn ready(&self, by: u64) -> Result<(), SendError> {
         let waiting = {
             let mut state = self.state();
             if state.closing {
                 return Err(SendError::Closed);
             }
-            let ticket = state.queue_up_for_turn(by);
+            let ticket = state.queue_up_for_reservation(by);
             self.wait(state, ticket)
         };
         waiting.await
@@ -65,9 +65,9 @@ impl Outbox {
         Waiting { outbox: self, ticket, done: false, clock: None }
     }
 
-    /// As [`push`](Self::push), where somebody waits or has a turn.
+    /// Does the same as [`push`](Self::push) while others wait or hold reservations.
     #[cold]
-    pub(super) fn push_in_turn(
+    pub(super) fn push_in_order(
         &self,
         mut state: Locked<'_>,
         message: &mut Option<Queued>,
@@ -75,20 +75,20 @@ impl Outbox {
     ) -> Option<Result<(), SendError>> {
         let bytes = message.as_ref().map_or(0, Queued::bytes);
         let bounds = self.bounds();
-        let (inner, later) = state.parts();
-        inner.end_turns(bounds, later);
-        let turn = match &mut inner.waiters {
-            Some(waiters) => waiters.use_turn(by),
+        let (inner, deferred) = state.parts();
+        inner.end_reservations(bounds, deferred);
+        let reservation = match &mut inner.waiters {
+            Some(waiters) => waiters.use_reservation(by),
             None => None,
         };
-        let turn = turn.filter(|turn| bytes <= turn.bytes);
-        let room = turn.is_some()
+        let reservation = reservation.filter(|reservation| bytes <= reservation.bytes);
+        let room = reservation.is_some()
             || match &inner.waiters {
                 None => inner.has_room(bytes, bounds),
                 Some(waiters) => inner.admits(waiters, bytes, bounds),
             };
         if room && let Some(message) = message.take() {
-            if turn.is_some_and(|turn| turn.first) {
+            if reservation.is_some_and(|reservation| reservation.first) {
                 inner.push_first(message);
             } else {
                 inner.push(message);
@@ -98,10 +98,10 @@ impl Outbox {
         room.then_some(Ok(()))
     }
 
-    /// Lets in who has room now, and tells the driver.
+    /// Admits the waiters that have room now, and wakes the driver if necessary.
     pub(super) fn settle(&self, state: &mut Locked<'_>) {
-        let (inner, later) = state.parts();
-        inner.settle(self.bounds(), later);
+        let (inner, deferred) = state.parts();
+        inner.settle(self.bounds(), deferred);
         self.tell_driver(state);
     }
 
@@ -111,29 +111,29 @@ impl Outbox {
         }
     }
 
-    /// A handle is dropped, and what is known of it forgotten.
+    /// Removes a handle that was dropped.
     pub(super) fn forget(&self, state: &mut Locked<'_>, by: u64) {
-        let (inner, later) = state.parts();
+        let (inner, deferred) = state.parts();
         if inner.waiters.is_some() {
-            inner.forget_sender(by, self.bounds(), later);
+            inner.forget_sender(by, self.bounds(), deferred);
             self.tell_driver(state);
         }
     }
 
-    /// As [`forget`](Self::forget).
+    /// Locks and calls [`forget`](Self::forget).
     pub(crate) fn forget_sender(&self, by: u64) {
         self.forget(&mut self.state(), by);
     }
 
-    /// Waits until everything that was queued before is with the operating system.
+    /// Waits until the operating system has everything queued before.
     pub(crate) async fn flush(&self) -> Result<(), SendError> {
-        let (told, written) = oneshot::channel();
+        let (flushed, written) = oneshot::channel();
         {
             let mut state = self.state();
             if state.over || state.dropped {
                 return Err(SendError::Closed);
             }
-            state.push_flush(told);
+            state.push_flush(flushed);
             self.queued(&mut state);
         }
         let mut flushing = Flushing { outbox: self, written, done: false };
@@ -142,9 +142,9 @@ impl Outbox {
         written.map_err(|_| SendError::Closed)
     }
 
-    /// Where there is no room for messages to many: what to wait for. There is when nothing more is
-    /// taken.
-    pub(crate) fn full_for_many(&self) -> Option<impl Future<Output = ()> + use<>> {
+    /// Returns a future to wait for if there is no room for broadcasts. A closing connection counts
+    /// as having room.
+    pub(crate) fn wait_for_broadcast_room(&self) -> Option<impl Future<Output = ()> + use<>> {
         let mut state = self.state();
         if state.has_room_for_publishers(self.bounds()) {
             return None;
@@ -153,7 +153,8 @@ impl Outbox {
         Some(Arc::clone(state.waiters().publishers()).notified_owned())
     }
 
-    /// What became of a ticket. While it waits: when to ask again, if nothing happens.
+    /// Returns the outcome of a ticket. While it waits, returns when to ask again if nothing
+    /// happens.
     fn poll_ticket(
         &self,
         ticket: u64,
@@ -162,8 +163,8 @@ impl Outbox {
         let mut fresh = None;
         loop {
             let mut state = self.state();
-            let (inner, later) = state.parts();
-            inner.end_turns(self.bounds(), later);
+            let (inner, deferred) = state.parts();
+            inner.end_reservations(self.bounds(), deferred);
             if !self.has_outbound.load(Ordering::Relaxed) {
                 self.tell_driver(&mut state);
             }
@@ -172,9 +173,9 @@ impl Outbox {
             };
             let until = waiters.next_end();
             let waker = match waiters.look_up(ticket) {
-                Ok(let_in) => {
-                    state.learnt();
-                    return Ok(if let_in { Ok(()) } else { Err(SendError::Closed) });
+                Ok(admitted) => {
+                    state.future_done();
+                    return Ok(if admitted { Ok(()) } else { Err(SendError::Closed) });
                 }
                 Err(waker) => waker,
             };
@@ -187,7 +188,7 @@ impl Outbox {
                 drop(older);
                 return Err(until);
             }
-            // A waker is not cloned under the lock, nor dropped.
+            // Never clone or drop a waker under the lock.
             drop(state);
             fresh = Some(cx.waker().clone());
         }
@@ -227,14 +228,14 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if !self.done {
             let mut state = self.outbox.state();
-            let (inner, later) = state.parts();
-            inner.give_up(self.ticket, self.outbox.bounds(), later);
+            let (inner, deferred) = state.parts();
+            inner.abandon(self.ticket, self.outbox.bounds(), deferred);
             self.outbox.tell_driver(&mut state);
         }
     }
 }
 
-/// A flush that is waited for. Dropping it takes it out of the queue.
+/// A flush that a future waits for. Dropping it removes the flush from the queue.
 struct Flushing<'a> {
     outbox: &'a Outbox,
     written: oneshot::Receiver<()>,
@@ -246,8 +247,8 @@ impl Drop for Flushing<'_> {
         if !self.done {
             self.written.close();
             let mut state = self.outbox.state();
-            let (inner, later) = state.parts();
-            inner.forget_flushes(later);
+            let (inner, deferred) = state.parts();
+            inner.forget_flushes(deferred);
             self.outbox.settle(&mut state);
         }
     }

@@ -1,8 +1,8 @@
-//! Delivers what is published to all subscribers, in one order for all of them.
+//! Delivers broadcasts to all subscribers of a topic, in the same order for each.
 //!
-//! Where several publish to one topic at a time, one of them delivers for all: the others leave
-//! their messages in its backlog and go on. So nobody waits, and no lock is held for longer than it
-//! takes to look at a few subscribers.
+//! If several tasks publish to one topic at a time, one of them delivers for all: the others leave
+//! their messages in its backlog and go on. So none of them waits, and no lock is held for longer
+//! than it takes to look at a few subscribers.
 
 use std::{collections::VecDeque, mem, sync::Arc};
 
@@ -18,26 +18,26 @@ use crate::{
     outbox::{Dropped, Outbox, post::Post},
 };
 
-/// Subscribers that are looked at under one lock.
+/// Subscribers visited under one lock.
 pub(crate) const CHUNK: usize = 32;
-/// Copies that are queued for other publishers before a task of its own goes on.
+/// Copies that a publisher queues for others before a task takes over.
 const TURN: usize = 1024;
-/// Bytes that other publishers may leave for the one that delivers.
+/// Octets that other publishers may leave to the one that delivers.
 const BACKLOG: usize = 1024 * 1024;
 
-/// Who subscribes to a topic, and what is being published to it.
+/// The subscribers of a topic, and the messages being published to it.
 #[derive(Default)]
 pub(crate) struct Subscribers(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    /// Sorted by id. Whoever delivers holds it too, and nobody changes it then.
+    /// Sorted by id. A delivering task shares it, and no task changes it then.
     members: Arc<Vec<Arc<Outbox>>>,
-    /// How many there are when everything in the backlog is done.
+    /// The number of subscribers once the backlog is done.
     count: usize,
-    /// Whether somebody delivers.
+    /// Whether a task is delivering.
     delivering: bool,
-    /// What that one is to do for others. In a box, since most of the time there is nothing.
+    /// Jobs for that task. Boxed, since most of the time there are none.
     backlog: Option<Box<Backlog>>,
 }
 
@@ -45,21 +45,22 @@ struct Inner {
 struct Backlog {
     jobs: VecDeque<Job>,
     bytes: usize,
-    /// How many tasks were told to go on with it. The last one does.
+    /// The number of tasks started to go on with it. Only the last one does.
     tasks: u64,
-    /// Who waits until it is shorter.
+    /// Notified when the backlog becomes shorter.
     waiting: Option<Arc<Notify>>,
 }
 
-/// What became of a message to many, and the work that its publisher did: copies that were queued, for
-/// others too, or left to others.
+/// The outcome of a broadcast, and its publisher's work: copies that it queued, for others too, or
+/// left to others.
 #[derive(Clone, Copy)]
 pub(crate) struct Delivery {
     pub(crate) published: Published,
     pub(crate) copies: usize,
 }
 
-/// What is to be done in order, so that each gets what was published while it subscribed.
+/// A job of the backlog. Jobs are done in order, so that each subscriber gets the messages
+/// published while it subscribed.
 enum Job {
     Deliver(Post, To),
     Add(Arc<Outbox>),
@@ -67,13 +68,13 @@ enum Job {
 }
 
 enum To {
-    /// All who subscribe, except one.
+    /// All subscribers, except one.
     Subscribers(Option<ClientId>),
     Picked(Vec<Arc<Outbox>>),
 }
 
 impl Inner {
-    /// Whether what is done now would overtake what was to be done before.
+    /// Whether a new job must wait its turn after others.
     fn is_busy(&self) -> bool {
         self.delivering || self.backlog.is_some()
     }
@@ -85,7 +86,7 @@ impl Inner {
     fn add(&mut self, outbox: Arc<Outbox>) {
         let members = Arc::make_mut(&mut self.members);
         if members.is_empty() {
-            // Many topics never have a second one.
+            // Many topics never have a second subscriber.
             members.reserve_exact(1);
         }
         let index = members.partition_point(|member| member.id < outbox.id);
@@ -106,11 +107,11 @@ impl Inner {
 
 impl Subscribers {
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        // Nothing that may panic runs under the lock.
+        // No code that may panic runs under the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds one that does not subscribe.
+    /// Adds a connection that does not subscribe yet.
     pub(crate) fn add(&self, outbox: &Arc<Outbox>) {
         let mut inner = self.inner();
         inner.count += 1;
@@ -121,7 +122,7 @@ impl Subscribers {
         }
     }
 
-    /// Removes one that subscribes. How many are left.
+    /// Removes a subscriber. Returns how many are left.
     pub(crate) fn remove(&self, id: ClientId) -> usize {
         let mut inner = self.inner();
         inner.count -= 1;
@@ -141,8 +142,8 @@ impl Subscribers {
         self.inner().count
     }
 
-    /// Puts the next ones into `chunk`, those of ids above `after`. The id to go on from, if there are
-    /// more.
+    /// Puts the next subscribers, with ids above `after`, into `chunk`. Returns the id to continue
+    /// from if there are more.
     fn next_chunk(
         &self,
         after: Option<ClientId>,
@@ -157,7 +158,7 @@ impl Subscribers {
         these.last().filter(|_| these.len() < rest.len()).map(|last| last.id)
     }
 
-    /// All of them.
+    /// Returns all subscribers.
     pub(crate) fn outboxes(&self) -> Vec<Arc<Outbox>> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
@@ -168,7 +169,7 @@ impl Subscribers {
         }
     }
 
-    /// Queues a message for all who subscribe.
+    /// Queues a message for all subscribers.
     pub(crate) fn publish(
         self: &Arc<Self>,
         registry: &Arc<Registry>,
@@ -178,7 +179,7 @@ impl Subscribers {
         self.deliver(registry, post, To::Subscribers(except))
     }
 
-    /// Queues a message for those who were picked.
+    /// Queues a message for the picked connections.
     pub(crate) fn send(
         self: &Arc<Self>,
         registry: &Arc<Registry>,
@@ -197,7 +198,7 @@ impl Subscribers {
             drop(inner);
             let delivering = Delivering::begin(self, registry);
             let (queued, copies) = delivering.deliver(&post, &to, &members);
-            // Whoever changes the list now has it alone.
+            // A task that changes the list now need not copy it.
             drop(members);
             let copies = copies + delivering.go_on();
             return Delivery { published: Published::Here(queued), copies };
@@ -213,17 +214,18 @@ impl Subscribers {
             backlog.bytes += post.bytes();
             backlog.jobs.push_back(Job::Deliver(post, to));
             drop(inner);
-            // Work for others is work.
+            // Work left to others counts as work.
             (Published::Handed, reach)
         };
         if first {
-            // Whoever delivered before was stopped.
+            // The task that delivered before has stopped.
             copies += Delivering::begin(self, registry).go_on();
         }
         Delivery { published, copies }
     }
 
-    /// Waits until every subscriber has room, and there is no backlog to speak of. Whether it did.
+    /// Waits until every subscriber has room and the backlog is short. Returns whether it had to
+    /// wait.
     pub(crate) async fn wait(&self, except: Option<ClientId>) -> bool {
         let mut waited = false;
         while let Some(shorter) = self.backlogged() {
@@ -234,7 +236,7 @@ impl Subscribers {
         loop {
             after = self.next_chunk(after, &mut chunk);
             for outbox in chunk.drain(..).filter(|outbox| Some(outbox.id) != except) {
-                while let Some(room) = outbox.full_for_many() {
+                while let Some(room) = outbox.wait_for_broadcast_room() {
                     room.await;
                     waited = true;
                 }
@@ -245,7 +247,7 @@ impl Subscribers {
         }
     }
 
-    /// Where the backlog is full: what to wait for.
+    /// Returns a future to wait for if the backlog is full.
     fn backlogged(&self) -> Option<impl Future<Output = ()> + use<>> {
         let mut inner = self.inner();
         let backlog = inner.backlog.as_mut().filter(|backlog| backlog.is_full())?;
@@ -261,7 +263,7 @@ impl Backlog {
 }
 
 impl To {
-    /// For how many it is, of so many subscribers.
+    /// The number of targets, out of so many subscribers.
     fn reach(&self, subscribers: usize) -> usize {
         match self {
             Self::Subscribers(except) => {
@@ -272,7 +274,7 @@ impl To {
     }
 }
 
-/// Delivers to the subscribers of one topic, as the only one.
+/// Exclusive delivery to the subscribers of one topic.
 struct Delivering {
     subscribers: Arc<Subscribers>,
     registry: Arc<Registry>,
@@ -284,7 +286,7 @@ impl Delivering {
         Self { subscribers: Arc::clone(subscribers), registry: Arc::clone(registry), done: false }
     }
 
-    /// For how many it was queued, and how many were looked at.
+    /// Returns how many connections the message was queued for, and how many were visited.
     fn deliver(&self, post: &Post, to: &To, members: &[Arc<Outbox>]) -> (usize, usize) {
         let mut dropped = Dropped::default();
         let (outboxes, except) = match to {
@@ -297,13 +299,13 @@ impl Delivering {
         (queued, outboxes.len())
     }
 
-    /// Delivers what others left, some of it in a task of its own if it is much. How many were looked
-    /// at here.
+    /// Delivers the jobs that others left; hands long work to a task. Returns how many connections
+    /// were visited here.
     fn go_on(mut self) -> usize {
         let mut copies = 0;
         while !self.work(&mut copies) {
-            // Where the connections are driven, if possible: that of the publisher may not go on
-            // running, and a thread without one is not kept by what others publish.
+            // Prefers the runtime that drives the connections: the publisher's may stop, and a
+            // thread without a runtime must not be kept busy by other publishers.
             let runtime = self.registry.runtime().or_else(|| Handle::try_current().ok());
             if let Some(runtime) = runtime {
                 self.hand_on(&runtime);
@@ -313,8 +315,8 @@ impl Delivering {
         copies
     }
 
-    /// Leaves the rest to a task, which keeps nobody from delivering between its turns: its runtime may
-    /// run no more, or not for long.
+    /// Leaves the rest to a task. Between its turns others may deliver, since its runtime may have
+    /// stopped.
     fn hand_on(self, runtime: &Handle) {
         let (subscribers, registry) = (Arc::clone(&self.subscribers), Arc::clone(&self.registry));
         let number = self.stop();
@@ -328,7 +330,7 @@ impl Delivering {
         });
     }
 
-    /// Lets others deliver. The number of the task that goes on if nobody does.
+    /// Lets others deliver. Returns the number of the task that continues if none does.
     fn stop(mut self) -> u64 {
         let mut inner = self.subscribers.inner();
         inner.delivering = false;
@@ -338,7 +340,7 @@ impl Delivering {
         backlog.tasks
     }
 
-    /// Delivers again, if nobody else does or was told to.
+    /// Resumes delivery, unless another task delivers or was started since.
     fn resume(
         subscribers: &Arc<Subscribers>,
         registry: &Arc<Registry>,
@@ -353,12 +355,12 @@ impl Delivering {
         Some(Self::begin(subscribers, registry))
     }
 
-    /// Delivers for a turn and stops. Whether nothing is left.
+    /// Delivers one batch and stops. Returns whether nothing is left.
     fn turn(mut self) -> bool {
         self.work(&mut 0)
     }
 
-    /// Delivers for a turn and counts the `copies`. Whether nothing is left.
+    /// Delivers one batch and counts the `copies`. Returns whether nothing is left.
     fn work(&mut self, copies: &mut usize) -> bool {
         let mut work = 0;
         while work < TURN {
@@ -376,7 +378,7 @@ impl Delivering {
         false
     }
 
-    /// Takes what is to be done next. If there is nothing, whoever publishes next delivers.
+    /// Takes the next job. If there is none, the next publisher delivers.
     fn next(&mut self) -> Next {
         let mut inner = self.subscribers.inner();
         let Some(backlog) = &mut inner.backlog else {
@@ -409,10 +411,10 @@ impl Delivering {
     }
 }
 
-/// What was taken from the backlog.
+/// A job taken from the backlog.
 enum Next {
     Deliver(Post, To, Arc<Vec<Arc<Outbox>>>),
-    /// Who subscribes was changed, by the end of a subscription perhaps.
+    /// The subscribers were changed, perhaps by the end of a subscription.
     Changed(Option<Arc<Outbox>>),
     Nothing,
 }
@@ -420,7 +422,7 @@ enum Next {
 impl Drop for Delivering {
     fn drop(&mut self) {
         if !self.done {
-            // What is left waits for the next one who publishes.
+            // The next publisher delivers the rest.
             self.subscribers.inner().delivering = false;
         }
     }

@@ -1,4 +1,4 @@
-//! A message to many before it is known whom it goes to.
+//! A broadcast before its targets are known.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::{
     outbox::post::{Key, Post},
 };
 
-/// What [`Publication`](crate::Publication) says of a message to many.
+/// The properties that a [`Publication`](crate::Publication) gives to a broadcast.
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
     pub(crate) message: Message,
@@ -25,7 +25,7 @@ impl Draft {
         Self { message, compression, except: None, key: None, slow_consumer: None }
     }
 
-    /// What is queued for each.
+    /// Makes the form that is queued for each connection.
     pub(crate) fn into_post(self, topic: Option<&Arc<str>>, default: SlowConsumer) -> Post {
         Post {
             broadcast: Broadcast::with_compression(self.message, self.compression),

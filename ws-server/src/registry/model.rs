@@ -1,5 +1,5 @@
-//! Subscribers that come and go while others publish, in every order that shuttle finds: see
-//! `outbox::model`.
+//! Models of subscribers that come and go while others publish, in every interleaving that shuttle
+//! finds: see `outbox::model`.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// One that is listed.
+/// Lists a connection.
 fn listed(id: u64, registry: &Arc<Registry>) -> (Arc<Outbox>, Entry) {
     let request = Request::new(&http::Uri::default(), std::iter::empty(), Peer::Other, None, None);
     let outbox =
@@ -51,7 +51,7 @@ fn subscribers_come_and_go_while_others_publish() {
                         future::block_on(driver).unwrap();
                         entry.close(&Closed::abnormal(ClosedBy::Local));
                         assert!(registry.topics.subscribe(&outbox, "topic").is_err(), "it is over");
-                        // Otherwise somebody else may have come with it behind the Close.
+                        // If handed over, another task may have sent it after the Close.
                         published != Published::Handed
                     })
                 })
@@ -100,7 +100,7 @@ fn publishers_that_meet_leave_no_message_behind() {
             for publisher in publishers {
                 publisher.join().unwrap();
             }
-            // Whoever delivered has returned.
+            // Any delivering task has returned.
             outbox.close(CloseCode::NORMAL, "").unwrap();
             future::block_on(driver).unwrap();
             entry.close(&Closed::abnormal(ClosedBy::Local));

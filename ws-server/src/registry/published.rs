@@ -1,34 +1,36 @@
-//! What became of a message to many.
+//! The outcome of a broadcast.
 
 use std::fmt;
 
-/// What became of a message to many.
+/// The outcome of a broadcast.
 ///
-/// Most programs need not look: a message that is not refused reaches everybody who keeps up.
+/// Most programs can ignore it: a message that is not refused reaches every client that keeps up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Published {
-    /// It was queued for this many clients; 0 if nobody subscribes. Clients for which the
-    /// [`SlowConsumer`](crate::SlowConsumer) policy dropped it, or which that closed, do not count.
+    /// Queued for this many clients; 0 if the topic has no subscribers. Does not count clients for
+    /// which the [`SlowConsumer`](crate::SlowConsumer) policy dropped the message, or which it
+    /// closed.
     Here(usize),
-    /// Somebody else is publishing to the same topic at this moment and will queue it too, after what
-    /// was published before, for those who subscribe now.
+    /// Left to another task that is publishing to the same topic at this moment. It will queue the
+    /// message too, in order, for the subscribers of this moment.
     Handed,
-    /// It goes to nobody.
+    /// Refused: it goes to no client.
     Refused(Refused),
 }
 
-/// Why a message to many was not taken.
+/// Why a broadcast was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refused {
-    /// More than 1 MiB of [`Handed`](Published::Handed) messages waits already. A publisher that may
-    /// be faster than the server uses [`Clients::publish_wait`](crate::Clients::publish_wait).
+    /// More than 1 MiB of [`Handed`](Published::Handed) messages waits already. A publisher that
+    /// may be faster than the server uses [`Clients::publish_wait`](crate::Clients::publish_wait).
     Full,
 }
 
 impl Published {
-    /// The number of clients that this call queued it for; 0 if somebody else does, or it was refused.
+    /// The number of clients that this call queued the message for; 0 if another task does that, or
+    /// the message was refused.
     pub fn here(self) -> usize {
         match self {
             Self::Here(queued) => queued,
@@ -36,7 +38,7 @@ impl Published {
         }
     }
 
-    /// Whether it goes to nobody, and why.
+    /// Why the message was refused, if it was.
     pub fn refused(self) -> Option<Refused> {
         match self {
             Self::Refused(reason) => Some(reason),

@@ -1,4 +1,4 @@
-//! Who subscribes to what.
+//! Topics and their subscribers.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -12,10 +12,10 @@ use crate::{
     outbox::Outbox,
 };
 
-/// The topics that somebody subscribes to.
+/// The topics that have subscribers.
 ///
-/// Locks are taken in this order: the index, the subscribers of a topic. Under the index an outbox is
-/// locked too; whoever publishes holds one of these at a time.
+/// Locks are taken in this order: first the index, then the subscribers of a topic. An outbox is
+/// locked while the index is; a publisher holds only one of these locks at a time.
 #[derive(Default)]
 pub(crate) struct Topics {
     index: Mutex<Index>,
@@ -29,11 +29,11 @@ struct Index {
 
 impl Topics {
     fn index(&self) -> MutexGuard<'_, Index> {
-        // Nothing that may panic runs under the lock.
+        // No code that may panic runs under the lock.
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Subscribes, if it did not before.
+    /// Subscribes a connection, unless it does already.
     pub(crate) fn subscribe(
         &self,
         outbox: &Arc<Outbox>,
@@ -54,7 +54,7 @@ impl Topics {
         Ok(name)
     }
 
-    /// Whether it did subscribe.
+    /// Ends a subscription. Returns whether there was one.
     pub(crate) fn unsubscribe(&self, outbox: &Outbox, topic: &str) -> bool {
         let mut index = self.index();
         let did = outbox.remove_topic(topic);
@@ -64,28 +64,28 @@ impl Topics {
         did
     }
 
-    /// Ends what a connection that is over subscribed to.
+    /// Ends all subscriptions of a connection that is over.
     pub(crate) fn leave(&self, outbox: &Outbox) {
         for topic in outbox.leave() {
-            // The lock is not held throughout, so that others have their turn.
+            // The lock is taken for each topic anew, so that others get it in between.
             self.index().remove(outbox.id, &topic);
         }
     }
 
-    /// The topic's own copy of its name, and its subscribers.
+    /// Returns the topic's own copy of its name, and its subscribers.
     pub(crate) fn find(&self, topic: &str) -> Option<(Arc<str>, Arc<Subscribers>)> {
         let index = self.index();
         let (name, subscribers) = index.topics.get_key_value(topic)?;
         Some((Arc::clone(name), Arc::clone(subscribers)))
     }
 
-    /// How many topics there are, and subscriptions to them.
+    /// The number of topics, and of subscriptions to them.
     pub(crate) fn count(&self) -> (usize, usize) {
         let index = self.index();
         (index.topics.len(), index.subscriptions)
     }
 
-    /// The topics, and how many subscribe to each.
+    /// Lists the topics with their numbers of subscribers.
     pub(crate) fn list(&self) -> Vec<(Arc<str>, usize)> {
         let index = self.index();
         let topics = index.topics.iter();

@@ -1,4 +1,4 @@
-//! A driver that does with an outbox what the real one does, and a socket that is a list.
+//! A stand-in for the driver, which uses an outbox as the real one does, and a list for a socket.
 
 use std::{
     collections::VecDeque,
@@ -15,7 +15,7 @@ use crate::{
     outbox::{Load, Outbox, Queued, SendQueue},
 };
 
-/// Orders that each model is tried in.
+/// Number of interleavings tried for each model.
 pub(crate) const ORDERS: usize = 3000;
 
 pub(crate) fn outbox(limits: Limits) -> Arc<Outbox> {
@@ -23,7 +23,7 @@ pub(crate) fn outbox(limits: Limits) -> Arc<Outbox> {
     Outbox::new(ClientId(1), request, Arc::new(limits), None)
 }
 
-/// Takes what is written, and sometimes nothing until it is emptied.
+/// A sink for the output. Sometimes full until it is emptied.
 #[derive(Default)]
 pub(crate) struct Socket {
     written: Mutex<Vec<String>>,
@@ -55,13 +55,13 @@ impl Socket {
     }
 }
 
-/// What `driver.rs` does with its outbox: takes what is queued, writes it, and rests.
+/// Does with an outbox what `drive.rs` does: takes the queued messages, writes them, and rests.
 pub(crate) struct Driver {
     outbox: Arc<Outbox>,
     socket: Arc<Socket>,
     known: bool,
     queue: SendQueue,
-    /// What it received, and hands over when the receiver waits.
+    /// Received messages, handed over when the receiver waits.
     pub(crate) received: VecDeque<Message>,
 }
 
@@ -109,7 +109,7 @@ impl Driver {
         }
     }
 
-    /// Whether a Close was written, when everything is.
+    /// Writes everything. Returns whether that included a Close.
     pub(crate) fn write(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         loop {
             if self.queue.is_empty() {
@@ -129,7 +129,7 @@ impl Driver {
                 return Poll::Pending;
             }
             match self.queue.pop_front() {
-                Some(Queued::Flush(told)) => drop(told.send(())),
+                Some(Queued::Flush(flushed)) => drop(flushed.send(())),
                 Some(Queued::Close(..)) => return Poll::Ready(true),
                 _ => {}
             }
@@ -141,7 +141,7 @@ pub(crate) fn queued(text: &str) -> Option<Queued> {
     Some(Queued::Message(text.into(), Compression::Auto))
 }
 
-/// Waits as the receiving end does, until there is something or the end.
+/// Waits like the receiving end, until there are messages or the end.
 pub(crate) async fn receive(outbox: &Outbox, inbox: &mut VecDeque<Message>) -> bool {
     let mut taken = None;
     let more = poll_fn(|cx| outbox.poll_inbound(&mut taken, cx)).await;

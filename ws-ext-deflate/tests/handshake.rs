@@ -17,7 +17,10 @@ use ws_ext_deflate::Deflate;
 use ws_handshake::{
     AcceptOptions, ClientOptions, ExtensionSet, RequestReader, ResponseReader, Upgrade,
 };
-use ws_tests_support::extension::{RSV1, Stub};
+use ws_tests_support::{
+    extension::{RSV1, Stub},
+    handshake::request,
+};
 
 const NONCE: [u8; 16] = *b"the sample nonce";
 
@@ -31,11 +34,7 @@ fn set(factories: Vec<Arc<dyn ExtensionFactory>>) -> ExtensionSet {
 
 /// What a server answers to a header of a client, its extensions and its report.
 fn served(set: &ExtensionSet, offers: &str) -> (Option<String>, Extensions, String) {
-    let request = format!(
-        "GET / HTTP/1.1\r\nHost: a.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Extensions: {offers}\r\n\r\n"
-    );
+    let request = request("/", &format!("Sec-WebSocket-Extensions: {offers}\r\n"));
     let mut input = BytesMut::from(request.as_str());
     let request = RequestReader::default().read(&mut input).unwrap().unwrap();
     let upgrade = Upgrade::inspect(&request).unwrap();

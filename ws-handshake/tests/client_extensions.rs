@@ -5,9 +5,9 @@ mod support;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use bytes::BytesMut;
 use support::{
-    NONCE, RESPONSE,
+    RESPONSE,
+    client::{options, verify, with},
     extensions::{Plain, framing, plain, set},
 };
 use ws_core::{
@@ -15,23 +15,9 @@ use ws_core::{
     extension::{Agreed, NegotiationError, Params, Rsv, Scope, StackError},
 };
 use ws_handshake::{
-    Cause, ClientOptions, Connected, ExtensionHeaderError, ExtensionSet, HeadError, OriginRefusal,
-    Report, ReportEntry, ResponseError as Error, ResponseReader, Verdict,
+    Cause, Connected, ExtensionHeaderError, ExtensionSet, HeadError, OriginRefusal, Report,
+    ReportEntry, ResponseError as Error, Verdict,
 };
-
-fn with(lines: &str) -> String {
-    RESPONSE.replacen("\r\n\r\n", &format!("\r\n{lines}\r\n\r\n"), 1)
-}
-
-fn options() -> ClientOptions {
-    ClientOptions::new("ws://server.example.com/chat".parse().unwrap())
-}
-
-fn verify(options: &ClientOptions, response: impl AsRef<[u8]>) -> Result<Connected, Error> {
-    let mut input = BytesMut::from(response.as_ref());
-    let response = ResponseReader::default().read(&mut input)?.expect("a whole head");
-    options.handshake(NONCE).unwrap().verify(&response)
-}
 
 fn verify_extensions(set: &ExtensionSet, value: &str) -> Result<Connected, Error> {
     let line = format!("Sec-WebSocket-Extensions: {value}");

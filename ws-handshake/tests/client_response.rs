@@ -7,36 +7,21 @@ use bytes::BytesMut;
 use proptest::prelude::*;
 use support::{
     NONCE, RESPONSE,
+    client::{options, verify, with},
     extensions::{plain, set},
 };
 use ws_core::extension::Rsv;
-use ws_handshake::{
-    ClientOptions, Connected, HeadError, ResponseError as Error, ResponseReader, Subprotocols,
-};
+use ws_handshake::{HeadError, ResponseError as Error, ResponseReader, Subprotocols};
 
 const UPGRADE: &str = "Upgrade: websocket";
 const CONNECTION: &str = "Connection: Upgrade";
 const ACCEPT: &str = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-
-fn with(lines: &str) -> String {
-    RESPONSE.replacen("\r\n\r\n", &format!("\r\n{lines}\r\n\r\n"), 1)
-}
 
 fn replacing(old: &str, new: &str) -> String {
     let new = if new.is_empty() { String::new() } else { format!("{new}\r\n") };
     let response = RESPONSE.replacen(&format!("{old}\r\n"), &new, 1);
     assert_ne!(response, RESPONSE);
     response
-}
-
-fn options() -> ClientOptions {
-    ClientOptions::new("ws://server.example.com/chat".parse().unwrap())
-}
-
-fn verify(options: &ClientOptions, response: impl AsRef<[u8]>) -> Result<Connected, Error> {
-    let mut input = BytesMut::from(response.as_ref());
-    let response = ResponseReader::default().read(&mut input)?.expect("a whole head");
-    options.handshake(NONCE).unwrap().verify(&response)
 }
 
 // R6455C-4.1-w

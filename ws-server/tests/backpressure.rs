@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use support::{BINARY, CLOSE, PING, PONG, TEXT, masked, open, open_with, service};
+use support::{BINARY, CLOSE, PING, PONG, Raw, TEXT, masked, open, open_with, service};
 use tokio::{
     io::AsyncWriteExt,
     sync::mpsc,
@@ -15,6 +15,15 @@ use ws_server::{CloseCode, Limits, TrySendReason, WebSocket};
 
 /// Messages in the queue leave room for more, but not for one of this size.
 const LARGE: usize = 900 * 1024;
+
+/// The messages come in order, and then the Close.
+async fn expect_four_and_a_large_one(raw: &mut Raw) {
+    for len in [80 * 1024, 80 * 1024, 80 * 1024, 80 * 1024, LARGE] {
+        let (first, payload) = raw.frame().await.unwrap();
+        assert_eq!((first, payload.len()), (BINARY, len));
+    }
+    raw.expect_close(1000).await;
+}
 
 #[tokio::test(start_paused = true)]
 async fn large_message_that_waits_for_room_gets_it() {
@@ -26,14 +35,7 @@ async fn large_message_that_waits_for_room_gets_it() {
         Ok(())
     };
     let (mut raw, _) = open_with(&service(Limits::default(), handler), "/", "", 4096).await;
-    let mut lens = Vec::new();
-    for _ in 0..5 {
-        let (first, payload) = raw.frame().await.unwrap();
-        lens.push((first, payload.len()));
-    }
-    let small = (BINARY, 80 * 1024);
-    assert_eq!(lens, [small, small, small, small, (BINARY, LARGE)]);
-    raw.expect_close(1000).await;
+    expect_four_and_a_large_one(&mut raw).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -58,14 +60,7 @@ async fn ready_waits_for_room_for_what_was_refused() {
         }
     };
     let (mut raw, _) = open_with(&service(Limits::default(), handler), "/", "", 4096).await;
-    let mut lens = Vec::new();
-    for _ in 0..5 {
-        let (first, payload) = raw.frame().await.unwrap();
-        lens.push((first, payload.len()));
-    }
-    let small = (BINARY, 80 * 1024);
-    assert_eq!(lens, [small, small, small, small, (BINARY, LARGE)]);
-    raw.expect_close(1000).await;
+    expect_four_and_a_large_one(&mut raw).await;
 }
 
 /// A handler that sleeps first, tells what it receives, and sends nothing.

@@ -36,21 +36,6 @@ fn named() -> Service {
     Server::new().route("/chat", handler).any(handler).service().unwrap()
 }
 
-/// The text that comes next.
-async fn text(raw: &mut Raw) -> String {
-    let (first, payload) = raw.frame().await.unwrap();
-    assert_eq!(first, TEXT);
-    String::from_utf8(payload).unwrap()
-}
-
-/// That a client gets nothing but what is sent last.
-async fn only(raw: &mut Raw, expected: &[&str]) {
-    raw.send(TEXT, b"last").await;
-    for expected in expected.iter().chain(&["last"]) {
-        assert_eq!(text(raw).await, *expected);
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn clients_are_listed_with_what_is_known_of_them() {
     let service = named();
@@ -60,7 +45,7 @@ async fn clients_are_listed_with_what_is_known_of_them() {
     let (mut bob, _) = open_with(&service, "/chat?bob", "", 4096).await;
     let (mut eve, _) = open_with(&service, "/spy", "", 4096).await;
     for raw in [&mut ann, &mut bob, &mut eve] {
-        only(raw, &[]).await;
+        raw.expect_only(&[]).await;
     }
     assert_eq!(clients.count(), 3);
     let list = clients.list();
@@ -83,7 +68,7 @@ async fn clients_are_listed_with_what_is_known_of_them() {
     assert_eq!(clients.count(), 2);
     assert!(clients.get(id).is_none());
     let (mut again, _) = open_with(&service, "/chat?bob", "", 4096).await;
-    only(&mut again, &[]).await;
+    again.expect_only(&[]).await;
     assert!(clients.list()[2].id() > id, "an id is not used again");
 }
 
@@ -95,7 +80,7 @@ async fn messages_go_to_one_to_all_on_a_path_and_to_whom_a_predicate_picks() {
     let (mut bob, _) = open_with(&service, "/chat?bob", "", 4096).await;
     let (mut eve, _) = open_with(&service, "/spy?eve", "", 4096).await;
     for raw in [&mut ann, &mut bob, &mut eve] {
-        only(raw, &[]).await;
+        raw.expect_only(&[]).await;
     }
     let id = clients.list()[1].id();
     clients.try_send(id, "one").unwrap();
@@ -105,9 +90,9 @@ async fn messages_go_to_one_to_all_on_a_path_and_to_whom_a_predicate_picks() {
     clients
         .send_where("picked", |client| client.data::<User>().is_some_and(|user| user.0 != "bob"));
     clients.list()[2].sender().send("by handle").await.unwrap();
-    only(&mut ann, &["all", "path", "picked"]).await;
-    only(&mut bob, &["one", "all", "path"]).await;
-    only(&mut eve, &["all", "picked", "by handle"]).await;
+    ann.expect_only(&["all", "path", "picked"]).await;
+    bob.expect_only(&["one", "all", "path"]).await;
+    eve.expect_only(&["all", "picked", "by handle"]).await;
 
     let unsendable = CloseCode::ABNORMAL;
     assert_eq!(clients.close(id, unsendable, ""), Err(SendError::InvalidCloseCode(unsendable)));
@@ -123,8 +108,8 @@ async fn messages_go_to_one_to_all_on_a_path_and_to_whom_a_predicate_picks() {
     assert_eq!(clients.close(id, CloseCode::NORMAL, ""), Err(SendError::Closed));
     assert_eq!(clients.close(id, unsendable, ""), Err(SendError::InvalidCloseCode(unsendable)));
     clients.send_all("the others");
-    only(&mut ann, &["the others"]).await;
-    only(&mut eve, &["the others"]).await;
+    ann.expect_only(&["the others"]).await;
+    eve.expect_only(&["the others"]).await;
 
     clients.close_all(CloseCode::GOING_AWAY, "bye");
     ann.expect_close(1001).await;
@@ -226,7 +211,7 @@ async fn rt_32_one_that_does_not_keep_up_is_closed_with_1013_and_the_others_get_
         let (mut raw, _) = open_with(&service, "/", "", 4096).await;
         reading.push(tokio::spawn(async move {
             for i in 0..MESSAGES {
-                let text = text(&mut raw).await;
+                let text = raw.text().await;
                 assert!(text.starts_with(&format!("{i} ")) && text.len() == 1000);
             }
             raw
@@ -242,7 +227,7 @@ async fn rt_32_one_that_does_not_keep_up_is_closed_with_1013_and_the_others_get_
     for reading in reading {
         let mut raw: Raw<DuplexStream> = reading.await.unwrap();
         raw.send(TEXT, b"still here").await;
-        assert_eq!(text(&mut raw).await, "still here");
+        assert_eq!(raw.text().await, "still here");
     }
     assert!(start.elapsed() < secs(2), "nobody waited");
     // What was on the way still comes, in order, and then the end.
@@ -306,5 +291,5 @@ async fn predicate_that_panics_harms_nobody() {
     assert!(panicking.await.unwrap_err().is_panic());
     assert_eq!(clients.count(), 1);
     clients.send_all("after");
-    only(&mut raw, &["after"]).await;
+    raw.expect_only(&["after"]).await;
 }

@@ -4,12 +4,9 @@
 
 mod support;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::atomic::Ordering;
 
-use support::{TEXT, echo, engine::open_deflate, limits, masked, open, open_with};
+use support::{TEXT, counting, echo, engine::open_deflate, limits, masked, open, open_with};
 use tokio::io::AsyncWriteExt;
 use ws_server::{
     ClosedBy, Deflate, Limits, Message, Publication, Server, Service, SlowConsumer, WebSocket,
@@ -85,17 +82,7 @@ async fn messages_that_grow_much_leave_others_their_turns() {
 }
 
 async fn grow_much() {
-    let seen = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&seen);
-    let handler = move |mut ws: WebSocket| {
-        let counted = Arc::clone(&counted);
-        async move {
-            while let Some(message) = ws.recv().await {
-                counted.fetch_add(message.len(), Ordering::Relaxed);
-            }
-            Ok(())
-        }
-    };
+    let (handler, seen) = counting();
     let service = service(handler);
     for (len, count) in [(1 << 20, 20), (60_000, 300)] {
         seen.store(0, Ordering::Relaxed);

@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use support::{BINARY, Raw, TEXT, echo, limits, masked, open, open_with};
+use support::{BINARY, Raw, TEXT, counting, echo, limits, masked, open, open_with};
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
@@ -21,22 +21,6 @@ use tokio::{
 use ws_server::{Handler, Peer, Server, Service, UNLIMITED, WebSocket};
 
 // What is measured runs in a task: a test's own future has fewer turns.
-
-/// A handler that counts the bytes it receives, and answers nothing.
-fn counting() -> (impl Handler + Clone, Arc<AtomicUsize>) {
-    let seen = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&seen);
-    let handler = move |mut ws: WebSocket| {
-        let counted = Arc::clone(&counted);
-        async move {
-            while let Some(message) = ws.recv().await {
-                counted.fetch_add(message.len(), Ordering::Relaxed);
-            }
-            Ok(())
-        }
-    };
-    (handler, seen)
-}
 
 // RT-58, T-B23
 #[tokio::test]

@@ -12,6 +12,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use ws_server::{Limits, Peer, Server, ServerLimits, WebSocket};
+use ws_tests_support::handshake::request;
 
 /// A handler that ends as it is told.
 async fn obedient(mut ws: WebSocket) -> support::Handled {
@@ -66,9 +67,7 @@ async fn end(io: tokio::io::DuplexStream, way: usize, round: usize) {
         4 => answered("408")(raw.head().await),
         5 => {
             // As the others, but gone before the answer.
-            let head = "GET / HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
-            raw.io.write_all(head.as_bytes()).await.unwrap();
+            raw.io.write_all(request("/", "").as_bytes()).await.unwrap();
         }
         _ => {
             raw.handshake("/", "").await;
@@ -177,10 +176,8 @@ async fn let_in(address: SocketAddr) -> Raw<TcpStream> {
     let trying = async {
         loop {
             let mut raw = Raw::new(TcpStream::connect(address).await.unwrap());
-            let request = "GET / HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                           Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
             let mut answer = [0; 12];
-            if raw.io.write_all(request.as_bytes()).await.is_ok()
+            if raw.io.write_all(request("/", "").as_bytes()).await.is_ok()
                 && raw.io.read_exact(&mut answer).await.is_ok()
                 && answer == *b"HTTP/1.1 101"
             {

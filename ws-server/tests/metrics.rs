@@ -13,6 +13,7 @@ use ws_server::{
     AdmissionLimit, Cause, Clients, CloseCode, Deflate, Metrics, Peer, Publication, Server,
     ServerLimits, Service, Traffic, WebSocket,
 };
+use ws_tests_support::handshake::request;
 
 fn service(limits: ServerLimits) -> Service {
     let server = Server::new().server_limits(limits).extension(Deflate::default());
@@ -189,8 +190,7 @@ async fn rejections_are_counted_by_their_cause() {
     let service = service(ServerLimits::default().max_connections(2));
     let clients = service.clients();
     for request in [
-        "GET /nowhere HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+        &*request("/nowhere", ""),
         "GET / HTTP/1.1\r\nHost: test\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: test\r\n\r\n",
         "nonsense\r\n\r\n",
@@ -236,10 +236,7 @@ async fn rejections_at_each_limit_are_counted_apart() {
         let peer = Peer::Tcp(([10, 0, 0, address], 1).into());
         let (mut io, theirs) = tokio::io::duplex(4096);
         tokio::spawn(service.serve_connection(theirs, peer));
-        let request = "GET / HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\n\
-            Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-            Sec-WebSocket-Version: 13\r\n\r\n";
-        io.write_all(request.as_bytes()).await.unwrap();
+        io.write_all(request("/", "").as_bytes()).await.unwrap();
         sleep(Duration::from_millis(1)).await;
         held.push(io);
     }

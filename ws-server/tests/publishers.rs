@@ -5,11 +5,11 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
-use support::{BINARY, CLOSE, Raw, TEXT, limits, open_with};
-use tokio::{
-    io::DuplexStream,
-    time::{Instant, sleep, timeout},
+use support::{
+    BINARY, CLOSE, Raw, TEXT, limits, open_with,
+    order::{READERS, all_see_one_order},
 };
+use tokio::time::{Instant, sleep, timeout};
 use ws_server::{
     Bytes, Clients, Limits, Publication, Published, Refused, Server, Service, SlowConsumer,
     WebSocket,
@@ -313,52 +313,21 @@ fn predicate_may_use_the_clients() {
     done.recv_timeout(Duration::from_secs(20)).expect("nobody waits for itself");
 }
 
-async fn texts(mut raw: Raw<DuplexStream>, count: usize) -> Vec<Vec<u8>> {
-    let mut texts = Vec::new();
-    for _ in 0..count {
-        texts.push(raw.frame().await.unwrap().1);
-    }
-    texts
-}
-
 // Clients::send_all: "All see in one order what goes to all, to a path or by a predicate."
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn all_see_one_order_of_what_several_tasks_send_to_all() {
-    const PUBLISHERS: usize = 4;
-    const MESSAGES: usize = 300;
     let service = service(Limits::default());
     let clients = service.clients();
-    let mut readers = Vec::new();
-    for _ in 0..8 {
-        let raw = subscribed(&service, 4096).await;
-        readers.push(tokio::spawn(texts(raw, PUBLISHERS * MESSAGES)));
+    let mut raws = Vec::new();
+    for _ in 0..READERS {
+        raws.push(subscribed(&service, 4096).await);
     }
-    let publishers: Vec<_> = (0..PUBLISHERS)
-        .map(|publisher| {
-            let clients = clients.clone();
-            tokio::spawn(async move {
-                for i in 0..MESSAGES {
-                    let text = format!("{publisher} {i}");
-                    let published = match i % 3 {
-                        0 => clients.send_all(text),
-                        1 => clients.send_path("/", text),
-                        _ => clients.send_where(text, |_| true),
-                    };
-                    assert!(matches!(published, Published::Here(8) | Published::Handed));
-                    if i % 20 == 0 {
-                        tokio::task::yield_now().await;
-                    }
-                }
-            })
-        })
-        .collect();
-    for publisher in publishers {
-        publisher.await.unwrap();
-    }
-    let mut orders = Vec::new();
-    for reader in readers {
-        orders.push(timeout(Duration::from_secs(60), reader).await.unwrap().unwrap());
-    }
-    assert!(orders.iter().all(|order| *order == orders[0]));
+    let publishing = clients.clone();
+    all_see_one_order(raws, move |i, text| match i % 3 {
+        0 => publishing.send_all(text),
+        1 => publishing.send_path("/", text),
+        _ => publishing.send_where(text, |_| true),
+    })
+    .await;
     assert_eq!(clients.dropped(), 0);
 }

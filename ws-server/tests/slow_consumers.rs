@@ -27,17 +27,9 @@ fn service(policy: SlowConsumer, limits: Limits) -> Service {
     Server::new().limits(limits).slow_consumer(policy).any(subscriber).service().unwrap()
 }
 
-async fn text(raw: &mut Raw) -> String {
-    match raw.frame().await.unwrap() {
-        (TEXT, payload) => String::from_utf8(payload).unwrap(),
-        (CLOSE, code) => panic!("closed with {code:?}"),
-        other => panic!("{other:?}"),
-    }
-}
-
 async fn subscribed(service: &Service, wire: usize) -> (Raw, JoinHandle<Option<Closed>>) {
     let (mut raw, task) = open_with(service, "/", "", wire).await;
-    assert_eq!(text(&mut raw).await, "ready");
+    assert_eq!(raw.text().await, "ready");
     (raw, task)
 }
 
@@ -55,7 +47,7 @@ fn number(text: &str) -> usize {
 async fn numbers(raw: &mut Raw) -> Vec<usize> {
     let mut numbers = Vec::new();
     loop {
-        match text(raw).await.as_str() {
+        match raw.text().await.as_str() {
             "end" => return numbers,
             text => numbers.push(number(text)),
         }
@@ -77,7 +69,7 @@ async fn one_of_a_hundred_stalls(
         let (mut raw, _) = subscribed(&service, 4096).await;
         reading.push(tokio::spawn(async move {
             for i in 0..MESSAGES {
-                assert_eq!(number(&text(&mut raw).await), i);
+                assert_eq!(number(&raw.text().await), i);
             }
             raw
         }));
@@ -91,7 +83,7 @@ async fn one_of_a_hundred_stalls(
     for reading in reading {
         let mut raw: Raw<DuplexStream> = reading.await.unwrap();
         raw.send(TEXT, b"still here").await;
-        assert_eq!(text(&mut raw).await, "still here");
+        assert_eq!(raw.text().await, "still here");
         others.push(raw);
     }
     assert!(begun.elapsed() < Duration::from_secs(2), "nobody waited");
@@ -172,7 +164,7 @@ async fn rt_32_one_of_a_hundred_that_stalls_has_the_newest_of_each_key() {
         let (mut raw, _) = subscribed(&service, 4096).await;
         reading.push(tokio::spawn(async move {
             for i in 0..MESSAGES {
-                assert_eq!(number(&text(&mut raw).await), i);
+                assert_eq!(number(&raw.text().await), i);
             }
         }));
     }
@@ -407,7 +399,7 @@ async fn acts_as_the_model(actions: &[Vec<Action>]) {
             break;
         }
         raw.send(TEXT, b"last").await;
-        assert_eq!(text(&mut raw).await, "last", "nothing more came");
+        assert_eq!(raw.text().await, "last", "nothing more came");
     }
     assert_eq!(clients.dropped(), dropped);
 }
@@ -438,12 +430,12 @@ async fn keys_of_two_topics_and_of_all_are_three() {
         clients.send_all(keyed(&format!("everyone {round}")));
     }
     for expected in ["all 2", "other 2", "everyone 2"] {
-        assert_eq!(text(&mut raw).await, expected);
+        assert_eq!(raw.text().await, expected);
     }
     assert_eq!(clients.dropped(), 3);
     // What has gone out is replaced by nothing.
     clients.publish("all", keyed("all 3"));
-    assert_eq!(text(&mut raw).await, "all 3");
+    assert_eq!(raw.text().await, "all 3");
     assert_eq!(clients.dropped(), 3);
 }
 
@@ -463,11 +455,11 @@ async fn handler_sees_how_many_were_dropped_for_its_client() {
     let clients = service.clients();
     let (mut raw, _task) = open(&service).await;
     raw.send(TEXT, b"how many?").await;
-    assert_eq!(text(&mut raw).await, "0");
+    assert_eq!(raw.text().await, "0");
     for i in 0..5 {
         clients.publish("all", Publication::new(numbered(i)).key("one"));
     }
     raw.send(TEXT, b"how many?").await;
-    assert_eq!(number(&text(&mut raw).await), 4);
-    assert_eq!(text(&mut raw).await, "4");
+    assert_eq!(number(&raw.text().await), 4);
+    assert_eq!(raw.text().await, "4");
 }

@@ -5,31 +5,20 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
-use support::{CLOSE, Raw, TEXT, echo, limits, open, open_with, service};
+use support::{
+    CLOSE, Raw, TEXT, echo, limits, open, open_with,
+    order::{READERS, all_see_one_order},
+    service,
+};
 use tokio::{
-    io::{AsyncWriteExt, DuplexStream},
+    io::AsyncWriteExt,
     sync::{Barrier, mpsc},
     time::{sleep, timeout},
 };
 use ws_server::{
-    Client, Clients, CloseCode, Compression, Limits, Publication, Published, Server, Service,
-    SubscribeError, Topic, WebSocket,
+    Client, Clients, CloseCode, Compression, Limits, Publication, Server, Service, SubscribeError,
+    Topic, WebSocket,
 };
-
-/// The text that comes next.
-async fn text(raw: &mut Raw) -> String {
-    let (first, payload) = raw.frame().await.unwrap();
-    assert_eq!(first, TEXT);
-    String::from_utf8(payload).unwrap()
-}
-
-/// That a client gets nothing but what is sent last.
-async fn only(raw: &mut Raw, expected: &[&str]) {
-    raw.send(TEXT, b"last").await;
-    for expected in expected.iter().chain(&["last"]) {
-        assert_eq!(text(raw).await, *expected);
-    }
-}
 
 /// Echoes, and subscribes to what the query says, which it tells the client.
 async fn subscriber(mut ws: WebSocket) -> support::Handled {
@@ -43,7 +32,7 @@ async fn subscriber(mut ws: WebSocket) -> support::Handled {
 
 async fn subscribed(service: &Service, topics: &str) -> Raw {
     let (mut raw, _) = open_with(service, &format!("/?{topics}"), "", 4096).await;
-    assert_eq!(text(&mut raw).await, "ready");
+    assert_eq!(raw.text().await, "ready");
     raw
 }
 
@@ -63,9 +52,9 @@ async fn what_is_published_comes_to_the_subscribers_of_the_topic_and_to_nobody_e
     let hinted = Publication::new("4").compression(Compression::Never);
     assert_eq!(clients.publish("news", hinted).here(), 2);
     assert_eq!(clients.send_all(Publication::new("5").except(bob_is)).here(), 2);
-    only(&mut ann, &["1", "2", "3", "4", "5"]).await;
-    only(&mut bob, &["1", "4"]).await;
-    only(&mut eve, &["5"]).await;
+    ann.expect_only(&["1", "2", "3", "4", "5"]).await;
+    bob.expect_only(&["1", "4"]).await;
+    eve.expect_only(&["5"]).await;
     assert_eq!(clients.dropped(), 0);
 }
 
@@ -121,13 +110,13 @@ async fn handler_publishes_to_all_or_to_the_others() {
     let mut ann = subscribed(&service, "").await;
     let mut bob = subscribed(&service, "").await;
     ann.send(TEXT, b"all").await;
-    only(&mut ann, &["all"]).await;
+    ann.expect_only(&["all"]).await;
     ann.send(TEXT, b"others").await;
-    only(&mut ann, &[]).await;
-    only(&mut bob, &["all", "others"]).await;
+    ann.expect_only(&[]).await;
+    bob.expect_only(&["all", "others"]).await;
     ann.send(TEXT, b"leave").await;
-    only(&mut ann, &[]).await;
-    only(&mut bob, &["from outside"]).await;
+    ann.expect_only(&[]).await;
+    bob.expect_only(&["from outside"]).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,10 +128,10 @@ async fn subscribing_twice_is_subscribing_once_and_dropping_the_handle_ends_noth
     let service = service(Limits::default(), handler);
     let mut raw = subscribed(&service, "room").await;
     assert_eq!(service.clients().publish("room", "once").here(), 1);
-    only(&mut raw, &["once"]).await;
+    raw.expect_only(&["once"]).await;
     assert!(service.clients().list()[0].unsubscribe("room"));
     assert_eq!(service.clients().publish("room", "never").here(), 0);
-    only(&mut raw, &[]).await;
+    raw.expect_only(&[]).await;
 }
 
 // DESIGN §7.5: a tag is a topic.
@@ -158,9 +147,9 @@ async fn connections_of_a_user_are_found_counted_and_reached_by_their_topic() {
     assert_eq!(topic.subscribers(), 2);
     assert_eq!(clients.subscribers("user/ann"), 2);
     assert_eq!(clients.publish("user/ann", "for Ann").here(), 2);
-    only(&mut phone, &["for Ann"]).await;
-    only(&mut laptop, &["for Ann"]).await;
-    only(&mut other, &[]).await;
+    phone.expect_only(&["for Ann"]).await;
+    laptop.expect_only(&["for Ann"]).await;
+    other.expect_only(&[]).await;
     for client in clients.subscribed("user/ann") {
         client.sender().close(CloseCode::new(4001), "signed out").unwrap();
     }
@@ -168,7 +157,7 @@ async fn connections_of_a_user_are_found_counted_and_reached_by_their_topic() {
     laptop.expect_close(4001).await;
     assert_eq!(clients.subscribers("user/ann"), 2, "until they are gone");
     assert_eq!(clients.publish("user/ann", "too late").here(), 0);
-    only(&mut other, &[]).await;
+    other.expect_only(&[]).await;
 }
 
 // RT-52
@@ -227,7 +216,7 @@ async fn subscriptions_end_exactly_with_their_connection_whatever_ended_it() {
     let clients = service.clients();
     for end in ENDS {
         let (mut raw, task) = open(&service).await;
-        only(&mut raw, &[]).await;
+        raw.expect_only(&[]).await;
         let topics: Vec<_> = clients.topics().into_iter().map(|(_, count)| count).collect();
         assert_eq!(topics, [1, 1], "{end}");
         let client = clients.list().remove(0);
@@ -294,14 +283,14 @@ async fn come_and_go() {
                     assert!(topic.unsubscribe());
                     assert!(clients.subscribers("all") < TASKS);
                 }
-                only(&mut raw, &[]).await;
+                raw.expect_only(&[]).await;
                 // What was handed over is there when all who delivered have returned.
                 barrier.wait().await;
                 let mut own = own;
                 own.send(TEXT, b"last").await;
                 let mut rounds: Vec<usize> = vec![];
                 loop {
-                    match self::text(&mut own).await {
+                    match own.text().await {
                         text if text == "last" => break,
                         text => {
                             let (from, round) = text.split_once(' ').unwrap();
@@ -336,48 +325,17 @@ async fn what_is_published_after_subscribing_comes_on_one_thread() {
     come_and_go().await;
 }
 
-async fn read_numbers(mut raw: Raw<DuplexStream>, count: usize) -> Vec<String> {
-    let mut texts = Vec::new();
-    for _ in 0..count {
-        texts.push(text(&mut raw).await);
-    }
-    texts
-}
-
 // Clients::publish: "All subscribers of a topic see what is published to it in one order."
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn all_subscribers_see_one_order_of_what_several_tasks_publish() {
-    const PUBLISHERS: usize = 4;
-    const MESSAGES: usize = 300;
     let service = service(Limits::default(), subscriber);
     let clients: Clients = service.clients();
-    let mut readers = Vec::new();
-    for _ in 0..8 {
-        let raw = subscribed(&service, "all").await;
-        readers.push(tokio::spawn(read_numbers(raw, PUBLISHERS * MESSAGES)));
+    let mut raws = Vec::new();
+    for _ in 0..READERS {
+        raws.push(subscribed(&service, "all").await);
     }
-    let publishers: Vec<_> = (0..PUBLISHERS)
-        .map(|publisher| {
-            let clients = clients.clone();
-            tokio::spawn(async move {
-                for i in 0..MESSAGES {
-                    let published = clients.publish("all", format!("{publisher} {i}"));
-                    assert!(matches!(published, Published::Here(8) | Published::Handed));
-                    if i % 20 == 0 {
-                        tokio::task::yield_now().await;
-                    }
-                }
-            })
-        })
-        .collect();
-    for publisher in publishers {
-        publisher.await.unwrap();
-    }
-    let mut orders = Vec::new();
-    for reader in readers {
-        orders.push(reader.await.unwrap());
-    }
-    assert!(orders.iter().all(|order| *order == orders[0]));
+    let publishing = clients.clone();
+    all_see_one_order(raws, move |_, text| publishing.publish("all", text)).await;
     assert_eq!(clients.dropped(), 0);
 }
 
@@ -401,13 +359,13 @@ async fn attached_value_may_publish_when_it_is_dropped() {
     };
     let service = server.route("/", handler).route("/plain", subscriber).service().unwrap();
     let (mut ann, _) = open_with(&service, "/plain?room", "", 4096).await;
-    assert_eq!(text(&mut ann).await, "ready");
+    assert_eq!(ann.text().await, "ready");
     let (mut bob, task) = open_with(&service, "/?room", "", 4096).await;
-    assert_eq!(text(&mut bob).await, "ready");
+    assert_eq!(bob.text().await, "ready");
     clients.publish("room", "hello");
     drop(bob);
     task.await.unwrap();
-    only(&mut ann, &["hello", "farewell"]).await;
+    ann.expect_only(&["hello", "farewell"]).await;
 }
 
 #[cfg(feature = "client")]

@@ -1,6 +1,7 @@
 //! A handshake as literal octets, and what a server makes of it.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod client;
 pub mod extensions;
 
 use bytes::BytesMut;

@@ -4,8 +4,15 @@
 pub(crate) mod counting;
 #[cfg(feature = "deflate")]
 pub(crate) mod engine;
+pub(crate) mod order;
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream},
@@ -39,6 +46,22 @@ pub(crate) async fn echo(mut ws: WebSocket) -> Result<(), HandlerError> {
         ws.send(message).await?;
     }
     Ok(())
+}
+
+/// A handler that counts the bytes it receives, and answers nothing.
+pub(crate) fn counting() -> (impl Handler + Clone, Arc<AtomicUsize>) {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&seen);
+    let handler = move |mut ws: WebSocket| {
+        let counted = Arc::clone(&counted);
+        async move {
+            while let Some(message) = ws.recv().await {
+                counted.fetch_add(message.len(), Ordering::Relaxed);
+            }
+            Ok(())
+        }
+    };
+    (handler, seen)
 }
 
 /// A client's end of a connection.
@@ -121,6 +144,23 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Raw<Io> {
                 assert!(self.input.is_empty(), "cut frame: {:?}", self.input);
                 return None;
             }
+        }
+    }
+
+    /// The text that comes next.
+    pub(crate) async fn text(&mut self) -> String {
+        match self.frame().await.unwrap() {
+            (TEXT, payload) => String::from_utf8(payload).unwrap(),
+            (CLOSE, code) => panic!("closed with {code:?}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Nothing comes but these texts and the echo of a last one.
+    pub(crate) async fn expect_only(&mut self, expected: &[&str]) {
+        self.send(TEXT, b"last").await;
+        for expected in expected.iter().chain(&["last"]) {
+            assert_eq!(self.text().await, *expected);
         }
     }
 

@@ -6,21 +6,18 @@ mod forms;
 use alloc::sync::Arc;
 #[cfg(feature = "std")]
 use alloc::vec::Vec;
-use core::fmt;
-#[cfg(feature = "std")]
-use core::ops::Range;
+use core::{fmt, ops::Range};
 #[cfg(feature = "std")]
 use std::sync::OnceLock;
 
-#[cfg(feature = "std")]
 use bytes::Bytes;
 
 #[cfg(feature = "std")]
 pub(crate) use forms::{Encoded, Forms, Job, Outcome};
 
 #[cfg(feature = "std")]
-use crate::{FrameHeader, message_head::MessageHead, output::PASS_FRAME_FROM};
-use crate::{Message, extension::Compression};
+use crate::extension::Rsv;
+use crate::{FrameHeader, Message, extension::Compression, output::PASS_FRAME_FROM};
 
 /// A message for many connections. A handle: cloning it is cheap.
 ///
@@ -78,7 +75,6 @@ struct Shared {
 /// Lengths of messages that are copied behind a header once, so that a frame for all is one piece:
 /// with a header of its own each delivery takes half as many instructions again. Shorter ones are
 /// copied for each connection; with longer ones the header is nothing, and the copy is much.
-#[cfg(feature = "std")]
 const PLAIN_FRAMES: Range<usize> = PASS_FRAME_FROM..64 * 1024;
 
 impl Broadcast {
@@ -112,15 +108,20 @@ impl Broadcast {
         self.shared.compression
     }
 
-    /// The message as it is, in one frame; made if it is of a size at which that pays.
+    /// Whether plain connections share one frame.
+    #[inline]
+    pub(crate) fn is_shared(&self) -> bool {
+        cfg!(feature = "std") && PLAIN_FRAMES.contains(&self.message().len())
+    }
+
+    /// The message as it is, in one frame, which is made if the size makes that worthwhile.
     #[cfg(feature = "std")]
     pub(crate) fn plain_frame(&self) -> Option<(FrameHeader, &Bytes)> {
         let message = self.message();
-        if !PLAIN_FRAMES.contains(&message.len()) {
+        if !self.is_shared() {
             return None;
         }
-        let head = MessageHead::new(message.kind(), None, self.compression());
-        let header = head.header(message.len());
+        let header = FrameHeader::new(true, Rsv::NONE, message.kind().into(), message.len());
         let frame = self.shared.plain.get_or_init(|| {
             let mut frame = Vec::with_capacity(header.encoded_len() + message.len());
             header.encode(&mut frame);
@@ -128,6 +129,11 @@ impl Broadcast {
             frame.into()
         });
         Some((header, frame))
+    }
+
+    #[cfg(not(feature = "std"))]
+    pub(crate) fn plain_frame(&self) -> Option<(FrameHeader, &Bytes)> {
+        None
     }
 
     /// What it is encoded to.

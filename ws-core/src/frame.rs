@@ -47,8 +47,14 @@ pub struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// The longest that a server writes.
+    /// The longest header that a server writes.
     pub(crate) const MAX_UNMASKED: usize = 10;
+
+    /// The header of a frame that is sent, not masked yet.
+    #[inline]
+    pub(crate) fn new(fin: bool, rsv: Rsv, opcode: Opcode, len: usize) -> Self {
+        Self { fin, rsv, opcode, mask: None, len: len as u64 }
+    }
 
     /// Reads a header from the front of `input`, and how many bytes it took.
     ///
@@ -76,22 +82,10 @@ impl FrameHeader {
         Ok(Some((Self { fin, rsv, opcode, mask, len }, at)))
     }
 
-    /// Appends the header to `output`, its length in the shortest form.
+    /// Appends the header to `output`, with the length in its shortest form.
     pub fn encode(&self, output: &mut Vec<u8>) {
-        let first = self.first_octet();
-        let mask = if self.mask.is_some() { MASK } else { 0 };
-        // RFC 6455 §5.2: "in all cases, the minimal number of bytes MUST be used to encode the length"
-        match self.len {
-            len @ 0..=125 => output.extend_from_slice(&[first, mask | len as u8]),
-            len @ 126..=0xffff => {
-                let [a, b] = (len as u16).to_be_bytes();
-                output.extend_from_slice(&[first, mask | 126, a, b]);
-            }
-            len => {
-                output.extend_from_slice(&[first, mask | 127]);
-                output.extend_from_slice(&len.to_be_bytes());
-            }
-        }
+        let (head, len) = Self::octets(self.first_octet(), self.mask.is_some(), self.len);
+        output.extend_from_slice(head.get(..len).unwrap_or_default());
         if let Some(key) = self.mask {
             output.extend_from_slice(&key);
         }
@@ -103,18 +97,26 @@ impl FrameHeader {
         fin | self.rsv.octet() | self.opcode.number()
     }
 
-    /// The header of an unmasked frame that begins with `first`, and how long it is.
-    #[inline]
-    pub(crate) fn unmasked(first: u8, len: usize) -> ([u8; Self::MAX_UNMASKED], u8) {
-        let [.., a, b] = (len as u64).to_be_bytes();
-        match len {
-            0..=125 => ([first, b, 0, 0, 0, 0, 0, 0, 0, 0], 2),
-            126..=0xffff => ([first, 126, a, b, 0, 0, 0, 0, 0, 0], 4),
-            _ => {
-                let [a, b, c, d, e, f, g, h] = (len as u64).to_be_bytes();
-                ([first, 127, a, b, c, d, e, f, g, h], 10)
-            }
-        }
+    /// The header of a frame of at most 125 bytes that begins with `first`, without a masking key.
+    #[inline(always)]
+    pub(crate) fn short(first: u8, masked: bool, len: usize) -> [u8; 2] {
+        let mask = if masked { MASK } else { 0 };
+        [first, mask | len as u8]
+    }
+
+    /// The header of a frame that begins with `first`, without a masking key, and how long it is.
+    #[inline(always)]
+    pub(crate) fn octets(first: u8, masked: bool, len: u64) -> ([u8; Self::MAX_UNMASKED], usize) {
+        // RFC 6455 §5.2: "in all cases, the minimal number of bytes MUST be used to encode the length"
+        let (second, rest, end) = match len {
+            0..=125 => (len as u8, 0, 2),
+            126..=0xffff => (126, len << 48, 4),
+            _ => (127, len, 10),
+        };
+        let second = second | if masked { MASK } else { 0 };
+        // Taken from one number, so that they are written at once.
+        let [a, b, c, d, e, f, g, h] = rest.to_be_bytes();
+        ([first, second, a, b, c, d, e, f, g, h], end)
     }
 
     /// Length of the header itself, from 2 to 14 bytes.

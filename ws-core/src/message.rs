@@ -69,6 +69,14 @@ impl Message {
         }
     }
 
+    #[inline]
+    pub(crate) fn payload(&self) -> &Payload {
+        match self {
+            Self::Text(text) => text.payload(),
+            Self::Binary(payload) => payload,
+        }
+    }
+
     /// The bytes, also of a text.
     pub fn into_payload(self) -> Payload {
         match self {
@@ -104,10 +112,7 @@ impl Message {
     /// Length in bytes.
     #[inline]
     pub fn len(&self) -> usize {
-        match self {
-            Self::Text(text) => text.payload().len(),
-            Self::Binary(payload) => payload.len(),
-        }
+        self.payload().len()
     }
 
     /// Whether there are no bytes.

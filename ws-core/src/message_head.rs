@@ -39,8 +39,7 @@ impl MessageHead {
 
     /// The header of a message in one frame, not masked.
     pub(crate) fn header(&self, len: usize) -> FrameHeader {
-        let (rsv, opcode) = (self.bits(), self.opcode());
-        FrameHeader { fin: true, rsv, opcode, mask: None, len: len as u64 }
+        FrameHeader::new(true, self.bits(), self.opcode(), len)
     }
 
     /// Asks each of these extensions of message scope whether it marks the message, before any

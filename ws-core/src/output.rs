@@ -12,12 +12,12 @@
 
 mod segment;
 
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::{borrow::Cow, collections::VecDeque, vec::Vec};
 
 use bytes::{Buf, Bytes};
 
 use self::segment::{Frames, Passed, Segment};
-use crate::{Payload, Role, frame::FrameHeader, mask::apply_mask};
+use crate::{Payload, frame::FrameHeader, mask::apply_mask};
 
 /// From so many bytes on, a server's payload keeps its own buffer.
 pub(crate) const PASS_THROUGH_FROM: usize = 4096;
@@ -25,7 +25,6 @@ pub(crate) const PASS_THROUGH_FROM: usize = 4096;
 /// payload, since no header has to be written in front of it. At 1 KiB copying takes as long as the
 /// queue entry and the counting of references, at 2 KiB a quarter longer, on a core whose counter
 /// nobody else wants.
-#[cfg(feature = "std")]
 pub(crate) const PASS_FRAME_FROM: usize = 2048;
 /// The first buffer of a burst, which lasts until everything is written: small enough for an
 /// allocator's quickest way, since most bursts are one small message.
@@ -48,6 +47,16 @@ pub enum Outgoing<'a> {
     Yield,
     /// Everything is encoded and written.
     Idle,
+}
+
+/// The payload of a frame, by what may become of its buffer.
+pub(crate) enum Body<'a> {
+    /// Keeps its buffer if it is large and not masked.
+    Payload(Cow<'a, Payload>),
+    /// The same for what a buffer holds. The buffer is left empty.
+    Buffer(&'a mut Vec<u8>),
+    /// No payload, but a whole frame that is encoded with its header for many connections, unmasked.
+    Frame(&'a Bytes),
 }
 
 /// Bytes to be written to the peer, in order.
@@ -94,143 +103,114 @@ impl Output {
         Ok(())
     }
 
-    /// Appends a frame, masked if the role asks for it. Returns its header.
-    pub(crate) fn push(
-        &mut self,
-        header: FrameHeader,
-        payload: Payload,
-        role: &mut Role,
-    ) -> FrameHeader {
-        if !role.is_server() || payload.len() < PASS_THROUGH_FROM {
-            return self.push_copied(header, &payload, role);
+    /// Appends a frame that begins with the octet `first`, masked with `key` if there is one.
+    ///
+    /// Inlined, so that of all kinds of a body each caller has the code of its own alone.
+    #[inline(always)]
+    pub(crate) fn append(&mut self, first: u8, key: Option<[u8; 4]>, body: Body<'_>) {
+        let payload = match body {
+            Body::Payload(payload) => match payload.as_inline().filter(|_| key.is_none()) {
+                // A copy of constant length takes a few instructions; the excess is cut off.
+                Some((octets, len)) => {
+                    return self.copy(
+                        (FrameHeader::short(first, false, len), 2),
+                        None,
+                        octets,
+                        len,
+                    );
+                }
+                None => payload,
+            },
+            Body::Buffer(buffer) if buffer.len() < PASS_THROUGH_FROM => {
+                self.copy_payload(first, key, buffer);
+                return buffer.clear();
+            }
+            Body::Buffer(buffer) => Cow::Owned(core::mem::take(buffer).into()),
+            Body::Frame(frame) if frame.len() < PASS_FRAME_FROM => {
+                return self.copy(([], 0), None, frame, frame.len());
+            }
+            Body::Frame(frame) => return self.pass(Passed::encoded(frame.clone())),
+        };
+        if key.is_some() || payload.len() < PASS_THROUGH_FROM {
+            return self.copy_payload(first, key, &payload);
         }
         let pins = payload.pins();
-        self.push_passed(header.first_octet(), payload.into(), pins);
-        header
+        self.pass(Passed::new(first, payload.into_owned().into(), pins));
     }
 
-    /// Appends an unmasked frame whose payload keeps its buffer.
+    #[inline(always)]
+    fn copy_payload(&mut self, first: u8, key: Option<[u8; 4]>, payload: &[u8]) {
+        match key {
+            None => self.copy_plain(first, payload),
+            Some(key) => self.copy_masked(first, key, payload),
+        }
+    }
+
+    #[inline(never)]
+    fn copy_plain(&mut self, first: u8, payload: &[u8]) {
+        let head = FrameHeader::octets(first, false, payload.len() as u64);
+        self.copy(head, None, payload, payload.len());
+    }
+
+    #[inline(never)]
+    fn copy_masked(&mut self, first: u8, key: [u8; 4], payload: &[u8]) {
+        let head = FrameHeader::octets(first, true, payload.len() as u64);
+        self.copy(head, Some(key), payload, payload.len());
+    }
+
+    /// Copies a frame into the tail: of `payload` the first `len` octets.
+    #[inline(always)]
+    fn copy<const HEAD: usize>(
+        &mut self,
+        head: ([u8; HEAD], usize),
+        key: Option<[u8; 4]>,
+        payload: &[u8],
+        len: usize,
+    ) {
+        let header = head.1 + key.map_or(0, |key| key.len());
+        let len = header + len;
+        // A longer header is copied with an excess of eight octets at most.
+        let excess = if HEAD > 2 { 8 } else { 0 };
+        self.reserve_tail(header + payload.len().max(excess));
+        let end = self.tail.bytes.len() + len;
+        encode_frame(head, key, payload, &mut self.tail.bytes);
+        self.tail.bytes.truncate(end);
+        self.len += len;
+    }
+
+    /// Appends a frame that keeps its buffer.
     #[inline]
-    pub(crate) fn push_passed(&mut self, first: u8, payload: Bytes, pins: bool) {
-        let passed = Segment::Passed(Passed::new(first, payload, pins));
-        self.len += passed.unwritten().len() + passed.memory_usage();
-        self.queue_behind_tail(passed);
+    fn pass(&mut self, passed: Passed) {
+        self.len += passed.len();
+        if self.queue.capacity() == 0 {
+            self.queue = VecDeque::with_capacity(SEGMENTS);
+        }
+        if !self.tail.bytes.is_empty() {
+            self.queue_tail();
+        }
+        self.queue.push_back(Segment::Passed(passed));
     }
 
-    /// Appends a frame that is encoded already.
-    #[cfg(feature = "std")]
-    pub(crate) fn push_frame(&mut self, frame: &Bytes) {
-        self.len += frame.len();
-        if frame.len() < PASS_FRAME_FROM {
-            self.reserve_tail(frame.len());
-            self.tail.bytes.extend_from_slice(frame);
+    /// Inserts a control frame before all data except the frame that is being written.
+    pub(crate) fn insert(&mut self, first: u8, key: Option<[u8; 4]>, payload: &[u8]) {
+        // Control frames stay in order: after earlier ones that are not written yet.
+        if self.control().is_none() {
+            self.insert_control();
+        }
+        let Some(frames) = self.control() else {
             return;
-        }
-        self.queue_behind_tail(Segment::Passed(Passed::encoded(frame.clone())));
-    }
-
-    /// Appends a frame whose payload is copied, masked if the role asks for it.
-    #[inline]
-    pub(crate) fn push_copied(
-        &mut self,
-        mut header: FrameHeader,
-        payload: &[u8],
-        role: &mut Role,
-    ) -> FrameHeader {
-        header.mask = role.next_key();
-        let len = header.encoded_len() + payload.len();
-        self.len += len;
-        self.reserve_tail(len);
-        encode_frame(header, payload, &mut self.tail.bytes);
-        header
-    }
-
-    /// Appends an unmasked frame of at most 32 bytes, which lie at the front of `payload`.
-    #[inline]
-    pub(crate) fn push_small(&mut self, first: u8, payload: &[u8; Payload::INLINE], len: usize) {
-        // A copy of constant length is a few instructions; what is too much is taken back.
-        self.reserve_tail(2 + Payload::INLINE);
-        let tail = &mut self.tail.bytes;
-        tail.extend_from_slice(&[first, len as u8]);
-        let end = tail.len() + len;
-        tail.extend_from_slice(payload);
-        tail.truncate(end);
-        self.len += 2 + len;
-    }
-
-    /// Appends an unmasked frame whose payload is copied.
-    #[inline]
-    pub(crate) fn push_plain(&mut self, first: u8, payload: &[u8]) {
-        let (head, head_len) = FrameHeader::unmasked(first, payload.len());
-        // A copy of constant length is a few instructions; what is too much is taken back.
-        self.reserve_tail(head.len() + payload.len());
-        let tail = &mut self.tail.bytes;
-        let start = tail.len();
-        tail.extend_from_slice(&head);
-        tail.truncate(start + usize::from(head_len));
-        tail.extend_from_slice(payload);
-        self.len += usize::from(head_len) + payload.len();
-    }
-
-    /// Appends an unmasked frame if its payload is at most 125 bytes. Whether it was.
-    #[inline]
-    pub(crate) fn push_short(&mut self, first: u8, payload: &[u8]) -> bool {
-        if payload.len() > 125 {
-            return false;
-        }
-        let len = 2 + payload.len();
-        self.reserve_tail(len);
-        self.tail.bytes.extend_from_slice(&[first, payload.len() as u8]);
-        self.tail.bytes.extend_from_slice(payload);
-        self.len += len;
-        true
-    }
-
-    /// Inserts a control frame in front of all data but the frame that is being written.
-    pub(crate) fn push_ahead(
-        &mut self,
-        mut header: FrameHeader,
-        payload: &[u8],
-        role: &mut Role,
-    ) -> FrameHeader {
-        header.mask = role.next_key();
-        self.len += header.encoded_len() + payload.len();
-        // Control frames stay in order: behind earlier ones that are still there.
-        if let Some(frames) = self.control() {
-            // A writer that never quite empties the segment must not make it grow.
-            if frames.written >= frames.unwritten().len() {
-                frames.bytes.drain(..frames.written);
-                frames.written = 0;
-            }
-            encode_frame(header, payload, &mut frames.bytes);
-            return header;
-        }
-        let (at, boundary) = match self.queue.front_mut() {
-            None => (0, self.tail.next_boundary()),
-            Some(Segment::Frames(frames)) => (0, frames.next_boundary()),
-            Some(Segment::Passed(passed)) if passed.starts() => (0, 0),
-            // It was written in part.
-            Some(_) => (1, 0),
         };
-        match boundary {
-            0 => self.insert_control(at, header, payload),
-            boundary => {
-                let first = match self.queue.front_mut() {
-                    Some(Segment::Frames(frames)) => frames,
-                    _ => &mut self.tail,
-                };
-                let behind = Frames::new(first.bytes.split_off(boundary));
-                if self.queue.is_empty() {
-                    let first = core::mem::replace(&mut self.tail, behind);
-                    self.queue.push_back(Segment::Frames(first));
-                } else if !behind.bytes.is_empty() {
-                    self.queue.insert(1, Segment::Frames(behind));
-                }
-                self.insert_control(1, header, payload);
-            }
+        // A writer that never quite empties the segment must not make it grow.
+        if frames.written >= frames.unwritten().len() {
+            frames.bytes.drain(..frames.written);
+            frames.written = 0;
         }
+        let before = frames.bytes.len();
+        let head = FrameHeader::short(first, key.is_some(), payload.len());
+        encode_frame((head, 2), key, payload, &mut frames.bytes);
+        let len = frames.bytes.len() - before;
+        self.len += len;
         self.drop_written();
-        header
     }
 
     /// Whether control frames that overtook data are not written yet.
@@ -238,18 +218,39 @@ impl Output {
         self.control().is_some()
     }
 
-    /// They stand behind the frame that is being written, which is in the first segment.
+    /// They follow the frame that is being written, which is in the first segment.
     fn control(&mut self) -> Option<&mut Frames> {
-        self.queue.iter_mut().take(2).find_map(|segment| match segment {
-            Segment::Control(frames) => Some(frames),
-            _ => None,
-        })
+        self.queue.iter_mut().take(2).find_map(Segment::as_control)
     }
 
-    fn insert_control(&mut self, at: usize, header: FrameHeader, payload: &[u8]) {
-        let mut frames = Frames::default();
-        encode_frame(header, payload, &mut frames.bytes);
-        self.queue.insert(at.min(self.queue.len()), Segment::Control(frames));
+    /// Makes an empty segment for them.
+    fn insert_control(&mut self) {
+        let at = match self.queue.front_mut() {
+            Some(Segment::Passed(passed)) => usize::from(!passed.starts()),
+            _ => self.split_first(),
+        };
+        self.queue.insert(at.min(self.queue.len()), Segment::Control(Frames::default()));
+    }
+
+    /// Splits the frames that come first after the one that is being written. Returns the number of
+    /// segments up to there.
+    fn split_first(&mut self) -> usize {
+        let first = match self.queue.front_mut() {
+            Some(Segment::Frames(frames)) => frames,
+            _ => &mut self.tail,
+        };
+        let boundary = first.next_boundary();
+        if boundary == 0 {
+            return 0;
+        }
+        let rest = Frames::new(first.bytes.split_off(boundary));
+        if self.queue.is_empty() {
+            let first = core::mem::replace(&mut self.tail, rest);
+            self.queue.push_back(Segment::Frames(first));
+        } else if !rest.bytes.is_empty() {
+            self.queue.insert(1, Segment::Frames(rest));
+        }
+        1
     }
 
     /// Makes room for `additional` bytes in the tail, or starts a new one.
@@ -276,16 +277,6 @@ impl Output {
             }
             self.tail = Frames::new(Vec::with_capacity(additional.max(NEXT_BUFFER)));
         }
-    }
-
-    fn queue_behind_tail(&mut self, segment: Segment) {
-        if self.queue.capacity() == 0 {
-            self.queue = VecDeque::with_capacity(SEGMENTS);
-        }
-        if !self.tail.bytes.is_empty() {
-            self.queue_tail();
-        }
-        self.queue.push_back(segment);
     }
 
     /// Moves the tail into the queue; a buffer that is mostly room does not wait there.
@@ -331,11 +322,27 @@ impl Output {
     }
 }
 
-fn encode_frame(header: FrameHeader, payload: &[u8], output: &mut Vec<u8>) {
-    header.encode(output);
-    let start = output.len();
+/// Appends a frame: the first `head.1` octets of a header, the masking key and the payload.
+#[inline(always)]
+fn encode_frame<const HEAD: usize>(
+    head: ([u8; HEAD], usize),
+    key: Option<[u8; 4]>,
+    payload: &[u8],
+    output: &mut Vec<u8>,
+) {
+    let (head, head_len) = head;
+    let mut start = output.len() + head_len;
+    output.extend_from_slice(&head);
+    // A shorter header is complete.
+    if HEAD > 2 {
+        output.truncate(start);
+    }
+    if let Some(key) = key {
+        output.extend_from_slice(&key);
+        start += key.len();
+    }
     output.extend_from_slice(payload);
-    if let Some(key) = header.mask {
+    if let Some(key) = key {
         apply_mask(output.get_mut(start..).unwrap_or_default(), key, 0);
     }
 }

@@ -140,15 +140,6 @@ impl Payload {
         }
     }
 
-    /// The shared buffer, if the bytes are not in the value itself.
-    #[inline]
-    pub(crate) fn as_shared(&self) -> Option<&Bytes> {
-        match &self.0 {
-            Repr::Inline { .. } => None,
-            Repr::Shared(bytes) | Repr::Slice(bytes) => Some(bytes),
-        }
-    }
-
     /// A part of a read buffer.
     #[inline]
     pub(crate) fn from_read(bytes: Bytes) -> Self {
@@ -189,16 +180,17 @@ impl Payload {
         self.0 = Repr::Shared(Bytes::copy_from_slice(self));
     }
 
-    /// The bytes from `at` on, and those before it.
-    pub(crate) fn split_at(self, at: usize) -> (Self, Self) {
-        let is_slice = matches!(self.0, Repr::Slice(_));
-        let mut head: Bytes = self.into();
-        let tail = head.split_off(at.min(head.len()));
-        if is_slice {
-            (Self::from_read(head), Self::from_read(tail))
-        } else {
-            (head.into(), tail.into())
+    /// Splits off the first `at` bytes, or all if there are fewer.
+    pub(crate) fn split_to(&mut self, at: usize) -> Self {
+        if at >= self.len() {
+            return core::mem::take(self);
         }
+        let is_slice = matches!(self.0, Repr::Slice(_));
+        let mut rest: Bytes = core::mem::take(self).into();
+        let front = rest.split_to(at);
+        let payload = if is_slice { Self::from_read } else { Self::from };
+        *self = payload(rest);
+        payload(front)
     }
 }
 

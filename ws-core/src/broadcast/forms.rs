@@ -202,11 +202,10 @@ impl Job {
         self.head.mark(self.claim);
         let len = self.out.len() - FrameHeader::MAX_UNMASKED;
         let header = self.head.header(len);
-        let mut head = Vec::with_capacity(FrameHeader::MAX_UNMASKED);
-        header.encode(&mut head);
-        let start = FrameHeader::MAX_UNMASKED - head.len();
-        if let Some(room) = self.out.get_mut(start..FrameHeader::MAX_UNMASKED) {
-            room.copy_from_slice(&head);
+        let (head, head_len) = FrameHeader::octets(header.first_octet(), false, len as u64);
+        let start = FrameHeader::MAX_UNMASKED - head_len;
+        for (room, octet) in self.out.iter_mut().skip(start).zip(head).take(head_len) {
+            *room = octet;
         }
         let mut frame = mem::take(&mut self.out);
         frame.shrink_to_fit();

@@ -168,7 +168,7 @@ impl Connection {
     pub(super) fn queue_close(&mut self, code: Option<CloseCode>, reason: &str) {
         if let Some(payload) = self.owed.take() {
             // Nothing may follow our Close.
-            self.with_sender(|_, cx| cx.push_pong(&payload));
+            self.with_sender(|_, cx| cx.frames.insert_pong(&payload));
         }
         self.life = Life::CloseSent(None);
         if let Err(error) = self.with_sender(|sender, cx| sender.close(code, reason, cx)) {

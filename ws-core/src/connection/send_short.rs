@@ -12,57 +12,49 @@
     )
 )]
 
+use alloc::borrow::Cow;
+
 use super::{Connection, route::Route};
 use crate::{
     Message, Payload, SendError, WORK_PER_CALL,
     extension::{Compression, Direction, Mark, MessageInfo, RsvClaim, keep_small},
     frame::{WHOLE_BINARY, WHOLE_TEXT},
     message_head::MessageHead,
-    output::PASS_THROUGH_FROM,
+    output::Body,
     send,
 };
 
 impl Connection {
-    /// Queues a message of a server. Whether it was done.
+    /// Queues a message that no extension sees as one frame. Returns whether it did.
     #[inline]
-    pub(super) fn put_plain(&mut self, message: &Message) -> bool {
-        self.put_small(message) || self.put_shared(message)
+    pub(super) fn send_plain(&mut self, message: &Message) -> bool {
+        self.send_inline(message) || self.send_whole(message)
     }
 
+    /// The same for a payload of at most 32 bytes, of a server that nobody observes.
     #[inline(never)]
-    fn put_shared(&mut self, message: &Message) -> bool {
-        if self.route != Route::Plain || !self.role.is_server() {
-            return false;
-        }
+    pub(super) fn send_inline(&mut self, message: &Message) -> bool {
         let (first, payload) = parts(message);
-        let Some(bytes) = payload.as_shared() else {
-            return false;
-        };
-        if bytes.len() > self.config.max_sent_frame {
+        if self.route != Route::Plain || !self.role.is_server() || payload.as_inline().is_none() {
             return false;
         }
-        if bytes.len() < PASS_THROUGH_FROM {
-            self.output.push_plain(first, bytes);
-        } else {
-            self.output.push_passed(first, bytes.clone(), payload.pins());
-        }
+        self.output.append(first, None, Body::Payload(Cow::Borrowed(payload)));
         true
     }
 
-    /// Queues a small message of a server. Whether it was one.
-    #[inline]
-    pub(super) fn put_small(&mut self, message: &Message) -> bool {
+    /// The same for every other.
+    #[inline(never)]
+    pub(super) fn send_whole(&mut self, message: &Message) -> bool {
         if self.route != Route::Plain || !self.role.is_server() {
-            return false;
+            return self.stack.is_empty()
+                && self.with_sender(|_, cx| cx.frames.push_whole(message));
         }
         let (first, payload) = parts(message);
-        match payload.as_inline() {
-            Some((bytes, len)) => {
-                self.output.push_small(first, bytes, len);
-                true
-            }
-            None => false,
+        if payload.as_inline().is_some() || payload.len() > self.config.max_sent_frame {
+            return false;
         }
+        self.output.append(first, None, Body::Payload(Cow::Borrowed(payload)));
+        true
     }
 
     /// Queues a message if it is small. Whether it was.
@@ -92,7 +84,7 @@ impl Connection {
             Err(error) => return Err(self.fail_encoding(error)),
         };
         if !layer.encode.is_active() {
-            self.output.push_small(first, bytes, len);
+            self.output.append(first, None, Body::Payload(Cow::Borrowed(payload)));
             return Ok(true);
         }
         let mut feed = bytes.get(..len).unwrap_or_default();
@@ -102,7 +94,8 @@ impl Connection {
             Ok(complete) => complete,
             Err(error) => return Err(self.fail_encoding(error)),
         };
-        if complete && self.output.push_short(first | claim.bits().octet(), out) {
+        if complete {
+            self.output.append(first | claim.bits().octet(), None, Body::Buffer(out));
             keep_small(out);
             return Ok(true);
         }

@@ -6,7 +6,7 @@ use super::{Connection, Life, PONG_UNTIL, route::Route};
 use crate::{
     Broadcast, MAX_CONTROL_PAYLOAD, Message, MessageKind, Opcode, Payload, SendError,
     extension::{ChainError, Compression},
-    send::{self, Last, Sender},
+    send::{self, FrameWriter, Last, Sender},
 };
 
 impl Connection {
@@ -33,7 +33,7 @@ impl Connection {
         if self.send_small(&message, compression)? {
             return Ok(());
         }
-        self.encode(|sender, cx| sender.message(message, compression, cx))
+        self.send_general(message, compression)
     }
 
     /// As [`send_with`](Self::send_with) for a message that the caller keeps. Its bytes are copied
@@ -50,7 +50,16 @@ impl Connection {
         if self.send_small(message, compression)? {
             return Ok(());
         }
-        self.encode(|sender, cx| sender.message(message.clone(), compression, cx))
+        self.send_general(message.clone(), compression)
+    }
+
+    #[inline(never)]
+    fn send_general(
+        &mut self,
+        message: Message,
+        compression: Compression,
+    ) -> Result<(), SendError> {
+        self.encode(|sender, cx| sender.message(message, compression, cx))
     }
 
     /// Queues a message that goes to many connections. What the extensions of a server share is
@@ -65,9 +74,17 @@ impl Connection {
     /// fails, and with it the connection.
     pub fn send_broadcast(&mut self, broadcast: &Broadcast) -> Result<(), SendError> {
         self.check_can_send()?;
-        if !self.sender.is_streaming() && self.put_small(broadcast.message()) {
-            return Ok(());
+        if !self.sender.is_streaming() {
+            let message = broadcast.message();
+            if self.send_inline(message) || !broadcast.is_shared() && self.send_whole(message) {
+                return Ok(());
+            }
         }
+        self.share(broadcast)
+    }
+
+    #[inline(never)]
+    fn share(&mut self, broadcast: &Broadcast) -> Result<(), SendError> {
         self.encode(|sender, cx| sender.broadcast(broadcast, cx))
     }
 
@@ -85,7 +102,7 @@ impl Connection {
         if self.route == Route::Single {
             return self.send_single(message, compression);
         }
-        Ok(self.put_plain(message) || self.with_sender(|_, cx| cx.push_small(message)))
+        Ok(self.send_plain(message))
     }
 
     /// Begins a message whose pieces follow by [`send_chunk`](Self::send_chunk).
@@ -175,14 +192,13 @@ impl Connection {
         &mut self,
         act: impl FnOnce(&mut Sender, &mut send::Context<'_>) -> T,
     ) -> T {
-        let mut cx = send::Context {
+        let frames = FrameWriter {
             role: &mut self.role,
             config: &self.config,
-            stack: &mut self.stack,
             output: &mut self.output,
             observer: &mut self.observer,
         };
-        act(&mut self.sender, &mut cx)
+        act(&mut self.sender, &mut send::Context { stack: &mut self.stack, frames })
     }
 
     /// Runs a command that may meet a failing extension.
@@ -206,7 +222,7 @@ impl Connection {
         if self.output.len() < PONG_UNTIL || !self.output.has_control() {
             // One that is still owed is the older one.
             self.owed = None;
-            self.with_sender(|_, cx| cx.push_pong(payload));
+            self.with_sender(|_, cx| cx.frames.insert_pong(payload));
         } else {
             // RFC 6455 §5.5.3: "If an endpoint receives a Ping frame and has not yet sent Pong
             // frame(s) in response to previous Ping frame(s), the endpoint MAY elect to send a Pong

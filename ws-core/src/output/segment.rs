@@ -68,8 +68,7 @@ impl Segment {
                 n.checked_sub(len)
             }
             Self::Passed(passed) => {
-                let head = passed.head().len();
-                let len = head + passed.bytes.len();
+                let (head, len) = (passed.head().len(), passed.len());
                 if n >= len {
                     return Some(n - len);
                 }
@@ -79,6 +78,10 @@ impl Segment {
                 None
             }
         }
+    }
+
+    pub(super) fn as_control(&mut self) -> Option<&mut Frames> {
+        if let Self::Control(frames) = self { Some(frames) } else { None }
     }
 
     pub(super) fn detach(&mut self) {
@@ -100,15 +103,19 @@ impl Segment {
 impl Passed {
     /// An unmasked frame that begins with `first` and has this payload.
     pub(super) fn new(first: u8, payload: Bytes, pins: bool) -> Self {
-        let (head, head_end) = FrameHeader::unmasked(first, payload.len());
-        Self { head, head_from: 0, head_end, starts: true, pins, bytes: payload }
+        let (head, len) = FrameHeader::octets(first, false, payload.len() as u64);
+        Self { head, head_from: 0, head_end: len as u8, starts: true, pins, bytes: payload }
     }
 
     /// A frame that is encoded with its header.
-    #[cfg(feature = "std")]
     pub(super) fn encoded(frame: Bytes) -> Self {
         let head = [0; FrameHeader::MAX_UNMASKED];
         Self { head, head_from: 0, head_end: 0, starts: true, pins: false, bytes: frame }
+    }
+
+    /// Bytes that are not written.
+    pub(super) fn len(&self) -> usize {
+        self.head().len() + self.bytes.len()
     }
 
     /// Whether nothing of it was written.

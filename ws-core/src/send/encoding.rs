@@ -1,6 +1,6 @@
 //! A message on its way through the extensions.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{borrow::Cow, boxed::Box, vec::Vec};
 
 use super::{Context, Last};
 use crate::{
@@ -9,8 +9,9 @@ use crate::{
         Chain, ChainError, ChainStatus, Compression, Direction, Flow, Mark, MessageInfo, Rsv,
         RsvClaim, keep_small,
     },
+    frame::FrameHeader,
     message_head::MessageHead,
-    output::PASS_THROUGH_FROM,
+    output::Body,
     payload::Payload,
 };
 
@@ -92,7 +93,7 @@ impl Encoding {
     ) -> Result<Option<Box<Self>>, ChainError> {
         let len = message.len();
         let head = MessageHead::new(message.kind(), Some(len as u64), compression);
-        let room = cx.max_frame().min(FRAME);
+        let room = cx.frames.max_frame().min(FRAME);
         let Some((layer, spare)) = cx.stack.single().filter(|_| len <= room.min(*work)) else {
             return Self::through_several(message, head, room, work, cx);
         };
@@ -101,16 +102,15 @@ impl Encoding {
         head.begin_layer(layer, Some(len as u64))?;
         if !layer.encode.is_active() {
             *work = work.saturating_sub(len.max(1));
-            let opcode = head.opcode();
-            cx.push(true, head.bits(), opcode, message.into_payload(), len as u64);
+            let body = Body::Payload(Cow::Owned(message.into_payload()));
+            cx.frames.push(head.header(len), body, len as u64);
             return Ok(None);
         }
         let mut feed = message.as_bytes();
         let complete = layer.pass(Direction::Encode, &mut feed, true, spare, room, work)?;
-        if complete && spare.len() < PASS_THROUGH_FROM {
-            let header = cx.output.push_copied(head.header(spare.len()), spare, cx.role);
+        if complete {
+            cx.frames.write(head.header(spare.len()), Body::Buffer(spare), len as u64);
             keep_small(spare);
-            cx.observe(header, len as u64);
             return Ok(None);
         }
         let taken = len - feed.len();
@@ -144,12 +144,12 @@ impl Encoding {
         }
         let len = data.payload.len();
         if !Chain::new(messages, Direction::Encode).is_active() {
-            if len > cx.max_frame() {
+            if len > cx.frames.max_frame() {
                 return Ok(Some(Box::new(Self::of_whole(head, data))));
             }
             *work = work.saturating_sub(len.max(1));
-            let (opcode, data_len) = (head.opcode(), data.data_len());
-            cx.push(true, head.bits(), opcode, data.payload, data_len);
+            let data_len = data.data_len();
+            cx.frames.push(head.header(len), Body::Payload(Cow::Owned(data.payload)), data_len);
             return Ok(None);
         }
         let mut gathered = cx.stack.take_spare();
@@ -178,8 +178,8 @@ impl Encoding {
         cx: &mut Context<'_>,
     ) -> Option<Box<Self>> {
         if complete {
-            let opcode = head.opcode();
-            cx.push_buffer(true, head.bits(), opcode, &mut gathered, data.data_len());
+            let header = head.header(gathered.len());
+            cx.frames.push(header, Body::Buffer(&mut gathered), data.data_len());
             cx.stack.keep_spare(gathered);
             return None;
         }
@@ -312,10 +312,11 @@ impl Encoding {
         self.first_frame = false;
         let fin = last == Last::Yes;
         let data_len = core::mem::take(&mut self.data_len);
-        match data {
-            Some(data) => cx.push(fin, bits, opcode, data, data_len),
-            None => cx.push_buffer(fin, bits, opcode, &mut self.gathered, data_len),
-        }
+        let (len, body) = match data {
+            Some(data) => (data.len(), Body::Payload(Cow::Owned(data))),
+            None => (self.gathered.len(), Body::Buffer(&mut self.gathered)),
+        };
+        cx.frames.push(FrameHeader::new(fin, bits, opcode, len), body, data_len);
         if fin { Step::Complete } else { Step::Frame }
     }
 
@@ -325,21 +326,17 @@ impl Encoding {
         work: &mut usize,
         cx: &mut Context<'_>,
     ) -> Result<Result<(Option<Payload>, Last), Step>, ChainError> {
-        let size = cx.max_frame();
+        let size = cx.frames.max_frame();
         let mut chain = Chain::new(cx.stack.split().0, Direction::Encode);
         let Some((data, last)) = &mut self.input else {
             return Ok(Err(Step::Starved));
         };
         if !chain.is_active() {
-            let (frame, ends) = if data.len() > size {
-                let (frame, rest) = core::mem::take(data).split_at(size);
-                *data = rest;
-                (frame, Last::No)
-            } else {
-                let whole = (core::mem::take(data), *last);
+            let ends = if data.len() > size { Last::No } else { *last };
+            let frame = data.split_to(size);
+            if data.is_empty() {
                 self.input = None;
-                whole
-            };
+            }
             *work = work.saturating_sub(frame.len().max(1));
             self.count(frame.len());
             return Ok(Ok((Some(frame), ends)));

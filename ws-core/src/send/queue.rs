@@ -1,16 +1,25 @@
 //! What waits to be encoded, and how much that is.
 
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::collections::VecDeque;
 
 use super::Last;
 use crate::{Broadcast, Message, MessageKind, Opcode, Payload, extension::Compression};
 
-/// What an entry counts beside its payload, so that many empty ones count too.
+/// What an entry counts besides its payload, so that many empty ones count too.
 const ENTRY: usize = 64;
+
+/// What can wait in a queue.
+pub(super) trait Entry {
+    /// Bytes of its payload.
+    fn len(&self) -> usize;
+    /// Lets go of a read buffer much larger than the payload.
+    fn detach(&mut self);
+}
 
 #[derive(Debug)]
 pub(super) enum Queued {
     Message(Message, Compression),
+    #[cfg(feature = "std")]
     Broadcast(Broadcast),
     Start(MessageKind, Compression),
     Chunk(Payload, Last),
@@ -18,81 +27,83 @@ pub(super) enum Queued {
     Close(Payload),
 }
 
-impl Queued {
-    /// Bytes of its payload.
+impl Entry for Queued {
     fn len(&self) -> usize {
         match self {
             Self::Message(message, _) => message.len(),
-            Self::Broadcast(broadcast) => broadcast.message().len(),
+            #[cfg(feature = "std")]
+            Self::Broadcast(broadcast) => Entry::len(broadcast),
             Self::Chunk(data, _) | Self::Control(_, data) | Self::Close(data) => data.len(),
             Self::Start(..) => 0,
         }
     }
+
+    fn detach(&mut self) {
+        match self {
+            Self::Message(message, _) => message.detach(),
+            Self::Chunk(data, _) | Self::Control(_, data) => data.detach(),
+            _ => {}
+        }
+    }
 }
 
-/// In the order in which it was queued.
-#[derive(Debug, Default)]
-pub(super) struct Queue {
-    entries: VecDeque<Queued>,
+impl Entry for Broadcast {
+    fn len(&self) -> usize {
+        self.message().len()
+    }
+
+    /// Happened when it was made.
+    fn detach(&mut self) {}
+}
+
+/// Entries in the order in which they were queued.
+#[derive(Debug)]
+pub(super) struct Queue<T> {
+    entries: VecDeque<T>,
     /// Bytes of their payloads.
     bytes: usize,
 }
 
-impl Queue {
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self { entries: VecDeque::new(), bytes: 0 }
+    }
+}
+
+impl<T: Entry> Queue<T> {
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    pub(super) fn push_back(&mut self, queued: Queued) {
-        self.bytes += queued.len();
-        self.entries.push_back(queued);
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.entries.iter()
     }
 
-    pub(super) fn push_front(&mut self, queued: Queued) {
-        self.bytes += queued.len();
-        self.entries.push_front(queued);
+    pub(super) fn push_back(&mut self, mut entry: T) {
+        entry.detach();
+        self.bytes += entry.len();
+        self.entries.push_back(entry);
     }
 
-    pub(super) fn pop_front(&mut self) -> Option<Queued> {
-        let queued = self.entries.pop_front()?;
-        self.bytes -= queued.len();
-        Some(queued)
+    /// Puts back what was taken out.
+    pub(super) fn push_front(&mut self, entry: T) {
+        self.bytes += entry.len();
+        self.entries.push_front(entry);
     }
 
-    /// What they count for back-pressure.
+    pub(super) fn pop_front(&mut self) -> Option<T> {
+        let entry = self.entries.pop_front()?;
+        self.bytes -= entry.len();
+        Some(entry)
+    }
+
+    /// What the entries count for back-pressure.
     pub(super) fn waiting(&self) -> usize {
         self.bytes + ENTRY * self.entries.len()
     }
 
+    /// Bytes on the heap.
     pub(super) fn memory_usage(&self) -> usize {
-        size_of::<Self>() + self.bytes + self.entries.capacity() * size_of::<Queued>()
-    }
-}
-
-/// Broadcasts that wait for the end of a message in pieces.
-#[derive(Debug, Default)]
-pub(super) struct Held {
-    broadcasts: Vec<Broadcast>,
-    /// Bytes of their messages.
-    bytes: usize,
-}
-
-impl Held {
-    pub(super) fn push(&mut self, broadcast: &Broadcast) {
-        self.bytes += broadcast.message().len();
-        self.broadcasts.push(broadcast.clone());
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Broadcast> {
-        self.broadcasts.iter()
-    }
-
-    /// What they count for back-pressure.
-    pub(super) fn waiting(&self) -> usize {
-        self.bytes + ENTRY * self.broadcasts.len()
-    }
-
-    pub(super) fn memory_usage(&self) -> usize {
-        self.bytes + self.broadcasts.capacity() * size_of::<Broadcast>()
+        self.bytes + self.entries.capacity() * size_of::<T>()
     }
 }

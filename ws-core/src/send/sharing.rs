@@ -12,6 +12,7 @@ use crate::{
     broadcast::{Encoded, Job, Outcome},
     extension::{ChainError, Layer, RsvClaim, SharedForm},
     message_head::MessageHead,
+    output::Body,
 };
 
 /// How far a broadcast came.
@@ -53,12 +54,12 @@ pub(super) fn send(
     }
     if cx.stack.len() == layers {
         let pushed = match form {
-            Some(form) if form.len() <= cx.max_frame() => {
-                cx.push_frame(form.header, &form.frame, len as u64);
+            Some(form) if form.len() <= cx.frames.max_frame() => {
+                cx.frames.push(form.header, Body::Frame(&form.frame), len as u64);
                 true
             }
             Some(_) => false,
-            None => cx.push_shared(broadcast),
+            None => cx.frames.push_shared(broadcast),
         };
         if pushed {
             *work = work.saturating_sub(form.map_or(len, Encoded::len).max(1));
@@ -71,7 +72,7 @@ pub(super) fn send(
     };
     let rest = cx.stack.split().0.get_mut(layers..).unwrap_or_default();
     let head = head.begin(rest, Some(data.payload.len() as u64))?;
-    let room = cx.max_frame().min(FRAME);
+    let room = cx.frames.max_frame().min(FRAME);
     Encoding::through_rest(data, head, room, work, cx).map(Sent::Begun)
 }
 

@@ -29,6 +29,7 @@ pub enum Compression {
     #[default]
     Auto,
     /// Do not compress, for example because a secret is next to text of the peer's (RFC 7692 §8).
+    // T-B24
     Never,
     /// Compress, even if short.
     Always,

@@ -14,7 +14,7 @@ fn may_be_sent(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
-// R6455-7.4.1-a
+// R6455-7.4.1-a, MDN-11
 #[test]
 fn codes_that_are_not_for_the_wire_are_never_sent() {
     for code in (0..=u16::MAX).filter(|code| !may_be_sent(*code)) {
@@ -43,7 +43,7 @@ fn codes_for_the_wire_are_sent() {
     }
 }
 
-// R6455-7.4.1-b
+// R6455-7.4.1-b, D-7
 #[test]
 fn received_code_that_may_not_be_sent_fails_with_1002() {
     for code in (0..=u16::MAX).filter(|code| !may_be_sent(*code)) {
@@ -61,7 +61,7 @@ fn received_code_that_may_not_be_sent_fails_with_1002() {
     }
 }
 
-// R6455-7.4.1-c, R6455-7.4.2-a
+// R6455-7.4.1-c, R6455-7.4.2-a, D-7
 #[test]
 fn received_codes_for_the_wire_are_accepted_and_repeated() {
     for code in (0..=u16::MAX).filter(|code| may_be_sent(*code)) {
@@ -102,7 +102,7 @@ fn server_does_not_use_1010_but_understands_it() {
     assert_eq!(closed(&seen.events).reason, "permessage-deflate");
 }
 
-// R6455-7.4.1-e
+// R6455-7.4.1-e, D-16
 #[test]
 fn every_cause_has_its_code() {
     let code = |change: fn(&mut ws_core::Config), input: &[u8]| {

@@ -44,7 +44,7 @@ fn close_body_of_0_2_and_125_bytes_is_read_and_of_126_refused() {
     assert_eq!((failed.fault, failed.octets), (Fault::ControlTooLong, 2));
 }
 
-// R6455-5.5.1-b
+// R6455-5.5.1-b, D-6
 #[test]
 fn close_reason_that_is_not_utf8_fails_with_1007() {
     for reason in [&b"\xff"[..], b"ok \xed\xa0\x80", b"cut \xe2\x82"] {
@@ -219,7 +219,7 @@ fn answer_waits_for_the_message_that_is_being_sent_or_cuts_it_between_frames() {
     assert_eq!(written(&mut ws), b"\x01\x02to\x88\x02\x03\xe8");
 }
 
-// R6455-5.5.1-h
+// R6455-5.5.1-h, D-8
 #[test]
 fn answer_repeats_the_code_without_the_reason() {
     let seen = receive(server, &close(b"\x0b\xb8because"));

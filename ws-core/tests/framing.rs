@@ -163,7 +163,7 @@ fn lengths_are_sent_in_their_shortest_form() {
     }
 }
 
-// R6455-5.2-f, RT-14
+// R6455-5.2-f, RT-14, MDN-7
 #[test]
 fn rt_14_top_bit_of_the_length_fails_at_its_octet() {
     let failed = fails(server, b"\x82\xff\x80\0\0\0\0\0\0\0");
@@ -174,7 +174,7 @@ fn rt_14_top_bit_of_the_length_fails_at_its_octet() {
     assert_eq!((failed.code, failed.octets), (1002, 3));
 }
 
-// R6455-5.2-h, RT-14
+// R6455-5.2-h, RT-14, MDN-7
 #[test]
 fn rt_14_length_not_in_its_shortest_form_fails() {
     for frame in [
@@ -222,7 +222,7 @@ fn monstrous_length_fails_on_the_header() {
     }
 }
 
-// R6455-5.3-a
+// R6455-5.3-a, MDN-8
 #[test]
 fn payload_is_unmasked_from_its_start_however_it_is_cut() {
     for len in [1, 2, 3, 4, 5, 31, 32, 33, 125, 126, 1000] {

@@ -56,7 +56,7 @@ fn rt_29_pings_to_a_peer_that_does_not_read_owe_one_pong_the_newest() {
     }
 }
 
-// R6455-5.5.3-b, RT-29
+// R6455-5.5.3-b, RT-29, MDN-10
 #[test]
 fn rt_29_pings_behind_unwritten_data_queue_one_pong_and_owe_the_newest() {
     for side in SIDES {

@@ -65,7 +65,7 @@ fn allowed(claims: &[Claim], octet: u8, message: Option<u8>) -> bool {
     fits && rsv & !claimed == 0
 }
 
-// R6455-5.2-b, R6455-5.8-a, RT-17
+// R6455-5.2-b, R6455-5.8-a, RT-17, MDN-6
 #[test]
 fn rt_17_exactly_the_allowed_bits_pass_on_every_opcode_fin_and_place() {
     let stacks: [&[Claim]; 8] = [

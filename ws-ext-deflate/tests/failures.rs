@@ -62,7 +62,7 @@ fn rt_25_extension_stays_failed() {
     assert_eq!(encoded(&mut *ext, b"Hello"), HELLO);
 }
 
-// R7692-7.2.2-e, RT-26
+// R7692-7.2.2-e, RT-26, D-14
 #[test]
 fn rt_26_second_message_is_what_was_sent_whatever_followed_bfinal() {
     let behind: [(&[u8], &[u8]); 5] = [
@@ -91,7 +91,7 @@ fn rt_26_second_message_is_what_was_sent_whatever_followed_bfinal() {
     }
 }
 
-// R7692-7.2.2-e, RT-26
+// R7692-7.2.2-e, RT-26, D-14
 #[test]
 fn rt_26_nothing_refers_back_across_bfinal() {
     for payload in [&FINAL[..], b"\x03\x00"] {

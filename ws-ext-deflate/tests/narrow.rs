@@ -51,7 +51,7 @@ fn kinds() -> Vec<Vec<u8>> {
     kinds
 }
 
-// R7692-7.1.2.1-e, R7692-7.1.2.1-f, R7692-7.1.2.2-d
+// R7692-7.1.2.1-e, R7692-7.1.2.1-f, R7692-7.1.2.2-d, D-11
 #[test]
 fn no_distance_is_beyond_256_at_any_level_with_any_data() {
     let mut farthest = 0;
@@ -118,7 +118,7 @@ fn broadcasts_keep_to_8_bits_too() {
     }
 }
 
-// R7692-7.1.2.2-d: a server that answers 8 to an offer without a value does not fail the client.
+// R7692-7.1.2.2-d, D-11: a server that answers 8 to an offer without a value does not fail the client.
 #[test]
 fn both_ends_agree_on_8_bits_and_talk() {
     let client = Deflate::default().threshold(0);

@@ -15,7 +15,7 @@ fn text(lines: &[&str]) -> Vec<String> {
     parse(lines).unwrap().iter().map(ToString::to_string).collect()
 }
 
-// R6455-9.1-a
+// R6455-9.1-a, D-4
 #[test]
 fn malformed_header_is_refused_with_400() {
     for (value, error) in [

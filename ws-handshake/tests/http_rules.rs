@@ -93,7 +93,7 @@ fn rt_08_body_is_never_left_for_the_frame_parser() {
     assert_eq!(Upgrade::inspect(&request).unwrap_err().cause(), Cause::Body);
 }
 
-// R9112-2.2-b
+// R9112-2.2-b, D-12
 #[test]
 fn lines_that_end_in_lf_alone_are_refused() {
     for request in [

@@ -93,7 +93,7 @@ fn names_are_compared_whole() {
     }
 }
 
-// R6455-9.1-e
+// R6455-9.1-e, D-4
 #[test]
 fn only_registered_names_are_ever_sent() {
     let set = set([plain("x-one", Rsv::RSV2), plain("x-two", Rsv::RSV3)]);
@@ -142,6 +142,7 @@ fn clashing_extension_is_asked_again_with_the_offers_that_remain() {
     );
 }
 
+// D-4, MDN-12
 #[test]
 fn each_offer_of_an_extension_is_declined_with_its_own_reason() {
     let set = set([plain("a", Rsv::RSV1), plain("b", Rsv::RSV1), plain("c", Rsv::NONE)]);

@@ -46,7 +46,7 @@ fn rt_45_by_default_other_sites_are_refused_with_403() {
     }
 }
 
-// R6455-10.2-a, RT-45
+// R6455-10.2-a, RT-45, MDN-2
 #[test]
 fn rt_45_by_default_the_own_site_and_programs_without_origin_may_connect() {
     for (host, origin) in [

@@ -52,7 +52,7 @@ fn server_answers_another_method_with_405_and_the_method_it_takes() {
     }
 }
 
-// R6455-4.2.1-c
+// R6455-4.2.1-c, D-18
 #[test]
 fn server_takes_http_1_1_alone() {
     for (version, status) in [
@@ -230,7 +230,7 @@ fn rt_06_connection_lists_upgrade_as_a_whole_element() {
     }
 }
 
-// R6455-4.2.1-i, RT-60
+// R6455-4.2.1-i, RT-60, D-5
 #[test]
 fn rt_60_key_is_24_octets_of_the_right_shape() {
     for key in [
@@ -282,7 +282,7 @@ fn rt_60_key_of_a_megabyte_never_gets_past_the_head_limit() {
     assert_eq!(rejection.cause(), Cause::Key);
 }
 
-// R6455-4.2.1-j, R6455-4.3-a
+// R6455-4.2.1-j, R6455-4.3-a, MDN-4
 #[test]
 fn version_is_13() {
     for value in ["13", "13 ", "13\t", "  13"] {

@@ -10,7 +10,7 @@ use ws_handshake::{
     InvalidHeader, Rejection, RequestReader, ResponseReader, Subprotocols, Upgrade, accept_key,
 };
 
-// R6455-4.2.2-k, R6455-4.2.2-l, R6455-4.2.2-m, R9110-7.8-c, R9110-7.8-e, R9112-6.1-a
+// R6455-4.2.2-k, R6455-4.2.2-l, R6455-4.2.2-m, R9110-7.8-c, R9110-7.8-e, R9112-6.1-a, MDN-1
 #[test]
 fn the_101_is_what_the_rfc_shows_and_nothing_more() {
     let reply = serve(REQUEST.as_bytes());
@@ -23,7 +23,7 @@ fn the_101_is_what_the_rfc_shows_and_nothing_more() {
     assert_eq!(reply.text(), RESPONSE);
 }
 
-// R6455-4.2.2-n
+// R6455-4.2.2-n, D-5, MDN-3
 #[test]
 fn accept_is_the_hash_of_the_key_as_it_was_sent() {
     for (key, accept) in [

@@ -43,7 +43,7 @@ fn names_have_to_be_tokens() {
     assert_eq!(offered("Sec-WebSocket-Protocol: !#$%&'*+-.^_`|~aZ09"), ["!#$%&'*+-.^_`|~aZ09"]);
 }
 
-// R6455-4.3-c
+// R6455-4.3-c, D-17
 #[test]
 fn names_have_to_be_unique() {
     serve(&with("Sec-WebSocket-Protocol: chat, chat")).assert_rejected(400);
@@ -52,7 +52,7 @@ fn names_have_to_be_unique() {
     assert_eq!(offered("Sec-WebSocket-Protocol: chat, Chat"), ["chat", "Chat"]);
 }
 
-// R6455-4.3-d
+// R6455-4.3-d, D-17
 #[test]
 fn empty_elements_are_skipped_and_an_empty_list_is_malformed() {
     assert_eq!(offered("Sec-WebSocket-Protocol: chat,,superchat"), ["chat", "superchat"]);
@@ -85,7 +85,7 @@ fn several_lines_are_one_list() {
     assert_eq!(offered(lines), ["soap", "wamp", "x"]);
 }
 
-// R6455-4.2.2-g
+// R6455-4.2.2-g, MDN-13
 #[test]
 fn first_name_of_the_client_that_the_server_speaks_is_taken() {
     let spoken = Subprotocols::new(["c", "a", "b"]).unwrap();

@@ -57,6 +57,32 @@ async fn rt_06_plain_request_gets_426_on_a_route_and_404_elsewhere() {
     }
 }
 
+// T-B25: a page chooses target, body and some headers, and none that begins with `Sec-`.
+#[tokio::test]
+async fn page_that_posts_to_the_port_gets_no_101_and_is_cut_off() {
+    let address = spawn(with_echo(Server::new()));
+    let hidden = upgrade("/echo", "");
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let version = "Sec-WebSocket-Version: 13\r\n";
+    let post = format!(
+        "POST /echo HTTP/1.1\r\nHost: server.example\r\nOrigin: https://evil.example\r\n\
+         Content-Type: text/plain\r\nContent-Length: {}\r\n\r\n{hidden}",
+        hidden.len()
+    );
+    let cases = [
+        (405, post.clone()),
+        (426, post.replace("POST ", "GET ")),
+        (400, hidden.replace(key, "")),
+        (400, hidden.replace(version, "")),
+        (400, hidden.replace(key, "").replace(version, "")),
+    ];
+    for (expected, request) in cases {
+        let answer = ask(address, &request).await;
+        assert_eq!(status(&answer), expected, "{request}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "the body is no request: {answer}");
+    }
+}
+
 // D-1, D-15
 #[tokio::test]
 async fn each_fault_has_its_status() {

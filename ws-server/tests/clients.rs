@@ -36,6 +36,7 @@ fn named() -> Service {
     Server::new().route("/chat", handler).any(handler).service().unwrap()
 }
 
+// MDN-5
 #[tokio::test(start_paused = true)]
 async fn clients_are_listed_with_what_is_known_of_them() {
     let service = named();
@@ -198,7 +199,7 @@ async fn entry_lives_exactly_as_long_as_its_connection() {
     assert_eq!(clients.count(), 0);
 }
 
-// RT-32, T-B17
+// RT-32, T-B17, D-16
 #[tokio::test(start_paused = true)]
 async fn rt_32_one_that_does_not_keep_up_is_closed_with_1013_and_the_others_get_everything() {
     const CLIENTS: usize = 99;
@@ -292,4 +293,40 @@ async fn predicate_that_panics_harms_nobody() {
     assert_eq!(clients.count(), 1);
     clients.send_all("after");
     raw.expect_only(&["after"]).await;
+}
+
+// RT-54
+#[tokio::test(start_paused = true)]
+async fn rt_54_all_connections_of_a_user_are_closed_with_1008_however_busy() {
+    let service = named();
+    let clients = service.clients();
+    let mut raws = Vec::new();
+    for user in ["ann", "bob", "ann", "ann"] {
+        let (mut raw, _) = open_with(&service, &format!("/chat?{user}"), "", 4096).await;
+        raw.expect_only(&[]).await;
+        raws.push(raw);
+    }
+    // One is within a message, one has answers that it does not read, one is in the middle of neither.
+    raws[0].io.write_all(&support::masked(0x01, b"half a message")).await.unwrap();
+    raws[2].send(TEXT, &[b'a'; 100_000]).await;
+    sleep(secs(1)).await;
+    let of_ann =
+        |client: &ws_server::Client| client.data::<User>().is_some_and(|user| user.0 == "ann");
+    for client in clients.list().iter().filter(|client| of_ann(client)) {
+        clients.close(client.id(), CloseCode::POLICY_VIOLATION, "signed out").unwrap();
+    }
+    let mut bob = raws.remove(1);
+    for mut raw in raws {
+        let close = loop {
+            match raw.frame().await.unwrap() {
+                (TEXT, echo) => assert_eq!(echo.len(), 100_000),
+                close => break close,
+            }
+        };
+        assert_eq!(close, (CLOSE, [b"\x03\xf0", &b"signed out"[..]].concat()));
+        raw.send(CLOSE, b"\x03\xf0").await;
+        assert_eq!(raw.frame().await, None);
+    }
+    bob.expect_only(&[]).await;
+    assert_eq!(clients.count(), 1);
 }

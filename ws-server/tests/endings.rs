@@ -64,6 +64,7 @@ async fn handler_that_returns_closes_with_1000_behind_what_it_sent() {
     assert_eq!((closed.by, closed.code, closed.clean), (ClosedBy::Local, CloseCode::NORMAL, true));
 }
 
+// D-16
 #[tokio::test(start_paused = true)]
 async fn handler_that_fails_closes_with_1011() {
     let handler = |_: WebSocket| async { Err::<(), _>("no database".into()) };

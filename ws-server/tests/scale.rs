@@ -38,7 +38,7 @@ async fn echoed(address: SocketAddr, payload: &[u8]) -> TcpStream {
     client
 }
 
-// R6455-7.3-a, DESIGN: each sees 1001, and the counts are right.
+// R6455-7.3-a, D-16; DESIGN: each sees 1001, and the counts are right.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r6455_7_3_a_thousand_connections_that_echoed_are_drained_with_1001() {
     #[cfg(unix)]

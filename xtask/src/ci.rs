@@ -1,7 +1,8 @@
 //! `cargo xtask ci`: what has to hold for every commit, one step after another.
 
 use std::fs;
-use std::process::Command;
+use std::io::{self, BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::failure::{Failure, Result};
@@ -27,7 +28,6 @@ const STEPS: &[(&str, Check)] = &[
     ("rooms", rooms),
     ("api", public_api),
     ("deny", deny),
-    ("advisories", advisories),
     ("features", features),
     ("no-std", no_std),
     ("requirements", requirements::check),
@@ -93,7 +93,7 @@ fn cargo_step(workspace: &Workspace, words: &[&str], environment: &[(&str, &str)
 }
 
 /// Runs `NAME WORDS` in the workspace, where NAME is a tool of cargo.
-fn tool_step(
+pub(crate) fn tool_step(
     workspace: &Workspace,
     name: &str,
     words: &[&str],
@@ -157,26 +157,10 @@ fn public_api(workspace: &Workspace) -> Result<()> {
 /// What deny.toml says of licences, sources, versions and who may take whom.
 fn deny(workspace: &Workspace) -> Result<()> {
     let words = ["--workspace", "--locked", "check", "bans", "licenses", "sources"];
-    tool_step(workspace, "cargo-deny", &words, &[])
-        .map_err(|_| Failure::new("deny.toml is not obeyed, see above", "mend what is named there"))
-}
-
-/// Published vulnerabilities of what is locked. Their database comes by git.
-fn advisories(workspace: &Workspace) -> Result<()> {
-    let mut fetch = tools::cargo_tool(workspace, "cargo-deny")?;
-    let fetched = fetch.args(["fetch", "db"]).output();
-    if !fetched.is_ok_and(|output| output.status.success()) {
-        println!(
-            "  NOT RUN: the database of advisories cannot be fetched by git: run \
-             `cargo xtask ci advisories` where the net is reachable"
-        );
-        return Ok(());
-    }
-    let words = ["--workspace", "--locked", "check", "--disable-fetch", "advisories"];
     tool_step(workspace, "cargo-deny", &words, &[]).map_err(|_| {
         Failure::new(
-            "what is locked has published vulnerabilities, see above",
-            "`cargo update -p NAME`, and a floor in deny.toml",
+            "deny.toml is not obeyed, see above: each error shows its rule and who takes the crate",
+            "take another crate or version, or change the rule with a reason",
         )
     })
 }
@@ -228,7 +212,8 @@ fn papers(workspace: &Workspace) -> Result<()> {
     none_of(&papers::dangling(workspace)?, "name what there is now, as `path/file.rs::item`")
 }
 
-/// What a registry would get, each library built from its package alone.
+/// What a registry would get, each library built from its package alone; and whether what is locked was
+/// yanked, which cargo looks up then.
 fn package(workspace: &Workspace) -> Result<()> {
     let mut words = vec!["package", "--workspace"];
     for package in workspace.packages.iter().filter(|package| !package.published) {
@@ -241,7 +226,31 @@ fn package(workspace: &Workspace) -> Result<()> {
     let packaging = Packaging::new(workspace);
     let target = packaging.target.to_string_lossy();
     words.extend(["--target-dir", &target]);
-    cargo_step(workspace, &words, &[])
+    let yanked = packaged(workspace, &words)?;
+    none_of(&yanked, "`cargo update -p NAME`: its authors took that version back")
+}
+
+/// Runs `cargo package`, and returns the versions in its lock files that were yanked.
+fn packaged(workspace: &Workspace, words: &[&str]) -> Result<Vec<String>> {
+    println!("  cargo {}", words.join(" "));
+    let mut command = cargo();
+    command.args(words).current_dir(&workspace.root).stderr(Stdio::piped());
+    let failed = |error: &io::Error| Failure::system("running cargo package", error);
+    let mut child = command.spawn().map_err(|error| failed(&error))?;
+    let mut yanked = Vec::new();
+    for line in child.stderr.take().into_iter().flat_map(|stderr| BufReader::new(stderr).lines()) {
+        let line = line.map_err(|error| failed(&error))?;
+        if line.contains("is yanked in registry") {
+            yanked.push(line);
+        } else if !line.contains("is not included in the published package") {
+            // The tests are left out, each with a warning.
+            eprintln!("{line}");
+        }
+    }
+    if child.wait().map_err(|error| failed(&error))?.success() {
+        return Ok(yanked);
+    }
+    Err(Failure::new("cargo package failed, see above", "run `cargo xtask ci package`"))
 }
 
 fn is_dirty(workspace: &Workspace) -> bool {

@@ -3,7 +3,8 @@
 
 use crate::workspace::{Kind, Package};
 
-/// Every library crate and its normal dependencies, all of which it may take and no other.
+/// Every library crate, in the order of publication, and its normal dependencies, all of which it may
+/// take and no other.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("ws-core", &["bytes", "simdutf8"]),
     ("ws-handshake", &["ws-core", "http", "httparse", "sha1", "base64", "bytes", "thiserror"]),
@@ -52,10 +53,12 @@ pub(crate) fn breaches(packages: &[Package]) -> Vec<String> {
                     ));
                 }
                 (_, Kind::Dev)
-                    if member && !(dependency.by_path && dependency.requirement == "*") =>
+                    if member
+                        && !(dependency.by_path && dependency.requirement == "*")
+                        && !is_published_before(name, of) =>
                 {
                     found.push(format!(
-                        "{of} takes {name} for its tests with version {}; by path alone, or packaging breaks",
+                        "{of} takes {name} for its tests with version {}, and {name} is not published before it; by path alone, or packaging breaks",
                         dependency.requirement
                     ));
                 }
@@ -64,6 +67,11 @@ pub(crate) fn breaches(packages: &[Package]) -> Vec<String> {
         }
     }
     found
+}
+
+fn is_published_before(name: &str, of: &str) -> bool {
+    let place = |name: &str| ALLOWED.iter().position(|(listed, _)| *listed == name);
+    place(name).is_some_and(|place_of_name| place(of).is_none_or(|of| place_of_name < of))
 }
 
 /// Whether the root file of a library forbids unsafe code.
@@ -117,14 +125,22 @@ mod tests {
     }
 
     #[test]
-    fn member_for_tests_is_taken_by_path_alone() {
-        let with = |requirement: &str, path: Option<&str>| {
-            let handshake = package("ws-handshake", &[dev("ws-core", requirement, path)]);
-            breaches(&[package("ws-core", &[]), handshake]).len()
+    fn member_for_tests_is_taken_by_path_alone_unless_it_is_published_before() {
+        let with = |of: &str, name: &str, requirement: &str, path: Option<&str>| {
+            breaches(&[package(name, &[]), package(of, &[dev(name, requirement, path)])]).len()
         };
-        assert_eq!(with("*", Some("/w/ws-core")), 0);
-        assert_eq!(with("^0.1.0", Some("/w/ws-core")), 1);
-        assert_eq!(with("*", None), 1);
+        assert_eq!(with("ws-core", "ws-handshake", "*", Some("/w/ws-handshake")), 0);
+        assert_eq!(with("ws-core", "ws-handshake", "^0.1.0", Some("/w/ws-handshake")), 1);
+        assert_eq!(with("ws-core", "ws-handshake", "*", None), 1);
+        assert_eq!(with("ws-handshake", "ws-core", "^0.1.0", Some("/w/ws-core")), 0);
+    }
+
+    #[test]
+    fn floors_of_deny_toml_are_ranges() {
+        let floors = include_str!("../../deny.toml").lines().filter(|line| line.contains('<'));
+        assert!(floors.clone().count() > 4);
+        // After an `@` one exact version would be meant, and no floor would ever be violated.
+        assert_eq!(floors.filter(|line| !line.contains(":<")).collect::<Vec<_>>(), [""; 0]);
     }
 
     #[test]

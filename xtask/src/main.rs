@@ -1,5 +1,6 @@
 //! The tasks of this workspace. `cargo xtask --help` lists them, `xtask/README.md` explains them.
 
+mod advisories;
 mod api;
 mod autobahn;
 mod bench;
@@ -74,6 +75,11 @@ enum Task {
     /// What has to hold for every commit besides the tests
     #[command(after_help = ci::step_names())]
     Ci(ci::Options),
+    /// Published vulnerabilities of what is locked
+    ///
+    /// The database of RustSec comes by git: where it cannot be fetched this fails, and nothing was
+    /// checked.
+    Advisories,
     /// The public API of each library against the api.txt in its crate
     Api(api::Options),
     /// A crate for an extension of your own: a skeleton that works, with the conformance kit as its
@@ -121,6 +127,7 @@ fn run(task: &Task) -> Result<ExitCode> {
         Task::Bench(options) => bench::bench(&workspace, options)?,
         Task::SlowPaths(options) => slow_paths::slow_paths(&workspace, options)?,
         Task::Ci(options) => ci::ci(&workspace, options)?,
+        Task::Advisories => advisories::advisories(&workspace)?,
         Task::Api(options) => api::api(&workspace, options)?,
         Task::NewExtension(options) => new_extension::new_extension(&workspace, options)?,
         Task::Requirements(options) => requirements::run(&workspace, options)?,

@@ -6,8 +6,8 @@ use crate::MAX_CONTROL_PAYLOAD;
 
 /// The status code of a Close frame.
 ///
-/// Any number can be held, since a peer may send any; [`is_sendable`](Self::is_sendable) and the
-/// engine keep the ones that may not be sent off the wire.
+/// It can be any number, since a peer may send any; [`is_sendable`](Self::is_sendable) and the
+/// engine keep codes that must not be sent off the wire.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CloseCode(u16);
 
@@ -58,7 +58,7 @@ impl CloseCode {
     /// The same set is accepted from a peer; any other code fails the connection with 1002.
     pub const fn is_sendable(self) -> bool {
         // RFC 6455 §7.4.1: "1005 is a reserved value and MUST NOT be set as a status code in a
-        // Close control frame by an endpoint." The same is said of 1006 and 1015; 1004 is
+        // Close control frame by an endpoint." The RFC says the same of 1006 and 1015; 1004 is
         // reserved; 1012 to 1014 are registered with IANA.
         matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
     }

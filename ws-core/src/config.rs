@@ -1,4 +1,4 @@
-//! What a connection accepts, and how it sends.
+//! The limits and modes of a connection.
 
 /// The value of a size or count that is not to be limited.
 pub const UNLIMITED: usize = usize::MAX;
@@ -46,11 +46,11 @@ pub struct Config {
     pub max_sent_frame: usize,
 }
 
-/// Whole messages, or pieces of them.
+/// Whether messages are received whole or in pieces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Receive {
-    /// [`Event::Message`](crate::Event::Message): messages are gathered, within the limits.
+    /// [`Event::Message`](crate::Event::Message): messages are assembled, within the limits.
     #[default]
     Messages,
     /// [`Event::Start`](crate::Event::Start), [`Chunk`](crate::Event::Chunk) and
@@ -72,7 +72,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Sets [`max_frame`](Self#structfield.max_frame): a number of bytes, or `None` for what follows
+    /// Sets [`max_frame`](Self#structfield.max_frame): a number of bytes, or `None` to derive it
     /// from `max_message`.
     #[must_use]
     pub fn max_frame(mut self, bytes: impl Into<Option<usize>>) -> Self {
@@ -115,8 +115,9 @@ impl Config {
         self
     }
 
-    /// Bytes of payload in one received data frame: [`max_frame`](Self#structfield.max_frame), or what follows
-    /// from [`max_message`](Self#structfield.max_message).
+    /// The bytes of payload allowed in one received data frame:
+    /// [`max_frame`](Self#structfield.max_frame), or the value derived from
+    /// [`max_message`](Self#structfield.max_message).
     #[inline]
     pub const fn frame_limit(&self) -> usize {
         match self.max_frame {
@@ -125,7 +126,7 @@ impl Config {
         }
     }
 
-    /// Bytes of a message that is one frame and that nothing decodes.
+    /// The bytes allowed in a message of one frame that no extension decodes.
     #[inline]
     pub(crate) fn whole_limit(&self) -> usize {
         self.max_frame.map_or(self.max_message, |limit| limit.min(self.max_message))

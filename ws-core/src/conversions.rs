@@ -1,4 +1,4 @@
-//! Conversions from and into messages, texts and payloads.
+//! Conversions to and from messages, texts and payloads.
 
 use alloc::{borrow::Cow, boxed::Box, string::String, vec::Vec};
 use core::fmt;
@@ -29,7 +29,7 @@ macro_rules! text_from {
     )+};
 }
 
-// One for each type: a generic one could not tell text from binary.
+// One `impl` for each type: a generic one could not tell text from binary.
 binary_from!(Payload, Bytes, BytesMut, Vec<u8>, Box<[u8]>, Cow<'_, [u8]>, &[u8], &Vec<u8>);
 text_from!(Text, String, Box<str>, Cow<'_, str>, &str, &String);
 
@@ -79,7 +79,7 @@ impl<const N: usize> From<[u8; N]> for Payload {
 }
 
 impl From<Message> for Payload {
-    /// The bytes, also of a text.
+    /// The bytes, of a text as well.
     fn from(message: Message) -> Self {
         message.into_payload()
     }
@@ -107,7 +107,7 @@ impl TryFrom<Vec<u8>> for Text {
     }
 }
 
-/// The bytes of a binary message, given back because a text was wanted.
+/// The bytes of a binary message, returned because the caller wanted a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotText(pub Payload);
 
@@ -122,7 +122,7 @@ impl core::error::Error for NotText {}
 impl TryFrom<Message> for Text {
     type Error = NotText;
 
-    /// Fails for every binary message, even if it holds UTF-8.
+    /// Fails for every binary message, even if its bytes are UTF-8.
     fn try_from(message: Message) -> Result<Self, NotText> {
         match message {
             Message::Text(text) => Ok(text),
@@ -134,7 +134,7 @@ impl TryFrom<Message> for Text {
 impl TryFrom<Message> for String {
     type Error = NotText;
 
-    /// Fails for every binary message, even if it holds UTF-8.
+    /// Fails for every binary message, even if its bytes are UTF-8.
     fn try_from(message: Message) -> Result<Self, NotText> {
         Text::try_from(message).map(Into::into)
     }

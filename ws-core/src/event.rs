@@ -1,4 +1,4 @@
-//! What [`Connection::poll_event`](crate::Connection::poll_event) returns.
+//! The events that [`Connection::poll_event`](crate::Connection::poll_event) returns.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -7,35 +7,35 @@ use bytes::Bytes;
 
 use crate::{CloseCode, Message, MessageKind, Payload, Text, fault::Fault};
 
-/// Something that happened on the connection, in stream order.
+/// An event on the connection, in stream order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A whole message.
+    /// A complete message.
     Message(Message),
     /// A message begins ([`Receive::Streaming`](crate::Receive::Streaming)).
     Start(MessageKind),
-    /// Some bytes of the message, at most 64 KiB, cut anywhere. Those of a text are valid UTF-8 as
-    /// far as they go; a code point may continue in the next chunk. Of a message that turns out to
-    /// be faulty, how much comes before [`Event::Closing`] depends on how the bytes were read.
+    /// Some bytes of the message, at most 64 KiB, cut anywhere. Those of a text are valid UTF-8 so
+    /// far; a code point may continue in the next chunk. If the message turns out to be faulty, the
+    /// number of bytes before [`Event::Closing`] depends on how the input was read.
     Chunk(Bytes),
     /// The message is complete.
     End,
-    /// A Ping came. The Pong is already queued, or [owed](crate::Connection::is_pong_owed); behind our
+    /// A Ping. The Pong is already queued, or [owed](crate::Connection::is_pong_owed); after our
     /// own Close there is none.
     Ping(Payload),
-    /// A Pong came.
+    /// A Pong.
     Pong(Payload),
-    /// The peer's Close, or a fault of the peer, was read; nothing behind it will be.
+    /// The peer's Close, or a fault of the peer, was read; nothing after it will be.
     ///
-    /// What is sent now still goes out before our Close. The next call queues the Close and returns
+    /// Messages sent now still go out before our Close. The next call queues the Close and returns
     /// [`Event::Closed`]; a caller with replies in preparation delays that call.
     Closing,
-    /// The end: no event follows. Write out what is queued, then close the transport; see
+    /// The end: no event follows. Write the queued output, then close the transport; see
     /// [`Connection::is_closed`](crate::Connection::is_closed).
     Closed(Closed),
-    /// The work allowed for one call is done and there is more to do: call again, after giving
-    /// others their turn.
+    /// The work allowed for one call is used up and there is more to do: call again, after other
+    /// tasks have had their turn.
     Yield,
 }
 
@@ -49,8 +49,8 @@ pub struct Closed {
     /// [1006](CloseCode::ABNORMAL) if the transport ended without one. Where we failed the
     /// connection, the code that we sent.
     pub code: CloseCode,
-    /// The reason that belongs to the code. Where we closed and the peer only answered, or did not, it
-    /// is the one that we gave.
+    /// The reason that belongs to the code. If this end closed and the peer only answered, or did
+    /// not, it is this end's reason.
     ///
     /// Not for end users: RFC 6455 §5.5.1, "not guaranteed to be human readable, clients MUST NOT
     /// show it to end users".
@@ -62,7 +62,7 @@ pub struct Closed {
     pub fault: Option<Box<Fault>>,
 }
 
-/// For logs. What the peer wrote is escaped.
+/// For logs. The peer's text is escaped.
 impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "closed by {} with {}", self.by, self.code)?;
@@ -76,7 +76,7 @@ impl fmt::Display for Closed {
     }
 }
 
-/// Who began to close.
+/// Which end closed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClosedBy {
     /// This end.

@@ -61,8 +61,8 @@ pub trait ExtensionFactory: Send + Sync {
 
     /// The unit of every extension that this factory makes: always the same.
     ///
-    /// The factory gives it, and not the [`Extension`], because it is needed before there is any
-    /// connection: a configuration in which an extension of message scope would follow one of frame
+    /// The factory gives it, not the [`Extension`], because it is needed before any connection
+    /// exists: a configuration in which an extension of message scope would follow one of frame
     /// scope is refused when it is made.
     fn scope(&self) -> Scope;
 
@@ -100,7 +100,7 @@ pub trait ExtensionFactory: Send + Sync {
     ) -> Result<Box<dyn Extension>, NegotiationError>;
 }
 
-/// A shared factory is a factory too, also an `Arc<dyn ExtensionFactory>`.
+/// A shared factory is a factory too, even an `Arc<dyn ExtensionFactory>`.
 impl<F: ExtensionFactory + ?Sized> ExtensionFactory for Arc<F> {
     fn name(&self) -> &str {
         (**self).name()
@@ -137,7 +137,7 @@ pub struct Agreed {
 }
 
 impl Agreed {
-    /// Responds with these parameters, and puts this extension on the connection.
+    /// Accepts an offer with these response parameters and this extension.
     pub fn new(response: Params, extension: Box<dyn Extension>) -> Self {
         Self { response, extension }
     }
@@ -192,7 +192,7 @@ impl core::error::Error for NegotiationError {}
 /// [ends the unit](Chunk::is_last); likewise `begin_decode` and `decode`, or `begin_unmarked` alone.
 /// Encoding and decoding of one connection may interleave.
 pub trait Extension: Send {
-    /// The RSV bits of this accepted configuration. Asked once, when the stack is built.
+    /// The RSV bits of this accepted configuration. Called once, when the stack is built.
     fn claim(&self) -> RsvClaim;
 
     /// An outgoing unit begins: whether this extension will transform and mark it.
@@ -224,8 +224,8 @@ pub trait Extension: Send {
     /// [`RsvClaim::FirstFrame`].
     ///
     /// The default lets it pass, which is right for an extension that marks some messages and not
-    /// others. One that both ends apply to every unit, to sign or encrypt, has to refuse here: otherwise
-    /// anyone who can clear a bit can switch the extension off.
+    /// others. An extension that both ends apply to every unit, to sign or encrypt, must refuse it
+    /// here: otherwise anyone who can clear a bit can switch the extension off.
     ///
     /// # Errors
     /// Fail the connection with the code of the error.
@@ -257,11 +257,11 @@ pub trait Extension: Send {
         out: &mut Sink<'_>,
     ) -> Result<Progress, ExtensionError>;
 
-    /// The connection rests: free what can be rebuilt or forgotten. Called between messages only.
-    /// Afterwards, encoding has to be valid, and decoding has to go on as if there had been no rest.
+    /// The connection rests: free what can be rebuilt or forgotten. Called only between messages.
+    /// Afterwards, encoding must be valid, and decoding must go on as if there had been no rest.
     fn park(&mut self) {}
 
-    /// Heap bytes that this extension holds now, without itself.
+    /// Heap bytes that this extension holds now, excluding the extension itself.
     fn memory_usage(&self) -> usize {
         0
     }

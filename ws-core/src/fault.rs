@@ -1,18 +1,17 @@
-//! What a peer can do wrong, and the close code that answers it.
+//! A peer's faults, and the close codes that answer them.
 
 use alloc::{borrow::Cow, boxed::Box};
 use core::fmt;
 
 use crate::{CloseCode, extension::Rsv};
 
-/// A rule that the peer broke. Every one knows its [close code](Self::close_code).
+/// A rule that the peer broke, with its [close code](Self::close_code).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
     /// RSV bits that no negotiated extension defines (RFC 6455 §5.2).
     ReservedBits(Rsv),
-    /// RSV bits of a negotiated extension that are or are missing where its claim does not allow it
-    /// (§5.2).
+    /// RSV bits of a negotiated extension, set or missing contrary to its claim (§5.2).
     MisplacedBits {
         /// The bits.
         bits: Rsv,
@@ -27,23 +26,23 @@ pub enum Fault {
     FragmentedControl,
     /// A control frame of more than 125 bytes (§5.5).
     ControlTooLong,
-    /// A frame of a client that is not masked (§5.1).
+    /// An unmasked frame from a client (§5.1).
     Unmasked,
-    /// A frame of a server that is masked (§5.1).
+    /// A masked frame from a server (§5.1).
     Masked,
-    /// A length that is not in its shortest form (§5.2).
+    /// A length that is not encoded in its shortest form (§5.2).
     LengthNotMinimal,
     /// A 64-bit length with its top bit set (§5.2).
     LengthTopBit,
-    /// A continuation where no message is in progress (§5.4).
+    /// A continuation frame when no message is in progress (§5.4).
     UnexpectedContinuation,
-    /// A new message while another is in progress (§5.4).
+    /// A new message before the previous one is complete (§5.4).
     UnfinishedMessage,
     /// Text that is not UTF-8 (§8.1).
     InvalidUtf8,
     /// A Close body of one byte (§5.5.1).
     CloseBodyTooShort,
-    /// A close code that may not be sent (§7.4).
+    /// A close code that must not be sent (§7.4).
     InvalidCloseCode(CloseCode),
     /// A Close reason that is not UTF-8 (§5.5.1).
     InvalidCloseReason,
@@ -68,28 +67,28 @@ pub enum Fault {
         /// The limit.
         limit: usize,
     },
-    /// An extension could not decode, or broke its contract.
+    /// An extension could not decode the message, or broke its contract.
     Extension {
-        /// Its name.
+        /// The extension's name.
         name: Box<str>,
-        /// Its close code.
+        /// The extension's close code.
         code: CloseCode,
-        /// What it says.
+        /// The extension's reason.
         reason: Cow<'static, str>,
     },
 }
 
-/// How RSV bits of a negotiated extension can be wrong.
+/// What is wrong with RSV bits of a negotiated extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Misplaced {
     /// On a control frame, which no extension sees.
     OnControlFrame,
-    /// On a continuation frame, where the first frame speaks for the message.
+    /// On a continuation frame, although only the first frame of a message may carry them.
     OnContinuation,
-    /// Missing from a continuation frame, where all frames of a message agree.
+    /// Missing from a continuation frame, although all frames of a message must carry them.
     MissingFromContinuation,
-    /// Without the other bits of the same claim.
+    /// Set without the other bits of the same claim.
     Incomplete,
 }
 

@@ -2,8 +2,8 @@
 
 /// XORs `data` with a masking key; the same call masks and unmasks.
 ///
-/// `offset` is how many bytes of the payload came before `data`, so that a payload can be treated
-/// in pieces.
+/// `offset` is the number of payload bytes before `data`, so that a payload can be processed in
+/// pieces.
 #[inline]
 pub fn apply_mask(data: &mut [u8], key: [u8; 4], offset: u64) {
     if data.len() < ALIGNED_FROM {
@@ -14,10 +14,10 @@ pub fn apply_mask(data: &mut [u8], key: [u8; 4], offset: u64) {
     apply(rest, key, offset.wrapping_add(head.len() as u64));
 }
 
-/// From so many bytes on it pays to begin where no vector lies in two lines of the cache: at 1 KiB it
-/// is 17 ns in place of 32.
+/// From this length on, starting at an aligned address pays, since no vector then spans two cache
+/// lines: 1 KiB takes 17 ns instead of 32.
 const ALIGNED_FROM: usize = 256;
-/// The vectors that every processor of the target has, in bytes.
+/// The size of the vectors that every processor of the target has, in bytes.
 const VECTOR: usize = 16;
 
 #[inline(always)]
@@ -25,7 +25,7 @@ fn apply(data: &mut [u8], key: [u8; 4], offset: u64) {
     // RFC 6455 §5.3: "Octet i of the transformed data ("transformed-octet-i") is the XOR of octet
     // i of the original data ("original-octet-i") with octet at index i modulo 4 of the masking key".
     let wide = repeat(key, offset);
-    // A loop over blocks of constant length becomes vector instructions.
+    // The compiler turns a loop over blocks of constant length into vector instructions.
     let (blocks, rest) = data.as_chunks_mut::<8>();
     for block in blocks {
         *block = (u64::from_ne_bytes(*block) ^ u64::from_ne_bytes(wide)).to_ne_bytes();
@@ -51,10 +51,10 @@ pub(crate) fn copy_masked(target: &mut [u8], source: &[u8], key: [u8; 4], offset
     }
 }
 
-/// The key twice, beginning with the octet that is due at `offset`.
+/// The key twice, beginning with the octet that applies at `offset`.
 fn repeat(key: [u8; 4], offset: u64) -> [u8; 8] {
     let once = u32::from_le_bytes(key).rotate_right(8 * (offset & 3) as u32);
-    // Put together from octets it would take the compiler three times as many instructions.
+    // Assembling it from octets would take three times as many instructions.
     (u64::from(once) << 32 | u64::from(once)).to_le_bytes()
 }
 

@@ -14,7 +14,7 @@ pub struct ObservedFrame {
     pub data_len: u64,
 }
 
-/// Which way a frame goes.
+/// The direction of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FrameDirection {
     /// From the peer.
@@ -25,7 +25,7 @@ pub enum FrameDirection {
 
 /// Is shown every frame: a closure, or a type of the caller's.
 pub trait FrameObserver: Send {
-    /// A frame was received, or queued for sending.
+    /// Called for every frame that was received, or queued for sending.
     fn frame(&mut self, frame: &ObservedFrame);
 }
 

@@ -1,13 +1,13 @@
-//! Which end of the connection this is.
+//! The role of this end of the connection.
 
 use alloc::boxed::Box;
 use core::fmt;
 
 /// Server or client (RFC 6455 §5.1: a client masks every frame, a server none).
 pub enum Role {
-    /// Receives masked frames, sends unmasked ones, closes TCP first.
+    /// Receives masked frames, sends unmasked ones, and closes TCP first.
     Server,
-    /// Receives unmasked frames, sends masked ones, waits for the server to close TCP.
+    /// Receives unmasked frames, sends masked ones, and waits for the server to close TCP.
     Client(Box<dyn MaskKeys>),
 }
 
@@ -46,7 +46,7 @@ impl fmt::Debug for Role {
 /// from a strong source of entropy". The engine has no source of its own and asks for a fresh key
 /// for every frame; a closure `FnMut() -> [u8; 4]` over a cryptographically secure generator will do.
 pub trait MaskKeys: Send {
-    /// A fresh key.
+    /// Returns a fresh key.
     fn next_key(&mut self) -> [u8; 4];
 }
 

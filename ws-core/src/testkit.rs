@@ -106,7 +106,7 @@ pub fn check(factory: &dyn ExtensionFactory) -> Result<Report, Failure> {
     Kit::new(factory).run()
 }
 
-/// The kit, for extensions that need more than a factory and for single rules.
+/// The kit, for extensions that need more than a factory, and for single rules.
 #[must_use = "nothing is tried before `run`"]
 pub struct Kit<'a> {
     source: Source<'a>,
@@ -133,16 +133,17 @@ impl<'a> Kit<'a> {
         Self::between(factory, factory)
     }
 
-    /// Makes each end with a factory of its own, which are of one extension with different options.
+    /// Makes each end with its own factory. Both are for the same extension, with different
+    /// options.
     pub fn between(client: &'a dyn ExtensionFactory, server: &'a dyn ExtensionFactory) -> Self {
         Self::of(Source::Factories { client, server })
     }
 
-    /// Makes both ends without a factory: `make` returns the extension of a client and that of a server
-    /// which agreed, new ones with every call.
+    /// Makes both ends without a factory: `make` returns the extensions of a client and a server
+    /// that agreed, new ones with every call.
     ///
-    /// For what a factory cannot show, such as a common secret. The rules about the negotiation are not
-    /// tried.
+    /// For anything that a factory cannot set up, such as a common secret. The rules about the
+    /// negotiation are not tried.
     pub fn pairs(
         name: &'a str,
         scope: Scope,
@@ -155,9 +156,9 @@ impl<'a> Kit<'a> {
         Self { source, messages: None, seed: 0, without: Vec::new(), same_octets: false }
     }
 
-    /// Sends these messages in place of the kit's own, for an extension that does not take every message,
-    /// or marks only others. Some should be short, because only short ones are cut at every octet.
-    /// [`Rule::Empty`] sends empty ones nonetheless.
+    /// Sends these messages instead of the kit's own, for an extension that does not accept every
+    /// message, or marks only others. Include short ones, because only short ones are cut at every
+    /// octet. [`Rule::Empty`] sends empty ones nonetheless.
     pub fn messages<M: Into<Message>>(mut self, messages: impl IntoIterator<Item = M>) -> Self {
         self.messages = Some(messages.into_iter().map(Into::into).collect());
         self
@@ -194,7 +195,7 @@ impl<'a> Kit<'a> {
     /// Tries a single rule.
     ///
     /// # Errors
-    /// The rule, if it is broken; or [`Rule::Offers`], if there is nothing to try it on.
+    /// The rule, if it is broken; or [`Rule::Offers`], if there is no configuration to try it on.
     pub fn run_rule(&self, rule: Rule) -> Result<Report, Failure> {
         self.try_rules(&[rule])
     }
@@ -259,7 +260,7 @@ impl<'a> Kit<'a> {
                     Outcome::NotTried(why) => not_tried = Some((rule, why)),
                 }
             }
-            // A rule that one configuration cannot try, another may.
+            // One configuration may try a rule that another cannot.
             match not_tried {
                 Some(not_tried) if !held => report.not_tried.push(not_tried),
                 _ => report.passed.push(rule),
@@ -278,29 +279,29 @@ pub struct Report {
     declined: Vec<String>,
     passed: Vec<Rule>,
     not_tried: Vec<(Rule, &'static str)>,
-    /// How many, of how many.
+    /// The marked messages, and all messages.
     marked: (usize, usize),
 }
 
 impl Report {
-    /// How many offers were accepted and tried.
+    /// The number of offers that were accepted and tried.
     pub fn configurations(&self) -> usize {
         self.configurations
     }
 
-    /// The RSV bits that were claimed, in all configurations together.
+    /// The RSV bits that were claimed in all configurations together.
     pub fn claimed(&self) -> Rsv {
         self.claimed
     }
 
-    /// How many of the messages that [`Rule::RoundTrip`] and [`Rule::Roles`] send were marked, and how
-    /// many there were. Both are 0 if no bit is claimed, because every message passes through such an
-    /// extension.
+    /// The number of messages that were marked among those that [`Rule::RoundTrip`] and
+    /// [`Rule::Roles`] send, and the number of all. Both are 0 if no bit is claimed, because every
+    /// message passes through such an extension.
     pub fn marked(&self) -> (usize, usize) {
         self.marked
     }
 
-    /// The offers that the server declined, each with its reason: nothing was tried with them.
+    /// The offers that the server declined and the kit did not try, each with its reason.
     pub fn declined(&self) -> &[String] {
         &self.declined
     }

@@ -9,8 +9,8 @@ use crate::{Payload, utf8};
 
 /// A payload that is valid UTF-8 by construction.
 ///
-/// It is no `str`, and derefs to none, because [`as_str`](Self::as_str) takes time in proportion to
-/// the length: call it once and keep the result.
+/// It does not deref to `str`, because [`as_str`](Self::as_str) takes time in proportion to the
+/// length: call it once and keep the result.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Text(Payload);
 
@@ -25,7 +25,7 @@ impl Text {
     /// The library has no unsafe code, so this checks the bytes again, at some ten gigabytes a second.
     /// Code that passes text on without reading it pays nothing.
     pub fn as_str(&self) -> &str {
-        // Always valid; the empty default takes the place of unsafe code.
+        // Always valid; the empty default avoids unsafe code.
         if self.0.len() < 128 {
             core::str::from_utf8(&self.0).unwrap_or_default()
         } else {
@@ -122,7 +122,7 @@ impl From<Text> for String {
     }
 }
 
-/// The bytes, given back because they are not UTF-8.
+/// The bytes, returned because they are not UTF-8.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidUtf8(pub Payload);
 

@@ -1,4 +1,4 @@
-//! UTF-8 checked as the bytes arrive (RFC 6455 §8.1).
+//! UTF-8 validation of bytes as they arrive (RFC 6455 §8.1).
 #![cfg_attr(
     not(test),
     deny(
@@ -12,7 +12,7 @@
 
 use core::str;
 
-/// From here on the vectorised check is the faster one.
+/// From this length on, the vectorised check is faster.
 const SIMD_FROM: usize = 128;
 
 /// Whether `data` is valid UTF-8 as a whole.
@@ -24,11 +24,11 @@ pub(crate) fn is_valid(data: &[u8]) -> bool {
     }
 }
 
-/// A check that can be cut anywhere, inside of a code point too, and fails at the first octet that
-/// cannot become valid.
+/// An incremental check: its input may be cut anywhere, even inside a code point. Fails at the
+/// first octet that cannot become valid.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Utf8Validator {
-    /// The octets of a code point that is not complete yet.
+    /// The octets of an incomplete code point.
     pending: [u8; 4],
     len: usize,
 }

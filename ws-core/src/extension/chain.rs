@@ -8,40 +8,42 @@ use super::{
 };
 use crate::buffer::grow;
 
-/// Bytes that may lie between two extensions.
+/// Bytes that may wait between two extensions.
 const STEP: usize = 16 * 1024;
 
-/// Neighbouring layers of a stack that share a unit: all of message scope, or all of frame scope.
+/// Neighbouring layers of a stack that transform the same unit: all of message scope, or all of
+/// frame scope.
 pub(crate) struct Chain<'a> {
     layers: &'a mut [Layer],
     direction: Direction,
 }
 
-/// What passes through a chain in one call.
+/// The input, output and limits of one call.
 pub(crate) struct Flow<'a, 'd> {
-    /// What is there of the unit, and whether it ends behind it. What is taken goes off the front.
+    /// The available input, and whether the unit ends after it. Consumed bytes are removed from the
+    /// front.
     pub(crate) feed: &'a mut &'d [u8],
     pub(crate) last: bool,
     pub(crate) out: &'a mut Vec<u8>,
     /// Bytes that may be appended to `out`.
     pub(crate) room: usize,
-    /// Bytes that may be read and written in all.
+    /// Bytes that may be read and written in total.
     pub(crate) work: &'a mut usize,
-    /// Bytes that an extension may gather.
+    /// Bytes that may be gathered for an extension.
     pub(crate) limit: usize,
-    /// A failure that is told once those behind it have worked on what was written before: between
-    /// calls too, when the room or the work was used up.
+    /// A failure that is reported once the later extensions have processed earlier output. It may
+    /// outlast a call that used up the room or the work.
     pub(crate) failure: &'a mut Option<Box<Failure>>,
 }
 
-/// How far a call came.
+/// How far a call got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChainStatus {
     /// The unit is complete.
     Finished,
-    /// All input was taken; the unit goes on.
+    /// All input was consumed; the unit continues.
     Starved,
-    /// The room for output, or the work allowed, is used up.
+    /// The room for output, or the allowed work, is used up.
     Full,
 }
 
@@ -56,7 +58,7 @@ impl<'a> Chain<'a> {
         self.layers.iter_mut().any(|layer| layer.stage(direction).active)
     }
 
-    /// Takes from the feed and appends to the output, as far as room and work go.
+    /// Consumes the input and appends to the output, as far as room and work allow.
     pub(crate) fn run(&mut self, mut flow: Flow<'_, '_>) -> Result<ChainStatus, ChainError> {
         if let Some(index) = self.alone(&flow) {
             return self.run_alone(index, flow);
@@ -64,10 +66,10 @@ impl<'a> Chain<'a> {
         loop {
             let mut progressed = false;
             let mut next = None;
-            // Nobody in front of one that failed is asked any more: what they would say comes later.
+            // Skips extensions before one that failed: their output would come later.
             let from = (0..self.layers.len()).rev().find(|&place| self.at(place).failed);
             let from = from.map_or(0, |failed| failed + 1);
-            // Nearest to the exit first, so that what lies between extensions stays small.
+            // Starts nearest to the exit, so that little data waits between extensions.
             for place in (from..self.layers.len()).rev() {
                 if !self.at(place).active {
                     continue;
@@ -95,7 +97,7 @@ impl<'a> Chain<'a> {
         }
     }
 
-    /// The only layer that takes part, if it can work on the feed as it is.
+    /// The only layer that takes part, if it can process the input in place.
     #[inline]
     fn alone(&mut self, flow: &Flow<'_, '_>) -> Option<usize> {
         let direction = self.direction;
@@ -119,7 +121,7 @@ impl<'a> Chain<'a> {
         (at_hand && stage.active && stage.input.is_empty()).then_some(index)
     }
 
-    /// The common case: nothing is gathered, and nothing lies between extensions.
+    /// The common case: nothing is gathered, and nothing waits between extensions.
     #[inline]
     fn run_alone(
         &mut self,
@@ -147,7 +149,7 @@ impl<'a> Chain<'a> {
         }
     }
 
-    /// Calls the extension at `place` once, if it has something to do. Whether it came further.
+    /// Calls the extension at `place` once, if it has work. Returns whether it made progress.
     fn step(
         &mut self,
         place: usize,
@@ -156,7 +158,7 @@ impl<'a> Chain<'a> {
         flow: &mut Flow<'_, '_>,
     ) -> Result<bool, ChainError> {
         let (direction, limit) = (self.direction, flow.limit);
-        // The buffer it writes to: that of the next extension, or the exit.
+        // The buffer to write to: the next extension's input, or the exit.
         let mut between = next.map(|next| core::mem::take(&mut self.at(next).input));
         let gathers = next.is_some_and(|next| self.layer(next).scope != Scope::Message);
         let room = match &between {
@@ -174,7 +176,7 @@ impl<'a> Chain<'a> {
                 return Err(ChainError::TooBig);
             }
             if whole && (!flow.last || !stage.input.is_empty()) {
-                // The unit does not lie in `feed` alone: gather it.
+                // `feed` does not hold the whole unit: gather it.
                 moved = !flow.feed.is_empty() || (flow.last && !stage.ended);
                 grow(&mut stage.input, flow.feed.len(), limit);
                 stage.input.extend_from_slice(flow.feed);
@@ -215,7 +217,7 @@ impl<'a> Chain<'a> {
                     progressed |= called.taken > 0 || stage.more || stage.finished;
                     progressed |= called.written > 0;
                 }
-                // Faults act in stream order: what it gave before goes on first.
+                // Faults take effect in stream order: earlier output goes on first.
                 Err(ChainError::Extension(failure))
                     if between.is_some() && direction == Direction::Decode =>
                 {
@@ -243,7 +245,7 @@ impl<'a> Chain<'a> {
         Ok(progressed)
     }
 
-    /// The unit is over.
+    /// Marks the unit as complete.
     fn finish(&mut self) {
         for place in 0..self.layers.len() {
             let stage = self.at(place);
@@ -256,7 +258,7 @@ impl<'a> Chain<'a> {
         Some(self.at(last))
     }
 
-    /// The stage at a place in the order of flow.
+    /// Returns the stage at a place in the order of flow.
     fn at(&mut self, place: usize) -> &mut Stage {
         let direction = self.direction;
         self.layer(place).stage(direction)

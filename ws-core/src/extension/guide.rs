@@ -3,7 +3,7 @@
 // `cargo xtask new-extension`, which use crates that this one cannot: `xtask/tests/guide.rs` compares
 // them.
 
-// What the text links to.
+// Links of the text.
 #[cfg(doc)]
 use super::*;
 #[cfg(doc)]

@@ -1,4 +1,4 @@
-//! One extension of a stack: what it is doing with the unit in progress, and how it is called.
+//! One extension of a stack: its progress in the current unit, and how the engine calls it.
 
 use alloc::{borrow::Cow, boxed::Box, string::ToString, vec::Vec};
 
@@ -7,36 +7,36 @@ use super::{
 };
 use crate::{CloseCode, WORK_PER_CALL};
 
-/// An extension, and what the engine keeps about it.
+/// An extension and the engine's state for it.
 pub(crate) struct Layer {
     pub(crate) name: Box<str>,
     pub(crate) extension: Box<dyn Extension>,
     pub(crate) claim: RsvClaim,
     pub(crate) scope: Scope,
-    /// What its `decode` was charged with beyond what the bytes that passed may cost.
+    /// Work charged to its `decode` beyond what the data that passed may cost.
     pub(crate) debt: u32,
     pub(crate) encode: Stage,
     pub(crate) decode: Stage,
 }
 
-/// A buffer of this capacity at most waits for the next unit, until the connection rests.
+/// The largest buffer that is kept for the next unit until the connection rests.
 const KEPT: usize = 4096;
 
-/// What one extension is doing with the unit in progress.
+/// An extension's progress in the current unit.
 #[derive(Debug, Default)]
 pub(crate) struct Stage {
-    /// Whether it takes part in the unit.
+    /// Whether the extension takes part in the unit.
     pub(super) active: bool,
-    /// Input that it has not consumed.
+    /// Input that the extension has not consumed.
     pub(super) input: Vec<u8>,
     pub(super) consumed: usize,
-    /// Whether `input` is all that the unit has left.
+    /// Whether `input` holds the rest of the unit.
     pub(super) ended: bool,
-    /// Whether it has output that did not fit.
+    /// Whether the extension has output that did not fit.
     pub(super) more: bool,
-    /// Whether it is done with the unit.
+    /// Whether the extension has completed the unit.
     pub(super) finished: bool,
-    /// Whether it failed, and those behind it work on what it gave before.
+    /// Whether the extension failed, and later ones still process its earlier output.
     pub(super) failed: bool,
 }
 
@@ -49,7 +49,7 @@ impl Stage {
         self.active
     }
 
-    /// Gets ready for a new unit.
+    /// Prepares for a new unit.
     #[inline]
     pub(crate) fn begin(&mut self, active: bool) {
         self.active = active;
@@ -58,7 +58,7 @@ impl Stage {
         keep_small(&mut self.input);
     }
 
-    /// Gives the buffer back that waits for the next unit.
+    /// Frees the buffer kept for the next unit.
     pub(crate) fn release(&mut self) {
         if self.input.is_empty() {
             self.input = Vec::new();
@@ -85,11 +85,11 @@ pub(crate) enum Direction {
     Decode,
 }
 
-/// What went wrong. Small, because it stands beside every result on the way of a message.
+/// Why a chain failed. Small, because every result on the message path has room for it.
 #[derive(Debug)]
 pub(crate) enum ChainError {
     Extension(Box<Failure>),
-    /// More was gathered for an extension than the limit allows.
+    /// The gathered input exceeds the limit.
     TooBig,
 }
 
@@ -120,7 +120,7 @@ impl Layer {
         }
     }
 
-    /// Bytes of the unit in progress that lie before the extension.
+    /// Bytes of the current unit that wait before the extension.
     pub(crate) fn pending(&self, direction: Direction) -> usize {
         match direction {
             Direction::Encode => self.encode.pending(),
@@ -128,14 +128,14 @@ impl Layer {
         }
     }
 
-    /// Whether it decoded so much beyond what the bytes that passed may cost that others are to have
-    /// their turn.
+    /// Whether decoding cost so much more than the data that passed may cost that other tasks must
+    /// have their turn.
     #[inline]
     pub(crate) fn is_tired(&self) -> bool {
         self.debt as usize >= WORK_PER_CALL
     }
 
-    /// Asks whether an outgoing unit is marked, and gets ready for it.
+    /// Asks whether an outgoing unit is marked, and prepares for it.
     #[inline]
     pub(crate) fn begin_encode(&mut self, unit: &MessageInfo) -> Result<Mark, ChainError> {
         let mark =
@@ -144,7 +144,7 @@ impl Layer {
         Ok(mark)
     }
 
-    /// Gets ready for an incoming unit. An unmarked one is shown only to those who claim no bit.
+    /// Prepares for an incoming unit. An unmarked unit goes only to extensions that claim no bit.
     #[inline]
     pub(crate) fn begin_decode(
         &mut self,
@@ -161,7 +161,7 @@ impl Layer {
         begun.map_err(|error| ChainError::new(self, error))
     }
 
-    /// Calls the extension once, and holds it to what it says.
+    /// Calls the extension once, and checks its result against the contract.
     #[inline(always)]
     pub(super) fn call(
         &mut self,
@@ -187,7 +187,8 @@ impl Layer {
         Ok(called)
     }
 
-    /// Calls the extension once where nothing is gathered before it. Whether the unit is complete.
+    /// Calls the extension once when nothing was gathered before it. Returns whether the unit is
+    /// complete.
     #[inline(always)]
     pub(crate) fn pass(
         &mut self,
@@ -207,8 +208,8 @@ impl Layer {
 }
 
 impl Scope {
-    /// What a call is shown of `data`, and whether the unit ends with that: a stream is cut to the
-    /// work that is left, and whoever sees whole units sees them whole.
+    /// The part of `data` for one call, and whether the unit ends with it. A stream is cut to the
+    /// remaining work; an extension that works on whole units gets them whole.
     pub(crate) fn cut(self, data: &[u8], ends: bool, work: usize) -> (&[u8], bool) {
         match data.get(..work) {
             Some(start) if self == Self::Message && start.len() < data.len() => (start, false),

@@ -74,7 +74,7 @@ impl Param {
         let Some(value) = self.value() else {
             return Err(NegotiationError::parameter(&self.name, "has no value"));
         };
-        // `parse` alone would take "+7" and "007".
+        // `parse` alone would accept "+7" and "007".
         let plain = value == "0" || !value.starts_with(['+', '0']);
         let number =
             value.parse().ok().filter(|_| plain).and_then(|number| T::try_from(number).ok());
@@ -107,7 +107,7 @@ impl Params {
 
     /// Adds a parameter at the end.
     ///
-    /// Name and value have to be tokens (RFC 6455 §9.1); the crate that writes the header checks them.
+    /// Name and value must be tokens (RFC 6455 §9.1); the crate that writes the header checks them.
     pub fn push(&mut self, name: &str, value: Option<&str>) {
         self.0.push(Param { name: name.into(), value: value.map(Into::into) });
     }
@@ -143,17 +143,17 @@ impl Params {
         self.get([]).map(|[]| ())
     }
 
-    /// How many there are.
+    /// The number of parameters.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no parameters.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// All, in order.
+    /// All parameters, in order.
     pub fn iter(&self) -> core::slice::Iter<'_, Param> {
         self.0.iter()
     }

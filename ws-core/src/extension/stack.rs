@@ -17,10 +17,10 @@ pub struct Extensions(Option<Box<Stack>>);
 #[derive(Default)]
 struct Stack {
     layers: Vec<Layer>,
-    /// How many of them, from the first on, work on messages and not on frames.
+    /// The number of layers, from the first on, that work on messages instead of frames.
     of_messages: u32,
     claimed: Rsv,
-    /// An empty buffer for what comes out of the stack, until the connection rests.
+    /// An empty buffer for the stack's output, kept until the connection rests.
     spare: Vec<u8>,
 }
 
@@ -30,8 +30,8 @@ impl Extensions {
         Self(None)
     }
 
-    /// Adds an extension that `factory` made, nearest to the wire: messages to be sent pass it after
-    /// all those already there. The factory gives its name and scope.
+    /// Adds an extension that `factory` made, nearest to the wire: outgoing messages pass it after
+    /// all those already added. The factory gives its name and scope.
     ///
     /// # Errors
     /// [`StackError::Clash`] if one of its bits is taken, [`StackError::FrameScope`] if it works on
@@ -72,7 +72,7 @@ impl Extensions {
         let stack = self.0.get_or_insert_default();
         stack.claimed = stack.claimed | claim.bits();
         stack.of_messages += u32::from(scope != Scope::Frame);
-        // There is seldom another one, and room for four would wait on every connection.
+        // A second one is rare, and spare capacity would cost memory on every connection.
         stack.layers.reserve_exact(1);
         stack.layers.push(Layer {
             name: name.into(),
@@ -86,12 +86,12 @@ impl Extensions {
         Ok(())
     }
 
-    /// Whether no extension was agreed.
+    /// Whether the stack is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
-    /// How many there are.
+    /// The number of extensions.
     pub fn len(&self) -> usize {
         self.layers().len()
     }
@@ -101,12 +101,12 @@ impl Extensions {
         self.layers().iter().map(|layer| &*layer.name)
     }
 
-    /// The bits that are in use.
+    /// The RSV bits in use.
     pub fn claimed(&self) -> Rsv {
         self.0.as_ref().map_or(Rsv::NONE, |stack| stack.claimed)
     }
 
-    /// Heap bytes that the extensions and the engine's buffers between them hold.
+    /// Heap bytes held by the extensions and by the engine's buffers between them.
     pub fn memory_usage(&self) -> usize {
         let layers = self.layers().iter().map(|layer| {
             let buffers = layer.encode.capacity() + layer.decode.capacity();
@@ -116,12 +116,12 @@ impl Extensions {
         layers.fold(spare, usize::saturating_add)
     }
 
-    /// Bytes of the unit in progress that lie before extensions.
+    /// Bytes of the current unit that wait before extensions.
     pub(crate) fn pending(&self, direction: Direction) -> usize {
         self.layers().iter().map(|layer| layer.pending(direction)).sum()
     }
 
-    /// Whether an extension has to see whole frames.
+    /// Whether an extension needs whole frames.
     pub(crate) fn gathers_frames(&self) -> bool {
         self.layers().last().is_some_and(|layer| layer.scope == Scope::Frame)
     }
@@ -134,7 +134,7 @@ impl Extensions {
         self.0.as_mut().map_or(&mut [], |stack| &mut stack.layers)
     }
 
-    /// The layers of message scope, and behind them those of frame scope.
+    /// The layers of message scope, then those of frame scope.
     pub(crate) fn split(&mut self) -> (&mut [Layer], &mut [Layer]) {
         match &mut self.0 {
             Some(stack) => stack.layers.split_at_mut(stack.of_messages as usize),
@@ -142,13 +142,13 @@ impl Extensions {
         }
     }
 
-    /// Whether there is one extension alone, and it works on messages.
+    /// Whether the stack is a single extension that works on messages.
     pub(crate) fn has_single(&self) -> bool {
         self.0.as_ref().is_some_and(|stack| stack.layers.len() == 1 && stack.of_messages == 1)
     }
 
-    /// The only extension, if there is one alone and it works on messages, and an empty buffer for
-    /// what comes out of it.
+    /// The extension, if the stack is a single one that works on messages, and an empty buffer for
+    /// its output.
     #[inline]
     pub(crate) fn single(&mut self) -> Option<(&mut Layer, &mut Vec<u8>)> {
         let Stack { layers, of_messages: 1, spare, .. } = &mut **self.0.as_mut()? else {
@@ -163,7 +163,7 @@ impl Extensions {
         }
     }
 
-    /// An empty buffer for what comes out of the stack.
+    /// Takes the spare buffer, which is empty.
     pub(crate) fn take_spare(&mut self) -> Vec<u8> {
         self.0.as_mut().map(|stack| core::mem::take(&mut stack.spare)).unwrap_or_default()
     }
@@ -176,8 +176,8 @@ impl Extensions {
         }
     }
 
-    /// Whether extensions did so much that no message shows that others are to have their turn; then
-    /// what they did is forgotten.
+    /// Whether extensions did so much work that produced no message that other tasks must have
+    /// their turn. Clears the count then.
     #[inline]
     pub(crate) fn is_tired(&mut self) -> bool {
         let layers = self.layers_mut();
@@ -188,7 +188,7 @@ impl Extensions {
         true
     }
 
-    /// Gives back what lies between the extensions of a message that will not be completed.
+    /// Frees the data between extensions of a message that will not be completed.
     pub(crate) fn drop_unit(&mut self, direction: Direction) {
         for layer in self.layers_mut() {
             layer.stage(direction).begin(false);
@@ -196,7 +196,7 @@ impl Extensions {
         self.release(direction);
     }
 
-    /// Gives back the buffers that wait for the next unit.
+    /// Frees the buffers kept for the next unit.
     pub(crate) fn release(&mut self, direction: Direction) {
         if let Some(stack) = &mut self.0 {
             stack.spare = Vec::new();
@@ -229,10 +229,10 @@ pub enum StackError {
         bits: Rsv,
         /// The extension that has them.
         first: Box<str>,
-        /// The extension that wants them too.
+        /// The extension that also claims them.
         second: Box<str>,
     },
-    /// An extension of frame scope has to be nearer to the wire than all of message scope.
+    /// An extension of frame scope must be nearer to the wire than all extensions of message scope.
     FrameScope {
         /// The extension of frame scope.
         frame: Box<str>,

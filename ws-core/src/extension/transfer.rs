@@ -1,16 +1,16 @@
-//! What passes through an extension: a [`Chunk`] in, a [`Sink`] out, [`Progress`] back.
+//! The data that passes through an extension: a [`Chunk`] in, a [`Sink`] out, [`Progress`] back.
 
 use alloc::vec::Vec;
 
 use super::ExtensionError;
 use crate::buffer::grow;
 
-/// Input of one call.
+/// The input of one call.
 #[derive(Debug)]
 pub struct Chunk<'a> {
     data: &'a [u8],
     last: bool,
-    /// More was consumed than there was.
+    /// Whether more was consumed than there was.
     overrun: bool,
 }
 
@@ -21,13 +21,13 @@ impl<'a> Chunk<'a> {
         Self { data, last, overrun: false }
     }
 
-    /// What has not been consumed yet.
+    /// The bytes that are not consumed yet.
     #[inline]
     pub fn data(&self) -> &'a [u8] {
         self.data
     }
 
-    /// Bytes that have not been consumed yet.
+    /// The number of bytes that are not consumed yet.
     #[inline]
     pub fn len(&self) -> usize {
         self.data.len()
@@ -45,10 +45,10 @@ impl<'a> Chunk<'a> {
         self.last
     }
 
-    /// Takes `n` bytes off the front.
+    /// Removes `n` bytes from the front.
     ///
-    /// Taking more than there are breaks the contract: the chunk is empty then, and the engine fails
-    /// the connection with 1011 after the call.
+    /// Consuming more than there are breaks the contract: the chunk is empty then, and the engine
+    /// fails the connection with 1011 after the call.
     #[inline]
     pub fn consume(&mut self, n: usize) {
         match self.data.get(n..) {
@@ -57,7 +57,7 @@ impl<'a> Chunk<'a> {
         }
     }
 
-    /// Whether it is what is left of `data`.
+    /// Whether this is a rest of `data`.
     #[inline]
     fn is_rest_of(&self, data: &[u8]) -> bool {
         let ends_there = || self.data.as_ptr_range().end == data.as_ptr_range().end;
@@ -72,14 +72,14 @@ impl<'a> Chunk<'a> {
 pub struct Sink<'a> {
     buffer: &'a mut Vec<u8>,
     room: usize,
-    /// The buffer's capacity does not grow beyond.
+    /// The length beyond which the buffer must not grow.
     ceiling: usize,
-    /// Work that was charged.
+    /// The work charged in this call.
     charged: usize,
 }
 
 impl<'a> Sink<'a> {
-    /// Room for at most `room` bytes after what is in `buffer`.
+    /// Room for at most `room` bytes after the present content of `buffer`.
     pub fn new(buffer: &'a mut Vec<u8>, room: usize) -> Self {
         let ceiling = buffer.len().saturating_add(room);
         Self::with_ceiling(buffer, room, ceiling)
@@ -95,26 +95,27 @@ impl<'a> Sink<'a> {
         self.room
     }
 
-    /// Whether there is no room left.
+    /// Whether the room is used up.
     #[inline]
     pub fn is_full(&self) -> bool {
         self.room == 0
     }
 
-    /// Charges for work that the bytes read and written do not show, as for so many bytes more. One
-    /// byte stands for about a nanosecond.
+    /// Charges for work that the bytes read and written do not show, as if for `bytes` more. Count
+    /// one byte for about a nanosecond.
     ///
-    /// The engine works through 64 KiB in one call and then lets others have their turn. An extension
-    /// that a few bytes of a peer can keep busy, with a state to reset or a table to build, says so
-    /// here. The charge reduces the room, so it shows as a [full](Self::is_full) sink, to be answered
-    /// by [`Progress::Full`]. Charges beyond 16 times the bytes that passed add up over messages.
+    /// The engine works through 64 KiB in one call and then lets other tasks have their turn. An
+    /// extension that a peer can keep busy with a few bytes, resetting a state or building a table,
+    /// charges for it here. The charge reduces the room, so it shows as a [full](Self::is_full)
+    /// sink; answer it with [`Progress::Full`]. Charges beyond 16 times the bytes that passed add
+    /// up over messages.
     #[inline]
     pub fn charge(&mut self, bytes: usize) {
         self.charged = self.charged.saturating_add(bytes);
         self.room = self.room.saturating_sub(bytes);
     }
 
-    /// Writes as much of `data` as there is room for, and says how much that was.
+    /// Writes as much of `data` as fits, and returns how much that was.
     #[inline]
     #[must_use = "a later call has to write what did not fit"]
     pub fn write(&mut self, data: &[u8]) -> usize {
@@ -125,7 +126,7 @@ impl<'a> Sink<'a> {
         n
     }
 
-    /// Moves as much from `input` as there is room for.
+    /// Moves as much of `input` as fits.
     #[inline]
     pub fn write_from(&mut self, input: &mut Chunk<'_>) {
         let n = self.write(input.data());
@@ -133,7 +134,7 @@ impl<'a> Sink<'a> {
     }
 
     /// Lends at most `len` zeroed bytes to `fill`, which returns how many it wrote. Returns that
-    /// number; no more count than were lent.
+    /// number, but no more than were lent.
     pub fn fill(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> usize) -> usize {
         let start = self.buffer.len();
         let len = len.min(self.room);
@@ -155,7 +156,7 @@ pub enum Progress {
     Full,
 }
 
-/// What an extension did in one call.
+/// The result of one call of an extension.
 pub(crate) struct Called {
     pub(crate) taken: usize,
     pub(crate) written: usize,
@@ -167,7 +168,7 @@ pub(crate) struct Called {
 pub(crate) enum CallError<E> {
     /// The extension's own error.
     Error(E),
-    /// How it broke its contract.
+    /// The way in which it broke its contract.
     Breach(&'static str),
 }
 
@@ -178,19 +179,20 @@ impl From<ExtensionError> for CallError<ExtensionError> {
 }
 
 impl Called {
-    /// How much of the work of one call of the engine that was.
+    /// The share of the engine's work per call that this call used.
     #[inline]
     pub(crate) fn work(&self) -> usize {
         (self.taken + self.written).saturating_add(self.charged).max(1)
     }
 
-    /// What was charged beyond what the bytes that passed may cost.
+    /// The work charged beyond what the data that passed may cost.
     #[inline]
     pub(crate) fn debt(&self) -> usize {
         self.charged.saturating_sub((self.taken + self.written).saturating_mul(16))
     }
 
-    /// Calls an extension once, with `data` and so much room in `out`, and holds it to its contract.
+    /// Calls an extension once, with `data` and bounded room in `out`, and checks its result
+    /// against the contract.
     #[inline(always)]
     pub(crate) fn call<'d, E>(
         data: &'d [u8],
@@ -203,7 +205,7 @@ impl Called {
         let (before, target) = (out.len(), core::ptr::from_ref(&*out));
         let mut sink = Sink::with_ceiling(out, room, ceiling);
         let progress = act(&mut chunk, &mut sink).map_err(CallError::Error)?;
-        // It may have put another chunk or sink into their places.
+        // The extension may have replaced the chunk or the sink.
         let own = core::ptr::eq(&*sink.buffer, target);
         let charged = sink.charged;
         if !own || !chunk.is_rest_of(data) {

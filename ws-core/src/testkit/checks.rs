@@ -1,4 +1,4 @@
-//! One check for every rule.
+//! The checks, one for each rule.
 
 mod marks;
 mod negotiation;
@@ -16,25 +16,25 @@ use super::{
 };
 use crate::Message;
 
-/// What one check works with.
+/// The subject and the input of one check.
 pub(super) struct Trial<'a> {
     pub(super) source: Source<'a>,
     pub(super) configuration: &'a Configuration,
     pub(super) messages: &'a [Message],
-    /// Those that are tried at every cut.
+    /// The messages that are tried at every cut.
     pub(super) short: &'a [&'a Message],
     pub(super) seed: u64,
-    /// Whether the cuts must not show in what is encoded either.
+    /// Whether cuts must not show in the encoded octets either.
     pub(super) same_octets: bool,
-    /// What the ends of this trial mark.
+    /// Counts the messages that the ends of this trial mark.
     pub(super) tally: Tally,
 }
 
-/// How a check ended that found nothing wrong.
+/// The outcome of a check that found no fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Held,
-    /// It says nothing about this extension, and why.
+    /// The rule does not apply to this extension, with the reason.
     NotTried(&'static str),
 }
 
@@ -47,7 +47,7 @@ impl<'a> Trial<'a> {
         Ok(self.counted(self.source.ends(self.configuration)?))
     }
 
-    /// The ends, whose marks are counted from now on.
+    /// Returns the ends, and counts their marks from now on.
     fn counted(&self, mut ends: Ends) -> Ends {
         for end in [&mut ends.client, &mut ends.server] {
             end.tally = self.tally.clone();
@@ -59,7 +59,7 @@ impl<'a> Trial<'a> {
         self.short
     }
 
-    /// All but those that take long.
+    /// All messages but those that take long.
     fn most(&self) -> impl Iterator<Item = &'a Message> + Clone + use<'a> {
         self.messages.iter().filter(|message| !is_long(message))
     }

@@ -1,4 +1,4 @@
-//! One extension, driven by hand: every call cut and bounded as a check likes.
+//! Drives one extension by direct calls, cut and bounded as a check requires.
 
 use std::{
     any::Any,
@@ -20,10 +20,10 @@ use crate::{
     },
 };
 
-/// Room and input of a call where a check has no wishes: more than what the kit sends.
+/// Default room and input of a call: more than the kit sends.
 const USUAL: usize = 256 * 1024;
 
-/// Nobody looks at more that comes of one unit: a bomb is the engine's to bound.
+/// Output of one unit is ignored beyond this size: the engine bounds it.
 pub(super) const ENOUGH: usize = 4 << 20;
 
 /// The extension at one end.
@@ -31,18 +31,18 @@ pub(super) struct End {
     extension: Box<dyn Extension>,
     pub(super) claim: RsvClaim,
     pub(super) scope: Scope,
-    /// Counts what it marks.
+    /// Counts the marked messages.
     pub(super) tally: Tally,
 }
 
-/// A unit as it goes over the wire.
+/// An encoded unit.
 #[derive(Debug)]
 pub(super) struct Encoded {
     pub(super) mark: Mark,
     pub(super) octets: Vec<u8>,
 }
 
-/// What went wrong within the extension.
+/// A fault within the extension.
 pub(super) enum Trouble {
     Panic(String),
     Contract(&'static str),
@@ -68,10 +68,10 @@ impl Trouble {
     }
 }
 
-/// Trouble, and how far the unit had come.
+/// A fault, and the progress of the unit before it.
 pub(super) struct Stopped {
     pub(super) trouble: Trouble,
-    /// How many octets the extension had taken, and how many it had written.
+    /// Octets that the extension had read and written.
     taken: usize,
     written: usize,
 }
@@ -87,7 +87,7 @@ impl Stopped {
         after(self.taken) + &self.trouble.text(verb)
     }
 
-    /// As a failure, whose hint is that of the trouble.
+    /// Makes a failure with the hint that fits the fault.
     pub(super) fn failure(&self, rule: Rule, verb: &str) -> Failure {
         Failure::new(rule, self.text(verb)).like(match self.trouble {
             Trouble::Panic(_) => Some(Rule::Garbage),
@@ -97,23 +97,22 @@ impl Stopped {
     }
 }
 
-/// Runs what belongs to an extension; a panic is its text.
+/// Runs code of an extension. A panic is returned as its text.
 pub(super) fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|panic| panic_text(&*panic))
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).into());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "without a text".into())
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }
 
-/// How much a call is given.
+/// The sizes given to the calls.
 #[derive(Clone, Debug)]
 pub(super) enum Sizes {
     Usual,
     Each(usize),
-    /// The first call; those after it as usual.
+    /// The size of the first call; later calls get the default.
     First(usize),
     Random(Rng, usize),
 }
@@ -144,12 +143,12 @@ impl fmt::Display for Sizes {
     }
 }
 
-/// How a unit is shown to an extension.
+/// How a unit is passed to an extension.
 #[derive(Clone, Debug)]
 pub(super) struct How {
     pub(super) cuts: Sizes,
     pub(super) rooms: Sizes,
-    /// Whether the last chunk comes after the data, empty.
+    /// Whether an empty last chunk follows the data.
     pub(super) end_alone: bool,
 }
 
@@ -181,7 +180,7 @@ pub(super) struct Running<'a> {
 }
 
 impl<'a> Running<'a> {
-    /// Shows the extension the next piece. Whether the unit is complete.
+    /// Passes the next piece to the extension. Returns whether the unit is complete.
     pub(super) fn step(&mut self, end: &mut End) -> Result<bool, Trouble> {
         let (extension, direction) = (&mut end.extension, self.direction);
         self.step_by(end.scope, |chunk, sink| match direction {
@@ -199,7 +198,7 @@ impl<'a> Running<'a> {
             return Ok(true);
         }
         let piece = match scope {
-            // An empty chunk comes only at the end and after `Full`, as from the engine.
+            // As from the engine, an empty chunk comes only at the end and after `Full`.
             Scope::Message => self.left.get(..self.how.cuts.next().max(1)).unwrap_or(self.left),
             Scope::WholeMessage | Scope::Frame => self.left,
         };
@@ -224,12 +223,12 @@ impl<'a> Running<'a> {
         Ok(self.done)
     }
 
-    /// Tells how much of `data`, which is what it works on, was done when it came to trouble.
+    /// Notes how much of `data`, the input, was processed before the fault.
     pub(super) fn stopped(&self, trouble: Trouble, data: &[u8]) -> Stopped {
         Stopped { trouble, taken: data.len() - self.left.len(), written: self.out.len() }
     }
 
-    /// Goes through to the end of `data`, which is what it works on.
+    /// Processes the rest of `data`, the input.
     fn finish(mut self, end: &mut End, data: &[u8]) -> Result<Encoded, Stopped> {
         while !self.step(end).map_err(|trouble| self.stopped(trouble, data))? {}
         Ok(self.into_encoded())
@@ -250,7 +249,7 @@ impl End {
         Self { claim, scope, extension, tally: Tally::default() }
     }
 
-    /// Its claim, as the engine reads it.
+    /// The extension's claim, as the engine reads it.
     pub(super) fn claim_of(extension: &dyn Extension) -> RsvClaim {
         match extension.claim() {
             claim if claim.bits().is_empty() => RsvClaim::None,
@@ -307,7 +306,7 @@ impl End {
         data: &'a [u8],
         how: &How,
     ) -> Running<'a> {
-        // What is not marked passes as it is, unless no bit could mark it.
+        // An unmarked unit passes unchanged, unless no bit could mark it.
         let done = mark == Mark::Unmarked && self.claim != RsvClaim::None;
         let (left, out) = if done { (&[][..], data.to_vec()) } else { (data, Vec::new()) };
         Running { direction, left, how: how.clone(), done, out, mark }
@@ -333,7 +332,7 @@ impl End {
     }
 }
 
-/// What a shared encoder makes of a message.
+/// Encodes a message with a shared encoder.
 pub(super) fn encode_shared(
     encoder: &mut dyn SharedEncoder,
     scope: Scope,
@@ -353,7 +352,7 @@ pub(super) fn encode_shared(
     Ok(running.into_encoded())
 }
 
-/// Sends a message from end to end, which has to arrive.
+/// Sends a message from end to end, and checks that it arrives.
 pub(super) fn deliver(
     rule: Rule,
     (from, to): (&mut End, &mut End),
@@ -366,7 +365,7 @@ pub(super) fn deliver(
     arrives(rule, to, message, &encoded, receiving)
 }
 
-/// What an end makes of a message.
+/// Encodes a message at one end.
 pub(super) fn encode(
     rule: Rule,
     from: &mut End,
@@ -379,7 +378,7 @@ pub(super) fn encode(
     })
 }
 
-/// Decodes what came of a message, which has to be the message.
+/// Decodes an encoded message, and compares it with the original.
 pub(super) fn arrives(
     rule: Rule,
     to: &mut End,
@@ -391,7 +390,7 @@ pub(super) fn arrives(
     judge(rule, message, encoded, decoded)
 }
 
-/// Whether what was decoded is the message.
+/// Compares a decoded message with the original.
 pub(super) fn judge(
     rule: Rule,
     message: &Message,
@@ -403,7 +402,7 @@ pub(super) fn judge(
         Ok(decoded) if decoded == plain => Ok(()),
         Ok(decoded) => {
             let place = differ_after(plain, &decoded);
-            let what = after(place) + "another message was decoded than was sent";
+            let what = after(place) + "the decoded message is not the one that was sent";
             Err(Failure::new(rule, what)
                 .with_at("message", plain, place)
                 .with("encoded", &encoded.octets)

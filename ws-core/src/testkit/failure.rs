@@ -1,10 +1,10 @@
-//! A rule that an extension broke, and the octets that show it.
+//! A broken rule, and the octets that show it.
 
 use std::{borrow::Cow, fmt};
 
 use super::Rule;
 
-/// Of a list of octets so many are printed, around the fault; [`Failure::octets`] has them all.
+/// The number of octets printed around the fault; [`Failure::octets`] has all of them.
 const PRINTED: usize = 64;
 
 /// An extension broke a [`Rule`].
@@ -18,14 +18,14 @@ struct Inner {
     what: String,
     during: Vec<Cow<'static, str>>,
     octets: Vec<Octets>,
-    /// The rule whose hint fits what happened, whatever was being tried.
+    /// The rule whose hint fits the fault, whichever rule was being tried.
     kind: Option<Rule>,
 }
 
 struct Octets {
     label: &'static str,
     all: Vec<u8>,
-    /// Where to look.
+    /// The place of the fault.
     at: usize,
 }
 
@@ -36,7 +36,7 @@ impl Failure {
         Self(Box::new(Inner { rule, name, what, during, octets, kind: None }))
     }
 
-    /// Adds what was being done, the innermost first.
+    /// Adds what the kit was doing, innermost first.
     pub(super) fn during(mut self, what: impl Into<Cow<'static, str>>) -> Self {
         self.0.during.push(what.into());
         self
@@ -46,20 +46,20 @@ impl Failure {
         self.with_at(label, octets, 0)
     }
 
-    /// Adds octets of which those around `at` tell the most.
+    /// Adds octets, of which those around `at` are printed.
     pub(super) fn with_at(mut self, label: &'static str, octets: &[u8], at: usize) -> Self {
         self.0.octets.push(Octets { label, all: octets.to_vec(), at });
         self
     }
 
-    /// Adds two lists of octets that should be the same.
+    /// Adds two lists of octets that should be equal.
     pub(super) fn with_both(self, lists: [(&'static str, &[u8]); 2]) -> Self {
         let [(first, one), (second, other)] = lists;
         let at = differ_after(one, other);
         self.with_at(first, one, at).with_at(second, other, at)
     }
 
-    /// Says that what happened is what usually breaks another rule.
+    /// Notes that this fault usually breaks another rule.
     pub(super) fn like(mut self, kind: Option<Rule>) -> Self {
         self.0.kind = kind;
         self
@@ -70,26 +70,26 @@ impl Failure {
         self
     }
 
-    /// The rule that was broken.
+    /// The broken rule.
     pub fn rule(&self) -> Rule {
         self.0.rule
     }
 
-    /// What happened, without octets.
+    /// The fault, without octets.
     pub fn what(&self) -> &str {
         &self.0.what
     }
 
-    /// The octets that show it, each list with what it is. Empty where none are involved.
+    /// The octets that show the fault, each list with its label. Empty if no octets are involved.
     pub fn octets(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
         self.0.octets.iter().map(|octets| (octets.label, &*octets.all))
     }
 
-    /// How to fix an extension that fails like this, usually.
+    /// The usual ways to fix such an extension.
     fn hints(&self) -> impl Iterator<Item = &'static str> {
         let Inner { rule, kind, .. } = &*self.0;
         let of_rule = match (rule, kind) {
-            // Any fault shows there first, and few are about what the rule asks for.
+            // Any fault shows in these rules first, and few are about what the rule asks for.
             (Rule::RoundTrip | Rule::Roles, Some(_)) => None,
             _ => Some(rule),
         };
@@ -98,7 +98,7 @@ impl Failure {
     }
 }
 
-/// Where something went wrong, in front of what it was.
+/// The place of a fault, to prefix its description.
 pub(super) fn after(octets: usize) -> String {
     match octets {
         0 => String::new(),
@@ -107,7 +107,7 @@ pub(super) fn after(octets: usize) -> String {
     }
 }
 
-/// How many octets two lists begin with in common.
+/// The length of the common prefix of two lists.
 pub(super) fn differ_after(one: &[u8], other: &[u8]) -> usize {
     one.iter().zip(other).take_while(|(one, other)| one == other).count()
 }
@@ -115,7 +115,7 @@ pub(super) fn differ_after(one: &[u8], other: &[u8]) -> usize {
 impl fmt::Display for Octets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { label, all, at } = self;
-        // The prefix says how it came about.
+        // The beginning shows how the fault came about.
         let most = all.len().saturating_sub(PRINTED);
         let from = at.saturating_sub(PRINTED / 2).min(most);
         write!(f, "{label}, {} octets", all.len())?;
@@ -146,7 +146,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// As [`Display`](fmt::Display): a test that unwraps shows what is to be read.
+/// The same as [`Display`](fmt::Display), so that a test that unwraps prints a readable text.
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

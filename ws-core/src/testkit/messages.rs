@@ -1,11 +1,11 @@
-//! What is sent: messages of every kind and size, and numbers that look random and are not.
+//! Messages of every kind and size, and reproducible pseudo-random numbers.
 
 use crate::Message;
 
-/// A message of at most so many octets may be tried at every cut.
+/// Messages of at most this many octets may be tried at every cut.
 const SHORT: usize = 48;
 
-/// A generator whose numbers depend on the seed alone (SplitMix64).
+/// A generator whose numbers depend only on the seed (SplitMix64).
 #[derive(Clone, Debug)]
 pub(super) struct Rng(u64);
 
@@ -22,12 +22,12 @@ impl Rng {
         mixed ^ (mixed >> 31)
     }
 
-    /// From 0 to `below - 1`; 0 where that is nothing.
+    /// A number from 0 to `below - 1`, or 0 if `below` is 0.
     pub(super) fn below(&mut self, below: usize) -> usize {
         (self.next() % (below.max(1) as u64)) as usize
     }
 
-    /// Another generator.
+    /// Makes an independent generator.
     pub(super) fn fork(&mut self) -> Self {
         Self(self.next())
     }
@@ -37,7 +37,7 @@ impl Rng {
     }
 }
 
-/// Messages that find out about kinds, sizes at which headers and buffers change, and content that
+/// Messages that cover both kinds, the sizes at which headers and buffers change, and content that
 /// compresses well, badly, or to nothing.
 pub(super) fn samples(seed: u64) -> Vec<Message> {
     let mut rng = Rng::new(seed);
@@ -58,14 +58,14 @@ pub(super) fn samples(seed: u64) -> Vec<Message> {
     samples
 }
 
-/// A message of more octets is not sent in every way there is.
+/// Longer messages are not sent in every possible way.
 pub(super) const LONG: usize = 4096;
 
 pub(super) fn is_long(message: &Message) -> bool {
     message.len() > LONG
 }
 
-/// Those that are tried at every cut: a few short ones with something in them.
+/// The messages that are tried at every cut: a few short ones that are not empty.
 pub(super) fn short<'a>(messages: impl Iterator<Item = &'a Message> + Clone) -> Vec<&'a Message> {
     let mut short: Vec<&Message> =
         messages.clone().filter(|message| (2..=SHORT).contains(&message.len())).collect();
@@ -77,7 +77,7 @@ pub(super) fn short<'a>(messages: impl Iterator<Item = &'a Message> + Clone) -> 
     short
 }
 
-/// The places at which something of so many octets is cut: every one where it is short.
+/// The cuts to try in `len` octets: every place if `len` is small.
 pub(super) fn places(len: usize) -> impl Iterator<Item = usize> {
     (0..=len).step_by(1 + len / 100)
 }

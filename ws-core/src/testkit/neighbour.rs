@@ -1,4 +1,4 @@
-//! Another extension in the stack: flips bits of every octet, where it marks.
+//! Another extension in the stack: flips bits of every octet in the units that it marks.
 
 use crate::extension::{
     Chunk, Extension, ExtensionError, Mark, MessageInfo, Progress, RsvClaim, Sink,
@@ -6,7 +6,7 @@ use crate::extension::{
 
 pub(super) struct Neighbour {
     claim: RsvClaim,
-    /// How many units began; it leaves every third alone.
+    /// The number of units so far; every third is left unmarked.
     units: u8,
 }
 

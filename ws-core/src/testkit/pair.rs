@@ -1,4 +1,4 @@
-//! Two connections without anything in between, and the frames that pass.
+//! Two connections joined directly, and the frames between them.
 
 use bytes::{BufMut, BytesMut};
 
@@ -19,7 +19,7 @@ pub(super) struct Peers {
     pub(super) server: Connection,
 }
 
-/// A frame as it passes, unmasked.
+/// A frame on its way, unmasked.
 #[derive(Clone, Debug)]
 pub(super) struct Frame {
     pub(super) fin: bool,
@@ -56,7 +56,7 @@ impl Peers {
     }
 }
 
-/// What `command` makes a connection write, as frames.
+/// The frames that `command` makes a connection write.
 pub(super) fn sent(
     rule: Rule,
     ws: &mut Connection,
@@ -83,7 +83,7 @@ pub(super) fn sent(
     .ok_or_else(|| failure("sending failed the connection".into()).with("wire", &wire))
 }
 
-/// What `send` and the hint make a connection write.
+/// The frames that sending with a hint makes a connection write.
 pub(super) fn sent_message(
     rule: Rule,
     ws: &mut Connection,
@@ -93,8 +93,8 @@ pub(super) fn sent_message(
     sent(rule, ws, message, |ws| ws.send_with(message.clone(), hint))
 }
 
-/// The message and nothing else has to come of the frames, beside Pings and Pongs. They are given as
-/// a whole, or `piece` octets at a time.
+/// Checks that the frames deliver exactly the message, apart from Pings and Pongs. They are
+/// received whole, or `piece` octets at a time.
 pub(super) fn arrives(
     rule: Rule,
     ws: &mut Connection,
@@ -109,11 +109,13 @@ pub(super) fn arrives(
             [Event::Message(got)] if got == message => return Ok(()),
             [Event::Message(got)] => {
                 let place = differ_after(message.as_bytes(), got.as_bytes());
-                after(place) + "another message arrived than was sent"
+                after(place) + "the message that arrived is not the one that was sent"
             }
             events => match events.iter().find_map(fault) {
                 Some(fault) => format!("it was refused: {fault}"),
-                None => format!("one message was sent, and {} events came of it", events.len()),
+                None => {
+                    format!("one message was sent, and its frames gave {} events", events.len())
+                }
             },
         },
         Err(panic) => format!("receiving panicked: {panic}"),
@@ -149,7 +151,7 @@ pub(super) fn received(
     })
 }
 
-/// Why a connection ended, if it did.
+/// The fault that ended a connection, if any.
 pub(super) fn fault(event: &Event) -> Option<String> {
     match event {
         Event::Closed(closed) => Some(match &closed.fault {
@@ -160,7 +162,7 @@ pub(super) fn fault(event: &Event) -> Option<String> {
     }
 }
 
-/// The frames of what was written; `None` where it is none.
+/// Parses frames; `None` for anything else.
 fn frames(mut wire: &[u8]) -> Option<Vec<Frame>> {
     let mut frames = Vec::new();
     while !wire.is_empty() {
@@ -177,7 +179,7 @@ fn frames(mut wire: &[u8]) -> Option<Vec<Frame>> {
     Some(frames)
 }
 
-/// The octets of frames, masked as a server receives them.
+/// Encodes frames, masked if a server receives them.
 pub(super) fn wire(frames: &[Frame], masked: bool) -> Vec<u8> {
     let mut wire = Vec::new();
     for Frame { fin, rsv, opcode, payload } in frames {
@@ -203,8 +205,8 @@ impl Frame {
     }
 }
 
-/// The payload of a message in other frames, which end after so many octets each; the last frame
-/// has the rest.
+/// Splits the payload of a message into other frames, which end after the given lengths; the last
+/// frame has the rest.
 pub(super) fn cut_again(message: &[Frame], claim: RsvClaim, lens: &[usize]) -> Vec<Frame> {
     let Some(first) = message.first() else {
         return Vec::new();

@@ -38,7 +38,7 @@ rules! {
     /// The name is a token, always the same.
     Name: "the name of an extension is a token (RFC 6455 §9.1) and never changes",
         "answer `name` with a constant of letters, digits and `-`";
-    /// Its own offer is accepted, and the response confirmed.
+    /// The server accepts the factory's own offer, and the client confirms the response.
     Offers: "a server accepts what a client of the same factory offers, and the client confirms the response",
         "let `accept` take what `offers` makes, and `confirm` what `accept` answers; names and values \
          have to be tokens";
@@ -122,15 +122,15 @@ rules! {
 }
 
 impl Rule {
-    /// Whether it proves nothing about an extension that marked nothing.
+    /// Whether the rule proves nothing about an extension that marked nothing.
     pub(super) const fn is_about_marked(self) -> bool {
-        // Those rules decode what the kit made; the shared form has a mark of its own.
+        // These rules decode the kit's input; the shared form has its own mark.
         !matches!(self, Self::Garbage | Self::CloseCode | Self::Shared)
     }
 }
 
 impl fmt::Display for Rule {
-    /// The name of the rule, the rule, and how to fix an extension that breaks it.
+    /// The rule's name, its text, and how to fix an extension that breaks it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self:?}: {}\nto fix it: {}", self.text(), self.remedy())
     }

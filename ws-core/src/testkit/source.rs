@@ -1,4 +1,4 @@
-//! Where the two ends of a connection come from.
+//! Makes the two ends of a connection.
 
 use core::slice;
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::extension::{Agreed, Extension, ExtensionFactory, Params, Rsv, Scope};
 
-/// The extensions of a client and of a server that agreed.
+/// The extensions of a client and a server that agreed.
 pub(super) type Pair = (Box<dyn Extension>, Box<dyn Extension>);
 
 #[derive(Clone, Copy)]
@@ -17,7 +17,7 @@ pub(super) enum Source<'a> {
     Pairs { name: &'a str, scope: Scope, make: &'a dyn Fn() -> Pair },
 }
 
-/// What two ends can agree on: an offer that was accepted, if there are offers.
+/// An agreement of two ends: an accepted offer, if there are offers.
 pub(super) struct Configuration(pub(super) Option<Params>);
 
 /// The two ends of a connection.
@@ -45,7 +45,7 @@ impl Course {
 }
 
 impl Ends {
-    /// Who sends, and who receives.
+    /// The sender and the receiver.
     pub(super) fn along(&mut self, course: Course) -> (&mut End, &mut End) {
         match course {
             Course::ToServer => (&mut self.client, &mut self.server),
@@ -58,7 +58,7 @@ impl Configuration {
     pub(super) fn text(&self, name: &str) -> String {
         match &self.0 {
             Some(offer) => format!("with the offer `{name}{offer}`"),
-            None => "with a pair that was made for it".into(),
+            None => "with the given pair".into(),
         }
     }
 }
@@ -73,7 +73,7 @@ impl Source<'_> {
         }
     }
 
-    /// Everything that client and server can agree on, and the offers that were declined, with the
+    /// All configurations that client and server can agree on, and the declined offers with the
     /// reasons.
     pub(super) fn configurations(&self) -> Result<(Vec<Configuration>, Vec<String>), Failure> {
         let Self::Factories { client, .. } = self else {
@@ -98,7 +98,7 @@ impl Source<'_> {
         Ok((taken, declined))
     }
 
-    /// What the server makes of an offer; the inner error is its reason to decline.
+    /// The server's answer to an offer; the inner error is its reason to decline.
     pub(super) fn accept(
         &self,
         offer: &Params,
@@ -116,7 +116,7 @@ impl Source<'_> {
         }
     }
 
-    /// Two fresh ends.
+    /// Makes two fresh ends.
     pub(super) fn ends(&self, configuration: &Configuration) -> Result<Ends, Failure> {
         let (pair, scopes) = match (self, &configuration.0) {
             (Self::Pairs { make, scope, .. }, _) => {
@@ -147,7 +147,7 @@ impl Source<'_> {
     }
 }
 
-/// The client's extension for a response of its own server to this offer.
+/// The client's extension for the server's own response to this offer.
 pub(super) fn confirm(
     client: &dyn ExtensionFactory,
     offer: &Params,

@@ -1,4 +1,4 @@
-//! How many messages an extension marked.
+//! Counts the messages that an extension marks.
 
 use std::{cell::Cell, rc::Rc};
 
@@ -17,7 +17,7 @@ impl Tally {
         self.all.update(|all| all + 1);
     }
 
-    /// How many were marked, of how many.
+    /// The marked messages, and all messages.
     pub(super) fn counted(&self) -> (usize, usize) {
         (self.marked.get(), self.all.get())
     }

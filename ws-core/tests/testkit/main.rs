@@ -255,7 +255,10 @@ fn place_of_a_fault_in_a_long_message_is_told_and_shown() {
     let long: Vec<u8> = (0..=255).collect();
     let failure = Kit::new(&factory).messages([long]).run_rule(Rule::RoundTrip).unwrap_err();
     let text = failure.to_string();
-    assert!(failure.what().starts_with("after 200 octets another message was decoded"), "{text}");
+    assert!(
+        failure.what().starts_with("after 200 octets the decoded message is not the one"),
+        "{text}"
+    );
     assert!(text.contains("\nmessage, 256 octets, from 168 on: a8 a9 "), "{text}");
     assert!(text.contains("\ndecoded, 256 octets, from 168 on: a8 a9 "), "{text}");
     assert!(text.contains(" c7 c9 c9 "), "{text}");

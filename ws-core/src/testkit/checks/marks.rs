@@ -1,4 +1,4 @@
-//! Whether there is anything to try: messages that the extension marks.
+//! Whether the extension marks messages, so that there is something to try.
 
 use super::{Outcome, Trial};
 use crate::{
@@ -12,9 +12,9 @@ use crate::{
     },
 };
 
-/// Whether fresh ends, one at least, would transform a message.
+/// Whether fresh ends, at least one of them, would transform a message.
 fn is_marked(source: Source<'_>, configuration: &Configuration, message: &Message) -> bool {
-    // What goes wrong here does so again where it is looked for.
+    // Another check will report any fault here.
     let Ok(mut ends) = source.ends(configuration) else {
         return false;
     };
@@ -26,7 +26,7 @@ fn is_marked(source: Source<'_>, configuration: &Configuration, message: &Messag
     marks(&mut ends.client) || marks(&mut ends.server)
 }
 
-/// Those that are tried at every cut, marked ones if there are any.
+/// The messages that are tried at every cut: marked ones, if there are any.
 pub(in super::super) fn short<'a>(
     source: Source<'_>,
     configuration: &Configuration,

@@ -1,4 +1,4 @@
-//! The negotiation, before there is a connection.
+//! The negotiation, before a connection exists.
 
 use core::slice;
 
@@ -16,8 +16,8 @@ use crate::{
 /// A parameter that no extension has.
 const STRANGER: &str = "x-kit-unknown";
 
-/// Values that a peer may put in the place of any other. All are tokens, since anything else does
-/// not get past the header.
+/// Values that a peer may use instead of the expected one. All are tokens: the header parser
+/// refuses anything else.
 const VALUES: &[Option<&str>] = &[
     None,
     Some("0"),
@@ -63,7 +63,7 @@ pub(super) fn name(trial: &Trial<'_>) -> Result<Outcome, Failure> {
         names.push(name);
     }
     match names.iter().find(|name| names.first() != Some(name)) {
-        Some(other) => Err(failure(format!("it is called {:?} and {other:?}", names[0]))),
+        Some(other) => Err(failure(format!("its name is {:?} and later {other:?}", names[0]))),
         None => Ok(Outcome::Held),
     }
 }
@@ -77,7 +77,7 @@ pub(super) fn offers(trial: &Trial<'_>) -> Result<Outcome, Failure> {
     for params in [offer, &agreed.response] {
         for param in params {
             if !is_token(param.name()) || param.value().is_some_and(|value| !is_token(value)) {
-                return Err(failure(format!("`{params}` has what is not a token")));
+                return Err(failure(format!("`{params}` contains something other than tokens")));
             }
         }
     }
@@ -94,14 +94,14 @@ pub(super) fn scope(trial: &Trial<'_>) -> Result<Outcome, Failure> {
         .map_err(|panic| Failure::new(Rule::Scope, format!("`scope` panicked: {panic}")))?;
     match scopes.iter().find(|scope| scopes.first() != Some(scope)) {
         Some(other) => {
-            let what = format!("one says {:?} and the other {other:?}", scopes[0]);
+            let what = format!("one factory or call gives {:?}, another {other:?}", scopes[0]);
             Err(Failure::new(Rule::Scope, what))
         }
         None => Ok(Outcome::Held),
     }
 }
 
-/// Both claims, where they are one.
+/// The claim of both ends, if it is the same.
 fn one_claim(rule: Rule, ends: &mut Ends) -> Result<RsvClaim, Failure> {
     let (client, server) = (ends.client.claim, ends.server.claim);
     let again = |end: &mut End| guarded(|| end.extension().claim());
@@ -160,7 +160,7 @@ pub(super) fn parameters(trial: &Trial<'_>) -> Result<Outcome, Failure> {
     for params in [offer, &agreed.response] {
         let mut all = Vec::from([Params::new()]);
         for (at, param) in params.iter().enumerate() {
-            // The extension decides whether a parameter may be repeated.
+            // Whether a parameter may be repeated is up to the extension.
             let mut twice = params.clone();
             twice.push(param.name(), param.value());
             all.push(twice);
@@ -174,7 +174,7 @@ pub(super) fn parameters(trial: &Trial<'_>) -> Result<Outcome, Failure> {
     Ok(Outcome::Held)
 }
 
-/// The same with another value in one place.
+/// The parameters with another value at one place.
 fn with(params: &Params, place: usize, value: Option<&str>) -> Params {
     let mut changed = Params::new();
     for (at, param) in params.iter().enumerate() {
@@ -197,7 +197,7 @@ pub(super) fn clash(trial: &Trial<'_>) -> Result<Outcome, Failure> {
             Err(panic) => {
                 return Err(during(failure(format!("`accept` panicked: {panic}"))));
             }
-            // A claim of other bits counts as declined too: the engine sees to it.
+            // A claim of other bits counts as declined too: the engine enforces that.
             Ok(Ok(agreed)) if free.contains(End::claim_of(&*agreed.extension).bits()) => agreed,
             Ok(_) => continue,
         };

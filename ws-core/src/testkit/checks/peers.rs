@@ -28,12 +28,12 @@ fn peers(trial: &Trial<'_>, rule: Rule, most: usize) -> Result<Peers, Failure> {
     Ok(Peers::new(&frames_of(most), alone(rule, client)?, alone(rule, server)?))
 }
 
-/// Frames of at most `most` octets, and no limit that an extension could reach.
+/// Frames of at most `most` octets, and no limit within an extension's reach.
 pub(super) fn frames_of(most: usize) -> Config {
     Config::default().max_sent_frame(most).max_message(UNLIMITED).max_fragments(UNLIMITED)
 }
 
-/// Whether the extension of this claim marked the message.
+/// Whether the extension with this claim marked the message.
 fn mark_of(frames: &[Frame], claim: RsvClaim) -> Mark {
     let rsv = frames.first().map_or(Rsv::NONE, |first| first.rsv);
     if rsv.contains(claim.bits()) { Mark::Marked } else { Mark::Unmarked }
@@ -52,7 +52,7 @@ pub(super) fn fragments(trial: &Trial<'_>) -> Result<Outcome, Failure> {
     Ok(Outcome::Held)
 }
 
-/// The sender cuts: by a limit on frames, and by sending in pieces.
+/// The sender fragments: by a frame limit, and by streaming.
 fn by_sender(
     trial: &Trial<'_>,
     course: Course,
@@ -85,8 +85,8 @@ fn by_sender(
     Ok(())
 }
 
-/// An intermediary may cut again if that does not change what a frame is (RFC 6455 §5.4):
-/// at every octet, with empty frames first, in the middle and last.
+/// An intermediary may fragment again if that does not change the meaning of a frame (RFC 6455
+/// §5.4): at every octet, with empty frames first, in the middle and last.
 fn by_others(
     trial: &Trial<'_>,
     course: Course,
@@ -112,7 +112,7 @@ fn by_others(
     Ok(())
 }
 
-/// A Ping and a Pong in front of every frame.
+/// Puts a Ping and a Pong before every frame.
 fn with_control(frames: Vec<Frame>) -> Vec<Frame> {
     frames.into_iter().flat_map(|frame| [Frame::ping(), Frame::pong(), frame]).collect()
 }
@@ -136,7 +136,8 @@ pub(super) fn unmarked(trial: &Trial<'_>) -> Result<Outcome, Failure> {
     Ok(Outcome::Held)
 }
 
-/// What another implementation does not mark is delivered as it is and changes nothing, or refused.
+/// An unmarked message of another implementation is delivered unchanged or refused, and leaves no
+/// trace.
 fn foreign(trial: &Trial<'_>, course: Course) -> Result<(), Failure> {
     let rule = Rule::Unmarked;
     let mut peers = peers(trial, rule, UNLIMITED)?;
@@ -216,7 +217,7 @@ pub(super) fn neighbours(trial: &Trial<'_>) -> Result<Outcome, Failure> {
                 let Ends { client, server } = trial.ends()?;
                 let (client, server) = (street.stack(client)?, street.stack(server)?);
                 let mut peers = Peers::new(&frames_of(most), client, server);
-                // The long ones once, where most can go wrong.
+                // Sends the long messages once, in the configuration where most can go wrong.
                 let long = long && street.before.is_some() && street.after.is_some();
                 for message in trial.messages.iter().filter(|message| long || !is_long(message)) {
                     let hint = Compression::Always;
@@ -236,7 +237,7 @@ pub(super) fn neighbours(trial: &Trial<'_>) -> Result<Outcome, Failure> {
     Ok(Outcome::Held)
 }
 
-/// The neighbours that an extension can have, with bits where any are left and without.
+/// The possible neighbours of an extension, with bits if any are free, and without.
 fn streets(claim: RsvClaim, scope: Scope) -> Vec<Street> {
     let free = |rsv: &Rsv| !claim.bits().contains(*rsv);
     let mut free = [Rsv::RSV1, Rsv::RSV2, Rsv::RSV3].into_iter().filter(free);

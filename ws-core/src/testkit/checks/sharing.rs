@@ -14,14 +14,14 @@ use crate::{
 
 const RULE: Rule = Rule::Shared;
 
-/// How the shared encoder is called, one way after the other.
+/// The ways in which the shared encoder is called.
 const WAYS: [How; 3] = [
     How::USUAL,
     How { cuts: Sizes::Each(1), rooms: Sizes::Each(1), end_alone: false },
     How { cuts: Sizes::Usual, rooms: Sizes::Usual, end_alone: true },
 ];
 
-/// The shared form of a message and its name, if it has one.
+/// The shared form of a message and its key, if it has one.
 fn form(
     end: &mut End,
     message: &Message,
@@ -42,7 +42,7 @@ fn form(
         let (form, again) = guarded(|| (sharing.form(&info), sharing.form(&info)))
             .map_err(|panic| panicked("Sharing::form", panic))?;
         if form != again {
-            return Err(failure("`Sharing::form` gave two answers about one message".into()));
+            return Err(failure("`Sharing::form` gave two answers for one message".into()));
         }
         let Some(SharedForm::Encoded(key)) = form else {
             return Ok(None);
@@ -53,7 +53,7 @@ fn form(
         };
         match encode_shared(&mut *encoder, scope, message, how) {
             Ok(encoded) => Ok(Some((key, encoded))),
-            // What fails or is not marked goes the other way.
+            // A failed or unmarked message takes the extension's own path.
             Err(Trouble::Error(_)) => Ok(None),
             Err(trouble) => Err(failure(trouble.text("encode")).during("by the shared encoder")),
         }
@@ -70,7 +70,8 @@ fn form(
 pub(super) fn shared(trial: &Trial<'_>) -> Result<Outcome, Failure> {
     let mut ends = trial.ends()?;
     let mut any = false;
-    // A shared message goes between two equal ones of its own: the second may refer to the first.
+    // A shared message goes between two equal ones encoded separately: the second may refer to the
+    // first.
     let others = trial.most().cycle().skip(1);
     for way in &WAYS {
         for (message, other) in trial.most().zip(others.clone()) {
@@ -102,10 +103,10 @@ pub(super) fn shared(trial: &Trial<'_>) -> Result<Outcome, Failure> {
 fn deliver_own(ends: &mut Ends, message: &Message) -> Result<(), Failure> {
     let (along, hint) = (ends.along(Course::ToClient), Compression::Always);
     deliver(RULE, along, message, hint, &How::USUAL, &How::USUAL)
-        .map_err(|failure| failure.during("by its own encoding, among shared ones"))
+        .map_err(|failure| failure.during("encoded separately, among shared messages"))
 }
 
-/// Connections whose keys are equal get the same octets, whatever they were agreed to be.
+/// Connections with equal keys get the same octets, whatever their agreement.
 fn same_key_same_octets(trial: &Trial<'_>, end: &mut End) -> Result<(), Failure> {
     for configuration in trial.source.configurations()?.0 {
         let mut others = trial.source.ends(&configuration)?;
@@ -115,7 +116,7 @@ fn same_key_same_octets(trial: &Trial<'_>, end: &mut End) -> Result<(), Failure>
                 && key == other
                 && one.octets != others.octets
             {
-                let what = "two connections have one key for different octets";
+                let what = "two connections gave the same key for different octets";
                 let failure = Failure::new(RULE, what).with("message", message.as_bytes());
                 return Err(failure.with("one", &one.octets).with("other", &others.octets));
             }
@@ -124,7 +125,7 @@ fn same_key_same_octets(trial: &Trial<'_>, end: &mut End) -> Result<(), Failure>
     Ok(())
 }
 
-/// Whole connections, one of which also sends messages of its own.
+/// Tries whole connections, one of which also sends messages of its own.
 fn broadcasts(trial: &Trial<'_>, most: usize) -> Result<(), Failure> {
     let connect = || -> Result<Peers, Failure> {
         let Ends { client, server } = trial.ends()?;

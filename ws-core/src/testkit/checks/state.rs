@@ -1,4 +1,4 @@
-//! What extensions remember, and what they must not share.
+//! The state that extensions keep, and the state that they must not share.
 
 use std::fmt;
 
@@ -15,15 +15,15 @@ use crate::{
     },
 };
 
-/// An octet at a time, so that two units are within each other for long.
+/// One octet at a time, so that two units interleave for long.
 const SLOW: How = How { cuts: Sizes::Each(1), rooms: Sizes::Each(1), end_alone: false };
 
-/// So many messages within each other, and so many between which there is rest.
+/// The number of messages that interleave, and of those with a rest between them.
 const SEVERAL: usize = 5;
 
 pub(super) fn duplex(trial: &Trial<'_>) -> Result<Outcome, Failure> {
     octet_by_octet(trial).map_err(|failure| {
-        failure.during("one is sent and one received, octet by octet by turns")
+        failure.during("one message is sent and one received, alternating by octet")
     })?;
     let ways = [
         ("in chunks of 1 octet", How { rooms: Sizes::Usual, ..SLOW }),
@@ -36,7 +36,7 @@ pub(super) fn duplex(trial: &Trial<'_>) -> Result<Outcome, Failure> {
                 for (within, verb) in
                     [(within_sending as Within, "sent"), (within_receiving as Within, "received")]
                 {
-                    // One connection for all: what is lost may be of use with the next message only.
+                    // One connection for all: lost state may matter only to the next message.
                     let mut ends = trial.ends()?;
                     let mut pass = |place: Place| {
                         within(ends.along(course), slow, whole, how, place).map_err(|failure| {
@@ -63,16 +63,16 @@ pub(super) fn duplex(trial: &Trial<'_>) -> Result<Outcome, Failure> {
     Ok(Outcome::Held)
 }
 
-/// Each message with the next.
+/// Pairs each message with the next.
 fn pairs<'a>(short: &'a [&'a Message]) -> impl Iterator<Item = (&'a Message, &'a Message)> + Clone {
     short.iter().copied().zip(short.iter().copied().cycle().skip(1))
 }
 
-/// Between which calls of `encode` or `decode` another message comes.
+/// The place of the other message among the calls of `encode` or `decode`.
 #[derive(Clone, Copy)]
 enum Place {
     Every,
-    /// Before the call of this number.
+    /// Before this call.
     Before(usize),
 }
 
@@ -94,10 +94,10 @@ impl fmt::Display for Place {
     }
 }
 
-/// Whether there was such a place.
+/// Returns whether there was such a place.
 type Within = fn((&mut End, &mut End), &Message, &Message, &How, Place) -> Result<bool, Failure>;
 
-/// Messages come in, whole, while one is being sent.
+/// Receives whole messages while one is being sent.
 fn within_sending(
     (one, other): (&mut End, &mut End),
     slow: &Message,
@@ -121,7 +121,7 @@ fn within_sending(
     Ok(any)
 }
 
-/// Messages are sent, whole, while one comes in.
+/// Sends whole messages while one is being received.
 fn within_receiving(
     (one, other): (&mut End, &mut End),
     slow: &Message,
@@ -146,17 +146,17 @@ fn within_receiving(
     Ok(any)
 }
 
-/// Some are not marked.
+/// A hint that leaves some messages unmarked.
 fn hint(call: usize) -> Compression {
     if call % 4 == 3 { Compression::Never } else { Compression::Always }
 }
 
-/// Two messages at one end, octet by octet by turns.
+/// Alternates between two messages at one end, octet by octet.
 fn octet_by_octet(trial: &Trial<'_>) -> Result<(), Failure> {
     let Ends { mut client, mut server } = trial.ends()?;
     let rule = Rule::Duplex;
     for (out, back) in pairs(trial.short()).cycle().take(SEVERAL) {
-        // The server's message is there before the client begins its own.
+        // The server's message is encoded before the client begins its own.
         let coming = encode(rule, &mut server, back)?;
         let mut sending = start_encoding(rule, &mut client, out, &SLOW)?;
         let mut receiving = start_decoding(rule, &mut client, back, &coming, &SLOW)?;
@@ -197,7 +197,7 @@ pub(super) fn isolation(trial: &Trial<'_>) -> Result<Outcome, Failure> {
             judge(rule, first, &sent, Ok(receiving.into_encoded().octets))?;
             judge(rule, second, &sent_other, Ok(receiving_other.into_encoded().octets))?;
         }
-        // One goes on alone, and the other after it.
+        // One continues alone, and the other after it.
         for turn in 0..3 {
             let ends = if turn == 1 { &mut other } else { &mut one };
             for message in trial.short() {
@@ -229,7 +229,7 @@ pub(super) fn park(trial: &Trial<'_>) -> Result<Outcome, Failure> {
                         Failure::new(rule, format!("`park` panicked {what}: {panic}"))
                     })
                 };
-                // Twice, because repeated messages are those that it remembers.
+                // Twice, because extensions refer back to repeated messages.
                 for (at, message) in messages.iter().chain(&messages).enumerate() {
                     if at >= boundary && at < boundary + 2 {
                         rest(&mut ends, "between messages")?;

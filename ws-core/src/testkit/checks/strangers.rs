@@ -1,4 +1,4 @@
-//! What a peer may send that its extension did not make.
+//! Input that the peer's extension did not make.
 
 use super::{Outcome, Trial};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// So many inputs that nobody encoded.
+/// The number of random inputs.
 const INVENTED: usize = 120;
 
 pub(super) fn garbage(trial: &Trial<'_>) -> Result<Outcome, Failure> {
@@ -24,7 +24,7 @@ pub(super) fn close_code(trial: &Trial<'_>) -> Result<Outcome, Failure> {
     })
 }
 
-/// Decodes all sorts of input, each with an extension that has seen nothing else.
+/// Decodes every input with a fresh extension.
 fn every_input(
     trial: &Trial<'_>,
     rule: Rule,
@@ -51,7 +51,7 @@ fn every_input(
     Ok(Outcome::Held)
 }
 
-/// Nothing, noise, and messages that were cut short, prolonged or changed in one place.
+/// Empty input, noise, and messages that were truncated, prolonged or changed in one place.
 fn inputs(trial: &Trial<'_>, rule: Rule, course: Course) -> Result<Vec<Vec<u8>>, Failure> {
     let mut rng = trial.rng();
     let mut inputs = Vec::from([Vec::new()]);

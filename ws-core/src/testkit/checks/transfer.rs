@@ -1,4 +1,4 @@
-//! Messages from end to end, in one piece and in many.
+//! Messages from end to end, whole and in pieces.
 
 use super::{Outcome, Trial, peers::frames_of};
 use crate::{
@@ -21,7 +21,7 @@ pub(super) fn roles(trial: &Trial<'_>) -> Result<Outcome, Failure> {
     every_message(trial, Rule::Roles, Course::ToClient)
 }
 
-/// All messages one after the other: by hand, and through connections.
+/// Sends all messages one after the other, by direct calls and through connections.
 fn every_message(trial: &Trial<'_>, rule: Rule, course: Course) -> Result<Outcome, Failure> {
     let mut ends = trial.ends()?;
     for message in trial.messages {
@@ -32,7 +32,7 @@ fn every_message(trial: &Trial<'_>, rule: Rule, course: Course) -> Result<Outcom
     Ok(Outcome::Held)
 }
 
-/// Messages through two connections, one after the other.
+/// Sends messages through two connections, one after the other.
 fn through_connections(
     trial: &Trial<'_>,
     rule: Rule,
@@ -54,7 +54,7 @@ fn through_connections(
     Ok(())
 }
 
-/// A stack of one extension.
+/// Makes a stack of one extension.
 pub(super) fn alone(rule: Rule, end: End) -> Result<Extensions, Failure> {
     let mut stack = Extensions::none();
     match stack.push_as("the extension", end.scope, end.into_extension()) {
@@ -109,7 +109,7 @@ pub(super) fn budget(trial: &Trial<'_>) -> Result<Outcome, Failure> {
     Ok(Outcome::Held)
 }
 
-/// Sizes of the first call, of every call and of no pattern, sending and receiving.
+/// Tries sizes of the first call, of every call and at random, sending and receiving.
 fn every_size(trial: &Trial<'_>, rule: Rule, how: impl Fn(Sizes) -> How) -> Result<(), Failure> {
     for course in Course::BOTH {
         let mut ends = trial.ends()?;
@@ -139,8 +139,8 @@ fn every_size(trial: &Trial<'_>, rule: Rule, how: impl Fn(Sizes) -> How) -> Resu
                 carry(message, Sizes::Each(97), Sizes::Each(97))?;
             }
         }
-        // What an extension remembers makes a repeated message short, so each place in what was
-        // encoded is tried with ends that have nothing to remember.
+        // State makes a repeated message short, so each place of the encoded octets is tried with
+        // fresh ends.
         for message in trial.short() {
             let encode =
                 |end: &mut End| drive::encode(rule, end, message, Compression::Always, &How::USUAL);
@@ -159,7 +159,7 @@ fn every_size(trial: &Trial<'_>, rule: Rule, how: impl Fn(Sizes) -> How) -> Resu
     Ok(())
 }
 
-/// Fresh ends write one and the same for a message, where that was asked for.
+/// Checks that fresh ends always write the same octets for a message, if the test asks for that.
 fn same_octets(trial: &Trial<'_>, rule: Rule, how: impl Fn(Sizes) -> How) -> Result<(), Failure> {
     if !trial.same_octets {
         return Ok(());

@@ -34,7 +34,7 @@
 //!   [requires](ws_handshake::ClientOptions::require) it; a server checks that it is among the accepted
 //!   extensions. Tampered salts make keys that open nothing.
 //! - It does not seal Pings, Closes, lengths and times, nor notice that a last message is missing.
-//! - It is an example, whose construction nobody has reviewed; TLS is what protects a connection.
+//! - It is an example, whose construction was never reviewed; use TLS to protect a connection.
 //!
 //! The limit on messages applies to the gathered message, including the 16 octets of the tag.
 
@@ -56,7 +56,7 @@ use ws_handshake::{AcceptOptions, ClientOptions, ExtensionSet, Upgrade};
 
 const SALT: usize = 16;
 
-/// Negotiates `x-seal` with a secret that the other end has too.
+/// Negotiates `x-seal` with a secret that both ends have.
 #[derive(Clone, Copy)]
 struct SealFactory {
     secret: [u8; 32],
@@ -72,13 +72,13 @@ struct Direction {
     cipher: ChaCha20Poly1305,
     next: u64,
     about: [u8; 2],
-    /// What was sealed or opened and is not written yet. `None` before that.
+    /// Output that was sealed or opened but is not written yet. `None` before that.
     output: Option<Vec<u8>>,
     written: usize,
 }
 
 impl SealFactory {
-    /// The salts in the order in which they were sent, the same at both ends.
+    /// Builds an end from the salts in the order of sending, the same at both ends.
     fn build(&self, client: &[u8; SALT], server: &[u8; SALT], end: End) -> Box<dyn Extension> {
         let derive = |direction: &[u8]| {
             let mut key = [0; 32];
@@ -93,8 +93,8 @@ impl SealFactory {
                 written: 0,
             }
         };
-        // A key for each direction: else both ends would use one nonce for two messages, and what
-        // one end sent could be sent back to it.
+        // A key for each direction: otherwise both ends would use the same nonce for two messages,
+        // and an end's own message could be sent back to it.
         let (from_client, from_server) = (derive(b"x-seal client"), derive(b"x-seal server"));
         Box::new(match end {
             End::Client => Seal { sealing: from_client, opening: from_server },
@@ -115,13 +115,13 @@ fn random() -> Result<[u8; SALT], getrandom::Error> {
     Ok(salt)
 }
 
-/// A salt as a token: parameters carry no octets.
+/// A salt as a token: parameters cannot carry arbitrary octets.
 fn with_salt(salt: &[u8; SALT]) -> Params {
     let hex: String = salt.iter().map(|octet| format!("{octet:02x}")).collect();
     Params::new().with("salt", &hex)
 }
 
-/// The salt, where it is the only parameter.
+/// The salt, if it is the only parameter.
 fn salt_of(params: &Params) -> Result<[u8; SALT], NegotiationError> {
     let [salt] = params.get(["salt"])?;
     let salt = salt.ok_or_else(|| NegotiationError::parameter("salt", "is missing"))?;
@@ -148,15 +148,15 @@ impl ExtensionFactory for SealFactory {
 
     fn accept(&self, offer: &Params, _free: Rsv) -> Result<Agreed, NegotiationError> {
         let client = salt_of(offer)?;
-        // New for each connection: anyone who replays a recorded client meets other keys.
-        let server = random().map_err(|_| NegotiationError::new("no random octets to be had"))?;
+        // New for each connection: a replayed client meets different keys.
+        let server = random().map_err(|_| NegotiationError::new("no random octets available"))?;
         let extension = self.build(&client, &server, End::Server);
         Ok(Agreed::new(with_salt(&server), extension))
     }
 
     fn offers(&self) -> Vec<Params> {
-        // A salt that comes twice is no salt: each handshake has its own. Without random octets
-        // nothing is offered, and whoever requires the extension does not connect.
+        // Each handshake has its own salt. Without random octets nothing is offered, and a client
+        // that requires the extension does not connect.
         random().map(|salt| vec![with_salt(&salt)]).unwrap_or_default()
     }
 
@@ -174,8 +174,9 @@ impl ExtensionFactory for SealFactory {
 
 impl Direction {
     fn begin(&mut self, unit: &MessageInfo) {
-        // What says how to read the message is not in the message. It is sealed along, else text
-        // could be made binary, or RSV1 be cleared so that compressed data is taken as it is.
+        // The data that says how to read a message is not part of the message. It is authenticated
+        // too; otherwise text could be turned into binary, or RSV1 cleared so that compressed data
+        // is delivered as it is.
         self.about = [u8::from(unit.kind == MessageKind::Text), unit.marks.octet()];
         (self.output, self.written) = (None, 0);
     }
@@ -189,7 +190,7 @@ impl Direction {
         Ok(nonce)
     }
 
-    /// Transforms the whole message with the first call, and writes what there is room for.
+    /// Transforms the whole message in the first call, and writes as much as fits.
     fn run(
         &mut self,
         input: &mut Chunk<'_>,
@@ -215,8 +216,8 @@ impl Direction {
         if self.written < output.len() {
             return Ok(Progress::Full);
         }
-        // Nothing is held between messages. A unit is over with `Done`, so `output` is not asked
-        // for again before `begin`.
+        // Frees the memory between messages. A unit ends with `Done`, so `output` is not used again
+        // before `begin`.
         *output = Vec::new();
         Ok(Progress::Done)
     }
@@ -226,7 +227,7 @@ impl Direction {
     }
 }
 
-/// One code for all that is refused: who tries learns nothing from it.
+/// One code for all refusals: an attacker learns nothing from it.
 fn refusal(why: &'static str) -> ExtensionError {
     ExtensionError::new(CloseCode::POLICY_VIOLATION, why)
 }
@@ -272,7 +273,7 @@ impl Extension for Seal {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // From a vault, a login, a key agreement: never from the source.
+    // From a vault, a login or a key agreement: never from the source.
     let mut secret = [0; 32];
     getrandom::fill(&mut secret)?;
     let seal = SealFactory { secret };
@@ -299,7 +300,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The two ends of a connection, without anything in between.
+/// The two ends of a connection, joined directly.
 fn connect(
     client: &ExtensionSet,
     server: &ExtensionSet,
@@ -310,7 +311,7 @@ fn connect(
     let handshake = options.require("x-seal").handshake(nonce)?;
     let options = AcceptOptions::default().extensions(server.clone());
     let accepted = Upgrade::inspect(handshake.request())?.accept(&options)?;
-    // Without the extension there is no connection. A server that has answered already closes it.
+    // Requires the extension. A server that has already answered closes the connection.
     if !accepted.extensions.names().any(|name| name == "x-seal") {
         return Err(accepted.report.to_string().into());
     }
@@ -318,7 +319,7 @@ fn connect(
     if let Some((code, reason)) = connected.close_if_missing() {
         return Err(format!("{code}: {reason}").into());
     }
-    // Zeros leave the tests readable; a client that talks to a server takes random octets.
+    // Zero keys keep the tests readable; a real client uses random octets.
     Ok((
         Connection::new(Role::client(|| [0; 4]), Config::default(), connected.extensions),
         Connection::new(Role::Server, Config::default(), accepted.extensions),
@@ -375,7 +376,7 @@ mod tests {
         assert!(receive(ws, wire, wire.len()) == [Event::Message(message.into())]);
     }
 
-    /// The wire fails the connection with 1008, and none of it is delivered.
+    /// Checks that the wire fails the connection with 1008, and that nothing is delivered.
     #[track_caller]
     fn refused(ws: &mut Connection, wire: &[u8]) {
         match &receive(ws, wire, wire.len())[..] {
@@ -503,7 +504,7 @@ mod tests {
     fn message_that_is_sent_back_to_its_sender_is_refused() {
         let (mut client, _) = sealing();
         let wire = sent(&mut client, "Hello");
-        // As a server would frame it: without a key.
+        // As a server would frame it: unmasked.
         let reflected = [&[wire[0], wire[1] & 0x7f], &wire[6..]].concat();
         refused(&mut client, &reflected);
     }
@@ -525,11 +526,11 @@ mod tests {
         let (factory, message) = (seal(), "Hello");
         let (offers, later) = (factory.offers(), factory.offers());
         assert_ne!(offers, later, "one factory serves all connections");
-        // A server that is played a recorded request.
+        // A server that receives a replayed request.
         let server = |offer| factory.accept(offer, Rsv::ALL).unwrap();
         let (first, again) = (server(&offers[0]), server(&offers[0]));
         assert_ne!(first.response, again.response);
-        // A client that is played a recorded response.
+        // A client that receives a replayed response.
         let sealed = |offers: &[Params]| {
             let mut stack = Extensions::none();
             let seal = factory.confirm(&first.response, offers).unwrap();

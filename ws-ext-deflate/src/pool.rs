@@ -1,4 +1,4 @@
-//! What connections share: deflaters and inflaters, and a count of the bytes they all hold.
+//! The pool that connections share: deflaters and inflaters, and a count of all bytes held.
 
 use core::fmt;
 use std::{
@@ -62,18 +62,18 @@ pub struct Pool(Arc<Shared>);
 struct Shared {
     limit: usize,
     used: AtomicUsize,
-    /// Those of them in records of sent plaintext, beyond what every connection may have.
+    /// The bytes of them in records of sent plaintext, beyond the share of every connection.
     extra: AtomicUsize,
     /// One for each processor, so that threads rarely contend for one.
     shelves: Box<[Shelf]>,
 }
 
-/// Alone in its cache lines.
+/// Aligned to its own cache lines.
 #[derive(Default)]
 #[repr(align(128))]
 struct Shelf(Mutex<Free>);
 
-/// Free states, the one used last at the end.
+/// Free states, the most recently used last.
 #[derive(Default)]
 pub(crate) struct Free {
     inflaters: Vec<Inflater>,
@@ -85,15 +85,15 @@ pub(crate) struct Free {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
     Plenty,
-    /// Only what every connection may have.
+    /// Only the share of every connection.
     Little,
     /// None: free what can be freed.
     None,
 }
 
-/// A state that the pool keeps and counts.
+/// A state that the pool stores and counts.
 pub(crate) trait State: Sized {
-    /// Heap bytes that it holds.
+    /// Heap bytes of the state.
     fn bytes(&self) -> usize;
     /// The free states of this kind.
     fn among(free: &mut Free) -> &mut Vec<Self>;
@@ -120,7 +120,7 @@ impl State for Box<Deflater> {
 }
 
 impl Pool {
-    /// A pool for those it is given to, with a limit in bytes.
+    /// Makes a pool with a limit in bytes for the connections that use it.
     pub fn new(limit: usize) -> Self {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let shelves = (0..processors).map(|_| Shelf::default()).collect();
@@ -153,23 +153,23 @@ impl Pool {
         }
     }
 
-    /// A connection's record grew or shrank.
+    /// Counts a connection's record that grew or shrank.
     pub(crate) fn recount(&self, before: usize, after: usize) {
         shift(&self.0.used, before, after);
     }
 
-    /// A connection's extra bytes became more or less.
+    /// Counts a connection's extra bytes that became more or fewer.
     pub(crate) fn recount_extra(&self, before: usize, after: usize) {
         shift(&self.0.extra, before, after);
     }
 
-    /// An inflater, possibly used before.
+    /// Returns an inflater, possibly used before.
     pub(crate) fn inflater(&self) -> Inflater {
         let free = self.shelf().and_then(|mut free| free.inflaters.pop());
         free.unwrap_or_else(|| self.counted(Inflater::new()))
     }
 
-    /// A deflater, possibly used before; if possible the one that is at `position`.
+    /// Returns a deflater, possibly used before; preferably the one at `position`.
     pub(crate) fn deflater(&self, window: Window, position: Position) -> Box<Deflater> {
         let free = self.shelf().and_then(|mut free| {
             let place = |is: &dyn Fn(&Deflater) -> bool| {
@@ -193,7 +193,7 @@ impl Pool {
         drop(state);
     }
 
-    /// Takes a state back, and frees the ones longest unused if there are too many.
+    /// Takes a state back. If there are too many, frees those unused for longest.
     pub(crate) fn give_back<S: State>(&self, state: S) {
         let most = if self.room() == Room::None { 1 } else { KEPT };
         let Some(mut free) = self.shelf() else {
@@ -208,7 +208,7 @@ impl Pool {
         ended.into_iter().for_each(|state| self.discard(state));
     }
 
-    /// The free states for this thread, unless another thread is looking at them.
+    /// The free states for this thread, unless another thread has locked them.
     fn shelf(&self) -> Option<impl core::ops::DerefMut<Target = Free> + '_> {
         self.0.shelves.get(thread_number() % self.0.shelves.len())?.0.try_lock().ok()
     }
@@ -222,7 +222,7 @@ impl Default for Pool {
     }
 }
 
-/// Whether they are the same pool.
+/// Whether both are the same pool.
 impl PartialEq for Pool {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -240,7 +240,7 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// A count changes by what one part of it became.
+/// Replaces one part of a count.
 fn shift(count: &AtomicUsize, before: usize, after: usize) {
     if after > before {
         count.fetch_add(after - before, Ordering::Relaxed);
@@ -255,6 +255,6 @@ fn thread_number() -> usize {
     thread_local! {
         static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
     }
-    // A thread that is ending shares with the first.
+    // A thread that is ending shares the first one's.
     NUMBER.try_with(|number| *number).unwrap_or_default()
 }

@@ -1,16 +1,16 @@
 //! The last bytes of plaintext, to which the next message may refer back.
 
-/// At most `limit` bytes: what a window of that size still holds.
+/// At most `limit` bytes: the contents of a window of that size.
 ///
 /// A ring of blocks, so that a small message costs a small copy. It allocates block by block as it
-/// fills and never moves a block, so that thousands of growing records do not fragment the heap. Its
-/// owner reports the [capacity](Self::capacity) to the pool.
+/// fills and never moves a block, so that thousands of growing records do not fragment the heap.
+/// Its owner reports the [capacity](Self::capacity) to the pool.
 #[derive(Debug)]
 pub(crate) struct Record<const BLOCK: usize> {
     blocks: Vec<Box<[u8; BLOCK]>>,
     limit: u16,
     len: u16,
-    /// Where the oldest byte is, once the ring is full.
+    /// The place of the oldest byte, once the ring is full.
     oldest: u16,
 }
 
@@ -43,7 +43,7 @@ impl<const BLOCK: usize> Record<BLOCK> {
         self.oldest = if oldest < limit { oldest } else { oldest - limit } as u16;
     }
 
-    /// Copies `data` into the ring from this place on.
+    /// Copies `data` into the ring, from this place on.
     fn write(&mut self, mut place: usize, mut data: &[u8]) {
         while !data.is_empty() {
             let (index, start) = (place / BLOCK, place % BLOCK);
@@ -58,18 +58,18 @@ impl<const BLOCK: usize> Record<BLOCK> {
         }
     }
 
-    /// Forgets everything and keeps the memory.
+    /// Clears the record and keeps the memory.
     pub(crate) fn clear(&mut self) {
         (self.len, self.oldest) = (0, 0);
     }
 
-    /// Forgets everything and frees the memory.
+    /// Clears the record and frees the memory.
     pub(crate) fn release(&mut self) {
         self.clear();
         self.blocks = Vec::new();
     }
 
-    /// Changes the limit. If there are more bytes, the last ones stay.
+    /// Changes the limit. If there are more bytes, keeps the last ones.
     pub(crate) fn limit(&mut self, limit: usize) {
         if limit == usize::from(self.limit) {
             return;
@@ -95,7 +95,7 @@ impl<const BLOCK: usize> Record<BLOCK> {
         })
     }
 
-    /// Bytes allocated.
+    /// Allocated bytes.
     pub(crate) fn capacity(&self) -> usize {
         self.blocks.len() * BLOCK
     }

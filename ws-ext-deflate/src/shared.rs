@@ -16,7 +16,7 @@ use crate::{
     window::Window,
 };
 
-/// How to compress a message on its own. The same for all connections whose output is the same.
+/// How to compress a message on its own. Connections with the same output have the same value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OneOff {
     pub(crate) window: Window,
@@ -27,8 +27,8 @@ impl OneOff {
     /// For a message of `len` bytes, on a connection of this window and level.
     pub(crate) fn of(len: u64, own: Window, level: Level) -> Self {
         let fits = |window: Window| len <= window.size() as u64;
-        // No distance exceeds the message. Most connections use a deflater of the proposed window for
-        // messages of their own, so the pool is likely to have one.
+        // No distance exceeds the message. Most connections use a deflater of the proposed window
+        // for their own messages, so the pool is likely to have one.
         let window = if !fits(own) {
             own
         } else if fits(Window::PROPOSED) {
@@ -45,9 +45,9 @@ impl OneOff {
     }
 }
 
-/// Compresses one message for many.
+/// Compresses one message for many connections.
 pub(crate) struct SharedDeflater {
-    /// Without history. Gives its deflater back when dropped.
+    /// Without history. Returns its deflater to the pool when dropped.
     encoder: Encoder,
     compression: Compression,
     /// The outcome, once the message is complete.

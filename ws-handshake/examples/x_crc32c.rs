@@ -91,8 +91,8 @@ impl Extension for Checksum {
         input: &mut Chunk<'_>,
         out: &mut Sink<'_>,
     ) -> Result<Progress, ExtensionError> {
-        // The sink may fill up at any octet. What was not consumed comes again, so only what this
-        // call moved goes into the sum.
+        // The sink may fill up at any octet. Input that was not consumed comes again, so only the
+        // octets that this call moved go into the sum.
         let data = input.data();
         out.write_from(input);
         let moved = data.len() - input.len();
@@ -100,8 +100,8 @@ impl Extension for Checksum {
         if !input.is_empty() {
             return Ok(Progress::Full);
         }
-        // A frame comes as one chunk, so its end is the end of the input. In message scope
-        // `input.is_last()` would have to say so.
+        // A frame comes as one chunk, so its end is the end of the input. In message scope, check
+        // `input.is_last()`.
         let trailer = self.sum.to_be_bytes();
         self.sum_written += out.write(&trailer[self.sum_written..]);
         Ok(if self.sum_written == trailer.len() { Progress::Done } else { Progress::Full })
@@ -113,7 +113,7 @@ impl Extension for Checksum {
         out: &mut Sink<'_>,
     ) -> Result<Progress, ExtensionError> {
         // The first call sees the whole frame and verifies it before passing any of it on, so that
-        // nobody sees corrupt data.
+        // no corrupt data is delivered.
         if !self.verified {
             match input.data().split_last_chunk() {
                 Some((payload, trailer)) if crc32c(payload) == u32::from_be_bytes(*trailer) => {}
@@ -132,7 +132,7 @@ impl Extension for Checksum {
     }
 }
 
-/// 1007 says that the data is inconsistent; 1002 is for the engine to send.
+/// 1007 means that the data is inconsistent; 1002 is for the engine to send.
 fn corrupt<T>(why: &'static str) -> Result<T, ExtensionError> {
     Err(ExtensionError::new(CloseCode::INVALID_PAYLOAD, why))
 }

@@ -223,7 +223,7 @@ fn stack(traced: bool) -> Extensions {
             black_box(passed);
         });
         let factory = TraceFactory { id: None, observer };
-        extensions.push(&factory, factory.build("cost")).expect("it stands alone");
+        extensions.push(&factory, factory.build("cost")).expect("the only extension");
     }
     extensions
 }

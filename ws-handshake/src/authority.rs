@@ -121,11 +121,11 @@ fn is_reg_name(host: &[u8]) -> bool {
 
 /// Whether each octet is `allowed` or part of a percent escape.
 fn is_escaped(text: &[u8], allowed: impl Fn(u8) -> bool) -> bool {
-    behind_escaped(text, allowed).is_empty()
+    after_escaped(text, allowed).is_empty()
 }
 
-/// What follows the octets that are `allowed` or part of a percent escape.
-pub(crate) fn behind_escaped(mut text: &[u8], allowed: impl Fn(u8) -> bool) -> &[u8] {
+/// The rest after the octets that are `allowed` or part of a percent escape.
+pub(crate) fn after_escaped(mut text: &[u8], allowed: impl Fn(u8) -> bool) -> &[u8] {
     loop {
         text = match text {
             [b'%', a, b, rest @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => rest,

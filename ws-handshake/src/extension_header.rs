@@ -14,7 +14,7 @@ use ws_core::extension::Params;
 use crate::{
     Limits,
     list::{Cursor, is_token_octet},
-    looks::Looks,
+    visits::Visits,
 };
 
 /// One element of `Sec-WebSocket-Extensions`: an offer of a client, or the answer of a server.
@@ -107,20 +107,20 @@ pub fn parse_extensions<'a>(
     parse_counting(lines, limits).0
 }
 
-/// [`parse_extensions`], with its looks.
+/// [`parse_extensions`], and counts its visits.
 pub(crate) fn parse_counting<'a>(
     lines: impl IntoIterator<Item = &'a [u8]>,
     limits: &Limits,
-) -> (Result<Vec<ExtensionElement>, ExtensionHeaderError>, Looks) {
-    let mut parser = Parser { limits, offers: Vec::new(), empty: 0, looks: Looks::default() };
+) -> (Result<Vec<ExtensionElement>, ExtensionHeaderError>, Visits) {
+    let mut parser = Parser { limits, offers: Vec::new(), empty: 0, visits: Visits::default() };
     let mut any = false;
     for line in lines {
         any = true;
         let mut cursor = Cursor::new(line);
         let outcome = parser.line(&mut cursor);
-        parser.looks.add_all(cursor.looks());
+        parser.visits.add_all(cursor.visits());
         if let Err(error) = outcome {
-            return (Err(error), parser.looks);
+            return (Err(error), parser.visits);
         }
     }
     let outcome = if any && parser.offers.is_empty() {
@@ -128,14 +128,14 @@ pub(crate) fn parse_counting<'a>(
     } else {
         Ok(parser.offers)
     };
-    (outcome, parser.looks)
+    (outcome, parser.visits)
 }
 
 struct Parser<'l> {
     limits: &'l Limits,
     offers: Vec<ExtensionElement>,
     empty: usize,
-    looks: Looks,
+    visits: Visits,
 }
 
 impl Parser<'_> {

@@ -11,7 +11,7 @@ pub enum InvalidHeader {
     Name,
     /// The value has a character other than visible ASCII, space and tab.
     ///
-    /// CR and LF would let whoever chose the value write headers of their own.
+    /// With CR and LF, the author of the value could inject headers.
     #[error(
         "a header value must be visible ASCII, spaces and tabs: encode the rest, and let no CR or LF through"
     )]

@@ -10,7 +10,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::{Limits, extra_headers::is_secret, looks::Looks};
+use crate::{Limits, extra_headers::is_secret, visits::Visits};
 
 /// Empty lines that are skipped before a start-line; one more is an error.
 const MAX_EMPTY_LINES: usize = 8;
@@ -96,7 +96,7 @@ pub(crate) struct Extent {
 pub(crate) struct HeadScanner {
     state: State,
     position: usize,
-    looks: Looks,
+    visits: Visits,
     start: usize,
     empty_lines: usize,
     lines: usize,
@@ -121,7 +121,7 @@ impl HeadScanner {
         Self {
             state: State::Front,
             position: 0,
-            looks: Looks::default(),
+            visits: Visits::default(),
             start: 0,
             empty_lines: 0,
             lines: 0,
@@ -134,8 +134,8 @@ impl HeadScanner {
 
     /// Counted apart from the position, so that looking twice would show.
     #[cfg(test)]
-    pub(crate) fn looks(&self) -> Looks {
-        self.looks
+    pub(crate) fn visits(&self) -> Visits {
+        self.visits
     }
 
     /// Scans what `input` has gained since the last call; it may only have grown.
@@ -194,7 +194,7 @@ impl HeadScanner {
     /// Passes over `octets` octets.
     fn pass(&mut self, octets: usize) {
         self.position = self.position.saturating_add(octets);
-        self.looks.add(octets);
+        self.visits.add(octets);
     }
 
     /// Whether the head ends with `octet`.

@@ -71,6 +71,6 @@ pub enum HostsError {
     )]
     Host(Box<str>),
     /// The list is empty.
-    #[error("the list of hosts is empty: nobody could connect")]
+    #[error("the list of hosts is empty: no client could connect")]
     Empty,
 }

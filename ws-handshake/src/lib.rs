@@ -116,7 +116,6 @@ mod limits;
 #[cfg(test)]
 mod linearity;
 mod list;
-mod looks;
 mod negotiation;
 mod octet_set;
 mod origin;
@@ -130,6 +129,7 @@ mod response_reader;
 mod server;
 mod subprotocol;
 mod uri;
+mod visits;
 
 pub use accept::{AcceptError, AcceptOptions, Accepted};
 pub use accept_key::{accept_key, is_valid_key};

@@ -16,26 +16,26 @@ fn unlimited() -> Limits {
         .max_empty_elements(UNLIMITED)
 }
 
-/// Looks that it takes to read one line of `Sec-WebSocket-Extensions`, and whether it is valid.
+/// The visits for one line of `Sec-WebSocket-Extensions`, and whether it is valid.
 fn extensions(line: &[u8]) -> (usize, bool) {
-    let (outcome, looks) = parse_counting([line], &unlimited());
-    (looks.count(), outcome.is_ok())
+    let (outcome, visits) = parse_counting([line], &unlimited());
+    (visits.count(), outcome.is_ok())
 }
 
-/// Looks that it takes to read one line of `Sec-WebSocket-Protocol`, and whether it is valid.
+/// The visits for one line of `Sec-WebSocket-Protocol`, and whether it is valid.
 fn subprotocols(line: &[u8]) -> (usize, bool) {
-    let (outcome, looks) = Subprotocols::parse([line], &unlimited());
-    (looks.count(), outcome.is_ok())
+    let (outcome, visits) = Subprotocols::parse([line], &unlimited());
+    (visits.count(), outcome.is_ok())
 }
 
-/// Looks that it takes to go through one line of `Connection` or `Upgrade`.
+/// The visits for one line of `Connection` or `Upgrade`.
 fn elements(line: &[u8]) -> usize {
     let mut elements = Elements::new(line);
     elements.by_ref().for_each(drop);
-    elements.looks().count()
+    elements.visits().count()
 }
 
-/// A text of about `n` octets, of which a slow parser makes n * n.
+/// Texts of about `n` octets that take a slow parser n * n steps.
 fn hostile(n: usize) -> Vec<Vec<u8>> {
     vec![
         ",".repeat(n).into(),
@@ -77,8 +77,8 @@ fn rt_05_lists_take_linear_time() {
 
 // RT-05
 #[test]
-fn rt_05_the_count_of_looks_is_that_of_the_whole_text() {
-    // That the bound above can fail: what is read to its end takes a look an octet at least.
+fn rt_05_the_count_of_visits_is_that_of_the_whole_text() {
+    // Shows that the bound above can fail: reading to the end visits each octet at least once.
     let line = format!("a{}", ";b=\"\\c\"".repeat(1000));
     let (count, valid) = extensions(line.as_bytes());
     assert!(valid && count >= line.len());
@@ -96,7 +96,7 @@ fn head_of(len: usize) -> Vec<u8> {
     [&begin[..], &padding, b"\r\n\r\n"].concat()
 }
 
-/// Reads `octets` in pieces; the outcome, octets given and looks.
+/// Reads `octets` in pieces. Returns the outcome, the octets given and the visits.
 fn read(octets: &[u8], piece: usize) -> (Option<bool>, usize, usize) {
     let mut reader = RequestReader::default();
     let mut input = BytesMut::new();
@@ -105,12 +105,12 @@ fn read(octets: &[u8], piece: usize) -> (Option<bool>, usize, usize) {
         given += piece.len();
         input.extend_from_slice(piece);
         match reader.read(&mut input) {
-            Ok(None) => assert!(reader.looks().count() <= given),
-            Ok(Some(_)) => return (Some(true), given, reader.looks().count()),
-            Err(_) => return (Some(false), given, reader.looks().count()),
+            Ok(None) => assert!(reader.visits().count() <= given),
+            Ok(Some(_)) => return (Some(true), given, reader.visits().count()),
+            Err(_) => return (Some(false), given, reader.visits().count()),
         }
     }
-    (None, given, reader.looks().count())
+    (None, given, reader.visits().count())
 }
 
 // RT-01
@@ -121,10 +121,10 @@ fn rt_01_head_octets_are_examined_once_to_find_the_end_and_once_to_parse() {
         assert_eq!(read(&head, piece), (Some(true), head.len(), 2 * head.len()), "{piece}");
     }
     for piece in [1, 2, 7, 1460] {
-        let (outcome, given, looks) = read(&head_of(16 * 1024 + 1), piece);
+        let (outcome, given, visits) = read(&head_of(16 * 1024 + 1), piece);
         assert_eq!(outcome, Some(false), "{piece}");
         assert!(given <= 16 * 1024 + piece, "{piece}: {given}");
-        assert!(looks <= 2 * given, "{piece}: {looks}");
+        assert!(visits <= 2 * given, "{piece}: {visits}");
     }
 }
 
@@ -141,16 +141,16 @@ fn rt_02_endless_heads_are_looked_at_up_to_the_limit() {
         (&[b'a'; 1 << 20], 16 * 1024),
         (&target, 8 * 1024 + 4),
     ] {
-        let (outcome, given, looks) = read(octets, 1024);
+        let (outcome, given, visits) = read(octets, 1024);
         assert_eq!(outcome, Some(false));
         assert!(given <= limit + 1024, "{given}");
-        assert!(looks <= limit + 1, "{looks}");
+        assert!(visits <= limit + 1, "{visits}");
     }
 }
 
 // R6455C-4.1-ac, RT-02
 #[test]
-fn rt_02_client_looks_at_each_octet_twice_at_most() {
+fn rt_02_client_visits_each_octet_twice_at_most() {
     let head = "HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\nHTTP/1.1 101 Switching Protocols\r\n\
         Upgrade: websocket\r\nSet-Cookie: x=y\r\n\r\n";
     for at in 0..head.len() {
@@ -159,11 +159,11 @@ fn rt_02_client_looks_at_each_octet_twice_at_most() {
         assert!(reader.read(&mut input).unwrap().is_none(), "{at}");
         input.extend_from_slice(&head.as_bytes()[at..]);
         assert!(reader.read(&mut input).unwrap().is_some(), "{at}");
-        assert_eq!(reader.looks().count(), 2 * head.len(), "{at}");
+        assert_eq!(reader.visits().count(), 2 * head.len(), "{at}");
     }
     let mut reader = ResponseReader::default();
     let mut input = BytesMut::from("HTTP/1.1 100 Continue\r\n\r\n".repeat(1 << 12).as_str());
     let given = input.len();
     assert_eq!(reader.read(&mut input).unwrap_err(), HeadError::TooLarge);
-    assert!(reader.looks().count() <= 2 * given);
+    assert!(reader.visits().count() <= 2 * given);
 }

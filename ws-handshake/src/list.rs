@@ -7,7 +7,7 @@
     clippy::arithmetic_side_effects
 )]
 
-use crate::{looks::Looks, octet_set::OctetSet};
+use crate::{octet_set::OctetSet, visits::Visits};
 
 /// Visible ASCII without the separators of RFC 2616 §2.2.
 static TOKEN: OctetSet = OctetSet::alphanumeric_and(b"!#$%&'*+-.^_`|~");
@@ -46,12 +46,12 @@ pub(crate) fn trim_ows(mut text: &[u8]) -> &[u8] {
 pub(crate) struct Cursor<'a> {
     rest: &'a [u8],
     position: usize,
-    looks: Looks,
+    visits: Visits,
 }
 
 impl<'a> Cursor<'a> {
     pub(crate) fn new(text: &'a [u8]) -> Self {
-        Self { rest: text, position: 0, looks: Looks::default() }
+        Self { rest: text, position: 0, visits: Visits::default() }
     }
 
     /// Octets consumed so far.
@@ -59,12 +59,12 @@ impl<'a> Cursor<'a> {
         self.position
     }
 
-    pub(crate) fn looks(&self) -> Looks {
-        self.looks
+    pub(crate) fn visits(&self) -> Visits {
+        self.visits
     }
 
     pub(crate) fn peek(&mut self) -> Option<u8> {
-        self.looks.add(1);
+        self.visits.add(1);
         self.rest.first().copied()
     }
 
@@ -87,8 +87,8 @@ impl<'a> Cursor<'a> {
         let (token, rest) = self.rest.split_at_checked(len)?;
         self.rest = rest;
         self.position = self.position.saturating_add(len);
-        // The octet that ends it was looked at too.
-        self.looks.add(len.saturating_add(1));
+        // The octet after it was visited too.
+        self.visits.add(len.saturating_add(1));
         std::str::from_utf8(token).ok().filter(|t| !t.is_empty())
     }
 }
@@ -104,8 +104,8 @@ impl<'a> Elements<'a> {
         Self { cursor: Cursor::new(line), ended: false }
     }
 
-    pub(crate) fn looks(&self) -> Looks {
-        self.cursor.looks()
+    pub(crate) fn visits(&self) -> Visits {
+        self.cursor.visits()
     }
 }
 

@@ -13,7 +13,7 @@ use http::Request;
 use crate::{
     Cause, HeadError, Limits, Rejection, RequestHead,
     head::{Extent, HeadScanner},
-    looks::Looks,
+    visits::Visits,
 };
 
 /// Reads one request head out of a buffer that the caller fills.
@@ -41,7 +41,7 @@ pub struct RequestReader {
     limits: Limits,
     allow_early_data: bool,
     scanner: HeadScanner,
-    parsed: Looks,
+    parsed: Visits,
     failed: Option<HeadError>,
 }
 
@@ -58,7 +58,7 @@ impl RequestReader {
             scanner: HeadScanner::request(&limits),
             limits,
             allow_early_data: false,
-            parsed: Looks::default(),
+            parsed: Visits::default(),
             failed: None,
         }
     }
@@ -130,10 +130,10 @@ impl RequestReader {
 
     /// Once to find the end of the head, once to parse it.
     #[cfg(test)]
-    pub(crate) fn looks(&self) -> Looks {
-        let mut looks = self.scanner.looks();
-        looks.add_all(self.parsed);
-        looks
+    pub(crate) fn visits(&self) -> Visits {
+        let mut visits = self.scanner.visits();
+        visits.add_all(self.parsed);
+        visits
     }
 
     fn parse(&mut self, input: &mut BytesMut, extent: Extent) -> Result<RequestHead, HeadError> {

@@ -13,7 +13,7 @@ use http::{Response, StatusCode, Version};
 use crate::{
     HeadError, Limits,
     head::{Extent, HeadScanner, from_httparse, header_map},
-    looks::Looks,
+    visits::Visits,
 };
 
 /// Reads the head of the server's answer out of a buffer that the caller fills.
@@ -28,7 +28,7 @@ pub struct ResponseReader {
     limits: Limits,
     scanner: HeadScanner,
     /// What was parsed, and the scanners of earlier heads.
-    looks: Looks,
+    visits: Visits,
     failed: Option<HeadError>,
 }
 
@@ -44,7 +44,7 @@ impl ResponseReader {
         Self {
             scanner: HeadScanner::response(&limits),
             limits,
-            looks: Looks::default(),
+            visits: Visits::default(),
             failed: None,
         }
     }
@@ -86,10 +86,10 @@ impl ResponseReader {
 
     /// Once to find the end of a head, once to parse it.
     #[cfg(test)]
-    pub(crate) fn looks(&self) -> Looks {
-        let mut looks = self.scanner.looks();
-        looks.add_all(self.looks);
-        looks
+    pub(crate) fn visits(&self) -> Visits {
+        let mut visits = self.scanner.visits();
+        visits.add_all(self.visits);
+        visits
     }
 
     fn parse(&mut self, input: &mut BytesMut, extent: Extent) -> Result<Response<()>, HeadError> {
@@ -97,8 +97,8 @@ impl ResponseReader {
         let head = Bytes::copy_from_slice(head);
         input.advance(extent.end.min(input.len()));
         #[cfg(test)]
-        self.looks.add_all(self.scanner.looks());
-        self.looks.add(head.len());
+        self.visits.add_all(self.scanner.visits());
+        self.visits.add(head.len());
         self.scanner = HeadScanner::response(&self.limits);
         self.limits.max_head = self.limits.max_head.saturating_sub(extent.end);
 

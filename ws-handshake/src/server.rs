@@ -49,7 +49,7 @@ impl Upgrade {
     /// # Errors
     /// As [`inspect`](Self::inspect).
     pub fn inspect_within(request: &impl RequestView, limits: &Limits) -> Result<Self, Rejection> {
-        let asked = Asked {
+        let asked = Inspection {
             method: request.method(),
             uri: request.uri(),
             version: request.version(),
@@ -113,15 +113,15 @@ impl Upgrade {
     }
 }
 
-/// A request, whoever parsed it.
-struct Asked<'r> {
+/// The inspection of a request from any parser.
+struct Inspection<'r> {
     method: &'r Method,
     uri: &'r Uri,
     version: Version,
     fields: Fields<'r>,
 }
 
-impl Asked<'_> {
+impl Inspection<'_> {
     fn inspect(&self, limits: &Limits) -> Result<Upgrade, Rejection> {
         // RFC 6455 §4.2.1: "If the server, while reading the handshake, finds that the client did
         // not send a handshake that matches the description below […] the server MUST stop
@@ -134,8 +134,8 @@ impl Asked<'_> {
     }
 }
 
-fn read(asked: &Asked<'_>, limits: &Limits) -> Result<Upgrade, Cause> {
-    let Asked { method, uri, version, fields } = asked;
+fn read(asked: &Inspection<'_>, limits: &Limits) -> Result<Upgrade, Cause> {
+    let Inspection { method, uri, version, fields } = asked;
     // RFC 6455 §4.2.1: "An HTTP/1.1 or higher GET request"
     if *method != Method::GET {
         return Err(Cause::Method);

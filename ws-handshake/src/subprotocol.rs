@@ -12,7 +12,7 @@ use std::fmt;
 use crate::{
     Limits,
     list::{Elements, is_token},
-    looks::Looks,
+    visits::Visits,
 };
 
 /// The names of subprotocols, each a token and none repeated.
@@ -86,13 +86,13 @@ impl Subprotocols {
         self.0.is_empty()
     }
 
-    /// Reads all lines of a request's `Sec-WebSocket-Protocol` as one list, and the looks that it took.
+    /// Reads all lines of a request's `Sec-WebSocket-Protocol` as one list, and counts the visits.
     pub(crate) fn parse<'a>(
         lines: impl IntoIterator<Item = &'a [u8]>,
         limits: &Limits,
-    ) -> (Result<Self, SubprotocolHeaderError>, Looks) {
+    ) -> (Result<Self, SubprotocolHeaderError>, Visits) {
         let (mut all, mut any, mut empty) = (Self::default(), false, 0_usize);
-        let mut looks = Looks::default();
+        let mut visits = Visits::default();
         for line in lines {
             any = true;
             let mut elements = Elements::new(line);
@@ -112,14 +112,14 @@ impl Subprotocols {
                     std::str::from_utf8(element).map_err(|_| SubprotocolHeaderError::NotAToken)?,
                 )
             });
-            looks.add_all(elements.looks());
+            visits.add_all(elements.visits());
             if let Err(error) = outcome {
-                return (Err(error), looks);
+                return (Err(error), visits);
             }
         }
         let outcome =
             if any && all.is_empty() { Err(SubprotocolHeaderError::Empty) } else { Ok(all) };
-        (outcome, looks)
+        (outcome, visits)
     }
 }
 

@@ -11,7 +11,7 @@ use std::{fmt, str::FromStr};
 
 use crate::{
     Authority,
-    authority::{behind_escaped, is_unreserved_or_sub_delim},
+    authority::{after_escaped, is_unreserved_or_sub_delim},
 };
 
 /// A `ws://` or `wss://` URI: where to connect, and what to request.
@@ -116,7 +116,7 @@ fn resource(target: &str) -> Result<Box<str>, UriError> {
 }
 
 fn first_unescaped(text: &str, allowed: impl Fn(u8) -> bool) -> Option<char> {
-    let rest = behind_escaped(text.as_bytes(), allowed);
+    let rest = after_escaped(text.as_bytes(), allowed);
     text.get(text.len().saturating_sub(rest.len())..)?.chars().next()
 }
 

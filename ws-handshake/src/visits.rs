@@ -1,21 +1,21 @@
-//! How often a parser looks at an octet, for the tests that hold every parser to one pass.
+//! Counts how often a parser visits an octet, for the tests that every parser makes a single pass.
 
 /// A count that only tests keep; elsewhere it is empty, and adding to it does nothing.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Looks {
+pub(crate) struct Visits {
     #[cfg(test)]
     count: usize,
 }
 
-impl Looks {
+impl Visits {
     #[cfg(test)]
-    pub(crate) fn add(&mut self, looks: usize) {
-        self.count += looks;
+    pub(crate) fn add(&mut self, visits: usize) {
+        self.count += visits;
     }
 
     #[cfg(not(test))]
-    #[expect(clippy::unused_self, reason = "the count is kept in tests alone")]
-    pub(crate) fn add(&mut self, _looks: usize) {}
+    #[expect(clippy::unused_self, reason = "only tests keep the count")]
+    pub(crate) fn add(&mut self, _visits: usize) {}
 
     /// Adds the count of another parser.
     pub(crate) fn add_all(&mut self, others: Self) {

@@ -1,5 +1,5 @@
-//! The client of `cargo xtask slow-paths`: it reads what comes, answers each Ping as it reads it, and
-//! says how the connection ended in one line of JSON.
+//! The client of `cargo xtask slow-paths`: reads from the server, answers each Ping as it reads it,
+//! and prints how the connection ended in one line of JSON.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -18,29 +18,29 @@ const FIN: u8 = 0x80;
 const CONTINUATION: u8 = 0x00;
 const KEY: [u8; 4] = [0x5a, 0x17, 0xc3, 0x88];
 
-/// Reads from a server, as steadily as the link allows
+/// Read from a server as steadily as the link allows
 #[derive(Parser)]
 struct Cli {
-    /// ADDRESS:PORT; connecting is tried again until the link is up
+    /// ADDRESS:PORT; connecting is repeated until the link is up
     server: SocketAddr,
     /// The path to open, with its query
     path: String,
-    /// Close when a message of so many bytes has come
+    /// Close after a message of this many bytes
     #[arg(long)]
     close_after: Option<usize>,
     /// Send a small message once a second
     #[arg(long)]
     talks: bool,
-    /// Read at most so many bytes a second, whatever the link has
+    /// Read at most this many bytes a second, whatever the link allows
     #[arg(long, value_name = "BYTES")]
     reads: Option<usize>,
-    /// Send a message of so many bytes in fragments of 4 KiB
+    /// Send a message of this many bytes in fragments of 4 KiB
     #[arg(long, value_name = "BYTES", requires = "upload_rate")]
     upload: Option<usize>,
-    /// How many bytes of it a second
+    /// The rate of the upload in bytes a second
     #[arg(long, value_name = "BYTES")]
     upload_rate: Option<usize>,
-    /// Stop after so many seconds
+    /// Stop after this many seconds
     #[arg(long, value_parser = seconds)]
     seconds: Duration,
 }
@@ -51,7 +51,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // The harness moves the link into the network namespace of this process when it reads this.
+    // On this line, the harness moves the link into the network namespace of this process.
     println!("ready");
     match connect(&cli).and_then(|stream| Client::new(&cli, stream)?.run()) {
         Ok(outcome) => {
@@ -96,7 +96,7 @@ fn connect(cli: &Cli) -> io::Result<TcpStream> {
     }
 }
 
-/// Writes whole frames, for the reader and for an upload.
+/// Writes whole frames, for both the reader and an upload.
 #[derive(Clone)]
 struct Writer(Arc<Mutex<TcpStream>>);
 
@@ -107,8 +107,8 @@ impl Writer {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(&frame)
     }
 
-    /// Sends a message of `size` bytes at `rate` bytes a second; a server that is gone is noticed
-    /// by the reader.
+    /// Sends a message of `size` bytes at `rate` bytes a second. The reader notices if the server
+    /// is gone.
     fn upload(&self, size: usize, rate: usize) -> io::Result<()> {
         let (started, mut sent) = (Instant::now(), 0);
         while sent < size {
@@ -129,10 +129,10 @@ struct Client<'a> {
     stream: TcpStream,
     writer: Writer,
     started: Instant,
-    /// Octets read, in all and in the second half of the time.
+    /// Octets read, in total and in the second half of the time.
     octets: usize,
     late_octets: usize,
-    /// What is left to read of the payload of a data frame.
+    /// The rest of the payload of a data frame.
     payload_left: usize,
     /// The size of the message that is being read.
     message: usize,
@@ -180,7 +180,7 @@ impl<'a> Client<'a> {
             }
             if self.cli.talks && !self.closing && now - talked > Duration::from_secs(1) {
                 talked = now;
-                // A server that is gone is noticed by the read.
+                // The read notices if the server is gone.
                 self.writer.send(TEXT, b"hello").ok();
             }
             match self.stream.read(&mut buffer) {
@@ -219,7 +219,7 @@ impl<'a> Client<'a> {
         }))
     }
 
-    /// Waits until what was read was due by `--reads`.
+    /// Waits for the time at which `--reads` allows the octets read so far.
     fn pace(&self) {
         if let Some(rate) = self.cli.reads {
             let due = Duration::from_secs_f64(self.octets as f64 / rate as f64);
@@ -227,8 +227,8 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Takes the frames that `octets` begin with, and says how many octets they were. The payloads
-    /// of data frames are taken as they come.
+    /// Parses the frames at the front of `octets`, and returns how many octets they had. Payloads
+    /// of data frames are consumed as they come.
     fn take(&mut self, octets: &[u8]) -> usize {
         let mut rest = octets;
         loop {

@@ -1,8 +1,8 @@
-//! The server of `cargo xtask slow-paths`: large messages and streams for clients behind slow links.
+//! The server of `cargo xtask slow-paths`: large messages and streams for clients on slow links.
 //!
 //! `/big?BYTES` sends one message and waits for the client to close, `/farewell?BYTES` sends one and
 //! returns, `/stream` sends messages of 16 KiB for as long as the connection lasts, `/upload` waits for
-//! a message, says its size and returns. How connections end is logged on standard error.
+//! a message, replies with its size and returns. The ends of connections are logged to standard error.
 //!
 //! ```text
 //! $ cargo run --release -p ws-bench --example slow_path_server -- 127.0.0.1:9001
@@ -15,7 +15,7 @@ use ws_server::{HandlerError, Message, Server, WebSocket};
 
 fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
-    let listen = std::env::args().nth(1).ok_or("which ADDRESS:PORT to listen on?")?;
+    let listen = std::env::args().nth(1).ok_or("missing argument: ADDRESS:PORT to listen on")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let server = Server::new()
@@ -25,12 +25,12 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
             .route("/upload", upload)
             .bind(listen.as_str())
             .await?;
-        println!("listening on {}", server.local_addr().ok_or("this is no TCP address")?);
+        println!("listening on {}", server.local_addr().ok_or("not a TCP address")?);
         server.serve().await
     })
 }
 
-/// A message of as many bytes as the query says.
+/// A message with the number of bytes in the query.
 fn message(ws: &WebSocket) -> Message {
     let bytes = ws.request().query().and_then(|query| query.parse().ok()).unwrap_or(1 << 20);
     Message::from(vec![7; bytes])

@@ -1,17 +1,17 @@
-//! The engine alone, in memory: parsing what a client sent, and writing what a server sends.
+//! The engine alone, in memory: parsing a client's octets, and writing a server's.
 
 use bytes::{Buf, BytesMut};
 use ws_core::{Config, Connection, Event, Extensions, Message, Role};
 
 use crate::frame::{BINARY, push_masked};
 
-/// Sizes of messages in bytes, and how many of them make one batch.
+/// Sizes of messages in bytes, and the number of messages in a batch.
 pub const SIZES: [(usize, usize); 3] = [(20, 256), (1024, 64), (65_536, 8)];
 
-/// What one read of a socket delivers.
+/// The size of one read of a socket.
 pub const READ: usize = 64 * 1024;
 
-/// `count` binary messages of a client, each in one masked frame, each with another content and key.
+/// `count` binary messages of a client, each in one masked frame with its own content and key.
 pub fn client_frames(len: usize, count: usize) -> Vec<u8> {
     let mut frames = Vec::new();
     for i in 0..count {
@@ -47,7 +47,7 @@ pub fn parse(ws: &mut Connection, input: &mut BytesMut, frames: &[u8]) -> usize 
     received
 }
 
-/// Sends `message` so many times, takes the output as a socket would, and returns its length.
+/// Sends `message` `count` times, takes the output as a socket would, and returns its length.
 ///
 /// # Panics
 /// If the connection is closed.

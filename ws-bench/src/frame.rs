@@ -1,7 +1,7 @@
 //! Frames, one per message, for both directions.
 //!
-//! They are written here by hand, so that what a benchmark sends and expects does not come from
-//! the code that it measures.
+//! They are built by hand here, so that the frames of a benchmark do not come from the code that it
+//! measures.
 
 use ws_core::apply_mask;
 
@@ -14,7 +14,7 @@ pub const CLOSE: u8 = 0x88;
 /// RSV1 in the first octet: the message is compressed.
 pub const RSV1: u8 = 0x40;
 
-/// Appends what a client sends: a masked frame that begins with the octet `first`.
+/// Appends a client's frame, masked, which begins with the octet `first`.
 pub fn push_masked(out: &mut Vec<u8>, first: u8, payload: &[u8], key: [u8; 4]) {
     push_header(out, first, payload.len(), 0x80);
     out.extend_from_slice(&key);
@@ -23,7 +23,7 @@ pub fn push_masked(out: &mut Vec<u8>, first: u8, payload: &[u8], key: [u8; 4]) {
     apply_mask(&mut out[start..], key, 0);
 }
 
-/// Appends what a server sends: a frame without mask.
+/// Appends a server's frame, unmasked.
 pub fn push_unmasked(out: &mut Vec<u8>, first: u8, payload: &[u8]) {
     push_header(out, first, payload.len(), 0);
     out.extend_from_slice(payload);
@@ -45,8 +45,8 @@ fn push_header(out: &mut Vec<u8>, first: u8, len: usize, mask: u8) {
     }
 }
 
-/// The first octet of the server's frame that `octets` begin with, the length of its header and
-/// that of its payload; `None` while they are not there.
+/// The first octet of the server's frame at the front of `octets`, the length of its header and of
+/// its payload; `None` if the header is incomplete.
 pub fn unmasked_header(octets: &[u8]) -> Option<(u8, usize, usize)> {
     let (&first, rest) = octets.split_first()?;
     let (&len, rest) = rest.split_first()?;

@@ -1,11 +1,11 @@
-//! Documents as a service sends them: the same keys, a few users, words, numbers and ids.
+//! Documents like those of a service: the same keys, a few users, words, numbers and ids.
 
 /// SplitMix64: the same numbers in every run.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// Another sequence for each `seed`.
+    /// Each `seed` gives another sequence.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -31,7 +31,7 @@ const WORDS: [&str; 20] = [
 ];
 const USERS: [&str; 6] = ["alice", "bob", "carol", "dave", "erin", "frank"];
 
-/// A list of records of exactly `size` bytes, 4 at least; the last one is filled up with spaces.
+/// A list of records of exactly `size` bytes, 4 at least; the last record is padded with spaces.
 pub fn document(random: &mut Random, size: usize) -> String {
     let mut document = String::with_capacity(size);
     let mut next = record(random);
@@ -43,7 +43,7 @@ pub fn document(random: &mut Random, size: usize) -> String {
     if document.is_empty() {
         document.push('[');
     }
-    // What is left is shorter than a record: the start of its text, or nothing.
+    // The rest is shorter than a record: the start of its text, or nothing.
     let (open, close) = (r#",{"text":""#, r#""}]"#);
     let left = size - document.len();
     if document.len() > 1 && left > open.len() + close.len() {

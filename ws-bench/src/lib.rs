@@ -1,6 +1,6 @@
 //! Workloads that the benchmarks share, and the load for servers.
 //!
-//! The rivals live in the nested package `peers`, so that building or testing the workspace never
+//! The peers are in the nested package `peers`, so that building or testing the workspace never
 //! compiles them.
 #![forbid(unsafe_code)]
 

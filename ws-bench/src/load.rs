@@ -1,8 +1,8 @@
-//! The load for a server: many connections from one thread, every reply looked at.
+//! The load for a server: many connections from one thread, which checks every reply.
 //!
-//! It has to cost less than any server, or it would be what is measured. So everything it sends and
-//! expects is made beforehand, replies are compared as octets with no parsing where their octets
-//! are known, and what a read answered is answered by one write.
+//! It must cost less than any server; otherwise it would be the thing measured. So it prepares
+//! everything that it sends and expects, compares replies as octets without parsing if their octets
+//! are known, and answers the replies of one read with one write.
 
 mod accounts;
 mod compressed;
@@ -25,41 +25,41 @@ use std::time::Duration;
 pub use self::failure::Failure;
 pub use self::outcome::Outcome;
 
-/// A server that answers nothing for so long has failed.
+/// A server that is silent for this long has failed.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// What all connections together may hold ready, in bytes.
+/// The memory for the prepared messages of all connections, in bytes.
 const MEMORY: usize = 2 << 30;
 
-/// What to do.
+/// The behaviour of the clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Messages that come back.
+    /// Messages are echoed.
     Echo,
-    /// JSON that comes back, compressed both ways.
+    /// JSON is echoed, compressed both ways.
     Deflate,
-    /// The messages of one client go to all.
+    /// All clients receive the messages of one.
     FanOut,
     /// Connections that open and close.
     Handshake,
-    /// Connections that rest, for the memory that they take.
+    /// Connections rest, to measure their memory.
     Idle,
-    /// Much of the above at once, to see whether memory grows.
+    /// A mix of the above, to see whether memory grows.
     Mixed,
 }
 
-/// What to send, where to, and for how long.
+/// What to send, to which server, and for how long.
 #[derive(Clone, Debug)]
 pub struct Load {
-    /// What to do.
+    /// The behaviour of the clients.
     pub kind: Kind,
     /// Where the server listens.
     pub address: SocketAddr,
     /// The path to open, without meaning if `raw`.
     pub path: String,
-    /// No handshake, and the frames come back as they were sent: for an echo of octets.
+    /// No handshake: the server echoes the frames unchanged.
     pub raw: bool,
-    /// Text in place of binary messages. JSON is always text.
+    /// Text instead of binary messages. JSON is always text.
     pub text: bool,
     /// permessage-deflate, for connections that rest.
     pub deflate: bool,
@@ -67,28 +67,27 @@ pub struct Load {
     pub no_takeover: bool,
     /// The payload of each message before compression, in bytes.
     pub size: usize,
-    /// How many connections; with fan-out how many besides the one that sends.
+    /// The number of connections; with fan-out, besides the sender.
     pub connections: usize,
-    /// How many messages each connection keeps in flight.
+    /// The number of messages that each connection keeps in flight.
     pub depth: usize,
-    /// How long before anything is counted; for idle connections, before memory is looked at while
-    /// there were no messages.
+    /// The time before anything is counted; for idle connections, before memory is sampled without
+    /// messages.
     pub warm_up: Duration,
-    /// How long idle connections rest after messages before memory is looked at.
+    /// How long idle connections rest after messages before memory is sampled.
     pub rest: Duration,
-    /// How long to measure at most.
+    /// The longest measurement.
     pub measure: Duration,
-    /// How many messages to measure at most.
+    /// The most messages in the measurement.
     pub messages: u64,
-    /// The process whose CPU time and memory are to be counted.
+    /// The process whose CPU time and memory are measured.
     pub server: Option<u32>,
 }
 
 /// Opens the connections, warms up, measures, and waits for the last replies.
 ///
 /// # Errors
-/// If the server cannot be reached, refuses, answers something else than it has to, or nothing for
-/// five seconds.
+/// If the server cannot be reached, refuses, gives a wrong answer, or none for five seconds.
 pub fn run(load: &Load) -> Result<Outcome, Failure> {
     match load.kind {
         Kind::Echo => turns::measure(load, echo::Connections::open(load)?),

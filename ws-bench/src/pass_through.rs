@@ -1,11 +1,11 @@
-//! An extension that changes nothing: what the way through a stack costs by itself.
+//! An extension that changes nothing, to measure the cost of the stack itself.
 
 use ws_core::{
     Extension,
     extension::{Chunk, ExtensionError, Mark, MessageInfo, Progress, RsvClaim, Sink},
 };
 
-/// Hands every message on as it is. Claims no bit, so it is shown all of them.
+/// Passes every message on unchanged. Claims no bit, so it sees all of them.
 #[derive(Debug)]
 pub struct PassThrough;
 

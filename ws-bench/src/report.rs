@@ -1,4 +1,4 @@
-//! The report of a run: a page and a picture, from the lines of JSON that `cargo xtask bench` wrote.
+//! The report of a run: a page and a picture, from the lines of JSON of `cargo xtask bench`.
 
 mod bars;
 mod numbers;
@@ -11,10 +11,10 @@ pub use self::page::page;
 pub use self::picture::picture;
 pub use self::run::{Case, Failure, Figures, Memory, Row, Run, Time};
 
-/// What every chart and the page look like, light and dark.
+/// The style of every chart and the page, light and dark.
 const COLOURS: &str = include_str!("report/colours.css");
 
-/// Text for HTML and SVG.
+/// Escapes text for HTML and SVG.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -116,7 +116,7 @@ fn another_text_fails_a_load() {
     assert!(failure.contains("of a reply came"), "{failure}");
     let other = Load { kind: Kind::Deflate, ..other };
     let failure = run(&other).expect_err("a failure").to_string();
-    assert!(failure.contains("another text came back"), "{failure}");
+    assert!(failure.contains("the reply is not the text that was sent"), "{failure}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! `ws-load KIND --port PORT`: a load for a server on this machine, one line of JSON as its answer.
+//! `ws-load KIND --port PORT`: puts a load on a server of this machine, and prints the result as
+//! one line of JSON.
 
 #![forbid(unsafe_code)]
 
@@ -9,15 +10,15 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use ws_bench::load::{self, Load, run};
 
-/// Drives a server on 127.0.0.1 and prints one line of JSON
+/// Drive a server on 127.0.0.1 and print one line of JSON
 ///
-/// Each connection keeps DEPTH messages in flight, all different. Whatever comes back that should
-/// not ends it with status 1. Every octet of every reply is compared, but with compression: there
-/// every reply is inflated and compared during the warm-up, then those of one connection in 16.
+/// Each connection keeps DEPTH messages in flight, all different. An unexpected reply ends the
+/// program with status 1. It compares every octet of every reply, except with compression: then it
+/// inflates and compares every reply during the warm-up, and later those of one connection in 16.
 #[derive(Parser)]
 #[command(name = "ws-load")]
 struct Cli {
-    /// What to do
+    /// The behaviour of the clients
     #[arg(value_enum, default_value = "echo")]
     kind: Kind,
     /// The port of the server
@@ -29,7 +30,7 @@ struct Cli {
     /// No handshake: the server echoes octets, not messages
     #[arg(long)]
     raw: bool,
-    /// Text messages; not needed for JSON, which always is text
+    /// Text messages; JSON is text without this option
     #[arg(long)]
     text: bool,
     /// Idle connections with permessage-deflate, whose messages are JSON
@@ -41,43 +42,43 @@ struct Cli {
     /// Bytes in a message, at most 64 MiB
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(..=64 << 20))]
     size: u64,
-    /// Connections; with fan-out those besides the one that sends, with handshakes those at a time
+    /// Connections; with fan-out besides the sender, with handshakes at a time
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=50_000))]
     connections: u64,
     /// Messages that each connection keeps in flight
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     depth: u64,
-    /// Seconds before anything is counted, with idle before memory is looked at; at most 3600
+    /// Seconds before anything is counted, with idle before memory is sampled; at most 3600
     #[arg(long, default_value = "0.5", value_parser = seconds)]
     warm_up: Duration,
-    /// Seconds that idle connections rest after messages before memory is looked at; at most 3600
+    /// Seconds that idle connections rest after messages before memory is sampled; at most 3600
     #[arg(long, default_value = "0.5", value_parser = seconds)]
     rest: Duration,
     /// Seconds to measure, at most 3600
     #[arg(long, default_value = "2", value_parser = seconds)]
     seconds: Duration,
-    /// Measure no more than about so many messages
+    /// Measure about this many messages at most
     #[arg(long, default_value_t = u64::MAX, hide_default_value = true)]
     messages: u64,
-    /// The process whose CPU time and memory are to be counted (Linux)
+    /// The process whose CPU time and memory are measured (Linux)
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Kind {
-    /// Messages that come back
+    /// Messages are echoed
     Echo,
-    /// JSON that comes back, by permessage-deflate
+    /// JSON is echoed, through permessage-deflate
     Deflate,
-    /// The messages of one client go to all
+    /// All clients receive the messages of one
     FanOut,
     /// Connections that open and close
     Handshake,
-    /// Connections that rest: memory, open and after one and twenty messages each
+    /// Connections rest: memory when open, and after one and twenty messages each
     Idle,
     /// Echoes of all sizes, compression and handshakes at once, over connections that come and go:
-    /// memory, every second from the end of the warm-up on. Sizes and numbers are its own
+    /// memory, every second after the warm-up. It has its own sizes and numbers
     Mixed,
 }
 

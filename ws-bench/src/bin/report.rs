@@ -8,16 +8,16 @@ use std::process::ExitCode;
 use clap::Parser;
 use ws_bench::report::{Run, page, picture};
 
-/// Makes the report of a run, and a picture of it
+/// Make the report of a run, and a picture of it
 #[derive(Parser)]
 #[command(name = "ws-report")]
 struct Cli {
-    /// What `cargo xtask bench` wrote into target/bench
+    /// The file that `cargo xtask bench` wrote into target/bench
     run: PathBuf,
-    /// Where the page goes
+    /// The path of the page
     #[arg(long, default_value = "target/bench/report.html")]
     html: PathBuf,
-    /// Where the picture goes, an SVG
+    /// The path of the picture, an SVG
     #[arg(long)]
     picture: Option<PathBuf>,
 }

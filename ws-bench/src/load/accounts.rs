@@ -1,17 +1,17 @@
-//! CPU time, of the server and of this process, and memory of the server, as Linux counts them;
-//! elsewhere there is none.
+//! CPU time of the server and of this process, and memory of the server, as Linux counts them.
+//! Other systems have none of these.
 
 use std::fs;
 use std::time::Duration;
 
-/// What was used up to now.
+/// The counts up to now.
 pub(super) struct Accounts {
     server: Option<Usage>,
     load: Option<Usage>,
     machine: Option<Machine>,
 }
 
-/// What was used in between.
+/// The difference of two counts.
 pub(super) struct Spent {
     pub(super) server: Option<Usage>,
     pub(super) load: Option<Usage>,
@@ -19,11 +19,11 @@ pub(super) struct Spent {
     pub(super) stolen: Option<f64>,
 }
 
-/// What a process had of the CPU.
+/// The CPU time of a process.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Usage {
     pub(super) running: Duration,
-    /// How long it could have run while something else did; what says that a run was disturbed.
+    /// How long it was ready to run while another process did: the sign of a disturbed run.
     pub(super) waiting: Option<Duration>,
 }
 
@@ -32,12 +32,12 @@ struct Machine {
     stolen: u64,
 }
 
-/// What a process holds, in bytes.
+/// The memory of a process, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Memory {
-    /// Pages of its own that belong to no file: its heap and its stacks.
+    /// Private pages without a file: its heap and stacks.
     pub(super) private: u64,
-    /// All pages that are in memory.
+    /// All resident pages.
     pub(super) resident: u64,
 }
 
@@ -79,7 +79,7 @@ impl Usage {
         Self::by_scheduler(process).or_else(|| Self::by_ticks(process))
     }
 
-    /// Nanoseconds, of all threads that there are.
+    /// Nanoseconds, summed over the present threads.
     fn by_scheduler(process: &str) -> Option<Self> {
         let mut sum = (0, 0);
         for task in fs::read_dir(format!("/proc/{process}/task")).ok()?.flatten() {
@@ -90,7 +90,7 @@ impl Usage {
                 sum.1 += numbers.next()?.ok()?;
             }
         }
-        // A kernel without these statistics says 0.
+        // A kernel without these statistics reports 0.
         (sum.0 > 0).then(|| Self {
             running: Duration::from_nanos(sum.0),
             waiting: Some(Duration::from_nanos(sum.1)),
@@ -112,8 +112,8 @@ impl Usage {
     }
 }
 
-/// `utime` and `stime` of `/proc/PID/stat`, the 14th and 15th field. The second is the name of the
-/// program in parentheses, which may hold spaces and parentheses itself.
+/// `utime` and `stime` of `/proc/PID/stat`, fields 14 and 15. The second field is the name of the
+/// program in parentheses, which may itself contain spaces and parentheses.
 fn ticks(stat: &str) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace().skip(11);
@@ -121,8 +121,8 @@ fn ticks(stat: &str) -> Option<u64> {
 }
 
 impl Machine {
-    /// The first line of `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal; what
-    /// comes behind is contained in user and nice.
+    /// The first line of `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal. The
+    /// later fields are included in user and nice.
     fn parse(text: &str) -> Option<Self> {
         let numbers = text.lines().next()?.strip_prefix("cpu ")?.split_whitespace().take(8);
         let numbers: Vec<u64> = numbers.map(|number| number.parse().ok()).collect::<Option<_>>()?;

@@ -1,8 +1,8 @@
-//! Connections that send compressed JSON, and take it back compressed.
+//! Connections that send compressed JSON and receive it compressed.
 //!
-//! What a server compresses to is its own business, so replies are taken apart. Inflating them all
-//! would make the load as dear as the server: every reply is inflated and compared during the
-//! warm-up, and while it is measured those of one connection in sixteen.
+//! The output of a server's compressor cannot be predicted, so replies are parsed. Inflating all of
+//! them would cost the load as much as the server spends: every reply is inflated and compared
+//! during the warm-up, and later those of one connection in sixteen.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -18,10 +18,10 @@ use super::turns::Clients;
 use super::{Failure, Load, opening};
 use crate::frame::{RSV1, TEXT, unmasked_header};
 
-/// One connection in so many is looked into while it is measured.
+/// One connection in this many is checked during the measurement.
 const SAMPLE: usize = 16;
 
-/// So many scripts at most; with more connections, some say the same.
+/// The maximum of different scripts; with more connections, some share one.
 const SCRIPTS: usize = 64;
 
 pub(super) struct Connections(Vec<Connection>);
@@ -31,20 +31,20 @@ struct Connection {
     stream: TcpStream,
     script: Rc<Script>,
     depth: usize,
-    /// The document to send next, the octets of its frame that are written, and how many are due.
+    /// The document to send next, the written octets of its frame, and the number of documents due.
     next: usize,
     written: usize,
     unwritten: usize,
-    /// The document that has to come next.
+    /// The document expected next.
     expected: usize,
-    /// The start of a frame whose rest has not come.
+    /// The start of an incomplete frame.
     partial: Vec<u8>,
     sent: VecDeque<Instant>,
-    /// `None` as soon as a reply was not looked into.
+    /// `None` once a reply was not checked.
     check: Option<Check>,
 }
 
-/// Inflates what a server compressed.
+/// Inflates a server's output.
 struct Check {
     inflate: Decompress,
     takeover: bool,
@@ -56,7 +56,7 @@ impl Connections {
             "permessage-deflate; server_no_context_takeover; client_no_context_takeover; \
              client_max_window_bits"
         } else {
-            // What browsers offer.
+            // The offer of browsers.
             "permessage-deflate; client_max_window_bits"
         };
         let mut scripts: Vec<(Agreed, Rc<Script>)> = Vec::new();
@@ -68,7 +68,7 @@ impl Connections {
             }
             let (as_before, script) = &scripts[index % SCRIPTS];
             if *as_before != agreed {
-                return Err(Failure::new("the server agrees to something else every time"));
+                return Err(Failure::new("the server agrees to different parameters every time"));
             }
             Ok(Connection {
                 index,
@@ -170,7 +170,7 @@ impl Connection {
         done
     }
 
-    /// Takes the frames apart that lie in `came`, behind what is left of the last read.
+    /// Parses the frames in `came`, which follow the rest of the last read.
     fn take(&mut self, came: &[u8], tally: &mut Tally) -> Result<(), Failure> {
         let mut partial = std::mem::take(&mut self.partial);
         let mut octets = came;
@@ -185,7 +185,7 @@ impl Connection {
             self.reply(first, &frame[header..])?;
             let now = Instant::now();
             let since = self.sent.pop_front();
-            let since = since.ok_or_else(|| self.failure("a reply to nothing came"))?;
+            let since = since.ok_or_else(|| self.failure("a reply came without a message"))?;
             tally.came(1, since, now);
             tally.messages += 1;
             tally.octets += frame.len() as u64;
@@ -206,7 +206,7 @@ impl Connection {
             Some(_) if first & RSV1 == 0 => payload == expected.as_bytes(),
             Some(check) => check.inflate(payload, expected.len())? == expected.as_bytes(),
         };
-        if same { Ok(()) } else { Err(self.failure("another text came back")) }
+        if same { Ok(()) } else { Err(self.failure("the reply is not the text that was sent")) }
     }
 
     fn failure(&self, what: &str) -> Failure {
@@ -216,7 +216,7 @@ impl Connection {
 
 impl Check {
     fn inflate(&mut self, payload: &[u8], len: usize) -> Result<Vec<u8>, Failure> {
-        // More than is expected, so that more is found.
+        // More room than expected, to notice excess output.
         let mut out = Vec::with_capacity(len + 64);
         for input in [payload, &TAIL] {
             let before = self.inflate.total_in();
@@ -225,13 +225,13 @@ impl Check {
                 .decompress_vec(input, &mut out, FlushDecompress::Sync)
                 .map_err(|error| Failure::new(format!("a reply does not inflate: {error}")))?;
             match status {
-                // A final block; what follows begins anew.
+                // A final block; the next block begins a new stream.
                 Status::StreamEnd => {
                     self.inflate.reset(false);
                     return Ok(out);
                 }
                 _ if self.inflate.total_in() - before == input.len() as u64 => {}
-                _ => return Err(Failure::new("a reply inflates to more than was sent")),
+                _ => return Err(Failure::new("a reply inflates to more than the message")),
             }
         }
         if !self.takeover {

@@ -1,4 +1,4 @@
-//! One connection: a ring of messages going out, the ring of their echoes coming in.
+//! One connection: a ring of messages is sent, and the ring of their echoes is expected.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -16,24 +16,26 @@ pub(super) struct Connection {
     index: usize,
     stream: TcpStream,
     traffic: Rc<Traffic>,
-    /// Where in the ring of requests the next octet to write lies, and how many are due.
+    /// The place of the next octet to write in the ring of requests, and the number of octets due.
     write_at: usize,
     unwritten: usize,
-    /// Where in the ring of replies the next octet has to lie, and how many are awaited.
+    /// The place of the next octet to read in the ring of replies, and the number expected.
     read_at: usize,
     awaited: usize,
-    /// When the messages in flight were sent, and how many at once; the oldest first.
+    /// When the messages in flight were sent, and how many at once; oldest first.
     sent: VecDeque<(Instant, u64)>,
 }
 
-/// Connections that echo, each for itself.
+/// Connections that echo independently.
 pub(super) struct Connections(Vec<Connection>);
 
 impl Connections {
     pub(super) fn open(load: &Load) -> Result<Self, Failure> {
         let held = Traffic::memory(load.size, load.depth).saturating_mul(load.connections);
         if held > MEMORY {
-            return Err(Failure::new(format!("{held} bytes of messages are more than {MEMORY}")));
+            return Err(Failure::new(format!(
+                "{held} bytes of messages exceed the limit of {MEMORY}"
+            )));
         }
         let open = |index| {
             let (stream, _) = opening::connect(load, index as u64, None)?;
@@ -81,7 +83,7 @@ impl Connection {
         self.send(self.traffic.depth, now)
     }
 
-    /// Reads what came, compares it, and answers it with as many messages, in one write.
+    /// Reads and compares replies, and answers them with as many messages, in one write.
     fn turn(&mut self, tally: &mut Tally) -> Result<(), Failure> {
         let messages = self.receive(tally)?;
         if messages > 0 && tally.sending {
@@ -91,7 +93,7 @@ impl Connection {
         }
     }
 
-    /// Reads what came, compares it, and returns how many messages it completed.
+    /// Reads and compares replies. Returns the number of messages completed.
     pub(super) fn receive(&mut self, tally: &mut Tally) -> Result<usize, Failure> {
         let awaited = self.awaited;
         self.read(&mut tally.buffer)?;
@@ -105,20 +107,20 @@ impl Connection {
         Ok(messages)
     }
 
-    /// Sends the next `messages`, and awaits their echo.
+    /// Sends the next `messages`, and expects their echoes.
     pub(super) fn send(&mut self, messages: usize, now: Instant) -> Result<(), Failure> {
         self.unwritten += messages * self.traffic.requests.frame;
         self.expect(messages, now);
         self.write()
     }
 
-    /// Awaits `messages`, whoever sent them.
+    /// Expects `messages`, from any sender.
     pub(super) fn expect(&mut self, messages: usize, now: Instant) {
         self.awaited += messages * self.traffic.replies.frame;
         self.sent.push_back((now, messages as u64));
     }
 
-    /// Reads until nothing is left, which a short read says as well as a refused one.
+    /// Reads until no data is left: until a short read, or one that would block.
     fn read(&mut self, buffer: &mut [u8]) -> Result<(), Failure> {
         loop {
             match self.stream.read(buffer) {
@@ -146,7 +148,7 @@ impl Connection {
         Ok(())
     }
 
-    /// `messages` of the oldest in flight are answered.
+    /// Settles the oldest `messages` in flight, which are answered.
     fn settle(&mut self, mut messages: u64, tally: &mut Tally) {
         let now = Instant::now();
         while messages > 0

@@ -1,8 +1,8 @@
-//! Why there is no outcome.
+//! Errors of the load.
 
 use std::fmt;
 
-/// What went wrong, in words.
+/// A failure, in words.
 #[derive(Debug)]
 pub struct Failure(String);
 

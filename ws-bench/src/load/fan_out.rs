@@ -1,4 +1,4 @@
-//! One client sends, all get it: the next message leaves when the last one has come to all.
+//! One client sends, and all receive: the next message is sent once the last one has reached all.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -12,10 +12,10 @@ use super::turns::Clients;
 use super::{Failure, Load, opening};
 
 pub(super) struct FanOut {
-    /// The first one sends, and gets its own messages too.
+    /// The first one sends, and receives its own messages too.
     connections: Vec<Connection>,
     depth: usize,
-    /// What is still to come of the messages in flight.
+    /// Receipts that are still missing for the messages in flight.
     missing: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Connections that open, ask as a browser does, are answered, and close.
+//! Connections that open, send a browser's request, get the answer, and close.
 
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
@@ -14,15 +14,15 @@ use super::tally::Tally;
 use super::{Failure, Load, Outcome, SILENCE};
 use crate::frame::{CLOSE, push_masked};
 
-/// The requests and the keys that answer them, used in turn.
+/// The number of different requests and keys, used in turn.
 const KEYS: u64 = 256;
 
-/// What browsers offer.
+/// The offer of browsers.
 const OFFER: &str = "permessage-deflate; client_max_window_bits";
 
 struct Question {
     request: Vec<u8>,
-    /// The value that `Sec-WebSocket-Accept` has to have.
+    /// The expected value of `Sec-WebSocket-Accept`.
     accept: String,
 }
 
@@ -31,7 +31,7 @@ struct Handshake {
     question: usize,
     since: Instant,
     asked: bool,
-    /// The Close is sent, and how many octets of what came belong to the answer.
+    /// Set once the Close is sent: how many of the octets received belong to the answer.
     closing: Option<usize>,
     came: Vec<u8>,
 }
@@ -96,7 +96,7 @@ impl Turns<'_> {
                 Token(index),
                 Interest::READABLE | Interest::WRITABLE,
             )?;
-            // The port is free at once for another connection, and not after a minute.
+            // Frees the port at once for another connection, instead of after a minute.
             SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
             Ok(stream)
         };
@@ -149,7 +149,7 @@ impl Turns<'_> {
         if !handshake.asked {
             match handshake.stream.write(&question.request) {
                 Ok(n) if n == question.request.len() => handshake.asked = true,
-                Ok(_) => return Err(Failure::new("a socket has no room for a request")),
+                Ok(_) => return Err(Failure::new("a socket did not take the whole request")),
                 Err(error)
                     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) =>
                 {
@@ -162,9 +162,13 @@ impl Turns<'_> {
         loop {
             match handshake.stream.read(&mut buffer) {
                 Ok(0) if handshake.closing.is_some() => return Ok(Stage::Done),
-                Ok(0) => return Err(Failure::new("the server closed it before it answered")),
+                Ok(0) => {
+                    return Err(Failure::new(
+                        "the server closed the connection before it answered",
+                    ));
+                }
                 Ok(n) => handshake.came.extend_from_slice(&buffer[..n]),
-                // Whoever answered a Close may reset what follows.
+                // A peer that answered a Close may reset the connection afterwards.
                 Err(error)
                     if error.kind() == ErrorKind::ConnectionReset
                         && handshake.closing.is_some_and(|head| head < handshake.came.len()) =>
@@ -182,12 +186,14 @@ impl Turns<'_> {
                 handshake.closing = Some(head + 4);
                 handshake.stream.write_all(&self.close).map_err(|error| failed(&error))?;
             }
-            // Its Close, after which the server or the client ends TCP, whoever is first.
+            // The server's Close; after it, either end closes TCP first.
             if let Some(head) = handshake.closing
                 && let Some(&first) = handshake.came.get(head)
             {
                 if first != CLOSE {
-                    return Err(Failure::new(format!("a Close was answered by {first:02x}")));
+                    return Err(Failure::new(format!(
+                        "a Close was answered by a frame that begins with {first:02x}"
+                    )));
                 }
                 return Ok(Stage::Done);
             }
@@ -200,7 +206,7 @@ fn verify(head: &[u8], accept: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let head = String::from_utf8_lossy(head);
-    Err(Failure::new(format!("opening handshake: a request was answered by {head:?}")))
+    Err(Failure::new(format!("opening handshake: the answer was {head:?}")))
 }
 
 fn find(text: &[u8], what: &[u8]) -> Option<usize> {

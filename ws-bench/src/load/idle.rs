@@ -1,4 +1,5 @@
-//! Connections that rest: what a server holds for each, open, after one message and after twenty.
+//! Connections that rest: the server's memory for each, when open, after one message and after
+//! twenty.
 
 use std::thread;
 use std::time::Instant;
@@ -7,7 +8,7 @@ use super::accounts::Memory;
 use super::turns::{Clients, Turns};
 use super::{Failure, Load, Outcome};
 
-/// How many messages each connection has sent and got back at each look, besides none at all.
+/// Messages that each connection has exchanged at each sample, apart from the sample before any.
 const LOOKS: [usize; 2] = [1, 20];
 
 pub(super) fn measure<C: Clients>(
@@ -17,9 +18,9 @@ pub(super) fn measure<C: Clients>(
     let pid = load.server.ok_or_else(|| Failure::new("idle needs the server's process id"))?;
     let look = |rest| {
         thread::sleep(rest);
-        Memory::of(pid).ok_or_else(|| Failure::new("this system does not tell a server's memory"))
+        Memory::of(pid).ok_or_else(|| Failure::new("this system does not report a server's memory"))
     };
-    // One connection first, so that what a server makes for its first one is not counted.
+    // Opens one connection first, so that allocations for a server's first connection do not count.
     drop(Turns::new(open(&Load { connections: 1, ..load.clone() })?)?);
     let before = look(load.warm_up)?;
     let mut turns = Turns::new(open(load)?)?;

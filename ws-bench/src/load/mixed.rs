@@ -1,4 +1,4 @@
-//! Everything at once, to see whether a server's memory grows: echoes of all sizes, compression
+//! A mix of all kinds, to see whether a server's memory grows: echoes of all sizes, compression
 //! with and without takeover, and handshakes, over connections that come and go.
 
 use std::thread;
@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 use super::accounts::Memory;
 use super::{Failure, Kind, Load, Outcome, run};
 
-/// Connections last so long; then others take their place.
+/// Connections last this long; then others replace them.
 const LIFE: Duration = Duration::from_secs(3);
 
-/// How often memory is looked at.
+/// The interval between memory samples.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Works until the warm-up and the measurement are over, and looks at memory all the time. The
-/// first connections of every kind belong to the warm-up.
+/// Works through the warm-up and the measurement, sampling memory all the time. The first
+/// connections of every kind belong to the warm-up.
 pub(super) fn measure(load: &Load) -> Result<Outcome, Failure> {
     let pid = load.server.ok_or_else(|| Failure::new("mixed needs the server's process id"))?;
     let look = || {
-        Memory::of(pid).ok_or_else(|| Failure::new("this system does not tell a server's memory"))
+        Memory::of(pid).ok_or_else(|| Failure::new("this system does not report a server's memory"))
     };
     let measured = Instant::now() + load.warm_up;
     let over = measured + load.measure;
@@ -67,7 +67,7 @@ fn parts(load: &Load) -> [Load; 8] {
     ]
 }
 
-/// One part, again and again. How many messages that were.
+/// Repeats one part. Returns the number of messages.
 fn work(part: &Load, over: Instant) -> Result<u64, Failure> {
     let mut messages = 0;
     while let Some(left) = over.checked_duration_since(Instant::now()) {

@@ -1,4 +1,4 @@
-//! Opens a connection: TCP, and the handshake as a browser asks for it.
+//! Opens a connection: TCP, and a browser's handshake.
 
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -9,18 +9,18 @@ use ws_handshake::{ResponseReader, accept_key};
 
 use super::{Failure, Load};
 
-/// For each step of the opening.
+/// The time limit of each step.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A 16-byte nonce in base64.
 ///
-/// RFC 6455 §10.3 wants nonces that cannot be predicted, for the sake of proxies; there are none on
-/// the way to a server on this machine. 22 digits of base64 whose last one is A are 16 bytes.
+/// RFC 6455 §10.3 requires unpredictable nonces for the sake of proxies; there are none between the
+/// load and a server on the same machine. 22 digits of base64 with a final A are 16 bytes.
 pub(super) fn key(connection: u64) -> String {
     format!("{connection:021}A==")
 }
 
-/// The request, with the headers of a browser: the server has to read them all.
+/// The request, with a browser's headers: the server has to read all of them.
 pub(super) fn request(load: &Load, key: &str, offer: Option<&str>) -> Vec<u8> {
     let (host, path) = (load.address, &load.path);
     let extensions =
@@ -44,7 +44,8 @@ pub(super) fn request(load: &Load, key: &str, offer: Option<&str>) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A socket that does not block, on which the handshake is done, and the extensions of the answer.
+/// Connects a non-blocking socket and performs the handshake. Returns the socket and the extensions
+/// of the answer.
 pub(super) fn connect(
     load: &Load,
     connection: u64,
@@ -96,7 +97,7 @@ fn shake_hands(
         return Err(refused(&"Sec-WebSocket-Accept does not answer the key"));
     }
     if !input.is_empty() {
-        return Err(refused(&"the server speaks first, which none here does"));
+        return Err(refused(&"the server sent data before any message"));
     }
     Ok(header("sec-websocket-extensions").map(str::to_owned))
 }

@@ -1,4 +1,4 @@
-//! What a load found out.
+//! The result of a load.
 
 use std::time::Duration;
 
@@ -41,13 +41,14 @@ impl Outcome {
         }
     }
 
-    /// Adds how many messages the server answered in all, also before and after what was measured.
+    /// Adds the number of messages that the server answered in total, including those outside of
+    /// the measurement.
     pub(super) fn with_served(mut self, messages: u64) -> Self {
         self.json["served"] = messages.into();
         self
     }
 
-    /// Memory `before` there was a connection, and at each of the `looks`.
+    /// The memory `before` the connections, and at each of the `looks`.
     pub(super) fn memory(load: &Load, before: Memory, looks: &[Memory]) -> Self {
         let of = |value: fn(&Memory) -> u64| looks.iter().map(value).collect::<Vec<_>>();
         let grown = |look: &Memory| look.private.saturating_sub(before.private);
@@ -65,7 +66,7 @@ impl Outcome {
         }
     }
 
-    /// Memory at each of the `looks`, while so many `messages` came back.
+    /// The memory at each of the `looks`, during which `messages` came back.
     pub(super) fn growth(load: &Load, messages: u64, looks: &[Memory]) -> Self {
         let of = |value: fn(&Memory) -> u64| looks.iter().map(value).collect::<Vec<_>>();
         Self {
@@ -78,7 +79,7 @@ impl Outcome {
         }
     }
 
-    /// One line of JSON. Times are in nanoseconds and `null` where the system does not tell them,
+    /// One line of JSON. Times are in nanoseconds, or `null` if the system does not report them;
     /// memory is in bytes.
     pub fn json(&self) -> &Value {
         &self.json

@@ -1,4 +1,4 @@
-//! JSON that a connection sends compressed, made and compressed before anything is measured.
+//! Compressed JSON for a connection, prepared before the measurement.
 
 use flate2::{Compress, Compression, FlushCompress};
 
@@ -6,21 +6,21 @@ use super::Failure;
 use crate::frame::{RSV1, TEXT, push_masked};
 use crate::json::{Random, document};
 
-/// Documents are made in this many bytes, twice the largest window, so that no document is in the
-/// window when it comes again.
+/// The size of a ring of documents: twice the largest window, so that no document is still in the
+/// window when it is repeated.
 const ROUND: usize = 64 * 1024;
 
 /// RFC 7692 §7.2.1: the tail of an empty block, which is not sent.
 pub(super) const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
-/// What the server agreed to, as far as a client has to know.
+/// The agreed parameters that a client must know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Agreed {
-    /// The client may look back at its earlier messages.
+    /// Whether the client may refer to its earlier messages.
     pub(super) client_takeover: bool,
-    /// The window that the client may look back in, 9 to 15.
+    /// The window of the client, 9 to 15.
     pub(super) client_bits: u8,
-    /// The server may look back at its earlier messages.
+    /// Whether the server may refer to its earlier messages.
     pub(super) server_takeover: bool,
 }
 
@@ -30,7 +30,7 @@ impl Agreed {
         let header = header.unwrap_or_default();
         let mut words = header.split(';').map(str::trim);
         if words.next() != Some("permessage-deflate") {
-            return Err(Failure::new(format!("no permessage-deflate in the answer {header:?}")));
+            return Err(Failure::new(format!("the answer {header:?} has no permessage-deflate")));
         }
         let mut agreed = Self { client_takeover: true, client_bits: 15, server_takeover: true };
         for word in words {
@@ -40,18 +40,22 @@ impl Agreed {
                 ("server_no_context_takeover", _) => agreed.server_takeover = false,
                 ("client_max_window_bits", Ok(bits @ 9..=15)) => agreed.client_bits = bits,
                 ("server_max_window_bits", Ok(8..=15)) => {}
-                _ => return Err(Failure::new(format!("{word:?} in the answer {header:?}"))),
+                _ => {
+                    return Err(Failure::new(format!(
+                        "unexpected {word:?} in the answer {header:?}"
+                    )));
+                }
             }
         }
         Ok(agreed)
     }
 }
 
-/// A ring of documents, each in one compressed frame. None looks back before the first one, so that
-/// the ring can be sent again and again, with takeover too.
+/// A ring of documents, each in one compressed frame. None refers back beyond the first one, so
+/// that the ring can be repeated, even with takeover.
 pub(super) struct Script {
     frames: Vec<u8>,
-    /// Where the frames end.
+    /// The ends of the frames.
     ends: Vec<usize>,
     pub(super) documents: Vec<String>,
 }
@@ -65,7 +69,7 @@ impl Script {
         let mut compress = Compress::new_with_window_bits(level, false, agreed.client_bits);
         let (mut frames, mut ends) = (Vec::new(), Vec::new());
         for document in &documents {
-            // Twice what fits always: incompressible octets grow by less than 1 %.
+            // Twice the size always suffices: incompressible octets grow by less than 1 %.
             let mut payload = Vec::with_capacity(2 * size + 64);
             compress
                 .compress_vec(document.as_bytes(), &mut payload, FlushCompress::Sync)

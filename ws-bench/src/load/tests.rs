@@ -1,4 +1,4 @@
-//! The load against servers of a few lines.
+//! Tests of the load against servers of a few lines.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -27,7 +27,7 @@ pub(super) fn echo_of(size: usize) -> Load {
     }
 }
 
-/// A server that treats every connection by `handler`, as long as the test lasts.
+/// A server that runs `handler` for every connection, as long as the test lasts.
 fn server(handler: fn(TcpStream)) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -63,7 +63,7 @@ fn every_message_comes_back_from_an_echo() {
     let outcome = run(&raw(server(|stream| echo(stream, |_| {})))).expect("an outcome");
     let json = outcome.json();
     let messages = json["messages"].as_u64().expect("a number");
-    // The last turn answers at most what was in flight.
+    // The last turn answers at most the messages in flight.
     assert!((1000..1000 + 3 * 8).contains(&messages), "{json}");
     assert_eq!(json["reply_bytes"], messages * 26);
     assert!(json["latency_ns"]["p50"].as_u64() > Some(0));

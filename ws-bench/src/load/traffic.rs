@@ -1,19 +1,19 @@
-//! What a connection sends and what has to come back, made before anything is measured.
+//! The messages of a connection and their expected replies, prepared before the measurement.
 //!
-//! Every connection has other messages, each with its own masking key, so that no branch predictor
-//! of a server learns them.
+//! Every connection has its own messages, each with its own masking key, so that no branch
+//! predictor learns them.
 
 use super::Load;
 use crate::frame::{BINARY, TEXT, push_masked, push_unmasked};
 use crate::json::Random;
 
-/// Small messages are made in this many bytes at least, so that they differ from one to the next.
+/// The minimum size of a ring of small messages, so that they differ.
 const VARIETY: usize = 512;
 
-/// A ring of messages that all have one length.
+/// A ring of messages of the same length.
 ///
-/// The first `depth` messages stand once more behind the last, so that whatever is in flight is one
-/// slice, wherever in the ring it begins.
+/// The first `depth` messages are repeated at the end, so that the messages in flight are always
+/// one slice, wherever in the ring it begins.
 pub(super) struct Traffic {
     pub(super) depth: usize,
     pub(super) requests: Ring,
@@ -24,7 +24,7 @@ pub(super) struct Ring {
     octets: Vec<u8>,
     /// The length of one frame.
     pub(super) frame: usize,
-    /// The length without what stands there twice.
+    /// The length without the repeated messages.
     len: usize,
 }
 
@@ -47,7 +47,7 @@ impl Ring {
         &self.octets[at..at + len]
     }
 
-    /// Where one is who was at `at` and went on by `n`.
+    /// The place that is `n` octets after `at`.
     pub(super) fn advance(&self, at: usize, n: usize) -> usize {
         (at + n) % self.len
     }
@@ -81,13 +81,13 @@ impl Traffic {
         depth.max(VARIETY / (size + 1))
     }
 
-    /// About how many bytes a connection holds.
+    /// An estimate of a connection's memory, in bytes.
     pub(super) fn memory(size: usize, depth: usize) -> usize {
         (Self::count(size, depth) + depth).saturating_mul(2 * (size + 14))
     }
 }
 
-/// Any octets, or as text letters of one to three octets, each with the same share.
+/// Any octets or, for text, letters of one to three octets in equal shares.
 fn payload(random: &mut Random, load: &Load) -> Vec<u8> {
     if !load.text {
         return (0..load.size).map(|_| random.number() as u8).collect();

@@ -1,4 +1,5 @@
-//! The turns of all connections, as a poll says: a warm-up, a measurement, and the last replies.
+//! The turns of all connections in the order of their events: a warm-up, a measurement, and the
+//! last replies.
 
 use std::time::{Duration, Instant};
 
@@ -9,15 +10,15 @@ use super::accounts::Accounts;
 use super::tally::Tally;
 use super::{Failure, Load, Outcome, SILENCE};
 
-/// Connections that work together.
+/// Connections that are driven together.
 pub(super) trait Clients {
-    /// The sockets, numbered as `turn` has them.
+    /// The sockets, in the order of the indices of `turn`.
     fn streams(&mut self) -> Vec<&mut TcpStream>;
     /// Sends as much as may be in flight.
     fn fill(&mut self, now: Instant) -> Result<(), Failure>;
-    /// Takes what came to one of them, and answers it.
+    /// Reads the replies of one connection, and answers them.
     fn turn(&mut self, index: usize, tally: &mut Tally) -> Result<(), Failure>;
-    /// How many replies are awaited.
+    /// The number of expected replies.
     fn in_flight(&self) -> u64;
 }
 
@@ -58,12 +59,12 @@ impl<C: Clients> Turns<C> {
         Ok(Self { poll, events: Events::with_capacity(1024), clients, tally: Tally::new() })
     }
 
-    /// Answers replies with messages until the deadline, or until so many came.
+    /// Answers replies with messages until the deadline, or until this many messages came.
     fn until(&mut self, deadline: Instant, messages: u64) -> Result<(), Failure> {
         self.run(|turns, now| now >= deadline || turns.tally.messages >= messages)
     }
 
-    /// Takes the replies that are owed; a server that swallowed a message is found here.
+    /// Receives the outstanding replies; this finds a server that swallowed a message.
     pub(super) fn drain(&mut self) -> Result<(), Failure> {
         self.tally.sending = false;
         self.run(|turns, _| turns.clients.in_flight() == 0)

@@ -1,6 +1,6 @@
-//! A chart of bars, cheapest first, as wide as what it stands in.
+//! A bar chart, cheapest first, as wide as its container.
 //!
-//! Lengths are in percent, heights and letters are not: so letters stay readable on a phone.
+//! Lengths are in percent, heights and letters are absolute, so letters stay readable on a phone.
 
 use super::escaped;
 use super::numbers::{bytes, time};
@@ -11,20 +11,20 @@ const THIN: usize = 6;
 
 struct Bar {
     server: String,
-    /// What is sorted by and said on the right.
+    /// The value that bars are sorted by and that appears on the right.
     value: f64,
     said: String,
     shape: Shape,
 }
 
 enum Shape {
-    /// A bar as long as the median, and a line from the least to the most.
+    /// A bar up to the median, and a line over the range.
     Spread([f64; 3]),
     /// Three thin bars.
     Three([f64; 3]),
 }
 
-/// The class of a server's marks.
+/// The CSS class of a server's marks.
 pub(super) fn class(server: &str) -> &'static str {
     match server {
         "ws-server" => "ours",
@@ -38,7 +38,7 @@ pub(super) fn height(case: &Case) -> usize {
     case.rows.len() * ROW
 }
 
-/// An SVG element without its namespace; `place` are its attributes of place and size.
+/// An SVG element without its namespace; `place` contains its attributes of place and size.
 pub(super) fn chart(case: &Case, place: &str) -> String {
     let mut bars: Vec<Bar> =
         case.rows.iter().map(|row| bar(case, &row.server, &row.figures)).collect();
@@ -98,7 +98,7 @@ pub(super) fn chart(case: &Case, place: &str) -> String {
 fn bar(case: &Case, server: &str, figures: &Figures) -> Bar {
     let (value, said, shape) = match figures {
         Figures::Time(figures) => {
-            // The cheapest peer may be the one that compresses least: bytes say it.
+            // The cheapest peer may be the one that compresses least: the bytes tell.
             let ratio = figures.to_best.filter(|_| class(server) == "ours");
             let more = match ratio {
                 _ if case.is_compressed() => format!(" · {}", bytes(figures.bytes)),

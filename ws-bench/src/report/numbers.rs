@@ -1,4 +1,4 @@
-//! Numbers in three digits. `xtask` shows its figures by this file too, so that table and page agree.
+//! Numbers with three digits. `xtask` uses this file too, so that table and page agree.
 
 /// Nanoseconds.
 pub(crate) fn time(nanoseconds: f64) -> String {
@@ -9,7 +9,7 @@ pub(crate) fn time(nanoseconds: f64) -> String {
     }
 }
 
-/// How many, per second.
+/// A rate per second.
 pub(crate) fn rate(value: f64) -> String {
     match value {
         1e6.. => format!("{} M", digits(value / 1e6)),

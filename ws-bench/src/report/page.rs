@@ -1,4 +1,5 @@
-//! The page: a card for each case with a chart and its table, the machine, and how to have the same.
+//! The page: a card for each case with a chart and its table, the machine, and the command to
+//! repeat the run.
 
 use std::fmt::Write;
 
@@ -10,7 +11,7 @@ use super::{COLOURS, escaped};
 
 const STYLE: &str = include_str!("page.css");
 
-/// A document of HTML that needs nothing else.
+/// A self-contained HTML document.
 pub fn page(run: &Run) -> String {
     let is_cpu = run.cases.iter().flat_map(|case| &case.rows).all(|row| match &row.figures {
         Figures::Time(figures) => figures.is_cpu,
@@ -19,7 +20,7 @@ pub fn page(run: &Run) -> String {
     let cost = if is_cpu {
         "Bars are the CPU time of the server for each message, as the operating system counts it"
     } else {
-        "This system does not tell the CPU time of a process: bars are the time that passed for each \
+        "This system does not report the CPU time of a process: bars are the elapsed time for each \
          message"
     };
     let cases: String = run.cases.iter().map(card).collect();
@@ -33,7 +34,7 @@ pub fn page(run: &Run) -> String {
          shorter is cheaper.</p>\n\
          <ul class=\"key\"><li><i class=\"ours\"></i>this workspace</li><li><i></i>other \
          libraries</li><li><i class=\"raw\"></i>an echo of octets without WebSocket</li>\
-         <li><i class=\"spread\"></i>least to most of the rounds</li></ul>\n\
+         <li><i class=\"spread\"></i>the range over the rounds</li></ul>\n\
          <div class=\"cases\">\n{cases}</div>\n{about}</main>\n</body>\n</html>\n",
         date = run.date(),
         about = about(run),
@@ -58,7 +59,7 @@ fn card(case: &Case) -> String {
     for failure in &case.failures {
         let _ = writeln!(
             html,
-            "<p class=\"failure\"><b>{}</b> did not get through: {}</p>",
+            "<p class=\"failure\"><b>{}</b> failed: {}</p>",
             escaped(&failure.server),
             escaped(&failure.what)
         );
@@ -156,14 +157,14 @@ fn about(run: &Run) -> String {
         "<div class=\"about\">\n\
          <section class=\"card\"><h2>The machine</h2><table><tbody>\n{facts}</tbody></table></section>\n\
          <section class=\"card\"><h2>The servers</h2><table><tbody>\n{servers}</tbody></table></section>\n\
-         </div>\n<section class=\"card\" style=\"margin-top: 20px\"><h2>How to read it, and to have the \
-         same</h2>\n<p>Each round measures every server once, each time as a new process; bars are \
-         medians, and ratios are medians of the ratios within each round. A round is disturbed when \
-         other work took the server's or the load's core; it is repeated twice at most, and what is \
-         still disturbed then is counted in and shown. Latency is that of a closed loop, so it \
-         contains the queue of messages in flight. Memory is the heap and the stacks of the server, \
-         grown since before the first connection. A library that is missing in a case does not have \
-         what it measures.</p>\n<pre><code>{}</code></pre></section>\n",
+         </div>\n<section class=\"card\" style=\"margin-top: 20px\"><h2>How to read and repeat this \
+         run</h2>\n<p>Each round measures every server once, each time as a new process; bars are \
+         medians, and ratios are medians of the ratios within each round. A round is disturbed if \
+         other work took the server's or the load's core. It is repeated, twice at most; a round that \
+         is still disturbed counts, and is marked. Latency is that of a closed loop, so it includes \
+         the queue of messages in flight. Memory is the growth of the server's heap and stacks since \
+         before the first connection. A library missing from a case lacks the feature that it \
+         measures.</p>\n<pre><code>{}</code></pre></section>\n",
         escaped(&run.reproduced_by())
     )
 }

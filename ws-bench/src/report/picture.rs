@@ -9,7 +9,7 @@ const MARGIN: usize = 24;
 const GAP: usize = 40;
 const COLUMN: usize = (WIDTH - 2 * MARGIN - GAP) / 2;
 
-/// The kinds of cases, most telling first, of which the picture has the first ones.
+/// The kinds of cases, most telling first; the picture has the first of them.
 const TELLING: [&str; 8] = [
     "echo-20x64x1",
     "echo-20x16x64",
@@ -21,7 +21,7 @@ const TELLING: [&str; 8] = [
     "echo-1k",
 ];
 
-/// Six cases at most, in two columns; the day and the machine below.
+/// Six cases at most, in two columns; the date and the machine at the bottom.
 pub fn picture(run: &Run) -> String {
     let has_rows = |case: &&Case| !case.rows.is_empty();
     let by_name = |name: &&str| run.cases.iter().filter(has_rows).find(|case| case.name == **name);

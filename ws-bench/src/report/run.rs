@@ -1,99 +1,99 @@
-//! What is reported, read from the lines of JSON of `xtask/src/bench/record.rs`.
+//! The data of a report, read from the lines of JSON of `xtask/src/bench/record.rs`.
 
 use serde_json::Value;
 
-/// A run as its lines say.
+/// A run, as read from its lines.
 #[derive(Debug, Default)]
 pub struct Run {
-    /// When it began, in seconds since 1970.
+    /// When it started, in seconds since 1970.
     pub time: u64,
-    /// The words behind `cargo xtask`.
+    /// The arguments of `cargo xtask`.
     pub command: Vec<String>,
-    /// The machine and the tools: what, and which.
+    /// The machine and the tools, as names and values.
     pub facts: Vec<(&'static str, String)>,
     /// Every server that could take part, and its version.
     pub servers: Vec<(String, String)>,
-    /// In the order in which they were measured.
+    /// The cases in the order of the measurement.
     pub cases: Vec<Case>,
 }
 
-/// A case and what the servers did in it.
+/// A case and its results.
 #[derive(Debug)]
 pub struct Case {
-    /// What is typed for it.
+    /// The name to type.
     pub name: String,
-    /// In words.
+    /// The title.
     pub title: String,
-    /// What it says about a server, in a sentence.
+    /// The meaning of the case, in a sentence.
     pub meaning: String,
-    /// What is counted: a message, a delivery.
+    /// The unit that is counted: a message, a delivery.
     pub unit: String,
-    /// Limits of ws-server that were raised: which, and to what.
+    /// Raised limits of ws-server, with their values.
     pub raised: Vec<(String, u64)>,
-    /// What was measured, server by server.
+    /// The results, server by server.
     pub rows: Vec<Row>,
-    /// Who did not get through.
+    /// The servers that failed.
     pub failures: Vec<Failure>,
 }
 
-/// A server in a case.
+/// The result of a server in a case.
 #[derive(Debug)]
 pub struct Row {
     /// The server.
     pub server: String,
-    /// What it did.
+    /// Its figures.
     pub figures: Figures,
 }
 
-/// What was measured.
+/// The figures of a server in a case.
 #[derive(Debug)]
 pub enum Figures {
     /// Messages that went to and fro.
     Time(Box<Time>),
-    /// What was held.
+    /// Memory.
     Memory(Memory),
 }
 
-/// Medians over rounds; three values are the least, the median and the most.
+/// Medians over rounds; three values are the minimum, the median and the maximum.
 #[derive(Debug)]
 pub struct Time {
-    /// Whether the cost is CPU time, and not what passed.
+    /// Whether the cost is CPU time instead of elapsed time.
     pub is_cpu: bool,
     /// Nanoseconds per message.
     pub cost: [f64; 3],
     /// Messages per second.
     pub rate: [f64; 3],
-    /// What the server sent per message.
+    /// Bytes that the server sent per message.
     pub bytes: f64,
-    /// The cost in that of the cheapest peer, and of the raw echo.
+    /// The ratio of the cost to that of the cheapest peer.
     pub to_best: Option<f64>,
-    /// The same for the raw echo.
+    /// The ratio of the cost to that of the raw echo.
     pub to_raw: Option<f64>,
     /// p50, p99 and p99.9, in nanoseconds.
     pub latency: [f64; 3],
-    /// How many rounds there were, and how many stayed disturbed.
+    /// The number of rounds.
     pub rounds: u64,
-    /// Those that stayed disturbed.
+    /// The number of rounds that stayed disturbed.
     pub disturbed: u64,
 }
 
-/// Bytes that a server holds, for each connection or in all.
+/// The memory of a server in bytes, for each connection or in total.
 #[derive(Debug)]
 pub struct Memory {
-    /// When it was looked at.
+    /// The names of the samples.
     pub looks: [String; 3],
-    /// What there was each time.
+    /// The bytes at each sample.
     pub bytes: [f64; 3],
-    /// All that is in memory of the process.
+    /// All resident memory of the process.
     pub resident: f64,
 }
 
-/// A server that did not get through a case.
+/// A server that failed in a case.
 #[derive(Debug)]
 pub struct Failure {
     /// The server.
     pub server: String,
-    /// What happened.
+    /// The cause.
     pub what: String,
 }
 
@@ -101,15 +101,15 @@ impl Run {
     /// Reads the lines of a run.
     ///
     /// # Errors
-    /// If a line is not of a run; it is named.
+    /// If a line has another form; the error names it.
     pub fn read(lines: &str) -> Result<Self, String> {
         let mut run = Self::default();
         for (number, line) in (1..).zip(lines.lines()) {
             let value: Value =
                 serde_json::from_str(line).map_err(|error| format!("line {number}: {error}"))?;
-            run.take(&value).ok_or_else(|| format!("line {number} is not understood: {line}"))?;
+            run.take(&value).ok_or_else(|| format!("cannot read line {number}: {line}"))?;
         }
-        if run.cases.is_empty() { Err("there is no case in it".to_owned()) } else { Ok(run) }
+        if run.cases.is_empty() { Err("the file contains no case".to_owned()) } else { Ok(run) }
     }
 
     fn take(&mut self, line: &Value) -> Option<()> {
@@ -177,7 +177,7 @@ impl Run {
         self.cases.iter_mut().find(|case| case.name == name)
     }
 
-    /// The day, as `2026-01-31`.
+    /// The date, as `2026-01-31`.
     pub fn date(&self) -> String {
         // The civil calendar by the days of its 400-year cycle, which begins on 1 March.
         let days = self.time / 86_400 + 719_468;
@@ -193,7 +193,7 @@ impl Run {
         format!("{year}-{month:02}-{day:02}")
     }
 
-    /// What is typed to have the same, apart from the picture.
+    /// The command that repeats the run, without the picture.
     pub fn reproduced_by(&self) -> String {
         let quoted = |word: &String| {
             if word.contains([' ', '{']) { format!("'{word}'") } else { word.clone() }
@@ -207,7 +207,7 @@ impl Run {
 }
 
 impl Case {
-    /// Whether what servers send differs by how they compress.
+    /// Whether the servers' output depends on how they compress.
     pub fn is_compressed(&self) -> bool {
         self.name.starts_with("deflate")
     }

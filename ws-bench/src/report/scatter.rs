@@ -1,4 +1,4 @@
-//! CPU against bytes: what compression costs, and what it saves.
+//! CPU time against bytes: the cost of compression, and its saving.
 
 use super::bars::class;
 use super::escaped;
@@ -6,11 +6,11 @@ use super::numbers::{bytes, time};
 use super::run::{Case, Figures};
 
 const HEIGHT: f64 = 240.0;
-/// Room for the axis below, and above the highest mark.
+/// Space for the axis below, and above the highest mark.
 const BELOW: f64 = 34.0;
 const ABOVE: f64 = 22.0;
 
-/// `None` if all send the same.
+/// `None` if all servers send the same number of bytes.
 pub(super) fn scatter(case: &Case) -> Option<String> {
     let points: Vec<(&str, f64, f64)> = case
         .rows
@@ -25,7 +25,7 @@ pub(super) fn scatter(case: &Case) -> Option<String> {
     if points.iter().all(|point| point.1 == widest) {
         return None;
     }
-    // Both axes begin at nothing, so that distances are shares.
+    // Both axes begin at zero, so that distances are proportional.
     let x = |value: f64| 84.0 * value / (widest * 1.02);
     let y = |value: f64| HEIGHT - BELOW - (HEIGHT - BELOW - ABOVE) * value / highest;
     let said: Vec<String> = points
@@ -47,8 +47,8 @@ pub(super) fn scatter(case: &Case) -> Option<String> {
     let mut taken: Vec<(f64, f64)> = Vec::new();
     for (server, sent, cost) in points {
         let (x, y) = (x(sent), y(cost));
-        // A name goes to the left of marks that lie on the right; one that would hide another
-        // moves down.
+        // The name of a mark on the right goes to its left; a name that would hide another moves
+        // down.
         let is_left = x > 45.0;
         let mut text = y + 4.0;
         while taken.iter().any(|(tx, ty)| (tx - x).abs() < 30.0 && (ty - text).abs() < 14.0) {

@@ -1,4 +1,4 @@
-//! The report of a run of a few lines.
+//! Tests with the report of a run of a few lines.
 
 use super::*;
 
@@ -7,7 +7,7 @@ const RUN: &str = r#"{"kind":"run","time":1790000000,"command":["bench","--quick
 {"kind":"measurement","case":"echo-20x64x1","server":"raw"}
 {"kind":"summary","case":"echo-20x64x1","server":"ws-server","is_cpu":true,"per_second":[1,2,3],"cost_ns":[900,1000,1500],"load_cpu_ns":null,"bytes":22,"to_best_peer":0.5,"to_raw":1.1,"latency_ns":[1,2,3],"rounds":5,"disturbed":1}
 {"kind":"summary","case":"echo-20x64x1","server":"raw","is_cpu":true,"per_second":[1,2,3],"cost_ns":[800,900,1000],"load_cpu_ns":null,"bytes":26,"to_best_peer":0.4,"to_raw":1.0,"latency_ns":[1,2,3],"rounds":5,"disturbed":0}
-{"kind":"failure","case":"echo-20x64x1","server":"yawc","what":"connection 3: another text came back"}
+{"kind":"failure","case":"echo-20x64x1","server":"yawc","what":"connection 3: the reply is not the text that was sent"}
 {"kind":"case","case":"deflate-1k","title":"Deflate","meaning":"JSON.","unit":"message","raised":[]}
 {"kind":"summary","case":"deflate-1k","server":"ws-server","is_cpu":true,"per_second":[1,2,3],"cost_ns":[900,1000,1500],"load_cpu_ns":null,"bytes":290,"to_best_peer":0.5,"to_raw":null,"latency_ns":[1,2,3],"rounds":5,"disturbed":0}
 {"kind":"summary","case":"deflate-1k","server":"yawc","is_cpu":true,"per_second":[1,2,3],"cost_ns":[1900,2000,2500],"load_cpu_ns":null,"bytes":260,"to_best_peer":1.0,"to_raw":null,"latency_ns":[1,2,3],"rounds":5,"disturbed":0}
@@ -15,7 +15,7 @@ const RUN: &str = r#"{"kind":"run","time":1790000000,"command":["bench","--quick
 {"kind":"memory","case":"idle","server":"ws-server","looks":["open","after 1","after 20"],"bytes":[1024,2048,4096],"resident":9000000}
 "#;
 
-/// Every element is closed, in its order, apart from those of HTML that never are.
+/// Checks that every element is closed, in order, except for void elements of HTML.
 fn assert_is_well_formed(text: &str) {
     let mut open: Vec<&str> = Vec::new();
     for tag in text.split('<').skip(1) {
@@ -48,7 +48,7 @@ fn page_has_every_case_server_and_failure_and_is_well_formed() {
         "yawc",
         "0.5.0",
         "It comes back.",
-        "another text came back",
+        "the reply is not the text that was sent",
         "1.00 µs",
         "0.50 × best peer",
         "4.00 KiB",
@@ -68,7 +68,7 @@ fn page_has_every_case_server_and_failure_and_is_well_formed() {
 #[test]
 fn every_chart_says_its_figures_to_those_who_do_not_see_it() {
     let page = page(&run());
-    // Three of bars and one of CPU against bytes.
+    // Three bar charts, and one of CPU time against bytes.
     assert_eq!(page.matches("role=\"img\" aria-label=\"").count(), 4);
     assert_eq!(page.matches("<table>").count(), 3 + 2);
     assert!(page.contains("yawc 2.00 µs at 260 B"));

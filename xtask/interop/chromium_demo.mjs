@@ -93,7 +93,7 @@ const cases = {
     await two.keyboard.press('Enter')
     await has(two, '#people', 'Ada 2 (you)')
     await has(one, '#people', 'Ada 2')
-    await has(one, '#said', 'Ada 2 came')
+    await has(one, '#said', 'Ada 2 joined')
   },
   async 'two-tabs-chat' () {
     await two.locator('#text').fill('hello <b>Ada</b>')
@@ -139,20 +139,20 @@ const cases = {
       check(Number(cells[6]) < 200 && cells[7] === '1,000', `the row is ${cells}`)
     }
     await has(one, '#compression', 'on, permessage-deflate')
-    await one.getByText('Why not?').click()
+    await one.getByText('Why?').click()
     await has(one, '#report', 'permessage-deflate; client_max_window_bits: taken as')
   },
   async 'too-large-is-refused-in-words' () {
     await one.getByLabel('Size').selectOption('2000000')
     await one.locator('#echo').getByRole('button', { name: 'Send', exact: true }).click()
-    await has(one, '#echo-note', '1009, the message is larger than the server takes')
+    await has(one, '#echo-note', '1009, the message is too large for the server')
     await one.getByLabel('Size').selectOption('0')
     await one.locator('#compression', { hasText: 'on,' }).waitFor()
     await one.locator('#echo').getByRole('button', { name: 'Send', exact: true }).click()
     await has(one, '#echo-note', '5 B came back')
   },
   async 'raw-fragments' () {
-    await script(one, 'A message in three fragments', '1000, it was closed in good order')
+    await script(one, 'A message in three fragments', '1000, normal closure')
     for (const [opcode, fin] of [['Text', 'no'], ['Continuation', 'no'], ['Ping', 'yes'], ['Continuation', 'yes']]) {
       await frames(one, 'raw', 'received', opcode, fin).first().waitFor()
     }
@@ -162,14 +162,14 @@ const cases = {
   },
   async 'raw-ping' () {
     await one.getByRole('button', { name: 'Clear' }).click()
-    await script(one, 'A Ping', '1000, it was closed in good order')
+    await script(one, 'A Ping', '1000, normal closure')
     await frames(one, 'raw', 'sent', 'Pong').first().waitFor()
   },
-  'raw-unmasked': () => script(one, 'A frame that is not masked', 'closed by the server: 1002'),
+  'raw-unmasked': () => script(one, 'An unmasked frame', 'closed by the server: 1002'),
   'raw-invalid-utf8': () => script(one, 'Text that is not UTF-8', 'closed by the server: 1007'),
   'raw-reserved-bit': () => script(one, 'A reserved bit', 'closed by the server: 1002'),
   async 'what-the-server-counts-is-shown' () {
-    await has(one, '#m-connections', / now, \d+ in all$/)
+    await has(one, '#m-connections', / now, \d+ in total$/)
     const cells = async id => Number((await one.locator(id).innerText()).replaceAll(',', '').match(/\d+/)[0])
     const before = await cells('#m-received')
     check(before > 50, `${before} messages were received`)

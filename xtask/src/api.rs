@@ -1,5 +1,5 @@
-//! The public API of each library as a text file in its crate, so that a change of it is seen in
-//! review.
+//! The public API of each library as a text file in its crate, so that a review shows every change
+//! of it.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use crate::workspace::{Package, Workspace, cargo};
 
 #[derive(Default, clap::Args)]
 pub(crate) struct Options {
-    /// Write the files anew
+    /// Rewrite the files
     #[arg(long)]
     bless: bool,
 }
@@ -31,22 +31,22 @@ pub(crate) fn api(workspace: &Workspace, options: &Options) -> Result<()> {
         if !changes.is_empty() {
             println!("{}", changes.join("\n"));
             return Err(Failure::new(
-                format!("the public API of {} is not that of {shown}, see above", package.name),
-                "if the change is meant: `cargo xtask api --bless`, and a line in CHANGELOG.md",
+                format!("the public API of {} differs from {shown}, see above", package.name),
+                "if the change is intended, run `cargo xtask api --bless` and add a line to CHANGELOG.md",
             ));
         }
     }
     Ok(())
 }
 
-/// `api.txt` in the folder of the crate.
+/// The file `api.txt` in the folder of the crate.
 fn file(package: &Package) -> Option<PathBuf> {
     Some(package.library.as_ref()?.parent()?.parent()?.join("api.txt"))
 }
 
-/// Every public item with its type, one a line, as rustdoc knows it. Its JSON is unstable, for which
-/// stable tools ask by `RUSTC_BOOTSTRAP`; in a target directory of its own, so that nothing else is
-/// built anew.
+/// Every public item with its type, one on each line, as rustdoc reports it. The JSON format is
+/// unstable; stable tools enable it by `RUSTC_BOOTSTRAP`. The build has its own target directory,
+/// so that nothing else is rebuilt.
 fn listing(workspace: &Workspace, package: &Package) -> Result<String> {
     let target = workspace.target.join("api");
     let mut rustdoc = cargo();
@@ -66,14 +66,14 @@ fn listing(workspace: &Workspace, package: &Package) -> Result<String> {
         .build()
         .map_err(|error| {
             Failure::new(
-                format!("the JSON of rustdoc is not understood: {error}"),
-                "use Rust 1.95, or update public-api in Cargo.toml and bless",
+                format!("cannot read the JSON of rustdoc: {error}"),
+                "use Rust 1.95, or update public-api in Cargo.toml and run `cargo xtask api --bless`",
             )
         })?;
     Ok(api.to_string())
 }
 
-/// The lines that are gone and new, each with its sign.
+/// The removed and added lines, each with its sign.
 fn changes(before: &str, after: &str) -> Vec<String> {
     let only = |these: &str, those: &str, sign: char| {
         let those: std::collections::HashSet<String> = those.lines().map(str::to_owned).collect();

@@ -1,4 +1,4 @@
-//! One run of wstest: a list of cases, a directory for its reports, and the index that it leaves.
+//! One run of wstest: a list of cases, a directory for its reports, and the index that it writes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ pub(crate) type Index = BTreeMap<CaseId, Verdict>;
 
 pub(crate) struct Suite {
     pub(crate) wstest: PathBuf,
-    /// Messages in each case of groups 12 and 13, where not the suite's own 1000.
+    /// Messages in each case of groups 12 and 13, unless the suite's own 1000.
     pub(crate) deflate_count: Option<u32>,
 }
 
@@ -25,15 +25,15 @@ pub(crate) struct Run<'a> {
     pub(crate) program: &'a Program,
     pub(crate) end: End,
     pub(crate) cases: &'a [CaseId],
-    /// A directory of this run alone.
+    /// The directory of this run alone.
     pub(crate) outdir: PathBuf,
 }
 
-/// The longest that one case may take; the slowest of the suite gives up after 100 s itself.
+/// The longest time for one case; the slowest of the suite gives up after 100 s itself.
 const CASE: Duration = Duration::from_secs(150);
 
 impl Suite {
-    /// The ids of the cases that `patterns` select, from the suite itself.
+    /// The ids of the cases that `patterns` select, read from the suite.
     pub(crate) fn list(&self, patterns: &[String], scratch: &Path) -> Result<Vec<CaseId>> {
         let spec = scratch.join("list.json");
         write(&spec, &json!({ "cases": patterns }))?;
@@ -49,7 +49,7 @@ impl Suite {
         }
         if !listing.wait(deadline)?.success() || cases.is_empty() {
             return Err(Failure::new(
-                format!("Autobahn knows no cases for {}", patterns.join(" ")),
+                format!("no Autobahn case matches {}", patterns.join(" ")),
                 "use ids such as 6.4.1 or patterns such as '6.*' (quoted)",
             ));
         }
@@ -68,10 +68,7 @@ impl Suite {
         let text = fs::read_to_string(&path)
             .map_err(|error| Failure::system(format!("reading {}", path.display()), &error))?;
         read_index(&text, run.agent).map_err(|why| {
-            Failure::new(
-                format!("{} is not understood: {why}", path.display()),
-                "see the log beside it",
-            )
+            Failure::new(format!("cannot read {}: {why}", path.display()), "see the log beside it")
         })
     }
 
@@ -94,7 +91,7 @@ impl Suite {
             return Ok(());
         }
         Err(Failure::new(
-            format!("{} ended while the suite was at it", run.agent),
+            format!("{} ended before the suite had finished", run.agent),
             format!("see {}", log.display()),
         ))
     }
@@ -109,12 +106,12 @@ impl Suite {
             let client = Running::start(run.agent, &mut run.program.client(&url), Some(&log))?;
             let mut lines = Vec::new();
             while let Some(line) = client.line(deadline)? {
-                // Only the count of the cases is of interest, and an echo may print much.
+                // Only the count of the cases matters, and an echo may print much.
                 if lines.len() < 8 {
                     lines.push(line);
                 }
             }
-            // A case may well end in a failed connection: its verdict says if that is right.
+            // A case may end in a failed connection: its verdict says whether that is right.
             client.wait(deadline)?;
             Ok(lines)
         };
@@ -143,7 +140,7 @@ impl Suite {
         let mut command = tied(&self.wstest);
         command.args(["-m", mode, "-s"]).arg(spec);
         if let Some(count) = self.deflate_count {
-            // Known to the port: see port_wstest.py.
+            // The port reads this variable: see port_wstest.py.
             command.env("WSTEST_DEFLATE_COUNT", count.to_string());
         }
         Running::start(&format!("wstest -m {mode}"), &mut command, Some(&outdir.join("wstest.log")))
@@ -168,7 +165,7 @@ impl Run<'_> {
     }
 }
 
-/// Says which group is running, and moves the deadline on with each case.
+/// Prints the running group, and extends the deadline with each case.
 struct Progress {
     label: String,
     total: usize,

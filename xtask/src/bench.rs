@@ -7,7 +7,7 @@ mod count;
 mod figures;
 mod limits;
 mod measurement;
-// The page of `ws-bench` shows the same figures; to depend on it would build its charts first.
+// The page of `ws-bench` shows the same figures; a dependency on it would build its charts first.
 #[path = "../../ws-bench/src/report/numbers.rs"]
 mod numbers;
 mod progress;
@@ -35,33 +35,35 @@ use crate::workspace::Workspace;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Two minutes of measuring, in place of eleven: fewer cases, 3 rounds in place of 5, and 1,000
+    /// Measure for two minutes instead of eleven: fewer cases, 3 rounds instead of 5, and 1,000
     /// idle connections
     #[arg(long)]
     quick: bool,
-    /// Only these cases of the list below, or others of their kind
+    /// Only these cases of the list below, or others of the same kinds
     #[arg(long, value_name = "CASE", value_delimiter = ',')]
     cases: Vec<Case>,
     /// Only these servers of the list below
     #[arg(long, alias = "servers", value_name = "NAME", value_delimiter = ',')]
     peers: Vec<String>,
-    /// One more server, at the paths /echo and /broadcast; the command runs without a shell. With
-    /// {mode} in it, which becomes echo, deflate or broadcast, it takes part in all cases
+    /// Add a server, with the paths /echo and /broadcast; the command runs without a shell. If it
+    /// contains {mode}, which becomes echo, deflate or broadcast, it takes part in all cases
     #[arg(long, value_name = "NAME=COMMAND {port}")]
     server: Vec<String>,
-    /// How often each server is measured in each case
+    /// The number of measurements of each server in each case
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
-    /// How long each measurement takes
+    /// The length of each measurement
     #[arg(long, value_parser = seconds)]
     seconds: Option<f64>,
-    /// Count instructions and system calls per message instead, of ours unless --peers names others
+    /// Count instructions and system calls per message instead, of our server unless --peers names
+    /// others
     ///
-    /// Each server runs under valgrind's callgrind, twice for each case; their difference is what a
-    /// message costs. Other work on the machine hardly changes it. A minute for each server.
+    /// Each server runs under valgrind's callgrind, twice for each case; the difference of the two
+    /// runs is the cost of a message. Other work on the machine hardly affects it. Takes a minute
+    /// for each server.
     #[arg(long, conflicts_with_all = ["quick", "rounds", "seconds", "picture"])]
     count: bool,
-    /// Say which cases and servers there are
+    /// List the cases and servers
     #[arg(long)]
     list: bool,
     /// Also draw the most telling cases into this SVG, for a README
@@ -76,15 +78,14 @@ fn seconds(text: &str) -> std::result::Result<f64, String> {
     }
 }
 
-/// What `--help` says behind the options.
+/// The text of `--help` after the options.
 pub(crate) fn after_help() -> String {
     format!(
         "{}\n\n\
-         Each round measures every server once, each time as a new process, so that whatever makes the\n\
-         machine faster or slower meets them all; a measurement that other work disturbed is repeated.\n\
-         The server has one core and the load another, where there are two and `taskset`. The figure to\n\
-         compare is the CPU time of the server per message; ratios are the medians of the ratios within\n\
-         each round.\n\n\
+         Each round measures every server once, each time as a new process, so that changes in the\n\
+         machine's speed affect all of them; a measurement that other work disturbed is repeated. The\n\
+         server and the load have a core each, if the machine has two cores and `taskset`. Compare the\n\
+         CPU time of the server per message; ratios are the medians of the ratios within each round.\n\n\
          Examples:\n  \
          cargo xtask bench --quick\n  \
          cargo xtask bench --count --cases echo-20x1x1,echo-1kx1x16\n  \
@@ -189,12 +190,12 @@ pub(crate) fn bench(workspace: &Workspace, options: &Options) -> Result<()> {
         return Ok(());
     }
     Err(Failure::new(
-        format!("these failed and were left out: {}", failures.join(", ")),
+        format!("failed and left out: {}", failures.join(", ")),
         "see why above, beside each",
     ))
 }
 
-/// The cases, reduced to what this machine has room for.
+/// The cases, reduced to the capacity of this machine.
 fn cases(options: &Options) -> Vec<Case> {
     let mut cases = match (&options.cases[..], options.quick) {
         ([], true) => case::quick(),
@@ -218,9 +219,9 @@ fn chosen(workspace: &Workspace, options: &Options) -> Result<Vec<Server>> {
         options.peers.iter().find(|name| !servers.iter().any(|server| server.name == **name))
     {
         return Err(Failure::new(
-            format!("there is no server {stranger:?}"),
+            format!("no server is called {stranger:?}"),
             format!(
-                "the servers are {}; another one is `--server '{stranger}=COMMAND {{port}}'`",
+                "the servers are {}; add another by `--server '{stranger}=COMMAND {{port}}'`",
                 server::names().join(", ")
             ),
         ));
@@ -233,8 +234,8 @@ fn chosen(workspace: &Workspace, options: &Options) -> Result<Vec<Server>> {
         let added = Server::added(text)?;
         if servers.iter().any(|server| server.name == added.name) {
             return Err(Failure::new(
-                format!("there are two servers {:?}", added.name),
-                "give the one of --server another name",
+                format!("two servers are called {:?}", added.name),
+                "give the server of --server another name",
             ));
         }
         servers.push(added);

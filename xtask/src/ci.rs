@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: what has to hold for every commit, one step after another.
+//! `cargo xtask ci`: the checks that every commit must pass, step by step.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -38,17 +38,14 @@ const STEPS: &[(&str, Check)] = &[
 /// The names of the steps, for `--help`.
 pub(crate) fn step_names() -> String {
     let names: Vec<&str> = STEPS.iter().map(|(name, _)| *name).collect();
-    format!(
-        "Steps, in their order: {}.\nA failed step does not stop the ones behind it.",
-        names.join(", ")
-    )
+    format!("Steps, in order: {}.\nAfter a failed step, the others still run.", names.join(", "))
 }
 
 pub(crate) fn ci(workspace: &Workspace, options: &Options) -> Result<()> {
     if let Some(stranger) =
         options.steps.iter().find(|name| !STEPS.iter().any(|(step, _)| step == name))
     {
-        return Err(Failure::new(format!("there is no step {stranger:?}"), step_names()));
+        return Err(Failure::new(format!("no step is called {stranger:?}"), step_names()));
     }
     let chosen: Vec<&(&str, Check)> = STEPS
         .iter()
@@ -63,15 +60,15 @@ pub(crate) fn ci(workspace: &Workspace, options: &Options) -> Result<()> {
         let outcome = check(workspace);
         let seconds = started.elapsed().as_secs_f64();
         match outcome {
-            Ok(()) => println!("xtask ci: {name} is fine; {seconds:.1} s"),
+            Ok(()) => println!("xtask ci: {name} passed; {seconds:.1} s"),
             Err(failure) => {
                 println!("xtask ci: {name} FAILED; {seconds:.1} s: {failure}");
-                println!("  alone: `cargo xtask ci {name}`");
+                println!("  to repeat it: `cargo xtask ci {name}`");
                 failed.push(*name);
             }
         }
     }
-    println!("xtask ci: {} steps fine, {} failed", chosen.len() - failed.len(), failed.len());
+    println!("xtask ci: {} steps passed, {} failed", chosen.len() - failed.len(), failed.len());
     if failed.is_empty() {
         return Ok(());
     }
@@ -92,7 +89,7 @@ fn cargo_step(workspace: &Workspace, words: &[&str], environment: &[(&str, &str)
     run(&format!("cargo {}", words.first().unwrap_or(&"")), &mut command, &format!("run `{shown}`"))
 }
 
-/// Runs `NAME WORDS` in the workspace, where NAME is a tool of cargo.
+/// Runs `NAME WORDS` in the workspace; NAME is a cargo tool.
 pub(crate) fn tool_step(
     workspace: &Workspace,
     name: &str,
@@ -103,7 +100,7 @@ pub(crate) fn tool_step(
     command.args(words).envs(environment.iter().copied());
     let shown = format!("{name} {}", words.join(" "));
     println!("  {shown}");
-    run(name, &mut command, &format!("run `{shown}`; {name} lies in target/tools/cargo-tools"))
+    run(name, &mut command, &format!("run `{shown}`; {name} is in target/tools/cargo-tools"))
 }
 
 fn format(workspace: &Workspace) -> Result<()> {
@@ -136,7 +133,7 @@ fn imports(workspace: &Workspace) -> Result<()> {
     }
     none_of(
         &breaches,
-        "who may import whom stands in xtask/src/imports.rs: follow it, or change it with a reason",
+        "the allowed dependencies are in xtask/src/imports.rs: follow them, or change them with a reason",
     )
 }
 
@@ -147,26 +144,26 @@ fn rooms(workspace: &Workspace) -> Result<()> {
             breaches.extend(rooms::breaches(&package.name, root)?);
         }
     }
-    none_of(&breaches, "move what both rooms need into the lower one, or into a new one below both")
+    none_of(&breaches, "move the shared items into the lower room, or into a new one below both")
 }
 
 fn public_api(workspace: &Workspace) -> Result<()> {
     api::api(workspace, &api::Options::default())
 }
 
-/// What deny.toml says of licences, sources, versions and who may take whom.
+/// The rules of deny.toml: licences, sources, versions, and which crate may depend on which.
 fn deny(workspace: &Workspace) -> Result<()> {
     let words = ["--workspace", "--locked", "check", "bans", "licenses", "sources"];
     tool_step(workspace, "cargo-deny", &words, &[]).map_err(|_| {
         Failure::new(
-            "deny.toml is not obeyed, see above: each error shows its rule and who takes the crate",
-            "take another crate or version, or change the rule with a reason",
+            "the dependencies violate deny.toml, see above: each error shows its rule and the crates that depend on the crate",
+            "use another crate or version, or change the rule with a reason",
         )
     })
 }
 
-/// Each library without its default features, with each feature alone, and with all; and what its
-/// documentation shows, without the default features.
+/// Builds each library without its default features, with each feature alone, and with all; and its
+/// documentation without the default features.
 fn features(workspace: &Workspace) -> Result<()> {
     let packages: Vec<&str> =
         workspace.libraries().flat_map(|package| ["-p", package.name.as_str()]).collect();
@@ -177,10 +174,10 @@ fn features(workspace: &Workspace) -> Result<()> {
     tool_step(workspace, "cargo-hack", &[&test[..], &packages].concat(), &[])
 }
 
-/// A program without std that links ws-core; it can only be linked for Linux as it stands.
+/// Builds a program without std that links ws-core. It can only be linked for Linux.
 fn no_std(workspace: &Workspace) -> Result<()> {
     if !cfg!(target_os = "linux") {
-        println!("  NOT RUN: the program is linked for Linux alone");
+        println!("  NOT RUN: the program can only be linked for Linux");
         return Ok(());
     }
     let target = workspace.target.join("no-std");
@@ -207,27 +204,30 @@ fn no_std(workspace: &Workspace) -> Result<()> {
     )
 }
 
-/// The files and items that the papers name.
+/// Checks the files and items that the documents name.
 fn papers(workspace: &Workspace) -> Result<()> {
-    none_of(&papers::dangling(workspace)?, "name what there is now, as `path/file.rs::item`")
+    none_of(
+        &papers::dangling(workspace)?,
+        "update the documents to the current places, as `path/file.rs::item`",
+    )
 }
 
-/// What a registry would get, each library built from its package alone; and whether what is locked was
-/// yanked, which cargo looks up then.
+/// Packages each library as for a registry, and builds it from its package. Cargo then also reports
+/// locked versions that were yanked.
 fn package(workspace: &Workspace) -> Result<()> {
     let mut words = vec!["package", "--workspace"];
     for package in workspace.packages.iter().filter(|package| !package.published) {
         words.extend(["--exclude", package.name.as_str()]);
     }
     if is_dirty(workspace) {
-        println!("  there are uncommitted changes: packaged with them");
+        println!("  packaging with uncommitted changes");
         words.push("--allow-dirty");
     }
     let packaging = Packaging::new(workspace);
     let target = packaging.target.to_string_lossy();
     words.extend(["--target-dir", &target]);
     let yanked = packaged(workspace, &words)?;
-    none_of(&yanked, "`cargo update -p NAME`: its authors took that version back")
+    none_of(&yanked, "run `cargo update -p NAME`: its authors yanked that version")
 }
 
 /// Runs `cargo package`, and returns the versions in its lock files that were yanked.
@@ -243,7 +243,7 @@ fn packaged(workspace: &Workspace, words: &[&str]) -> Result<Vec<String>> {
         if line.contains("is yanked in registry") {
             yanked.push(line);
         } else if !line.contains("is not included in the published package") {
-            // The tests are left out, each with a warning.
+            // The tests are left out, with one warning each.
             eprintln!("{line}");
         }
     }
@@ -266,6 +266,6 @@ fn none_of(breaches: &[String], mend: &str) -> Result<()> {
     if breaches.is_empty() {
         Ok(())
     } else {
-        Err(Failure::new(format!("{} of these, see above", breaches.len()), mend))
+        Err(Failure::new(format!("{} violations, see above", breaches.len()), mend))
     }
 }

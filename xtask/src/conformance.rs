@@ -1,4 +1,4 @@
-//! `cargo xtask conformance`: Autobahn against every subject, both ways round.
+//! `cargo xtask conformance`: Autobahn against every subject, as server and as client.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::stages::Stages;
 use crate::subject::{End, Ends, Program, SUBJECTS, Subject};
 use crate::tally::Tally;
 use crate::tools;
-use crate::verdict::{CaseId, Verdict, stands};
+use crate::verdict::{CaseId, Verdict, passes_after_repetitions};
 use crate::workspace::Workspace;
 
 #[derive(clap::Args)]
@@ -19,10 +19,10 @@ pub(crate) struct Options {
     /// Run only these cases: ids or the suite's patterns, quoted ('6.4.1' '6.*')
     #[arg(long, num_args = 1.., value_name = "PATTERN")]
     cases: Vec<String>,
-    /// Only with the subject as server, under the suite's fuzzing client
+    /// Test the subject only as server, under the suite's fuzzing client
     #[arg(long, conflicts_with = "client_only")]
     server_only: bool,
-    /// Only with the subject as client of the suite's fuzzing server
+    /// Test the subject only as client of the suite's fuzzing server
     #[arg(long)]
     client_only: bool,
     /// Only this subject: own_io, own_io_deflate, demo (a server), client
@@ -31,14 +31,14 @@ pub(crate) struct Options {
     /// Messages in each compression case; the suite's own number is 1000
     #[arg(long, value_name = "N")]
     deflate_count: Option<u32>,
-    /// Run this program in place of the examples that are both ends, which are then not built; with
-    /// --subject, in place of that one
+    /// Run this program instead of the examples that are both ends, which are then not built; with
+    /// --subject, instead of that one
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
 }
 
 impl Options {
-    /// Everything, with fewer messages than the suite would send.
+    /// All cases, with fewer messages than the suite's own number.
     pub(crate) fn everything() -> Self {
         Options {
             cases: vec![],
@@ -50,7 +50,7 @@ impl Options {
         }
     }
 
-    /// The ends of `subject` that are asked for.
+    /// The requested ends of `subject`.
     fn ends(&self, subject: &Subject) -> Vec<End> {
         let asked = |end: &End| match end {
             End::Server => !self.client_only,
@@ -60,12 +60,12 @@ impl Options {
         ends.filter(|end| subject.ends.has(*end)).filter(asked).collect()
     }
 
-    /// What decides how long a run takes.
+    /// The options that determine how long a run takes.
     fn variant(&self) -> String {
         format!(" {:?} {}", self.deflate_count, self.cases.join(" "))
     }
 
-    /// Whether `subject` is asked for.
+    /// Whether `subject` is requested.
     fn wants(&self, subject: &Subject) -> bool {
         match &self.subject {
             Some(name) => name == subject.name,
@@ -74,9 +74,9 @@ impl Options {
     }
 }
 
-/// How often a case that is not as expected is run again.
+/// The number of times that an unexpected case is repeated.
 const REPETITIONS: usize = 3;
-/// With more unexpected cases than this something else is wrong, and repeating them says nothing.
+/// Beyond this many unexpected cases the fault lies elsewhere, and repetitions prove nothing.
 const TOO_MANY: usize = 40;
 
 pub(crate) fn conformance(workspace: &Workspace, options: &Options) -> Result<Tally> {
@@ -88,7 +88,7 @@ pub(crate) fn conformance(workspace: &Workspace, options: &Options) -> Result<Ta
         .flat_map(|subject| options.ends(subject).into_iter().map(move |end| (subject, end)))
         .collect();
     let names: Vec<String> = runs.iter().map(|(subject, end)| run_name(subject, *end)).collect();
-    // Of 1000 messages a run takes about seven minutes, of 50 half a minute.
+    // A run with 1000 messages takes about seven minutes, with 50 half a minute.
     let seconds = options
         .cases
         .is_empty()
@@ -121,7 +121,7 @@ fn run_name(subject: &Subject, end: End) -> String {
     }
 }
 
-/// The subject's cases, or those of them that were asked for.
+/// The subject's cases, or the requested ones among them.
 fn select(suite: &Suite, subject: &Subject, options: &Options, out: &Path) -> Result<Vec<CaseId>> {
     let patterns: Vec<String> = subject.cases.iter().map(ToString::to_string).collect();
     let mut cases = suite.list(&patterns, out)?;
@@ -133,7 +133,7 @@ fn select(suite: &Suite, subject: &Subject, options: &Options, out: &Path) -> Re
                 subject.name,
                 subject.count
             ),
-            "remove target/tools/autobahn and run again, or mend `count` in xtask/src/subject.rs",
+            "remove target/tools/autobahn and run again, or correct `count` in xtask/src/subject.rs",
         ));
     }
     if !options.cases.is_empty() {
@@ -142,8 +142,8 @@ fn select(suite: &Suite, subject: &Subject, options: &Options, out: &Path) -> Re
     }
     if cases.is_empty() {
         return Err(Failure::new(
-            format!("{} is not run on {}", subject.name, options.cases.join(" ")),
-            format!("it is run on {}", subject.cases.join(" ")),
+            format!("{} does not run the cases {}", subject.name, options.cases.join(" ")),
+            format!("it runs {}", subject.cases.join(" ")),
         ));
     }
     Ok(cases)
@@ -174,7 +174,7 @@ fn judge(
         index.keys().filter(|id| !cases.contains(id)).map(ToString::to_string).collect();
     if !strangers.is_empty() {
         return Err(Failure::new(
-            format!("the report has cases that were not run: {}", strangers.join(" ")),
+            format!("the report contains cases that did not run: {}", strangers.join(" ")),
             format!("see {}", out.join(&name).display()),
         ));
     }
@@ -185,12 +185,12 @@ fn judge(
         .collect();
     let mut failed = unexpected.len();
     if unexpected.len() > TOO_MANY {
-        println!("  {} cases are not as expected; too many to repeat them", unexpected.len());
+        println!("  {} unexpected verdicts; too many to repeat", unexpected.len());
         for case in &unexpected {
             println!("  case {case}: {}", shown(index.get(case)));
         }
     } else if !unexpected.is_empty() {
-        println!("  not as expected: {}; repeating", joined(&unexpected));
+        println!("  unexpected: {}; repeating", joined(&unexpected));
         let mut rounds = Vec::new();
         for round in 1..=REPETITIONS {
             rounds.push(run(&unexpected, out.join(format!("{name}-again-{round}")))?);
@@ -198,14 +198,16 @@ fn judge(
         for case in &unexpected {
             let repeated: Vec<Option<Verdict>> =
                 rounds.iter().map(|round| round.get(case).cloned()).collect();
-            let kept = index.get(case).is_some_and(|first| stands(case, first, &repeated));
+            let kept = index
+                .get(case)
+                .is_some_and(|first| passes_after_repetitions(case, first, &repeated));
             let shown_again: Vec<String> =
                 repeated.iter().map(|verdict| shown(verdict.as_ref())).collect();
             println!(
                 "  case {case}: {}; again: {}: {}",
                 shown(index.get(case)),
                 shown_again.join(", "),
-                if kept { "stands (a racy case, OK in most repetitions)" } else { "FAILED" },
+                if kept { "passed (a racy case, OK in most repetitions)" } else { "FAILED" },
             );
             failed -= usize::from(kept);
         }

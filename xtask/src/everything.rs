@@ -1,4 +1,4 @@
-//! `cargo xtask test`: cargo's own tests, the foreign peers and Autobahn, with one sum.
+//! `cargo xtask test`: cargo's own tests, the foreign peers and Autobahn, with one total.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,14 +11,14 @@ use crate::tally::Tally;
 use crate::workspace::{Workspace, cargo};
 use crate::{conformance, interop};
 
-/// After so long it says how far it is.
+/// Progress is printed after this long.
 const STILL_THERE: Duration = Duration::from_secs(30);
-/// Nothing in cargo test may be silent for longer, compiling included.
+/// The longest silence of cargo test, compilation included.
 const SILENCE: Duration = Duration::from_secs(900);
 
 const EVERYTHING: [&str; 2] = ["--workspace", "--all-features"];
-/// Locks and atomics are shuttle's, which tries the orders in which threads come to them. What is
-/// built for that lies apart: else everything would be built anew every time.
+/// Builds with the locks and atomics of shuttle, which tries the interleavings of threads. They
+/// have their own target directory; otherwise everything would be rebuilt every time.
 const MODELS: [&str; 6] = [
     "-p",
     "ws-server",
@@ -28,7 +28,7 @@ const MODELS: [&str; 6] = [
     "build.target-dir='target/shuttle'",
 ];
 
-/// About the seconds that the stages take on two cores, where they never ran before.
+/// Estimates of the stages in seconds on two cores, until they have run once.
 const STAGES: [(&str, Option<f64>); 6] = [
     ("build", Some(60.0)),
     ("unit and integration tests", Some(200.0)),
@@ -40,7 +40,7 @@ const STAGES: [(&str, Option<f64>); 6] = [
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Show everything that the tests and the programs under test say, instead of writing it to files
+    /// Print all output of the tests and the programs under test, instead of writing it to files
     #[arg(long)]
     verbose: bool,
 }
@@ -69,7 +69,7 @@ pub(crate) fn test(workspace: &Workspace, options: &Options) -> Result<Tally> {
             Ok(tally) => {
                 total += tally;
                 let seconds = part_started.elapsed().as_secs_f64();
-                // A build has no tests.
+                // A build runs no tests.
                 if tally == Tally::default() {
                     println!("xtask test: {name}: {seconds:.0} s");
                 } else {
@@ -77,21 +77,21 @@ pub(crate) fn test(workspace: &Workspace, options: &Options) -> Result<Tally> {
                 }
             }
             Err(failure) => {
-                println!("xtask test: {name} broke off: {failure}");
+                println!("xtask test: {name} aborted: {failure}");
                 broken.push(*name);
             }
         }
     }
-    // What broke off has no numbers of its own; it counts as one that failed.
+    // An aborted stage has no numbers of its own; it counts as one failure.
     total.failed += broken.len();
     if !broken.is_empty() {
-        println!("xtask test: broke off and counted as failed: {}", broken.join(", "));
+        println!("xtask test: aborted stages, each counted as a failure: {}", broken.join(", "));
     }
-    println!("xtask test took {:.0} s", started.elapsed().as_secs_f64());
+    println!("xtask test: took {:.0} s", started.elapsed().as_secs_f64());
     Ok(total)
 }
 
-/// Apart, since it has much to say the first time, and that is worth seeing.
+/// Built separately, since the first build prints much that is worth seeing.
 fn build(workspace: &Workspace) -> Result<Tally> {
     let words = [&["build", "--all-targets"], &EVERYTHING[..]].concat();
     println!("xtask: cargo {}", words.join(" "));
@@ -136,7 +136,7 @@ fn cargo_test(workspace: &Workspace, of: &[&str], which: &str, log: Option<&Log>
     }
     let status = tests.wait(Instant::now() + SILENCE)?;
     if ignored > 0 {
-        println!("xtask test: {ignored} tests are ignored and were not run");
+        println!("xtask test: {ignored} ignored tests did not run");
     }
     if !status.success() && total.failed == 0 {
         if let Some(log) = log {
@@ -144,10 +144,7 @@ fn cargo_test(workspace: &Workspace, of: &[&str], which: &str, log: Option<&Log>
         }
         return Err(Failure::new(
             format!("cargo test failed ({status}) without a failed test"),
-            format!(
-                "run `cargo {}` alone: something did not build or did not end well",
-                words.join(" ")
-            ),
+            format!("run `cargo {}` alone: something did not build, or crashed", words.join(" ")),
         ));
     }
     if total.failed > 0
@@ -156,12 +153,12 @@ fn cargo_test(workspace: &Workspace, of: &[&str], which: &str, log: Option<&Log>
         for line in log.lines(|line| line.starts_with("    `-p ")) {
             println!("  to rerun: cargo test {}", line.trim().trim_matches('`'));
         }
-        println!("  all of its output is in {}", workspace.short(log.path()));
+        println!("  full output: {}", workspace.short(log.path()));
     }
     Ok(total)
 }
 
-/// The line by which libtest ends.
+/// The last line that libtest prints.
 struct TestResult {
     tally: Tally,
     ignored: usize,

@@ -1,4 +1,4 @@
-//! What went wrong, and how to mend it.
+//! An error of a task, and its remedy.
 
 use std::fmt;
 
@@ -16,9 +16,9 @@ impl Failure {
         Failure { what: what.into(), mend: mend.into() }
     }
 
-    /// An operation on a file or process that the system refused.
+    /// A failed system call on a file or process.
     pub(crate) fn system(doing: impl fmt::Display, error: &std::io::Error) -> Self {
-        Failure::new(format!("{doing}: {error}"), "see the error of the system above")
+        Failure::new(format!("{doing}: {error}"), "see the system error above")
     }
 }
 

@@ -1,10 +1,10 @@
-//! The dependencies that each library may have, and no other. deny.toml has the rest: who may take a
-//! crate, be it for tests; versions, licences and sources. It cannot say "these and no other".
+//! The only dependencies that each library may have. deny.toml has the other rules: which crate may
+//! be used by which, tests included; versions, licences and sources. It cannot express "only
+//! these".
 
 use crate::workspace::{Kind, Package};
 
-/// Every library crate, in the order of publication, and its normal dependencies, all of which it may
-/// take and no other.
+/// Every library crate, in the order of publication, and all normal dependencies that it may have.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("ws-core", &["bytes", "simdutf8"]),
     ("ws-handshake", &["ws-core", "http", "httparse", "sha1", "base64", "bytes", "thiserror"]),
@@ -19,9 +19,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bytes",
             "getrandom",
             "http",
-            // On Unix alone, for how many connections there are file descriptors for (threats.md, b).
+            // Only on Unix: the number of connections that the file descriptors allow (threats.md,
+            // b).
             "rlimit",
-            // It is in tokio's tree: options of sockets that tokio does not set.
+            // Part of tokio's tree already: sets options of sockets that tokio does not.
             "socket2",
             "thiserror",
             "tokio",
@@ -31,7 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What breaks the rules, one line each.
+/// The violations, one line each.
 pub(crate) fn breaches(packages: &[Package]) -> Vec<String> {
     let mut found = Vec::new();
     for package in packages {
@@ -44,12 +45,14 @@ pub(crate) fn breaches(packages: &[Package]) -> Vec<String> {
             let member = packages.iter().any(|package| package.name == name);
             match (allowed, dependency.kind) {
                 (Some(list), Kind::Normal) if !list.contains(&name) => {
-                    found
-                        .push(format!("{of} may not take {name}; it may take {}", list.join(", ")));
+                    found.push(format!(
+                        "{of} must not depend on {name}; it may depend on {}",
+                        list.join(", ")
+                    ));
                 }
                 (Some(_), Kind::Build) => {
                     found.push(format!(
-                        "{of} takes {name} for a build script; library crates have none"
+                        "{of} has the build dependency {name}; library crates have no build script"
                     ));
                 }
                 (_, Kind::Dev)
@@ -115,7 +118,7 @@ mod tests {
     #[test]
     fn dependency_outside_the_table_is_a_breach() {
         let found = breaches(&[package("ws-core", &[normal("bytes"), normal("tokio")])]);
-        assert_eq!(found, ["ws-core may not take tokio; it may take bytes, simdutf8"]);
+        assert_eq!(found, ["ws-core must not depend on tokio; it may depend on bytes, simdutf8"]);
     }
 
     #[test]
@@ -139,7 +142,8 @@ mod tests {
     fn floors_of_deny_toml_are_ranges() {
         let floors = include_str!("../../deny.toml").lines().filter(|line| line.contains('<'));
         assert!(floors.clone().count() > 4);
-        // After an `@` one exact version would be meant, and no floor would ever be violated.
+        // After an `@`, cargo-deny would take an exact version, and no minimum would ever be
+        // violated.
         assert_eq!(floors.filter(|line| !line.contains(":<")).collect::<Vec<_>>(), [""; 0]);
     }
 

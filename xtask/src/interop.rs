@@ -1,7 +1,7 @@
-//! `cargo xtask interop`: Python `websockets` and npm `ws` against the subjects, both ways round, and
-//! `websocat` as their client; Python `websockets` with an extension of ours; Python `websockets`,
-//! npm `ws`, `undici` and Chromium with compression, against the demo, and of these `websockets` and
-//! Chromium with messages to many in between; the demo's page in Chromium.
+//! `cargo xtask interop`: foreign implementations against the subjects. Python `websockets` and npm
+//! `ws` as clients and servers, and `websocat` as client; Python `websockets` with an extension of
+//! ours; Python `websockets`, npm `ws`, `undici` and Chromium with compression against the demo;
+//! `websockets` and Chromium with broadcasts in between; and the demo's page in Chromium.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,11 +18,12 @@ use crate::workspace::Workspace;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Run this program in place of the examples that are both ends, which are then not built;
-    /// without the demo, the client, and the cases of x-crc32c and of compression
+    /// Run this program instead of the examples that are both ends, which are then not built;
+    /// leaves out the demo, the client, and the cases of x-crc32c and compression
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
-    /// Show what the servers and clients under test say, instead of writing it to target/interop
+    /// Print the output of the servers and clients under test, instead of writing it to
+    /// target/interop
     #[arg(long)]
     verbose: bool,
 }
@@ -33,11 +34,11 @@ impl Options {
     }
 }
 
-/// Seven sizes of text and binary, whole and fragmented; four pings; four ways to close.
+/// Seven sizes of text and binary, whole and fragmented; four Pings; four ways to close.
 const CASES: usize = 2 * 7 * 2 + 4 + 4;
-/// The same, and one of the subprotocol.
+/// The same, and one for the subprotocol.
 const CLIENT_CASES: usize = CASES + 1;
-/// Six sizes of text and binary, one of many messages, a ping, a subprotocol, three ways to close.
+/// Six sizes of text and binary, one of many messages, a Ping, a subprotocol, three ways to close.
 const WEBSOCAT_CASES: usize = 2 * 6 + 1 + 1 + 1 + 3;
 /// The server whose extension Python `websockets` speaks too.
 const CHECKSUM: Subject = Subject {
@@ -48,30 +49,30 @@ const CHECKSUM: Subject = Subject {
     cases: &[],
     count: 0,
 };
-/// Seven sizes of text and binary, whole and fragmented; one of many messages; four ways to spoil a
-/// frame, whole and fragmented.
+/// Seven sizes of text and binary, whole and fragmented; one of many messages; four ways to corrupt
+/// a frame, whole and fragmented.
 const CHECKSUM_CASES: usize = 2 * 7 * 2 + 1 + 4 * 2;
-/// One of the negotiation, a hundred messages, two of what went over the wire, one way to close.
+/// One for the negotiation, a hundred messages, two about the octets on the wire, one way to close.
 const DEFLATE_CASES: usize = 1 + 100 + 2 + 1;
 /// The same, and pages of two other origins.
 const CHROMIUM_CASES: usize = DEFLATE_CASES + 2;
 /// Two clients, with more than 10,000 messages each.
 const MIXED_CASES: usize = 2;
-/// Connections rest so soon that they do so all the time.
+/// Connections rest after such a short time that they do so constantly.
 const MIXED_SERVER: [&str; 2] = ["--park-after", "0.02"];
-/// What the page of the demo can do.
+/// The functions of the demo's page.
 const PAGE_CASES: usize = 23;
-/// The longest that a script may take without a line; it stops a case after 20 s itself.
+/// The longest that a script may print nothing; it stops a case after 20 s itself.
 const CASE: Duration = Duration::from_secs(60);
 
-/// A script that drives, and what starts it.
+/// A script that tests the other end, and its interpreter.
 struct Peer<'l> {
     name: &'static str,
     program: PathBuf,
     script: PathBuf,
-    /// What the script has to know of this machine.
+    /// Properties of this machine that the script needs.
     variables: Vec<(&'static str, PathBuf)>,
-    /// Takes what it and its other end have to say.
+    /// The log for its output and that of the other end.
     log: Option<&'l Log>,
 }
 
@@ -80,7 +81,7 @@ pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally>
     let log = Log::new(workspace.target.join("interop/programs.log"), options.verbose)?;
     let log = log.as_ref();
     if let Some(log) = log {
-        println!("xtask interop: what the programs say is in {}", workspace.short(log.path()));
+        println!("xtask interop: the output of the programs is in {}", workspace.short(log.path()));
     }
     let peers = [
         Peer {
@@ -112,7 +113,7 @@ pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally>
     let others: [(&str, Option<f64>, Group); 4] = [
         ("x_crc32c", Some(3.0), checksum),
         ("compression", Some(12.0), compression),
-        ("messages to many", Some(6.0), mixed),
+        ("broadcasts", Some(6.0), mixed),
         ("the page of the demo", Some(12.0), page),
     ];
     let others = if options.binary.is_none() { &others[..] } else { &[] };
@@ -122,7 +123,7 @@ pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally>
     for subject in subjects {
         total += stages.run(|| {
             let program = subject.build(workspace, options.binary.as_deref())?;
-            // A program that was named promises no subprotocol.
+            // A program from the command line promises no subprotocol.
             let spoken = subject.subprotocol.filter(|_| options.binary.is_none());
             let mut tally = Tally::default();
             if subject.ends.has(End::Server) {
@@ -145,10 +146,10 @@ pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally>
     Ok(total)
 }
 
-/// A part that is run for the workspace's own programs alone.
+/// A part that runs only for the workspace's own programs.
 type Group = fn(&Workspace, &Path, Option<&Log>) -> Result<Tally>;
 
-/// An extension of frame scope, spoken by an implementation that is not ours.
+/// An extension of frame scope, in a foreign implementation.
 fn checksum(workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> Result<Tally> {
     let peer = Peer {
         name: "Python websockets with x-crc32c",
@@ -195,18 +196,18 @@ fn compression(workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> Resu
     Ok(total)
 }
 
-/// Messages of a connection's own, messages to many that are compressed once, and rest, in any order.
+/// Own messages, broadcasts that are compressed once, and rests, in any order.
 fn mixed(workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> Result<Tally> {
     let program = DEMO.build(workspace, None)?.with_words(&MIXED_SERVER);
     let python = Peer {
-        name: "Python websockets with messages to many",
+        name: "Python websockets with broadcasts",
         program: tools::python_with_websockets(workspace)?,
         script: scripts.join("python_mixed.py"),
         variables: Vec::new(),
         log,
     };
     let chromium = Peer {
-        name: "Chromium with messages to many",
+        name: "Chromium with broadcasts",
         program: "node".into(),
         script: scripts.join("chromium_mixed.mjs"),
         variables: vec![
@@ -223,7 +224,7 @@ fn mixed(workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> Result<Tal
     Ok(total)
 }
 
-/// The page of the demo, which the script starts and starts again. Leaves pictures of it.
+/// The page of the demo. The script starts the demo and restarts it. Saves screenshots.
 fn page(workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> Result<Tally> {
     let pictures = workspace.target.join("interop/screenshots");
     let peer = Peer {
@@ -242,7 +243,7 @@ fn page(workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> Result<Tall
     let mut command = peer.command();
     command.args(program.start_words(End::Server));
     let tally = peer.drive(peer.name, &mut command, PAGE_CASES)?;
-    println!("  screenshots are in {}", pictures.display());
+    println!("  screenshots: {}", pictures.display());
     Ok(tally)
 }
 
@@ -265,7 +266,7 @@ impl Peer<'_> {
             return Ok(tally);
         }
         Err(Failure::new(
-            format!("{} ended under {}", subject.name, self.name),
+            format!("{} ended during {}", subject.name, self.name),
             self.where_to_look(),
         ))
     }
@@ -278,7 +279,7 @@ impl Peer<'_> {
 
     fn where_to_look(&self) -> String {
         match self.log {
-            Some(log) => format!("its messages are in {}", log.path().display()),
+            Some(log) => format!("its output is in {}", log.path().display()),
             None => "its messages are above".into(),
         }
     }
@@ -309,7 +310,7 @@ impl Peer<'_> {
         println!("  {what}: {tally}; {seconds:.1} s");
         if tally.passed + tally.failed != cases || status.success() != (tally.failed == 0) {
             return Err(Failure::new(
-                format!("{what}: {tally} ({status}), but there are {cases} cases"),
+                format!("{what}: {tally} ({status}), expected {cases} cases"),
                 format!("{}; {} must run every case", self.where_to_look(), self.script.display()),
             ));
         }

@@ -1,6 +1,6 @@
-//! What a `Cargo.lock` holds.
+//! Reads `Cargo.lock`.
 
-/// Its packages, each with its version.
+/// The locked packages, each with its version.
 pub(crate) fn locked(lock: &str) -> impl Iterator<Item = (&str, &str)> {
     let pairs = lock.lines().zip(lock.lines().skip(1));
     pairs.filter_map(|(line, next)| Some((quoted(line, "name")?, quoted(next, "version")?)))

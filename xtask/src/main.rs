@@ -43,54 +43,57 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Every test: cargo's own, the foreign peers, Autobahn with 50 messages a compression case
+    /// Every test: cargo's own, the foreign peers, Autobahn with 50 messages in each compression
+    /// case
     ///
-    /// Says which stage it is at and about how long the rest takes, by the times of the last run. Shown
-    /// is what fails; the rest goes into logs below target/xtask, which are named.
+    /// Prints the current stage and an estimate of the remaining time, from the times of the last
+    /// run. Failures are printed; the rest goes into logs below target/xtask, whose names are
+    /// printed.
     Test(everything::Options),
     /// Autobahn against the examples as servers and as clients
     ///
     /// Installs the suite into target/tools/autobahn (PyPI), builds the example in release, and
-    /// compares both verdicts of every case, and their number, with what is expected. A case that is
-    /// not as expected is repeated three times.
+    /// compares both verdicts of every case, and the number of cases, with the expected ones. An
+    /// unexpected case is repeated three times.
     Conformance(conformance::Options),
     /// Python websockets, npm ws and websocat against the examples, as clients and as servers;
     /// websockets, ws, undici and Chromium with compression
     ///
-    /// Installs the packages into target/tools (PyPI, npm, cargo) by pinned version, Chromium by
-    /// apt-get.
+    /// Installs pinned versions of the packages into target/tools (PyPI, npm, cargo), and Chromium
+    /// by apt-get.
     Interop(interop::Options),
     /// Servers under the same load: this workspace's, a raw echo and other libraries
     ///
-    /// Builds the servers and the load in release, all in one profile, measures them in turns on
+    /// Builds the servers and the load in release with the same profile, measures them in turns on
     /// 127.0.0.1, prints a table for each case, and writes every measurement and a report into
-    /// target/bench. About eleven minutes of measuring; --quick takes two.
+    /// target/bench. Measures for about eleven minutes; --quick takes two.
     #[command(after_help = bench::after_help())]
     Bench(bench::Options),
-    /// Large messages and streams over slow links: delivered whole, or how they ended
+    /// Large messages and streams over slow links: whether and how they end
     ///
     /// Each link joins two network namespaces by TUN devices; a relay gives it a rate, a queue, a
-    /// delay and loss. Linux as root alone. Four minutes, seven where connections are not kept.
+    /// delay and loss. Requires Linux and root. Takes four minutes, or seven if connections fail.
     SlowPaths(slow_paths::Options),
-    /// What has to hold for every commit besides the tests
+    /// The checks that every commit must pass besides the tests
     #[command(after_help = ci::step_names())]
     Ci(ci::Options),
-    /// Published vulnerabilities of what is locked
+    /// Check the locked versions for published vulnerabilities
     ///
-    /// The database of RustSec comes by git: where it cannot be fetched this fails, and nothing was
-    /// checked.
+    /// The database of RustSec comes by git: if it cannot be fetched, the command fails and nothing
+    /// was checked.
     Advisories,
-    /// The public API of each library against the api.txt in its crate
+    /// Compare the public API of each library with the api.txt in its crate
     Api(api::Options),
-    /// A crate for an extension of your own: a skeleton that works, with the conformance kit as its
+    /// Make a crate for your own extension: a skeleton that works, with the conformance kit as its
     /// test and a server that speaks it
     NewExtension(new_extension::Options),
-    /// Every row of docs/requirements.md and docs/threats.md has a test that carries its id
+    /// Check that every row of docs/requirements.md and docs/threats.md has a test that carries its
+    /// id
     ///
     /// A test carries an id by a comment `// R6455-5.1-b` right above it or within it, anywhere in
-    /// a file below ws-*/tests or in a #[cfg(test)] module, or by its name (rt_13_...). Rows that belong to
-    /// `docs` or `example` are met by any mention in ws-*/src, README.md or examples. What waits
-    /// is in xtask/waivers.txt.
+    /// a file below ws-*/tests or in a #[cfg(test)] module, or by its name (rt_13_...). Rows that
+    /// belong to `docs` or `example` are met by any mention in ws-*/src, README.md or examples.
+    /// Exceptions are listed in xtask/waivers.txt.
     Requirements(requirements::Options),
 }
 
@@ -108,21 +111,23 @@ fn run(task: &Task) -> Result<ExitCode> {
         Task::Test(options) => {
             let tally = everything::test(&workspace, options)?;
             if tally.failed > 0 {
-                println!("xtask test: what failed is named above, under its part");
+                println!("xtask test: the failures are named above, in their stages");
             }
-            // The last line, alone, is the sum.
+            // The last line is the total alone.
             println!("xtask test: {tally}");
             return Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Task::Conformance(options) => {
             let tally = conformance::conformance(&workspace, options)?;
             println!("xtask conformance: {tally}");
-            tally.verdict("each failed case is named above, with the directory of its report")?;
+            tally
+                .verdict("the failed cases are named above, with the directory of their reports")?;
         }
         Task::Interop(options) => {
             let tally = interop::interop(&workspace, options)?;
             println!("xtask interop: {tally}");
-            tally.verdict("each failed case is named above; run its script in xtask/interop")?;
+            tally
+                .verdict("the failed cases are named above; run their scripts in xtask/interop")?;
         }
         Task::Bench(options) => bench::bench(&workspace, options)?,
         Task::SlowPaths(options) => slow_paths::slow_paths(&workspace, options)?,

@@ -1,4 +1,4 @@
-//! Where a source file mentions ids of requirements, and whether a test does.
+//! Finds the ids of requirements in a source file, and whether a test carries them.
 
 /// An id in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,13 +18,13 @@ pub(crate) enum Place {
 
 /// The ids in comments of Rust code, and the `known` ones in the names of tests.
 ///
-/// In a file below `tests/` every comment belongs to the tests, except the `//!` of its head. In
-/// `src/` these do: a comment right above a `#[test]`, and those from `#[cfg(test)] mod` on, which
-/// stands last in a file.
+/// In a file below `tests/` every comment belongs to the tests, except the `//!` at its head. In
+/// `src/` only a comment right above a `#[test]` does, and every comment after `#[cfg(test)] mod`,
+/// which is the last item of a file.
 pub(crate) fn in_rust(source: &str, is_test_file: bool, known: &[&str]) -> Vec<Mention> {
     let mut found = Vec::new();
     let mut in_tests = is_test_file;
-    // Mentions and attributes that the next item will own.
+    // Mentions and attributes before the next item.
     let mut above = Vec::new();
     let (mut test_attribute, mut cfg_test) = (false, false);
     for (line, text) in (1..).zip(source.lines()) {
@@ -43,7 +43,8 @@ pub(crate) fn in_rust(source: &str, is_test_file: bool, known: &[&str]) -> Vec<M
         if code.starts_with("#[") {
             test_attribute |= is_test_attribute(code);
             cfg_test |= code.starts_with("#[cfg(test)]");
-            // An attribute and its item on one line end what is above; on several they do not.
+            // An attribute on the same line as its item ends the comments above; one on several
+            // lines does not.
             if !code.contains("fn ") && !code.contains("mod ") {
                 continue;
             }
@@ -79,7 +80,7 @@ pub(crate) fn in_text(text: &str, place: Place) -> Vec<Mention> {
         .collect()
 }
 
-/// The words of `text` that have the form of an id: `R6455-5.2-a`, `R6455C-4.1-b`, `RT-13`, `T-B4`,
+/// The words of `text` with the form of an id: `R6455-5.2-a`, `R6455C-4.1-b`, `RT-13`, `T-B4`,
 /// `D-1`, `MDN-9`.
 fn ids(text: &str) -> impl Iterator<Item = &str> {
     let within = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');

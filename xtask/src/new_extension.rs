@@ -1,4 +1,4 @@
-//! `cargo xtask new-extension NAME`: a crate for an extension of one's own, which builds, passes the
+//! `cargo xtask new-extension NAME`: makes a crate for an extension, which builds, passes the
 //! conformance kit, and has a server that speaks it.
 
 use std::fs;
@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use crate::failure::{Failure, Result};
 use crate::workspace::Workspace;
 
-/// Names that stand for something else (IANA, WebSocket Extension Name Registry).
+/// Names that are registered for other purposes (IANA, WebSocket Extension Name Registry).
 const REGISTERED: &[&str] = &["permessage-deflate", "bbf-usp-protocol"];
 const LONGEST: usize = 40;
 
-/// What is written where.
+/// The files and their templates.
 const FILES: &[(&str, &str)] = &[
     ("Cargo.toml", include_str!("../new-extension/manifest.toml")),
     ("README.md", include_str!("../new-extension/README.md")),
@@ -23,11 +23,11 @@ const FILES: &[(&str, &str)] = &[
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// The token of the extension in Sec-WebSocket-Extensions, such as x-gauge: lower case letters,
-    /// digits and -, a letter first. The crate becomes ws-ext-NAME
+    /// digits and -, beginning with a letter. The crate becomes ws-ext-NAME
     name: String,
 
-    /// Put the crate into a folder of its own below DIR, outside of this workspace, which it then
-    /// depends on by path
+    /// Put the crate into its own folder below DIR, outside of this workspace, on which it then
+    /// depends by path
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
@@ -40,8 +40,8 @@ pub(crate) fn new_extension(workspace: &Workspace, options: &Options) -> Result<
         workspace.packages.iter().map(|package| package.name.as_str()).collect();
     if members.contains(&crate_name.as_str()) {
         return Err(Failure::new(
-            format!("the workspace has a {crate_name} already"),
-            "take another name",
+            format!("the workspace already has a {crate_name}"),
+            "choose another name",
         ));
     }
     let (home, root) = match &options.dir {
@@ -50,8 +50,8 @@ pub(crate) fn new_extension(workspace: &Workspace, options: &Options) -> Result<
     };
     if home.exists() {
         return Err(Failure::new(
-            format!("{} is there already", home.display()),
-            "take another name, or remove it if it is nothing of worth",
+            format!("{} already exists", home.display()),
+            "choose another name, or remove it if you do not need it",
         ));
     }
     let manifest = workspace.root.join("Cargo.toml");
@@ -63,7 +63,7 @@ pub(crate) fn new_extension(workspace: &Workspace, options: &Options) -> Result<
     let made = write_all(&home, name, &root, options.dir.is_some())
         .and_then(|()| listed.map_or(Ok(()), |text| write(&manifest, &text)));
     if let Err(failure) = made {
-        // Nothing is left half-made. What could not be made cannot be removed either.
+        // Leaves nothing half-made. If it was not created, it cannot be removed either.
         fs::remove_dir_all(&home).ok();
         return Err(failure);
     }
@@ -73,12 +73,12 @@ pub(crate) fn new_extension(workspace: &Workspace, options: &Options) -> Result<
     };
     println!("made {}", home.display());
     println!(
-        "next, {place}: `cargo test` tries the contract, `cargo run --example server` speaks it"
+        "next, {place}: `cargo test` checks the contract, `cargo run --example server` starts a server"
     );
     Ok(())
 }
 
-/// RFC 6455 §9.1: an extension's name is a token. A crate's name is less than that.
+/// RFC 6455 §9.1: an extension's name is a token. A crate's name allows fewer characters.
 fn check(name: &str) -> Result<()> {
     let of_letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let is_valid = name.len() <= LONGEST
@@ -87,16 +87,16 @@ fn check(name: &str) -> Result<()> {
         && name.chars().all(of_letters);
     if !is_valid {
         return Err(Failure::new(
-            format!("{name:?} is no name for an extension and its crate"),
+            format!("{name:?} cannot name an extension and its crate"),
             format!(
-                "take at most {LONGEST} lower case letters, digits and -, a letter first: x-gauge"
+                "use at most {LONGEST} lower case letters, digits and -, beginning with a letter: x-gauge"
             ),
         ));
     }
     if REGISTERED.contains(&name) {
         return Err(Failure::new(
-            format!("{name} is registered for something else"),
-            "take another name; those that begin with x- are nobody's",
+            format!("{name} is registered for another purpose"),
+            "choose another name; those that begin with x- are free",
         ));
     }
     Ok(())
@@ -106,7 +106,7 @@ fn write_all(home: &Path, name: &str, root: &str, alone: bool) -> Result<()> {
     for (file, template) in FILES {
         let mut text = fill(template, name, root);
         if alone && *file == "Cargo.toml" {
-            text.push_str("\n# It is no member of a workspace around it.\n[workspace]\n");
+            text.push_str("\n# Not a member of an enclosing workspace.\n[workspace]\n");
         }
         write(&home.join(file), &text)?;
     }
@@ -122,7 +122,7 @@ fn fill(template: &str, name: &str, root: &str) -> String {
         .replace("ROOT", root)
 }
 
-/// `x-gauge` as the name of a type: `XGauge`.
+/// The name as a type: `XGauge` for `x-gauge`.
 fn camel(name: &str) -> String {
     name.split('-')
         .flat_map(|word| {
@@ -132,14 +132,17 @@ fn camel(name: &str) -> String {
         .collect()
 }
 
-/// The workspace's manifest with one more member, in its order.
+/// The workspace's manifest with one more member, in order.
 fn with_member(manifest: &str, member: &str) -> Result<String> {
     let list = || -> Option<(usize, usize)> {
         let from = manifest.find("members = [")? + "members = [".len();
         Some((from, from + manifest.get(from..)?.find(']')?))
     };
     let (from, to) = list().ok_or_else(|| {
-        Failure::new("Cargo.toml has no list of members", "add `members = [..]` to [workspace]")
+        Failure::new(
+            "the workspace's Cargo.toml has no list of members",
+            "add `members = [..]` to [workspace]",
+        )
     })?;
     let (before, members, after) = (&manifest[..from], &manifest[from..to], &manifest[to..]);
     let new = format!("{member:?}");

@@ -1,9 +1,8 @@
-//! `cargo package`, so that what it verifies is what is there now.
+//! `cargo package` in a way that always verifies the current sources.
 //!
-//! Cargo unpacks packages that depend on each other from a registry below the target directory, into
-//! a place of the cargo home that is named after the path of that directory, and takes what lies
-//! there from an earlier run with the same version. So every run has a target directory of its own,
-//! and takes away what it left.
+//! Cargo unpacks packages that depend on each other into a registry in the cargo home, named after
+//! the path of the target directory, and reuses its content from an earlier run with the same
+//! version. So every run has its own target directory, and removes both afterwards.
 
 use std::{
     collections::BTreeSet,
@@ -15,7 +14,8 @@ use std::{
 
 use crate::workspace::Workspace;
 
-/// A target directory for one run; dropped, it is gone, and what cargo unpacked with it.
+/// A target directory for one run. Dropping it removes it, and everything that cargo unpacked with
+/// it.
 pub(crate) struct Packaging {
     pub(crate) target: PathBuf,
     unpacked: Option<PathBuf>,
@@ -38,7 +38,7 @@ impl Packaging {
 
 impl Drop for Packaging {
     fn drop(&mut self) {
-        // What cannot be removed is only in the way, and the next run does not look at it.
+        // A leftover does no harm: the next run does not use it.
         let _ = fs::remove_dir_all(&self.target);
         for left in self.unpacked.as_deref().map(temporary).unwrap_or_default() {
             if !self.before.contains(&left) {
@@ -48,7 +48,7 @@ impl Drop for Packaging {
     }
 }
 
-/// The sources of registries without a host, which are those of `cargo package`.
+/// The sources of registries without a host, which belong to `cargo package`.
 fn temporary(sources: &Path) -> BTreeSet<PathBuf> {
     let entries = fs::read_dir(sources).into_iter().flatten().flatten();
     entries

@@ -1,7 +1,7 @@
-//! `cargo xtask ci papers`: what the papers point at exists.
+//! `cargo xtask ci papers`: checks that everything the documents point to exists.
 //!
-//! In the papers a place in the code is written `ws-core/src/mask.rs::apply_mask`: a path from the
-//! root and, where there is one, an item that is defined in that file. Links to files count as well.
+//! The documents write a place in the code as `ws-core/src/mask.rs::apply_mask`: a path from the
+//! root and, optionally, an item that the file defines. Links to files count as well.
 
 use std::fs;
 use std::path::Path;
@@ -9,17 +9,17 @@ use std::path::Path;
 use crate::failure::{Failure, Result};
 use crate::workspace::Workspace;
 
-/// The papers at the root; those below `docs` count too.
+/// The documents at the root; those below `docs` count too.
 const PAPERS: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"];
 
-/// How paths from the root begin.
+/// The beginnings of paths from the root.
 const ROOTS: [&str; 5] = ["ws-", "xtask/", "docs/", "fuzz/", ".ci/"];
 
-/// How definitions begin.
+/// The beginnings of definitions.
 const KEYWORDS: [&str; 9] =
     ["fn", "struct", "enum", "trait", "const", "static", "type", "mod", "macro_rules!"];
 
-/// One line for each place that a paper names and that does not exist.
+/// One line for each place that a document names but that does not exist.
 pub(crate) fn dangling(workspace: &Workspace) -> Result<Vec<String>> {
     let root = &workspace.root;
     let docs = root.join("docs");
@@ -46,7 +46,7 @@ pub(crate) fn dangling(workspace: &Workspace) -> Result<Vec<String>> {
     Ok(dangling)
 }
 
-/// The lines outside of listings, with their numbers.
+/// The lines outside of code blocks, with their numbers.
 fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut listing = false;
     (1..).zip(text.lines()).filter(move |(_, line)| {
@@ -56,7 +56,7 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// The places in the code that a line names: paths in backquotes, perhaps with an item.
+/// The places in the code that a line names: paths in backquotes, optionally with an item.
 fn places(line: &str) -> impl Iterator<Item = &str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | ':');
     line.split('`').skip(1).step_by(2).filter(move |code| {
@@ -85,7 +85,7 @@ fn exists(root: &Path, place: &str) -> bool {
     }
 }
 
-/// Whether a line of Rust begins an item, a field or a variant of this name.
+/// Whether a line of Rust defines an item, a field or a variant of this name.
 fn defines(line: &str, item: &str) -> bool {
     let code = line.trim_start();
     if code.starts_with("//") {

@@ -1,4 +1,4 @@
-//! Children that never outlive us: each is stopped by its id, whichever way we leave.
+//! Child processes that never outlive this one: each is stopped by its id, however this one ends.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -17,11 +17,11 @@ pub(crate) struct Running {
     lines: Receiver<String>,
 }
 
-/// A command that the kernel kills when we die, where `setpriv` (util-linux) is at hand.
+/// A command that the kernel kills when this process dies, if `setpriv` (util-linux) is installed.
 ///
-/// Drop covers every ordinary exit and ctrl-C reaches the whole process group; this is for
-/// the rest: our own end by SIGKILL or SIGTERM. It follows the thread that starts the child,
-/// so children are started from the main thread.
+/// Drop covers every ordinary exit, and ctrl-C reaches the whole process group; this covers SIGKILL
+/// and SIGTERM. It is tied to the thread that starts the child, so children are started from the
+/// main thread.
 pub(crate) fn tied(program: impl AsRef<OsStr>) -> Command {
     let mut words = tied_words(program);
     let mut command = Command::new(words.remove(0));
@@ -39,12 +39,12 @@ pub(crate) fn tied_words(program: impl AsRef<OsStr>) -> Vec<std::ffi::OsString> 
     }
 }
 
-/// Whether `PATH` has such a program.
+/// Whether `PATH` contains this program.
 pub(crate) fn find_program(name: &str) -> bool {
     program_path(name).is_some()
 }
 
-/// Where `PATH` has such a program.
+/// The path of a program in `PATH`.
 pub(crate) fn program_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let names = [name.to_owned(), format!("{name}{}", std::env::consts::EXE_SUFFIX)];
@@ -54,8 +54,8 @@ pub(crate) fn program_path(name: &str) -> Option<PathBuf> {
 }
 
 impl Running {
-    /// Starts `command` without standard input; what it says on standard error goes to `log`,
-    /// or is passed on without one.
+    /// Starts `command` without standard input. Its standard error goes to `log`, or is passed on
+    /// without one.
     pub(crate) fn start(what: &str, command: &mut Command, log: Option<&Path>) -> Result<Self> {
         let stderr = match log {
             Some(path) => File::options()
@@ -96,13 +96,13 @@ impl Running {
             Ok(line) => Ok(Some(line)),
             Err(RecvTimeoutError::Disconnected) => Ok(None),
             Err(RecvTimeoutError::Timeout) => Err(Failure::new(
-                format!("{} did not get on in its time and was stopped", self.what),
-                "see its log; raise the deadline in xtask if the machine is merely slow",
+                format!("{} made no progress in time and was stopped", self.what),
+                "see its log; on a slow machine, raise the deadline in xtask",
             )),
         }
     }
 
-    /// Waits for the line `listening on ADDRESS` and gives the address.
+    /// Waits for the line `listening on ADDRESS` and returns the address.
     pub(crate) fn address(&self) -> Result<String> {
         let deadline = Instant::now() + Duration::from_secs(30);
         while let Some(line) = self.line(deadline)? {
@@ -112,7 +112,7 @@ impl Running {
         }
         Err(Failure::new(
             format!("{} ended before it printed `listening on ADDRESS`", self.what),
-            "run it by hand and see why; its messages are above or in the log",
+            "run it by hand to see why; its output is above or in the log",
         ))
     }
 
@@ -126,7 +126,7 @@ impl Running {
                 }
                 Ok(None) => {
                     return Err(Failure::new(
-                        format!("{} did not end in its time and was stopped", self.what),
+                        format!("{} did not end in time and was stopped", self.what),
                         "see its log",
                     ));
                 }
@@ -149,13 +149,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Both fail only for a child that has ended, and then there is nothing left to do.
+        // Both fail only for a child that has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Runs `command` to its end with its output passed on; anything but success is a failure.
+/// Runs `command` to its end with its output passed on; any status but success is a failure.
 pub(crate) fn run(what: &str, command: &mut Command, mend: &str) -> Result<()> {
     let status = command
         .stdin(Stdio::null())

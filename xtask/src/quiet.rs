@@ -1,4 +1,4 @@
-//! What a test run says: everything into a file, and onto the terminal what failed.
+//! The output of a test run: everything goes into a file, failures also to the terminal.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Result};
 
-/// A file that takes what programs under test say. What is expected of them, such as a line for each
-/// client that they rejected, looks like a failure where nobody explains it.
+/// A file for the output of programs under test. Expected output, such as a line for each rejected
+/// client, would look like a failure on the terminal.
 pub(crate) struct Log {
     path: PathBuf,
 }
 
 impl Log {
-    /// An empty one; `None` where everything is to be shown.
+    /// Creates an empty one; `None` if everything is to be printed.
     pub(crate) fn new(path: PathBuf, verbose: bool) -> Result<Option<Self>> {
         if verbose {
             return Ok(None);
@@ -38,23 +38,23 @@ impl Log {
         text.lines().filter(|line| wanted(line)).map(Into::into).collect()
     }
 
-    /// The last lines, for where there is nothing better to show.
+    /// The last lines, if there is nothing better to show.
     pub(crate) fn tail(&self, lines: usize) -> String {
         let all = self.lines(|_| true);
         all[all.len().saturating_sub(lines)..].join("\n")
     }
 }
 
-/// The output of libtest: of a program whose tests pass nothing is shown, of one in which any fails
-/// what it says of them.
+/// Filters the output of libtest: prints nothing of a program whose tests pass, and the details of
+/// a failure.
 #[derive(Default)]
 pub(crate) struct Failures {
-    /// From the line `failures:` on.
+    /// The lines from `failures:` on.
     said: Option<Vec<String>>,
 }
 
 impl Failures {
-    /// Takes a line. What is to be shown, when the program is through.
+    /// Takes a line. At the end of a program, returns the lines to print.
     pub(crate) fn take(&mut self, line: &str) -> Option<Vec<String>> {
         if line.starts_with("running ") {
             self.said = None;
@@ -68,7 +68,7 @@ impl Failures {
     }
 }
 
-/// Writes a line of standard output beside those of standard error, which the log has as well.
+/// Appends a line of standard output; the log also receives standard error.
 pub(crate) fn append(log: &Log, line: &str) -> Result<()> {
     File::options()
         .append(true)

@@ -1,5 +1,5 @@
-//! `cargo xtask requirements`: every row of the papers that is due has a test that carries its id,
-//! every id in the sources has a row, and each row names its tests.
+//! `cargo xtask requirements`: checks that every row of the documents that is due has a test that
+//! carries its id, that every id in the sources has a row, and that each row names its tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,12 +9,12 @@ use crate::failure::{Failure, Result};
 use crate::mentions::{Mention, Place, in_rust, in_text, is_id};
 use crate::workspace::Workspace;
 
-/// The papers whose tables have the rows.
+/// The documents with the tables.
 const PAPERS: [&str; 2] = ["docs/requirements.md", "docs/threats.md"];
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Fill the last column of the tables: where each row is tested
+    /// Update the last column of the tables: the tests of each row
     #[arg(long)]
     write: bool,
 }
@@ -28,13 +28,13 @@ struct Row {
 }
 
 impl Row {
-    /// Rows of documentation and examples are met by a mention there.
+    /// A mention in documentation or an example meets these rows.
     fn is_prose(&self) -> bool {
         matches!(self.owner.as_str(), "docs" | "example")
     }
 }
 
-/// What the papers, `waivers.txt` and the sources say together.
+/// The combined result of the documents, `waivers.txt` and the sources.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Coverage {
     met: usize,
@@ -80,14 +80,14 @@ fn verify(workspace: &Workspace, write: bool) -> Result<()> {
         println!("  no test carries {id}");
     }
     for what in &coverage.unknown {
-        println!("  {what}: there is no such id");
+        println!("  {what}: unknown id");
     }
     for id in &coverage.needless_waivers {
-        println!("  {id} has a test: its waiver may go");
+        println!("  {id} has a test: remove its waiver");
     }
     let later = rows.iter().filter(|row| row.later).count();
     println!(
-        "requirements: {} met, {} waived, {} without a test, {} unknown; {later} wait for later",
+        "requirements: {} met, {} waived, {} without a test, {} unknown; {later} planned for later",
         coverage.met,
         coverage.waived,
         coverage.untested.len(),
@@ -108,7 +108,7 @@ fn verify(workspace: &Workspace, write: bool) -> Result<()> {
         return Ok(());
     }
     Err(Failure::new(
-        format!("the column of tests is out of date in {}", outdated.join(", ")),
+        format!("the column of tests is outdated in {}", outdated.join(", ")),
         "run `cargo xtask requirements --write`",
     ))
 }
@@ -126,8 +126,8 @@ fn parse_rows<'t>(papers: impl Iterator<Item = &'t str>) -> Result<Vec<Row>> {
         };
         if owner.contains([',', ' ']) || !seen.insert(id) {
             return Err(Failure::new(
-                format!("docs have the row {line:?}"),
-                "every id has one row, `| ID | .. | .. | OWNER | TESTS |`",
+                format!("the documents have the malformed row {line:?}"),
+                "write each id in one row, `| ID | .. | .. | OWNER | TESTS |`",
             ));
         }
         rows.push(Row { id: id.to_owned(), owner: owner.to_owned(), later });
@@ -142,7 +142,7 @@ fn cells(line: &str) -> Option<[&str; 5]> {
     cells.try_into().ok().filter(|[id, ..]: &[&str; 5]| is_id(id))
 }
 
-/// The paper with the last column of its rows as the sources have it.
+/// The document with the last column of its rows updated from the sources.
 fn fill(
     text: &str,
     rows: &[Row],
@@ -179,8 +179,8 @@ fn parse_waivers(text: &str) -> Result<BTreeMap<&str, &str>> {
         .map(|line| {
             line.split_once(char::is_whitespace).map(|(id, reason)| (id, reason.trim())).ok_or_else(
                 || {
-                    let what = format!("xtask/waivers.txt has the line {line:?}");
-                    Failure::new(what, "its form is: ID REASON")
+                    let what = format!("xtask/waivers.txt has the malformed line {line:?}");
+                    Failure::new(what, "write it as: ID REASON")
                 },
             )
         })

@@ -12,7 +12,7 @@ use self::circles::circles;
 use self::modules::Modules;
 use crate::failure::Result;
 
-/// What breaks the rule in the library `name` whose root file is `root`, one entry each.
+/// The violations in the library `name` with the root file `root`, one entry each.
 pub(crate) fn breaches(name: &str, root: &Path) -> Result<Vec<String>> {
     let found = circles(&arrows(&Modules::read(root)?));
     Ok(found.iter().map(|circle| format!("{name}: {circle}")).collect())

@@ -1,4 +1,4 @@
-//! `cargo xtask slow-paths`: what the server does for clients behind slow links.
+//! `cargo xtask slow-paths`: how the server treats clients on slow links.
 
 mod cell;
 mod link;
@@ -30,13 +30,13 @@ pub(crate) struct Options {
     /// Only these routes
     #[arg(long, value_enum, value_delimiter = ',')]
     routes: Vec<Route>,
-    /// The link has 20 MB/s, and the rates are those at which the client reads
+    /// Give the link 20 MB/s, and use the rates as the speed at which the client reads
     #[arg(long)]
     readers: bool,
-    /// What waits before the link drops a packet, in KB
+    /// The size of the link's queue before it drops packets, in KB
     #[arg(long, default_value_t = 256, value_name = "KB")]
     queue: u64,
-    /// The percentage of packets that are lost besides
+    /// The percentage of packets that are lost in addition
     #[arg(long, default_value_t = 0.0, value_name = "PERCENT")]
     loss: f64,
     /// How long a stream is watched, in seconds
@@ -50,13 +50,13 @@ pub(crate) struct Options {
     server: Option<PathBuf>,
 }
 
-/// Where the client is what is slow.
+/// The rate of the link if the client is the bottleneck.
 const READERS_LINK: u64 = 20_000_000;
 
 const FAST: Path = Path {
     rate: 12_500_000,
     delay: Duration::from_millis(100),
-    // Of the bandwidth times the delay; less, and the link itself is what limits.
+    // The product of bandwidth and delay; with less, the link itself is the limit.
     queue: 1_250_000,
     loss: 0.0,
 };
@@ -74,7 +74,7 @@ pub(crate) fn slow_paths(workspace: &Workspace, options: &Options) -> Result<()>
     let path = dir.join("outcomes.json");
     fs::write(&path, table::json(&cells, &outcomes).to_string())
         .map_err(|error| Failure::system(format!("writing {}", path.display()), &error))?;
-    println!("Every outcome: {}; logs beside it", workspace.short(&path));
+    println!("All outcomes: {}; the logs are beside it", workspace.short(&path));
 
     let ended: Vec<String> = cells
         .iter()
@@ -84,14 +84,14 @@ pub(crate) fn slow_paths(workspace: &Workspace, options: &Options) -> Result<()>
         .collect();
     let failed = outcomes.iter().filter(|outcome| outcome.is_err()).count();
     if failed > 0 {
-        return Err(Failure::new(format!("{failed} could not be tried"), "see why above"));
+        return Err(Failure::new(format!("{failed} cells did not run"), "see the errors above"));
     }
     if ended.is_empty() {
         return Ok(());
     }
     Err(Failure::new(
-        format!("not as it has to be: {}", ended.join("; ")),
-        "see the table; the server says why in the log of the cell",
+        format!("unexpected outcomes: {}", ended.join("; ")),
+        "see the table; the log of each cell has the server's reason",
     ))
 }
 

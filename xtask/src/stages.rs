@@ -1,4 +1,4 @@
-//! How far a long command is, and about how long it still takes.
+//! The progress of a long command, and an estimate of the remaining time.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,19 +7,20 @@ use std::time::{Duration, Instant};
 use crate::failure::Result;
 use crate::workspace::Workspace;
 
-/// What a long command does, one after the other.
+/// The stages of a long command, in order.
 pub(crate) struct Stages {
     command: String,
-    /// What its times are kept under.
+    /// The key under which its times are stored.
     key: String,
-    /// With about the seconds that each takes, where that is known.
+    /// Each with an estimate in seconds, if known.
     stages: Vec<(String, Option<f64>)>,
     done: usize,
     times: PathBuf,
 }
 
 impl Stages {
-    /// Of a command whose stages take about so many seconds, if they never ran here in this variant.
+    /// For a command whose stages take about so many seconds, until they have run once in this
+    /// variant.
     pub(crate) fn new(
         workspace: &Workspace,
         command: &str,
@@ -36,7 +37,7 @@ impl Stages {
         Self { command: command.to_owned(), key, stages, done: 0, times }
     }
 
-    /// Does the next one. How long it took is kept for the next run.
+    /// Runs the next stage, and stores its time for the next run.
     pub(crate) fn run<T>(&mut self, stage: impl FnOnce() -> Result<T>) -> Result<T> {
         let Some((name, _)) = self.stages.get(self.done) else { return stage() };
         println!("xtask {}: {}", self.command, self.heading());
@@ -61,7 +62,7 @@ impl Stages {
     }
 }
 
-/// Rounded to what an estimate is worth.
+/// Rounded to the accuracy of an estimate.
 fn in_words(seconds: f64) -> String {
     if seconds < 55.0 {
         format!("{:.0} s", (seconds / 10.0).ceil() * 10.0)
@@ -70,7 +71,7 @@ fn in_words(seconds: f64) -> String {
     }
 }
 
-/// The line of a stage: `test/doc tests=31.4`.
+/// The key of a stage: `test/doc tests=31.4`.
 fn key(command: &str, name: &str) -> String {
     format!("{command}/{name}=")
 }

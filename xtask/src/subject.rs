@@ -1,4 +1,4 @@
-//! The programs that prove the crates against foreign peers.
+//! The programs that are tested against foreign peers.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -15,20 +15,20 @@ pub(crate) struct Subject {
     pub(crate) ends: Ends,
     /// The subprotocol that its server speaks, if it speaks one.
     pub(crate) subprotocol: Option<&'static str>,
-    /// The Autobahn cases that it is meant to pass, as the suite's patterns.
+    /// The Autobahn cases that it must pass, as the suite's patterns.
     pub(crate) cases: &'static [&'static str],
-    /// How many these are, so that a suite that lost some is noticed.
+    /// The number of these cases, to notice a suite that lost some.
     pub(crate) count: usize,
 }
 
-/// Which end a subject is: the foreign peer is the other one.
+/// The end that a subject takes; the foreign peer is the other one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     Server,
     Client,
 }
 
-/// Which ends a subject has, and so how it is called.
+/// The ends that a subject offers, and so its command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ends {
     /// `server [limits] ADDRESS` and `client [limits] URL`.
@@ -78,7 +78,7 @@ pub(crate) const SUBJECTS: &[Subject] = &[
     },
 ];
 
-/// The server as people run it.
+/// The server that people run.
 pub(crate) const DEMO: Subject = Subject {
     name: "demo",
     package: "ws-server",
@@ -88,7 +88,7 @@ pub(crate) const DEMO: Subject = Subject {
     count: 517,
 };
 
-/// Where all subjects echo; some do everywhere.
+/// The path on which all subjects echo; some echo on every path.
 pub(crate) const PATH: &str = "/echo";
 
 /// A free port of this machine.
@@ -97,11 +97,11 @@ const LISTEN: &str = "127.0.0.1:0";
 /// Group 9 sends messages of 16 MiB, and 4 MiB in fragments of 64 octets.
 const AUTOBAHN_LIMITS: [&str; 4] = ["--max-message", "16777216", "--max-fragments", "100000"];
 
-/// A subject that was built, or what was named in its place.
+/// A subject that was built, or the program named instead.
 pub(crate) struct Program {
     path: PathBuf,
     ends: Ends,
-    /// Words that it is started with besides those of its end.
+    /// Arguments besides those of its end.
     more: Vec<&'static str>,
 }
 
@@ -110,7 +110,7 @@ impl Subject {
         let path = match binary {
             Some(path) => path.to_owned(),
             None => {
-                // What an example needs of its package it says itself, and these are few.
+                // The examples declare their required features; these are the few extra arguments.
                 let words = [
                     "build",
                     "--release",
@@ -159,7 +159,8 @@ impl Program {
         command
     }
 
-    /// The words that start an end, without its address or URL, for a peer that starts it itself.
+    /// The arguments that start an end, without its address or URL, for a peer that starts it
+    /// itself.
     pub(crate) fn start_words(&self, end: End) -> Vec<OsString> {
         let mut words = tied_words(&self.path);
         words.extend(self.words(end).map(Into::into));

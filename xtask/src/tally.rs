@@ -1,4 +1,4 @@
-//! How many passed and how many failed.
+//! The numbers of passed and failed cases.
 
 use std::fmt;
 use std::ops::AddAssign;

@@ -1,4 +1,5 @@
-//! The tools beside cargo: Python and Node from the system or Debian, packages below `target/tools`.
+//! Tools other than cargo: Python and Node from the system or Debian, packages below
+//! `target/tools`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,7 +32,7 @@ pub(crate) fn wstest(workspace: &Workspace) -> Result<PathBuf> {
     Ok(dir.join("wstest"))
 }
 
-/// A Python that has the pinned `websockets`.
+/// A Python with the pinned `websockets`.
 pub(crate) fn python_with_websockets(workspace: &Workspace) -> Result<PathBuf> {
     let python = python()?;
     let sources = workspace.xtask().join("interop");
@@ -85,7 +86,7 @@ pub(crate) fn cargo_tool(workspace: &Workspace, name: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// Where a venv has its programs.
+/// The folder of a venv's programs.
 const VENV_PROGRAMS: &str = if cfg!(windows) { "Scripts" } else { "bin" };
 
 /// A directory whose `node_modules` has the pinned `ws`, `undici` and `playwright-core`.
@@ -106,7 +107,7 @@ pub(crate) fn node_modules(workspace: &Workspace) -> Result<PathBuf> {
     })
 }
 
-/// The client for the command line, built here by its own `Cargo.lock`. What it leaves out is TLS.
+/// The command line client, built here from its own `Cargo.lock`, without TLS.
 pub(crate) fn websocat(workspace: &Workspace) -> Result<PathBuf> {
     let version = "1.14.1";
     let what = format!("websocat {version} (cargo, a minute)");
@@ -120,7 +121,7 @@ pub(crate) fn websocat(workspace: &Workspace) -> Result<PathBuf> {
     Ok(dir.join("bin").join(format!("websocat{}", std::env::consts::EXE_SUFFIX)))
 }
 
-/// The browser, which Debian keeps up to date: its version is not pinned.
+/// The browser. Debian keeps it up to date: its version is not pinned.
 pub(crate) fn chromium() -> Result<PathBuf> {
     let found = || ["chromium", "chromium-browser"].into_iter().find_map(program_path);
     if let Some(path) = found() {
@@ -128,18 +129,18 @@ pub(crate) fn chromium() -> Result<PathBuf> {
     }
     debian(&["chromium"], "no chromium was found")?;
     found().ok_or_else(|| {
-        Failure::new("there still is no chromium after its installation", "install chromium")
+        Failure::new("chromium is still missing after its installation", "install chromium")
     })
 }
 
-/// The simulator whose callgrind counts instructions. Debian keeps it up to date.
+/// Valgrind, whose tool callgrind counts instructions. Debian keeps it up to date.
 pub(crate) fn valgrind() -> Result<PathBuf> {
     if let Some(path) = program_path("valgrind") {
         return Ok(path);
     }
     debian(&["valgrind"], "no valgrind was found")?;
     program_path("valgrind").ok_or_else(|| {
-        Failure::new("there still is no valgrind after its installation", "install valgrind")
+        Failure::new("valgrind is still missing after its installation", "install valgrind")
     })
 }
 
@@ -151,12 +152,12 @@ pub(crate) fn iproute2() -> Result<()> {
     Ok(())
 }
 
-/// A Python with nothing but its own library.
+/// A Python with only its standard library.
 pub(crate) fn bare_python() -> Result<PathBuf> {
     Ok(python()?.program.into())
 }
 
-/// Makes `target/tools/NAME` by `install`, unless it is there for the same `pinned` text.
+/// Makes `target/tools/NAME` by `install`, unless it exists for the same `pinned` text.
 fn installed(
     workspace: &Workspace,
     name: &str,
@@ -165,7 +166,7 @@ fn installed(
     install: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<PathBuf> {
     let dir = workspace.target.join("tools").join(name);
-    // The path belongs to the stamp: venvs and wstest hold absolute paths.
+    // The path is part of the stamp: venvs and wstest contain absolute paths.
     let wanted = format!("{}\n{pinned}", dir.display());
     let stamp = dir.join("installed-from");
     if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
@@ -179,7 +180,7 @@ fn installed(
     fs::create_dir_all(&dir)
         .map_err(|error| Failure::system(format!("creating {}", dir.display()), &error))?;
     install(&dir)?;
-    // Written last: what was interrupted is made anew.
+    // Written last, so that an interrupted installation is repeated.
     fs::write(&stamp, wanted)
         .map_err(|error| Failure::system(format!("writing {}", stamp.display()), &error))?;
     Ok(dir)
@@ -190,22 +191,22 @@ struct Python {
     version: String,
 }
 
-/// CPython 3.11 where there is one, else any from 3.9 on; from Debian where there is none.
+/// CPython 3.11 if installed, else any from 3.9 on; from Debian if there is none.
 fn python() -> Result<Python> {
     if let Some(python) = find_python() {
         return Ok(python);
     }
     if let Ok(named) = std::env::var("PYTHON") {
         return Err(Failure::new(
-            format!("PYTHON={named} is no Python 3.9 or newer with venv and ensurepip"),
-            "unset PYTHON, or name another one",
+            format!("PYTHON={named} is not a Python 3.9 or newer with venv and ensurepip"),
+            "unset PYTHON, or set it to another one",
         ));
     }
     debian(&["python3", "python3-venv"], "no Python 3 with venv and ensurepip was found")?;
     find_python().ok_or_else(|| {
         Failure::new(
             "python3 still has no working venv after its installation",
-            "run `python3 -c 'import venv, ensurepip'`, or name another Python by PYTHON=...",
+            "run `python3 -c 'import venv, ensurepip'`, or set PYTHON to another one",
         )
     })
 }
@@ -244,7 +245,7 @@ fn node() -> Result<()> {
     match major {
         Some(18_u32..) => Ok(()),
         _ => Err(Failure::new(
-            format!("node answers {version:?} as its version; 18 or newer is needed"),
+            format!("node has version {version:?}; 18 or newer is needed"),
             "install Node 20",
         )),
     }
@@ -254,7 +255,7 @@ fn debian(packages: &[&str], why: &str) -> Result<()> {
     let list = packages.join(" ");
     let by_hand = format!("install {list} (Debian: `apt-get install {list}`) and run again");
     if !find_program("apt-get") {
-        return Err(Failure::new(format!("{why}, and there is no apt-get"), by_hand));
+        return Err(Failure::new(format!("{why}, and apt-get is missing"), by_hand));
     }
     if !is_root() {
         return Err(Failure::new(format!("{why}, and only root can install it"), by_hand));

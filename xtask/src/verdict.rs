@@ -1,4 +1,4 @@
-//! What Autobahn says of each case, and what it should say.
+//! Autobahn's verdict on each case, and the expected one.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,17 +9,17 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct CaseId(Vec<u32>);
 
-/// The two judgements that a case ends with.
+/// The two verdicts of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) behavior: String,
     pub(crate) behavior_close: String,
 }
 
-/// Both judgements of these are INFORMATIONAL: the suite only looks on.
+/// Both verdicts of these are INFORMATIONAL: the suite only observes.
 const INFORMATIONAL: [&str; 3] = ["7.1.6", "7.13.1", "7.13.2"];
 
-/// In these the echo of an earlier message may or may not go out before the failure.
+/// In these cases, the echo of an earlier message may or may not go out before the failure.
 const RACY: [&str; 10] =
     ["3.2", "3.3", "3.4", "4.1.3", "4.1.4", "4.1.5", "4.2.3", "4.2.4", "4.2.5", "5.15"];
 
@@ -45,7 +45,7 @@ impl fmt::Display for CaseId {
 }
 
 impl Verdict {
-    /// As the case should end: OK, or INFORMATIONAL where that is all the suite gives.
+    /// Whether the case ended as it should: OK, or INFORMATIONAL for the cases of that kind.
     pub(crate) fn is_expected_of(&self, case: &CaseId) -> bool {
         let expected = if case.is_one_of(&INFORMATIONAL) { "INFORMATIONAL" } else { "OK" };
         self.behavior == expected && self.behavior_close == expected
@@ -76,15 +76,19 @@ pub(crate) fn read_index(text: &str, agent: &str) -> Result<BTreeMap<CaseId, Ver
                     behavior_close: field(case, "behaviorClose")?,
                 })
             };
-            CaseId::parse(id).zip(verdict()).ok_or_else(|| format!("case {id:?} is not understood"))
+            CaseId::parse(id).zip(verdict()).ok_or_else(|| format!("case {id:?} has another form"))
         })
         .collect()
 }
 
-/// Whether a case that was not as expected stands after its repetitions.
+/// Whether an unexpected case counts as passed after its repetitions.
 ///
-/// A racy case may be NON-STRICT, if it is as expected in most repetitions; any other fails.
-pub(crate) fn stands(case: &CaseId, first: &Verdict, repetitions: &[Option<Verdict>]) -> bool {
+/// A racy case may be NON-STRICT if most repetitions are as expected; any other fails.
+pub(crate) fn passes_after_repetitions(
+    case: &CaseId,
+    first: &Verdict,
+    repetitions: &[Option<Verdict>],
+) -> bool {
     let expected =
         repetitions.iter().flatten().filter(|verdict| verdict.is_expected_of(case)).count();
     let tolerable = repetitions.iter().all(|verdict| {
@@ -146,23 +150,31 @@ mod tests {
     fn racy_case_stands_when_most_repetitions_are_ok() {
         let (ok, lax) = (verdict("OK", "OK"), verdict("NON-STRICT", "OK"));
         let of = |list: &[&Verdict]| list.iter().map(|it| Some((*it).clone())).collect::<Vec<_>>();
-        assert!(stands(&id("5.15"), &lax, &of(&[&ok, &lax, &ok])));
-        assert!(!stands(&id("5.15"), &lax, &of(&[&lax, &lax, &ok])));
-        assert!(!stands(&id("5.15"), &lax, &[Some(ok.clone()), Some(ok.clone()), None]));
+        assert!(passes_after_repetitions(&id("5.15"), &lax, &of(&[&ok, &lax, &ok])));
+        assert!(!passes_after_repetitions(&id("5.15"), &lax, &of(&[&lax, &lax, &ok])));
+        assert!(!passes_after_repetitions(
+            &id("5.15"),
+            &lax,
+            &[Some(ok.clone()), Some(ok.clone()), None]
+        ));
     }
 
     #[test]
     fn racy_case_falls_when_any_run_failed() {
         let (ok, bad) = (verdict("OK", "OK"), verdict("FAILED", "OK"));
         let repetitions = [Some(ok.clone()), Some(bad.clone()), Some(ok.clone())];
-        assert!(!stands(&id("3.2"), &bad, &[Some(ok.clone()), Some(ok.clone()), Some(ok.clone())]));
-        assert!(!stands(&id("3.2"), &verdict("NON-STRICT", "OK"), &repetitions));
+        assert!(!passes_after_repetitions(
+            &id("3.2"),
+            &bad,
+            &[Some(ok.clone()), Some(ok.clone()), Some(ok.clone())]
+        ));
+        assert!(!passes_after_repetitions(&id("3.2"), &verdict("NON-STRICT", "OK"), &repetitions));
     }
 
     #[test]
     fn other_case_falls_whatever_its_repetitions_say() {
         let ok = Some(verdict("OK", "OK"));
         let lax = verdict("NON-STRICT", "OK");
-        assert!(!stands(&id("6.4.1"), &lax, &[ok.clone(), ok.clone(), ok]));
+        assert!(!passes_after_repetitions(&id("6.4.1"), &lax, &[ok.clone(), ok.clone(), ok]));
     }
 }

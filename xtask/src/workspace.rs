@@ -1,4 +1,4 @@
-//! Where the workspace lies, what it builds into, and the packages that it has.
+//! The location of the workspace, its target directory and its packages.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,7 +26,7 @@ pub(crate) struct Package {
 pub(crate) struct Dependency {
     pub(crate) name: String,
     pub(crate) kind: Kind,
-    /// The version that is asked for; `*` where none is given.
+    /// The required version; `*` if none is given.
     pub(crate) requirement: String,
     pub(crate) by_path: bool,
 }
@@ -38,7 +38,7 @@ pub(crate) enum Kind {
     Build,
 }
 
-/// The cargo that runs us, so that nested calls use the same toolchain.
+/// The cargo that runs this program, so that nested calls use the same toolchain.
 pub(crate) fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
@@ -72,7 +72,7 @@ impl Workspace {
         })
     }
 
-    /// The crates that people take from a registry.
+    /// The crates that are published to a registry.
     pub(crate) fn libraries(&self) -> impl Iterator<Item = &Package> {
         self.packages.iter().filter(|package| package.published && package.library.is_some())
     }
@@ -81,12 +81,12 @@ impl Workspace {
         self.root.join("xtask")
     }
 
-    /// The package outside of the workspace that has the rivals.
+    /// The package outside of the workspace that builds the peers.
     pub(crate) fn peers(&self) -> PathBuf {
         self.root.join("ws-bench/peers")
     }
 
-    /// `path` as seen from the root, for messages.
+    /// `path` relative to the root, for messages.
     pub(crate) fn short<'p>(&self, path: &'p Path) -> std::path::Display<'p> {
         path.strip_prefix(&self.root).unwrap_or(path).display()
     }

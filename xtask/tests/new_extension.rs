@@ -49,7 +49,7 @@ fn refused_names_leave_nothing_and_say_what_to_take() {
         let refused = new_extension(name, &dir);
         assert!(!refused.status.success(), "{name}");
         let said = String::from_utf8_lossy(&refused.stderr);
-        assert!(said.contains("take another name") || said.contains("x-gauge"), "{name}: {said}");
+        assert!(said.contains("choose another name") || said.contains("x-gauge"), "{name}: {said}");
     }
     assert_eq!(fs::read_dir(&dir).expect("the directory").count(), 0);
 }
@@ -62,7 +62,7 @@ fn what_is_there_is_left_alone() {
     fs::write(&file, "of worth").expect("a file");
     let refused = new_extension("x-sample", &dir);
     assert!(!refused.status.success());
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("is there already"));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("already exists"));
     assert_eq!(fs::read_to_string(&file).expect("the file"), "of worth");
     assert_eq!(fs::read_dir(dir.join("ws-ext-x-sample")).expect("it").count(), 1);
 }

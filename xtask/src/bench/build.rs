@@ -1,4 +1,4 @@
-//! Builds what is measured and what measures, all in one profile.
+//! Builds the servers and the load, all in one profile.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,7 +17,7 @@ const PROFILE: [&str; 4] = [
     "profile.release.overflow-checks=false",
 ];
 
-/// Where the programs lie.
+/// The paths of the programs.
 pub(crate) struct Programs {
     ours: PathBuf,
     peers: PathBuf,
@@ -26,14 +26,14 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// None of them: whatever is started ends at once.
+    /// No programs: any start fails at once.
     #[cfg(test)]
     pub(crate) fn none() -> Self {
         let none = PathBuf::from("false");
         Programs { ours: none.clone(), peers: none.clone(), load: none.clone(), report: none }
     }
 
-    /// Builds those that `servers` need, and the load.
+    /// Builds the programs that `servers` need, and the load.
     pub(crate) fn build(workspace: &Workspace, servers: &[Server]) -> Result<Self> {
         let executable = |path: String| workspace.target.join(path + std::env::consts::EXE_SUFFIX);
         let programs = Programs {
@@ -45,14 +45,14 @@ impl Programs {
         if servers.iter().any(Server::is_ours) {
             if !workspace.packages.iter().any(|package| package.name == "ws-server") {
                 return Err(Failure::new(
-                    "this workspace has no package ws-server, whose demo is measured as ws-server",
-                    "measure others alone: `cargo xtask bench --peers raw,yawc`",
+                    "this workspace has no package ws-server, whose demo is the server to measure",
+                    "measure only others: `cargo xtask bench --peers raw,yawc`",
                 ));
             }
             build(workspace, &["-p", "ws-server", "--example", "demo"]).map_err(|_| {
                 Failure::new(
                     "the demo of ws-server cannot be built, see above",
-                    "repair it, or measure others alone: `cargo xtask bench --peers raw,yawc`",
+                    "repair it, or measure only others: `cargo xtask bench --peers raw,yawc`",
                 )
             })?;
         }
@@ -76,7 +76,7 @@ impl Programs {
         Ok(programs)
     }
 
-    /// The words by which `server` is started on `port` for `case`.
+    /// The command that starts `server` on `port` for `case`.
     pub(crate) fn words(&self, server: &Server, port: u16, case: &Case) -> Vec<String> {
         let peer = |name: &str| {
             let path = self.peers.join(format!("echo-{name}{}", std::env::consts::EXE_SUFFIX));
@@ -117,8 +117,8 @@ impl Programs {
     }
 }
 
-/// What our server's limits are raised to for `case`: counts of connections, and nothing else. The
-/// defaults are those of `ws_server::Limits`.
+/// The limits of our server that are raised for `case`: only counts of connections. The defaults
+/// are those of `ws_server::Limits`.
 pub(crate) fn raised(case: &Case) -> Vec<(&'static str, u64)> {
     let connections = case.connections_at_a_time();
     [("max-per-ip", 256), ("max-connections", 10_000)]

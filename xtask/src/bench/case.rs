@@ -1,9 +1,9 @@
-//! What is measured, by a name that can be typed.
+//! The cases, each with a name that can be typed.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// What clients do.
+/// The behaviour of the clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Echo {
@@ -17,13 +17,13 @@ pub(crate) enum Kind {
     Idle {
         deflate: bool,
     },
-    /// Much of that at once, for so many seconds.
+    /// A mix of all kinds, for so many seconds.
     Mixed {
         seconds: u64,
     },
 }
 
-/// How a server has to be started.
+/// How a server must be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     Echo,
@@ -58,15 +58,15 @@ const NAMED: &[(&str, Kind, u64, u64, u64)] = &[
     ("idle-deflate", Kind::Idle { deflate: true }, 1024, IDLE, 1),
 ];
 
-/// What is only measured when it is asked for, because of the time that it takes.
+/// Only measured on request, because it takes long.
 const LONG: Kind = Kind::Mixed { seconds: 600 };
 
 const BINARY: Kind = Kind::Echo { text: false };
 
-/// About as many as `ws-load mixed` has open at a time.
+/// About the number of connections that `ws-load mixed` has open at a time.
 const MIXED: u64 = 150;
 
-/// Idle connections, where a process may have so many descriptors.
+/// Idle connections, if a process may have so many descriptors.
 pub(crate) const IDLE: u64 = 10_000;
 
 const QUICK: [&str; 5] = ["echo-20x64x1", "echo-20x16x64", "echo-16k", "deflate-1k", "idle"];
@@ -84,12 +84,12 @@ pub(crate) fn all() -> Vec<Case> {
         .collect()
 }
 
-/// Those of `--quick`.
+/// The cases of `--quick`.
 pub(crate) fn quick() -> Vec<Case> {
     all().into_iter().filter(|case| QUICK.contains(&case.name.as_str())).collect()
 }
 
-/// What can be typed besides the names.
+/// The grammar of cases without a short name.
 pub(crate) const GRAMMAR: &str = "\
 others are echo-, text- or deflate-SIZExCONNECTIONSxDEPTH (deflate also with -no-takeover), \
 fanout-SIZE-CLIENTS, handshake-AT_A_TIME, idle-CONNECTIONS and idle-deflate-CONNECTIONS, and mixed, which takes ten \
@@ -106,12 +106,12 @@ impl Case {
         }
     }
 
-    /// Whether memory is its figure, and not time.
+    /// Whether the case measures memory instead of time.
     pub(crate) fn is_memory(&self) -> bool {
         matches!(self.kind, Kind::Idle { .. } | Kind::Mixed { .. })
     }
 
-    /// When memory is looked at.
+    /// When memory is sampled.
     pub(crate) fn looks(&self) -> [&'static str; 3] {
         match self.kind {
             Kind::Mixed { .. } => ["after a tenth", "half way", "at the end"],
@@ -119,16 +119,16 @@ impl Case {
         }
     }
 
-    /// Whether an echo of octets can do it.
+    /// Whether a raw echo of octets can take part.
     pub(crate) fn is_raw(&self) -> bool {
         matches!(self.kind, Kind::Echo { .. })
     }
 
-    /// How many connections a server has at a time.
+    /// The number of connections that a server has at a time.
     pub(crate) fn connections_at_a_time(&self) -> u64 {
         match self.kind {
             Kind::FanOut => self.connections + 1,
-            // Those that closed may still be on their way out.
+            // Closed connections may still be counted for a while.
             Kind::Handshake => 4 * self.connections,
             Kind::Mixed { .. } => 2 * self.connections,
             Kind::Idle { .. } => self.connections + 16,
@@ -136,7 +136,7 @@ impl Case {
         }
     }
 
-    /// What is counted.
+    /// The unit that is counted.
     pub(crate) fn unit(&self) -> &'static str {
         match self.kind {
             Kind::FanOut => "delivery",
@@ -146,7 +146,7 @@ impl Case {
         }
     }
 
-    /// The words for `ws-load`.
+    /// The arguments for `ws-load`.
     pub(crate) fn words(&self) -> Vec<String> {
         let mut words = vec![
             match self.kind {
@@ -164,7 +164,7 @@ impl Case {
             Kind::Deflate { takeover: false } => words.push("--no-takeover".to_owned()),
             Kind::Idle { deflate: true } => words.push("--deflate".to_owned()),
             Kind::FanOut => words.extend(["--path", "/broadcast"].map(str::to_owned)),
-            // Sizes and numbers are its own.
+            // It has its own sizes and numbers.
             Kind::Mixed { .. } => return words,
             _ => {}
         }
@@ -174,7 +174,7 @@ impl Case {
         words
     }
 
-    /// A title: `Echo: 20 B × 16 connections × depth 64`.
+    /// The title: `Echo: 20 B × 16 connections × depth 64`.
     pub(crate) fn in_words(&self) -> String {
         let (size, connections) = (bytes(self.size), grouped(self.connections));
         let what = match self.kind {
@@ -195,34 +195,36 @@ impl Case {
         format!("{what}: {size} × {connections} connections × depth {}", self.depth)
     }
 
-    /// What the case says about a server, in a sentence.
+    /// The meaning of the case, in a sentence.
     pub(crate) fn meaning(&self) -> &'static str {
         match self.kind {
             Kind::Echo { text: true } => {
-                "Text of letters of one to three bytes, checked as UTF-8 by the server, comes back."
+                "Echo of text with letters of one to three bytes, which the server checks as UTF-8."
             }
             Kind::Echo { .. } if self.size <= 1024 && self.depth > 1 => {
-                "Messages come in batches: what a library itself costs, with few system calls."
+                "Messages come in batches: the cost of the library itself, with few system calls."
             }
             Kind::Echo { .. } if self.size <= 1024 => {
-                "Every message comes alone, so that a read and a write of the kernel go with each."
+                "Every message comes alone, so that each costs a read and a write of the kernel."
             }
-            Kind::Echo { .. } => "Large binary messages: what reading, unmasking and copying cost.",
+            Kind::Echo { .. } => {
+                "Large binary messages: the cost of reading, unmasking and copying."
+            }
             Kind::Deflate { takeover: true } => {
                 "JSON through permessage-deflate as browsers offer it, on the defaults of each \
-                 library: some look back at earlier messages and send less, some do not."
+                 library: some refer back to earlier messages and send less, some do not."
             }
             Kind::Deflate { takeover: false } => {
-                "JSON through permessage-deflate where no message looks back at earlier ones."
+                "JSON through permessage-deflate where no message refers back to earlier ones."
             }
             Kind::FanOut => {
-                "One client sends, all get it, and then comes the next message: a chat or a ticker."
+                "One client sends, all receive, then the next message follows: a chat or a ticker."
             }
             Kind::Handshake => {
-                "A client connects, asks with the headers of a browser, is answered, and closes."
+                "A client connects, sends a handshake with a browser's headers, gets the answer and closes."
             }
             Kind::Idle { deflate: false } => {
-                "Heap and stacks of the server for each connection that rests: open, after one \
+                "Heap and stacks of the server for each resting connection: just opened, after one \
                  message of 1 KiB, after twenty."
             }
             Kind::Idle { deflate: true } => {
@@ -254,7 +256,7 @@ impl FromStr for Case {
         }
         parse(text).ok_or_else(|| {
             let names: Vec<&str> = NAMED.iter().map(|(name, ..)| *name).collect();
-            format!("there is no such case; there are {}; {GRAMMAR}", names.join(", "))
+            format!("no case has this name; the cases are {}; {GRAMMAR}", names.join(", "))
         })
     }
 }

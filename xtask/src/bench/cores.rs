@@ -1,4 +1,4 @@
-//! A core for the server and another for the load.
+//! One core for the server and one for the load.
 
 use std::fmt;
 use std::fs;
@@ -9,7 +9,7 @@ use crate::process::{find_program, tied};
 pub(crate) enum Cores {
     /// `taskset` pins the server to the first and the load to the second.
     Pinned { server: u32, load: u32, siblings: bool },
-    /// Nothing is pinned, and this is why.
+    /// Nothing is pinned, for this reason.
     Free(&'static str),
 }
 
@@ -18,23 +18,23 @@ impl Cores {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let Some(allowed) = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))
         else {
-            return Cores::Free("this system does not say which cores there are");
+            return Cores::Free("this system does not list its cores");
         };
         let allowed = cores(allowed);
         let (Some(&server), Some(&second)) = (allowed.first(), allowed.get(1)) else {
-            return Cores::Free("there is one core alone");
+            return Cores::Free("there is only one core");
         };
         if !find_program("taskset") {
-            return Cores::Free("taskset (util-linux) is not at hand");
+            return Cores::Free("taskset (util-linux) is not installed");
         }
-        // Two threads of one core would share what is measured.
+        // Two hardware threads of one core would compete.
         let topology = format!("/sys/devices/system/cpu/cpu{server}/topology/thread_siblings_list");
         let siblings = cores(&fs::read_to_string(topology).unwrap_or_default());
         let other = allowed[1..].iter().find(|core| !siblings.contains(core));
         Cores::Pinned { server, load: other.copied().unwrap_or(second), siblings: other.is_none() }
     }
 
-    /// Runs the words on the server's core.
+    /// Makes a command that runs on the server's core.
     pub(crate) fn server(&self, words: &[String]) -> Command {
         match self {
             Cores::Pinned { server, .. } => pinned(*server, words),
@@ -42,7 +42,7 @@ impl Cores {
         }
     }
 
-    /// Runs the words on the core of the load.
+    /// Makes a command that runs on the load's core.
     pub(crate) fn load(&self, words: &[String]) -> Command {
         match self {
             Cores::Pinned { load, .. } => pinned(*load, words),
@@ -51,7 +51,7 @@ impl Cores {
     }
 }
 
-/// The process that starts becomes the program in the end, so that its id is the program's.
+/// The started process replaces itself with the program, so that its id is the program's.
 fn pinned(core: u32, words: &[String]) -> Command {
     let mut command = tied("taskset");
     command.args(["-c", &core.to_string()]).args(words);
@@ -78,7 +78,11 @@ impl fmt::Display for Cores {
         match self {
             Cores::Pinned { server, load, siblings } => {
                 write!(f, "the server has core {server}, the load core {load}")?;
-                if *siblings { write!(f, "; they are two threads of one core") } else { Ok(()) }
+                if *siblings {
+                    write!(f, "; they are two threads of the same core")
+                } else {
+                    Ok(())
+                }
             }
             Cores::Free(why) => write!(f, "nothing is pinned to a core: {why}"),
         }

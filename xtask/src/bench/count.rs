@@ -1,7 +1,8 @@
 //! `--count`: user instructions and system calls per message, by callgrind.
 //!
-//! Each is the difference between two runs that differ in the number of messages alone, so that the
-//! start, the handshake and the end drop out. It hardly depends on what else the machine does.
+//! Each figure is the difference between two runs that differ only in the number of messages, so
+//! that the start, the handshake and the end cancel out. It hardly depends on other work of the
+//! machine.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,7 +22,7 @@ use crate::process::{Running, tied};
 use crate::tools;
 use crate::workspace::Workspace;
 
-/// One connection each, but for the fan-out.
+/// One connection each, except for the fan-out.
 const CASES: [&str; 8] = [
     "echo-20x1x1",
     "echo-20x1x32",
@@ -33,25 +34,25 @@ const CASES: [&str; 8] = [
     "fanout-1k-50",
 ];
 
-/// What the kernel answers without a system call, which valgrind makes one of.
+/// The kernel answers this without a system call; valgrind makes one of it.
 const CLOCK: &str = "clock_gettime";
 
-/// For a run, which takes about two seconds.
+/// The time limit of a run, which takes about two seconds.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Those that `--count` counts by itself.
+/// The cases of `--count` by default.
 pub(crate) fn cases() -> Vec<Case> {
     CASES.iter().map(|name| name.parse().expect("a case")).collect()
 }
 
-/// What a server did in a run.
+/// The counts of one run.
 struct Counted {
     messages: u64,
     instructions: u64,
     calls: BTreeMap<String, u64>,
 }
 
-/// What it did per message.
+/// The counts per message.
 struct PerMessage {
     instructions: f64,
     calls: BTreeMap<String, f64>,
@@ -105,8 +106,11 @@ pub(crate) fn count(workspace: &Workspace, cases: &[Case], servers: &[Server]) -
     if failures.is_empty() {
         return Ok(());
     }
-    let what = format!("these failed and were left out: {}", failures.join(", "));
-    Err(Failure::new(what, "see why above; a server has to be a program that runs under valgrind"))
+    let what = format!("failed and left out: {}", failures.join(", "));
+    Err(Failure::new(
+        what,
+        "see the errors above; a server must be a program that runs under valgrind",
+    ))
 }
 
 impl Counting<'_> {
@@ -116,13 +120,13 @@ impl Counting<'_> {
         PerMessage::between(&few, &many).ok_or_else(|| {
             let counted = format!("{} and {} messages", few.messages, many.messages);
             Failure::new(
-                format!("{server}: {counted} were counted", server = server.name),
-                "the load has to end a run after as many messages as it was told",
+                format!("{server}: the two runs counted {counted}", server = server.name),
+                "the load must end a run after the requested number of messages",
             )
         })
     }
 
-    /// One run with about so many messages.
+    /// Runs a case once with about this many messages.
     fn run(&self, case: &Case, server: &Server, messages: u64) -> Result<Counted> {
         let stem = format!("{}-{case}-{messages}", server.name);
         let file = |extension: &str| self.dir.join(format!("{stem}.{extension}"));
@@ -152,18 +156,18 @@ impl Counting<'_> {
         let served =
             answer.and_then(|line| serde_json::from_str::<Value>(&line).ok()?["served"].as_u64());
         let served = served.ok_or_else(|| {
-            let mend = format!("its own words are in {}", said.display());
+            let mend = format!("its output is in {}", said.display());
             Failure::new(format!("{}: the load failed, see above", server.name), mend)
         })?;
         let instructions = read(&out)?.lines().find_map(instructions).ok_or_else(|| {
-            let mend = format!("see {}; a server has to end by SIGTERM", log.display());
+            let mend = format!("see {}; a server must end on SIGTERM", log.display());
             Failure::new(format!("callgrind counted nothing in {}", out.display()), mend)
         })?;
         Ok(Counted { messages: served, instructions, calls: calls(&read(&log)?) })
     }
 }
 
-/// How many messages the two runs of a case have: about a second of valgrind.
+/// The numbers of messages of the two runs of a case: about a second of valgrind.
 fn messages(case: &Case) -> [u64; 2] {
     let few = match case.kind {
         Kind::Handshake => 300,
@@ -174,7 +178,7 @@ fn messages(case: &Case) -> [u64; 2] {
     [few, 3 * few]
 }
 
-/// Ends a server so that callgrind writes what it counted.
+/// Ends a server in a way that lets callgrind write its counts.
 fn stop(running: Running) -> Result<()> {
     let mut kill = Command::new("kill");
     kill.args(["-TERM", &running.id().to_string()]);
@@ -189,7 +193,7 @@ fn read(path: &Path) -> Result<String> {
     Ok(String::from_utf8_lossy(&octets).into_owned())
 }
 
-/// The sum of a file of callgrind.
+/// The total in a callgrind file.
 fn instructions(line: &str) -> Option<u64> {
     line.strip_prefix("totals: ")?.trim().parse().ok()
 }
@@ -198,7 +202,7 @@ fn instructions(line: &str) -> Option<u64> {
 fn calls(log: &str) -> BTreeMap<String, u64> {
     let mut calls = BTreeMap::new();
     for line in log.lines().filter(|line| line.starts_with("SYSCALL[")) {
-        // What ends later has a second line, which has no name.
+        // A call that ends later has a second line without a name.
         if let Some((_, name)) = line.split_once(") sys_")
             && let Some(name) = name.split([' ', '(']).next()
         {
@@ -215,12 +219,12 @@ impl PerMessage {
         let calls = many.calls.iter().map(|(name, &many)| {
             (name.clone(), each(few.calls.get(name).copied().unwrap_or_default(), many))
         });
-        // A call in a thousand messages is a timer's.
+        // One call in a thousand messages belongs to a timer.
         let calls = calls.filter(|(_, calls)| calls.abs() > 0.0005).collect();
         Some(Self { instructions: each(few.instructions, many.instructions), calls })
     }
 
-    /// Calls into the kernel.
+    /// All system calls.
     fn system_calls(&self) -> f64 {
         self.calls.iter().filter(|(name, _)| *name != CLOCK).map(|(_, calls)| calls).sum()
     }

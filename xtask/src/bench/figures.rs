@@ -1,32 +1,32 @@
-//! What one measurement says, and what several say together.
+//! The figures of one measurement, and of several together.
 
 use serde_json::Value;
 
-/// A round is disturbed when the server had to wait for its core for more than this share of it.
+/// A round counts as disturbed if the server waited for its core for more than this share of it.
 const SERVER_WAITED: f64 = 0.02;
-/// The same for the load, which leaves the server idle for as long.
+/// The same for the load, whose waiting leaves the server idle.
 const LOAD_WAITED: f64 = 0.05;
-/// What the host of a virtual machine may take.
+/// The share that the host of a virtual machine may take.
 const STOLEN: f64 = 0.01;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Figures {
     /// Messages per second.
     pub(crate) rate: f64,
-    /// CPU time of the server per message in nanoseconds; where the system does not tell it, all
-    /// the time that passed.
+    /// CPU time of the server per message in nanoseconds; elapsed time if the system does not
+    /// report it.
     pub(crate) cost: f64,
     /// Whether `cost` is CPU time.
     pub(crate) is_cpu: bool,
-    /// CPU time of the load per message in nanoseconds, where the system tells it.
+    /// CPU time of the load per message in nanoseconds, if the system reports it.
     pub(crate) load_cpu: Option<f64>,
-    /// What the server sent per message, in bytes.
+    /// Bytes that the server sent per message.
     pub(crate) bytes: f64,
     /// Latencies in nanoseconds.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
     pub(crate) p999: f64,
-    /// How far other work got in the way; above 1 the round is disturbed.
+    /// The influence of other work; above 1 the round is disturbed.
     pub(crate) disturbance: f64,
 }
 
@@ -61,13 +61,13 @@ impl Figures {
     }
 }
 
-/// What a server holds, in bytes.
+/// The memory of a server, in bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Memory {
-    /// At each look of the [case](super::case::Case::looks): for each connection that rests, or in
-    /// all.
+    /// At each sample of the [case](super::case::Case::looks): for each resting connection, or in
+    /// total.
     pub(crate) looks: [f64; 3],
-    /// All that is in memory of the process, at the last look.
+    /// All resident memory of the process, at the last sample.
     pub(crate) resident: f64,
 }
 
@@ -84,8 +84,8 @@ impl Memory {
         Some(Memory { looks, resident })
     }
 
-    /// Of many looks while work went on: what was held behind the first tenth, half way, and in the
-    /// last tenth, each as the median of a tenth.
+    /// From many samples during the work: the medians of the first tenth, the middle tenth and the
+    /// last tenth.
     fn over_time(all: &[f64]) -> Option<[f64; 3]> {
         let tenth = (all.len() / 10).max(1);
         let around = |at: usize| {
@@ -95,7 +95,7 @@ impl Memory {
     }
 }
 
-/// The median of several values, and the span that they lie in.
+/// The median of several values, and their range.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -104,7 +104,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// `None` of nothing.
+    /// `None` if there are no values.
     pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);

@@ -1,17 +1,17 @@
-//! What this machine lets a process have.
+//! The limits of this machine for a process.
 
 use std::fs;
 
 use super::case::{Case, Kind};
 
-/// Descriptors that a server or the load needs besides those of its connections. Ours takes no
-/// connection beyond 64 less than it may have, and the case has 16 more than it is named after.
+/// Descriptors that a server or the load needs besides its connections. Our server keeps 64 in
+/// reserve, and the case has 16 connections more than its name says.
 const SPARE: u64 = 96;
 
-/// What a connection with deflate may take in the dearest library, with room to spare.
+/// The memory of a connection with deflate in the most expensive library, with a margin.
 const WITH_DEFLATE: u64 = 1 << 20;
 
-/// Reduces the idle connections of `case` to what the machine has room for, and says so.
+/// Reduces the idle connections of `case` to the capacity of the machine. Returns a note if it did.
 pub(crate) fn fit(case: &mut Case) -> Option<String> {
     let Kind::Idle { deflate } = case.kind else {
         return None;
@@ -23,7 +23,8 @@ pub(crate) fn fit(case: &mut Case) -> Option<String> {
         return None;
     }
     let why = if descriptors <= memory { "descriptors (`ulimit -n`)" } else { "free memory" };
-    let said = format!("{case}: {most} connections in place of {}, for {why}", case.connections);
+    let said =
+        format!("{case}: {most} connections instead of {}, limited by {why}", case.connections);
     case.connections = most;
     Some(said)
 }

@@ -1,4 +1,4 @@
-//! One measurement: a new process of the server, one of the load, and its answer.
+//! One measurement: a new server process, a new load process, and its result.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -15,39 +15,39 @@ use super::server::Server;
 use crate::failure::{Failure, Result};
 use crate::process::Running;
 
-/// About what starting and stopping takes.
+/// An estimate for starting and stopping.
 pub(crate) const OVERHEAD: Duration = Duration::from_millis(150);
 
-/// About what opening idle connections and sending over them takes.
+/// An estimate for opening idle connections and sending over them.
 pub(crate) const IDLE_OVERHEAD: Duration = Duration::from_secs(4);
 
-/// For a server to take connections.
+/// The time that a server has to accept connections.
 const START: Duration = Duration::from_secs(20);
 
-/// For the load beyond its own time.
+/// The time that the load has in addition to its own.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often memory is looked at before there were messages, and after.
+/// Memory samples before the messages, and after.
 pub(crate) const LOOKS: [u32; 2] = [2, 2];
 
-/// How long connections with deflate rest after messages, so that what a server gives back late is
-/// given back: ours tells its extensions after 10 s. The same for every server.
+/// How long connections with deflate rest after messages, so that memory is given back that a
+/// server gives back late: ours parks its extensions after 10 s. The same for every server.
 const DEFLATE_REST: Duration = Duration::from_secs(12);
 
 pub(crate) struct Measurement {
     pub(crate) cores: Cores,
     pub(crate) warm_up: Duration,
     pub(crate) seconds: Duration,
-    /// How long idle connections rest before their memory is looked at; with deflate, after messages,
-    /// it is longer.
+    /// How long idle connections rest before their memory is sampled; with deflate, they rest
+    /// longer after messages.
     pub(crate) rest: Duration,
     pub(crate) programs: Programs,
-    /// Where the servers' complaints go.
+    /// The directory for the servers' error output.
     pub(crate) logs: PathBuf,
 }
 
 impl Measurement {
-    /// About how long one takes.
+    /// An estimate for one measurement.
     pub(crate) fn takes(&self, case: &Case) -> Duration {
         let (warm_up, seconds) = self.times(case);
         match case.kind {
@@ -58,7 +58,7 @@ impl Measurement {
         }
     }
 
-    /// What the load is told: how long before it measures, or before each look, and how long then.
+    /// The times for the load: the delay before the measurement or each sample, and its length.
     fn times(&self, case: &Case) -> (Duration, Duration) {
         match case.kind {
             Kind::Idle { .. } => (self.rest, self.seconds),
@@ -74,7 +74,7 @@ impl Measurement {
         }
     }
 
-    /// What the load says, which is one object of JSON.
+    /// Runs the load and returns its result, an object of JSON.
     pub(crate) fn run(&self, server: &Server, case: &Case) -> Result<Value> {
         let log = self.logs.join(format!("{}.log", server.name));
         let port = free_port()?;
@@ -111,7 +111,7 @@ impl Measurement {
         let died = if running.is_running() { "" } else { "; the server has ended" };
         Err(Failure::new(
             format!("{}: {}{died}", server.name, complaint.trim_start_matches("ws-load: ")),
-            format!("its own words are in {}; the load was `{}`", log.display(), words.join(" ")),
+            format!("its output is in {}; the load was `{}`", log.display(), words.join(" ")),
         ))
     }
 }
@@ -135,7 +135,7 @@ pub(super) fn wait_for(
         let what = if !running.is_running() {
             "ended before it listened"
         } else if Instant::now() > deadline {
-            "did not listen in its time"
+            "did not listen in time"
         } else {
             thread::sleep(Duration::from_millis(5));
             continue;

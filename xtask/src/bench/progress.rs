@@ -1,4 +1,4 @@
-//! How far a run is, and about how long it still takes.
+//! The progress of a run, and an estimate of the remaining time.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// `total` is about what the run takes.
+    /// `total` is an estimate for the whole run.
     pub(crate) fn new(total: Duration) -> Self {
         let bar = ProgressBar::new(total.as_millis() as u64);
         let style = ProgressStyle::with_template("{bar:30} {percent:>3} %, {eta} left, {wide_msg}");
@@ -19,17 +19,17 @@ impl Progress {
         Self { bar }
     }
 
-    /// What is being measured now.
+    /// Shows the current measurement.
     pub(crate) fn at(&self, what: String) {
         self.bar.set_message(what);
     }
 
-    /// A step that was to take `time` is done.
+    /// Notes that a step planned for `time` is done.
     pub(crate) fn done(&self, time: Duration) {
         self.bar.inc(time.as_millis() as u64);
     }
 
-    /// A step that was not planned.
+    /// Adds an unplanned step.
     pub(crate) fn more(&self, time: Duration) {
         self.bar.inc_length(time.as_millis() as u64);
     }

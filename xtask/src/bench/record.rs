@@ -1,6 +1,7 @@
-//! `target/bench/RUN.jsonl`: a line for the run, one for each case, measurement, row and failure.
+//! `target/bench/RUN.jsonl`: a line for the run, and one for each case, measurement, row and
+//! failure.
 //!
-//! `ws-report` of ws-bench makes the report of it, and `ws-bench/src/report/run.rs` reads it.
+//! `ws-report` of ws-bench makes the report from it; `ws-bench/src/report/run.rs` reads it.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -61,7 +62,7 @@ impl Record {
         &self.path
     }
 
-    /// What is measured next, with what was `raised` above our defaults for it.
+    /// Records the next case, with the limits that were `raised` above our defaults for it.
     pub(crate) fn case(&mut self, case: &Case, raised: &[(&str, u64)]) -> Result<()> {
         self.line(&json!({
             "kind": "case",
@@ -73,7 +74,7 @@ impl Record {
         }))
     }
 
-    /// What the load answered, with what it was about.
+    /// Records a result of the load, with its context.
     pub(crate) fn measurement(
         &mut self,
         case: &Case,
@@ -144,7 +145,7 @@ fn rustc() -> Option<String> {
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// A setting of Linux.
+/// A setting of the Linux kernel.
 fn kernel(name: &str) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/sys/{name}")).ok()?;
     Some(text.trim().to_owned())

@@ -1,5 +1,5 @@
-//! The rounds of one case: every server once in each, so that whatever makes the machine faster or
-//! slower meets them all.
+//! The rounds of one case: each measures every server once, so that changes in the machine's speed
+//! affect all of them.
 
 use serde_json::Value;
 
@@ -11,10 +11,10 @@ use super::record::Record;
 use super::server::Server;
 use crate::failure::{Failure, Result};
 
-/// How often a disturbed measurement is repeated.
+/// The number of times that a disturbed measurement is repeated.
 const REPEATS: u32 = 2;
 
-/// One measurement in so many may be repeated, in each case.
+/// One measurement in this many may be repeated, in each case.
 const REPEATED: u32 = 4;
 
 pub(crate) struct Runner<'a> {
@@ -22,12 +22,12 @@ pub(crate) struct Runner<'a> {
     pub(crate) rounds: u32,
     pub(crate) progress: &'a Progress,
     pub(crate) record: &'a mut Record,
-    /// What went wrong: the case, the server and how.
+    /// The failures: the case, the server and the cause.
     pub(crate) failures: Vec<String>,
 }
 
 impl Runner<'_> {
-    /// The figures of every round of those servers that got through all of them.
+    /// The figures of every round, of those servers that completed all of them.
     pub(crate) fn time<'s>(
         &mut self,
         case: &Case,
@@ -35,7 +35,7 @@ impl Runner<'_> {
     ) -> Result<Vec<(&'s Server, Vec<Figures>)>> {
         let mut measured: Vec<(&Server, Option<Vec<Figures>>)> =
             servers.iter().map(|&server| (server, Some(Vec::new()))).collect();
-        // Where other work never ends, repeating everything would only take long.
+        // If other work never ends, repeating everything would only take long.
         let mut spare = (self.rounds * servers.len() as u32).div_ceil(REPEATED);
         for round in 1..=self.rounds {
             for (server, figures) in &mut measured {
@@ -53,7 +53,7 @@ impl Runner<'_> {
         Ok(measured.into_iter().filter_map(|(server, all)| Some((server, all?))).collect())
     }
 
-    /// The memory of each server that got through.
+    /// The memory of each server that completed the case.
     pub(crate) fn memory<'s>(
         &mut self,
         case: &Case,
@@ -72,7 +72,7 @@ impl Runner<'_> {
         Ok(measured)
     }
 
-    /// Repeats what other work got in the way of, and takes the least disturbed.
+    /// Repeats a disturbed measurement, and takes the least disturbed one.
     fn undisturbed(
         &mut self,
         case: &Case,
@@ -110,7 +110,7 @@ impl Runner<'_> {
         Ok(best)
     }
 
-    /// `None` if the server failed, which is said and noted.
+    /// Returns `None` if the server failed, which is printed and recorded.
     fn measure(&mut self, case: &Case, server: &Server, round: u32) -> Result<Option<Value>> {
         match self.measuring.run(server, case) {
             Ok(answer) => {
@@ -130,7 +130,7 @@ impl Runner<'_> {
 fn disagree(answer: &Value) -> Failure {
     Failure::new(
         format!("the load answered {answer}"),
-        "make src/load/outcome.rs of ws-bench and xtask agree",
+        "make ws-bench/src/load/outcome.rs and xtask agree",
     )
 }
 
@@ -174,7 +174,7 @@ mod tests {
         let case: Case = "handshake".parse().expect("a case");
         let measured = runner.time(&case, &[&one, &other]).expect("no failure of the run");
         assert!(measured.is_empty());
-        // Once each: who failed in the first round is not measured in the others.
+        // Once each: a server that failed in the first round is not measured again.
         assert_eq!(runner.failures, ["one in handshake", "other in handshake"]);
         let lines = std::fs::read_to_string(record.path()).expect("the record");
         assert_eq!(lines.matches(r#""kind":"failure""#).count(), 2, "{lines}");

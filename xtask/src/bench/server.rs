@@ -7,7 +7,7 @@ use crate::failure::{Failure, Result};
 use crate::lock::locked;
 use crate::workspace::Workspace;
 
-/// A program that serves: ours, a peer, or one that the command line adds.
+/// A program that serves: ours, a peer, or one added on the command line.
 pub(crate) struct Server {
     pub(crate) name: String,
     pub(crate) version: String,
@@ -21,16 +21,16 @@ pub(crate) enum Program {
     Peer(&'static Peer),
     /// The binary of `ws-bench/peers` that echoes octets, without WebSocket.
     Raw,
-    /// The words of a command, with `{port}` where the port belongs.
+    /// The words of a command; `{port}` is replaced by the port.
     Added(Vec<String>),
 }
 
-/// A library, named as its package, whose binary is `echo-` and its name.
+/// A library, named like its package, whose binary is `echo-NAME`.
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
     pub(crate) deflate: bool,
     pub(crate) broadcast: bool,
-    /// Its deflate is the zlib in C, for which it is built apart.
+    /// Whether it needs the zlib in C, and so a separate build.
     pub(crate) c_zlib: bool,
 }
 
@@ -41,7 +41,7 @@ const fn peer(name: &'static str, deflate: bool, broadcast: bool) -> Peer {
     Peer { name, deflate, broadcast, c_zlib: false }
 }
 
-/// Every peer; another one is another line.
+/// All peers; to add one, add a line.
 const PEERS: &[Peer] = &[
     peer("tokio-tungstenite", false, true),
     peer("fastwebsockets", false, false),
@@ -81,13 +81,13 @@ pub(crate) fn known(workspace: &Workspace) -> Result<Vec<Server>> {
 }
 
 impl Server {
-    /// `NAME=COMMAND`, whose words are split at spaces.
+    /// Parses `NAME=COMMAND`; the command is split at spaces.
     pub(crate) fn added(text: &str) -> Result<Self> {
         let (name, command) = text.split_once('=').unwrap_or_default();
         let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
         if name.is_empty() || !words.iter().any(|word| word.contains("{port}")) {
             return Err(Failure::new(
-                format!("--server {text:?} is not NAME=COMMAND with {{port}} in the command"),
+                format!("--server {text:?} must be NAME=COMMAND, with {{port}} in the command"),
                 "write it as `--server 'mine=target/release/my-echo --port {port}'`",
             ));
         }
@@ -102,7 +102,7 @@ impl Server {
         matches!(self.program, Program::Raw)
     }
 
-    /// Whether it takes part in `case`.
+    /// Whether it can take part in `case`.
     pub(crate) fn can(&self, case: &Case) -> bool {
         match (&self.program, case.mode()) {
             (Program::Ours, _) => true,

@@ -4,43 +4,43 @@ use super::figures::{Figures, Memory, Spread};
 use super::numbers::{bytes, rate, time};
 use super::server::Server;
 
-/// Below all tables; `is_cpu` says that CPU times are known here.
+/// The text after all tables; `is_cpu` says whether CPU times are known here.
 pub(crate) fn legend(is_cpu: bool) -> String {
     let cost = if is_cpu {
         "CPU is the server's time per message"
     } else {
-        "This system does not tell the CPU time of a process: time is what passed per message"
+        "This system does not report the CPU time of a process: time is elapsed time per message"
     };
     format!(
         "\
-Medians over the rounds, with the least and the most behind them. {cost};
+Each figure is the median over the rounds, followed by the range. {cost};
 its ratios compare within each round, with the cheapest other WebSocket server and with raw, an echo of
-octets without WebSocket. Latency is that of a closed loop: it contains the queue of DEPTH messages.
-A round is disturbed when the server waited for its core for 2 % of it, the load for 5 %, or the host of
-a virtual machine took 1 %. It is repeated, twice at most; what is still disturbed then is counted in and
-shown. Memory is the heap and the stacks of the server, grown since before the first connection."
+octets without WebSocket. Latency is that of a closed loop: it includes the queue of DEPTH messages.
+A round is disturbed if the server waited for its core for 2 % of it, the load for 5 %, or the host of
+a virtual machine took 1 %. It is repeated, twice at most; a round that is still disturbed counts, and is
+marked. Memory is the growth of the server's heap and stacks since before the first connection."
     )
 }
 
-/// What a server did in all rounds of a case.
+/// The results of a server over all rounds of a case.
 pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) rate: Spread,
     pub(crate) cost: Spread,
-    /// Whether `cost` is CPU time, and not what passed.
+    /// Whether `cost` is CPU time instead of elapsed time.
     pub(crate) is_cpu: bool,
     pub(crate) load_cpu: Option<Spread>,
     pub(crate) bytes: f64,
     pub(crate) to_best: Option<f64>,
     pub(crate) to_raw: Option<f64>,
-    /// p50, p99 and p99.9, each the median of the rounds.
+    /// p50, p99 and p99.9, each the median over the rounds.
     pub(crate) latency: [f64; 3],
     pub(crate) disturbed: usize,
     pub(crate) rounds: usize,
 }
 
-/// One row for each server; the rounds of each are complete.
+/// One row for each server with complete rounds.
 pub(crate) fn rows(measured: &[(&Server, Vec<Figures>)]) -> Vec<Row> {
     let raw = measured.iter().find(|(server, _)| server.is_raw()).map(|(_, rounds)| rounds);
     let others: Vec<&Vec<Figures>> = measured
@@ -48,7 +48,7 @@ pub(crate) fn rows(measured: &[(&Server, Vec<Figures>)]) -> Vec<Row> {
         .filter(|(server, _)| !server.is_raw() && !server.is_ours())
         .map(|(_, rounds)| rounds)
         .collect();
-    // Compared within rounds here too, or the machine's moods could choose.
+    // Compared within rounds here too, so that changes in the machine's speed do not decide.
     let dearest = |rounds: &[Figures]| {
         let ratios = others.iter().filter_map(|other| ratio(rounds, other));
         ratios.fold(0.0, f64::max)
@@ -80,13 +80,13 @@ pub(crate) fn rows(measured: &[(&Server, Vec<Figures>)]) -> Vec<Row> {
         .collect()
 }
 
-/// The cost per message of one in that of the other: the median of the rounds.
+/// The ratio of two costs per message: the median over the rounds.
 fn ratio(one: &[Figures], other: &[Figures]) -> Option<f64> {
     let pairs = one.iter().zip(other);
     Spread::of(pairs.map(|(one, other)| one.cost / other.cost)).map(|spread| spread.median)
 }
 
-/// The table of a case whose figure is time.
+/// The table of a case that measures time.
 pub(crate) fn show(rows: &[Row], unit: &str) -> String {
     let is_cpu = rows.iter().all(|row| row.is_cpu);
     let per_second = format!("{}/s", plural(unit));
@@ -131,8 +131,7 @@ pub(crate) fn show(rows: &[Row], unit: &str) -> String {
     aligned(&head, cells)
 }
 
-/// The table of a case whose figure is memory; the best peer is that with the least at the second
-/// look.
+/// The table of a case that measures memory; the best peer has the least at the second sample.
 pub(crate) fn show_memory(looks: [&str; 3], rows: &[(&Server, Memory)]) -> String {
     let peers = rows.iter().filter(|(server, _)| !server.is_ours());
     let best = peers.map(|(_, memory)| memory.looks[1]).min_by(f64::total_cmp);
@@ -160,10 +159,10 @@ pub(crate) fn plural(unit: &str) -> String {
     }
 }
 
-/// How many columns are text, which stands on the left.
+/// The number of text columns, which are aligned left.
 const TEXT: usize = 2;
 
-/// Columns below `head`, each as wide as its widest cell.
+/// Columns with the heading `head`, each as wide as its widest cell.
 pub(crate) fn aligned(head: &[&str], cells: impl Iterator<Item = Vec<String>>) -> String {
     let head = head.iter().map(|&cell| cell.to_owned()).collect();
     let lines: Vec<Vec<String>> = std::iter::once(head).chain(cells).collect();
@@ -214,7 +213,7 @@ mod tests {
             added("slow"),
             added("quick"),
         ];
-        // The machine gets slower from round to round.
+        // The machine becomes slower from round to round.
         let figures = [
             rounds([80.0, 160.0, 640.0]),
             rounds([50.0, 100.0, 400.0]),

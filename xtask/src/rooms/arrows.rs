@@ -1,4 +1,4 @@
-//! The arrows between the rooms of a crate: every `use`, and every path in code.
+//! The imports between the rooms of a crate: every `use`, and every path in code.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use syn::{ItemMod, ItemUse, Macro, UseTree, Visibility};
 
 use super::modules::{Module, Modules};
 
-/// For each pair of rooms, the first place at which the one imports the other.
+/// For each pair of rooms, the first place where one imports the other.
 pub(super) type Arrows = BTreeMap<(String, String), Place>;
 
 /// A line of a source.
@@ -18,7 +18,7 @@ pub(super) type Arrows = BTreeMap<(String, String), Place>;
 pub(super) struct Place {
     pub(super) file: PathBuf,
     pub(super) line: usize,
-    /// The path that is named there.
+    /// The path named there.
     pub(super) named: String,
 }
 
@@ -31,7 +31,7 @@ impl fmt::Display for Place {
 pub(super) fn arrows(modules: &Modules) -> Arrows {
     let mut arrows = Arrows::new();
     for module in modules.iter() {
-        // The root of the crate is no room: it may name them all.
+        // The root of the crate is not a room: it may name all of them.
         let Some(room) = module.path.first() else { continue };
         let mut finder = Finder { modules, module, room, arrows: &mut arrows };
         for item in &module.items {
@@ -88,7 +88,7 @@ impl Finder<'_> {
         self.note(&[before, &[name.to_string()]].concat(), span);
     }
 
-    /// The paths in the input of a macro, which is parsed by nobody before it is expanded.
+    /// Finds paths in the input of a macro, which `syn` does not parse.
     fn note_tokens(&mut self, tokens: TokenStream) {
         let mut path: Vec<String> = Vec::new();
         let mut start = Span::call_site();
@@ -140,7 +140,7 @@ impl Visit<'_> for Finder<'_> {
         visit::visit_macro(self, invoked);
     }
 
-    // A module within this file is a module of its own, visited as such.
+    // A module within this file is visited on its own.
     fn visit_item_mod(&mut self, _: &ItemMod) {}
 
     // `pub(in crate::room)` imports nothing.

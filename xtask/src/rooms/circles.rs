@@ -1,11 +1,11 @@
-//! The circles in a set of arrows.
+//! Circles of imports.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use super::arrows::{Arrows, Place};
 
-/// Rooms each of which imports the next, and the last one the first.
+/// Rooms that each import the next, the last one the first.
 pub(super) struct Circle(Vec<(String, Place)>);
 
 impl Circle {
@@ -29,8 +29,8 @@ impl fmt::Display for Circle {
     }
 }
 
-/// Every pair of rooms that import each other, and for each room that is in a longer circle alone,
-/// its shortest one.
+/// Every pair of rooms that import each other, and the shortest circle of each room that is only in
+/// longer ones.
 pub(super) fn circles(arrows: &Arrows) -> Vec<Circle> {
     let mut imports: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (from, to) in arrows.keys() {

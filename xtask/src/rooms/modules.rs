@@ -11,11 +11,11 @@ use crate::failure::{Failure, Result};
 /// Every module of a crate outside of its tests.
 pub(super) struct Modules(HashMap<Vec<String>, Module>);
 
-/// One module: its file, its items, and what its names mean.
+/// One module: its file, its items, and the meaning of its names.
 pub(super) struct Module {
-    /// The path of the module from the root of the crate, which has an empty one.
+    /// The path of the module from the root of the crate, whose own path is empty.
     pub(super) path: Vec<String>,
-    /// As seen from the folder of the crate.
+    /// The file, relative to the folder of the crate.
     pub(super) file: PathBuf,
     pub(super) items: Vec<Item>,
     names: HashMap<String, Vec<String>>,
@@ -31,7 +31,7 @@ impl Modules {
         Ok(modules)
     }
 
-    /// Reads the module `path` from `file`; the files of its own modules lie in `folder`.
+    /// Reads the module `path` from `file`; `folder` has the files of its own modules.
     fn read_file(
         &mut self,
         file: &Path,
@@ -45,7 +45,7 @@ impl Modules {
             let at = error.span().start();
             Failure::new(
                 format!("{}:{}: {error}", file.display(), at.line),
-                "run `cargo check`; if it is fine, update syn in Cargo.toml",
+                "run `cargo check`; if it passes, update syn in Cargo.toml",
             )
         })?;
         self.add(file, folder, source, path, parsed.items)
@@ -88,8 +88,8 @@ impl Modules {
         self.0.values()
     }
 
-    /// The room that a path from the root of the crate leads to: its first module; of a name that
-    /// the root has from elsewhere, the room in which it is defined. `None` is the root itself.
+    /// The room of a path from the root of the crate: its first module or, for a name that the root
+    /// re-exports, the room that defines it. `None` is the root itself.
     pub(super) fn room(&self, path: &[String]) -> Option<String> {
         let first = path.first()?;
         if self.0.contains_key(std::slice::from_ref(first)) {
@@ -98,7 +98,7 @@ impl Modules {
         self.definition(&[], first, 0)?.first().cloned()
     }
 
-    /// The module that defines `name`, as it is seen in the module `of`.
+    /// The module that defines `name`, as seen in the module `of`.
     fn definition(&self, of: &[String], name: &str, depth: usize) -> Option<Vec<String>> {
         let module = self.0.get(of)?;
         if depth > 32 {
@@ -139,7 +139,7 @@ impl Module {
         module
     }
 
-    /// Notes what the names of a `use` mean.
+    /// Notes the meaning of the names in a `use`.
     fn import(&mut self, before: &mut Vec<String>, tree: &UseTree, items: &[Item]) {
         match tree {
             UseTree::Path(path) => {
@@ -180,7 +180,7 @@ impl Module {
         self.resolve(path)
     }
 
-    /// A path that begins with `crate`, `self` or `super`, from the root of the crate.
+    /// Resolves a path that begins with `crate`, `self` or `super`, from the root of the crate.
     pub(super) fn resolve(&self, path: &[String]) -> Option<Vec<String>> {
         let (first, rest) = path.split_first()?;
         let mut base = match first.as_str() {
@@ -232,7 +232,7 @@ fn path_attribute(attributes: &[Attribute]) -> Option<String> {
     })
 }
 
-/// Whether an item is compiled for tests or for the docs alone.
+/// Whether an item is compiled only for tests or docs.
 fn left_out(item: &Item) -> bool {
     let attributes = match item {
         Item::Const(item) => &item.attrs,
@@ -256,7 +256,8 @@ fn left_out(item: &Item) -> bool {
     })
 }
 
-/// Whether a condition of `cfg` holds in tests or docs alone: `test`, `doc`, or `all` with one such.
+/// Whether a condition of `cfg` holds only in tests or docs: `test`, `doc`, or `all` with one of
+/// them.
 fn is_left_out(condition: &Meta) -> bool {
     match condition {
         Meta::Path(path) => path.is_ident("test") || path.is_ident("doc"),

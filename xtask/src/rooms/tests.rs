@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 
-/// A folder of sources, which goes with the test.
+/// A folder of sources, removed after the test.
 struct Tree(PathBuf);
 
 impl Tree {
@@ -31,7 +31,7 @@ impl Drop for Tree {
     }
 }
 
-/// What is found in two rooms beside a root.
+/// The findings for two rooms and a root.
 fn found(root: &str, one: &str, two: &str) -> Vec<String> {
     Tree::new(&[("lib.rs", root), ("one.rs", one), ("two.rs", two)]).breaches()
 }
@@ -65,7 +65,7 @@ fn name_at_the_root_counts_for_the_room_that_defines_it() {
         let found = found(ROOT, "pub struct One; pub struct Uno; use crate::two::Two;", back);
         assert_eq!(found.len(), 1, "{back}");
     }
-    // A room that passes a name on does not define it.
+    // A room that re-exports a name does not define it.
     let passed_on = "mod one; mod two; pub use one::Two;";
     assert_eq!(
         found(passed_on, "pub use crate::two::Two;", "struct Two; use crate::Two as Own;").len(),

@@ -1,68 +1,68 @@
-//! What is tried over one path, and how it has to end.
+//! What is tried on one link, and its expected outcome.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// What the relay does to packets.
+/// The properties of a link.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Path {
-    /// Bytes a second, each way.
+    /// Bytes per second, each way.
     pub(super) rate: u64,
-    /// Of the round trip, where no queue adds to it.
+    /// The round trip time without the queue.
     pub(super) delay: Duration,
-    /// How many bytes wait before the bottleneck drops one.
+    /// The size of the queue, in bytes.
     pub(super) queue: u64,
-    /// The share of packets that are lost besides, 0 to 1.
+    /// The share of packets that are lost in addition, 0 to 1.
     pub(super) loss: f64,
 }
 
 /// What the server sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Route {
-    /// A message of 3 MB, whereupon the client closes
+    /// A message of 3 MB, after which the client closes
     Big,
-    /// A message of 5 MB, with which the handler returns, to a client that sends once a second
+    /// A message of 5 MB as the handler returns, to a client that sends once a second
     Farewell,
     /// Messages for 75 seconds
     Stream,
-    /// A message of 1 MB from the client, in the middle of which the server's process is stopped for
-    /// 35 seconds
+    /// A message of 1 MB from the client, during which the server's process is stopped for 35
+    /// seconds
     Paused,
 }
 
-/// A route over a path.
+/// One trial: a route over a path.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Cell {
     pub(super) route: Route,
     pub(super) path: Path,
-    /// Bytes a second that the client reads at most.
+    /// The client reads at most this many bytes per second.
     pub(super) reads: Option<u64>,
-    /// How long a stream is looked at.
+    /// How long a stream is observed.
     pub(super) watched: Duration,
 }
 
-/// How a cell ended.
+/// The outcome of a cell.
 pub(super) struct Outcome {
     pub(super) answer: Value,
-    /// The most that the server's kernel held, in bytes.
+    /// The maximum held by the server's kernel, in bytes.
     pub(super) kernel: u64,
-    /// It ended as it has to.
+    /// Whether the outcome is the expected one.
     pub(super) is_kept: bool,
 }
 
-/// Longer than any deadline about progress, Pings and Pongs.
+/// Longer than any deadline for progress, Pings and Pongs.
 const PAUSE: Duration = Duration::from_secs(35);
 
-/// What a path adds to octets: headers of IP and TCP, and what is sent twice.
+/// The overhead of a link: headers of IP and TCP, and retransmissions.
 const OVERHEAD: f64 = 1.15;
 
-/// For what goes wrong besides, and the end: a write or a Pong is waited for 30 s and less.
+/// Time for faults and the end: a write or a Pong is awaited for 30 s at most.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 impl Path {
-    /// The words for the relay.
+    /// The arguments of the relay.
     pub(super) fn words(&self) -> [(&'static str, String); 4] {
         [
             ("--rate", self.rate.to_string()),
@@ -74,7 +74,7 @@ impl Path {
 }
 
 impl Route {
-    /// The payload that the server sends, where it is one message.
+    /// The payload that the server sends, if it is one message.
     fn size(self) -> Option<u64> {
         match self {
             Route::Big => Some(3_000_000),
@@ -86,12 +86,12 @@ impl Route {
 }
 
 impl Cell {
-    /// Bytes a second that can come.
+    /// The effective rate in bytes per second.
     pub(super) fn rate(&self) -> u64 {
         self.reads.map_or(self.path.rate, |reads| reads.min(self.path.rate))
     }
 
-    /// About how long it takes where all goes well.
+    /// An estimate of the time if all goes well.
     pub(super) fn takes(&self) -> Duration {
         match self.route.size() {
             Some(size) => {
@@ -107,11 +107,11 @@ impl Cell {
     pub(super) fn pause(&self) -> Option<(Duration, Duration)> {
         let size = self.route.size().filter(|_| self.route == Route::Paused)?;
         let half = Duration::from_secs_f64(OVERHEAD * size as f64 / self.rate() as f64 / 2.0);
-        // Two round trips go by before the first octet of the message leaves.
+        // Two round trips pass before the first octet of the message leaves.
         Some((half + 3 * self.path.delay, PAUSE))
     }
 
-    /// How long it may take.
+    /// The time limit.
     pub(super) fn bound(&self) -> Duration {
         match self.route {
             Route::Stream => self.watched,
@@ -132,7 +132,8 @@ impl Cell {
             Route::Farewell => (format!("/farewell?{size}"), vec!["--talks".to_owned()]),
             Route::Stream => ("/stream".to_owned(), Vec::new()),
             Route::Paused => {
-                // A little less than there is: what waits is the link's queue, and not the client's.
+                // A little less than the rate, so that data waits in the link's queue, not in the
+                // client's.
                 let rate = (self.rate() as f64 / OVERHEAD).round();
                 let upload = ["--upload", &size.to_string(), "--upload-rate", &rate.to_string()];
                 ("/upload".to_owned(), upload.map(str::to_owned).to_vec())
@@ -146,8 +147,8 @@ impl Cell {
         words
     }
 
-    /// Whether it ended as it has to: a message came whole and then a Close with 1000; a stream goes
-    /// on and fills the path.
+    /// Whether the outcome is the expected one: a message arrives whole, followed by a Close with
+    /// 1000; a stream continues and uses the whole rate.
     pub(super) fn judge(&self, answer: &Value) -> bool {
         match self.route {
             Route::Stream => {

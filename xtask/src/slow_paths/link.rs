@@ -1,4 +1,4 @@
-//! A server and a client in network namespaces of their own, and the path between them.
+//! A server and a client in their own network namespaces, and the link between them.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -11,16 +11,16 @@ use super::programs::Programs;
 use crate::failure::{Failure, Result};
 use crate::process::{Running, run, tied};
 
-/// The ends' addresses. Every pair of namespaces has them to itself.
+/// The addresses of the ends. Every pair of namespaces has its own.
 const SERVER: &str = "10.99.0.1";
 const CLIENT: &str = "10.99.0.2";
 const PORT: u16 = 9001;
 
-/// The default of most Linux systems; this one may have another.
+/// The default of most Linux systems; this one may differ.
 const CONGESTION_CONTROL: &str = "cubic";
 
-/// A server, a relay and a client, all of which end when this is dropped; their namespaces and
-/// devices go with them.
+/// A server, a relay and a client, which end when this is dropped, with their namespaces and
+/// devices.
 pub(super) struct Link {
     pub(super) server: Running,
     pub(super) client: Running,
@@ -28,7 +28,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Starts all three for `cell`; `index` tells its devices from those of other cells.
+    /// Starts all three for `cell`; `index` makes the names of its devices unique.
     pub(super) fn start(
         programs: &Programs,
         cell: &Cell,
@@ -59,14 +59,14 @@ impl Link {
         Ok(Link { server, client, _relay: relay })
     }
 
-    /// The bytes that the server's kernel holds for the client: unsent, or sent and not acknowledged.
+    /// The bytes that the server's kernel holds for the client: unsent, or sent but unacknowledged.
     pub(super) fn held_by_kernel(&self) -> u64 {
         let path = format!("/proc/{}/net/tcp", self.server.id());
         fs::read_to_string(path).map_or(0, |table| send_queues(&table))
     }
 }
 
-/// A command in a network namespace of its own; its process id is that of the program.
+/// A command in its own network namespace; its process id is that of the program.
 fn apart(program: &Path) -> Command {
     let mut command = tied("unshare");
     command.args(["--net", "--"]).arg(program);
@@ -92,29 +92,29 @@ fn expect(running: &Running, line: &str) -> Result<()> {
     match running.line(Instant::now() + Duration::from_secs(30))? {
         Some(said) if said == line => Ok(()),
         said => Err(Failure::new(
-            format!("{said:?} in place of {line:?}"),
+            format!("the program printed {said:?} instead of {line:?}"),
             "see the log of the cell in target/slow-paths",
         )),
     }
 }
 
-/// The send queues of the connections in a table as that of `/proc/net/tcp`.
+/// The send queues of the connections in a table like `/proc/net/tcp`.
 fn send_queues(table: &str) -> u64 {
     let queue = |line: &str| {
         let mut fields = line.split_whitespace().skip(3);
         let state = fields.next()?;
-        // A listener's queues are of another kind.
+        // The queues of a listener have another meaning.
         let (queue, _) = fields.next().filter(|_| state != "0A")?.split_once(':')?;
         u64::from_str_radix(queue, 16).ok()
     };
     table.lines().skip(1).filter_map(queue).sum()
 }
 
-/// An error where this machine cannot do it.
+/// Returns an error if this machine cannot do it.
 pub(super) fn check() -> Result<()> {
     let cannot = |why: &str| {
         Failure::new(
-            format!("slow-paths makes network namespaces and TUN devices, and {why}"),
+            format!("slow-paths needs network namespaces and TUN devices, but {why}"),
             "run it on Linux as root",
         )
     };

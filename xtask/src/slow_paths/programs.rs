@@ -1,4 +1,4 @@
-//! What a cell runs: a server, a client, and the relay between them.
+//! The programs of a cell: a server, a client, and the relay between them.
 
 use std::path::PathBuf;
 
@@ -31,8 +31,8 @@ impl Programs {
         let server = another.cloned().unwrap_or_else(|| example(SERVER));
         if !server.is_file() {
             return Err(Failure::new(
-                format!("there is no program {}", server.display()),
-                "--server takes the path of a build of ws-bench/examples/slow_path_server.rs",
+                format!("the program {} does not exist", server.display()),
+                "give --server the path of a built ws-bench/examples/slow_path_server.rs",
             ));
         }
         Ok(Programs {

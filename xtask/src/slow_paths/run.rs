@@ -14,11 +14,11 @@ use super::programs::Programs;
 use crate::failure::{Failure, Result};
 use crate::process::run;
 
-/// What the relays of all cells that run carry, in bytes a second: a few percent of a core. A cell
-/// that has more runs alone.
+/// The total rate of all running relays, in bytes per second: a few percent of a core. A cell
+/// beyond that runs alone.
 const AT_A_TIME: u64 = 2_500_000;
 
-/// How often the kernel's memory is looked at.
+/// How often the kernel's memory is sampled.
 const LOOK: Duration = Duration::from_millis(250);
 
 struct State {
@@ -36,7 +36,7 @@ struct Run<'a> {
     dir: &'a Path,
 }
 
-/// The outcomes, in the order of the cells; the slowest begin.
+/// Returns the outcomes in the order of the cells; starts with the slowest.
 pub(super) fn all(programs: &Programs, cells: &[Cell], dir: &Path) -> Vec<Result<Outcome>> {
     let volume: f64 =
         cells.iter().map(|cell| cell.takes().as_secs_f64() * cell.rate() as f64).sum();
@@ -52,8 +52,8 @@ pub(super) fn all(programs: &Programs, cells: &[Cell], dir: &Path) -> Vec<Result
     };
     let bound = cells.iter().map(Cell::bound).max().unwrap_or_default();
     println!(
-        "xtask slow-paths: {} cells, several at a time: about {} s if all are kept, {} s for the longest \
-         if it is not",
+        "xtask slow-paths: {} cells, several at a time: about {} s if all succeed, {} s for the longest \
+         if it fails",
         cells.len(),
         all.planned.as_secs(),
         bound.as_secs()
@@ -100,8 +100,8 @@ impl Run<'_> {
         state.carried -= cell.rate();
         state.done += 1;
         let said = match &outcome {
-            Ok(outcome) if outcome.is_kept => "as it has to be".to_owned(),
-            Ok(outcome) => format!("NOT as it has to be: {}", outcome.answer),
+            Ok(outcome) if outcome.is_kept => "as expected".to_owned(),
+            Ok(outcome) => format!("NOT AS EXPECTED: {}", outcome.answer),
             Err(failure) => format!("FAILED: {failure}"),
         };
         println!(
@@ -135,7 +135,7 @@ impl Run<'_> {
         let answer: Option<Value> = line.and_then(|line| serde_json::from_str(&line).ok());
         let Some(answer) = answer else {
             let log = log.display();
-            return Err(Failure::new("the client said nothing", format!("see {log}")));
+            return Err(Failure::new("the client printed no result", format!("see {log}")));
         };
         Ok(Outcome { is_kept: cell.judge(&answer), answer, kernel })
     }
@@ -144,7 +144,7 @@ impl Run<'_> {
 /// Stops a process for a while.
 struct Signals {
     process: u32,
-    /// The signals that are due, the last one first.
+    /// The signals to send, the last one first.
     due: Vec<(Instant, &'static str)>,
 }
 

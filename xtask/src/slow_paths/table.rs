@@ -1,4 +1,4 @@
-//! How the cells ended, side by side.
+//! The outcomes of the cells, side by side.
 
 use serde_json::{Value, json};
 
@@ -30,11 +30,11 @@ pub(super) fn show(cells: &[Cell], outcomes: &[Result<Outcome>]) -> String {
             format!("{} ms", cell.path.delay.as_millis()),
         ];
         let Ok(outcome) = outcome else {
-            row[1] = "FAILED".to_owned();
+            row[1] = "NOT RUN".to_owned();
             row.resize(head.len(), String::new());
             return row;
         };
-        row[1] = if outcome.is_kept { "kept" } else { "NOT KEPT" }.to_owned();
+        row[1] = if outcome.is_kept { "passed" } else { "FAILED" }.to_owned();
         let answer = &outcome.answer;
         let number = |name: &str| answer[name].as_f64().unwrap_or_default();
         let late = number("late_octets") / (cell.bound().as_secs_f64() / 2.0);

@@ -15,27 +15,27 @@ use std::{error::Error, num::NonZeroUsize};
 use clap::Parser;
 use ws_server::{CloseCode, Connect, Deflate, Limits, Message, WebSocket};
 
-/// A WebSocket client that prints the text it gets. It sends its messages one by one, each after
-/// the answer to the one before, and closes; without any it sends back whatever the server sends,
-/// until that closes.
+/// A WebSocket client that prints the text it receives. It sends its messages one by one, each
+/// after the answer to the previous one, and closes; without messages it echoes the server's until
+/// the server closes.
 #[derive(Parser)]
 #[command(name = "client")]
 struct Options {
-    /// Where to connect, ws://HOST:PORT/PATH
+    /// The server, ws://HOST:PORT/PATH
     url: String,
 
-    /// What to send
+    /// Messages to send
     messages: Vec<String>,
 
-    /// Do not offer to compress
+    /// Do not offer compression
     #[arg(long)]
     no_deflate: bool,
 
-    /// Largest message to take, and largest frame [default: 1048576]
+    /// Largest message and frame to accept [default: 1048576]
     #[arg(long, value_name = "BYTES")]
     max_message: Option<NonZeroUsize>,
 
-    /// Most frames of one message [default: 4096]
+    /// Maximum number of frames in a message [default: 4096]
     #[arg(long, value_name = "N")]
     max_fragments: Option<NonZeroUsize>,
 }
@@ -64,7 +64,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let closed = ws.closed().await;
     println!("closed by {:?}: {} {}", closed.by, closed.code, closed.reason);
     if closed.code == CloseCode::ABNORMAL {
-        return Err("the server went away without a Close".into());
+        return Err("the server disconnected without a Close".into());
     }
     Ok(())
 }
@@ -84,7 +84,7 @@ async fn send_all(ws: &mut WebSocket, messages: &[String]) -> Result<(), Box<dyn
 async fn send_back(ws: &mut WebSocket) -> Result<(), Box<dyn Error>> {
     while let Some(message) = ws.recv().await {
         show(&message);
-        // It may have closed in the meantime, which is how this ends anyway.
+        // The server may have closed in the meantime, which ends the loop anyway.
         if ws.send(message).await.is_err() {
             break;
         }

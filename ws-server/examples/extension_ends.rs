@@ -20,7 +20,7 @@ use custom_extension::Scramble as XScramble;
 async fn main() -> Result<(), Box<dyn Error>> {
     println!("agreed on {}", both_ends().await?);
     println!("{}", why_not()?);
-    // Nobody listens: else it would have to be random.
+    // A fixed nonce suffices in memory; on a network it must be random.
     by_hand([7; 16]).map(drop)
 }
 
@@ -66,13 +66,13 @@ mod hands {
     use ws_handshake::{AcceptOptions, ClientOptions, ExtensionSet, Upgrade};
     use ws_server::Deflate; // or of `ws_ext_deflate`
 
-    /// Both ends of one connection. `nonce` is random, and so are a real client's masking keys.
+    /// Both ends of one connection. `nonce` must be random, as must a real client's masking keys.
     pub fn by_hand(nonce: [u8; 16]) -> Result<(Connection, Connection), Box<dyn Error>> {
         let set = ExtensionSet::new().with(Deflate::default())?.with(XScramble)?;
         // The client's request.
         let client = ClientOptions::new("ws://localhost/".parse()?).extensions(set.clone());
         let handshake = client.require("x-scramble").handshake(nonce)?;
-        // The server's answer, which is a 101 also where it declines.
+        // The server's answer, a 101 even if it declines extensions.
         let options = AcceptOptions::default().extensions(set);
         let accepted = Upgrade::inspect(handshake.request())?.accept(&options)?;
         let answer = accepted.response();

@@ -46,7 +46,7 @@ fn refused(listen: &str) -> String {
 fn busy_port_is_named_with_what_to_do() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let said = refused(&taken.local_addr().unwrap().to_string());
-    assert!(said.contains("another program has this port"), "{said}");
+    assert!(said.contains("another program uses this port"), "{said}");
     assert!(said.contains("--listen 127.0.0.1:0"), "{said}");
 }
 
@@ -125,5 +125,5 @@ fn other_plain_requests_are_told_where_to_go() {
     assert!(demo.get("/nowhere").starts_with("HTTP/1.1 404 "));
     let answer = demo.get("/echo");
     assert!(answer.starts_with("HTTP/1.1 426 "), "{answer}");
-    assert!(answer.contains("open it with a WebSocket client"), "{answer}");
+    assert!(answer.contains("use a WebSocket client"), "{answer}");
 }

@@ -1,12 +1,12 @@
-//! The chat at `/chat`: names, who is there, and what they say, in JSON.
+//! The chat at `/chat`: names, the people present, and their messages, in JSON.
 //!
 //! | from the page | | to the page | |
 //! |---|---|---|---|
-//! | `{"join":"Ada"}` | first of all | `{"you":{"id":7,"name":"Ada"}}` | the name may get a number |
+//! | `{"join":"Ada"}` | first | `{"you":{"id":7,"name":"Ada"}}` | the name may get a number |
 //! | `{"say":"hello"}` | then | `{"said":{"id":7,"name":"Ada","text":"hello"}}` | to everyone |
-//! | | | `{"people":[{"id":7,"name":"Ada"}]}` | whenever somebody comes or goes |
+//! | | | `{"people":[{"id":7,"name":"Ada"}]}` | whenever someone joins or leaves |
 //! | | | `{"came":{..}}`, `{"went":{..}}` | to the others |
-//! | | | `{"refused":"why"}` | nothing was done |
+//! | | | `{"refused":"why"}` | the request had no effect |
 
 use std::{
     collections::BTreeMap,
@@ -17,16 +17,17 @@ use std::{
 use serde_json::{Value, json};
 use ws_server::{ClientId, CloseCode, HandlerError, Message, Topic, WebSocket};
 
-/// Characters of a name.
+/// Maximum length of a name, in characters.
 const NAME: usize = 24;
-/// Characters of a text.
+/// Maximum length of a text, in characters.
 const TEXT: usize = 500;
-/// Each who comes or goes is told to all, so that a room has an end.
+/// Every arrival and departure is sent to all, so the number of people is limited.
 const PEOPLE: usize = 100;
-/// Between two messages of one client. The server reads no more from who is faster.
+/// The pause between two messages of one client: the server stops reading from a faster one.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Names of those who are there. Locked while something is told, so that all hear it in one order.
+/// The names of those present. Locked while a message is published, so that all receive the same
+/// order.
 type People = BTreeMap<ClientId, String>;
 
 /// A room. A handle: cloning it is cheap.
@@ -35,7 +36,7 @@ pub(crate) struct Chat {
     people: Arc<Mutex<People>>,
 }
 
-/// A place in the chat, given up when it is dropped, however the connection ends.
+/// A place in the chat. Dropping it leaves the chat, however the connection ends.
 struct Seat {
     chat: Chat,
     id: ClientId,
@@ -59,7 +60,7 @@ impl Chat {
                     }
                     Err(refused) => Some(refused),
                 },
-                (Some(Asked::Join(_)), Some(_)) => Some("you have a name already".to_owned()),
+                (Some(Asked::Join(_)), Some(_)) => Some("you already have a name".to_owned()),
                 (Some(Asked::Say(text)), Some(seat)) => seat.say(&text).err(),
                 (Some(Asked::Say(_)), None) => Some("join first".to_owned()),
                 (None, _) => Some(r#"say {"join":"NAME"} or {"say":"TEXT"}"#.to_owned()),
@@ -86,10 +87,10 @@ impl Chat {
             number += 1;
             name = format!("{wish} {number}");
         }
-        // Fails if the connection is over.
+        // Fails only if the connection is over.
         let room = ws.subscribe("chat").map_err(|error| error.to_string())?;
         people.insert(id, name.clone());
-        // Best effort, as with everyone: who does not read is closed with 1013.
+        // Best effort, as for everyone: a client that does not read is closed with 1013.
         ws.try_send(json!({ "you": person(&id, &name) }).to_string()).ok();
         room.publish_to_others(json!({ "came": person(&id, &name) }).to_string());
         room.publish(list(&people).to_string());

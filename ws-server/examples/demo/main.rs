@@ -32,37 +32,39 @@ use ws_server::{
 
 use crate::{chat::Chat, views::Views};
 
-/// A WebSocket server with a page to try it on at /. /echo sends every message back, /broadcast sends
-/// it to everyone who is connected there, the sender too, and /broadcast?reply does both; /chat and
-/// /frames are what the page uses.
+/// A WebSocket server with a page at / to try it. /echo sends every message back, /broadcast sends
+/// it to everyone connected there, including the sender, and /broadcast?reply does both; the page
+/// uses /chat and /frames.
 #[derive(Parser)]
 #[command(name = "demo")]
 struct Options {
-    /// Where to listen; port 0 takes a free one. The first line of the output says where it is
+    /// The address to listen on; port 0 chooses a free port. The first line of output shows the
+    /// address
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9001")]
     listen: String,
 
-    /// Do not compress
+    /// Disable compression
     #[arg(long)]
     no_deflate: bool,
 
-    /// Largest message to take, and largest frame [default: 1048576]
+    /// Largest message and frame to accept [default: 1048576]
     #[arg(long, value_name = "BYTES")]
     max_message: Option<NonZeroUsize>,
 
-    /// Most frames of one message [default: 4096]
+    /// Maximum number of frames in a message [default: 4096]
     #[arg(long, value_name = "N")]
     max_fragments: Option<NonZeroUsize>,
 
-    /// Most connections at a time [default: 10000, or what the limit on open files leaves]
+    /// Maximum number of connections [default: 10000, or the number that the limit on open files
+    /// allows]
     #[arg(long, value_name = "N")]
     max_connections: Option<NonZeroUsize>,
 
-    /// Most connections at a time from one address [default: 256]
+    /// Maximum number of connections from one address [default: 256]
     #[arg(long, value_name = "N")]
     max_per_ip: Option<NonZeroUsize>,
 
-    /// How long a connection is silent until its compression gives memory back [default: 10]
+    /// Seconds of silence after which a connection's compression gives memory back [default: 10]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     park_after: Option<Duration>,
 
@@ -70,7 +72,7 @@ struct Options {
     #[arg(long)]
     quiet: bool,
 
-    /// Threads to work with [default: one for each core that it may use]
+    /// Number of worker threads [default: one for each available core]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
 }
@@ -78,7 +80,7 @@ struct Options {
 fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
         Some(time) if !time.is_zero() => Ok(time),
-        _ => Err("not a number of seconds above 0".into()),
+        _ => Err("not a positive number of seconds".into()),
     }
 }
 
@@ -102,7 +104,7 @@ fn main() -> ExitCode {
 fn run(options: Options) -> Outcome {
     let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let mut runtime = match options.threads.unwrap_or_else(cores).get() {
-        // Where there is one core, the runtime that knows it does less work.
+        // On one core, the single-threaded runtime does less work.
         1 => tokio::runtime::Builder::new_current_thread(),
         threads => {
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
@@ -111,12 +113,12 @@ fn run(options: Options) -> Outcome {
         }
     };
     let runtime = runtime.enable_all().build()?;
-    // In a task, so that a worker accepts connections, and not the thread that waits here.
+    // In a task, so that a worker accepts connections instead of the thread that waits here.
     runtime.block_on(async { runtime.spawn(serve(options)).await? })
 }
 
 async fn serve(options: Options) -> Outcome {
-    // Before the server, since one of its handlers needs the address.
+    // Before the server is configured, since one of its handlers needs the address.
     let listener = TcpListener::bind(options.listen.as_str());
     let listener = listener.await.map_err(|error| explain(&error, &options.listen))?;
     let address = listener.local_addr()?;
@@ -139,7 +141,7 @@ async fn serve(options: Options) -> Outcome {
     let server = server.listener(listener)?;
     let mut out = io::stdout();
     let lines = format!("listening on {address}\nopen http://{page}/ in a browser\n");
-    // In one write: who reads only the first line may be gone then.
+    // In one write: a reader of only the first line may close the pipe after it.
     out.write_all(lines.as_bytes())?;
     out.flush()?;
 
@@ -150,24 +152,24 @@ async fn serve(options: Options) -> Outcome {
     Ok(())
 }
 
-/// What to do about an address that cannot be listened on.
+/// Explains how to fix an address that the server cannot listen on.
 fn explain(cause: &io::Error, listen: &str) -> Box<dyn Error + Send + Sync> {
     let mend = match cause.kind() {
         io::ErrorKind::AddrInUse => {
-            "another program has this port: stop that one, or take a free port by --listen 127.0.0.1:0"
+            "another program uses this port: stop it, or choose a free port by --listen 127.0.0.1:0"
         }
         io::ErrorKind::PermissionDenied => {
-            "a port below 1024 may need rights that you do not have: take one above, such as --listen 127.0.0.1:9001"
+            "a port below 1024 may need privileges: choose a higher one, such as --listen 127.0.0.1:9001"
         }
         io::ErrorKind::AddrNotAvailable => {
-            "this machine does not have that address: 127.0.0.1 is itself, 0.0.0.0 all that it has"
+            "this machine does not have that address: use 127.0.0.1 for local clients, 0.0.0.0 for all interfaces"
         }
         _ => "--listen takes an address and a port, such as 127.0.0.1:9001",
     };
     format!("cannot listen on {listen}: {cause}\n{mend}").into()
 }
 
-/// Where this machine itself reaches the server.
+/// The address at which this machine reaches the server.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address {
@@ -178,7 +180,7 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// A block, since an async function keeps its parameters twice, and most connections are idle.
+/// A block, since an async function stores its parameters twice, and most connections are idle.
 #[expect(clippy::manual_async_fn, reason = "it holds less")]
 fn echo(mut ws: WebSocket, views: Views) -> impl Future<Output = Result<(), HandlerError>> + Send {
     async move {
@@ -192,10 +194,11 @@ fn echo(mut ws: WebSocket, views: Views) -> impl Future<Output = Result<(), Hand
     }
 }
 
-/// Shows a page its frames, and lets the raw client run what the page asks for, one after the other.
+/// Shows a page its frames, and lets the raw client run the scripts that the page requests, one
+/// after the other.
 async fn frames(mut ws: WebSocket, views: Views, server: SocketAddr) -> Result<(), HandlerError> {
     let Some(open) = views.open(ws.sender()) else {
-        ws.close(CloseCode::POLICY_VIOLATION, "view=TOKEN is missing, 16 to 64 letters or digits")?;
+        ws.close(CloseCode::POLICY_VIOLATION, "add view=TOKEN, 16 to 64 letters or digits")?;
         return Ok(());
     };
     ws.subscribe(metrics::TOPIC)?;
@@ -207,7 +210,8 @@ async fn frames(mut ws: WebSocket, views: Views, server: SocketAddr) -> Result<(
     Ok(())
 }
 
-/// Sends what one sends to everyone, the sender too, and back to the sender if the query asks for it.
+/// Sends every message to all, including the sender, and back to the sender if the query requests
+/// it.
 async fn broadcast(mut ws: WebSocket) -> Result<(), HandlerError> {
     let everyone = ws.subscribe("broadcast")?;
     let replies = ws.request().query() == Some("reply");
@@ -237,7 +241,7 @@ fn server_limits(options: &Options) -> ServerLimits {
     limits
 }
 
-/// Sets a limit for which there is an option.
+/// Sets a limit if its option is given.
 fn set(limit: &mut usize, option: Option<NonZeroUsize>) {
     if let Some(value) = option {
         *limit = value.get();

@@ -1,14 +1,14 @@
-//! What the server counts, shown to every page once a second.
+//! The server's counters, sent to every page once a second.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use ws_server::{Clients, Metrics, Publication, SlowConsumer, Traffic};
 
-/// What pages subscribe to.
+/// The topic to which pages subscribe.
 pub(crate) const TOPIC: &str = "metrics";
 
-/// Publishes them for as long as it runs, if anybody looks.
+/// Publishes the counters while it runs, if any page is open.
 pub(crate) async fn tell(clients: Clients) {
     let mut second = tokio::time::interval(Duration::from_secs(1));
     loop {
@@ -17,7 +17,7 @@ pub(crate) async fn tell(clients: Clients) {
             continue;
         }
         let text = json!({ "metrics": describe(&clients.metrics()) }).to_string();
-        // A page that is busy with its frames needs the newest alone, and may do without.
+        // A page that is busy with its frames needs only the newest, and may miss some.
         let newest = Publication::new(text).key("all").slow_consumer(SlowConsumer::DropNewest);
         clients.publish(TOPIC, newest);
     }

@@ -1,4 +1,4 @@
-//! The page at `/`, and what other plain requests get.
+//! The page at `/`, and the answers to other plain requests.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -7,20 +7,16 @@ use ws_server::Bytes;
 
 const PAGE: &str = include_str!("page.html");
 
-/// Answers a request that asks for no WebSocket.
+/// Answers a plain request.
 pub(crate) fn answer(request: &Request<()>, policy: &HeaderValue) -> Response<Bytes> {
     let (status, kind, body) = match request.uri().path() {
         "/" => (StatusCode::OK, "text/html; charset=utf-8", PAGE),
         "/echo" | "/chat" | "/broadcast" | "/frames" => (
             StatusCode::UPGRADE_REQUIRED,
             "text/plain; charset=utf-8",
-            "a WebSocket is here: open it with a WebSocket client, or open / in a browser\n",
+            "this is a WebSocket: use a WebSocket client, or open / in a browser\n",
         ),
-        _ => (
-            StatusCode::NOT_FOUND,
-            "text/plain; charset=utf-8",
-            "nothing is here: the page is at /\n",
-        ),
+        _ => (StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "not found: the page is at /\n"),
     };
     let mut response = Response::new(Bytes::from_static(body.as_bytes()));
     *response.status_mut() = status;
@@ -38,7 +34,7 @@ pub(crate) fn answer(request: &Request<()>, policy: &HeaderValue) -> Response<By
     response
 }
 
-/// The page may run its own script and style and connect to this server, and nothing else.
+/// The page may only run its own script and style, and connect to this server.
 pub(crate) fn policy() -> HeaderValue {
     let hash = |tag: &str| {
         let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));

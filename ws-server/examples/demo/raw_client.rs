@@ -1,4 +1,4 @@
-//! A client that writes its frames by hand, octet by octet, since a browser cannot send what is wrong.
+//! A client that builds its frames octet by octet, since a browser cannot send invalid ones.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -12,16 +12,17 @@ use tokio::{
 
 use crate::views::Open;
 
-/// The whole of one script.
+/// The time limit of a script.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What is read of the server at most.
+/// The maximum read from the server.
 const ENOUGH: usize = 4096;
-/// So many of them are at work at a time; the others wait.
+/// This many run at a time; the others wait.
 static AT_WORK: Semaphore = Semaphore::const_new(8);
-/// Every frame of this client has it, which no real client may do (RFC 6455 §5.3: "unpredictable").
+/// The masking key of every frame, which a real client must not repeat (RFC 6455 §5.3:
+/// "unpredictable").
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// What to write, each with what it is.
+/// The frames to write, each with a description.
 type Script = Vec<(&'static str, Vec<u8>)>;
 
 fn script(name: &str) -> Option<Script> {
@@ -36,26 +37,27 @@ fn script(name: &str) -> Option<Script> {
         ],
         "ping" => vec![("Ping: \"are you there?\"", masked(0x89, b"are you there?")), close],
         // RFC 6455 §5.1: "a client MUST mask all frames"
-        "unmasked" => vec![("Text that is not masked: \"hello\"", b"\x81\x05hello".to_vec())],
-        // RFC 6455 §8.1: the connection fails where a text is no UTF-8
+        "unmasked" => vec![("Unmasked Text: \"hello\"", b"\x81\x05hello".to_vec())],
+        // RFC 6455 §8.1: the connection fails if a text is not UTF-8
         "utf8" => vec![("Text that is not UTF-8: c0 af", masked(0x81, b"\xc0\xaf"))],
         // RFC 6455 §5.2: the bits "MUST be 0 unless an extension is negotiated"
-        "rsv" => vec![("Text with RSV3, which nobody negotiated", masked(0x91, b"hello"))],
+        "rsv" => vec![("Text with RSV3, which no extension negotiated", masked(0x91, b"hello"))],
         _ => return None,
     })
 }
 
-/// Runs the script of this name against `/echo` of this server, and shows what was written and read.
+/// Runs the script of this name against `/echo` of this server, and shows the octets written and
+/// read.
 pub(crate) async fn run(name: &str, server: SocketAddr, open: &Open) {
     let view = open.view();
     let Some(script) = script(name) else {
-        return view.show(&json!({ "refused": "there is no such script" }));
+        return view.show(&json!({ "refused": "unknown script" }));
     };
     view.show(&json!({ "script": name }));
     let _place = AT_WORK.acquire().await;
     let ended = match timeout(PATIENCE, converse(script, server, open)).await {
         Ok(Ok(())) => "the server closed the connection".to_owned(),
-        Ok(Err(error)) => format!("the connection broke: {error}"),
+        Ok(Err(error)) => format!("the connection failed: {error}"),
         Err(_) => format!("given up after {} s", PATIENCE.as_secs()),
     };
     view.show(&json!({ "script": null, "ended": ended }));
@@ -64,7 +66,7 @@ pub(crate) async fn run(name: &str, server: SocketAddr, open: &Open) {
 async fn converse(script: Script, server: SocketAddr, open: &Open) -> std::io::Result<()> {
     let view = open.view();
     let mut stream = TcpStream::connect(server).await?;
-    // Or a frame would wait until the one before it is acknowledged.
+    // Otherwise a frame would wait until the previous one is acknowledged.
     stream.set_nodelay(true)?;
     let request = format!(
         "GET /echo?raw&view={} HTTP/1.1\r\nHost: {server}\r\nUpgrade: websocket\r\n\
@@ -79,7 +81,7 @@ async fn converse(script: Script, server: SocketAddr, open: &Open) -> std::io::R
             break end + 4;
         }
         if answer.len() > ENOUGH || stream.read_buf(&mut answer).await? == 0 {
-            return Err(std::io::Error::other("there was no answer to the opening handshake"));
+            return Err(std::io::Error::other("the server did not answer the opening handshake"));
         }
     };
     let status = answer.split(|octet| *octet == b'\r').next().unwrap_or_default();
@@ -94,11 +96,11 @@ async fn converse(script: Script, server: SocketAddr, open: &Open) -> std::io::R
         stream.write_all(&octets).await?;
     }
     while answer.len() < ENOUGH && stream.read_buf(&mut answer).await? > 0 {}
-    view.show(&json!({ "raw": { "wrote": false, "what": "all of it", "octets": hex(&answer) } }));
+    view.show(&json!({ "raw": { "wrote": false, "what": "everything", "octets": hex(&answer) } }));
     Ok(())
 }
 
-/// A frame of a client: its first octet, and a payload of at most 125 octets.
+/// A client's frame: its first octet, and a payload of at most 125 octets.
 fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first, 0x80 | payload.len() as u8];
     frame.extend(KEY);

@@ -1,8 +1,9 @@
-//! The live view: `/frames` shows a page the frames of its own connections, as the server sees them.
+//! The live view: `/frames` shows a page the frames of its own connections, as the server sees
+//! them.
 //!
-//! A page makes up a token and opens `/frames?view=TOKEN`. Every other connection that it opens with
-//! the same token is observed from its first frame on. Nobody else knows the token, and a connection
-//! without one is not observed at all.
+//! A page makes a random token and opens `/frames?view=TOKEN`. Every other connection that it opens
+//! with the same token is observed from its first frame on. Only the page knows the token, and a
+//! connection without one is not observed.
 
 use std::{
     collections::HashMap,
@@ -23,16 +24,17 @@ use ws_server::{
 #[derive(Clone, Default)]
 pub(crate) struct Views(Arc<Mutex<HashMap<Box<str>, View>>>);
 
-/// Where the records of a token go.
+/// The page that receives the records of a token.
 #[derive(Clone)]
 pub(crate) struct View {
     page: Sender,
-    /// Records that had no room in the page's queue.
+    /// Records that found no room in the page's queue.
     left_out: Arc<AtomicU64>,
 }
 
 impl Views {
-    /// Shows the token of `page`'s request to `page`, until what is returned is dropped.
+    /// Shows the connections with the token of `page`'s request to `page`, until the returned value
+    /// is dropped.
     pub(crate) fn open(&self, page: Sender) -> Option<Open> {
         let token: Box<str> = token(page.request())?.into();
         let view = View { page, left_out: Arc::default() };
@@ -40,14 +42,14 @@ impl Views {
         Some(Open { views: self.clone(), token, view })
     }
 
-    /// Who watches connections of this request.
+    /// The view that observes connections with this request.
     pub(crate) fn of(&self, request: &Request) -> Option<View> {
         self.lock().get(token(request)?).cloned()
     }
 
     /// For [`Server::observe`](ws_server::Server::observe).
     pub(crate) fn observer(&self, opening: &Opening<'_>) -> Option<Box<dyn FrameObserver>> {
-        // A view of the view would be endless.
+        // A view of the view would never end.
         if opening.request.path() == "/frames" {
             return None;
         }
@@ -71,7 +73,7 @@ impl Views {
 }
 
 impl View {
-    /// Queues a record. A page that does not keep up misses some, and is told how many.
+    /// Queues a record. A page that does not keep up misses some, and learns how many.
     pub(crate) fn show(&self, record: &Value) {
         let left_out = self.left_out.swap(0, Ordering::Relaxed);
         let mut text = record.to_string();
@@ -83,7 +85,7 @@ impl View {
         }
     }
 
-    /// Tells how a connection ended.
+    /// Reports how a connection ended.
     pub(crate) fn ended(&self, on: ClientId, closed: &Closed) {
         self.show(&json!({
             "on": on.to_string(),
@@ -97,7 +99,7 @@ impl View {
     }
 }
 
-/// A view that is open.
+/// An open view.
 pub(crate) struct Open {
     views: Views,
     token: Box<str>,
@@ -117,14 +119,14 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         let mut views = self.views.lock();
-        // The page may have opened the next one before this one ended.
+        // The page may have reopened its view before this one ended.
         if views.get(&self.token).is_some_and(|view| view.page.id() == self.view.page.id()) {
             views.remove(&self.token);
         }
     }
 }
 
-/// `view=TOKEN` of the query, if it is one that cannot be guessed.
+/// The `view=TOKEN` of the query, if it is long enough not to be guessed.
 fn token(request: &Request) -> Option<&str> {
     let token = request.query()?.split('&').find_map(|pair| pair.strip_prefix("view="))?;
     let is_valid = (16..=64).contains(&token.len())

@@ -125,10 +125,4 @@ impl Config {
             None => self.max_message.saturating_add(self.max_message / 64 + 64),
         }
     }
-
-    /// The bytes allowed in a message of one frame that no extension decodes.
-    #[inline]
-    pub(crate) fn whole_limit(&self) -> usize {
-        self.max_frame.map_or(self.max_message, |limit| limit.min(self.max_message))
-    }
 }

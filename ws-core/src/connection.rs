@@ -12,11 +12,11 @@ use bytes::{Buf, BufMut, BytesMut};
 
 use crate::{
     CloseCode, Closed, Config, Event, FrameObserver, Outgoing, Output, Payload, Role, Text,
-    Unfinished,
+    Unfinished, WORK_PER_CALL,
     extension::{Direction, Extensions},
     fault::Fault,
     observer::Observer,
-    receive::{self, Received, Receiver},
+    receive::{self, Received, Receiver, judge},
     send::Sender,
 };
 use route::Route;
@@ -78,6 +78,9 @@ pub struct Connection {
     observer: Option<Observer>,
     input_ended: bool,
     route: Route,
+    /// Octets of a message that takes the short lane of receiving, at most.
+    short_limit: u32,
+    receive_route: Route,
 }
 
 /// How far the connection has come. How it ends is boxed, because open ones are many.
@@ -99,8 +102,11 @@ impl Connection {
     /// Connections may share one configuration in an [`Arc`].
     pub fn new(role: Role, config: impl Into<Arc<Config>>, extensions: Extensions) -> Self {
         let config = config.into();
+        let short_limit = judge::whole_limit(&config).min(WORK_PER_CALL);
         Self {
-            route: Route::new(&config, &extensions),
+            short_limit: short_limit as u32,
+            receive_route: Route::new(short_limit, &extensions),
+            route: Route::new(config.max_sent_frame, &extensions),
             role,
             config,
             stack: extensions,
@@ -131,14 +137,14 @@ impl Connection {
     }
 
     fn poll_other(&mut self, input: &mut BytesMut) -> Option<Event> {
-        match self.route {
+        match self.receive_route {
             Route::Single => self.poll_single(input),
-            Route::Plain => self.poll_plain(input),
-            Route::General => self.poll_any_event(input),
+            Route::General if !self.stack.is_empty() => self.poll_extended(input),
+            Route::General | Route::Plain => self.poll_plain(input),
         }
     }
 
-    fn poll_any_event(&mut self, input: &mut BytesMut) -> Option<Event> {
+    fn poll_general(&mut self, input: &mut BytesMut) -> Option<Event> {
         match &self.life {
             Life::Open | Life::CloseSent(_) => {}
             Life::Closed => {
@@ -150,7 +156,11 @@ impl Connection {
             }
             Life::Closing(_) | Life::Ending(_) => return Some(self.end()),
         }
-        let received = self.with_receiver(|receiver, cx| receiver.poll(input, cx));
+        if !input.is_empty() && self.stack.clear_debt() {
+            return Some(Event::Yield);
+        }
+        let (receiver, mut cx) = self.receive_context();
+        let received = receiver.read(input, WORK_PER_CALL, &mut cx);
         self.tell(received)
     }
 
@@ -315,6 +325,9 @@ impl Connection {
     pub fn observe_frames(&mut self, observer: impl FrameObserver + 'static) {
         self.observer = Some(Box::new(Box::new(observer)));
         self.route = Route::General;
+        if self.receive_route == Route::Plain {
+            self.receive_route = Route::General;
+        }
     }
 
     // Looks
@@ -413,18 +426,15 @@ impl Connection {
 
     // Inside
 
-    #[inline]
-    fn with_receiver<T>(
-        &mut self,
-        act: impl FnOnce(&mut Receiver, &mut receive::Context<'_>) -> T,
-    ) -> T {
-        let mut cx = receive::Context {
+    #[inline(always)]
+    fn receive_context(&mut self) -> (&mut Receiver, receive::Context<'_>) {
+        let cx = receive::Context {
             server: self.role.is_server(),
             config: &self.config,
             stack: &mut self.stack,
             observer: &mut self.observer,
         };
-        act(&mut self.receiver, &mut cx)
+        (&mut self.receiver, cx)
     }
 }
 

@@ -46,6 +46,25 @@ pub struct FrameHeader {
     pub len: u64,
 }
 
+/// Judges a header while it is read: at the first octet that breaks a rule, and no later. By default
+/// it accepts what the codec accepts.
+pub(crate) trait Judge {
+    /// After FIN, the reserved bits and the opcode.
+    fn first_octet(&self, _: &FrameHeader) -> Result<(), Fault> {
+        Ok(())
+    }
+    /// After the bit that says whether the frame is masked.
+    fn mask_bit(&self, _masked: bool) -> Result<(), Fault> {
+        Ok(())
+    }
+    /// After the length.
+    fn length(&self, _: &FrameHeader) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+impl Judge for () {}
+
 impl FrameHeader {
     /// The longest header that a server writes.
     pub(crate) const MAX_UNMASKED: usize = 10;
@@ -65,21 +84,35 @@ impl FrameHeader {
     /// # Errors
     /// The rule that was broken, as soon as the bytes that are there prove it.
     pub fn decode(input: &[u8]) -> Result<Option<(Self, usize)>, Fault> {
+        Self::read(input, &())
+    }
+
+    /// As [`decode`](Self::decode), if `judge` agrees.
+    #[inline]
+    pub(crate) fn read(input: &[u8], judge: &impl Judge) -> Result<Option<(Self, usize)>, Fault> {
         let Some(&first) = input.first() else {
             return Ok(None);
         };
         let (fin, rsv, opcode) = first_octet(first)?;
+        let mut header = Self { fin, rsv, opcode, mask: None, len: 0 };
+        judge.first_octet(&header)?;
         let Some(&second) = input.get(1) else {
             return Ok(None);
         };
-        check_control_length(opcode, second)?;
+        judge.mask_bit(is_masked(second))?;
+        if opcode.is_control() && short_length(second) > MAX_CONTROL_PAYLOAD {
+            return Err(Fault::ControlTooLong);
+        }
         let Some((len, at)) = length(input)? else {
             return Ok(None);
         };
-        let Some((mask, at)) = masking_key(input, second, at) else {
+        header.len = len;
+        judge.length(&header)?;
+        let Some((key, start)) = masking_key(input, second, at) else {
             return Ok(None);
         };
-        Ok(Some((Self { fin, rsv, opcode, mask, len }, at)))
+        header.mask = is_masked(second).then_some(key);
+        Ok(Some((header, start)))
     }
 
     /// Appends the header to `output`, with the length in its shortest form.
@@ -132,7 +165,7 @@ impl FrameHeader {
 }
 
 /// FIN, the reserved bits and the opcode.
-pub(crate) fn first_octet(octet: u8) -> Result<(bool, Rsv, Opcode), Fault> {
+fn first_octet(octet: u8) -> Result<(bool, Rsv, Opcode), Fault> {
     // RFC 6455 §5.2: "If an unknown opcode is received, the receiving endpoint MUST _Fail the
     // WebSocket Connection_."
     let number = octet & 0x0f;
@@ -145,18 +178,19 @@ pub(crate) fn first_octet(octet: u8) -> Result<(bool, Rsv, Opcode), Fault> {
     Ok((fin, Rsv::from_octet(octet), opcode))
 }
 
+#[inline(always)]
 pub(crate) fn is_masked(second: u8) -> bool {
     second & MASK != 0
 }
 
-pub(crate) fn check_control_length(opcode: Opcode, second: u8) -> Result<(), Fault> {
-    if opcode.is_control() && usize::from(second & !MASK) > MAX_CONTROL_PAYLOAD {
-        return Err(Fault::ControlTooLong);
-    }
-    Ok(())
+/// The length in the second octet: 126 and 127 say that a longer form follows.
+#[inline(always)]
+pub(crate) fn short_length(second: u8) -> usize {
+    usize::from(second & !MASK)
 }
 
 /// The payload length, and where the masking key or the payload starts.
+#[inline(always)]
 pub(crate) fn length(input: &[u8]) -> Result<Option<(u64, usize)>, Fault> {
     let Some(&second) = input.get(1) else {
         return Ok(None);
@@ -184,11 +218,12 @@ pub(crate) fn length(input: &[u8]) -> Result<Option<(u64, usize)>, Fault> {
     }
 }
 
-/// The masking key if there is one, and where the payload starts.
-pub(crate) fn masking_key(input: &[u8], second: u8, at: usize) -> Option<(Option<[u8; 4]>, usize)> {
+/// The masking key, zeros if the frame has none, and where the payload starts.
+#[inline(always)]
+pub(crate) fn masking_key(input: &[u8], second: u8, at: usize) -> Option<([u8; 4], usize)> {
     if !is_masked(second) {
-        return Some((None, at));
+        return Some(([0; 4], at));
     }
     let key = input.get(at..).and_then(<[u8]>::first_chunk)?;
-    Some((Some(*key), at.saturating_add(4)))
+    Some((*key, at.saturating_add(4)))
 }

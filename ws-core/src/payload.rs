@@ -111,7 +111,7 @@ impl Payload {
 
     /// The first `len` bytes of `data`, unmasked, if they are few enough. The rest of the result is
     /// meaningless.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn unmask(data: &[u8], len: usize, mask: Option<[u8; 4]>) -> Option<[u8; INLINE]> {
         if len > INLINE {
             return None;

@@ -1,34 +1,26 @@
-//! Which messages of a connection may take a short lane.
+//! Which form of a short lane small messages take, in one direction.
 
-use crate::{Config, Payload, Receive, extension::Extensions};
+use crate::{Payload, extension::Extensions};
 
-/// Which messages may take a short lane.
+/// How messages that fit into a [`Payload`] itself pass the extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    /// None: each message needs a look that the short lanes do not give it.
-    General,
-    /// All messages: there is no extension.
+    /// There is no extension.
     Plain,
-    /// Small messages: there is a single extension, and it works on messages.
+    /// There is a single extension, and it works on messages.
     Single,
+    /// There are others, or a message needs a closer look.
+    General,
 }
 
 impl Route {
-    /// The route of a connection with this configuration and these extensions. It is a short one only
-    /// where no limit is so low that a short lane would have to check it.
-    pub(super) fn new(config: &Config, stack: &Extensions) -> Self {
-        let limits = config.whole_limit().min(config.max_sent_frame);
-        if config.receive != Receive::Messages
-            || config.max_fragments == 0
-            || limits < Payload::INLINE
-        {
-            Self::General
-        } else if stack.is_empty() {
-            Self::Plain
-        } else if stack.has_single() {
-            Self::Single
-        } else {
-            Self::General
+    /// The route where a message in one frame may have `limit` octets. A limit so low that small
+    /// messages would have to be checked against it leaves the general one.
+    pub(super) fn new(limit: usize, stack: &Extensions) -> Self {
+        match limit {
+            Payload::INLINE.. if stack.is_empty() => Self::Plain,
+            Payload::INLINE.. if stack.has_single() => Self::Single,
+            _ => Self::General,
         }
     }
 }

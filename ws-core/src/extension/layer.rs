@@ -145,7 +145,7 @@ impl Layer {
     }
 
     /// Prepares for an incoming unit. An unmarked unit goes only to extensions that claim no bit.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn begin_decode(
         &mut self,
         unit: &MessageInfo,
@@ -180,7 +180,7 @@ impl Layer {
         });
         let called = called.map_err(|error| ChainError::new(self, error))?;
         *work = work.saturating_sub(called.work());
-        if direction == Direction::Decode {
+        if direction == Direction::Decode && called.charged > 0 {
             let debt = u32::try_from(called.debt()).unwrap_or(u32::MAX);
             self.debt = self.debt.saturating_add(debt);
         }
@@ -200,8 +200,9 @@ impl Layer {
         work: &mut usize,
     ) -> Result<bool, ChainError> {
         let called = self.call(direction, feed, ends, out, room, work)?;
-        *feed = feed.get(called.taken..).unwrap_or_default();
         let more = called.progress == Progress::Full;
+        // Whoever is done has taken everything.
+        *feed = if more { feed.get(called.taken..).unwrap_or_default() } else { &[] };
         self.stage(direction).more = more;
         Ok(ends && !more)
     }

@@ -142,6 +142,14 @@ impl Extensions {
         }
     }
 
+    /// The layers, how many of them are of message scope, and an empty buffer for what they decode.
+    #[inline(always)]
+    pub(crate) fn with_spare(&mut self) -> Option<(&mut [Layer], usize, &mut Vec<u8>)> {
+        let Stack { layers, of_messages, spare, .. } = &mut **self.0.as_mut()?;
+        spare.clear();
+        Some((layers, *of_messages as usize, spare))
+    }
+
     /// Whether the stack is a single extension that works on messages.
     pub(crate) fn has_single(&self) -> bool {
         self.0.as_ref().is_some_and(|stack| stack.layers.len() == 1 && stack.of_messages == 1)
@@ -177,15 +185,19 @@ impl Extensions {
     }
 
     /// Whether extensions did so much work that produced no message that other tasks must have
-    /// their turn. Clears the count then.
+    /// their turn.
     #[inline]
-    pub(crate) fn is_tired(&mut self) -> bool {
-        let layers = self.layers_mut();
-        if !layers.iter().any(Layer::is_tired) {
-            return false;
+    pub(crate) fn is_tired(&self) -> bool {
+        self.layers().iter().any(Layer::is_tired)
+    }
+
+    /// Whether the stack [is tired](Self::is_tired). Clears the count then.
+    pub(crate) fn clear_debt(&mut self) -> bool {
+        let tired = self.is_tired();
+        if tired {
+            self.layers_mut().iter_mut().for_each(|layer| layer.debt = 0);
         }
-        layers.iter_mut().for_each(|layer| layer.debt = 0);
-        true
+        tired
     }
 
     /// Frees the data between extensions of a message that will not be completed.

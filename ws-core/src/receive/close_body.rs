@@ -1,14 +1,4 @@
 //! The body of a Close frame (RFC 6455 §5.5.1).
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::arithmetic_side_effects
-    )
-)]
 
 use super::Received;
 use crate::{CloseCode, Payload, Text, fault::Fault};

@@ -1,14 +1,4 @@
 //! A message that is being received.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::arithmetic_side_effects
-    )
-)]
 
 use alloc::vec::Vec;
 
@@ -125,7 +115,7 @@ pub(crate) fn message(kind: MessageKind, payload: Payload) -> Message {
 /// Never inlined: so a small payload is made where the event will be, and not moved there.
 #[inline(never)]
 pub(crate) fn take_decoded(buffer: &mut Vec<u8>) -> Payload {
-    take_small(buffer).unwrap_or_else(|| take_large(buffer))
+    if buffer.len() <= Payload::INLINE { buffer.as_slice().into() } else { take_large(buffer) }
 }
 
 /// The same, if it fits into the value itself. The buffer means nothing afterwards.
@@ -136,7 +126,7 @@ pub(crate) fn take_small(buffer: &mut Vec<u8>) -> Option<Payload> {
         return None;
     }
     // For a copy of constant length.
-    buffer.extend_from_slice(&[0; Payload::INLINE]);
+    buffer.extend(core::iter::repeat_n(0, Payload::INLINE));
     Some(Payload::small(*buffer.first_chunk()?, len))
 }
 

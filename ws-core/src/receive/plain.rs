@@ -1,18 +1,11 @@
 //! Payloads that no extension decodes.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::arithmetic_side_effects
-    )
-)]
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::{DataFrame, DataStep, Incoming};
+use super::{
+    Incoming,
+    data_frame::{DataFrame, DataStep},
+};
 use crate::{
     Config, Event, Payload,
     buffer::{grow, grow_into, grow_shared},

@@ -1,71 +1,51 @@
 //! Frames that extensions decode.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::arithmetic_side_effects
-    )
-)]
-
 use alloc::{boxed::Box, vec::Vec};
 
 use bytes::{Buf, BytesMut};
 
-use super::{Between, Context, DataFrame, DataStep, Incoming, unmask_piece};
+use super::{
+    Context, Incoming,
+    data_frame::{DataFrame, DataStep},
+    plain::unmask_piece,
+};
 use crate::{
-    Event, MessageKind, UNLIMITED, WORK_PER_CALL,
+    Config, Event, MessageKind, UNLIMITED, WORK_PER_CALL,
     extension::{
-        Chain, ChainError, ChainStatus, Compression, Direction, Extensions, Failure, Flow, Layer,
-        Mark, MessageInfo, Rsv, RsvClaim, Scope,
+        Chain, ChainError, ChainStatus, Compression, Direction, Failure, Flow, Layer, Mark,
+        MessageInfo, Rsv, RsvClaim, Scope,
     },
-    fault::{Fault, Misplaced},
+    fault::Fault,
     frame::FrameHeader,
 };
 
 /// Output of frame-scoped extensions that may wait for those of message scope.
 const STEP: usize = 16 * 1024;
 
-/// Whether the bits of a data frame are such as its extensions may have set.
-///
-/// Bits that nobody claimed were refused before.
-pub(super) fn check_marks(rsv: Rsv, first: bool, stack: &Extensions) -> Result<(), Fault> {
-    for layer in stack.layers() {
-        let bits = layer.claim.bits();
-        let set = rsv.intersection(bits);
-        let agrees = match layer.claim {
-            RsvClaim::None => continue,
-            RsvClaim::FirstFrame(_) => first,
-            RsvClaim::EveryFrame(_) => first || layer.scope == Scope::Frame,
-        };
-        let follows = matches!(layer.claim, RsvClaim::EveryFrame(_)) && layer.decode.is_active();
-        let (bits, how) = match (agrees, follows) {
-            (true, _) if set.is_empty() || set == bits => continue,
-            (true, _) => (set, Misplaced::Incomplete),
-            (false, true) if set == bits => continue,
-            (false, true) => (bits.without(set), Misplaced::MissingFromContinuation),
-            (false, false) if set.is_empty() => continue,
-            (false, false) => (set, Misplaced::OnContinuation),
-        };
-        return Err(misplaced(bits, layer, how));
-    }
-    Ok(())
+/// What waits inside of the extensions: output of those of frame scope on its way to those of message
+/// scope, and failures that come behind it.
+#[derive(Debug, Default)]
+pub(crate) struct Between {
+    pub(super) bytes: Vec<u8>,
+    /// Whether that is all that the frame gave.
+    done: bool,
+    /// The failure that ends it.
+    fault: Option<Fault>,
+    /// The failure of one of frame scope, behind what those next to it have to work on.
+    of_frames: Option<Box<Failure>>,
+    /// The same of one of message scope, or of frame scope where there are no others.
+    failure: Option<Box<Failure>>,
 }
 
-/// Whether a control frame has none of the bits of extensions.
-pub(super) fn check_none(rsv: Rsv, stack: &Extensions) -> Result<(), Fault> {
-    let on = |layer: &Layer| rsv.intersection(layer.claim.bits());
-    match stack.layers().iter().find(|layer| !on(layer).is_empty()) {
-        Some(layer) => Err(misplaced(on(layer), layer, Misplaced::OnControlFrame)),
-        None => Ok(()),
-    }
-}
-
-#[cold]
-fn misplaced(bits: Rsv, layer: &Layer, how: Misplaced) -> Fault {
-    Fault::MisplacedBits { bits, extension: layer.name.clone(), how }
+/// What the short lane leaves of a message in one frame.
+#[derive(Debug)]
+pub(crate) struct DecodedPart {
+    /// What the extensions have not taken, unmasked.
+    pub(crate) left: BytesMut,
+    /// What they gave.
+    pub(crate) out: Vec<u8>,
+    pub(crate) between: Option<Box<Between>>,
+    /// Whether they are done with it.
+    pub(crate) complete: Result<bool, Box<Fault>>,
 }
 
 /// Tells the extensions that a frame, and perhaps a message, begins. Whether any will decode it.
@@ -73,17 +53,16 @@ pub(super) fn begin(
     kind: MessageKind,
     header: FrameHeader,
     first: bool,
-    stack: &mut Extensions,
-) -> Result<bool, Fault> {
+    layers: &mut [Layer],
+) -> Result<bool, ChainError> {
     let mut len = Some(header.len);
     let mut marks = header.rsv;
     let mut any = false;
-    for layer in stack.layers_mut().iter_mut().rev() {
+    for layer in layers.iter_mut().rev() {
         let frames = layer.scope == Scope::Frame;
         let bits = layer.claim.bits();
         marks = marks.without(bits);
-        let begins = first || (frames && !matches!(layer.claim, RsvClaim::FirstFrame(_)));
-        if begins {
+        if first || (frames && !matches!(layer.claim, RsvClaim::FirstFrame(_))) {
             let marked = !bits.is_empty() && header.rsv.contains(bits);
             let unit = MessageInfo {
                 kind,
@@ -91,8 +70,7 @@ pub(super) fn begin(
                 marks,
                 compression: Compression::Auto,
             };
-            let mark = if marked { Mark::Marked } else { Mark::Unmarked };
-            layer.begin_decode(&unit, mark).map_err(|error| message_fault(error, UNLIMITED))?;
+            layer.begin_decode(&unit, if marked { Mark::Marked } else { Mark::Unmarked })?;
         }
         if layer.decode.is_active() {
             any = true;
@@ -100,6 +78,28 @@ pub(super) fn begin(
         }
     }
     Ok(any)
+}
+
+/// The same for a message in one frame.
+#[inline(always)]
+pub(crate) fn begin_whole(
+    kind: MessageKind,
+    header: FrameHeader,
+    layers: &mut [Layer],
+) -> Result<bool, ChainError> {
+    let [layer] = layers else {
+        return begin(kind, header, true, layers);
+    };
+    let unit = MessageInfo::new(kind, Some(header.len), Compression::Auto);
+    layer
+        .begin_decode(&unit, if header.rsv == Rsv::NONE { Mark::Unmarked } else { Mark::Marked })?;
+    Ok(layer.decode.is_active())
+}
+
+/// The fault of an extension that failed when a unit began.
+#[cold]
+pub(crate) fn begin_fault(error: ChainError) -> Fault {
+    message_fault(error, UNLIMITED)
 }
 
 /// Decodes what is there of a frame, within the work of one call.
@@ -134,7 +134,7 @@ pub(super) fn read(
         (&mut message.buffer, room)
     };
     let before = out.len();
-    let mut run = Run::new(&mut frame.between, frame.header.fin, cx);
+    let mut run = Run::new(&mut frame.between, frame.header.fin, cx.stack.split(), cx.config);
     let complete = run.decode(&mut feed, last, out, room, work);
 
     let new = if streams {
@@ -175,18 +175,25 @@ pub(super) fn read(
     })
 }
 
-/// Decodes a message that lies in one piece, as far as the work of one call goes. Whether it is
-/// complete.
-pub(super) fn decode_whole(
+/// Decodes a message that lies in `feed` as a whole, as far as the work of one call goes. Whether it
+/// is complete.
+#[inline(always)]
+pub(crate) fn decode_whole(
     feed: &mut &[u8],
     out: &mut Vec<u8>,
     between: &mut Option<Box<Between>>,
     work: &mut usize,
-    cx: &mut Context<'_>,
-) -> Result<bool, Fault> {
-    let room = cx.config.max_message.saturating_add(1);
-    let decoded = Run::new(between, true, cx).decode(feed, true, out, room, work)?;
-    Ok(matches!(decoded, Decoded::Frame))
+    (layers, of_messages): (&mut [Layer], usize),
+    config: &Config,
+) -> Result<bool, Box<Fault>> {
+    let limit = config.max_message;
+    let room = limit.saturating_add(1);
+    if let [layer] = layers {
+        let passed = layer.pass(Direction::Decode, feed, true, out, room, work);
+        return passed.map_err(|error| Box::new(message_fault(error, limit)));
+    }
+    let layers = layers.split_at_mut(of_messages);
+    Run::new(between, true, layers, config).decode_whole(feed, out, room, work)
 }
 
 enum Decoded {
@@ -208,15 +215,19 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(between: &'a mut Option<Box<Between>>, fin: bool, cx: &'a mut Context<'_>) -> Self {
-        let (messages, frames) = cx.stack.split();
+    fn new(
+        between: &'a mut Option<Box<Between>>,
+        fin: bool,
+        (messages, frames): (&'a mut [Layer], &'a mut [Layer]),
+        config: &Config,
+    ) -> Self {
         Self {
             frames: Chain::new(frames, Direction::Decode),
             messages: Chain::new(messages, Direction::Decode),
             between,
             fin,
-            max_frame: cx.config.frame_limit(),
-            max_message: cx.config.max_message,
+            max_frame: config.frame_limit(),
+            max_message: config.max_message,
         }
     }
 
@@ -229,6 +240,18 @@ impl<'a> Run<'a> {
         if failure.is_some() {
             self.between.get_or_insert_default().failure = failure;
         }
+    }
+
+    #[inline(never)]
+    fn decode_whole(
+        mut self,
+        feed: &mut &[u8],
+        out: &mut Vec<u8>,
+        room: usize,
+        work: &mut usize,
+    ) -> Result<bool, Box<Fault>> {
+        let decoded = self.decode(feed, true, out, room, work)?;
+        Ok(matches!(decoded, Decoded::Frame))
     }
 
     fn decode(
@@ -304,13 +327,8 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The fault of an extension that failed when a unit began.
 #[cold]
-pub(crate) fn begin_fault(error: ChainError) -> Fault {
-    message_fault(error, UNLIMITED)
-}
-
-pub(super) fn message_fault(error: ChainError, limit: usize) -> Fault {
+fn message_fault(error: ChainError, limit: usize) -> Fault {
     match error {
         ChainError::Extension(failure) => {
             let Failure { name, code, reason } = *failure;

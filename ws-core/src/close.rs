@@ -53,7 +53,7 @@ impl CloseCode {
         self.0
     }
 
-    /// Whether the code may stand in a Close frame: 1000–1003, 1007–1014 and 3000–4999.
+    /// Whether the code may appear in a Close frame: 1000–1003, 1007–1014 and 3000–4999.
     ///
     /// The same set is accepted from a peer; any other code fails the connection with 1002.
     pub const fn is_sendable(self) -> bool {

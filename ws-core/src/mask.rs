@@ -77,7 +77,7 @@ mod tests {
                 apply_mask(&mut whole[start..start + len], key, 0);
                 assert_eq!(&whole[start..start + len], expected, "start {start} len {len}");
                 assert_eq!(&whole[..start], &source[..start], "nothing before is touched");
-                assert_eq!(&whole[start + len..], &source[start + len..], "nor behind");
+                assert_eq!(&whole[start + len..], &source[start + len..], "nor after");
                 let cut = (start * 5 + len / 3) % (len + 1);
                 let mut pieces = original.to_vec();
                 apply_mask(&mut pieces[..cut], key, 0);

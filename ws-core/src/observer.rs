@@ -10,7 +10,7 @@ pub struct ObservedFrame {
     pub direction: FrameDirection,
     /// Its header; [`len`](FrameHeader::len) is the length on the wire.
     pub header: FrameHeader,
-    /// Bytes of message data that it stands for: decoded from it, or encoded into it.
+    /// Bytes of its message data: after decoding, or before encoding.
     pub data_len: u64,
 }
 

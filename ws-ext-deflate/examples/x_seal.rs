@@ -24,7 +24,8 @@
 //! below shows. The set refuses frame scope before message scope, because every factory gives its
 //! scope; it cannot know that the output of one extension is noise and that the other needs patterns.
 //! A factory could say that too, and be refused before a compressor, at the price of a method in the
-//! trait that means nothing to most extensions. So the order is up to whoever makes the set.
+//! trait that means nothing to most extensions. So the application that makes the set decides the
+//! order.
 //!
 //! Compression before encryption reveals the length of the compressed data: send a secret next to text
 //! that a stranger chooses with `Compression::Never` (RFC 7692 §8).

@@ -29,8 +29,8 @@ const KEPT: usize = 4;
 /// in the processor's cache. No connection can refer to what another one sent or received: a state
 /// forgets everything before it serves, unless a deflater serves the same connection as last time.
 ///
-/// Nobody waits for a state: if none is free, a new one is made. The pool keeps at most four free
-/// deflaters and four free inflaters for each processor.
+/// No connection waits for a state: if none is free, the pool makes a new one. It keeps at most four
+/// free deflaters and four free inflaters for each processor.
 ///
 /// All connections use one pool, with a limit of 256 MiB, unless
 /// [`Deflate::pool`](crate::Deflate::pool) gives them another. A clone is the same pool.

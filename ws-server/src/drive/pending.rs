@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::final_read::FinalRead;
 use crate::Limits;
 
-/// The actions that somebody owes.
+/// What the peer or this end has yet to do.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pending {
     pub(super) ping: Ping,

@@ -5,7 +5,6 @@ mod support;
 
 use std::{
     io,
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -14,9 +13,13 @@ use std::{
     time::Duration,
 };
 
-use support::{CLOSE, PING, Raw, TEXT, echo, masked, open, service};
+use support::{
+    CLOSE, PING, Raw, TEXT, echo,
+    hooked::{Call, Hooked},
+    masked, open, service,
+};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf},
+    io::AsyncWriteExt,
     sync::{mpsc, oneshot},
     time::{Instant, sleep, timeout},
 };
@@ -283,47 +286,18 @@ async fn misuse_is_an_error_and_changes_nothing() {
     assert_eq!(raw.frame().await.unwrap(), (TEXT, b"fine".to_vec()));
 }
 
-/// A stream that takes nothing any more once it is told.
-struct Cut(DuplexStream, Arc<AtomicBool>);
-
-impl AsyncRead for Cut {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Cut {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if self.1.load(Ordering::Relaxed) {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-        }
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
 // RT-35, T-B13
 #[tokio::test(start_paused = true)]
 async fn close_that_cannot_be_answered_ends_the_connection() {
     let service = service(Limits::default(), echo);
     let (ours, io) = tokio::io::duplex(4096);
     let cut = Arc::new(AtomicBool::new(false));
-    let task = tokio::spawn(service.serve_connection(Cut(io, Arc::clone(&cut)), Peer::Other));
+    let told = Arc::clone(&cut);
+    let io = Hooked::new(io, move |call, _: &mut Context<'_>| {
+        let refused = call == Call::Write && told.load(Ordering::Relaxed);
+        Poll::Ready(if refused { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) })
+    });
+    let task = tokio::spawn(service.serve_connection(io, Peer::Other));
     let mut raw = Raw::new(ours);
     raw.handshake("/", "").await;
     cut.store(true, Ordering::Relaxed);

@@ -4,80 +4,46 @@
 mod support;
 
 use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
-use support::{BINARY, CLOSE, PING, PONG, Raw, TEXT, echo, limits, masked};
+use support::{
+    BINARY, CLOSE, PING, PONG, Raw, TEXT, echo,
+    hooked::{Call, Hooked},
+    limits, masked,
+};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream},
     task::JoinHandle,
     time::{Instant, advance, sleep, sleep_until},
 };
 use ws_server::{CloseCode, Closed, Handler, Limits, Peer, WebSocket};
 use ws_tests_support::handshake::request;
 
-/// A runtime that was stopped looks at its timers first, and knows of no socket yet.
-struct Stopped {
-    io: DuplexStream,
-    asked: Instant,
-    knows: Instant,
-}
-
-impl Stopped {
-    fn new(io: DuplexStream) -> Self {
-        let now = Instant::now();
-        Self { io, asked: now, knows: now }
-    }
-
-    fn poll_known(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let now = Instant::now();
-        if now - self.asked > Duration::from_secs(50) {
-            self.knows = now + Duration::from_millis(1);
+/// A stream of a runtime that, after it was stopped, looks at its timers first and knows of no socket
+/// yet.
+fn stopped(io: DuplexStream) -> impl AsyncRead + AsyncWrite + Send + Unpin {
+    let (mut asked, mut knows) = (Instant::now(), Instant::now());
+    Hooked::new(io, move |call, cx: &mut Context<'_>| {
+        if !matches!(call, Call::Read | Call::Write) {
+            return Poll::Ready(Ok(()));
         }
-        self.asked = now;
-        if now >= self.knows {
-            return Poll::Ready(());
+        let now = Instant::now();
+        if now - asked > Duration::from_secs(50) {
+            knows = now + Duration::from_millis(1);
         }
-        let (waker, knows) = (cx.waker().clone(), self.knows);
+        asked = now;
+        if now >= knows {
+            return Poll::Ready(Ok(()));
+        }
+        let (waker, knows) = (cx.waker().clone(), knows);
         tokio::spawn(async move {
             sleep_until(knows).await;
             waker.wake();
         });
         Poll::Pending
-    }
-}
-
-impl AsyncRead for Stopped {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        ready!(self.poll_known(cx));
-        Pin::new(&mut self.io).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Stopped {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_known(cx));
-        Pin::new(&mut self.io).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
+    })
 }
 
 type Served = JoinHandle<Option<Closed>>;
@@ -86,7 +52,7 @@ type Served = JoinHandle<Option<Closed>>;
 fn dial(limits: Limits, handler: impl Handler) -> (Raw, Served) {
     let (client, io) = tokio::io::duplex(1 << 20);
     let service = support::service(limits, handler);
-    (Raw::new(client), tokio::spawn(service.serve_connection(Stopped::new(io), Peer::Other)))
+    (Raw::new(client), tokio::spawn(service.serve_connection(stopped(io), Peer::Other)))
 }
 
 async fn open(limits: Limits, handler: impl Handler) -> (Raw, Served) {

@@ -7,16 +7,19 @@
 mod support;
 
 use std::{
-    io,
-    pin::{Pin, pin},
+    pin::pin,
     sync::{Arc, Mutex},
     task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
-use support::{PING, Raw, TEXT, masked, service};
+use support::{
+    PING, Raw, TEXT,
+    hooked::{Call, Hooked},
+    masked, service,
+};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf},
+    io::AsyncWriteExt,
     sync::{Notify, mpsc},
     time::{sleep, timeout},
 };
@@ -27,58 +30,21 @@ type Act = Box<dyn FnOnce() + Send>;
 /// What is done at which of the next calls of `poll_read` and `poll_flush`.
 type Plan = Arc<Mutex<Option<(usize, Act)>>>;
 
-struct Interrupted {
-    io: DuplexStream,
-    plan: Plan,
-}
-
-impl Interrupted {
-    /// A call: does what is due.
-    fn called(&self) {
-        let due = {
-            let mut plan = self.plan.lock().unwrap();
-            match plan.take() {
-                Some((0, act)) => Some(act),
-                Some((more, act)) => {
-                    *plan = Some((more - 1, act));
-                    None
-                }
-                None => None,
+/// Does what is due.
+fn called(plan: &Plan) {
+    let due = {
+        let mut plan = plan.lock().unwrap();
+        match plan.take() {
+            Some((0, act)) => Some(act),
+            Some((more, act)) => {
+                *plan = Some((more - 1, act));
+                None
             }
-        };
-        if let Some(act) = due {
-            act();
+            None => None,
         }
-    }
-}
-
-impl AsyncRead for Interrupted {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.called();
-        Pin::new(&mut self.io).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Interrupted {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.called();
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+    };
+    if let Some(act) = due {
+        act();
     }
 }
 
@@ -99,7 +65,13 @@ async fn taken(limits: Limits) -> (Raw, Plan, WebSocket) {
     };
     let (ours, io) = tokio::io::duplex(1024);
     let plan = Plan::default();
-    let interrupted = Interrupted { io, plan: Arc::clone(&plan) };
+    let of_stream = Arc::clone(&plan);
+    let interrupted = Hooked::new(io, move |call, _: &mut Context<'_>| {
+        if matches!(call, Call::Read | Call::Flush) {
+            called(&of_stream);
+        }
+        Poll::Ready(Ok(()))
+    });
     tokio::spawn(service(limits, handler).serve_connection(interrupted, Peer::Other));
     let mut raw = Raw::new(ours);
     raw.handshake("/", "").await;

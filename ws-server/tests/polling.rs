@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use support::{
     BINARY, CLOSE, PING, PONG, Raw, TEXT,
-    counting::{Counting, Polls},
+    counting::{Polls, counting},
     echo, limits, masked, service,
 };
 use tokio::{
@@ -40,7 +40,7 @@ fn patient() -> Limits {
 /// Opens a connection over a wire of so many octets, whose polls are counted.
 async fn open_counted(service: &Service, wire: usize) -> (Raw, Polls) {
     let (io, server) = tokio::io::duplex(wire);
-    let (server, polls) = Counting::new(server);
+    let (server, polls) = counting(server);
     tokio::spawn(service.serve_connection(server, Peer::Other));
     let mut raw = Raw::new(io);
     raw.handshake("/", "").await;
@@ -224,7 +224,7 @@ async fn rt_35_request_that_does_not_come_is_waited_for_without_polling() {
     let limits = ServerLimits::default().head_timeout(secs(1000));
     let service = Server::new().server_limits(limits).any(echo).service().unwrap();
     let (mut io, server) = tokio::io::duplex(4096);
-    let (server, polls) = Counting::new(server);
+    let (server, polls) = counting(server);
     tokio::spawn(service.serve_connection(server, Peer::Other));
     io.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
     assert_quiet(&mut Raw::new(io), &polls).await;

@@ -4,6 +4,7 @@
 pub(crate) mod counting;
 #[cfg(feature = "deflate")]
 pub(crate) mod engine;
+pub(crate) mod hooked;
 pub(crate) mod order;
 
 use std::{

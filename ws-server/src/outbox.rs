@@ -94,7 +94,7 @@ pub(crate) struct Outbox {
     driver_busy: AtomicBool,
     /// Whether the driver waits for the socket to take earlier output.
     blocked: AtomicBool,
-    /// Octets that the engine grant when the driver last rested.
+    /// Octets that the engine held when the driver last rested.
     memory: AtomicUsize,
 }
 
@@ -251,7 +251,7 @@ impl Outbox {
         }
     }
 
-    /// Octets that the engine grant when the driver last rested.
+    /// Octets that the engine held when the driver last rested.
     pub(crate) fn memory(&self) -> usize {
         self.memory.load(Ordering::Relaxed)
     }
@@ -390,7 +390,7 @@ impl State {
         let Some(broadcasts) = &mut self.broadcasts else {
             return self.outbound.pop_front();
         };
-        // A broadcast is not grant up by own messages that still wait for room.
+        // A broadcast is not held up by own messages that still wait for room.
         if (broadcasts.due().is_some() || self.outbound.is_empty())
             && let Some((broadcast, _)) = broadcasts.pop()
         {

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{SlowConsumer, SubscribeError, leaves::log_limiter::Escaped};
 
-/// Messages dropped because a client does not keep up. They are kept until no lock is grant: their
+/// Messages dropped because a client does not keep up. They are kept until no lock is held: their
 /// octets may belong to the application, whose `Drop` may run any code.
 #[derive(Default)]
 pub(crate) struct Dropped {

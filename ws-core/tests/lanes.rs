@@ -5,15 +5,11 @@
 //! shortest of them, and octets that come one at a time take the general lane.
 #![allow(clippy::unwrap_used)]
 
-use bytes::BytesMut;
 use proptest::{prelude::*, sample::Index};
-use ws_core::{
-    Broadcast, Config, Connection, Event, Message, ObservedFrame, extension::Compression,
-};
+use ws_core::{Broadcast, Config, Connection, Message, ObservedFrame, extension::Compression};
 use ws_tests_support::{
-    engine::{config, written},
-    peer::{bytes, payload, side, stack, stream},
-    side::Side,
+    engine::{config, run},
+    peer::{bytes, damage, encoded, payload, places, side, stack, stream},
 };
 
 /// How the application answers.
@@ -45,34 +41,6 @@ fn answer(ws: &mut Connection, message: &Message, how: Answer) {
     };
 }
 
-/// What came of a stream: events, octets out, and the bytes that are held in the end.
-type Outcome = (Vec<Event>, Vec<u8>, usize);
-
-fn run(mut ws: Connection, pieces: impl Iterator<Item = Vec<u8>>, how: Answer) -> Outcome {
-    let (mut events, mut input) = (Vec::new(), BytesMut::new());
-    let mut take = |ws: &mut Connection, input: &mut BytesMut| {
-        while let Some(event) = ws.poll_event(input) {
-            match event {
-                Event::Yield => continue,
-                Event::Message(message) => {
-                    answer(ws, &message, how);
-                    events.push(Event::Message(message));
-                }
-                event => events.push(event),
-            }
-        }
-    };
-    for piece in pieces {
-        input.extend_from_slice(&piece);
-        take(&mut ws, &mut input);
-    }
-    ws.input_ended();
-    take(&mut ws, &mut input);
-    // All at once, since a Pong overtakes what is not written yet.
-    let output = written(&mut ws);
-    (events, output, ws.memory_usage())
-}
-
 /// The stream through all lanes.
 fn check(
     connection: impl Fn() -> Connection,
@@ -80,29 +48,20 @@ fn check(
     cuts: &[Index],
     how: Answer,
 ) -> Result<(), TestCaseError> {
-    let octets = || bytes.iter().map(|&octet| vec![octet]);
-    let general = run(connection(), octets(), how);
-    let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
-    places.sort_unstable();
-    places.push(bytes.len());
-    let pieces = || {
-        let mut from = 0;
-        places.clone().into_iter().map(move |to| {
-            let piece = bytes[from..to].to_vec();
-            from = to;
-            piece
-        })
-    };
+    let run = |ws, places: &[usize]| run(ws, bytes, places, |ws, message| answer(ws, message, how));
+    let every: Vec<usize> = (0..bytes.len()).collect();
+    let general = run(connection(), &every);
+    let places = places(cuts, bytes.len());
     let observed = || {
         let mut ws = connection();
         ws.observe_frames(|_: &ObservedFrame| {});
         ws
     };
     let others = [
-        run(connection(), std::iter::once(bytes.to_vec()), how),
-        run(connection(), pieces(), how),
-        run(observed(), std::iter::once(bytes.to_vec()), how),
-        run(observed(), pieces(), how),
+        run(connection(), &[]),
+        run(connection(), &places),
+        run(observed(), &[]),
+        run(observed(), &places),
     ];
     for outcome in others {
         prop_assert_eq!(&outcome, &general);
@@ -117,27 +76,6 @@ fn limits(low: bool) -> Config {
             (config.max_fragments, config.max_empty_fragments) = (3, 1);
         }
     })
-}
-
-fn damage(bytes: &mut [u8], noise: Option<(Index, u8)>) {
-    if let (Some((at, octet)), false) = (noise, bytes.is_empty()) {
-        bytes[at.index(bytes.len())] = octet;
-    }
-}
-
-/// Messages of another connection with the same extensions.
-fn encoded(side: Side, which: usize, messages: &[(bool, Vec<u8>, bool)]) -> Vec<u8> {
-    let mut peer = side.other().connection_with(Config::default(), stack(which));
-    for (text, data, compress) in messages {
-        let hint = if *compress { Compression::Auto } else { Compression::Never };
-        let message = if *text {
-            Message::text(String::from_utf8_lossy(data).as_ref())
-        } else {
-            Message::binary(data.as_slice())
-        };
-        peer.send_with(message, hint).unwrap();
-    }
-    written(&mut peer)
 }
 
 proptest! {
@@ -168,7 +106,8 @@ proptest! {
         cuts in prop::collection::vec(any::<Index>(), 0..6),
         how in answers(),
     ) {
-        let mut bytes = encoded(side, which, &messages);
+        let peer = side.other().connection_with(Config::default(), stack(which));
+        let mut bytes = encoded(peer, &messages, |_| {});
         bytes.truncate(4000);
         damage(&mut bytes, noise);
         let connection = || side.connection_with(limits(low), stack(which));

@@ -21,8 +21,9 @@ use crate::{FrameHeader, Message, extension::Compression, output::PASS_FRAME_FRO
 
 /// A message for many connections. A handle: cloning it is cheap.
 ///
-/// Send it with [`Connection::send_broadcast`](crate::Connection::send_broadcast). It is queued as
-/// it is, and encoded when its first copy leaves a queue: what is dropped before was never encoded.
+/// Send it with [`Connection::send_broadcast`](crate::Connection::send_broadcast). It is queued
+/// unencoded, and encoded when its first copy leaves a queue: a broadcast that every queue drops is
+/// never encoded.
 ///
 /// ```
 /// use ws_core::{Broadcast, Config, Connection, Extensions, Role};
@@ -40,24 +41,24 @@ use crate::{FrameHeader, Message, extension::Compression, output::PASS_FRAME_FRO
 /// # Encoded once
 /// Servers whose extensions [share a form](crate::extension::Sharing) of the message send the same
 /// octets, which are made once and kept with the handle. If only the first extensions of a stack
-/// share one, those behind encode it for every connection. permessage-deflate shares a form among
-/// all connections of one level whose window is no smaller than the message. A message that an
-/// extension finds too short, or not worth it, goes out as it is to all. Frames from 2 KiB on are
-/// not copied for each connection.
+/// share a form, those after them encode it for every connection. permessage-deflate shares a form
+/// among all connections of one level whose window is no smaller than the message. A message that an
+/// extension finds too short or not worth encoding goes out unchanged to all. Frames of 2 KiB or more
+/// are not copied for each connection.
 ///
-/// A client encodes every message on its own, and so does a server without the feature `std`.
+/// A client encodes every broadcast on its own, and so does a server without the feature `std`.
 ///
 /// # Locks
-/// A form that is complete is read without a lock. One in the making is locked for one step at most
-/// of 64 KiB, or for the whole message with an extension that has to see it whole: a connection that
-/// comes meanwhile waits for that step and makes the next one itself. Nothing else is done under the
-/// lock. A connection that used up the work of one call before the form was complete says
-/// [`Outgoing::Yield`](crate::Outgoing::Yield), and goes on with the next call.
+/// A complete form is read without a lock. An incomplete one is locked for one step of at most
+/// 64 KiB, or for the whole message if an extension has to see it whole: a connection that arrives
+/// meanwhile waits for that step and does the next one itself. Nothing else happens under the lock. A
+/// connection that uses up the work of one call before the form is complete returns
+/// [`Outgoing::Yield`](crate::Outgoing::Yield) and continues with the next call.
 ///
 /// # Memory
-/// The message and what it was encoded to, until the last handle is dropped and the last copy
-/// written. 16 forms are kept at most, none of them larger than twice the message and 128 KiB;
-/// connections that would need another encode the message on their own.
+/// The message and its forms stay until the last handle is dropped and the last copy written. At most
+/// 16 forms are kept, none larger than twice the message and 128 KiB; connections that need another
+/// encode the message on their own.
 #[derive(Clone)]
 pub struct Broadcast {
     shared: Arc<Shared>,
@@ -72,9 +73,9 @@ struct Shared {
     forms: Forms,
 }
 
-/// Lengths of messages that are copied behind a header once, so that a frame for all is one piece:
-/// with a header of its own each delivery takes half as many instructions again. Shorter ones are
-/// copied for each connection; with longer ones the header is nothing, and the copy is much.
+/// Lengths of messages that are copied once after a header, so that the frame for all is one piece:
+/// with a header of its own each delivery takes half as many instructions again. A shorter message is
+/// copied for each connection; for a longer one the header is nothing and the copy is much.
 const PLAIN_FRAMES: Range<usize> = PASS_FRAME_FROM..64 * 1024;
 
 impl Broadcast {
@@ -83,11 +84,13 @@ impl Broadcast {
         Self::with_compression(message, Compression::Auto)
     }
 
-    /// A message for many, with a hint for the extensions whether to compress.
+    /// A message for many, with a hint for the extensions whether to compress. The hint belongs to the
+    /// broadcast, not to [a call that sends it](crate::Connection::send_with), because all connections
+    /// share what it is encoded to.
     pub fn with_compression(message: impl Into<Message>, compression: Compression) -> Self {
         Self {
             shared: Arc::new(Shared {
-                // It is kept until the slowest has it.
+                // It stays until the slowest connection has it.
                 message: message.into().detached(),
                 compression,
                 #[cfg(feature = "std")]
@@ -136,7 +139,7 @@ impl Broadcast {
         None
     }
 
-    /// What it is encoded to.
+    /// The forms that it is encoded to.
     #[cfg(feature = "std")]
     pub(crate) fn forms(&self) -> &Forms {
         &self.shared.forms

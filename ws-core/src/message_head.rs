@@ -1,4 +1,4 @@
-//! What an outgoing message says in its frame headers, as its extensions marked it.
+//! What the frame headers of an outgoing message have in common, as its extensions marked it.
 
 use crate::{
     MessageKind, Opcode,
@@ -31,7 +31,7 @@ impl MessageHead {
         self.first_bits | self.every_bits
     }
 
-    /// What the extension after those that were asked is told of the `len` bytes that enter it.
+    /// What the next extension learns about the `len` bytes that enter it.
     #[cfg(feature = "std")]
     pub(crate) fn info(&self, len: usize) -> MessageInfo {
         MessageInfo { len: Some(len as u64), marks: self.bits(), ..self.info }
@@ -42,7 +42,7 @@ impl MessageHead {
         FrameHeader::new(true, self.bits(), self.opcode(), len)
     }
 
-    /// Asks each of these extensions of message scope whether it marks the message, before any
+    /// Begins the message with each of these extensions of message scope, which may mark it, before any
     /// output. `len` bytes enter the first of them, if that is known.
     pub(crate) fn begin(
         mut self,
@@ -71,8 +71,8 @@ impl MessageHead {
         Ok(())
     }
 
-    /// What one extension said, which marked the message with the bits of `claim`.
-    pub(crate) fn alone(unit: &MessageInfo, claim: RsvClaim) -> Self {
+    /// The head of a message that a single extension marked with the bits of `claim`.
+    pub(crate) fn marked(unit: &MessageInfo, claim: RsvClaim) -> Self {
         let mut head = Self::new(unit.kind, unit.len, unit.compression);
         head.mark(claim);
         head

@@ -1,14 +1,14 @@
-//! What is to be written: encoded frames, made for one vectored write.
+//! Encoded frames that wait to be written, laid out for one vectored write.
 //!
-//! Small frames are copied together. A large payload keeps its own buffer and is passed through, and
-//! so is a large frame that is encoded for many connections. So the queue is a list of segments:
+//! Small frames are copied together. A large payload keeps its buffer, and so does a large frame that
+//! is encoded for many connections. The queue is therefore a list of segments:
 //!
 //! ```text
 //!   queue: [ Frames "h p h p" ][ Passed "h" "p" ][ Frames "h p" ][ Passed "h p" ]    tail: "h p h p"
 //! ```
 //!
-//! Where a frame ends is found by walking the headers of a segment: only a Pong that overtakes data
-//! has to know.
+//! Only a Pong that overtakes data needs to know where a frame ends. Walking the headers of a segment
+//! finds that place.
 
 mod segment;
 
@@ -19,31 +19,30 @@ use bytes::{Buf, Bytes};
 use self::segment::{Frames, Passed, Segment};
 use crate::{Payload, frame::FrameHeader, mask::apply_mask};
 
-/// From so many bytes on, a server's payload keeps its own buffer.
+/// A server's payload of this many bytes or more keeps its own buffer.
 pub(crate) const PASS_THROUGH_FROM: usize = 4096;
-/// From so many bytes on, a frame that many connections share is passed through: less than for a
-/// payload, since no header has to be written in front of it. At 1 KiB copying takes as long as the
-/// queue entry and the counting of references, at 2 KiB a quarter longer, on a core whose counter
-/// nobody else wants.
+/// A frame that many connections share keeps its buffer from this many bytes on. That is less than for
+/// a payload, because no header is written before it. At 1 KiB a copy takes as long as a queue entry
+/// and the reference count, at 2 KiB a quarter longer, on a core that does not contend for the count.
 pub(crate) const PASS_FRAME_FROM: usize = 2048;
-/// The first buffer of a burst, which lasts until everything is written: small enough for an
-/// allocator's quickest way, since most bursts are one small message.
+/// The first buffer of a burst. A burst lasts until everything is written, and most are one small
+/// message, so the buffer is small enough for an allocator's fast path.
 const FIRST_BUFFER: usize = 1024;
-/// Those that follow in the same burst: sixteen messages of 1 KiB with their headers. What a first one
-/// holds is moved into the next if it is no more than a small payload, and nothing else is copied
+/// Later buffers of the same burst: sixteen messages of 1 KiB with their headers. The content of the
+/// first buffer is moved into the second if it is no more than a small payload; nothing else is copied
 /// twice.
 const NEXT_BUFFER: usize = 17 * 1024;
-/// Room in a queue that begins.
+/// The capacity of a new queue.
 const SEGMENTS: usize = 4;
 
-/// What [`Connection::poll_output_bounded`](crate::Connection::poll_output_bounded) tells.
+/// What [`Connection::poll_output_bounded`](crate::Connection::poll_output_bounded) returns.
 #[derive(Debug)]
 #[must_use]
 pub enum Outgoing<'a> {
-    /// Write this, as much as the transport takes.
+    /// Write this, as much of it as the transport takes.
     Write(&'a mut Output),
-    /// The work allowed for one call is done, and nothing came of it yet: call again, after giving
-    /// others their turn. Happens with extensions alone.
+    /// The work allowed for one call is done and has produced nothing yet: let others run, then call
+    /// again. Happens only with extensions.
     Yield,
     /// Everything is encoded and written.
     Idle,
@@ -61,14 +60,14 @@ pub(crate) enum Body<'a> {
 
 /// Bytes to be written to the peer, in order.
 ///
-/// Read it as a [`Buf`]: `chunk` or `chunks_vectored`, then `advance` by what was written. Holds no
-/// buffer when it is empty.
+/// Read it as a [`Buf`]: `chunk` or `chunks_vectored`, then `advance` by the number of bytes written.
+/// It holds no buffer when it is empty.
 #[derive(Debug, Default)]
 pub struct Output {
     queue: VecDeque<Segment>,
-    /// What is copied together now, behind the queue.
+    /// Frames that are copied together, after the queue.
     tail: Frames,
-    /// Bytes in all that are not written yet.
+    /// All bytes that are not written yet.
     len: usize,
 }
 
@@ -86,8 +85,8 @@ impl Output {
     /// Writes everything to a blocking writer, many frames with one call.
     ///
     /// # Errors
-    /// Those of the writer; [`WriteZero`](std::io::ErrorKind::WriteZero) if it takes nothing.
-    /// What was written before is gone from the output, so the call can be repeated.
+    /// Those of the writer; [`WriteZero`](std::io::ErrorKind::WriteZero) if it takes nothing. What was
+    /// written before the error has left the output, so the call can be repeated.
     #[cfg(feature = "std")]
     pub fn write_to(&mut self, writer: &mut impl std::io::Write) -> std::io::Result<()> {
         while !self.is_empty() {
@@ -105,7 +104,7 @@ impl Output {
 
     /// Appends a frame that begins with the octet `first`, masked with `key` if there is one.
     ///
-    /// Inlined, so that of all kinds of a body each caller has the code of its own alone.
+    /// Inlined, so that each caller contains the code for its own kind of body only.
     #[inline(always)]
     pub(crate) fn append(&mut self, first: u8, key: Option<[u8; 4]>, body: Body<'_>) {
         let payload = match body {
@@ -223,7 +222,7 @@ impl Output {
         self.queue.iter_mut().take(2).find_map(Segment::as_control)
     }
 
-    /// Makes an empty segment for them.
+    /// Inserts an empty segment for them.
     fn insert_control(&mut self) {
         let at = match self.queue.front_mut() {
             Some(Segment::Passed(passed)) => usize::from(!passed.starts()),
@@ -232,8 +231,8 @@ impl Output {
         self.queue.insert(at.min(self.queue.len()), Segment::Control(Frames::default()));
     }
 
-    /// Splits the frames that come first after the one that is being written. Returns the number of
-    /// segments up to there.
+    /// Splits the first segment after the frame that is being written. Returns how many segments are
+    /// before that place.
     fn split_first(&mut self) -> usize {
         let first = match self.queue.front_mut() {
             Some(Segment::Frames(frames)) => frames,
@@ -264,10 +263,10 @@ impl Output {
     fn start_tail(&mut self, additional: usize) {
         let tail = &mut self.tail.bytes;
         if tail.is_empty() && self.queue.is_empty() {
-            // A new one takes an allocator half the work of enlarging one that holds nothing.
+            // A new buffer costs an allocator half as much as growing an empty one.
             *tail = Vec::with_capacity(additional.max(FIRST_BUFFER));
         } else if tail.capacity() <= PASS_THROUGH_FROM && tail.len() + additional <= NEXT_BUFFER {
-            // So that most bursts are one piece, which is the cheaper one to write.
+            // Most bursts stay in one piece, which is cheaper to write.
             let mut larger = Vec::with_capacity(NEXT_BUFFER);
             larger.extend_from_slice(tail);
             *tail = larger;
@@ -279,7 +278,7 @@ impl Output {
         }
     }
 
-    /// Moves the tail into the queue; a buffer that is mostly room does not wait there.
+    /// Moves the tail into the queue, without its spare room if that is most of it.
     fn queue_tail(&mut self) {
         let mut tail = core::mem::take(&mut self.tail);
         if tail.bytes.len() < tail.bytes.capacity() / 4 {
@@ -305,7 +304,7 @@ impl Output {
     fn clear(&mut self) {
         self.len = 0;
         self.tail = Frames::default();
-        // For one that holds nothing, dropping it is the longer way to nothing.
+        // Dropping an empty queue would cost more than this check.
         if self.queue.capacity() > 0 {
             self.queue = VecDeque::new();
         }
@@ -381,7 +380,7 @@ impl Buf for Output {
     fn advance(&mut self, mut n: usize) {
         assert!(n <= self.len, "advanced by {n} of {} bytes", self.len);
         if n == self.len {
-            // Most of the time everything is written with one call.
+            // Usually one call writes everything.
             self.clear();
             return;
         }

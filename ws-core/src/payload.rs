@@ -11,15 +11,15 @@ use bytes::Bytes;
 
 use crate::mask::apply_mask;
 
-/// The most bytes that the value itself holds, without an allocation.
+/// How many bytes the value itself holds at most, without an allocation.
 const INLINE: usize = 32;
-/// A slice of a read buffer shorter than this is copied before it is kept. A longer one keeps at most a
-/// few times its own size alive.
+/// A slice of a read buffer that is shorter than this is copied before it is kept. A longer one keeps at
+/// most a few times its own size alive.
 const PINS_BELOW: usize = 16 * 1024;
 
 /// Immutable bytes, cheap to clone and to move.
 ///
-/// Opaque on purpose: small payloads are stored inline, large ones share a buffer.
+/// Opaque: small payloads are stored inline, large ones share a buffer.
 #[derive(Clone)]
 pub struct Payload(Repr);
 
@@ -109,8 +109,8 @@ impl Payload {
         Self(Repr::Inline { len: len as u32, bytes: Inline(bytes) })
     }
 
-    /// The first `len` bytes of `data`, unmasked, if they are few enough. The rest of the result is
-    /// meaningless.
+    /// The first `len` bytes of `data`, unmasked, if they are few enough. The other bytes of the result
+    /// have no meaning.
     #[inline(always)]
     pub(crate) fn unmask(data: &[u8], len: usize, mask: Option<[u8; 4]>) -> Option<[u8; INLINE]> {
         if len > INLINE {
@@ -131,7 +131,7 @@ impl Payload {
         Some(bytes)
     }
 
-    /// The bytes in the value itself, if it holds them, and how many of them count.
+    /// The bytes in the value itself, if it holds them, and how many of them are the payload.
     #[inline]
     pub(crate) fn as_inline(&self) -> Option<(&[u8; INLINE], usize)> {
         match &self.0 {
@@ -157,8 +157,8 @@ impl Payload {
     ///
     /// A received payload of more than 500 bytes stays in the buffer that it was read into, usually
     /// 64 KiB, which lives as long as the payload. That is cheapest for a payload that is read and
-    /// dropped, or sent on at once, and expensive for one that is kept: detach it first. The queues of
-    /// the engine and of the server do. Payloads of other origins, those of 16 KiB and more, and those
+    /// dropped or sent on at once, and expensive for one that is kept: detach it first, as the queues of
+    /// the engine and of the server do. Payloads of other origins, those of 16 KiB or more, and those
     /// detached before stay as they are.
     #[inline]
     pub fn detach(&mut self) {

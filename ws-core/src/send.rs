@@ -21,17 +21,17 @@ use queue::{Queue, Queued};
 #[cfg(feature = "std")]
 use sharing::Sent;
 
-/// Encoding pauses while so much is waiting to be written.
+/// Encoding pauses while this many bytes wait to be written.
 pub(crate) const AHEAD: usize = 64 * 1024;
 
 /// The sending half.
 #[derive(Debug, Default)]
 pub(crate) struct Sender {
-    /// A message that is sent in pieces by the caller. Boxed: most connections have none.
+    /// A message that the caller sends in pieces. Boxed: most connections have none.
     streamed: Option<Box<Streamed>>,
     /// A message that extensions are encoding. Boxed: most connections have none.
     encoding: Option<Box<Encoding>>,
-    /// What comes behind it. Boxed: most connections have none.
+    /// What follows it. Boxed: most connections have none.
     queue: Option<Box<Queue<Queued>>>,
 }
 
@@ -102,7 +102,7 @@ impl Sender {
         self.message(message.clone(), broadcast.compression(), cx)
     }
 
-    /// Begins a broadcast, or puts it back in front of the queue. Whether it is begun.
+    /// Begins a broadcast, or puts it back at the front of the queue. Returns whether it began.
     #[cfg(feature = "std")]
     fn begin_broadcast(
         &mut self,
@@ -122,20 +122,19 @@ impl Sender {
         }
     }
 
-    /// Goes on with a small message, where the only extension was called once: `taken` bytes of it
-    /// were taken, and what came of them is in the stack's buffer.
+    /// Continues a message after one call of the only extension, which took `taken` bytes of it. Its
+    /// output is in the stack's buffer.
     #[cold]
-    pub(crate) fn encode_small_on(
+    pub(crate) fn resume(
         &mut self,
         message: Message,
         head: MessageHead,
         taken: usize,
-        complete: bool,
         work: usize,
         cx: &mut Context<'_>,
     ) -> Result<(), ChainError> {
         let gathered = cx.stack.take_spare();
-        self.encoding = Encoding::push_whole(message.into(), head, taken, gathered, complete, cx);
+        self.encoding = Some(Encoding::rest(message.into(), head, taken, gathered));
         self.go_on(work, cx)
     }
 
@@ -193,7 +192,7 @@ impl Sender {
         waiting.try_for_each(|broadcast| self.broadcast(broadcast, cx))
     }
 
-    /// Queues a Ping or Pong of the caller behind what was queued before it.
+    /// Queues a Ping or Pong of the caller after what was queued before.
     pub(crate) fn control(&mut self, opcode: Opcode, payload: Payload, cx: &mut Context<'_>) {
         if self.has_work() {
             self.queue().push_back(Queued::Control(opcode, payload));
@@ -202,19 +201,19 @@ impl Sender {
         }
     }
 
-    /// Queues a Close behind everything else. A message that was sent in part ends there.
+    /// Queues a Close after everything else. A message that was sent in part ends there.
     pub(crate) fn close(
         &mut self,
         code: Option<CloseCode>,
         reason: &str,
         cx: &mut Context<'_>,
     ) -> Result<(), ChainError> {
-        // What it held goes with it: no other message may follow one that is not complete.
+        // Broadcasts that wait for it are dropped too: no message may follow an incomplete one.
         self.streamed = None;
         self.enqueue(Queued::Close(close_body(code, reason)), cx)
     }
 
-    /// Drops what was not encoded: the stack can no longer be used.
+    /// Drops what is not encoded: the stack can no longer be used.
     pub(crate) fn abandon(&mut self) {
         *self = Self::default();
     }
@@ -224,7 +223,7 @@ impl Sender {
         self.streamed.is_some()
     }
 
-    /// Whether no message is being encoded, and none waits.
+    /// Whether no message is being encoded and none waits.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
         self.encoding.is_none() && !self.has_queued()
@@ -249,7 +248,7 @@ impl Sender {
         self.queue.get_or_insert_default()
     }
 
-    /// Whether there is something left to encode.
+    /// Whether anything is left to encode.
     pub(crate) fn has_work(&self) -> bool {
         self.has_queued() || self.encoding.as_ref().is_some_and(|encoding| encoding.has_input())
     }
@@ -259,7 +258,7 @@ impl Sender {
         self.encoding.is_none() && self.streamed.is_none()
     }
 
-    /// Encodes what is queued, at most so far ahead of the writer and so much at a time.
+    /// Encodes what is queued, up to the limits of one call: `AHEAD` and `WORK_PER_CALL`.
     pub(crate) fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), ChainError> {
         self.work(WORK_PER_CALL, cx)
     }
@@ -291,7 +290,7 @@ impl Sender {
                         cx.frames.push_control(opcode, payload);
                     }
                     Some(Queued::Close(body)) => cx.frames.push_control(Opcode::Close, body),
-                    // The message it belongs to was given up.
+                    // Its message was given up.
                     Some(Queued::Chunk(..)) => {}
                 }
                 continue;
@@ -323,7 +322,7 @@ impl Sender {
         Ok(())
     }
 
-    /// Bytes that are not encoded, those of messages in the making included.
+    /// Bytes that are not encoded, including those of messages in progress.
     pub(crate) fn waiting(&self) -> usize {
         self.queue.as_ref().map_or(0, |queue| queue.waiting())
             + self.streamed.as_ref().map_or(0, |streamed| streamed.waiting.waiting())

@@ -17,16 +17,23 @@ use ws_tests_support::{
 enum Answer {
     Owned,
     Borrowed,
+    Hinted,
     Broadcast,
     Pieces,
+    /// As often as it takes to be larger than what is copied.
+    Repeated,
+    RepeatedBroadcast,
 }
 
 fn answers() -> impl Strategy<Value = Answer> {
     prop_oneof![
         Just(Answer::Owned),
         Just(Answer::Borrowed),
+        Just(Answer::Hinted),
         Just(Answer::Broadcast),
-        Just(Answer::Pieces)
+        Just(Answer::Pieces),
+        Just(Answer::Repeated),
+        Just(Answer::RepeatedBroadcast)
     ]
 }
 
@@ -34,11 +41,18 @@ fn answer(ws: &mut Connection, message: &Message, how: Answer) {
     let _ = match how {
         Answer::Owned => ws.send(message.clone()),
         Answer::Borrowed => ws.send_ref(message, Compression::Auto),
+        Answer::Hinted => ws.send_with(message.clone(), Compression::Never),
+        Answer::Repeated => ws.send_ref(&repeated(message), Compression::Auto),
+        Answer::RepeatedBroadcast => ws.send_broadcast(&Broadcast::new(repeated(message))),
         Answer::Broadcast => ws.send_broadcast(&Broadcast::new(message.clone())),
         Answer::Pieces => ws
             .start_message(message.kind())
             .and_then(|()| ws.finish_message(message.clone().into_payload())),
     };
+}
+
+fn repeated(message: &Message) -> Message {
+    Message::binary(message.as_bytes().repeat(4200_usize.div_ceil(message.len().max(1))))
 }
 
 /// The stream through all lanes.
@@ -74,6 +88,7 @@ fn limits(low: bool) -> Config {
         if low {
             (config.max_frame, config.max_message) = (Some(70), 60);
             (config.max_fragments, config.max_empty_fragments) = (3, 1);
+            config.max_sent_frame = 50;
         }
     })
 }

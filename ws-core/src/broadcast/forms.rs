@@ -15,17 +15,16 @@ use crate::{
     message_head::MessageHead,
 };
 
-/// So many are kept. Only an extension whose keys tell connections apart would want more.
+/// How many are kept. Only an extension whose keys differ by connection would need more.
 const MOST: usize = 16;
 
-/// What a message is encoded to by different connections: a list that only grows, so that it is read
-/// without a lock.
+/// The forms of a message. The list only grows, so it is read without a lock.
 #[derive(Default)]
 pub(crate) struct Forms {
     first: OnceLock<Box<Form>>,
 }
 
-/// What comes of the message, or of another form of it, by one extension.
+/// What one extension makes of the message, or of another form of it.
 pub(crate) struct Form {
     name: Name,
     /// Its place in the list, counted from one.
@@ -37,7 +36,7 @@ pub(crate) struct Form {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Name {
-    /// The form that entered the extension; zero stands for the message.
+    /// The number of the form that entered the extension; zero is the message.
     of: usize,
     key: SharedKey,
     claim: RsvClaim,
@@ -45,9 +44,9 @@ struct Name {
 
 pub(crate) enum Outcome {
     Encoded(Encoded),
-    /// Not worth it: what entered goes on as it is.
+    /// Not worth encoding: what entered continues unchanged.
     Plain,
-    /// Every connection has to encode on its own.
+    /// Every connection encodes on its own.
     Own,
 }
 
@@ -55,7 +54,7 @@ pub(crate) enum Outcome {
 pub(crate) struct Encoded {
     /// What entered the extension.
     pub(crate) input: Payload,
-    /// A whole frame, to be sent as it is if nothing follows in the stack.
+    /// A whole frame, sent as it is if no extension follows.
     pub(crate) frame: Bytes,
     pub(crate) header: FrameHeader,
     pub(crate) head: MessageHead,
@@ -64,11 +63,11 @@ pub(crate) struct Encoded {
 enum Making {
     NotBegun,
     Begun(Job),
-    /// It is made, or cannot be: who was at it did not come back.
+    /// It is complete, or cannot be: whoever made it panicked.
     Over,
 }
 
-/// A form in the making.
+/// The work on a form that is not complete.
 pub(crate) struct Job {
     encoder: Box<dyn SharedEncoder>,
     claim: RsvClaim,
@@ -76,12 +75,12 @@ pub(crate) struct Job {
     head: MessageHead,
     input: Payload,
     taken: usize,
-    /// Room for a header, and what was made so far.
+    /// Room for a header, then the output so far.
     out: Vec<u8>,
 }
 
 impl Forms {
-    /// The form that an extension makes of the form `of`, made or not. `None`: there are too many.
+    /// The form that an extension makes of the form `of`, complete or not. `None`: there are too many.
     pub(crate) fn get(&self, of: usize, key: SharedKey, claim: RsvClaim) -> Option<&Form> {
         let name = Name { of, key, claim };
         let mut place = &self.first;
@@ -111,7 +110,7 @@ impl Form {
         self.number
     }
 
-    /// What came of it. Makes it, or helps to, as far as `work` goes; `None` if that is not enough.
+    /// The outcome. Works on it as far as `work` allows; `None` if that is not enough.
     #[inline]
     pub(crate) fn outcome(
         &self,
@@ -128,7 +127,7 @@ impl Form {
     fn make(&self, work: &mut usize, begin: impl FnOnce() -> Option<Job>) -> Option<&Outcome> {
         let mut making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         if self.outcome.get().is_none() {
-            // Whoever panics leaves it over.
+            // A panic leaves it over.
             let job = match mem::replace(&mut *making, Making::Over) {
                 Making::NotBegun => begin(),
                 Making::Begun(job) => Some(job),
@@ -170,7 +169,7 @@ impl Job {
         })
     }
 
-    /// Goes on as far as `work` allows.
+    /// Works as far as `work` allows.
     fn work(&mut self, work: &mut usize) -> Option<Outcome> {
         while *work > 0 {
             let data = self.input.get(self.taken..).unwrap_or_default();
@@ -220,7 +219,7 @@ impl Job {
 }
 
 impl Encoded {
-    /// What came of it, without a header.
+    /// The output, without the header.
     pub(crate) fn payload(&self) -> Payload {
         self.frame.slice(self.header.encoded_len()..).into()
     }

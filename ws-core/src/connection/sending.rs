@@ -30,14 +30,14 @@ impl Connection {
         compression: Compression,
     ) -> Result<(), SendError> {
         let message = message.into();
-        if self.send_small(&message, compression)? {
+        if self.send_short(&message, compression)? {
             return Ok(());
         }
         self.send_general(message, compression)
     }
 
-    /// As [`send_with`](Self::send_with) for a message that the caller keeps. Its bytes are copied
-    /// or shared, as they would be otherwise.
+    /// As [`send_with`](Self::send_with), for a message that the caller keeps. Its bytes are copied or
+    /// shared as they would be otherwise.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -47,7 +47,7 @@ impl Connection {
         message: &Message,
         compression: Compression,
     ) -> Result<(), SendError> {
-        if self.send_small(message, compression)? {
+        if self.send_short(message, compression)? {
             return Ok(());
         }
         self.send_general(message.clone(), compression)
@@ -62,12 +62,12 @@ impl Connection {
         self.encode(|sender, cx| sender.message(message, compression, cx))
     }
 
-    /// Queues a message that goes to many connections. What the extensions of a server share is
-    /// encoded once for all of them; see [`Broadcast`].
+    /// Queues a message that goes to many connections. What the extensions of servers share is encoded
+    /// once for all of them; see [`Broadcast`].
     ///
     /// Between [`start_message`](Self::start_message) and [`finish_message`](Self::finish_message) it
-    /// is held, and queued behind the message in pieces; with the message it is dropped if that is
-    /// given up by [`fail`](Self::fail) or the end of the connection.
+    /// waits, and is queued after the message in pieces. It is dropped with that message if
+    /// [`fail`](Self::fail) or the end of the connection gives the message up.
     ///
     /// # Errors
     /// [`SendError::Closed`] after our Close was queued, [`SendError::Extension`] if an extension
@@ -80,17 +80,17 @@ impl Connection {
                 return Ok(());
             }
         }
-        self.share(broadcast)
+        self.send_shared(broadcast)
     }
 
     #[inline(never)]
-    fn share(&mut self, broadcast: &Broadcast) -> Result<(), SendError> {
+    fn send_shared(&mut self, broadcast: &Broadcast) -> Result<(), SendError> {
         self.encode(|sender, cx| sender.broadcast(broadcast, cx))
     }
 
-    /// Queues a message that is copied. Whether it was one.
+    /// Queues a message by a short lane. Returns whether there is one for it.
     #[inline]
-    fn send_small(
+    fn send_short(
         &mut self,
         message: &Message,
         compression: Compression,
@@ -146,7 +146,7 @@ impl Connection {
         self.chunk(data.into(), Last::Yes)
     }
 
-    /// Queues a Ping of at most 125 bytes, behind the data that is queued.
+    /// Queues a Ping of at most 125 bytes after the data that is queued.
     ///
     /// # Errors
     /// [`SendError::Closed`], [`SendError::ControlTooLong`].
@@ -201,7 +201,7 @@ impl Connection {
         act(&mut self.sender, &mut send::Context { stack: &mut self.stack, frames })
     }
 
-    /// Runs a command that may meet a failing extension.
+    /// Runs a command in which an extension may fail.
     #[inline]
     pub(super) fn encode(
         &mut self,
@@ -220,7 +220,7 @@ impl Connection {
             return;
         }
         if self.output.len() < PONG_UNTIL || !self.output.has_control() {
-            // One that is still owed is the older one.
+            // An owed Pong is older.
             self.owed = None;
             self.with_sender(|_, cx| cx.frames.insert_pong(payload));
         } else {

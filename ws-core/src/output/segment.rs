@@ -1,4 +1,4 @@
-//! The pieces that output is queued in.
+//! The segments of the output queue.
 
 use alloc::vec::Vec;
 
@@ -12,7 +12,7 @@ pub(super) enum Segment {
     Frames(Frames),
     /// A frame with a buffer of its own.
     Passed(Passed),
-    /// Control frames that overtake the data behind them.
+    /// Control frames that overtook the data after them.
     Control(Frames),
 }
 
@@ -21,7 +21,7 @@ pub(super) enum Segment {
 pub(super) struct Frames {
     pub(super) bytes: Vec<u8>,
     pub(super) written: usize,
-    /// A place, not behind `written`, that is known to be between two frames.
+    /// A place between two frames, not after `written`.
     boundary: usize,
 }
 
@@ -29,24 +29,24 @@ pub(super) struct Frames {
 #[derive(Debug)]
 pub(super) struct Passed {
     head: [u8; FrameHeader::MAX_UNMASKED],
-    /// Where in `head` that begins which is not written.
+    /// Where the unwritten part of `head` begins.
     head_from: u8,
     head_end: u8,
     /// Whether nothing of it was written.
     starts: bool,
     /// Whether `bytes` keeps a much larger buffer alive.
     pins: bool,
-    /// What is left of the payload, or of the whole frame where that is encoded with its header.
+    /// What is left of the payload, or of the whole frame if that is encoded with its header.
     bytes: Bytes,
 }
 
 impl Segment {
-    /// What comes next, in one piece: empty if nothing is left.
+    /// The next piece to write; empty if nothing is left.
     pub(super) fn unwritten(&self) -> &[u8] {
         self.pieces().0
     }
 
-    /// What comes next, and what comes behind it.
+    /// The next two pieces to write.
     #[inline]
     pub(super) fn pieces(&self) -> (&[u8], &[u8]) {
         match self {
@@ -58,8 +58,8 @@ impl Segment {
         }
     }
 
-    /// Takes off what was written, at most `n` bytes. How many are written beyond it; `None` if
-    /// something of it is left.
+    /// Removes what was written, at most `n` bytes. Returns how many of the `n` are beyond this segment,
+    /// or `None` if part of it is left.
     pub(super) fn advance(&mut self, n: usize) -> Option<usize> {
         match self {
             Self::Frames(frames) | Self::Control(frames) => {
@@ -138,7 +138,7 @@ impl Frames {
         self.bytes.get(self.written..).unwrap_or_default()
     }
 
-    /// Walks to the first frame boundary at or behind what was written.
+    /// Walks to the first frame boundary at or after what was written.
     pub(super) fn next_boundary(&mut self) -> usize {
         while self.boundary < self.written {
             let rest = self.bytes.get(self.boundary..).unwrap_or_default();

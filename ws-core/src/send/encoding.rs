@@ -15,7 +15,7 @@ use crate::{
     payload::Payload,
 };
 
-/// A message of unknown encoded length leaves in frames of this size.
+/// The size of frames for a message whose encoded length is not known.
 pub(crate) const FRAME: usize = 64 * 1024;
 
 /// The message in progress: data, through the extensions of message scope, is cut into frames,
@@ -24,24 +24,24 @@ pub(crate) const FRAME: usize = 64 * 1024;
 pub(super) struct Encoding {
     head: MessageHead,
     first_frame: bool,
-    /// Data that was given, and how much of it was taken.
+    /// Input, and how much of it was taken.
     input: Option<(Payload, Last)>,
     taken: usize,
-    /// Whether the input is a form of the message and not the message. Then all of it counts with the
-    /// first frame, since nobody knows what became of which byte.
+    /// Whether the input is a form of the message and not the message itself. Then all of the message
+    /// counts with the first frame, because no byte of it can be told apart in the form.
     is_form: bool,
     /// Output of the extensions of message scope for the next frame.
     gathered: Vec<u8>,
-    /// The frame that passes the extensions of frame scope.
+    /// The frame that is passing the extensions of frame scope.
     frame: Option<Frame>,
     /// Bytes of message data that went into the next frame.
     data_len: u64,
 }
 
-/// All that enters the extensions.
+/// What enters the extensions: a message, or a form of it.
 pub(super) struct Data {
     pub(super) payload: Payload,
-    /// If it is a form of the message: bytes of message data that it stands for.
+    /// For a form: the length of the message that it encodes.
     pub(super) form_of: Option<u64>,
 }
 
@@ -84,7 +84,7 @@ pub(super) enum Step {
 }
 
 impl Encoding {
-    /// Encodes a whole message, at once if it is small; else what is left to do.
+    /// Encodes a whole message. Returns what is left to do, which is nothing if it is small.
     pub(super) fn whole(
         message: Message,
         compression: Compression,
@@ -115,7 +115,7 @@ impl Encoding {
         }
         let taken = len - feed.len();
         let gathered = core::mem::take(spare);
-        Ok(Self::push_whole(message.into(), head, taken, gathered, complete, cx))
+        Ok(Some(Self::rest(message.into(), head, taken, gathered)))
     }
 
     fn through_several(
@@ -130,7 +130,7 @@ impl Encoding {
         Self::through_rest(message.into(), head, room, work, cx)
     }
 
-    /// Encodes what the extensions that were asked make of `data`, as far as it goes at once.
+    /// Encodes `data` through the extensions that began it, as far as one call allows.
     pub(super) fn through_rest(
         data: Data,
         head: MessageHead,
@@ -163,29 +163,26 @@ impl Encoding {
             limit: UNLIMITED,
             failure: &mut None,
         })?;
-        let taken = len - feed.len();
-        let complete = status == ChainStatus::Finished;
-        Ok(Self::push_whole(data, head, taken, gathered, complete, cx))
-    }
-
-    /// Queues the only frame of a message, or says what is left to do.
-    pub(super) fn push_whole(
-        data: Data,
-        head: MessageHead,
-        taken: usize,
-        mut gathered: Vec<u8>,
-        complete: bool,
-        cx: &mut Context<'_>,
-    ) -> Option<Box<Self>> {
-        if complete {
+        if status == ChainStatus::Finished {
             let header = head.header(gathered.len());
             cx.frames.push(header, Body::Buffer(&mut gathered), data.data_len());
             cx.stack.keep_spare(gathered);
-            return None;
+            return Ok(None);
         }
+        let taken = len - feed.len();
+        Ok(Some(Self::rest(data, head, taken, gathered)))
+    }
+
+    /// The rest of a message of which `taken` bytes were encoded to `gathered`.
+    pub(super) fn rest(
+        data: Data,
+        head: MessageHead,
+        taken: usize,
+        gathered: Vec<u8>,
+    ) -> Box<Self> {
         let mut rest = Box::new(Self { gathered, ..Self::of_whole(head, data) });
         rest.take(taken);
-        Some(rest)
+        rest
     }
 
     pub(super) fn streamed(
@@ -219,20 +216,20 @@ impl Encoding {
         }
     }
 
-    /// So many bytes of the input were taken.
+    /// Notes that `taken` bytes of the input were taken.
     fn take(&mut self, taken: usize) {
         self.taken += taken;
         self.count(taken);
     }
 
-    /// So many bytes of the input go into the next frame.
+    /// Notes that `taken` bytes of the input go into the next frame.
     fn count(&mut self, taken: usize) {
         if !self.is_form {
             self.data_len += taken as u64;
         }
     }
 
-    /// Gives the next data, after all that was given before was taken.
+    /// Sets the next input, after all of the last was taken.
     pub(super) fn feed(&mut self, data: Payload, last: Last) {
         self.input = Some((data, last));
         self.taken = 0;
@@ -242,7 +239,7 @@ impl Encoding {
         self.frame.is_some() || self.input.is_some()
     }
 
-    /// Bytes of it that are not queued for writing.
+    /// Bytes that are not queued for writing.
     pub(super) fn waiting(&self) -> usize {
         let input =
             self.input.as_ref().map_or(0, |(data, _)| data.len().saturating_sub(self.taken));
@@ -257,7 +254,7 @@ impl Encoding {
         size_of::<Self>() + input + frame + self.gathered.capacity()
     }
 
-    /// Brings one frame to the output, or as far as the work of one call allows.
+    /// Queues one frame, or gets as far as the work of one call allows.
     pub(super) fn step(
         &mut self,
         work: &mut usize,
@@ -320,7 +317,7 @@ impl Encoding {
         if fin { Step::Complete } else { Step::Frame }
     }
 
-    /// The data of the next frame, or why there is none yet. `None` stands for what was gathered.
+    /// The data of the next frame, or why there is none yet. `None` means what was gathered.
     fn cut_frame(
         &mut self,
         work: &mut usize,
@@ -369,7 +366,7 @@ impl Encoding {
         Ok(Ok((None, ends)))
     }
 
-    /// The bits of the next frame; the extensions of frame scope are asked for theirs.
+    /// The reserved bits of the next frame, including those of extensions of frame scope.
     fn begin_frame(&mut self, len: usize, cx: &mut Context<'_>) -> Result<Rsv, ChainError> {
         let mut bits = self.head.every_bits;
         if self.first_frame {

@@ -1,4 +1,4 @@
-//! A broadcast on its way: the first extensions share a form of it, and those behind them encode
+//! A broadcast through extensions: the first of them share a form of it, and those after them encode
 //! that form for this connection.
 
 use alloc::boxed::Box;
@@ -15,26 +15,26 @@ use crate::{
     output::Body,
 };
 
-/// How far a broadcast came.
+/// What became of a broadcast.
 pub(super) enum Sent {
     /// It is queued, or encoded in part.
     Begun(Option<Box<Encoding>>),
-    /// A form that it shares is in the making, and the work of this call is done.
+    /// A shared form is not complete, and the work of this call is used up.
     Awaited,
 }
 
 /// What the first extensions of a stack share.
 struct Prefix<'b> {
-    /// What came of the last of them that marks the message. `None`: the message as it is.
+    /// The output of the last of them that marks the message. `None`: the message as it is.
     form: Option<&'b Encoded>,
-    /// The place of the form among all of them.
+    /// The number of that form.
     number: usize,
     head: MessageHead,
     /// How many extensions these are.
     layers: usize,
 }
 
-/// Sends the message, or what it shares, through the extensions that there are.
+/// Sends the message, or the form of it that is shared, through the remaining extensions.
 pub(super) fn send(
     broadcast: &Broadcast,
     work: &mut usize,
@@ -44,7 +44,7 @@ pub(super) fn send(
     let len = message.len();
     let head = MessageHead::new(message.kind(), Some(len as u64), broadcast.compression());
     let mut prefix = Prefix { form: None, number: 0, head, layers: 0 };
-    if !prefix.goes_through(broadcast, cx.stack.split().0, work) {
+    if !prefix.pass(broadcast, cx.stack.split().0, work) {
         return Ok(Sent::Awaited);
     }
     let Prefix { form, layers, head, .. } = prefix;
@@ -77,14 +77,10 @@ pub(super) fn send(
 }
 
 impl<'b> Prefix<'b> {
-    /// As far as extensions share a form. Whether that is made; if not, nothing has happened.
-    fn goes_through(
-        &mut self,
-        broadcast: &'b Broadcast,
-        layers: &mut [Layer],
-        work: &mut usize,
-    ) -> bool {
-        let Some((layer, behind)) = layers.split_first_mut() else {
+    /// Passes the extensions that share a form. Returns whether that form is complete; if not, nothing
+    /// has happened.
+    fn pass(&mut self, broadcast: &'b Broadcast, layers: &mut [Layer], work: &mut usize) -> bool {
+        let Some((layer, rest)) = layers.split_first_mut() else {
             return true;
         };
         let Some(sharing) = layer.extension.sharing() else {
@@ -113,10 +109,10 @@ impl<'b> Prefix<'b> {
             Some(SharedForm::Plain) | None => return true,
         };
         self.layers += 1;
-        if !self.goes_through(broadcast, behind, work) {
+        if !self.pass(broadcast, rest, work) {
             return false;
         }
-        // It is sent: those further from the application have been told.
+        // It is sent: the extensions further from the application know already.
         layer.encode.begin(false);
         if let Some(form) = form {
             sharing.sent(&form.input);

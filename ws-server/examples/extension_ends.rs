@@ -47,7 +47,7 @@ async fn both_ends() -> Result<String, Box<dyn Error>> {
     let mut ws = Connect::new(&url)
         .extension(Deflate::default())
         .extension(XScramble)
-        .require("x-scramble") // without it, closed with 1010
+        .require("x-scramble") // without it: an error here, 1010 there
         .connect()
         .await?;
     ws.send("hello").await?;

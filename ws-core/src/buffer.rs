@@ -23,7 +23,7 @@ fn reserve(buffer: &mut Vec<u8>, additional: usize, ceiling: usize) {
     buffer.reserve_exact(target.saturating_sub(buffer.len()));
 }
 
-/// The same for what will be handed on as it is.
+/// The same for a buffer that is delivered as it is.
 pub(crate) fn grow_shared(buffer: &mut BytesMut, additional: usize, ceiling: usize) {
     if additional > buffer.capacity().saturating_sub(buffer.len()) {
         let mut bytes = Vec::from(core::mem::take(buffer));
@@ -32,20 +32,31 @@ pub(crate) fn grow_shared(buffer: &mut BytesMut, additional: usize, ceiling: usi
     }
 }
 
-/// Makes room for `additional` bytes, of `rest` that will come at most, by moving what is there into
-/// a buffer that `allocate` makes from the capacity that is needed, twice what is there if that is
-/// more, and the capacity that will be needed in the end.
+/// The buffer that [`Connection::read_payload`](crate::Connection::read_payload) asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BufferSize {
+    /// The capacity that it must have, in bytes: at most twice what has arrived.
+    pub needed: usize,
+    /// The bytes of the whole message, as the peer announced them. They may guide the choice among
+    /// buffers that exist already; do not allocate them for their own sake.
+    pub announced: usize,
+}
+
+/// Makes room for `additional` bytes of the `rest` that may still come, in a buffer that `allocate`
+/// makes if this one is too small.
 pub(crate) fn grow_into(
     buffer: &mut BytesMut,
     additional: usize,
     rest: usize,
-    allocate: impl FnOnce(usize, usize) -> BytesMut,
+    allocate: impl FnOnce(BufferSize) -> BytesMut,
 ) {
     let len = buffer.len();
     if additional > buffer.capacity().saturating_sub(len) {
-        let most = len.saturating_add(rest);
-        let needed = len.saturating_add(additional).max(len.saturating_mul(2)).min(most);
-        let mut larger = allocate(needed, most);
+        let announced = len.saturating_add(rest);
+        let needed = len.saturating_add(additional).max(len.saturating_mul(2)).min(announced);
+        let mut larger = allocate(BufferSize { needed, announced });
+        larger.clear();
         larger.extend_from_slice(buffer);
         *buffer = larger;
     }

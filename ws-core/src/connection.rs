@@ -11,8 +11,8 @@ use alloc::{boxed::Box, sync::Arc};
 use bytes::{Buf, BufMut, BytesMut};
 
 use crate::{
-    CloseCode, Closed, Config, Event, FrameObserver, Outgoing, Output, Payload, Role, Text,
-    Unfinished, WORK_PER_CALL,
+    BufferSize, CloseCode, Closed, Config, Event, FrameObserver, Outgoing, Output, Payload, Role,
+    Text, Unfinished, WORK_PER_CALL,
     extension::{Direction, Extensions},
     fault::Fault,
     observer::Observer,
@@ -183,19 +183,16 @@ impl Connection {
         }
     }
 
-    /// Reads more of a large message right into the buffer that it is handed on in, in place of
-    /// `input`, from which it would be copied. `None` where there is no such message in progress,
-    /// which is most of the time: then read into `input`.
+    /// Reads more of a large message straight into the buffer that it will be delivered in, instead of
+    /// into `input`, from which it would be copied. `None` if no such message is in progress, which is
+    /// the usual case: then read into `input`.
     ///
-    /// It is a message of one frame, of which 32 KiB came and that no extension decodes. All of
-    /// `input` has to be consumed: call this after [`poll_event`](Self::poll_event) returned `None`,
-    /// and `poll_event` again when something came.
+    /// A large message is one frame that no extension decodes and of which 32 KiB have arrived. All of
+    /// `input` must be consumed: call this after [`poll_event`](Self::poll_event) returned `None`, and
+    /// `poll_event` again after something was read.
     ///
     /// `read` appends as much as it likes to the buffer that it is given, which has no room for what
-    /// follows the message. Where the buffer is full, `allocate` makes the next one, empty, from the
-    /// capacity that it needs, which is at most twice what came, and the capacity that the whole
-    /// message needs. The latter is what the peer announced: it may guide the choice among buffers that
-    /// are there already, and should not be allocated for its own sake.
+    /// follows the message. When the buffer is full, `allocate` makes the next one; see [`BufferSize`].
     ///
     /// ```
     /// # use bytes::{BufMut, BytesMut};
@@ -205,7 +202,7 @@ impl Connection {
     /// let n = stream.read(&mut chunk)?;
     /// // Where a read goes into a buffer as it is, as `tokio_util::io::poll_read_buf` does, nothing is
     /// // copied at all.
-    /// let allocate = |needed, _| BytesMut::with_capacity(needed);
+    /// let allocate = |size: ws_core::BufferSize| BytesMut::with_capacity(size.needed);
     /// let taken = ws.read_payload(input, allocate, |room| {
     ///     let taken = n.min(room.remaining_mut());
     ///     room.put_slice(&chunk[..taken]);
@@ -218,10 +215,28 @@ impl Connection {
     pub fn read_payload<R>(
         &mut self,
         input: &BytesMut,
-        allocate: impl FnOnce(usize, usize) -> BytesMut,
+        allocate: impl FnOnce(BufferSize) -> BytesMut,
         read: impl FnOnce(&mut dyn BufMut) -> R,
     ) -> Option<R> {
         if input.is_empty() { self.receiver.read_more(allocate, read) } else { None }
+    }
+
+    /// Moves a [large message](Self::read_payload) out of the read buffer that it began in, if its next
+    /// bytes would not fit there. It does now what the next `read_payload` would do, and needs the same
+    /// of `input`.
+    ///
+    /// For callers whose connections share a read buffer: call it before another connection uses the
+    /// buffer.
+    #[inline]
+    pub fn detach_large(
+        &mut self,
+        input: &BytesMut,
+        allocate: impl FnOnce(BufferSize) -> BytesMut,
+    ) {
+        if input.is_empty() {
+            // Without such a message there is nothing to move.
+            let _ = self.receiver.make_room(allocate);
+        }
     }
 
     /// The transport will deliver nothing more.

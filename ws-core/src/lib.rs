@@ -98,6 +98,7 @@ mod text;
 mod utf8;
 
 pub use broadcast::Broadcast;
+pub use buffer::BufferSize;
 pub use close::{CloseCode, fitting_reason};
 pub use config::{Config, Receive, UNLIMITED};
 pub use connection::Connection;

@@ -23,7 +23,7 @@ use alloc::boxed::Box;
 use bytes::{BufMut, BytesMut};
 
 use crate::{
-    CloseCode, Config, Event, Payload, Receive, Text,
+    BufferSize, CloseCode, Config, Event, Payload, Receive, Text,
     extension::Extensions,
     fault::Fault,
     frame::FrameHeader,
@@ -35,10 +35,10 @@ pub(crate) use incoming::{message, take_decoded, take_small};
 pub(crate) use plain::take_payload;
 use progress::Progress;
 
-/// The receiving half.
+/// The receiving half of a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Receiver {
-    /// What came in part. In a box, because an idle connection has none.
+    /// The frame or message in progress. In a box, because an idle connection has none.
     progress: Option<Box<Progress>>,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Context<'a> {
     pub(crate) observer: &'a mut Option<Observer>,
 }
 
-/// Shows a complete frame to the observer, with the length of the data that came of it.
+/// Shows a complete frame to the observer, with the length of its decoded data.
 #[cold]
 #[inline(never)]
 pub(crate) fn observe(observer: &mut Observer, header: FrameHeader, data_len: u64) {
@@ -80,7 +80,7 @@ pub(crate) enum Received {
     },
     /// More input is needed.
     Starved,
-    /// The work of one call is done.
+    /// The work of one call is used up.
     Yield,
 }
 
@@ -99,7 +99,7 @@ pub struct Unfinished {
 }
 
 impl Receiver {
-    /// The general lane: takes from `input` until there is an event, or `work` is used up.
+    /// The general lane: takes from `input` until it has an event or has used up `work`.
     pub(crate) fn read(
         &mut self,
         input: &mut BytesMut,
@@ -117,7 +117,7 @@ impl Receiver {
         received
     }
 
-    /// Continues with a message that the short lane took off the input and decoded in part.
+    /// Continues with a message that the short lane took from the input and decoded in part.
     #[cold]
     pub(crate) fn resume(
         &mut self,
@@ -129,15 +129,26 @@ impl Receiver {
         Ok(())
     }
 
-    /// Reads more of a large message of one frame into the buffer where it is gathered. `None`: there
-    /// is none in progress.
+    /// Makes room for more of a large message of one frame. `None` if there is none in progress.
+    #[inline]
+    pub(crate) fn make_room(
+        &mut self,
+        allocate: impl FnOnce(BufferSize) -> BytesMut,
+    ) -> Option<()> {
+        let (frame, _) = self.progress.as_mut()?.plain_frame()?;
+        plain::make_room(frame, allocate)
+    }
+
+    /// Reads more of such a message into the buffer that gathers it.
     #[inline]
     pub(crate) fn read_more<R>(
         &mut self,
-        allocate: impl FnOnce(usize, usize) -> BytesMut,
+        allocate: impl FnOnce(BufferSize) -> BytesMut,
         read: impl FnOnce(&mut dyn BufMut) -> R,
     ) -> Option<R> {
-        self.progress.as_mut()?.read_more(allocate, read)
+        let (frame, message) = self.progress.as_mut()?.plain_frame()?;
+        plain::make_room(frame, allocate)?;
+        Some(plain::read_more(frame, message, read))
     }
 
     #[inline]
@@ -145,7 +156,7 @@ impl Receiver {
         self.progress.is_none()
     }
 
-    /// What is incomplete.
+    /// The frame and message that are incomplete.
     #[inline]
     pub(crate) fn unfinished(&self) -> Option<Unfinished> {
         self.progress.as_ref()?.unfinished()

@@ -3,7 +3,7 @@
 
 use bytes::{BufMut, BytesMut};
 use ws_core::{
-    CloseCode, Config, Connection, Event, Message, Receive, UNLIMITED, extension::Scope,
+    BufferSize, CloseCode, Config, Connection, Event, Message, Receive, UNLIMITED, extension::Scope,
 };
 use ws_tests_support::{
     engine::config,
@@ -25,7 +25,7 @@ fn read_by(ws: &mut Connection, mut wire: &[u8], step: usize) -> (Vec<Event>, us
     let mut input = BytesMut::with_capacity(64 * 1024);
     let (mut events, mut direct) = (Vec::new(), 0);
     while !wire.is_empty() {
-        let allocate = |needed, _| BytesMut::with_capacity(needed);
+        let allocate = |size: BufferSize| BytesMut::with_capacity(size.needed);
         let taken = ws.read_payload(&input, allocate, |room| {
             let n = step.min(wire.len()).min(room.remaining_mut());
             room.put_slice(&wire[..n]);
@@ -96,10 +96,9 @@ fn payload_that_was_read_into_a_buffer_stays_where_it_is() {
         let mut given = None;
         let frame = side.incoming(BINARY, &pattern(LEN));
         let rest = &frame[frame.len() - (LEN - 40_000)..];
-        let allocate = |needed: usize, most: usize| {
-            assert_eq!(needed, 80_000);
-            assert_eq!(most, LEN);
-            let buffer = BytesMut::with_capacity(most);
+        let allocate = |size: BufferSize| {
+            assert_eq!((size.needed, size.announced), (80_000, LEN));
+            let buffer = BytesMut::with_capacity(LEN);
             given = Some(buffer.as_ptr());
             buffer
         };
@@ -123,8 +122,40 @@ fn payload_that_was_read_into_a_buffer_stays_where_it_is() {
 }
 
 #[test]
+fn large_message_leaves_the_buffer_that_it_began_in() {
+    for side in SIDES {
+        let (mut ws, mut input) = begun(side, LEN, 40_000);
+        let mut sizes = Vec::new();
+        for _ in 0..2 {
+            ws.detach_large(&input, |size| {
+                sizes.push((size.needed, size.announced));
+                // What lies in the new buffer does not matter.
+                let mut buffer = BytesMut::with_capacity(size.needed);
+                buffer.extend_from_slice(b"old");
+                buffer
+            });
+        }
+        assert_eq!(sizes, [(80_000, LEN)], "the second time there is room");
+        let frame = side.incoming(BINARY, &pattern(LEN));
+        input.extend_from_slice(&frame[frame.len() - (LEN - 40_000)..]);
+        let message = loop {
+            match ws.poll_event(&mut input).unwrap() {
+                Event::Message(message) => break message,
+                event => assert_eq!(event, Event::Yield),
+            }
+        };
+        assert!(message.as_bytes() == pattern(LEN));
+
+        let (mut ws, _) = begun(side, LEN, 40_000);
+        ws.detach_large(&BytesMut::from(&b"x"[..]), |_| panic!("some of the input comes first"));
+        let mut ws = side.connection(Config::default());
+        ws.detach_large(&input, |_| panic!("no message is in progress"));
+    }
+}
+
+#[test]
 fn payload_is_read_into_the_message_only_where_nothing_can_stand_between() {
-    let allocate = |needed, _| BytesMut::with_capacity(needed);
+    let allocate = |size: BufferSize| BytesMut::with_capacity(size.needed);
     let offers =
         |ws: &mut Connection, input: &BytesMut| ws.read_payload(input, allocate, |_| ()).is_some();
     for side in SIDES {
@@ -195,7 +226,7 @@ fn invalid_text_that_was_read_into_the_message_fails_at_the_read_that_proves_it(
         let mut ws = side.connection(Config::default());
         read_by(&mut ws, &frame[..header + 500_000], 10_000);
         let mut input = BytesMut::new();
-        let allocate = |needed, _| BytesMut::with_capacity(needed);
+        let allocate = |size: BufferSize| BytesMut::with_capacity(size.needed);
         ws.read_payload(&input, allocate, |room| room.put_u8(frame[header + 500_000])).unwrap();
         assert_eq!(ws.poll_event(&mut input), Some(Event::Closing));
     }
@@ -214,7 +245,7 @@ fn rt_20_buffer_that_is_read_into_grows_by_what_came_and_not_by_what_was_announc
             assert_eq!(ws.poll_event(&mut input), None);
             let (mut grown, mut moved) = (0, 0);
             while came < LEN - 5000 {
-                let allocate = |needed: usize, _| {
+                let allocate = |BufferSize { needed, .. }: BufferSize| {
                     assert!(needed <= 2 * came, "{needed} bytes after {came}");
                     assert!(needed as u64 <= announced);
                     (grown, moved) = (grown + 1, moved + came);

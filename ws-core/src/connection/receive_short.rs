@@ -1,7 +1,7 @@
 //! The short lane of receiving: a message in one frame that lies in the input.
 //!
-//! It asks the same rules as the general lane, and leaves to it whatever they refuse, so it never
-//! decides what a fault is. Between the two lanes only the speed differs.
+//! It asks the judge's functions, as the general lane does, and leaves to that lane whatever they
+//! refuse. So it makes no fault of a header, and only the speed of the two lanes differs.
 #![cfg_attr(
     not(test),
     deny(
@@ -29,7 +29,7 @@ use crate::{
     utf8,
 };
 
-/// A message in one frame that lies in the input, its header judged.
+/// A message in one frame that lies in the input and whose header is accepted.
 #[derive(Clone, Copy)]
 struct WholeFrame {
     kind: MessageKind,
@@ -72,8 +72,8 @@ impl WholeFrame {
 }
 
 impl Connection {
-    /// The frame at the front of the input, if it is a whole message within the limits of the lane. If
-    /// `SMALL`, it has to fit into the value itself, and the caller knows that it is within the limits.
+    /// The frame at the front of the input, if it is a whole message within the limits. `SMALL` asks for
+    /// one that fits into a [`Payload`] itself, which the [`Route`] knows to be within the limits.
     #[inline(always)]
     fn whole_frame<const SMALL: bool>(&self, input: &[u8], claimed: Rsv) -> Option<WholeFrame> {
         let &[first, second] = input.first_chunk()?;
@@ -81,7 +81,7 @@ impl Connection {
         if !open || !self.receiver.is_between_messages() {
             return None;
         }
-        // First of all, so that the compiler drops the longer forms of the length.
+        // The length comes first, so that the compiler drops its longer forms.
         if SMALL && !(1..=Payload::INLINE).contains(&frame::short_length(second)) {
             return None;
         }
@@ -107,7 +107,7 @@ impl Connection {
         Some(frame)
     }
 
-    /// A small message that nothing else has to see.
+    /// A small message that no extension and no observer sees.
     #[inline(always)]
     pub(super) fn take_small(&mut self, input: &mut BytesMut) -> Option<Message> {
         if self.receive_route != Route::Plain {
@@ -124,7 +124,7 @@ impl Connection {
         Some(message)
     }
 
-    /// The next event, where there is no extension.
+    /// The next event on a connection without extensions.
     #[inline(never)]
     pub(super) fn poll_plain(&mut self, input: &mut BytesMut) -> Option<Event> {
         match self.whole_frame::<false>(input, Rsv::NONE) {
@@ -133,13 +133,13 @@ impl Connection {
         }
     }
 
-    /// The next event, where a single extension sees messages.
+    /// The next event on a connection with a single extension, which works on messages.
     #[inline(never)]
     pub(super) fn poll_single(&mut self, input: &mut BytesMut) -> Option<Event> {
         self.poll_through::<true>(input)
     }
 
-    /// The next event, where there are extensions.
+    /// The next event on a connection with extensions.
     #[inline(never)]
     pub(super) fn poll_extended(&mut self, input: &mut BytesMut) -> Option<Event> {
         self.poll_through::<false>(input)
@@ -155,7 +155,8 @@ impl Connection {
         Some(Event::Message(message(frame.kind, payload)))
     }
 
-    /// If `SMALL`, one extension sees a message that fits into the value itself.
+    /// The next event on a connection with extensions. `SMALL` compiles it for small messages and a
+    /// single extension; other messages then take the other form.
     #[inline(always)]
     fn poll_through<const SMALL: bool>(&mut self, input: &mut BytesMut) -> Option<Event> {
         let Some(frame) = self.whole_frame::<SMALL>(input, self.stack.claimed()) else {
@@ -204,7 +205,7 @@ impl Connection {
             if !SMALL {
                 input.advance(frame.end());
             }
-            // Two ways out, so that a small payload is made where the event will be.
+            // Two returns, so that a small payload is made where the event will be.
             if SMALL && let Some(payload) = take_small(out) {
                 keep_small(out);
                 return Some(Event::Message(message(kind, payload)));
@@ -220,7 +221,7 @@ impl Connection {
         self.resume(input, frame.header(), part, work)
     }
 
-    /// A message that was not complete at once, or not valid, goes on in the general lane.
+    /// Hands a message that is incomplete after one call, or invalid, to the general lane.
     #[cold]
     #[inline(never)]
     fn resume(

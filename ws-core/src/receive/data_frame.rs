@@ -15,14 +15,14 @@ pub(super) struct DataFrame {
     pub(super) received: u64,
     /// Whether extensions decode it.
     pub(super) extended: bool,
-    /// Taken from the input and not handed on yet: of a message in one frame that nobody decodes, all
-    /// that came.
+    /// Payload taken from the input and not passed on yet. For a message in one frame that no
+    /// extension decodes, all that has arrived.
     pub(super) piece: BytesMut,
-    /// Bytes of message data that came of it: what is unmasked and checked, or decoded.
+    /// Bytes of message data from this frame: unmasked and checked, or decoded.
     pub(super) data_len: u64,
-    /// In a box, because hardly any frame has it.
+    /// In a box, because few frames have it.
     pub(super) between: Option<Box<Between>>,
-    /// Whether the extensions are done with it.
+    /// Whether the extensions have decoded all of it.
     pub(super) decoded: bool,
 }
 
@@ -43,13 +43,13 @@ impl DataFrame {
         self.header.len.saturating_sub(self.received)
     }
 
-    /// The same, as memory counts.
+    /// The same as `usize`.
     pub(super) fn room(&self) -> usize {
         usize::try_from(self.remaining()).unwrap_or(usize::MAX)
     }
 
-    /// So many bytes of payload came.
-    pub(super) fn came(&mut self, message: &mut Incoming, n: usize) {
+    /// Counts `n` bytes of payload that arrived.
+    pub(super) fn count(&mut self, message: &mut Incoming, n: usize) {
         self.received = self.received.saturating_add(n as u64);
         message.received = message.received.saturating_add(n as u64);
     }
@@ -62,7 +62,7 @@ impl DataFrame {
 
 /// How far the payload of a data frame came.
 pub(super) enum DataStep {
-    /// The frame is complete, and its payload is the message if it is given here.
+    /// The frame is complete. A payload given here is the message.
     Complete(Option<Payload>),
     Event(Event),
     Starved,

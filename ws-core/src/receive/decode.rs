@@ -18,33 +18,33 @@ use crate::{
     frame::FrameHeader,
 };
 
-/// Output of frame-scoped extensions that may wait for those of message scope.
+/// How much output of frame-scope extensions may wait for those of message scope.
 const STEP: usize = 16 * 1024;
 
-/// What waits inside of the extensions: output of those of frame scope on its way to those of message
-/// scope, and failures that come behind it.
+/// What waits between the extensions: output of those of frame scope for those of message scope, and
+/// failures that follow it.
 #[derive(Debug, Default)]
 pub(crate) struct Between {
     pub(super) bytes: Vec<u8>,
-    /// Whether that is all that the frame gave.
+    /// Whether this is all the output of the frame.
     done: bool,
-    /// The failure that ends it.
+    /// The fault that follows the bytes.
     fault: Option<Fault>,
-    /// The failure of one of frame scope, behind what those next to it have to work on.
+    /// A failure of a frame-scope extension; its neighbours first work on what it gave before.
     of_frames: Option<Box<Failure>>,
-    /// The same of one of message scope, or of frame scope where there are no others.
+    /// The same for message scope, or for frame scope if there are no others.
     failure: Option<Box<Failure>>,
 }
 
-/// What the short lane leaves of a message in one frame.
+/// A message in one frame that the short lane decoded in part.
 #[derive(Debug)]
 pub(crate) struct DecodedPart {
     /// What the extensions have not taken, unmasked.
     pub(crate) left: BytesMut,
-    /// What they gave.
+    /// What they decoded.
     pub(crate) out: Vec<u8>,
     pub(crate) between: Option<Box<Between>>,
-    /// Whether they are done with it.
+    /// Whether they have decoded all of it.
     pub(crate) complete: Result<bool, Box<Fault>>,
 }
 
@@ -96,13 +96,13 @@ pub(crate) fn begin_whole(
     Ok(layer.decode.is_active())
 }
 
-/// The fault of an extension that failed when a unit began.
+/// The fault for an extension that failed at the beginning of a unit.
 #[cold]
 pub(crate) fn begin_fault(error: ChainError) -> Fault {
     message_fault(error, UNLIMITED)
 }
 
-/// Decodes what is there of a frame, within the work of one call.
+/// Decodes what has arrived of a frame, within the work of one call.
 pub(super) fn read(
     frame: &mut DataFrame,
     message: &mut Incoming,
@@ -138,7 +138,7 @@ pub(super) fn read(
     let complete = run.decode(&mut feed, last, out, room, work);
 
     let new = if streams {
-        // Faults act in stream order: what was decoded before a failure is judged before it.
+        // Faults act in stream order: what was decoded before a failure is checked before it.
         message.check_text(&chunk)?;
         chunk.len()
     } else {
@@ -147,7 +147,7 @@ pub(super) fn read(
     };
     let complete = complete?;
 
-    // What was not consumed waits in the frame.
+    // The frame keeps what was not consumed.
     let consumed = offered.saturating_sub(feed.len());
     if frame.piece.is_empty() {
         input.advance(consumed);
@@ -169,14 +169,13 @@ pub(super) fn read(
             DataStep::Complete(None)
         }
         Decoded::Starved if input.is_empty() => DataStep::Starved,
-        // What waited in the frame is used up, and there is more behind it.
+        // What the frame kept is used up, and more follows in the input.
         Decoded::Starved => DataStep::Yield,
         Decoded::Suspended => DataStep::Yield,
     })
 }
 
-/// Decodes a message that lies in `feed` as a whole, as far as the work of one call goes. Whether it
-/// is complete.
+/// Decodes a message that is whole in `feed`, within the work of one call. Whether it is complete.
 #[inline(always)]
 pub(crate) fn decode_whole(
     feed: &mut &[u8],
@@ -231,7 +230,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The failure that waits from an earlier call.
+    /// The failure kept from an earlier call.
     fn take_failure(&mut self) -> Option<Box<Failure>> {
         self.between.as_mut().and_then(|between| between.failure.take())
     }
@@ -301,7 +300,7 @@ impl<'a> Run<'a> {
                         between.done = status == ChainStatus::Finished;
                         starved = status == ChainStatus::Starved;
                     }
-                    // Faults act in stream order: what was decoded before it goes on first.
+                    // Faults act in stream order: what was decoded before it is passed on first.
                     Err(error) => between.fault = Some(of_frame(error)),
                 }
             }

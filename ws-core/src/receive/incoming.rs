@@ -11,13 +11,13 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Incoming {
     pub(super) kind: MessageKind,
-    /// What was gathered, decoded.
+    /// The message data so far, decoded.
     pub(super) buffer: Vec<u8>,
     /// Payload bytes on the wire.
     pub(super) received: u64,
-    /// Frames that began.
+    /// Frames so far.
     pub(super) frames: usize,
-    /// Empty frames at the end of them.
+    /// Empty frames in a row, up to the last one.
     empty_run: usize,
     utf8: Utf8Validator,
 }
@@ -57,7 +57,7 @@ impl Incoming {
         Ok(())
     }
 
-    /// Gathers a piece of payload that lies `offset` bytes behind the start of its frame.
+    /// Gathers a piece of payload that starts `offset` bytes into its frame.
     pub(super) fn append(
         &mut self,
         masked: &[u8],
@@ -75,17 +75,17 @@ impl Incoming {
         self.check_gathered(start)
     }
 
-    /// Checks a piece that is passed on.
+    /// Checks a piece that is passed on to the caller.
     pub(super) fn check_text(&mut self, data: &[u8]) -> Result<(), Fault> {
         check(self.kind, &mut self.utf8, data)
     }
 
-    /// Checks what was gathered behind `from`.
+    /// Checks what was gathered from `from` on.
     pub(super) fn check_gathered(&mut self, from: usize) -> Result<(), Fault> {
         check(self.kind, &mut self.utf8, self.buffer.get(from..).unwrap_or_default())
     }
 
-    /// Judges what was decoded behind `from`, before a failure that came later.
+    /// Checks what was decoded from `from` on, before a later failure counts.
     pub(super) fn judge(&mut self, from: usize, limit: usize) -> Result<(), Fault> {
         self.check_gathered(from)?;
         if self.buffer.len() > limit { Err(Fault::MessageTooBig { limit }) } else { Ok(()) }
@@ -96,13 +96,13 @@ impl Incoming {
         if fin && !self.utf8.is_complete() { Err(Fault::InvalidUtf8) } else { Ok(()) }
     }
 
-    /// The whole message, checked before.
+    /// The whole message, which is checked already.
     pub(super) fn finish(mut self, payload: Option<Payload>) -> Message {
         message(self.kind, payload.unwrap_or_else(|| take_decoded(&mut self.buffer)))
     }
 }
 
-/// A message that was checked before.
+/// A message from a payload that is checked already.
 pub(crate) fn message(kind: MessageKind, payload: Payload) -> Message {
     match kind {
         MessageKind::Text => Message::Text(Text::checked(payload)),
@@ -110,15 +110,15 @@ pub(crate) fn message(kind: MessageKind, payload: Payload) -> Message {
     }
 }
 
-/// What was gathered. The buffer is left behind where it is not needed.
+/// The gathered bytes as a payload. A small one leaves the buffer to its owner.
 ///
-/// Never inlined: so a small payload is made where the event will be, and not moved there.
+/// Never inlined, so that a small payload is made where the event will be, and not moved there.
 #[inline(never)]
 pub(crate) fn take_decoded(buffer: &mut Vec<u8>) -> Payload {
     if buffer.len() <= Payload::INLINE { buffer.as_slice().into() } else { take_large(buffer) }
 }
 
-/// The same, if it fits into the value itself. The buffer means nothing afterwards.
+/// The same, if it fits into the payload itself. The buffer is garbage afterwards.
 #[inline(always)]
 pub(crate) fn take_small(buffer: &mut Vec<u8>) -> Option<Payload> {
     let len = buffer.len();
@@ -131,7 +131,7 @@ pub(crate) fn take_small(buffer: &mut Vec<u8>) -> Option<Payload> {
 }
 
 fn take_large(buffer: &mut Vec<u8>) -> Payload {
-    // An extension may have asked for far more room than it filled.
+    // An extension may have filled far less room than it asked for.
     if buffer.len() < buffer.capacity() / 4 {
         buffer.shrink_to_fit();
     }

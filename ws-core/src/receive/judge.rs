@@ -1,8 +1,8 @@
 //! The judge: each rule that the header of a received frame has to obey.
 //!
-//! The general lane asks after every octet, and turns a broken rule into a [`Fault`]. The short lane
-//! asks the same functions once, and leaves a header that breaks a rule to the general lane. What holds
-//! for frames of either end, whatever was agreed, is in [`frame`](crate::frame).
+//! The general lane asks after each octet and turns a broken rule into a [`Fault`]. The short lane asks
+//! the same functions once and leaves a header that breaks a rule to the general lane. Rules that hold
+//! for both roles and whatever was negotiated are in [`frame`](crate::frame).
 
 use super::Incoming;
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     frame::{self, FrameHeader},
 };
 
-/// Whether the frame is masked as the role of its receiver demands.
+/// Whether the mask bit is what the receiver's role requires.
 #[inline(always)]
 pub(crate) fn mask_fits(masked: bool, server: bool) -> bool {
     // RFC 6455 §5.1: "The server MUST close the connection upon receiving a frame that is not
@@ -34,7 +34,7 @@ pub(crate) fn marks_fit(rsv: Rsv, layers: &[Layer]) -> bool {
     layers.iter().all(|layer| misplaced(layer, rsv, true).is_none())
 }
 
-/// The bits that break the claim of an extension, and how.
+/// The bits that are set or missing contrary to the claim of an extension.
 #[inline(always)]
 fn misplaced(layer: &Layer, rsv: Rsv, first: bool) -> Option<(Rsv, Misplaced)> {
     let bits = layer.claim.bits();
@@ -55,15 +55,15 @@ fn misplaced(layer: &Layer, rsv: Rsv, first: bool) -> Option<(Rsv, Misplaced)> {
     }
 }
 
-/// The payload of a message in one frame that no extension decodes: the most that
-/// [`check_size`] lets pass, and none where messages are not received whole.
+/// The most octets that [`check_size`] accepts of a message in one frame that no extension decodes;
+/// none where messages are not received whole.
 pub(crate) fn whole_limit(config: &Config) -> usize {
     let whole = config.receive == Receive::Messages && config.max_fragments > 0;
     if whole { config.frame_limit().min(config.max_message) } else { 0 }
 }
 
-/// Whether a data frame may be `len` octets long. Where no extension decodes it, `gathered` octets of
-/// its message came before; otherwise the size of the message is known only once it is decoded.
+/// Refuses a data frame of `len` octets that exceeds a limit. `gathered` is how much of its message
+/// came before; `None` if an extension decodes it, since only decoding then tells the message's size.
 pub(super) fn check_size(len: u64, gathered: Option<usize>, config: &Config) -> Result<(), Fault> {
     // RFC 6455 §10.4: implementations that have "limitations regarding the frame size or total
     // message size after reassembly from multiple frames MUST protect themselves against exceeding
@@ -84,7 +84,7 @@ fn misplaced_bits(layer: &Layer, bits: Rsv, how: Misplaced) -> Fault {
     Fault::MisplacedBits { bits, extension: layer.name.clone(), how }
 }
 
-/// The judge of the general lane: what is agreed on a connection, and the message in progress.
+/// The judge of the general lane: what was negotiated, and the message in progress.
 pub(super) struct Judge<'a> {
     pub(super) server: bool,
     pub(super) config: &'a Config,

@@ -8,21 +8,21 @@ use super::{
 };
 use crate::{
     Config, Event, Payload,
-    buffer::{grow, grow_into, grow_shared},
+    buffer::{BufferSize, grow, grow_into, grow_shared},
     fault::Fault,
     mask::apply_mask,
 };
 
-/// A payload is copied where a slice of the input would keep a buffer this many times larger alive.
+/// A payload is copied if a slice of the input would keep a buffer this many times larger alive.
 const PINNED_AT_MOST: usize = 128;
 
 /// Bytes that are copied, unmasked and checked at a time.
 const BLOCK: usize = 16384;
 
-/// From so many bytes on, what follows of a message in one frame is read into its buffer.
+/// Once this many bytes of a message in one frame have arrived, the rest is read into its buffer.
 const DIRECT_FROM: usize = 32 * 1024;
 
-/// Gathers the message, checking it as it comes.
+/// Gathers the message and checks it as it arrives.
 pub(super) fn gather(
     frame: &mut DataFrame,
     message: &mut Incoming,
@@ -36,11 +36,11 @@ pub(super) fn gather(
     let remaining = frame.room();
     let n = remaining.min(input.len()).min(*work);
     *work = work.saturating_sub(n);
-    // The announced length bounds the buffer only where the message ends with this frame.
+    // The announced length bounds the buffer only if the message ends with this frame.
     let announced = message.buffer.len().saturating_add(remaining);
     let limit = message.buffer.len().saturating_add(n).max(config.max_message);
     grow(&mut message.buffer, n, if frame.header.fin { announced } else { limit });
-    // In blocks that stay in the cache between the copy, the unmasking and the check.
+    // In blocks that stay in the cache from the copy to the check.
     for block in input.get(..n).unwrap_or_default().chunks(BLOCK) {
         message.append(block, frame.header.mask, frame.received)?;
         frame.received = frame.received.saturating_add(block.len() as u64);
@@ -58,7 +58,7 @@ pub(super) fn gather(
     }
 }
 
-/// Gathers a message of one frame in the buffer that it is handed on in, and checks it there.
+/// Gathers a message of one frame in the buffer that it is delivered in, and checks it there.
 fn gather_alone(
     frame: &mut DataFrame,
     message: &mut Incoming,
@@ -66,15 +66,15 @@ fn gather_alone(
     work: &mut usize,
 ) -> Result<DataStep, Fault> {
     let here = frame.room().min(input.len());
-    let worth = if here == frame.room() {
+    let kept = if here == frame.room() {
         here > 0 && !pins_too_much(input, here)
     } else {
         here >= DIRECT_FROM.max(input.capacity() / 2)
     };
-    if frame.received == 0 && worth {
-        // It is kept where it lies, and only looked at in steps.
+    if frame.received == 0 && kept {
+        // It stays where it is, and is checked in steps.
         frame.piece = input.split_to(here);
-        frame.came(message, here);
+        frame.count(message, here);
     }
     check_piece(frame, message, work)?;
     let copied = frame.room().min(input.len()).min(*work);
@@ -82,10 +82,10 @@ fn gather_alone(
         let announced = frame.piece.len().saturating_add(frame.room());
         grow_shared(&mut frame.piece, copied, announced);
     }
-    // In blocks that stay in the cache between the copy, the unmasking and the check.
+    // In blocks that stay in the cache from the copy to the check.
     for block in input.get(..copied).unwrap_or_default().chunks(BLOCK) {
         frame.piece.extend_from_slice(block);
-        frame.came(message, block.len());
+        frame.count(message, block.len());
         check_piece(frame, message, work)?;
     }
     input.advance(copied);
@@ -100,7 +100,7 @@ fn gather_alone(
     }
 }
 
-/// Unmasks and checks what came of a message that lies in one buffer, in steps.
+/// Unmasks and checks the next step of a message that is gathered in one buffer.
 fn check_piece(
     frame: &mut DataFrame,
     message: &mut Incoming,
@@ -118,25 +118,32 @@ fn check_piece(
     Ok(())
 }
 
-/// Reads what follows of a large message of one frame into its buffer.
-pub(super) fn read_more<R>(
+/// Makes room for the rest of a large message. `None` if it is not read into its own buffer.
+pub(super) fn make_room(
     frame: &mut DataFrame,
-    message: &mut Incoming,
-    allocate: impl FnOnce(usize, usize) -> BytesMut,
-    read: impl FnOnce(&mut dyn BufMut) -> R,
-) -> Option<R> {
-    let (before, room) = (frame.piece.len(), frame.room());
-    if before < DIRECT_FROM || room == 0 || frame.data_len < frame.received {
+    allocate: impl FnOnce(BufferSize) -> BytesMut,
+) -> Option<()> {
+    let room = frame.room();
+    if frame.piece.len() < DIRECT_FROM || room == 0 || frame.data_len < frame.received {
         return None;
     }
     grow_into(&mut frame.piece, room.min(DIRECT_FROM), room, allocate);
-    let result = read(&mut (&mut frame.piece).limit(room));
-    let came = frame.piece.len().saturating_sub(before);
-    frame.came(message, came);
-    Some(result)
+    Some(())
 }
 
-/// Hands the payload on as it comes.
+/// Reads more of a large message into the room that was made.
+pub(super) fn read_more<R>(
+    frame: &mut DataFrame,
+    message: &mut Incoming,
+    read: impl FnOnce(&mut dyn BufMut) -> R,
+) -> R {
+    let (before, room) = (frame.piece.len(), frame.room());
+    let result = read(&mut (&mut frame.piece).limit(room));
+    frame.count(message, frame.piece.len().saturating_sub(before));
+    result
+}
+
+/// Passes the payload on as it arrives.
 pub(super) fn stream(
     frame: &mut DataFrame,
     message: &mut Incoming,
@@ -159,7 +166,7 @@ pub(super) fn stream(
     Ok(DataStep::Event(Event::Chunk(chunk)))
 }
 
-/// Takes a whole payload that begins at `start` off the input, unmasked.
+/// Takes a whole payload that begins at `start` from the input, unmasked.
 pub(crate) fn take_payload(
     input: &mut BytesMut,
     start: usize,
@@ -180,7 +187,7 @@ pub(crate) fn take_payload(
         input.advance(end);
         return copy.into();
     }
-    // The header goes along, since it is easier taken off behind than before.
+    // Splitting the header off afterwards is cheaper than before.
     let mut payload = input.split_to(end).freeze();
     payload.advance(start);
     Payload::from_read(payload)
@@ -191,7 +198,7 @@ fn pins_too_much(input: &BytesMut, len: usize) -> bool {
     len.saturating_mul(PINNED_AT_MOST) < input.capacity()
 }
 
-/// Takes bytes off the input: a slice of it, or a copy where a slice would pin too much.
+/// Takes bytes from the input: a slice of it, or a copy if a slice would pin too much.
 fn take_slice(input: &mut BytesMut, len: usize) -> Bytes {
     if pins_too_much(input, len) {
         let copy = Bytes::copy_from_slice(input.get(..len).unwrap_or_default());
@@ -202,7 +209,7 @@ fn take_slice(input: &mut BytesMut, len: usize) -> Bytes {
     }
 }
 
-/// How much of the frame's payload may be taken now, unmasked in place.
+/// Unmasks in place what may be taken of the frame's payload now. How much that is.
 pub(super) fn unmask_piece(frame: &mut DataFrame, input: &mut BytesMut, work: usize) -> usize {
     let n = frame.room().min(input.len()).min(work);
     if let Some(key) = frame.header.mask {

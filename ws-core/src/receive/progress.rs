@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::{Buf, BytesMut};
 
 use super::{
     Context, DecodedPart, Incoming, Received, Unfinished, close_body,
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{Event, Opcode, Payload, fault::Fault, frame::FrameHeader, mask::apply_mask};
 
-/// What came in part: a frame, a message, or both.
+/// A frame in progress, a message in progress, or both.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     state: State,
@@ -33,7 +33,7 @@ enum State {
 }
 
 impl Progress {
-    /// A message in one frame, taken off the input and decoded in part.
+    /// A message in one frame that was taken from the input and decoded in part.
     pub(super) fn decoding(
         header: FrameHeader,
         part: DecodedPart,
@@ -98,15 +98,10 @@ impl Progress {
         }
     }
 
-    pub(super) fn read_more<R>(
-        &mut self,
-        allocate: impl FnOnce(usize, usize) -> BytesMut,
-        read: impl FnOnce(&mut dyn BufMut) -> R,
-    ) -> Option<R> {
+    /// The data frame in progress that no extension decodes.
+    pub(super) fn plain_frame(&mut self) -> Option<(&mut DataFrame, &mut Incoming)> {
         match (&mut self.state, &mut self.message) {
-            (State::Data(frame), Some(message)) if !frame.extended => {
-                plain::read_more(frame, message, allocate, read)
-            }
+            (State::Data(frame), Some(message)) if !frame.extended => Some((frame, message)),
             _ => None,
         }
     }
@@ -178,7 +173,7 @@ impl Progress {
         Ok(starts.then_some(Received::Event(Event::Start(kind))))
     }
 
-    /// A data frame is complete: so is the message, or the next frame is awaited.
+    /// Ends a data frame, and with the last one the message.
     fn finish_frame(&mut self, payload: Option<Payload>, cx: &mut Context<'_>) -> Option<Received> {
         let State::Data(frame) = core::mem::take(&mut self.state) else {
             return None;
@@ -193,7 +188,7 @@ impl Progress {
     }
 }
 
-/// Gathers the payload of a control frame, at most 125 bytes. `None`: more input is needed.
+/// Gathers the payload of a control frame, at most 125 bytes. `None` if more input is needed.
 fn read_control(
     header: FrameHeader,
     gathered: &mut Vec<u8>,
@@ -214,7 +209,7 @@ fn read_control(
     (gathered.len() == len).then(|| (header, core::mem::take(gathered).into()))
 }
 
-/// A control frame is complete.
+/// What a complete control frame says.
 fn control(opcode: Opcode, payload: Payload) -> Result<Received, Fault> {
     Ok(match opcode {
         Opcode::Ping => Received::Ping(payload),

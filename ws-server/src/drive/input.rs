@@ -11,7 +11,7 @@ use std::{
 use bytes::{BufMut, BytesMut};
 use tokio::io::AsyncRead;
 use tokio_util::io::poll_read_buf;
-use ws_core::Message;
+use ws_core::{BufferSize, Message};
 
 use super::{
     control_rate::ControlRate,
@@ -219,7 +219,7 @@ impl Core {
         let now = self.now;
         let more = self.ws.read_payload(
             &self.input.buffer,
-            |least, most| pool::take(least, most, now),
+            |size| pool::take(size.needed, size.announced, now),
             |room| poll_read_buf(io.as_mut(), cx, &mut room.limit(READ.min(most))),
         );
         if let Some(more) = more {
@@ -239,8 +239,8 @@ impl Core {
     #[inline]
     pub(super) fn keep_large(&mut self) {
         let now = self.now;
-        let buffer = |least, most| pool::take(least, most, now);
-        self.ws.read_payload(&self.input.buffer, buffer, |_| ());
+        let allocate = |size: BufferSize| pool::take(size.needed, size.announced, now);
+        self.ws.detach_large(&self.input.buffer, allocate);
     }
 
     /// Whether there is input to decode and room for its messages.

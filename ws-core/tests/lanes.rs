@@ -129,6 +129,7 @@ proptest! {
         side in side(),
         which in 0..8_usize,
         messages in prop::collection::vec((any::<bool>(), payload(), any::<bool>()), 1..5),
+        rsv in prop_oneof![3 => Just(0), 1 => Just(0x10), 1 => Just(0x20), 1 => Just(0x40)],
         noise in prop::option::weighted(0.3, (any::<Index>(), any::<u8>())),
         low in 0..3_u8,
         cuts in prop::collection::vec(any::<Index>(), 0..6),
@@ -137,6 +138,8 @@ proptest! {
         let peer = side.other().connection_with(Config::default(), stack(which));
         let mut bytes = encoded(peer, &messages, |_| {});
         bytes.truncate(4000);
+        // Bits that an extension claims or not, on the first message.
+        bytes[0] |= rsv;
         damage(&mut bytes, noise);
         let connection = || side.connection_with(limits(low), stack(which));
         check(connection, &bytes, &cuts, how)?;

@@ -2,6 +2,7 @@
 
 mod closing;
 mod receive_short;
+mod receiving;
 mod route;
 mod send_short;
 mod sending;
@@ -14,9 +15,8 @@ use crate::{
     BufferSize, CloseCode, Closed, Config, Event, FrameObserver, Outgoing, Output, Payload, Role,
     Text, Unfinished, WORK_PER_CALL,
     extension::{Direction, Extensions},
-    fault::Fault,
     observer::Observer,
-    receive::{self, Received, Receiver, judge},
+    receive::{self, Receiver, judge},
     send::Sender,
 };
 use route::Route;
@@ -133,53 +133,6 @@ impl Connection {
         match self.take_small(input) {
             Some(message) => Some(Event::Message(message)),
             None => self.poll_other(input),
-        }
-    }
-
-    fn poll_other(&mut self, input: &mut BytesMut) -> Option<Event> {
-        match self.receive_route {
-            Route::Single => self.poll_single(input),
-            Route::General if !self.stack.is_empty() => self.poll_extended(input),
-            Route::General | Route::Plain => self.poll_plain(input),
-        }
-    }
-
-    fn poll_general(&mut self, input: &mut BytesMut) -> Option<Event> {
-        match &self.life {
-            Life::Open | Life::CloseSent(_) => {}
-            Life::Closed => {
-                // RFC 6455 §7.1.7: "An endpoint MUST NOT continue to attempt to process data
-                // (including a responding Close frame) from the remote endpoint after being
-                // instructed to _Fail the WebSocket Connection_."
-                input.clear();
-                return None;
-            }
-            Life::Closing(_) | Life::Ending(_) => return Some(self.end()),
-        }
-        if !input.is_empty() && self.stack.clear_debt() {
-            return Some(Event::Yield);
-        }
-        let (receiver, mut cx) = self.receive_context();
-        let received = receiver.read(input, WORK_PER_CALL, &mut cx);
-        self.tell(received)
-    }
-
-    /// Tells what was received, and does what it asks for.
-    fn tell(&mut self, received: Result<Received, Fault>) -> Option<Event> {
-        match received {
-            Ok(Received::Event(event)) => Some(event),
-            Ok(Received::Yield) => Some(Event::Yield),
-            Ok(Received::Ping(payload)) => {
-                self.answer_ping(&payload);
-                Some(Event::Ping(payload))
-            }
-            Ok(Received::Close { code, reason }) => Some(self.close_received(code, reason)),
-            Ok(Received::Starved) if self.input_ended => Some(self.lost()),
-            Ok(Received::Starved) => {
-                self.stack.release(Direction::Decode);
-                None
-            }
-            Err(fault) => Some(self.faulted(fault)),
         }
     }
 

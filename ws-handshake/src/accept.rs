@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use ws_core::Extensions;
 
 use crate::{
-    Cause, ExtensionSet, Hosts, InvalidHeader, OriginPolicy, Rejection, Report, Subprotocols,
-    Upgrade,
+    Cause, ExtensionSet, Hosts, InvalidHeader, OriginPolicy, Rejection, Report, ResponseHeaders,
+    Subprotocols, Upgrade,
     accept_key::ACCEPT,
     extra_headers::{self, IN_101, checked_value},
     head_writer,
@@ -20,8 +20,8 @@ use crate::{
 #[derive(Clone, Default)]
 pub struct AcceptOptions {
     extensions: ExtensionSet,
-    origin: OriginPolicy,
-    hosts: Option<Hosts>,
+    pub(crate) origin: OriginPolicy,
+    pub(crate) hosts: Option<Hosts>,
     subprotocol: Choice,
 }
 
@@ -146,6 +146,12 @@ impl Accepted {
         Ok(self)
     }
 
+    /// Adds `headers` to the 101, after those that were added before.
+    pub fn headers(mut self, headers: ResponseHeaders) -> Self {
+        self.headers.extend(headers.0);
+        self
+    }
+
     /// The 101, for an HTTP implementation.
     pub fn response(&self) -> Response<()> {
         let mut response = Response::new(());
@@ -213,10 +219,7 @@ impl Upgrade {
     /// [`select_subprotocol`](AcceptOptions::select_subprotocol) chose one that was not offered.
     /// [`AcceptError::into_rejection`] gives the answer for the client.
     pub fn accept(self, options: &AcceptOptions) -> Result<Accepted, AcceptError> {
-        if let Some(hosts) = &options.hosts {
-            self.check_host(hosts)?;
-        }
-        self.check_origin(&options.origin)?;
+        self.check(options)?;
         let subprotocol = self.choose(&options.subprotocol)?;
         let negotiated = options.extensions.negotiate(self.offers);
 
@@ -278,8 +281,8 @@ impl AcceptError {
     pub fn into_rejection(self) -> Rejection {
         match self {
             Self::Rejected(rejection) => rejection,
-            Self::SubprotocolNotOffered(_) | Self::Header(_) => {
-                Rejection::new(StatusCode::INTERNAL_SERVER_ERROR)
+            error @ (Self::SubprotocolNotOffered(_) | Self::Header(_)) => {
+                Rejection::internal(error)
             }
         }
     }

@@ -34,6 +34,9 @@ pub enum Cause {
     /// The request-target is neither a path nor an http or https URI: 400.
     #[error("the request-target must be a path or an http URI")]
     Target,
+    /// A parameter of the route's pattern is not UTF-8 once its escapes are decoded: 400.
+    #[error("a parameter in the path is not UTF-8: escape text as UTF-8")]
+    PathParameter,
     /// `Host` is missing, repeated, or not a host and port: 400.
     #[error("Host must appear exactly once, as host[:port]")]
     Host,
@@ -109,6 +112,7 @@ impl Cause {
             | Self::EarlyData
             | Self::HttpTooOld
             | Self::Target
+            | Self::PathParameter
             | Self::Host
             | Self::NotAscii
             | Self::Connection

@@ -24,6 +24,22 @@ pub enum InvalidHeader {
     TooMany,
 }
 
+/// Headers that an application adds to the 101, such as `Set-Cookie`, checked one by one:
+/// [`Accepted::headers`](crate::Accepted::headers) takes them.
+#[derive(Clone, Debug, Default)]
+pub struct ResponseHeaders(pub(crate) HeaderMap);
+
+impl ResponseHeaders {
+    /// Adds a line. Lines of one name remain in their order.
+    ///
+    /// # Errors
+    /// [`InvalidHeader`] for a value that would break out of its line, and for the headers that the
+    /// handshake writes itself.
+    pub fn append(&mut self, name: &str, value: &str) -> Result<(), InvalidHeader> {
+        append(&mut self.0, name, value, &IN_101)
+    }
+}
+
 /// Checks a line and adds it to `headers`.
 pub(crate) fn append(
     headers: &mut HeaderMap,

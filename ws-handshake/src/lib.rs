@@ -140,7 +140,7 @@ pub use client::{ClientHandshake, ClientOptions, RequestError};
 pub use client_response::Connected;
 pub use extension_header::{ExtensionElement, ExtensionHeaderError, parse_extensions};
 pub use extension_set::{ExtensionSet, ExtensionSetError};
-pub use extra_headers::InvalidHeader;
+pub use extra_headers::{InvalidHeader, ResponseHeaders};
 pub use head::HeadError;
 pub use head_writer::{write_response, write_response_head};
 pub use hosts::{Hosts, HostsError};

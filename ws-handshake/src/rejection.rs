@@ -1,6 +1,6 @@
 //! The answer to a rejected request.
 
-use std::fmt;
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -37,6 +37,8 @@ pub struct Rejection {
     status: StatusCode,
     headers: Box<HeaderMap>,
     body: Bytes,
+    /// For the log alone.
+    error: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl Rejection {
@@ -47,8 +49,13 @@ impl Rejection {
     pub fn new(status: StatusCode) -> Self {
         let status =
             if status.is_informational() { StatusCode::INTERNAL_SERVER_ERROR } else { status };
-        let mut rejection =
-            Self { cause: Cause::Application, status, headers: Box::default(), body: Bytes::new() };
+        let mut rejection = Self {
+            cause: Cause::Application,
+            status,
+            headers: Box::default(),
+            body: Bytes::new(),
+            error: None,
+        };
         match status {
             // RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field in a 405
             // response"
@@ -64,6 +71,60 @@ impl Rejection {
             }
             _ => {}
         }
+        rejection
+    }
+
+    /// 401: the client has not said who it is, or not truly. `challenge` is the value of
+    /// `WWW-Authenticate`, which says how it may: `Bearer`, or `Basic realm="chat"`. A browser's
+    /// WebSocket shows no dialog for it.
+    ///
+    /// # Errors
+    /// [`InvalidHeader::Value`].
+    // RFC 9110 §15.5.2: "The server generating a 401 response MUST send a WWW-Authenticate header
+    // field […] containing at least one challenge applicable to the target resource."
+    pub fn unauthorized(challenge: &str) -> Result<Self, InvalidHeader> {
+        Self::new(StatusCode::UNAUTHORIZED)
+            .body("authentication is required\n")
+            .header("WWW-Authenticate", challenge)
+    }
+
+    /// 403: the client may not, whoever it is.
+    pub fn forbidden() -> Self {
+        Self::new(StatusCode::FORBIDDEN).body("access is denied\n")
+    }
+
+    /// 429: the client asks too often, and may ask again after `retry_after`, which is rounded up to
+    /// seconds.
+    pub fn too_many_requests(retry_after: Duration) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS).retry_after(retry_after)
+    }
+
+    /// 503: the server has no room, or cannot decide now. The client may ask again after
+    /// `retry_after`, which is rounded up to seconds.
+    pub fn unavailable(retry_after: Duration) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE).retry_after(retry_after)
+    }
+
+    fn retry_after(mut self, time: Duration) -> Self {
+        let seconds = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
+        self.headers.insert(header::RETRY_AFTER, seconds.into());
+        self.body(format!("try again in {seconds} s\n"))
+    }
+
+    /// 307: the client is to ask `location`. A browser's WebSocket follows no redirect and fails;
+    /// other clients may ([RFC 6455 §4.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.1)).
+    ///
+    /// # Errors
+    /// [`InvalidHeader::Value`].
+    pub fn redirect(location: &str) -> Result<Self, InvalidHeader> {
+        Self::new(StatusCode::TEMPORARY_REDIRECT).header("Location", location)
+    }
+
+    /// 500: the server could not decide, because of `error`, which the log shows and the client does
+    /// not see. For `?`: `sessions.find(id).await.map_err(Rejection::internal)?`.
+    pub fn internal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let mut rejection = Self::new(StatusCode::INTERNAL_SERVER_ERROR);
+        rejection.error = Some(error.into().into());
         rejection
     }
 
@@ -92,6 +153,11 @@ impl Rejection {
     /// Why the request is rejected.
     pub fn cause(&self) -> Cause {
         self.cause
+    }
+
+    /// The error that kept the server from deciding, if [`internal`](Self::internal) was given one.
+    pub fn error(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
+        self.error.as_deref()
     }
 
     /// The status of the answer.
@@ -135,6 +201,13 @@ impl From<Cause> for Rejection {
             rejection.insert(header::SEC_WEBSOCKET_VERSION, "13");
         }
         rejection
+    }
+}
+
+/// A header that cannot be sent is the application's mistake: 500.
+impl From<InvalidHeader> for Rejection {
+    fn from(error: InvalidHeader) -> Self {
+        Self::internal(error)
     }
 }
 

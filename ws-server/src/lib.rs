@@ -20,7 +20,8 @@
 //! # The map
 //! | to | see |
 //! |---|---|
-//! | route, limit | [`Server`], [`Limits`], [`ServerLimits`] |
+//! | route, limit | [`Server`], [`Route`], [`Limits`], [`ServerLimits`] |
+//! | decide who may connect | [`Gate`], [`Admit`], [`Rejection`] |
 //! | listen, shut down | [`BoundServer`], [`Report`] |
 //! | write a handler, share state among them | [`Handler`] |
 //! | talk with one client | [`WebSocket`], [`Sender`], [`Message`] |
@@ -58,6 +59,7 @@
 //!
 //! # Features
 //! - `deflate` (default): permessage-deflate, as `Deflate`.
+//! - `auth` (default): cookies, `Bearer` and `Basic` of a [`Request`], for a [`Gate`].
 //! - `client`: `connect` and `Connect`, the same [`WebSocket`] on the other end.
 //!
 //! # The other crates
@@ -96,13 +98,17 @@ pub use leaves::id::ClientId;
 pub use leaves::limits::ClientLimits;
 pub use leaves::limits::{Limits, ServerLimits};
 pub use leaves::metrics::{Metrics, Rejected, Traffic};
-pub use leaves::request::{Opening, Peer, Request};
+#[cfg(feature = "auth")]
+pub use leaves::request::credentials::{Basic, Bearer};
+pub use leaves::request::{Agreed, Peer, Request};
 pub use listen::bound::BoundServer;
 pub use listen::server::Server;
 pub use open::accepted::Accepted;
+pub use open::gate::{Admit, Gate, Opening};
 pub use open::handler::{Handler, HandlerError};
 pub use open::options::Options;
 pub use open::outcome::Outcome;
+pub use open::route::{IntoRoute, Route};
 pub use open::service::{Report, Service};
 pub use outbox::post::SlowConsumer;
 pub use registry::published::{Published, Refused};
@@ -113,11 +119,11 @@ pub use ws_core::{
 #[cfg(feature = "deflate")]
 pub use ws_ext_deflate::{Deflate, Pool as DeflatePool};
 pub use ws_handshake::{
-    Cause, Hosts, Limits as HeadLimits, OriginPolicy, Report as NegotiationReport,
-    SubprotocolError, Subprotocols,
+    Cause, Hosts, InvalidHeader, Limits as HeadLimits, OriginPolicy, Rejection,
+    Report as NegotiationReport, SubprotocolError, Subprotocols,
 };
 #[cfg(feature = "client")]
-pub use ws_handshake::{InvalidHeader, Refusal, RequestError, ResponseError, UriError};
+pub use ws_handshake::{Refusal, RequestError, ResponseError, UriError};
 
 #[cfg(all(doctest, feature = "deflate"))]
 #[doc = include_str!("../README.md")]

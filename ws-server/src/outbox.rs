@@ -40,9 +40,8 @@ mod waiters;
 mod waiting;
 
 use std::{
-    any::Any,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     task::Waker,
@@ -66,6 +65,7 @@ pub(crate) use self::{
 use crate::{
     ClientId, Limits, PingError, Request, SendError, TrySendError, TrySendReason,
     leaves::{
+        data::Data,
         stats::Stats,
         sync::{AtomicBool, Mutex, PoisonError},
     },
@@ -81,8 +81,8 @@ pub(crate) struct Outbox {
     pub(crate) limits: Arc<Limits>,
     /// Counters and logs of the server. A client's end has none.
     pub(crate) stats: Option<Arc<Stats>>,
-    /// The application's data, set once. Boxed, since most connections have none.
-    data: OnceLock<Box<Arc<dyn Any + Send + Sync>>>,
+    /// What the application attached.
+    pub(crate) data: Data,
     state: Mutex<State>,
     /// Flags that the driver reads without the lock. They are written under it.
     has_outbound: AtomicBool,
@@ -140,7 +140,7 @@ impl Outbox {
             request,
             limits,
             stats,
-            data: OnceLock::new(),
+            data: Data::default(),
             state: Mutex::default(),
             has_outbound: AtomicBool::new(false),
             receiver_waits: AtomicBool::new(false),
@@ -266,16 +266,6 @@ impl Outbox {
         if let Some(stats) = &self.stats {
             stats.counters.memory(bytes as i64 - before as i64);
         }
-    }
-
-    /// Attaches a value. Returns whether there was none before.
-    pub(crate) fn set_data(&self, data: Arc<dyn Any + Send + Sync>) -> bool {
-        self.data.set(Box::new(data)).is_ok()
-    }
-
-    /// Returns the attached value.
-    pub(crate) fn data(&self) -> Option<Arc<dyn Any + Send + Sync>> {
-        self.data.get().map(|data| Arc::clone(data))
     }
 
     pub(crate) fn ping(&self, payload: Payload) -> Result<(), PingError> {

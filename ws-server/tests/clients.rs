@@ -29,7 +29,7 @@ fn named() -> Service {
     let handler = |ws: WebSocket| async move {
         if let Some(name) = ws.request().query() {
             assert!(ws.set_data(User(name.to_owned())));
-            assert!(!ws.set_data("another"), "once");
+            assert!(!ws.set_data(User("another".to_owned())), "one of each type");
         }
         echo(ws).await
     };
@@ -54,8 +54,8 @@ async fn clients_are_listed_with_what_is_known_of_them() {
     let paths: Vec<_> = list.iter().map(|client| client.request().path()).collect();
     assert_eq!(paths, ["/chat", "/chat", "/spy"]);
     let users: Vec<_> = list.iter().map(ws_server::Client::data::<User>).collect();
-    assert_eq!(users[0].as_deref(), Some(&User("ann".into())));
-    assert_eq!(users[1].as_deref(), Some(&User("bob".into())));
+    assert_eq!(users[0], Some(&User("ann".into())));
+    assert_eq!(users[1], Some(&User("bob".into())));
     assert!(users[2].is_none());
     assert!(list[0].data::<String>().is_none(), "another type");
     assert_eq!(list[0].request().header("x-team").unwrap(), "red");

@@ -6,7 +6,9 @@ mod gate;
 use std::time::Duration;
 
 use gate::with_echo;
-use ws_server::{ConfigError, HeadLimits, Limits, ServeError, Server, ServerLimits, WebSocket};
+use ws_server::{
+    ConfigError, HeadLimits, Limits, Route, ServeError, Server, ServerLimits, WebSocket,
+};
 
 async fn nothing(_: WebSocket) -> Result<(), ws_server::HandlerError> {
     Ok(())
@@ -36,12 +38,51 @@ fn route_that_no_request_can_have_is_named() {
 }
 
 #[test]
-fn route_that_is_a_pattern_is_told_instead_of_matching_nothing() {
-    for path in ["/room/{id}", "/{*rest}", "/room/:id", "/:id/x", "/files/*", "/*path", "/<id>"] {
+fn pattern_that_cannot_be_read_is_told_instead_of_matching_nothing() {
+    for path in [
+        "/room/:id",
+        "/:id/x",
+        "/files/*",
+        "/*path",
+        "/<id>",
+        "/{}",
+        "/{a}{b}",
+        "/{*a}/b",
+        "/{a",
+        "/a}",
+    ] {
         let error = mistake(Server::new().route(path, nothing));
         assert_eq!(error, ConfigError::RoutePattern { path: path.into() });
-        assert!(error.to_string().contains(path) && error.to_string().contains("`any`"), "{error}");
+        assert!(
+            error.to_string().contains(path) && error.to_string().contains("{name}"),
+            "{error}"
+        );
     }
+}
+
+#[test]
+fn routes_that_match_the_same_paths_are_told() {
+    let twice = Server::new().route("/room/{id}", nothing).route("/room/{id}", nothing);
+    assert_eq!(mistake(twice), ConfigError::DuplicateRoute { path: "/room/{id}".into() });
+    for (first, second) in [("/room/{id}", "/room/{name}"), ("/{*a}", "/{*b}")] {
+        let error = mistake(Server::new().route(first, nothing).route(second, nothing));
+        let (path, with) = (second.into(), first.into());
+        assert_eq!(error, ConfigError::RouteConflict { path, with });
+        assert!(error.to_string().contains(first) && error.to_string().contains(second), "{error}");
+    }
+    // What is written out goes before a parameter.
+    let server =
+        Server::new().route("/{a}", nothing).route("/x", nothing).route("/{a}/{b}", nothing);
+    server.route("/x/{*rest}", nothing).service().unwrap();
+}
+
+#[test]
+fn mistake_of_a_route_is_told_where_the_server_is_made() {
+    let spoken = Route::new(nothing).subprotocols(["a b"]);
+    assert!(matches!(mistake(Server::new().route("/", spoken)), ConfigError::Subprotocols(_)));
+    let limited = Route::new(nothing).limits(Limits::default().max_message(0));
+    let error = mistake(Server::new().any(limited));
+    assert_eq!(error, ConfigError::ZeroLimit { field: "Limits::max_message" });
 }
 
 #[tokio::test]
@@ -129,6 +170,7 @@ fn zeroed_of_the_server() -> Vec<(&'static str, ServerLimits)> {
         max_per_ip = 0,
         max_pending = 0,
         head_timeout = Duration::ZERO,
+        gate_timeout = Duration::ZERO,
         shutdown_timeout = Duration::ZERO,
     ]
     .into()

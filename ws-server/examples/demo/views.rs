@@ -16,7 +16,7 @@ use std::{
 use serde_json::{Value, json};
 use ws_core::extension::Rsv;
 use ws_server::{
-    ClientId, Closed, ClosedBy, FrameDirection, FrameObserver, ObservedFrame, Opening, Request,
+    Agreed, ClientId, Closed, ClosedBy, FrameDirection, FrameObserver, ObservedFrame, Request,
     Sender,
 };
 
@@ -48,19 +48,19 @@ impl Views {
     }
 
     /// For [`Server::observe`](ws_server::Server::observe).
-    pub(crate) fn observer(&self, opening: &Opening<'_>) -> Option<Box<dyn FrameObserver>> {
-        // A view of the view would never end.
-        if opening.request.path() == "/frames" {
+    pub(crate) fn observer(&self, agreed: &Agreed<'_>) -> Option<Box<dyn FrameObserver>> {
+        // A view of the view would be endless.
+        if agreed.request.path() == "/frames" {
             return None;
         }
-        let view = self.of(opening.request)?;
-        let on = opening.id.to_string();
+        let view = self.of(agreed.request)?;
+        let on = agreed.id.to_string();
         view.show(&json!({
             "on": on,
-            "opened": opening.request.path(),
-            "raw": is_raw(opening.request),
-            "extensions": opening.request.extensions(),
-            "report": opening.report.to_string().lines().collect::<Vec<_>>(),
+            "opened": agreed.request.path(),
+            "raw": is_raw(agreed.request),
+            "extensions": agreed.request.extensions(),
+            "report": agreed.report.to_string().lines().collect::<Vec<_>>(),
         }));
         Some(Box::new(move |frame: &ObservedFrame| {
             view.show(&json!({ "on": on, "frame": describe(frame) }));

@@ -100,8 +100,14 @@ impl Prepared {
         let request = self.handshake.request();
         let headers = request.headers().iter();
         let headers = headers.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
-        let request =
-            Request::new(request.uri(), headers, peer, agreed.as_deref(), subprotocol.as_deref());
+        let request = Request::new(
+            request.uri(),
+            headers,
+            peer,
+            &[],
+            agreed.as_deref(),
+            subprotocol.as_deref(),
+        );
         let id = next_id();
         let span = info_span!(
             "client", %id, %peer, path = request.path(),

@@ -2,7 +2,6 @@
 
 use std::{
     error::Error,
-    iter::successors,
     panic::{AssertUnwindSafe, catch_unwind},
     task::{Context, Poll},
 };
@@ -12,7 +11,10 @@ use ws_core::CloseCode;
 
 use super::endpoint::{Failure, HandlerFuture, Start};
 use crate::{
-    leaves::{error::CLOSED, log_limiter::Escaped},
+    leaves::{
+        error::{CLOSED, causes, error_chain},
+        log_limiter::Escaped,
+    },
     outbox::Outbox,
 };
 
@@ -83,19 +85,6 @@ impl Ended {
             Self::Panicked => error!(%id, %peer, left_out, "the handler panicked"),
         }
     }
-}
-
-/// Yields an error and its sources.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    successors(Some(error), |&error| error.source())
-}
-
-/// Joins the messages of an error and its sources: most name only the operation that failed.
-fn error_chain(error: &(dyn Error + 'static)) -> String {
-    let mut parts: Vec<String> = causes(error).map(ToString::to_string).collect();
-    // An error that repeats its source's message is written once.
-    parts.dedup();
-    parts.join(": ")
 }
 
 /// Whether an error, or one of its sources, says that the connection is over.

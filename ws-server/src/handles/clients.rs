@@ -253,9 +253,9 @@ impl Client {
         &self.outbox.request
     }
 
-    /// The value that the application [attached](crate::WebSocket::set_data), if it has this type.
-    pub fn data<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        self.outbox.data()?.downcast().ok()
+    /// As [`WebSocket::data`](crate::WebSocket::data).
+    pub fn data<T: Any + Send + Sync>(&self) -> Option<&T> {
+        self.outbox.data.get()
     }
 
     /// As [`WebSocket::subscribe`](crate::WebSocket::subscribe).

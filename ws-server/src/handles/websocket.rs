@@ -257,10 +257,17 @@ impl WebSocket {
         self.outbox.id
     }
 
-    /// Attaches a value of the application's, such as a user's name, for
-    /// [`Client::data`](crate::Client::data). Works once; returns whether the value was attached.
+    /// The value of this type that the application attached: the [gate](crate::Gate), with
+    /// [`Admit::data`](crate::Admit::data), or the handler, with [`set_data`](Self::set_data).
+    pub fn data<T: Any + Send + Sync>(&self) -> Option<&T> {
+        self.outbox.data.get()
+    }
+
+    /// Attaches a value, for [`data`](Self::data) and [`Client::data`](crate::Client::data): what a
+    /// client says of itself in its first message, for example. One value of each type remains, the
+    /// first; returns whether this one was attached.
     pub fn set_data<T: Any + Send + Sync>(&self, data: T) -> bool {
-        self.outbox.set_data(Arc::new(data))
+        self.outbox.data.insert(Box::new(data))
     }
 
     /// A handle for sending from other tasks, in place of a `split`: receiving stays here.

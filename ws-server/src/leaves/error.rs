@@ -1,6 +1,6 @@
 //! Errors of a server, and of what an application does with a connection.
 
-use std::io;
+use std::{error::Error, io, iter::successors};
 
 use ws_core::{CloseCode, Message};
 
@@ -37,14 +37,23 @@ pub enum ConfigError {
         /// The path.
         path: Box<str>,
     },
-    /// A route's path is a pattern, such as `/room/{id}`, `/room/:id` or `/files/*`: a route is a whole
-    /// path here. [`Server::any`](crate::Server::any) takes every path.
+    /// A route's path is a pattern that cannot be read. A parameter is `{name}`, one at most in each
+    /// segment; `{*name}` at the end of the path takes the rest of it. Other notations (`:name`,
+    /// `<name>`, `*`) would match nothing that anybody asks for.
     #[error(
-        "the route {path:?} is a pattern, and a route is a whole path: take `any`, and look at `ws.request().path()`"
+        "the route {path:?} is no pattern: write a parameter as /room/{{name}}, one in a segment, and the rest of a path as /files/{{*path}}"
     )]
     RoutePattern {
         /// The path.
         path: Box<str>,
+    },
+    /// Two patterns match the same paths: `/room/{id}` and `/room/{name}`.
+    #[error("the routes {path:?} and {with:?} match the same paths: keep one of them")]
+    RouteConflict {
+        /// The path that was added.
+        path: Box<str>,
+        /// The one that was there.
+        with: Box<str>,
     },
     /// A server that listens has neither a route nor a handler for any path.
     #[error("no handler: add one with `route`, or with `any` for every path")]
@@ -98,6 +107,21 @@ fn remedy(address: &str, error: &io::Error) -> &'static str {
         io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
         _ => "",
     }
+}
+
+/// Yields an error and its sources.
+pub(crate) fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    successors(Some(error), |&error| error.source())
+}
+
+/// Joins the messages of an error and its sources: most name only the operation that failed.
+pub(crate) fn error_chain(error: &(dyn Error + 'static)) -> String {
+    let mut parts: Vec<String> = causes(error).map(ToString::to_string).collect();
+    // An error that repeats its source's message is written once.
+    parts.dedup();
+    parts.join(": ")
 }
 
 /// The text of every error that only the end of the connection causes.

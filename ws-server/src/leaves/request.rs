@@ -1,8 +1,10 @@
 //! What is known of a connection from its opening handshake.
 
+#[cfg(feature = "auth")]
+pub(crate) mod credentials;
 mod kept;
 
-use std::{fmt, net::SocketAddr, time::Instant};
+use std::{borrow::Cow, fmt, net::SocketAddr, time::Instant};
 
 use http::Uri;
 
@@ -47,6 +49,9 @@ impl fmt::Display for Peer {
     }
 }
 
+/// A parameter of the path: its name in the route's pattern, and its value with its escapes decoded.
+pub(crate) type Param<'p> = (&'p str, Cow<'p, str>);
+
 /// The opening handshake of a connection, as the application sees it.
 pub struct Request {
     kept: Kept,
@@ -59,10 +64,11 @@ impl Request {
         uri: &Uri,
         headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
         peer: Peer,
+        params: &[Param<'_>],
         extensions: Option<&str>,
         subprotocol: Option<&str>,
     ) -> Self {
-        let kept = Kept::new(uri, headers, peer, extensions, subprotocol);
+        let kept = Kept::new(uri, headers, peer, params, extensions, subprotocol);
         Self { kept, since: Instant::now() }
     }
 
@@ -70,6 +76,19 @@ impl Request {
     pub fn path(&self) -> &str {
         let target = self.kept.target();
         target.split_once('?').map_or(target, |(path, _)| path)
+    }
+
+    /// The value of a parameter of the route's pattern: `7` of `/room/7` for the `room` of
+    /// `/room/{room}`. Its escapes are decoded, once: it may hold a slash. `None` if the pattern has no
+    /// parameter of this name.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.params().find(|(own, _)| *own == name).map(|(_, value)| value)
+    }
+
+    /// All parameters of the route's pattern, in their order in the path, as [`param`](Self::param)
+    /// returns them.
+    pub fn params(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.kept.params()
     }
 
     /// What came behind the question mark, as it was sent: `room=7`.
@@ -133,10 +152,10 @@ impl fmt::Debug for Request {
     }
 }
 
-/// A connection that is opening, as [`Server::observe`](crate::Server::observe) is shown it.
+/// A connection that was agreed on, as [`Server::observe`](crate::Server::observe) is shown it.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Opening<'a> {
+pub struct Agreed<'a> {
     /// Which one.
     pub id: ClientId,
     /// What it asked for, and what was agreed on.

@@ -13,7 +13,10 @@ use ws_core::Closed;
 use crate::{
     ClientId, Peer, Service,
     leaves::socket,
-    listen::{busy::refuse, http1},
+    listen::{
+        busy::refuse,
+        http1::{self, ToDrive},
+    },
     open::{
         admission::Permit,
         service::connection_span,
@@ -104,6 +107,7 @@ where
     Io: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let client = permit.client();
-    let (core, handling) = http1::open(&mut io, &shared, id, peer, client).await?;
-    admit(&shared, io, core, handling, permit)
+    let ToDrive { core, handling, topics } =
+        http1::open(&mut io, &shared, id, peer, client).await?;
+    admit(&shared, io, core, handling, permit, &topics)
 }

@@ -6,6 +6,7 @@ use std::{
     future::poll_fn,
     io, mem,
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -13,7 +14,7 @@ use std::{
 use bytes::BytesMut;
 use http::Method;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     task::yield_now,
     time::{Instant, sleep, timeout},
 };
@@ -24,7 +25,7 @@ use ws_handshake::{
 };
 
 use crate::{
-    AdmissionLimit, ClientId, Limits, Peer, ServerLimits,
+    AdmissionLimit, Admit, ClientId, Limits, Peer, ServerLimits,
     drive::{Core, Handling},
     leaves::{
         linger::linger,
@@ -34,7 +35,7 @@ use crate::{
     listen::{busy::refuse, plain},
     open::{
         admission::Client,
-        decision::{self, Agreement},
+        decision::{self, Agreement, Asked},
         endpoint::StartHandler,
         shared::Shared,
     },
@@ -51,8 +52,16 @@ thread_local! {
     static BUFFER: Cell<BytesMut> = Cell::new(BytesMut::new());
 }
 
-/// Reads a request from `io` and decides on it. Returns `None` if it was answered otherwise or
-/// never came: the connection is to be dropped.
+/// A connection whose 101 is to be written first.
+pub(crate) struct ToDrive {
+    pub(crate) core: Box<Core>,
+    pub(crate) handling: Handling<StartHandler>,
+    /// What it subscribes to from the start.
+    pub(crate) topics: Vec<Box<str>>,
+}
+
+/// Reads a request from `io` and decides on it. `None`: it was answered otherwise, or never came, and
+/// the connection is to be dropped.
 ///
 /// # Cancel safety
 /// Not cancel safe: if this future is dropped, `io` must be dropped too.
@@ -62,7 +71,7 @@ pub(crate) async fn open<Io>(
     id: ClientId,
     peer: Peer,
     client: Option<Client>,
-) -> Option<(Box<Core>, Handling<StartHandler>)>
+) -> Option<ToDrive>
 where
     Io: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -76,7 +85,13 @@ where
         return None;
     };
     let outcome = match head {
-        Ok(Some(Ok(head))) => decide(&head, shared, id, peer),
+        Ok(Some(Ok(head))) => match decide(io, &head, shared, (id, peer, client)).await {
+            Some(outcome) => outcome,
+            None => {
+                debug!("the client left before it was admitted");
+                return None;
+            }
+        },
         Ok(Some(Err(rejection))) => Err(reject(rejection, None, shared)),
         // RFC 6455 §7.2.2 lets a server that aborts here close the connection and do nothing else.
         // A client that aborts is no error of the server either.
@@ -134,8 +149,9 @@ where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
     let mut answered = pin!(async {
-        if write(io, answer, &shared.limits).await.is_ok() {
-            linger(io, &shared.limits, shared.limits.time_to_read(answer.len() as u64)).await;
+        let limits = &shared.terms.limits;
+        if write(io, answer, limits).await.is_ok() {
+            linger(io, limits, limits.time_to_read(answer.len() as u64)).await;
         }
     });
     let answering = shared.admission.begin_answer(client);
@@ -234,26 +250,60 @@ fn poll_read<Io: AsyncRead + Unpin>(
     read
 }
 
-/// Opens the connection, or returns the answer to write instead.
-fn decide(
+/// Opens the connection, or returns what to write instead. `None`: the client left.
+async fn decide<Io: AsyncRead + Unpin>(
+    io: &mut Io,
     head: &RequestHead,
     shared: &Shared,
-    id: ClientId,
-    peer: Peer,
-) -> Result<(Box<Core>, Handling<StartHandler>), BytesMut> {
+    (id, peer, client): (ClientId, Peer, Option<Client>),
+) -> Option<Result<ToDrive, BytesMut>> {
     Span::current().record("path", display(Escaped(head.uri().path())));
     if !head.asks_for_upgrade()
         && let Some(fallback) = &shared.fallback
     {
         let answer = plain::answer(head, fallback, shared.hosts.as_ref(), id, peer);
-        return Err(answer.unwrap_or_else(|cause| reject(cause.into(), Some(head), shared)));
+        return Some(Err(answer.unwrap_or_else(|cause| reject(cause.into(), Some(head), shared))));
     }
-    let (Agreement { handshake, ws, outbox }, handler) = decision::route(head, shared, id, peer)
-        .map_err(|rejection| reject(rejection, Some(head), shared))?;
+    let decided = match decision::route(head, shared) {
+        Ok(asked) if asked.route.gate.is_none() => {
+            accept(head, shared, asked, (id, peer, Admit::new()))
+        }
+        Ok(asked) => tokio::select! {
+            biased;
+            admit = asked.ask(head, shared, id, peer, client) => {
+                admit.and_then(|admit| accept(head, shared, asked, (id, peer, admit)))
+            }
+            early = early(io) => Err(early?.into()),
+        },
+        Err(rejection) => Err(rejection),
+    };
+    Some(decided.map_err(|rejection| reject(rejection, Some(head), shared)))
+}
+
+/// Waits for octets that a client sends before it is answered. `None`: it left instead.
+// R6455-x-early
+async fn early<Io: AsyncRead + Unpin>(io: &mut Io) -> Option<Cause> {
+    match io.read(&mut [0]).await {
+        Ok(0) | Err(_) => None,
+        Ok(_) => Some(Cause::EarlyData),
+    }
+}
+
+/// Opens the connection of a client that was admitted, with the 101 as its first output.
+fn accept(
+    head: &RequestHead,
+    shared: &Shared,
+    asked: Asked<'_>,
+    (id, peer, admit): (ClientId, Peer, Admit),
+) -> Result<ToDrive, Rejection> {
+    let handler = Arc::clone(&asked.route.handler);
+    let agreement = decision::accept(head, shared, asked.admit(id, peer, admit))?;
+    let Agreement { handshake, ws, outbox, topics } = agreement;
     let mut answer = BytesMut::with_capacity(ANSWER);
     handshake.write(&mut answer);
     let handling = StartHandler::due(handler, &outbox, shared);
-    Ok((Core::boxed(ws, outbox, answer, BytesMut::new()), handling))
+    let core = Core::boxed(ws, outbox, answer, BytesMut::new());
+    Ok(ToDrive { core, handling, topics })
 }
 
 /// Counts, logs and encodes a rejection.

@@ -8,13 +8,14 @@ use ws_core::{ExtensionFactory, FrameObserver};
 use ws_handshake::{AcceptOptions, ExtensionSet, Hosts, OriginPolicy, Subprotocols};
 
 use crate::{
-    Clients, ConfigError, Handler, Limits, Opening, Peer, ServeError, ServerLimits, Service,
+    Agreed, Clients, ConfigError, IntoRoute, Limits, Peer, ServeError, ServerLimits, Service,
     SlowConsumer,
     listen::bound::{BoundServer, Listener},
     open::{
         admission::Admission,
-        route::Routes,
+        routes::Routes,
         shared::{Fallback, Observe, Shared},
+        terms::Terms,
     },
 };
 
@@ -95,22 +96,35 @@ impl Server {
         }
     }
 
-    /// Serves requests for `path` with `handler`.
+    /// Serves requests for `path`, by a handler or a [`Route`](crate::Route), which is a handler with
+    /// what holds for this path alone: who may connect, from where, what is spoken, which limits.
     ///
-    /// The whole path is compared as it was sent, with its case and escapes, but without the query.
-    /// There are no patterns: to serve `/room/7` and `/room/8` with one handler, use
-    /// [`any`](Self::any) and look at [`Request::path`](crate::Request::path). A path that was added
-    /// before, a pattern like `/room/{id}`, and a path that no request can have are mistakes in the
-    /// configuration.
-    pub fn route(mut self, path: &str, handler: impl Handler) -> Self {
-        let outcome = self.routes.add(path, handler);
+    /// `/room/{room}` takes every path of two segments that begins with `/room/`, and
+    /// [`Request::param`](crate::Request::param) has the second; `{*path}` at the end takes the rest of
+    /// a path with all its slashes. Everything else is compared as it was sent, whole, in its case and
+    /// with its escapes. The query is no part of it. Where two routes match, what is written out goes
+    /// before a parameter. A path that was added before, patterns that match the same paths, and a
+    /// path that no request can have are mistakes in the configuration.
+    ///
+    /// ```
+    /// use ws_server::{Server, WebSocket};
+    ///
+    /// let server = Server::new().route("/room/{room}", |mut ws: WebSocket| async move {
+    ///     let room = ws.request().param("room").unwrap_or_default().to_owned();
+    ///     ws.send(format!("welcome to {room}")).await?;
+    ///     Ok(())
+    /// });
+    /// ```
+    pub fn route(mut self, path: &str, route: impl IntoRoute) -> Self {
+        let outcome = self.routes.add(path, route.into_route());
         self.note(outcome);
         self
     }
 
-    /// Serves every path that has no [route](Self::route) with `handler`. The last call counts.
-    pub fn any(mut self, handler: impl Handler) -> Self {
-        self.routes.set_any(handler);
+    /// Serves every path that has no [route](Self::route) of its own. What is called last counts.
+    pub fn any(mut self, route: impl IntoRoute) -> Self {
+        let outcome = self.routes.set_any(route.into_route());
+        self.note(outcome);
         self
     }
 
@@ -151,11 +165,11 @@ impl Server {
     /// ```
     /// use ws_server::{FrameObserver, ObservedFrame, Server};
     ///
-    /// let server = Server::new().observe(|opening| {
-    ///     println!("{} {}\n{}", opening.id, opening.request.path(), opening.report);
-    ///     let id = opening.id;
+    /// let server = Server::new().observe(|agreed| {
+    ///     println!("{} {}\n{}", agreed.id, agreed.request.path(), agreed.report);
+    ///     let id = agreed.id;
     ///     let print = move |frame: &ObservedFrame| println!("{id} {frame:?}");
-    ///     (opening.request.query() == Some("debug")).then(|| Box::new(print) as Box<dyn FrameObserver>)
+    ///     (agreed.request.query() == Some("debug")).then(|| Box::new(print) as Box<dyn FrameObserver>)
     /// });
     /// ```
     ///
@@ -165,7 +179,7 @@ impl Server {
     /// connection without a Close.
     pub fn observe(
         mut self,
-        observe: impl Fn(&Opening<'_>) -> Option<Box<dyn FrameObserver>> + Send + Sync + 'static,
+        observe: impl Fn(&Agreed<'_>) -> Option<Box<dyn FrameObserver>> + Send + Sync + 'static,
     ) -> Self {
         self.observe = Some(Box::new(observe));
         self
@@ -349,7 +363,6 @@ impl Server {
             return Err(mistake);
         }
         self.server_limits.check()?;
-        self.limits.check()?;
         let mut accept = AcceptOptions::default()
             .extensions(self.extensions)
             .subprotocols(self.subprotocols)
@@ -357,19 +370,17 @@ impl Server {
         if let Some(hosts) = &self.hosts {
             accept = accept.hosts(hosts.clone());
         }
-        let limits = Arc::new(self.limits);
+        let terms = Arc::new(Terms::new(accept, self.limits)?);
         let server_limits = Arc::new(self.server_limits);
         self.clients.registry.set_slow_consumer(self.slow_consumer);
         Ok(Service {
             shared: Arc::new(Shared {
-                routes: self.routes,
+                routes: self.routes.settle(&terms)?,
+                terms,
                 fallback: self.fallback,
                 observe: self.observe,
-                accept,
                 hosts: self.hosts,
                 admission: Arc::new(Admission::new(Arc::clone(&server_limits))),
-                config: Arc::new(limits.core()),
-                limits,
                 server_limits,
                 clients: self.clients,
             }),

@@ -106,9 +106,9 @@ impl Accepted {
         let Self { agreement, handling, permit, span, shared } = self;
         let handling = handling.unwrap_or_else(|| Handling::Running(Box::pin(no_handler())));
         let opening = async move {
-            let Agreement { ws, outbox, .. } = agreement;
+            let Agreement { ws, outbox, topics, .. } = agreement;
             let core = Core::boxed(ws, outbox, BytesMut::new(), read_ahead.into());
-            admit(&shared, io, core, handling, permit)
+            admit(&shared, io, core, handling, permit, &topics)
         };
         Serving::new(opening).instrument(span)
     }

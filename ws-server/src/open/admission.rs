@@ -8,11 +8,15 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
+    time::Duration,
 };
 
 use crate::{AdmissionLimit, Peer, ServerLimits, open::running::Running};
 use crowd::Crowd;
 pub(crate) use crowd::Membership;
+
+/// When a client that finds no room is asked to come again.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// Counts the connections of a server.
 pub(crate) struct Admission {

@@ -1,6 +1,7 @@
 //! Accepts a request or rejects it, whoever parsed it.
 
 use std::{
+    borrow::Cow,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -9,14 +10,23 @@ use http::{
     HeaderName, StatusCode,
     header::{HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL},
 };
-use tracing::{Level, Span, debug, error, field::display, info};
+use tracing::{Level, Span, debug, error, field::display, info, warn};
 use ws_core::{Connection, ObservedFrame, Role, extension::Extensions};
-use ws_handshake::{Cause, OriginRefusal, Rejection, RequestView, Upgrade};
+use ws_handshake::{AcceptOptions, Cause, OriginRefusal, Rejection, RequestView, Upgrade};
 
 use crate::{
-    ClientId, Handler, Opening, Options, Peer, Request, leaves::log_limiter::Escaped,
-    open::shared::Shared, outbox::Outbox,
+    Admit, Agreed, ClientId, Limits, Opening, Peer, Request, SubscribeError,
+    leaves::{error::error_chain, log_limiter::Escaped, request::Param},
+    open::{admission::Client, gate, routes::Served, shared::Shared, terms::Terms},
+    outbox::Outbox,
 };
+
+/// A valid opening handshake for one of the routes, which its gate may decide on.
+pub(crate) struct Asked<'r> {
+    pub(crate) route: &'r Served,
+    params: Vec<Param<'r>>,
+    upgrade: Upgrade,
+}
 
 /// An accepted request, before its connection is driven.
 pub(crate) struct Agreement {
@@ -24,33 +34,83 @@ pub(crate) struct Agreement {
     pub(crate) handshake: ws_handshake::Accepted,
     pub(crate) ws: Connection,
     pub(crate) outbox: Arc<Outbox>,
+    /// What it subscribes to from the start.
+    pub(crate) topics: Vec<Box<str>>,
 }
 
-/// Accepts a request for one of the routes, and finds its handler.
-pub(crate) fn route(
-    request: &impl RequestView,
-    shared: &Shared,
-    id: ClientId,
-    peer: Peer,
-) -> Result<(Agreement, Arc<dyn Handler>), Rejection> {
-    let Some(handler) = shared.routes.find(request.uri().path()) else {
+/// Finds the route of a request.
+pub(crate) fn route<'r>(
+    request: &'r impl RequestView,
+    shared: &'r Shared,
+) -> Result<Asked<'r>, Rejection> {
+    let Some((route, params)) = shared.routes.find(request.uri().path())? else {
         return Err(Rejection::new(StatusCode::NOT_FOUND).body("there is nothing at this path\n"));
     };
-    let agreement = accept(request, shared, id, peer, &Options::default())?;
-    Ok((agreement, Arc::clone(handler)))
+    Ok(Asked { route, params, upgrade: inspect(request, shared)? })
 }
 
-/// Accepts a request for whatever path. The current span is that of the connection.
+/// Whether a request is a valid opening handshake.
+pub(crate) fn inspect(request: &impl RequestView, shared: &Shared) -> Result<Upgrade, Rejection> {
+    Upgrade::inspect_within(request, &shared.server_limits.head)
+}
+
+impl<'r> Asked<'r> {
+    /// Asks the gate of the route, if it has one.
+    ///
+    /// # Cancel safety
+    /// A dropped call drops the gate's future where it waits.
+    pub(crate) async fn ask(
+        &self,
+        request: &impl RequestView,
+        shared: &Shared,
+        id: ClientId,
+        peer: Peer,
+        client: Option<Client>,
+    ) -> Result<Admit, Rejection> {
+        let Some(gate) = &self.route.gate else { return Ok(Admit::new()) };
+        let Terms { accept, .. } = &*self.route.terms;
+        // A gate may be costly, and sees none of those that are refused anyway.
+        self.upgrade.check(accept)?;
+        let (uri, headers) = (request.uri(), request.header_lines());
+        let seen = Request::new(uri, headers, peer, &self.params, None, None);
+        gate::ask(&**gate, Opening::new(id, seen, &self.upgrade), client, shared).await
+    }
+
+    /// What is to be agreed on, once the gate admits the client.
+    pub(crate) fn admit(self, id: ClientId, peer: Peer, mut admit: Admit) -> Decision<'r> {
+        let Self { route, params, upgrade } = self;
+        let terms = &*route.terms;
+        let options = match admit.subprotocol.take() {
+            None => Cow::Borrowed(&terms.accept),
+            Some(name) => {
+                let chosen = move |_: &Upgrade| Some(name.to_string());
+                Cow::Owned(terms.accept.clone().select_subprotocol(chosen))
+            }
+        };
+        Decision { id, peer, upgrade, options, terms, params, admit }
+    }
+}
+
+/// What is agreed on, as far as the server is concerned.
+pub(crate) struct Decision<'r> {
+    pub(crate) id: ClientId,
+    pub(crate) peer: Peer,
+    pub(crate) upgrade: Upgrade,
+    pub(crate) options: Cow<'r, AcceptOptions>,
+    pub(crate) terms: &'r Terms,
+    pub(crate) params: Vec<Param<'r>>,
+    pub(crate) admit: Admit,
+}
+
+/// Agrees to what a client offers, on whatever path. The current span is that of the connection.
 pub(crate) fn accept(
     request: &impl RequestView,
     shared: &Shared,
-    id: ClientId,
-    peer: Peer,
-    options: &Options,
+    decision: Decision<'_>,
 ) -> Result<Agreement, Rejection> {
-    let upgrade = Upgrade::inspect_within(request, &shared.server_limits.head)?;
+    let Decision { id, peer, upgrade, options, terms, params, admit } = decision;
     let offers_subprotocols = !upgrade.subprotocols().is_empty();
-    let mut handshake = upgrade.accept(&options.over(&shared.accept))?;
+    let mut handshake = upgrade.accept(&options)?.headers(admit.headers);
 
     let extensions = handshake.extensions_header();
     let subprotocol = handshake.subprotocol.as_deref();
@@ -67,13 +127,14 @@ pub(crate) fn accept(
         debug!("open");
     }
 
-    let seen = Request::new(request.uri(), request.header_lines(), peer, extensions, subprotocol);
+    let (uri, headers) = (request.uri(), request.header_lines());
+    let seen = Request::new(uri, headers, peer, &params, extensions, subprotocol);
     let negotiated = std::mem::replace(&mut handshake.extensions, Extensions::none());
-    let mut ws = Connection::new(Role::Server, Arc::clone(&shared.config), negotiated);
+    let mut ws = Connection::new(Role::Server, Arc::clone(&terms.config), negotiated);
     if let Some(observe) = &shared.observe {
-        let opening = Opening { id, request: &seen, report: &handshake.report };
+        let agreed = Agreed { id, request: &seen, report: &handshake.report };
         // A panic costs this request and nothing else.
-        match catch_unwind(AssertUnwindSafe(|| observe(&opening))) {
+        match catch_unwind(AssertUnwindSafe(|| observe(&agreed))) {
             Ok(Some(mut observer)) => {
                 ws.observe_frames(move |frame: &ObservedFrame| observer.frame(frame));
             }
@@ -84,9 +145,23 @@ pub(crate) fn accept(
             }
         }
     }
+    check_topics(&admit.topics, &terms.limits).map_err(Rejection::internal)?;
     let stats = Some(Arc::clone(&shared.clients.registry.stats));
-    let outbox = Outbox::new(id, seen, Arc::clone(&shared.limits), stats);
-    Ok(Agreement { handshake, ws, outbox })
+    let outbox = Outbox::new(id, seen, Arc::clone(&terms.limits), stats);
+    for value in admit.data {
+        outbox.data.insert(value);
+    }
+    Ok(Agreement { handshake, ws, outbox, topics: admit.topics })
+}
+
+/// Whether a connection may subscribe to all of these.
+fn check_topics(topics: &[Box<str>], limits: &Limits) -> Result<(), SubscribeError> {
+    let limit = limits.max_topic;
+    if let Some(long) = topics.iter().find(|topic| topic.len() > limit) {
+        return Err(SubscribeError::TopicTooLong { len: long.len(), limit });
+    }
+    let limit = limits.max_subscriptions;
+    if topics.len() > limit { Err(SubscribeError::TooMany { limit }) } else { Ok(()) }
 }
 
 /// Says that browsers will fail this connection, and why.
@@ -109,7 +184,13 @@ pub(crate) fn log(rejection: &Rejection, request: Option<&impl RequestView>, sha
     stats.counters.rejected(rejection.status(), rejection.cause());
     let Some(left_out) = stats.client_log.admit() else { return };
     match rejection.cause() {
-        Cause::Application => info!(left_out, "rejected with {}", rejection.status()),
+        Cause::Application => match rejection.error() {
+            Some(error) => {
+                let error = error_chain(error);
+                warn!(error = %Escaped(&error), left_out, "rejected with {}", rejection.status());
+            }
+            None => info!(left_out, "rejected with {}", rejection.status()),
+        },
         cause @ (Cause::Origin(_) | Cause::OtherHost) => {
             let [origin, host] = request.map_or_else(Default::default, compared);
             let (origin, host) = (origin.as_deref().map(Escaped), host.as_deref().map(Escaped));

@@ -1,59 +1,176 @@
-//! Which handler serves which path.
+//! What serves a path: a handler, and whom it is for.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use crate::{ConfigError, Handler};
+use ws_core::ExtensionFactory;
+use ws_handshake::{AcceptOptions, ExtensionSet, OriginPolicy, Subprotocols};
 
-/// Handlers by path: exactly the path of the request, as it was sent, without its query.
-#[derive(Default)]
-pub(crate) struct Routes {
-    /// Sorted, since there are few: that takes fewer steps than a hash.
-    exact: BTreeMap<Box<str>, Arc<dyn Handler>>,
-    any: Option<Arc<dyn Handler>>,
+use crate::{ConfigError, Gate, Handler, Limits, open::terms::Terms};
+
+/// A handler, with what holds for its path alone. What is not set is as the
+/// [`Server`](crate::Server) says; a bare [`Handler`] is a route, too.
+///
+/// ```
+/// use ws_server::{Limits, OriginPolicy, Route, Server, WebSocket};
+///
+/// let feed = |mut ws: WebSocket| async move {
+///     while ws.recv().await.is_some() {}
+///     Ok(())
+/// };
+/// let server = Server::new().route(
+///     "/feed/{channel}",
+///     Route::new(feed)
+///         .origin(OriginPolicy::any())
+///         .require_subprotocol(["feed.v2", "feed.v1"])
+///         .limits(Limits::default().max_message(4096)),
+/// );
+/// ```
+#[must_use = "Server::route takes it"]
+pub struct Route {
+    pub(super) handler: Arc<dyn Handler>,
+    pub(super) gate: Option<Arc<dyn Gate>>,
+    origin: Option<OriginPolicy>,
+    subprotocols: Option<(Subprotocols, bool)>,
+    extensions: Option<ExtensionSet>,
+    limits: Option<Limits>,
+    mistake: Option<ConfigError>,
 }
 
-impl Routes {
-    pub(crate) fn add(&mut self, path: &str, handler: impl Handler) -> Result<(), ConfigError> {
-        if !is_path(path) {
-            return Err(ConfigError::RoutePath { path: path.into() });
+impl Route {
+    /// A route that is served by `handler`.
+    pub fn new(handler: impl Handler) -> Self {
+        Self {
+            handler: Arc::new(handler),
+            gate: None,
+            origin: None,
+            subprotocols: None,
+            extensions: None,
+            limits: None,
+            mistake: None,
         }
-        if has_pattern(path) {
-            return Err(ConfigError::RoutePattern { path: path.into() });
+    }
+
+    /// Asks `gate` who may connect. Default: whoever the rules of the opening handshake admit.
+    pub fn gate(mut self, gate: impl Gate) -> Self {
+        self.gate = Some(Arc::new(gate));
+        self
+    }
+
+    /// Which web pages may connect, in place of [`Server::origin`](crate::Server::origin).
+    pub fn origin(mut self, policy: OriginPolicy) -> Self {
+        self.origin = Some(policy);
+        self
+    }
+
+    /// The subprotocols that the handler speaks, in place of
+    /// [`Server::subprotocols`](crate::Server::subprotocols): the first that the client offers is taken.
+    pub fn subprotocols<S: AsRef<str>>(self, names: impl IntoIterator<Item = S>) -> Self {
+        self.speak(names, false)
+    }
+
+    /// As [`subprotocols`](Self::subprotocols), but a client that offers none of them gets 400. Takes
+    /// several: a handler may speak two versions of one protocol.
+    pub fn require_subprotocol<S: AsRef<str>>(self, names: impl IntoIterator<Item = S>) -> Self {
+        self.speak(names, true)
+    }
+
+    fn speak<S: AsRef<str>>(mut self, names: impl IntoIterator<Item = S>, required: bool) -> Self {
+        let outcome = Subprotocols::new(names)
+            .map(|names| self.subprotocols = Some((names, required)))
+            .map_err(ConfigError::Subprotocols);
+        self.note(outcome);
+        self
+    }
+
+    /// Offers an extension, after those that were added to the route before, nearer to the wire. A
+    /// route that names extensions has no others: not those of the server.
+    pub fn extension(mut self, factory: impl ExtensionFactory + 'static) -> Self {
+        let outcome =
+            self.extensions.get_or_insert_default().push(factory).map_err(ConfigError::Extensions);
+        self.note(outcome);
+        self
+    }
+
+    /// Offers no extension, whatever the server does.
+    pub fn without_extensions(mut self) -> Self {
+        self.extensions = Some(ExtensionSet::new());
+        self
+    }
+
+    /// The limits of its connections, in place of [`Server::limits`](crate::Server::limits).
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
+    /// Keeps the first mistake.
+    fn note(&mut self, outcome: Result<(), ConfigError>) {
+        if let (Err(mistake), None) = (outcome, &self.mistake) {
+            self.mistake = Some(mistake);
         }
-        if self.exact.contains_key(path) {
-            return Err(ConfigError::DuplicateRoute { path: path.into() });
+    }
+
+    pub(super) fn take_mistake(&mut self) -> Result<(), ConfigError> {
+        self.mistake.take().map_or(Ok(()), Err)
+    }
+
+    /// What its connections agree to, where `server` says the rest.
+    pub(super) fn terms(&mut self, server: &Arc<Terms>) -> Result<Arc<Terms>, ConfigError> {
+        let (origin, subprotocols) = (self.origin.take(), self.subprotocols.take());
+        let (extensions, limits) = (self.extensions.take(), self.limits.take());
+        if origin.is_none() && subprotocols.is_none() && extensions.is_none() && limits.is_none() {
+            return Ok(Arc::clone(server));
         }
-        self.exact.insert(path.into(), Arc::new(handler));
-        Ok(())
-    }
-
-    /// For every path that has no handler of its own.
-    pub(crate) fn set_any(&mut self, handler: impl Handler) {
-        self.any = Some(Arc::new(handler));
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.exact.is_empty() && self.any.is_none()
-    }
-
-    pub(crate) fn find(&self, path: &str) -> Option<&Arc<dyn Handler>> {
-        self.exact.get(path).or(self.any.as_ref())
-    }
-
-    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
-        self.exact.keys().map(AsRef::as_ref)
+        let mut accept: AcceptOptions = server.accept.clone();
+        if let Some(policy) = origin {
+            accept = accept.origin(policy);
+        }
+        accept = match subprotocols {
+            None => accept,
+            Some((names, false)) => accept.subprotocols(names),
+            Some((names, true)) => accept.require_subprotocol(names),
+        };
+        if let Some(extensions) = extensions {
+            accept = accept.extensions(extensions);
+        }
+        match limits {
+            Some(limits) => Ok(Arc::new(Terms::new(accept, limits)?)),
+            None => Ok(Arc::new(server.with(accept))),
+        }
     }
 }
 
-/// Whether it reads as a pattern of one router or another: `{id}`, `<id>`, `:id` or `*`. Taken for a
-/// path it would match nothing that anybody asks for.
-fn has_pattern(path: &str) -> bool {
-    path.contains(['{', '}', '<', '>'])
-        || path.split('/').any(|segment| segment.starts_with([':', '*']))
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Route")
+            .field("gate", &self.gate.is_some())
+            .field("origin", &self.origin)
+            .field("subprotocols", &self.subprotocols)
+            .field("extensions", &self.extensions)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
 }
 
-/// Whether a request can have this path.
-fn is_path(path: &str) -> bool {
-    path.starts_with('/')
-        && path.bytes().all(|octet| matches!(octet, b'!'..=b'~') && octet != b'?' && octet != b'#')
+/// A [`Route`], or a bare [`Handler`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not handle connections",
+    label = "neither a `Handler` nor a `Route`",
+    note = "a handler is a closure `|mut ws: WebSocket| async move {{ ..; Ok(()) }}`, an `async fn(WebSocket) -> Result<(), HandlerError>`, or implements `Handler`"
+)]
+pub trait IntoRoute {
+    /// Converts it.
+    fn into_route(self) -> Route;
+}
+
+impl IntoRoute for Route {
+    fn into_route(self) -> Route {
+        self
+    }
+}
+
+impl<H: Handler> IntoRoute for H {
+    fn into_route(self) -> Route {
+        Route::new(self)
+    }
 }

@@ -3,18 +3,18 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Response, StatusCode, header::RETRY_AFTER, request::Parts};
+use http::{Response, request::Parts};
 use tokio::time::timeout;
-use tracing::{Span, field::Empty, field::display, info, info_span};
+use tracing::{Instrument, Span, field::Empty, field::display, info, info_span};
 use ws_core::CloseCode;
 use ws_handshake::Rejection;
 
 use crate::{
-    Accepted, ClientId, Clients, Options, Peer,
-    drive::Handling,
+    Accepted, Admit, ClientId, Clients, Options, Peer,
     leaves::log_limiter::Escaped,
     open::{
-        decision::{self, Agreement},
+        admission::{Permit, RETRY_AFTER},
+        decision::{self, Decision},
         endpoint::StartHandler,
         shared::Shared,
     },
@@ -72,15 +72,27 @@ impl Service {
     /// The response for the client, complete with its body.
     ///
     /// # Cancel safety
-    /// A dropped call accepts nothing.
+    /// A dropped call accepts nothing. The future of a [`Gate`](crate::Gate) is dropped where it waits:
+    /// drop the call if the client leaves.
     ///
     /// [`ServerLimits::max_per_ip`]: crate::ServerLimits::max_per_ip
     pub async fn upgrade(&self, request: &Parts, peer: Peer) -> Result<Accepted, Response<Bytes>> {
-        self.accept(request, peer, |id| {
-            let (agreement, handler) = decision::route(request, &self.shared, id, peer)?;
-            let handling = StartHandler::due(handler, &agreement.outbox, &self.shared);
-            Ok((agreement, Some(handling)))
-        })
+        let shared = &self.shared;
+        let Asking { permit, id, span } = self.enter(request, peer)?;
+        let decide = async {
+            let asked = decision::route(request, shared)?;
+            let handler = Arc::clone(&asked.route.handler);
+            let admit = asked.ask(request, shared, id, peer, permit.client()).await?;
+            let agreement = decision::accept(request, shared, asked.admit(id, peer, admit))?;
+            Ok((agreement, handler))
+        };
+        match decide.instrument(span.clone()).await {
+            Ok((agreement, handler)) => {
+                let handling = StartHandler::due(handler, &agreement.outbox, shared);
+                Ok(Accepted::new(agreement, Some(handling), permit, span, Arc::clone(shared)))
+            }
+            Err(rejection) => Err(self.reject(&span, rejection, request)),
+        }
     }
 
     /// Accepts a request for whatever path, or says what to answer. The handler comes by
@@ -97,31 +109,41 @@ impl Service {
         peer: Peer,
         options: Options,
     ) -> Result<Accepted, Response<Bytes>> {
-        self.accept(request, peer, |id| {
-            Ok((decision::accept(request, &self.shared, id, peer, &options)?, None))
-        })
+        let shared = &self.shared;
+        let Asking { permit, id, span } = self.enter(request, peer)?;
+        let decided = span.in_scope(|| {
+            let upgrade = decision::inspect(request, shared)?;
+            let terms = &*shared.terms;
+            let options = options.over(&terms.accept);
+            let (params, admit) = (Vec::new(), Admit::new());
+            let decision = Decision { id, peer, upgrade, options, terms, params, admit };
+            decision::accept(request, shared, decision)
+        });
+        match decided {
+            Ok(agreement) => Ok(Accepted::new(agreement, None, permit, span, Arc::clone(shared))),
+            Err(rejection) => Err(self.reject(&span, rejection, request)),
+        }
     }
 
+    /// Admits a request, if there is room for its connection.
     #[expect(clippy::result_large_err, reason = "the answer is sent as it is")]
-    fn accept(
-        &self,
-        request: &Parts,
-        peer: Peer,
-        decide: impl FnOnce(ClientId) -> Result<(Agreement, Option<Handling<StartHandler>>), Rejection>,
-    ) -> Result<Accepted, Response<Bytes>> {
+    fn enter(&self, request: &Parts, peer: Peer) -> Result<Asking, Response<Bytes>> {
         let shared = &self.shared;
+        let busy = || Rejection::unavailable(RETRY_AFTER).into_response();
         if shared.admission.running.is_closed() {
             return Err(busy());
         }
         let permit = shared.enter(peer).map_err(|_| busy())?;
         let id = shared.clients.registry.next_id();
         let span = connection_span(id, peer);
-        let decided = span.in_scope(|| {
-            Span::current().record("path", display(Escaped(request.uri.path())));
-            decide(id).inspect_err(|rejection| decision::log(rejection, Some(request), shared))
-        });
-        let (agreement, handling) = decided.map_err(Rejection::into_response)?;
-        Ok(Accepted::new(agreement, handling, permit, span, Arc::clone(shared)))
+        span.record("path", display(Escaped(request.uri.path())));
+        Ok(Asking { permit, id, span })
+    }
+
+    /// Counts and logs a rejection, and makes it the answer.
+    fn reject(&self, span: &Span, rejection: Rejection, request: &Parts) -> Response<Bytes> {
+        span.in_scope(|| decision::log(&rejection, Some(request), &self.shared));
+        rejection.into_response()
     }
 
     /// The connections.
@@ -142,16 +164,16 @@ impl Service {
     }
 }
 
+/// A request that is being decided on.
+struct Asking {
+    permit: Permit,
+    id: ClientId,
+    span: Span,
+}
+
 /// The span of a connection, whose other fields are recorded as they become known.
 pub(crate) fn connection_span(id: ClientId, peer: Peer) -> Span {
     info_span!("connection", %id, %peer, path = Empty, extensions = Empty, subprotocol = Empty)
-}
-
-/// What a request over capacity gets.
-fn busy() -> Response<Bytes> {
-    let mut response = Rejection::new(StatusCode::SERVICE_UNAVAILABLE).into_response();
-    response.headers_mut().insert(RETRY_AFTER, 10.into());
-    response
 }
 
 /// Closes what is open, waits for it, and aborts what is left.

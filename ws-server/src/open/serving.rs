@@ -27,15 +27,21 @@ pub(crate) fn admit<Io>(
     core: Box<Core>,
     handling: Handling<StartHandler>,
     permit: Permit,
+    topics: &[Box<str>],
 ) -> Option<Admitted<Io>> {
-    let entry = shared.clients.registry.enter(core.outbox());
+    let registry = &shared.clients.registry;
+    for topic in topics {
+        // Their number and length were checked, and nothing else refuses a connection that begins.
+        registry.topics.subscribe(core.outbox(), topic).ok();
+    }
+    let entry = registry.enter(core.outbox());
     // In this order: a shutdown first admits no more and then closes all that are listed, so that it
     // misses none.
     if !shared.admission.running.enter() {
         entry.withdraw();
         return None;
     }
-    shared.clients.registry.stats.counters.opened();
+    registry.stats.counters.opened();
     Some(Opened { io, core, handling, endpoint: ServerEndpoint { entry, permit } })
 }
 

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tracing::info;
-use ws_core::{Config, FrameObserver};
-use ws_handshake::{AcceptOptions, Hosts};
+use ws_core::FrameObserver;
+use ws_handshake::Hosts;
 
 use crate::{
-    AdmissionLimit, Clients, Limits, Opening, Peer, ServerLimits,
+    AdmissionLimit, Agreed, Clients, Peer, ServerLimits,
     open::{
         admission::{Admission, Permit},
-        route::Routes,
+        routes::{Routes, Served},
+        terms::Terms,
     },
 };
 
@@ -19,21 +20,18 @@ use crate::{
 pub(crate) type Fallback = dyn Fn(&http::Request<()>, Peer) -> http::Response<Bytes> + Send + Sync;
 
 /// May return an observer of a connection's frames.
-pub(crate) type Observe = dyn Fn(&Opening<'_>) -> Option<Box<dyn FrameObserver>> + Send + Sync;
+pub(crate) type Observe = dyn Fn(&Agreed<'_>) -> Option<Box<dyn FrameObserver>> + Send + Sync;
 
 /// The application's configuration, and everything that is counted over all connections.
 pub(crate) struct Shared {
-    pub(crate) routes: Routes,
+    pub(crate) routes: Routes<Served>,
     pub(crate) fallback: Option<Box<Fallback>>,
     pub(crate) observe: Option<Box<Observe>>,
-    /// What handshakes are agreed to.
-    pub(crate) accept: AcceptOptions,
+    /// What is agreed on where a route does not say otherwise.
+    pub(crate) terms: Arc<Terms>,
     /// The hosts that plain requests may name, too.
     pub(crate) hosts: Option<Hosts>,
     pub(crate) server_limits: Arc<ServerLimits>,
-    pub(crate) limits: Arc<Limits>,
-    /// The engine's part of them.
-    pub(crate) config: Arc<Config>,
     pub(crate) clients: Clients,
     pub(crate) admission: Arc<Admission>,
 }

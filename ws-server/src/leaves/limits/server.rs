@@ -36,7 +36,8 @@ limits! {
         /// connections of one address (`limit_conn` of nginx). The log says when this limit is met.
         max_per_ip: usize = 256,
 
-        /// Connections whose request has not come whole, at a time. Default 512. Beyond it the address
+        /// Connections whose request has not come whole, or whose [`Gate`](crate::Gate) has not decided, at
+        /// a time. Default 512. Beyond it the address
         /// with the most of them gives way, with 503: its newest one, or the new one if that is from
         /// there. If each has one, the oldest gives way if it is 2 s old, and the new one if not. So
         /// slow ones cannot keep others out, and more clients at a time do not mean fewer served, as
@@ -49,6 +50,9 @@ limits! {
 
         /// Time for the whole head of a request, from the accept. Default 10 s. Beyond it 408.
         head_timeout: Duration = Duration::from_secs(10),
+
+        /// Time for a [`Gate`](crate::Gate) to decide. Default 10 s. Beyond it 503.
+        gate_timeout: Duration = Duration::from_secs(10),
 
         /// Sizes and counts in the head of a request. Default 16 KiB in all, 64 headers, a target of
         /// 8 KiB. Beyond them 431, 414 or 400.

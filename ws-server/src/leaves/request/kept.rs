@@ -1,6 +1,6 @@
 //! How a request is kept: in one allocation of its length, because an idle connection has it.
 //!
-//! Behind the peer there are lines: the target, the extensions agreed on, the subprotocol, then one
+//! After the peer come the parameters of the path, if the route has any, and lines: the target, the extensions agreed on, the subprotocol, then one
 //! for each header. What most requests have in common is one control character: a known name begins
 //! its line in place of a newline. HTTP allows none of them in any of these.
 
@@ -11,7 +11,7 @@ use std::{
 
 use http::Uri;
 
-use super::Peer;
+use super::{Param, Peer};
 
 /// The lines before the headers.
 const TARGET: usize = 0;
@@ -23,6 +23,8 @@ const OTHER: u8 = 0;
 const UNIX: u8 = 1;
 const V4: u8 = 4;
 const V6: u8 = 6;
+/// Set in that octet if parameters follow the peer.
+const PARAMS: u8 = 0x80;
 
 /// What a thread keeps of where it writes.
 const SCRATCH_KEPT: usize = 16 * 1024;
@@ -99,12 +101,14 @@ impl Kept {
         uri: &Uri,
         headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
         peer: Peer,
+        params: &[Param<'_>],
         extensions: Option<&str>,
         subprotocol: Option<&str>,
     ) -> Self {
         // Its length is known when it is written.
         let mut kept = SCRATCH.take();
         put_peer(&mut kept, peer);
+        put_params(&mut kept, params);
         kept.extend_from_slice(uri.path().as_bytes());
         if let Some(query) = uri.query() {
             kept.push(b'?');
@@ -158,44 +162,73 @@ impl Kept {
     }
 
     pub(super) fn peer(&self) -> Peer {
-        self.split().map_or(Peer::Other, |(peer, _)| peer)
+        self.split().map_or(Peer::Other, |(peer, ..)| peer)
     }
 
-    fn split(&self) -> Option<(Peer, &[u8])> {
-        let (kind, rest) = self.0.split_first()?;
-        Some(match *kind {
-            V4 => {
-                let (address, rest) = rest.split_first_chunk::<4>()?;
-                let (port, rest) = rest.split_first_chunk()?;
-                let port = u16::from_be_bytes(*port);
-                (Peer::Tcp((Ipv4Addr::from(*address), port).into()), rest)
-            }
-            V6 => {
-                let (address, rest) = rest.split_first_chunk::<16>()?;
-                let (port, rest) = rest.split_first_chunk()?;
-                let (flow, rest) = rest.split_first_chunk()?;
-                let (scope, rest) = rest.split_first_chunk()?;
-                let address = SocketAddrV6::new(
-                    Ipv6Addr::from(*address),
-                    u16::from_be_bytes(*port),
-                    u32::from_be_bytes(*flow),
-                    u32::from_be_bytes(*scope),
-                );
-                (Peer::Tcp(address.into()), rest)
-            }
-            UNIX => (Peer::Unix, rest),
-            _ => (Peer::Other, rest),
+    /// Names and values of the parameters of the path, in their order.
+    pub(super) fn params(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut rest = self.split().map_or(&[][..], |(_, params, _)| params);
+        std::iter::from_fn(move || {
+            let mut next = || {
+                let (text, after) = split_sized(rest)?;
+                rest = after;
+                str::from_utf8(text).ok()
+            };
+            Some((next()?, next()?))
         })
     }
 
+    /// The peer, the parameters, and the lines.
+    fn split(&self) -> Option<(Peer, &[u8], &[u8])> {
+        let (kind, rest) = self.0.split_first()?;
+        let (peer, rest) = split_peer(*kind & !PARAMS, rest)?;
+        if kind & PARAMS == 0 {
+            return Some((peer, &[], rest));
+        }
+        let (params, lines) = split_sized(rest)?;
+        Some((peer, params, lines))
+    }
+
     fn lines(&self) -> &[u8] {
-        self.split().map_or(&[], |(_, lines)| lines)
+        self.split().map_or(&[], |(.., lines)| lines)
     }
 
     fn text(&self, line: usize) -> &str {
         let line = self.lines().split(begins_line).nth(line);
         line.and_then(|line| str::from_utf8(line).ok()).unwrap_or_default()
     }
+}
+
+fn split_peer(kind: u8, rest: &[u8]) -> Option<(Peer, &[u8])> {
+    Some(match kind {
+        V4 => {
+            let (address, rest) = rest.split_first_chunk::<4>()?;
+            let (port, rest) = rest.split_first_chunk()?;
+            let port = u16::from_be_bytes(*port);
+            (Peer::Tcp((Ipv4Addr::from(*address), port).into()), rest)
+        }
+        V6 => {
+            let (address, rest) = rest.split_first_chunk::<16>()?;
+            let (port, rest) = rest.split_first_chunk()?;
+            let (flow, rest) = rest.split_first_chunk()?;
+            let (scope, rest) = rest.split_first_chunk()?;
+            let address = SocketAddrV6::new(
+                Ipv6Addr::from(*address),
+                u16::from_be_bytes(*port),
+                u32::from_be_bytes(*flow),
+                u32::from_be_bytes(*scope),
+            );
+            (Peer::Tcp(address.into()), rest)
+        }
+        UNIX => (Peer::Unix, rest),
+        _ => (Peer::Other, rest),
+    })
+}
+
+/// What `put_sized` wrote, and what follows it.
+fn split_sized(from: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = from.split_first_chunk()?;
+    rest.split_at_checked(u32::from_be_bytes(*len) as usize)
 }
 
 /// Whether a line begins there, which is not the first.
@@ -220,6 +253,28 @@ fn put_peer(kept: &mut Vec<u8>, peer: Peer) {
         Peer::Unix => kept.push(UNIX),
         Peer::Other => kept.push(OTHER),
     }
+}
+
+/// After the peer, whose first octet is that of `kept`.
+fn put_params(kept: &mut Vec<u8>, params: &[Param<'_>]) {
+    if params.is_empty() {
+        return;
+    }
+    if let Some(kind) = kept.first_mut() {
+        *kind |= PARAMS;
+    }
+    let mut all = Vec::new();
+    for (name, value) in params {
+        put_sized(&mut all, name.as_bytes());
+        put_sized(&mut all, value.as_bytes());
+    }
+    put_sized(kept, &all);
+}
+
+/// A head of 4 GiB is not read.
+fn put_sized(into: &mut Vec<u8>, octets: &[u8]) {
+    into.extend_from_slice(&(octets.len() as u32).to_be_bytes());
+    into.extend_from_slice(octets);
 }
 
 fn put_header(kept: &mut Vec<u8>, name: &[u8], value: &[u8]) {
@@ -247,7 +302,7 @@ mod tests {
 
     fn kept(headers: &[(&str, &[u8])], peer: Peer) -> Kept {
         let headers = headers.iter().map(|(name, value)| (name.as_bytes(), *value));
-        Kept::new(&Uri::from_static("/a?b"), headers, peer, None, Some("chat"))
+        Kept::new(&Uri::from_static("/a?b"), headers, peer, &[], None, Some("chat"))
     }
 
     #[test]
@@ -263,6 +318,22 @@ mod tests {
             assert_eq!((kept.peer(), kept.target()), (peer, "/a?b"));
             assert_eq!((kept.extensions(), kept.subprotocol()), (None, Some("chat")));
         }
+    }
+
+    #[test]
+    fn parameters_come_back_whatever_they_hold() {
+        let params = [("room", "a\nb\u{b}".into()), ("any", "".into()), ("text", "é/".into())];
+        for peer in [Peer::Other, Peer::Tcp("192.0.2.10:2570".parse().unwrap())] {
+            let headers = [(&b"host"[..], &b"server.example"[..])].into_iter();
+            let uri = Uri::from_static("/a?b");
+            let kept = Kept::new(&uri, headers, peer, &params, None, Some("chat"));
+            assert_eq!((kept.peer(), kept.target()), (peer, "/a?b"));
+            let back: Vec<_> = kept.params().collect();
+            assert_eq!(back, [("room", "a\nb\u{b}"), ("any", ""), ("text", "é/")]);
+            assert_eq!(kept.subprotocol(), Some("chat"));
+            assert_eq!(kept.headers().collect::<Vec<_>>(), [("host", &b"server.example"[..])]);
+        }
+        assert_eq!(kept(&[], Peer::Unix).params().count(), 0);
     }
 
     #[test]

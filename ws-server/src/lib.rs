@@ -22,7 +22,7 @@
 //! |---|---|
 //! | route, limit | [`Server`], [`Route`], [`Limits`], [`ServerLimits`] |
 //! | decide who may connect | [`Gate`], [`Admit`], [`Rejection`] |
-//! | listen, shut down | [`BoundServer`], [`Report`] |
+//! | listen, shut down | [`BoundServer`], [`Listener`], [`Report`] |
 //! | write a handler, share state among them | [`Handler`] |
 //! | talk with one client | [`WebSocket`], [`Sender`], [`Message`] |
 //! | learn how it ended | [`WebSocket::closed`], [`Closed`] |
@@ -102,7 +102,11 @@ pub use leaves::metrics::{Metrics, Rejected, Traffic};
 pub use leaves::request::credentials::{Basic, Bearer};
 pub use leaves::request::{Agreed, Peer, Request};
 pub use listen::bound::BoundServer;
+pub use listen::listener::{Immediate, Listener, Pending, Transport};
 pub use listen::server::Server;
+pub use listen::tcp::Tcp;
+#[cfg(unix)]
+pub use listen::unix::Unix;
 pub use open::accepted::Accepted;
 pub use open::gate::{Admit, Gate, Opening};
 pub use open::handler::{Handler, HandlerError};

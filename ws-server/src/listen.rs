@@ -7,6 +7,10 @@ pub(crate) mod bound;
 mod busy;
 mod connection;
 mod http1;
+pub(crate) mod listener;
 mod plain;
 pub(crate) mod server;
+pub(crate) mod tcp;
+#[cfg(unix)]
+pub(crate) mod unix;
 mod watchdog;

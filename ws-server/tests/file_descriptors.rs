@@ -35,7 +35,7 @@ fn server_in_a_process_with_few_file_descriptors() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         // First, since what comes after it is the log.
         println!("\naddress {}", listener.local_addr().unwrap());
-        with_echo(Server::new()).listener(listener).unwrap().serve().await;
+        with_echo(Server::new()).listener(ws_server::Tcp::from(listener)).unwrap().serve().await;
     });
 }
 

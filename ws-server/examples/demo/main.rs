@@ -27,7 +27,7 @@ use std::{
 use clap::Parser;
 use tokio::net::TcpListener;
 use ws_server::{
-    CloseCode, Deflate, HandlerError, Limits, Message, Server, ServerLimits, WebSocket,
+    CloseCode, Deflate, HandlerError, Limits, Message, Server, ServerLimits, Tcp, WebSocket,
 };
 
 use crate::{chat::Chat, views::Views};
@@ -138,7 +138,7 @@ async fn serve(options: Options) -> Outcome {
     if !options.no_deflate {
         server = server.extension(Deflate::default());
     }
-    let server = server.listener(listener)?;
+    let server = server.listener(Tcp::from(listener))?;
     let mut out = io::stdout();
     let lines = format!("listening on {address}\nopen http://{page}/ in a browser\n");
     // In one write: a reader of only the first line may close the pipe after it.

@@ -34,6 +34,9 @@ pub struct Metrics {
     /// [fallback](crate::Server::fallback) answered are not among them, nor clients that left before
     /// their request was whole.
     pub rejected: Vec<Rejected>,
+    /// Connections that ended before their request, in the handshake of their transport: TLS, or the
+    /// PROXY protocol.
+    pub failed_transports: u64,
     /// Connections that ended, by close code: the one that the client sent, or the one that it was
     /// failed with, or 1006 where there was none, as in [`Closed::code`](crate::Closed::code).
     /// Without those of [`closed_by_clients_from_3000`](Self::closed_by_clients_from_3000).
@@ -101,6 +104,7 @@ pub struct Traffic {
 pub(crate) struct Counters {
     shards: Shards,
     opened: AtomicU64,
+    failed_transports: AtomicU64,
     handlers_dropped: AtomicU64,
     broadcasts: AtomicU64,
     delivered: AtomicU64,
@@ -177,6 +181,10 @@ impl Counters {
         self.opened.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn transport_failed(&self) {
+        self.failed_transports.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn rejected(&self, status: StatusCode, cause: Cause) {
         *self.ends().rejected.entry((status, cause, None)).or_default() += 1;
     }
@@ -217,6 +225,7 @@ impl Counters {
     pub(crate) fn read(&self) -> Metrics {
         let mut metrics = Metrics {
             opened: self.opened.load(Ordering::Relaxed),
+            failed_transports: self.failed_transports.load(Ordering::Relaxed),
             handlers_dropped: self.handlers_dropped.load(Ordering::Relaxed),
             broadcasts: self.broadcasts.load(Ordering::Relaxed),
             delivered: self.delivered.load(Ordering::Relaxed),

@@ -1,24 +1,25 @@
 //! Serves one connection over any stream, from its request to its end.
 
-use std::sync::Arc;
+use std::{future::poll_fn, io, pin::pin, sync::Arc, task::Poll};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::unconstrained,
+    time::{Instant, timeout_at},
 };
 use tokio_util::either::Either;
-use tracing::Instrument;
+use tracing::{Instrument, info};
 use ws_core::Closed;
 
 use crate::{
-    ClientId, Peer, Service,
-    leaves::socket,
+    ClientId, Immediate, Peer, Pending, Service, Transport,
+    leaves::{log_limiter::Escaped, socket},
     listen::{
         busy::refuse,
         http1::{self, ToDrive},
     },
     open::{
-        admission::Permit,
+        admission::{Client, Permit},
         service::connection_span,
         serving::{Admitted, Serving, admit},
         shared::Shared,
@@ -71,7 +72,9 @@ impl Service {
             socket::bound_unsent(&tcp);
         }
         match self.shared.enter(peer) {
-            Ok(permit) => Either::Left(serve(Arc::clone(&self.shared), io, peer, permit)),
+            Ok(permit) => {
+                Either::Left(serve(Arc::clone(&self.shared), Immediate(io), peer, permit))
+            }
             Err(_) => Either::Right(async {
                 unconstrained(refuse(io)).await;
                 None
@@ -81,33 +84,64 @@ impl Service {
 }
 
 /// Serves a connection that was admitted.
-pub(super) fn serve<Io>(
+pub(super) fn serve<P: Pending>(
     shared: Arc<Shared>,
-    io: Io,
+    pending: P,
     peer: Peer,
     permit: Permit,
-) -> impl Future<Output = Option<Closed>> + Send
-where
-    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+) -> impl Future<Output = Option<Closed>> + Send {
     let id = shared.clients.registry.next_id();
     let span = connection_span(id, peer);
-    // Outside of the caller's task budget, so that the deadlines hold even if the task does more.
-    Serving::new(unconstrained(open(shared, io, id, peer, permit))).instrument(span)
+    // Outside of the budget of a task that has more to do: its deadlines are to hold.
+    Serving::new(unconstrained(open(shared, pending, id, peer, permit))).instrument(span)
 }
 
-async fn open<Io>(
+async fn open<P: Pending>(
     shared: Arc<Shared>,
-    mut io: Io,
+    pending: P,
     id: ClientId,
     peer: Peer,
     permit: Permit,
-) -> Option<Admitted<Io>>
-where
-    Io: AsyncRead + AsyncWrite + Unpin + 'static,
-{
+) -> Option<Admitted<P::Io>> {
     let client = permit.client();
+    let deadline = Instant::now() + shared.server_limits.head_timeout;
+    let Transport { mut io, peer: known } = transport(pending, &shared, client, deadline).await?;
+    let peer = known.unwrap_or(peer);
     let ToDrive { core, handling, topics } =
-        http1::open(&mut io, &shared, id, peer, client).await?;
+        http1::open(&mut io, &shared, (id, peer, client), deadline).await?;
     admit(&shared, io, core, handling, permit, &topics)
+}
+
+/// Waits for the second stage of a connection. `None`: there was none in time, or it must give way.
+async fn transport<P: Pending>(
+    pending: P,
+    shared: &Shared,
+    client: Option<Client>,
+    deadline: Instant,
+) -> Option<Transport<P::Io>> {
+    let mut finish = pin!(pending.finish());
+    // Most are there at once, and are not counted for it.
+    let first = poll_fn(|cx| Poll::Ready(finish.as_mut().poll(cx))).await;
+    let finished = match first {
+        Poll::Ready(finished) => finished,
+        Poll::Pending => {
+            let member = shared.admission.begin(client)?;
+            tokio::select! {
+                biased;
+                finished = timeout_at(deadline, finish) => {
+                    finished.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+                }
+                () = member.ended() => return None,
+            }
+        }
+    };
+    let stats = &shared.clients.registry.stats;
+    finished
+        .inspect_err(|error| {
+            stats.counters.transport_failed();
+            if let Some(left_out) = stats.client_log.admit() {
+                info!(error = %Escaped(&error.to_string()), left_out, "the transport failed");
+            }
+        })
+        .ok()
 }

@@ -16,7 +16,7 @@ use http::Method;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     task::yield_now,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_util::io::poll_read_buf;
 use tracing::{Span, debug, field::display};
@@ -68,14 +68,13 @@ pub(crate) struct ToDrive {
 pub(crate) async fn open<Io>(
     io: &mut Io,
     shared: &Shared,
-    id: ClientId,
-    peer: Peer,
-    client: Option<Client>,
+    (id, peer, client): (ClientId, Peer, Option<Client>),
+    deadline: Instant,
 ) -> Option<ToDrive>
 where
     Io: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let Some(head) = await_head(io, shared, client).await else {
+    let Some(head) = await_head(io, shared, client, deadline).await else {
         if shared.admission.is_closed() {
             debug!("dropped in its opening handshake, since the server ends");
         } else {
@@ -115,14 +114,18 @@ where
 
 type Head = io::Result<Option<Result<RequestHead, Rejection>>>;
 
-/// Waits for a head. Returns `None` if the handshake must give way to others, or the server ends.
-/// Only until then does the handshake count as pending: with a complete head it no longer takes a
-/// place from others, and is not ended for them.
-async fn await_head<Io>(io: &mut Io, shared: &Shared, client: Option<Client>) -> Option<Head>
+/// Waits for a head. `None` if the handshake must give way to others, or the server ends. It counts as
+/// pending until then: once its head is whole it keeps nobody out, and nobody ends it.
+async fn await_head<Io>(
+    io: &mut Io,
+    shared: &Shared,
+    client: Option<Client>,
+    deadline: Instant,
+) -> Option<Head>
 where
     Io: AsyncRead + Unpin + 'static,
 {
-    let mut head = pin!(read(io, &shared.server_limits));
+    let mut head = pin!(read(io, &shared.server_limits, deadline));
     if let Some(pending) = shared.admission.begin(client) {
         tokio::select! {
             biased;
@@ -192,10 +195,11 @@ async fn write<Io: AsyncWrite + Unpin>(
 async fn read<Io: AsyncRead + Unpin + 'static>(
     io: &mut Io,
     limits: &ServerLimits,
+    deadline: Instant,
 ) -> io::Result<Option<Result<RequestHead, Rejection>>> {
     let mut reader = RequestReader::new(limits.head.clone());
     let mut input = BytesMut::new();
-    let mut timer = pin!(sleep(limits.head_timeout));
+    let mut timer = pin!(sleep_until(deadline));
     let mut passes = 0;
     loop {
         let first = input.is_empty();

@@ -3,14 +3,14 @@
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
-use tokio::net::{TcpListener, ToSocketAddrs};
+use tokio::net::ToSocketAddrs;
 use ws_core::{ExtensionFactory, FrameObserver};
 use ws_handshake::{AcceptOptions, ExtensionSet, Hosts, OriginPolicy, Subprotocols};
 
 use crate::{
-    Agreed, Clients, ConfigError, IntoRoute, Limits, Peer, ServeError, ServerLimits, Service,
-    SlowConsumer,
-    listen::bound::{BoundServer, Listener},
+    Agreed, Clients, ConfigError, IntoRoute, Limits, Listener, Peer, ServeError, ServerLimits,
+    Service, SlowConsumer, Tcp,
+    listen::bound::BoundServer,
     open::{
         admission::Admission,
         routes::Routes,
@@ -293,16 +293,10 @@ impl Server {
         address: impl ToSocketAddrs + fmt::Debug,
     ) -> Result<BoundServer, ServeError> {
         let service = self.listening()?;
-        let text = format!("{address:?}");
-        match TcpListener::bind(address).await {
-            Ok(listener) => Ok(BoundServer::new(Listener::Tcp(listener), service)),
-            Err(error) => Err(ServeError::Bind { address: text.trim_matches('"').into(), error }),
-        }
+        Ok(BoundServer::new(Tcp::bind(address).await?, service))
     }
 
-    /// Listens on a Unix socket. `path` must not exist; the file remains at the end.
-    ///
-    /// Its connections have no address, so that [`ServerLimits::max_per_ip`] does not count them.
+    /// Listens on a Unix socket, as [`Unix::bind`](crate::Unix::bind) does.
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
@@ -312,34 +306,16 @@ impl Server {
     #[cfg(unix)]
     pub fn bind_unix(self, path: impl AsRef<std::path::Path>) -> Result<BoundServer, ServeError> {
         let service = self.listening()?;
-        let path = path.as_ref();
-        match tokio::net::UnixListener::bind(path) {
-            Ok(listener) => Ok(BoundServer::new(Listener::Unix(listener), service)),
-            Err(error) => Err(ServeError::Bind {
-                address: format!("{}{}", crate::leaves::error::UNIX, path.display()).into(),
-                error,
-            }),
-        }
+        Ok(BoundServer::new(crate::Unix::bind(path)?, service))
     }
 
-    /// Accepts connections from the application's own listener.
+    /// Takes connections from `listener`: from [`Tcp`] that is wrapped into TLS, for example, or from
+    /// a listener of the application's. [`BoundServer::and`] adds further ones.
     ///
     /// # Errors
     /// [`ConfigError`], the first mistake in the configuration.
-    pub fn listener(self, listener: TcpListener) -> Result<BoundServer, ConfigError> {
-        Ok(BoundServer::new(Listener::Tcp(listener), self.listening()?))
-    }
-
-    /// Does the same as [`listener`](Self::listener) for a Unix socket.
-    ///
-    /// # Errors
-    /// As there.
-    #[cfg(unix)]
-    pub fn unix_listener(
-        self,
-        listener: tokio::net::UnixListener,
-    ) -> Result<BoundServer, ConfigError> {
-        Ok(BoundServer::new(Listener::Unix(listener), self.listening()?))
+    pub fn listener(self, listener: impl Listener) -> Result<BoundServer, ConfigError> {
+        Ok(BoundServer::new(listener, self.listening()?))
     }
 
     /// Combines a listener with the service for its connections.

@@ -24,7 +24,7 @@ use tracing::{
     Dispatch, Level,
     subscriber::{DefaultGuard, NoSubscriber},
 };
-use ws_server::{BoundServer, Closed, Peer, Report, Server, Service, WebSocket};
+use ws_server::{BoundServer, Closed, Peer, Report, Server, Service, Tcp, WebSocket};
 pub(crate) use ws_tests_support::{frame::unmasked as frame, handshake::request as upgrade};
 
 /// A client's frame, with a key of zeros.
@@ -49,7 +49,7 @@ pub(crate) fn with_echo(server: Server) -> Server {
 fn bind(server: Server) -> (BoundServer, SocketAddr) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
-    let server = server.listener(TcpListener::from_std(listener).unwrap()).unwrap();
+    let server = server.listener(Tcp::from(TcpListener::from_std(listener).unwrap())).unwrap();
     let address = server.local_addr().unwrap();
     (server, address)
 }

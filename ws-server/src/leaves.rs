@@ -14,3 +14,5 @@ pub(crate) mod request;
 pub(crate) mod socket;
 pub(crate) mod stats;
 pub(crate) mod sync;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;

@@ -60,6 +60,7 @@
 //! # Features
 //! - `deflate` (default): permessage-deflate, as `Deflate`.
 //! - `auth` (default): cookies, `Bearer` and `Basic` of a [`Request`], for a [`Gate`].
+//! - `tls`: `wss`, by rustls, as [`Tls`](https://docs.rs/ws-server/latest/ws_server/struct.Tls.html).
 //! - `client`: `connect` and `Connect`, the same [`WebSocket`] on the other end.
 //!
 //! # The other crates
@@ -101,10 +102,14 @@ pub use leaves::metrics::{Metrics, Rejected, Traffic};
 #[cfg(feature = "auth")]
 pub use leaves::request::credentials::{Basic, Bearer};
 pub use leaves::request::{Agreed, Peer, Request};
+#[cfg(feature = "tls")]
+pub use leaves::tls::{Pem, TlsError, TlsInfo};
 pub use listen::bound::BoundServer;
 pub use listen::listener::{Immediate, Listener, Pending, Transport};
 pub use listen::server::Server;
 pub use listen::tcp::Tcp;
+#[cfg(feature = "tls")]
+pub use listen::tls::{Tls, TlsListener, TlsPending};
 #[cfg(unix)]
 pub use listen::unix::Unix;
 pub use open::accepted::Accepted;

@@ -11,6 +11,8 @@ pub(crate) mod listener;
 mod plain;
 pub(crate) mod server;
 pub(crate) mod tcp;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 #[cfg(unix)]
 pub(crate) mod unix;
 mod watchdog;

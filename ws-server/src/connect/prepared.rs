@@ -103,7 +103,7 @@ impl Prepared {
         let request = Request::new(
             request.uri(),
             headers,
-            peer,
+            &peer.into(),
             &[],
             agreed.as_deref(),
             subprotocol.as_deref(),

@@ -4,11 +4,15 @@
 pub(crate) mod credentials;
 mod kept;
 
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 use std::{borrow::Cow, fmt, net::SocketAddr, time::Instant};
 
 use http::Uri;
 
 use self::kept::Kept;
+#[cfg(feature = "tls")]
+use crate::TlsInfo;
 use crate::{ClientId, NegotiationReport};
 
 /// Where a connection comes from.
@@ -52,10 +56,30 @@ impl fmt::Display for Peer {
 /// A parameter of the path: its name in the route's pattern, and its value with its escapes decoded.
 pub(crate) type Param<'p> = (&'p str, Cow<'p, str>);
 
+/// Where a request comes from, and by which way.
+#[derive(Clone)]
+pub(crate) struct Source {
+    pub(crate) peer: Peer,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<Arc<TlsInfo>>,
+}
+
+impl From<Peer> for Source {
+    fn from(peer: Peer) -> Self {
+        Self {
+            peer,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+}
+
 /// The opening handshake of a connection, as the application sees it.
 pub struct Request {
     kept: Kept,
     since: Instant,
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<TlsInfo>>,
 }
 
 impl Request {
@@ -63,13 +87,17 @@ impl Request {
     pub(crate) fn new<'h>(
         uri: &Uri,
         headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
-        peer: Peer,
+        source: &Source,
         params: &[Param<'_>],
         extensions: Option<&str>,
         subprotocol: Option<&str>,
     ) -> Self {
-        let kept = Kept::new(uri, headers, peer, params, extensions, subprotocol);
-        Self { kept, since: Instant::now() }
+        Self {
+            kept: Kept::new(uri, headers, source.peer, params, extensions, subprotocol),
+            since: Instant::now(),
+            #[cfg(feature = "tls")]
+            tls: source.tls.clone(),
+        }
     }
 
     /// The path, as it was sent: `/chat`.
@@ -122,6 +150,13 @@ impl Request {
     /// Where the connection comes from: the other end of the socket.
     pub fn peer(&self) -> Peer {
         self.kept.peer()
+    }
+
+    /// What TLS knows of the other end. `None` where the connection came without TLS, or a proxy ended
+    /// it.
+    #[cfg(feature = "tls")]
+    pub fn tls(&self) -> Option<&TlsInfo> {
+        self.tls.as_deref()
     }
 
     /// The subprotocol agreed on.

@@ -105,10 +105,9 @@ async fn open<P: Pending>(
 ) -> Option<Admitted<P::Io>> {
     let client = permit.client();
     let deadline = Instant::now() + shared.server_limits.head_timeout;
-    let Transport { mut io, peer: known } = transport(pending, &shared, client, deadline).await?;
-    let peer = known.unwrap_or(peer);
+    let (mut io, source) = transport(pending, &shared, client, deadline).await?.into_parts(peer);
     let ToDrive { core, handling, topics } =
-        http1::open(&mut io, &shared, (id, peer, client), deadline).await?;
+        http1::open(&mut io, &shared, (id, source, client), deadline).await?;
     admit(&shared, io, core, handling, permit, &topics)
 }
 

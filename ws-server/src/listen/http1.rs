@@ -25,11 +25,12 @@ use ws_handshake::{
 };
 
 use crate::{
-    AdmissionLimit, Admit, ClientId, Limits, Peer, ServerLimits,
+    AdmissionLimit, Admit, ClientId, Limits, ServerLimits,
     drive::{Core, Handling},
     leaves::{
         linger::linger,
         log_limiter::Escaped,
+        request::Source,
         socket::{self, PASS},
     },
     listen::{busy::refuse, plain},
@@ -68,7 +69,7 @@ pub(crate) struct ToDrive {
 pub(crate) async fn open<Io>(
     io: &mut Io,
     shared: &Shared,
-    (id, peer, client): (ClientId, Peer, Option<Client>),
+    (id, source, client): (ClientId, Source, Option<Client>),
     deadline: Instant,
 ) -> Option<ToDrive>
 where
@@ -78,13 +79,13 @@ where
         if shared.admission.is_closed() {
             debug!("dropped in its opening handshake, since the server ends");
         } else {
-            shared.kept_out(peer, AdmissionLimit::MaxPending);
+            shared.kept_out(source.peer, AdmissionLimit::MaxPending);
             refuse(io).await;
         }
         return None;
     };
     let outcome = match head {
-        Ok(Some(Ok(head))) => match decide(io, &head, shared, (id, peer, client)).await {
+        Ok(Some(Ok(head))) => match decide(io, &head, shared, (id, source, client)).await {
             Some(outcome) => outcome,
             None => {
                 debug!("the client left before it was admitted");
@@ -259,23 +260,23 @@ async fn decide<Io: AsyncRead + Unpin>(
     io: &mut Io,
     head: &RequestHead,
     shared: &Shared,
-    (id, peer, client): (ClientId, Peer, Option<Client>),
+    (id, source, client): (ClientId, Source, Option<Client>),
 ) -> Option<Result<ToDrive, BytesMut>> {
     Span::current().record("path", display(Escaped(head.uri().path())));
     if !head.asks_for_upgrade()
         && let Some(fallback) = &shared.fallback
     {
-        let answer = plain::answer(head, fallback, shared.hosts.as_ref(), id, peer);
+        let answer = plain::answer(head, fallback, shared.hosts.as_ref(), id, source.peer);
         return Some(Err(answer.unwrap_or_else(|cause| reject(cause.into(), Some(head), shared))));
     }
     let decided = match decision::route(head, shared) {
         Ok(asked) if asked.route.gate.is_none() => {
-            accept(head, shared, asked, (id, peer, Admit::new()))
+            accept(head, shared, asked, (id, source, Admit::new()))
         }
         Ok(asked) => tokio::select! {
             biased;
-            admit = asked.ask(head, shared, id, peer, client) => {
-                admit.and_then(|admit| accept(head, shared, asked, (id, peer, admit)))
+            admit = asked.ask(head, shared, id, &source, client) => {
+                admit.and_then(|admit| accept(head, shared, asked, (id, source, admit)))
             }
             early = early(io) => Err(early?.into()),
         },
@@ -298,10 +299,10 @@ fn accept(
     head: &RequestHead,
     shared: &Shared,
     asked: Asked<'_>,
-    (id, peer, admit): (ClientId, Peer, Admit),
+    (id, source, admit): (ClientId, Source, Admit),
 ) -> Result<ToDrive, Rejection> {
     let handler = Arc::clone(&asked.route.handler);
-    let agreement = decision::accept(head, shared, asked.admit(id, peer, admit))?;
+    let agreement = decision::accept(head, shared, asked.admit(id, source, admit))?;
     let Agreement { handshake, ws, outbox, topics } = agreement;
     let mut answer = BytesMut::with_capacity(ANSWER);
     handshake.write(&mut answer);

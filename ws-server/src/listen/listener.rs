@@ -9,7 +9,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{Peer, listen::busy::say_busy};
+use crate::{Peer, leaves::request::Source, listen::busy::say_busy};
 
 /// Where a server's connections come from, in two stages: what accepts must never wait for a client,
 /// and a client's TLS handshake, say, takes its time. [`Server::listener`](crate::Server::listener)
@@ -67,12 +67,19 @@ pub trait Pending: Send + 'static {
 pub struct Transport<Io> {
     pub(super) io: Io,
     pub(super) peer: Option<Peer>,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<std::sync::Arc<crate::TlsInfo>>,
 }
 
 impl<Io> Transport<Io> {
     /// A stream that comes from where it was accepted.
     pub fn new(io: Io) -> Self {
-        Self { io, peer: None }
+        Self {
+            io,
+            peer: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
     }
 
     /// Says where it comes from, in place of what [`Listener::accept`] told: another address is known
@@ -81,6 +88,16 @@ impl<Io> Transport<Io> {
     pub fn peer(mut self, peer: Peer) -> Self {
         self.peer = Some(peer);
         self
+    }
+
+    /// The stream, and where it comes from if the transport does not say.
+    pub(super) fn into_parts(self, accepted: Peer) -> (Io, Source) {
+        let source = Source {
+            peer: self.peer.unwrap_or(accepted),
+            #[cfg(feature = "tls")]
+            tls: self.tls,
+        };
+        (self.io, source)
     }
 }
 

@@ -15,8 +15,12 @@ use ws_core::{Connection, ObservedFrame, Role, extension::Extensions};
 use ws_handshake::{AcceptOptions, Cause, OriginRefusal, Rejection, RequestView, Upgrade};
 
 use crate::{
-    Admit, Agreed, ClientId, Limits, Opening, Peer, Request, SubscribeError,
-    leaves::{error::error_chain, log_limiter::Escaped, request::Param},
+    Admit, Agreed, ClientId, Limits, Opening, Request, SubscribeError,
+    leaves::{
+        error::error_chain,
+        log_limiter::Escaped,
+        request::{Param, Source},
+    },
     open::{admission::Client, gate, routes::Served, shared::Shared, terms::Terms},
     outbox::Outbox,
 };
@@ -64,7 +68,7 @@ impl<'r> Asked<'r> {
         request: &impl RequestView,
         shared: &Shared,
         id: ClientId,
-        peer: Peer,
+        source: &Source,
         client: Option<Client>,
     ) -> Result<Admit, Rejection> {
         let Some(gate) = &self.route.gate else { return Ok(Admit::new()) };
@@ -72,12 +76,12 @@ impl<'r> Asked<'r> {
         // A gate may be costly, and sees none of those that are refused anyway.
         self.upgrade.check(accept)?;
         let (uri, headers) = (request.uri(), request.header_lines());
-        let seen = Request::new(uri, headers, peer, &self.params, None, None);
+        let seen = Request::new(uri, headers, source, &self.params, None, None);
         gate::ask(&**gate, Opening::new(id, seen, &self.upgrade), client, shared).await
     }
 
     /// What is to be agreed on, once the gate admits the client.
-    pub(crate) fn admit(self, id: ClientId, peer: Peer, mut admit: Admit) -> Decision<'r> {
+    pub(crate) fn admit(self, id: ClientId, source: Source, mut admit: Admit) -> Decision<'r> {
         let Self { route, params, upgrade } = self;
         let terms = &*route.terms;
         let options = match admit.subprotocol.take() {
@@ -87,14 +91,14 @@ impl<'r> Asked<'r> {
                 Cow::Owned(terms.accept.clone().select_subprotocol(chosen))
             }
         };
-        Decision { id, peer, upgrade, options, terms, params, admit }
+        Decision { id, source, upgrade, options, terms, params, admit }
     }
 }
 
 /// What is agreed on, as far as the server is concerned.
 pub(crate) struct Decision<'r> {
     pub(crate) id: ClientId,
-    pub(crate) peer: Peer,
+    pub(crate) source: Source,
     pub(crate) upgrade: Upgrade,
     pub(crate) options: Cow<'r, AcceptOptions>,
     pub(crate) terms: &'r Terms,
@@ -108,7 +112,7 @@ pub(crate) fn accept(
     shared: &Shared,
     decision: Decision<'_>,
 ) -> Result<Agreement, Rejection> {
-    let Decision { id, peer, upgrade, options, terms, params, admit } = decision;
+    let Decision { id, source, upgrade, options, terms, params, admit } = decision;
     let offers_subprotocols = !upgrade.subprotocols().is_empty();
     let mut handshake = upgrade.accept(&options)?.headers(admit.headers);
 
@@ -128,7 +132,7 @@ pub(crate) fn accept(
     }
 
     let (uri, headers) = (request.uri(), request.header_lines());
-    let seen = Request::new(uri, headers, peer, &params, extensions, subprotocol);
+    let seen = Request::new(uri, headers, &source, &params, extensions, subprotocol);
     let negotiated = std::mem::replace(&mut handshake.extensions, Extensions::none());
     let mut ws = Connection::new(Role::Server, Arc::clone(&terms.config), negotiated);
     if let Some(observe) = &shared.observe {
@@ -140,6 +144,7 @@ pub(crate) fn accept(
             }
             Ok(None) => {}
             Err(_) => {
+                let peer = source.peer;
                 error!(%id, %peer, "the application panicked when it was shown the opening");
                 return Err(Rejection::new(StatusCode::INTERNAL_SERVER_ERROR));
             }

@@ -82,8 +82,8 @@ impl Service {
         let decide = async {
             let asked = decision::route(request, shared)?;
             let handler = Arc::clone(&asked.route.handler);
-            let admit = asked.ask(request, shared, id, peer, permit.client()).await?;
-            let agreement = decision::accept(request, shared, asked.admit(id, peer, admit))?;
+            let admit = asked.ask(request, shared, id, &peer.into(), permit.client()).await?;
+            let agreement = decision::accept(request, shared, asked.admit(id, peer.into(), admit))?;
             Ok((agreement, handler))
         };
         match decide.instrument(span.clone()).await {
@@ -116,7 +116,8 @@ impl Service {
             let terms = &*shared.terms;
             let options = options.over(&terms.accept);
             let (params, admit) = (Vec::new(), Admit::new());
-            let decision = Decision { id, peer, upgrade, options, terms, params, admit };
+            let decision =
+                Decision { id, source: peer.into(), upgrade, options, terms, params, admit };
             decision::accept(request, shared, decision)
         });
         match decided {

@@ -17,8 +17,14 @@ use crate::{
 
 /// Lists a connection.
 fn listed(id: u64, registry: &Arc<Registry>) -> (Arc<Outbox>, Entry) {
-    let request =
-        Request::new(&http::Uri::default(), std::iter::empty(), Peer::Other, &[], None, None);
+    let request = Request::new(
+        &http::Uri::default(),
+        std::iter::empty(),
+        &Peer::Other.into(),
+        &[],
+        None,
+        None,
+    );
     let outbox =
         Outbox::new(ClientId(id), request, Arc::default(), Some(Arc::clone(&registry.stats)));
     let entry = registry.enter(&outbox);

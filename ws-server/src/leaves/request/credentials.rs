@@ -127,7 +127,7 @@ mod tests {
 
     fn request(headers: &[(&str, &str)]) -> Request {
         let headers = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        Request::new(&Uri::from_static("/"), headers, Peer::Other, &[], None, None)
+        Request::new(&Uri::from_static("/"), headers, &Peer::Other.into(), &[], None, None)
     }
 
     #[test]

@@ -19,8 +19,14 @@ use crate::{
 pub(crate) const ORDERS: usize = 3000;
 
 pub(crate) fn outbox(limits: Limits) -> Arc<Outbox> {
-    let request =
-        Request::new(&http::Uri::default(), std::iter::empty(), Peer::Other, &[], None, None);
+    let request = Request::new(
+        &http::Uri::default(),
+        std::iter::empty(),
+        &Peer::Other.into(),
+        &[],
+        None,
+        None,
+    );
     Outbox::new(ClientId(1), request, Arc::new(limits), None)
 }
 

@@ -1,0 +1,291 @@
+//! TLS in front of a listener.
+
+use std::{
+    collections::HashMap,
+    fmt, io,
+    net::SocketAddr,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use tokio::net::ToSocketAddrs;
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        RootCertStore, ServerConfig,
+        pki_types::DnsName,
+        server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier},
+        sign::CertifiedKey,
+    },
+    server::TlsStream,
+};
+
+use crate::{
+    Listener, Peer, Pem, Pending, ServeError, Tcp, TlsError, TlsInfo, Transport,
+    leaves::tls::provider,
+};
+
+/// TLS for the listeners of a server (`wss`): certificates, and whom clients are verified by. A handle:
+/// clones share what [`reload`](Self::reload) changes.
+///
+/// ```no_run
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// use ws_server::{Server, Tls, WebSocket};
+///
+/// let tls = Tls::new("/etc/chat/fullchain.pem", "/etc/chat/key.pem")?;
+/// let server = Server::new()
+///     .any(|_: WebSocket| async { Ok(()) })
+///     .listener(tls.bind("0.0.0.0:443").await?)?;
+/// // When there is a new certificate: connections that are open remain, new ones see it.
+/// tls.reload()?;
+/// server.serve().await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// TLS 1.3 and 1.2 with the safe defaults of rustls; the one protocol offered by ALPN is `http/1.1`.
+/// The handshake has the deadline of the head
+/// ([`ServerLimits::head_timeout`](crate::ServerLimits::head_timeout)) and counts as pending. A client
+/// that speaks plain text gets a TLS alert and no HTTP.
+// R6455-4.2.2-a, R6455-10.6-a
+#[derive(Clone)]
+pub struct Tls {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    source: Source,
+    current: RwLock<Arc<ServerConfig>>,
+}
+
+/// What a configuration is made of, again and again.
+enum Source {
+    Files(Files),
+    /// The application's own, which it changes by its resolver.
+    Given,
+}
+
+#[derive(Clone)]
+struct Files {
+    default: (Pem, Pem),
+    by_name: Vec<(Box<str>, Pem, Pem)>,
+    clients: Option<(Pem, bool)>,
+}
+
+impl Tls {
+    /// A certificate, with those that lead to its root, and its key, both in PEM: the paths of files, or
+    /// [`Pem::text`].
+    ///
+    /// # Errors
+    /// [`TlsError`], which names the file: it cannot be read, has nothing in PEM, or the key does not
+    /// fit.
+    pub fn new(certificate: impl Into<Pem>, key: impl Into<Pem>) -> Result<Self, TlsError> {
+        let default = (certificate.into(), key.into());
+        Self::from_files(Files { default, by_name: Vec::new(), clients: None })
+    }
+
+    /// Another certificate for clients that name this host (SNI); all others get the first.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and for a name that is no DNS name.
+    pub fn host(
+        self,
+        name: &str,
+        certificate: impl Into<Pem>,
+        key: impl Into<Pem>,
+    ) -> Result<Self, TlsError> {
+        self.change(|files| {
+            let name = name.to_ascii_lowercase().into();
+            files.by_name.push((name, certificate.into(), key.into()));
+        })
+    }
+
+    /// Asks clients for a certificate, and refuses those whose certificate was not issued by one of
+    /// `roots`. [`TlsInfo::certificates`] has what a client showed.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn require_client_certificates(self, roots: impl Into<Pem>) -> Result<Self, TlsError> {
+        self.change(|files| files.clients = Some((roots.into(), true)))
+    }
+
+    /// As [`require_client_certificates`](Self::require_client_certificates), but a client may show
+    /// none.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn ask_for_client_certificates(self, roots: impl Into<Pem>) -> Result<Self, TlsError> {
+        self.change(|files| files.clients = Some((roots.into(), false)))
+    }
+
+    /// A configuration of the application's, with a resolver, another cryptography or other versions,
+    /// say. Unless it says otherwise, `http/1.1` is the protocol by ALPN.
+    pub fn from_config(mut config: ServerConfig) -> Self {
+        if config.alpn_protocols.is_empty() {
+            config.alpn_protocols = alpn();
+        }
+        let current = RwLock::new(Arc::new(config));
+        Self { shared: Arc::new(Shared { source: Source::Given, current }) }
+    }
+
+    fn from_files(files: Files) -> Result<Self, TlsError> {
+        let current = RwLock::new(Arc::new(files.config()?));
+        Ok(Self { shared: Arc::new(Shared { source: Source::Files(files), current }) })
+    }
+
+    fn change(self, change: impl FnOnce(&mut Files)) -> Result<Self, TlsError> {
+        let Source::Files(files) = &self.shared.source else {
+            // The application's configuration says these things itself.
+            return Ok(self);
+        };
+        let mut files = files.clone();
+        change(&mut files);
+        Self::from_files(files)
+    }
+
+    /// Reads all files again: new connections see what is there now, and open ones remain. Does nothing
+    /// for a [configuration](Self::from_config) of the application's. Blocks while it reads.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); then everything is as before.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        if let Source::Files(files) = &self.shared.source {
+            let config = Arc::new(files.config()?);
+            *self.shared.current.write().unwrap_or_else(PoisonError::into_inner) = config;
+        }
+        Ok(())
+    }
+
+    fn current(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.shared.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Listens on an address of TCP, as [`Tcp::bind`] does.
+    ///
+    /// # Errors
+    /// [`ServeError::Bind`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a dropped call listens on nothing.
+    pub async fn bind(
+        &self,
+        address: impl ToSocketAddrs + fmt::Debug,
+    ) -> Result<TlsListener<Tcp>, ServeError> {
+        Ok(self.listener(Tcp::bind(address).await?))
+    }
+
+    /// Speaks TLS on what `listener` accepts.
+    pub fn listener<L: Listener>(&self, listener: L) -> TlsListener<L> {
+        TlsListener { listener, tls: self.clone() }
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Tls");
+        if let Source::Files(files) = &self.shared.source {
+            let names: Vec<&str> = files.by_name.iter().map(|(name, ..)| &**name).collect();
+            debug.field("certificate", &files.default.0).field("hosts", &names);
+        }
+        debug.finish_non_exhaustive()
+    }
+}
+
+fn alpn() -> Vec<Vec<u8>> {
+    vec![b"http/1.1".to_vec()]
+}
+
+impl Files {
+    fn config(&self) -> Result<ServerConfig, TlsError> {
+        let provider = provider();
+        let key = |(certificate, key): (&Pem, &Pem)| {
+            let from = certificate.origin();
+            CertifiedKey::from_der(certificate.certificates()?, key.key()?, &provider)
+                .map(Arc::new)
+                .map_err(|error| TlsError::Key { from, error })
+        };
+        let mut by_name = HashMap::new();
+        for (name, certificate, private) in &self.by_name {
+            if DnsName::try_from(&**name).is_err() {
+                return Err(TlsError::Name { name: name.clone() });
+            }
+            by_name.insert(name.clone(), key((certificate, private))?);
+        }
+        let certificates =
+            Certificates { default: key((&self.default.0, &self.default.1))?, by_name };
+        let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Config)?;
+        let config = match &self.clients {
+            None => config.with_no_client_auth(),
+            Some((roots, required)) => {
+                let store: RootCertStore = roots.roots()?;
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider);
+                let verifier = if *required { verifier } else { verifier.allow_unauthenticated() };
+                let failed = |error: &dyn fmt::Display| TlsError::Roots {
+                    from: roots.origin(),
+                    error: error.to_string().into(),
+                };
+                config.with_client_cert_verifier(verifier.build().map_err(|error| failed(&error))?)
+            }
+        };
+        let mut config = config.with_cert_resolver(Arc::new(certificates));
+        config.alpn_protocols = alpn();
+        Ok(config)
+    }
+}
+
+/// A certificate for each name, and one for all others.
+#[derive(Debug)]
+struct Certificates {
+    default: Arc<CertifiedKey>,
+    by_name: HashMap<Box<str>, Arc<CertifiedKey>>,
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let named = hello.server_name().and_then(|name| self.by_name.get(name));
+        Some(Arc::clone(named.unwrap_or(&self.default)))
+    }
+}
+
+/// A [`Listener`] that speaks TLS on what another one accepts. Made by [`Tls::bind`] and
+/// [`Tls::listener`].
+#[derive(Debug)]
+pub struct TlsListener<L> {
+    listener: L,
+    tls: Tls,
+}
+
+impl<L: Listener> Listener for TlsListener<L> {
+    type Pending = TlsPending<L::Pending>;
+
+    async fn accept(&mut self) -> io::Result<(Self::Pending, Peer)> {
+        let (pending, peer) = self.listener.accept().await?;
+        Ok((TlsPending { pending, tls: self.tls.clone() }, peer))
+    }
+
+    fn local_addr(&self) -> Option<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// A connection before its TLS handshake.
+#[derive(Debug)]
+pub struct TlsPending<P> {
+    pending: P,
+    tls: Tls,
+}
+
+impl<P: Pending> Pending for TlsPending<P> {
+    type Io = TlsStream<P::Io>;
+
+    async fn finish(self) -> io::Result<Transport<Self::Io>> {
+        let Transport { io, peer, .. } = self.pending.finish().await?;
+        // What is configured when the connection begins counts.
+        let io = TlsAcceptor::from(self.tls.current()).accept(io).await?;
+        let (_, connection) = io.get_ref();
+        let info = TlsInfo::new(connection, connection.server_name());
+        Ok(Transport { io, peer, tls: Some(Arc::new(info)) })
+    }
+}

@@ -1,0 +1,369 @@
+//! TLS in front of a server.
+#![cfg(feature = "tls")]
+#![allow(clippy::unwrap_used)]
+
+mod gate;
+
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
+
+use gate::{Log, masked, read_exactly, read_head, upgrade, with_echo};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    sync::mpsc,
+    task::{JoinHandle, yield_now},
+    time::{Instant, timeout},
+};
+use tokio_rustls::{
+    TlsConnector,
+    client::TlsStream,
+    rustls::{
+        ClientConfig, RootCertStore,
+        crypto::ring,
+        pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+    },
+};
+use ws_server::{
+    BoundServer, Clients, CloseCode, Immediate, Listener, Peer, Pem, Server, ServerLimits, Tls,
+    TlsError,
+};
+
+/// Issues certificates.
+struct Issues {
+    certificate: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Issues {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap().pem();
+        Self { certificate, issuer: Issuer::new(params, key) }
+    }
+
+    /// A certificate for a host and its key, in PEM.
+    fn issue(&self, host: &str) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new([host.to_owned()]).unwrap();
+        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+
+    fn tls(&self, host: &str) -> Tls {
+        let (certificate, key) = self.issue(host);
+        Tls::new(Pem::text(certificate), Pem::text(key)).unwrap()
+    }
+
+    /// A client that trusts what is issued here, and shows a certificate if it has one.
+    fn client(&self, own: Option<(String, String)>) -> TlsConnector {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
+        let mut config = match own {
+            None => config.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+                config.with_client_auth_cert(chain, key).unwrap()
+            }
+        };
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        TlsConnector::from(Arc::new(config))
+    }
+}
+
+/// Gives streams in memory.
+struct Channel(mpsc::UnboundedReceiver<DuplexStream>);
+
+impl Listener for Channel {
+    type Pending = Immediate<DuplexStream>;
+
+    async fn accept(&mut self) -> io::Result<(Self::Pending, Peer)> {
+        match self.0.recv().await {
+            Some(io) => Ok((Immediate(io), Peer::Other)),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// A server behind TLS, over streams in memory.
+struct Running {
+    dial: mpsc::UnboundedSender<DuplexStream>,
+    clients: Clients,
+    _serving: JoinHandle<()>,
+}
+
+impl Running {
+    fn new(tls: &Tls) -> Self {
+        Self::with(Server::new(), tls)
+    }
+
+    fn with(server: Server, tls: &Tls) -> Self {
+        let (dial, receive) = mpsc::unbounded_channel();
+        let server: BoundServer =
+            with_echo(server).listener(tls.listener(Channel(receive))).unwrap();
+        let clients = server.clients();
+        let serving = tokio::spawn(async { server.serve().await });
+        Self { dial, clients, _serving: serving }
+    }
+
+    fn dial(&self) -> DuplexStream {
+        let (client, server) = duplex(64 * 1024);
+        self.dial.send(server).unwrap();
+        client
+    }
+
+    async fn connect(&self, tls: &TlsConnector, host: &str) -> io::Result<TlsStream<DuplexStream>> {
+        tls.connect(ServerName::try_from(host.to_owned()).unwrap(), self.dial()).await
+    }
+
+    async fn open(&self, tls: &TlsConnector, host: &str) -> TlsStream<DuplexStream> {
+        let mut io = self.connect(tls, host).await.unwrap();
+        io.write_all(upgrade("/echo", "").as_bytes()).await.unwrap();
+        let head = read_head(&mut io).await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        io
+    }
+}
+
+async fn assert_echoes(io: &mut TlsStream<DuplexStream>) {
+    io.write_all(&masked(0x81, b"hello")).await.unwrap();
+    assert_eq!(read_exactly(io, 7).await, b"\x81\x05hello");
+}
+
+// R6455-10.6-a, R6455-4.2.2-a, R9112-9.8-a
+#[tokio::test]
+async fn everything_runs_inside_of_tls_and_ends_with_close_notify() {
+    let issues = Issues::new();
+    let running = Running::new(&issues.tls("chat.example"));
+    let mut io = running.open(&issues.client(None), "chat.example").await;
+    let (_, connection) = io.get_ref();
+    assert_eq!(connection.alpn_protocol(), Some(&b"http/1.1"[..]));
+    assert_echoes(&mut io).await;
+    let [client] = &running.clients.list()[..] else { panic!("{:?}", running.clients) };
+    let tls = client.request().tls().unwrap();
+    assert_eq!((tls.server_name(), tls.version()), (Some("chat.example"), "TLSv1_3"));
+    assert!(tls.cipher().starts_with("TLS13_"), "{tls:?}");
+    assert_eq!(tls.certificates().count(), 0);
+
+    // Larger than a record of TLS.
+    let large = vec![b'x'; 100_000];
+    io.write_all(&masked(0x82, &large)).await.unwrap();
+    io.flush().await.unwrap();
+    assert_eq!(read_exactly(&mut io, 10 + large.len()).await[10..], large);
+
+    io.write_all(&masked(0x88, &[3, 232])).await.unwrap();
+    let mut rest = Vec::new();
+    // Without close_notify this would be an error.
+    io.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, [0x88, 2, 3, 232]);
+}
+
+// R6455-4.2.2-a, RT-50
+#[tokio::test(start_paused = true)]
+async fn rt_50_plain_text_gets_an_alert_and_no_http() {
+    let (log, _guard) = Log::capture();
+    let issues = Issues::new();
+    let running = Running::new(&issues.tls("chat.example"));
+    // RFC 8446 §6: an alert is a record of type 21. The last is a record of a handshake, and no client's.
+    let cases = [
+        (upgrade("/echo", "").into_bytes(), Some(&21)),
+        (vec![0; 64], Some(&21)),
+        (b"\x16\x03\x01\x00\x05hello".to_vec(), None),
+    ];
+    for (sent, first) in cases {
+        let mut io = running.dial();
+        io.write_all(&sent).await.unwrap();
+        let mut answer = Vec::new();
+        io.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer.first(), first, "{answer:?}");
+    }
+    assert_eq!(running.clients.metrics().failed_transports, 3);
+    assert_eq!(log.lines("the transport failed").len(), 3, "{}", log.text());
+}
+
+// RT-50
+#[tokio::test(start_paused = true)]
+async fn rt_50_handshake_in_single_octets_succeeds_and_one_that_stops_is_dropped_in_time() {
+    let issues = Issues::new();
+    let limits = ServerLimits::default().head_timeout(Duration::from_secs(4));
+    let running = Running::with(Server::new().server_limits(limits), &issues.tls("chat.example"));
+    let (client, mut relayed) = duplex(64 * 1024);
+    let mut server = running.dial();
+    tokio::spawn(async move {
+        let (mut from_client, mut to_client) = tokio::io::split(&mut relayed);
+        let (mut from_server, mut to_server) = tokio::io::split(&mut server);
+        let up = async {
+            while let Ok(octet) = from_client.read_u8().await {
+                to_server.write_u8(octet).await.unwrap();
+                yield_now().await;
+            }
+        };
+        tokio::join!(up, tokio::io::copy(&mut from_server, &mut to_client))
+    });
+    let name = ServerName::try_from("chat.example").unwrap();
+    let mut io = issues.client(None).connect(name, client).await.unwrap();
+    io.write_all(upgrade("/echo", "").as_bytes()).await.unwrap();
+    assert!(read_head(&mut io).await.starts_with("HTTP/1.1 101 "));
+
+    for sent in [&b""[..], b"\x16\x03\x01\x02\x00\x01"] {
+        let begun = Instant::now();
+        let mut io = running.dial();
+        io.write_all(sent).await.unwrap();
+        assert_eq!(io.read(&mut [0]).await.unwrap(), 0);
+        assert_eq!(begun.elapsed().as_secs(), 4);
+    }
+    // Closed in the middle, with close_notify and without.
+    for sent in [&b"\x16\x03\x01\x02\x00\x01"[..], b"\x15\x03\x03\x00\x02\x01\x00"] {
+        let begun = Instant::now();
+        let mut io = running.dial();
+        io.write_all(sent).await.unwrap();
+        io.shutdown().await.unwrap();
+        io.read_to_end(&mut Vec::new()).await.unwrap();
+        assert_eq!(begun.elapsed().as_secs(), 0);
+    }
+    assert_eq!(running.clients.metrics().failed_transports, 4);
+}
+
+#[tokio::test]
+async fn host_that_the_client_names_chooses_the_certificate() {
+    let issues = Issues::new();
+    let (certificate, key) = issues.issue("b.example");
+    let tls = issues.tls("a.example");
+    let tls = tls.host("B.example", Pem::text(certificate), Pem::text(key)).unwrap();
+    let running = Running::new(&tls);
+    let client = issues.client(None);
+    for host in ["a.example", "b.example"] {
+        assert_echoes(&mut running.open(&client, host).await).await;
+    }
+    let refused = running.connect(&client, "c.example").await.unwrap_err();
+    assert!(refused.to_string().contains("not valid for name"), "{refused}");
+    let stranger = Issues::new().client(None);
+    let refused = running.connect(&stranger, "a.example").await.unwrap_err();
+    assert!(refused.to_string().contains("invalid peer certificate"), "{refused}");
+}
+
+#[tokio::test]
+async fn clients_are_verified_by_their_certificates() {
+    let (issues, others) = (Issues::new(), Issues::new());
+    let roots = Pem::text(&others.certificate);
+    let tls = issues.tls("chat.example");
+    let required = tls.clone().require_client_certificates(roots.clone()).unwrap();
+    let own = issues.client(Some(others.issue("ann")));
+    let running = Running::new(&required);
+    assert_echoes(&mut running.open(&own, "chat.example").await).await;
+    let list = running.clients.list();
+    assert_eq!(list[0].request().tls().unwrap().certificates().count(), 1);
+    // In TLS 1.3 a client learns of it when it reads.
+    for client in [issues.client(None), issues.client(Some(issues.issue("eve")))] {
+        let mut io = running.connect(&client, "chat.example").await.unwrap();
+        io.write_all(upgrade("/echo", "").as_bytes()).await.ok();
+        assert!(io.read_u8().await.is_err());
+    }
+    let running = Running::new(&tls.ask_for_client_certificates(roots).unwrap());
+    assert_echoes(&mut running.open(&own, "chat.example").await).await;
+    assert_echoes(&mut running.open(&issues.client(None), "chat.example").await).await;
+}
+
+/// A directory of its own, removed when it is dropped.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("ws-tls-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+#[tokio::test]
+async fn reload_changes_what_new_connections_see_and_keeps_the_old_ones() {
+    let (issues, renewed) = (Issues::new(), Issues::new());
+    let directory = Directory::new("reload");
+    let (certificate, key) = issues.issue("chat.example");
+    let paths = (directory.write("cert.pem", &certificate), directory.write("key.pem", &key));
+    let tls = Tls::new(&paths.0, &paths.1).unwrap();
+    let running = Running::new(&tls);
+    let mut open = running.open(&issues.client(None), "chat.example").await;
+
+    // What cannot work leaves everything as it was.
+    let (new_certificate, new_key) = renewed.issue("chat.example");
+    directory.write("cert.pem", &new_certificate);
+    let error = tls.reload().unwrap_err();
+    assert!(matches!(error, TlsError::Key { .. }), "{error}");
+    assert!(error.to_string().contains("cert.pem"), "{error}");
+    assert_echoes(&mut running.open(&issues.client(None), "chat.example").await).await;
+
+    directory.write("key.pem", &new_key);
+    tls.reload().unwrap();
+    assert_echoes(&mut running.open(&renewed.client(None), "chat.example").await).await;
+    assert!(running.connect(&issues.client(None), "chat.example").await.is_err());
+    assert_echoes(&mut open).await;
+}
+
+#[tokio::test]
+async fn end_without_close_notify_is_1006() {
+    let issues = Issues::new();
+    let tls = issues.tls("chat.example");
+    let (ended, mut ends) = mpsc::unbounded_channel();
+    let handler = move |mut ws: ws_server::WebSocket| {
+        let ended = ended.clone();
+        async move {
+            while ws.recv().await.is_some() {}
+            ended.send(ws.closed().await).ok();
+            Ok(())
+        }
+    };
+    let running = Running::with(Server::new().route("/end", handler), &tls);
+    let mut io = running.connect(&issues.client(None), "chat.example").await.unwrap();
+    io.write_all(upgrade("/end", "").as_bytes()).await.unwrap();
+    assert!(read_head(&mut io).await.starts_with("HTTP/1.1 101 "));
+    let (mut io, _) = io.into_inner();
+    io.shutdown().await.unwrap();
+    let closed = timeout(gate::PATIENCE, ends.recv()).await.unwrap().unwrap();
+    assert_eq!((closed.code, closed.clean), (CloseCode::ABNORMAL, false));
+}
+
+#[test]
+fn wrong_configuration_is_an_error_that_names_what_is_wrong() {
+    let (issues, directory) = (Issues::new(), Directory::new("wrong"));
+    let (certificate, key) = issues.issue("chat.example");
+    let (_, other_key) = issues.issue("chat.example");
+    let good = directory.write("good.pem", &certificate);
+    let empty = directory.write("empty.pem", "no certificate\n");
+    let text = |text: &str| Pem::text(text);
+    let missing = directory.0.join("missing.pem");
+    let error = |certificate: Pem, key: Pem| Tls::new(certificate, key).unwrap_err();
+
+    let absent = error(Pem::file(&missing), text(&key));
+    assert!(matches!(&absent, TlsError::File { path, .. } if *path == missing));
+    assert!(absent.to_string().contains("missing.pem"), "{absent}");
+    let nothing = error(Pem::file(&empty), text(&key));
+    assert!(matches!(nothing, TlsError::Pem { what: "certificate", .. }), "{nothing}");
+    let no_key = error(Pem::file(&good), Pem::file(&empty));
+    assert!(matches!(no_key, TlsError::Pem { what: "private key", .. }), "{no_key}");
+    let unfit = error(Pem::file(&good), text(&other_key));
+    assert!(matches!(unfit, TlsError::Key { .. }) && unfit.to_string().contains("good.pem"));
+    let tls = issues.tls("chat.example");
+    let name = tls.clone().host("chat.example:443", Pem::file(&good), text(&key)).unwrap_err();
+    assert!(matches!(name, TlsError::Name { .. }), "{name}");
+    let roots = tls.require_client_certificates(Pem::file(&empty)).unwrap_err();
+    assert!(matches!(roots, TlsError::Pem { .. }), "{roots}");
+    assert!(!format!("{:?}", text(&key)).contains("BEGIN"), "keys stay out of logs");
+}

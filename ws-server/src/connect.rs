@@ -8,6 +8,8 @@ mod keys;
 mod prepared;
 mod queue;
 mod race;
+#[cfg(feature = "tls")]
+mod tls;
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -20,9 +22,11 @@ use self::{keys::Keys, prepared::Prepared, queue::Remote};
 use crate::{ClientLimits, ConfigError, Limits, Peer, WebSocket, leaves::socket};
 pub use error::ConnectError;
 pub use queue::ConnectQueue;
+#[cfg(feature = "tls")]
+pub use tls::ClientTls;
 
-/// Connects to a `ws://` URL with the defaults: no extensions, no subprotocol. [`Connect`] offers
-/// more.
+/// Connects to a `ws://` URL, or to a `wss://` URL with the feature `tls`, with the defaults: no
+/// extensions, no subprotocol. [`Connect`] offers more.
 ///
 /// ```
 /// # use ws_server::{Server, WebSocket};
@@ -91,10 +95,12 @@ pub struct Connect {
     client_limits: ClientLimits,
     limits: Limits,
     queue: Option<ConnectQueue>,
+    #[cfg(feature = "tls")]
+    tls: Option<ClientTls>,
 }
 
 impl Connect {
-    /// Where to connect: `ws://host[:port]/path?query`.
+    /// Where to connect: `ws://host[:port]/path?query`, or `wss://` with the feature `tls`.
     pub fn new(url: &str) -> Self {
         let uri = url.parse::<WebSocketUri>();
         Self {
@@ -103,6 +109,8 @@ impl Connect {
             client_limits: ClientLimits::default(),
             limits: Limits::default(),
             queue: None,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
@@ -167,6 +175,13 @@ impl Connect {
         self
     }
 
+    /// Whom `wss://` trusts, and what it shows of itself, in place of [`ClientTls::platform`].
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: &ClientTls) -> Self {
+        self.tls = Some(tls.clone());
+        self
+    }
+
     /// Keeps the first mistake.
     fn step(
         mut self,
@@ -190,6 +205,7 @@ impl Connect {
     /// Dropping the future closes the connection.
     pub async fn connect(self) -> Result<WebSocket, ConnectError> {
         let client = self.prepare()?;
+        #[cfg(not(feature = "tls"))]
         if client.uri.is_secure() {
             return Err(ConnectError::NoTls);
         }
@@ -197,7 +213,14 @@ impl Connect {
         let deadline = Instant::now().checked_add(limit);
         let connecting = async {
             let (io, peer, slot) = client.dial().await?;
-            let opened = client.open(io, peer, deadline).await;
+            #[cfg(feature = "tls")]
+            if client.uri.is_secure() {
+                let (io, source) = client.secure(io, peer).await?;
+                let opened = client.open(io, source, deadline).await;
+                drop(slot);
+                return opened;
+            }
+            let opened = client.open(io, peer.into(), deadline).await;
             drop(slot);
             opened
         };
@@ -233,7 +256,7 @@ impl Connect {
             // to a distinct remote host"
             let host = Remote::Host(client.uri.host().into(), client.uri.port());
             let slot = client.slot(host).await;
-            let opened = client.open(io, Peer::Other, deadline).await;
+            let opened = client.open(io, Peer::Other.into(), deadline).await;
             drop(slot);
             opened
         };
@@ -256,6 +279,8 @@ impl Connect {
             client_limits: self.client_limits,
             limits: self.limits,
             queue: self.queue,
+            #[cfg(feature = "tls")]
+            tls: self.tls,
         })
     }
 }

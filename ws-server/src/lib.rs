@@ -83,6 +83,8 @@ mod registry;
 
 pub use async_trait::async_trait;
 pub use bytes::Bytes;
+#[cfg(all(feature = "client", feature = "tls"))]
+pub use connect::ClientTls;
 #[cfg(feature = "client")]
 pub use connect::{Connect, ConnectError, ConnectQueue, connect};
 pub use handles::clients::{Client, Clients};

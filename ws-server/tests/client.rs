@@ -455,6 +455,7 @@ async fn answer_that_opens_no_websocket_is_told() {
     }
 }
 
+#[cfg(not(feature = "tls"))]
 #[tokio::test]
 async fn secure_url_is_told_before_anything_is_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -367,3 +367,89 @@ fn wrong_configuration_is_an_error_that_names_what_is_wrong() {
     assert!(matches!(roots, TlsError::Pem { .. }), "{roots}");
     assert!(!format!("{:?}", text(&key)).contains("BEGIN"), "keys stay out of logs");
 }
+
+#[cfg(feature = "client")]
+mod client {
+    use tokio::net::TcpListener;
+    use ws_server::{ClientTls, Connect, ConnectError};
+
+    use super::*;
+
+    async fn serve(tls: &Tls) -> (u16, Clients) {
+        let server = with_echo(Server::new()).listener(tls.bind("127.0.0.1:0").await.unwrap());
+        let server = server.unwrap();
+        let (port, clients) = (server.local_addr().unwrap().port(), server.clients());
+        tokio::spawn(server.serve());
+        (port, clients)
+    }
+
+    // R6455-10.6-a, R6455C-4.1-g, R6455C-4.1-h
+    #[tokio::test]
+    async fn client_speaks_tls_first_and_names_the_host() {
+        let issues = Issues::new();
+        let (port, clients) = serve(&issues.tls("localhost")).await;
+        let tls = ClientTls::trusting(Pem::text(&issues.certificate)).unwrap();
+        let url = format!("wss://localhost:{port}/echo");
+        let mut ws = Connect::new(&url).tls(&tls).connect().await.unwrap();
+        ws.send("hello").await.unwrap();
+        assert_eq!(ws.recv().await.unwrap(), "hello".into());
+        let list = clients.list();
+        assert_eq!(list[0].request().tls().unwrap().server_name(), Some("localhost"));
+        let own = ws.request().tls().unwrap();
+        assert_eq!((own.version(), own.certificates().count()), ("TLSv1_3", 1));
+        ws.close(CloseCode::NORMAL, "").unwrap();
+        assert!(ws.closed().await.clean);
+    }
+
+    // R6455C-4.1-g
+    #[tokio::test]
+    async fn certificate_that_does_not_verify_fails_the_connection_before_the_request() {
+        let issues = Issues::new();
+        let (port, clients) = serve(&issues.tls("other.example")).await;
+        let other = Issues::new();
+        let trusting =
+            |issues: &Issues| ClientTls::trusting(Pem::text(&issues.certificate)).unwrap();
+        let url = format!("wss://localhost:{port}/echo");
+        for (what, connect) in [
+            ("wrong host", Connect::new(&url).tls(&trusting(&issues))),
+            ("stranger", Connect::new(&url).tls(&trusting(&other))),
+            ("unknown to the platform", Connect::new(&url)),
+        ] {
+            let error = connect.connect().await.unwrap_err();
+            assert!(matches!(error, ConnectError::Tls { .. }), "{what}: {error}");
+            assert!(error.to_string().contains("localhost"), "{error}");
+        }
+        let metrics = clients.metrics();
+        assert_eq!((metrics.opened, metrics.rejected.len()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn client_shows_its_certificate_to_a_server_that_asks() {
+        let issues = Issues::new();
+        let roots = Pem::text(&issues.certificate);
+        let tls = issues.tls("localhost").require_client_certificates(roots.clone()).unwrap();
+        let (port, clients) = serve(&tls).await;
+        let (certificate, key) = issues.issue("ann");
+        let own =
+            ClientTls::with_certificate(roots, Pem::text(certificate), Pem::text(key)).unwrap();
+        let url = format!("wss://localhost:{port}/echo");
+        let _ws = Connect::new(&url).tls(&own).connect().await.unwrap();
+        assert_eq!(clients.list()[0].request().tls().unwrap().certificates().count(), 1);
+        let none = ClientTls::trusting(Pem::text(&issues.certificate)).unwrap();
+        Connect::new(&url).tls(&none).connect().await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn server_that_speaks_no_tls_is_told_apart() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let (mut io, _) = listener.accept().await.unwrap();
+            io.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        });
+        let tls = ClientTls::trusting(Pem::text(Issues::new().certificate)).unwrap();
+        let connect = Connect::new(&format!("wss://127.0.0.1:{port}/")).tls(&tls);
+        let error = connect.connect().await.unwrap_err();
+        assert!(matches!(error, ConnectError::Tls { .. }), "{error}");
+    }
+}

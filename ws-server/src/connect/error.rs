@@ -13,11 +13,27 @@ pub enum ConnectError {
     /// The URL is not a WebSocket URL.
     #[error(transparent)]
     Url(UriError),
-    /// The URL begins with `wss://`, and TLS is not built in: pass a TLS stream to
-    /// [`over`](crate::Connect::over).
-    #[error("wss:// needs TLS, which is not built in: pass a TLS stream to `over`, or use ws://")]
+    /// The URL begins with `wss://`, and this crate was built without the feature `tls`.
+    #[cfg(not(feature = "tls"))]
+    #[error(
+        "wss:// needs TLS: build ws-server with its feature \"tls\", or give a stream with TLS to `over`"
+    )]
     NoTls,
-    /// Invalid limits, extensions or subprotocols.
+    /// TLS cannot be configured.
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    TlsConfig(crate::TlsError),
+    /// There is no TLS with the server: its certificate does not verify, or it speaks none.
+    #[cfg(feature = "tls")]
+    #[error("no TLS with {host}: {error}")]
+    Tls {
+        /// The host of the URL.
+        host: Box<str>,
+        /// What rustls or the operating system says.
+        #[source]
+        error: io::Error,
+    },
+    /// Limits, extensions or subprotocols that cannot work.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A header that cannot be sent.

@@ -22,6 +22,8 @@ use ws_handshake::{
     BodyReader, ClientHandshake, Connected, ResponseError, ResponseReader, WebSocketUri,
 };
 
+#[cfg(feature = "tls")]
+use super::tls::ClientTls;
 use super::{
     endpoint::ClientEndpoint,
     error::ConnectError,
@@ -32,7 +34,7 @@ use super::{
 use crate::{
     ClientId, ClientLimits, Limits, Peer, Request, WebSocket,
     drive::{Core, Handling, Opened, drive},
-    leaves::{log_limiter::Escaped, socket},
+    leaves::{log_limiter::Escaped, request::Source, socket},
     outbox::Outbox,
 };
 
@@ -50,6 +52,8 @@ pub(super) struct Prepared {
     pub(super) client_limits: ClientLimits,
     pub(super) limits: Limits,
     pub(super) queue: Option<ConnectQueue>,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<ClientTls>,
 }
 
 impl Prepared {
@@ -81,11 +85,30 @@ impl Prepared {
         Ok((io, peer, slot))
     }
 
-    /// Performs the opening handshake, then drives the connection in a task of its own.
+    /// Speaks TLS over what was dialled.
+    // R6455C-4.1-g: RFC 6455 §4.1: "If /secure/ is true, the client MUST perform a TLS handshake over
+    // the connection after opening the connection and before sending the handshake data"
+    #[cfg(feature = "tls")]
+    pub(super) async fn secure(
+        &self,
+        io: TcpStream,
+        peer: Peer,
+    ) -> Result<(tokio_rustls::client::TlsStream<TcpStream>, Source), ConnectError> {
+        let tls = match &self.tls {
+            Some(tls) => tls.clone(),
+            None => ClientTls::platform().map_err(ConnectError::TlsConfig)?,
+        };
+        let host = self.uri.host();
+        let failed = |error| ConnectError::Tls { host: host.into(), error };
+        let (io, info) = tls.connect(host, io).await.map_err(failed)?;
+        Ok((io, Source { peer, tls: Some(info) }))
+    }
+
+    /// The opening handshake. Then the connection is driven in a task of its own.
     pub(super) async fn open<Io>(
         self,
         mut io: Io,
-        peer: Peer,
+        source: Source,
         deadline: Option<Instant>,
     ) -> Result<WebSocket, ConnectError>
     where
@@ -103,14 +126,14 @@ impl Prepared {
         let request = Request::new(
             request.uri(),
             headers,
-            &peer.into(),
+            &source,
             &[],
             agreed.as_deref(),
             subprotocol.as_deref(),
         );
         let id = next_id();
         let span = info_span!(
-            "client", %id, %peer, path = request.path(),
+            "client", %id, peer = %source.peer, path = request.path(),
             extensions = request.extensions(), subprotocol = request.subprotocol()
         );
         if tracing::enabled!(Level::DEBUG) {

@@ -79,6 +79,15 @@ impl Upgrade {
         &self.authority
     }
 
+    /// Takes `authority` for the host and port that the request is for, where a proxy changed `Host` and
+    /// says in another header what it was. Only a proxy that is trusted may: the origin is compared
+    /// with it.
+    #[must_use]
+    pub fn for_authority(mut self, authority: Authority) -> Self {
+        self.authority = authority;
+        self
+    }
+
     /// The value of `Origin`, if present: ASCII.
     pub fn origin(&self) -> Option<&HeaderValue> {
         self.origin.as_ref()

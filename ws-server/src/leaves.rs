@@ -10,6 +10,7 @@ pub(crate) mod limits;
 pub(crate) mod linger;
 pub(crate) mod log_limiter;
 pub(crate) mod metrics;
+pub(crate) mod networks;
 pub(crate) mod request;
 pub(crate) mod socket;
 pub(crate) mod stats;

@@ -33,6 +33,7 @@
 //! | see every frame of a connection, and why an extension was declined | [`Server::observe`] |
 //! | look at path, query, headers, peer | [`WebSocket::request`], [`Request`] |
 //! | choose which web pages may connect | [`Server::origin`], [`OriginPolicy`], [`Server::hosts`] |
+//! | stand behind a proxy | [`Server::trust_proxies`], [`ProxyProtocol`] |
 //! | answer plain HTTP requests | [`Server::fallback`] |
 //! | compress, or add an extension of your own | [`Server::extension`] |
 //! | serve a stream of your own, TLS for example | [`Service::serve_connection`] |
@@ -101,6 +102,7 @@ pub use leaves::id::ClientId;
 pub use leaves::limits::ClientLimits;
 pub use leaves::limits::{Limits, ServerLimits};
 pub use leaves::metrics::{Metrics, Rejected, Traffic};
+pub use leaves::networks::Networks;
 #[cfg(feature = "auth")]
 pub use leaves::request::credentials::{Basic, Bearer};
 pub use leaves::request::{Agreed, Peer, Request};
@@ -108,6 +110,7 @@ pub use leaves::request::{Agreed, Peer, Request};
 pub use leaves::tls::{Pem, TlsError, TlsInfo};
 pub use listen::bound::BoundServer;
 pub use listen::listener::{Immediate, Listener, Pending, Transport};
+pub use listen::proxy_protocol::{ProxyPending, ProxyProtocol};
 pub use listen::server::Server;
 pub use listen::tcp::Tcp;
 #[cfg(feature = "tls")]
@@ -119,6 +122,7 @@ pub use open::gate::{Admit, Gate, Opening};
 pub use open::handler::{Handler, HandlerError};
 pub use open::options::Options;
 pub use open::outcome::Outcome;
+pub use open::proxies::Forwarding;
 pub use open::route::{IntoRoute, Route};
 pub use open::service::{Report, Service};
 pub use outbox::post::SlowConsumer;

@@ -9,6 +9,7 @@ mod connection;
 mod http1;
 pub(crate) mod listener;
 mod plain;
+pub(crate) mod proxy_protocol;
 pub(crate) mod server;
 pub(crate) mod tcp;
 #[cfg(feature = "tls")]

@@ -11,6 +11,7 @@ pub(crate) mod gate;
 pub(crate) mod handler;
 pub(crate) mod options;
 pub(crate) mod outcome;
+pub(crate) mod proxies;
 pub(crate) mod route;
 pub(crate) mod routes;
 pub(crate) mod running;

@@ -101,7 +101,7 @@ impl Prepared {
         let host = self.uri.host();
         let failed = |error| ConnectError::Tls { host: host.into(), error };
         let (io, info) = tls.connect(host, io).await.map_err(failed)?;
-        Ok((io, Source { peer, tls: Some(info) }))
+        Ok((io, Source { tls: Some(info), ..peer.into() }))
     }
 
     /// The opening handshake. Then the connection is driven in a task of its own.

@@ -64,6 +64,12 @@ pub enum ConfigError {
     /// Subprotocols that cannot be offered.
     #[error("subprotocols: {_0}")]
     Subprotocols(#[source] ws_handshake::SubprotocolError),
+    /// A network that is none.
+    #[error("{network:?} is no network: write it as 10.0.0.0/8, 2001:db8::/32, or as an address")]
+    Network {
+        /// As it was given.
+        network: Box<str>,
+    },
     /// Hosts that are none.
     #[error("hosts: {_0}")]
     Hosts(#[source] ws_handshake::HostsError),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::{borrow::Cow, fmt, net::SocketAddr, time::Instant};
 
 use http::Uri;
+use ws_handshake::Authority;
 
 use self::kept::Kept;
 #[cfg(feature = "tls")]
@@ -60,6 +61,8 @@ pub(crate) type Param<'p> = (&'p str, Cow<'p, str>);
 #[derive(Clone)]
 pub(crate) struct Source {
     pub(crate) peer: Peer,
+    /// The host that a trusted proxy says was asked for, in place of that of the request.
+    pub(crate) host: Option<Authority>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Arc<TlsInfo>>,
 }
@@ -68,6 +71,7 @@ impl From<Peer> for Source {
     fn from(peer: Peer) -> Self {
         Self {
             peer,
+            host: None,
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -147,7 +151,9 @@ impl Request {
         self.kept.headers()
     }
 
-    /// Where the connection comes from: the other end of the socket.
+    /// Where the connection comes from: the other end of the socket, or, behind a proxy that is
+    /// [trusted](crate::Server::trust_proxies), the client that it names. Its port is 0 if the proxy
+    /// does not tell it.
     pub fn peer(&self) -> Peer {
         self.kept.peer()
     }

@@ -1,18 +1,24 @@
 //! Serves one connection over any stream, from its request to its end.
 
-use std::{future::poll_fn, io, pin::pin, sync::Arc, task::Poll};
+use std::{
+    future::{pending, poll_fn},
+    io,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::unconstrained,
-    time::{Instant, timeout_at},
+    time::{Instant, sleep_until},
 };
 use tokio_util::either::Either;
 use tracing::{Instrument, info};
 use ws_core::Closed;
 
 use crate::{
-    ClientId, Immediate, Peer, Pending, Service, Transport,
+    AdmissionLimit, ClientId, Immediate, Peer, Pending, Service, Transport,
     leaves::{log_limiter::Escaped, socket},
     listen::{
         busy::refuse,
@@ -101,13 +107,19 @@ async fn open<P: Pending>(
     pending: P,
     id: ClientId,
     peer: Peer,
-    permit: Permit,
+    mut permit: Permit,
 ) -> Option<Admitted<P::Io>> {
     let client = permit.client();
-    let deadline = Instant::now() + shared.server_limits.head_timeout;
+    let deadline = Instant::now().checked_add(shared.server_limits.head_timeout);
     let (mut io, source) = transport(pending, &shared, client, deadline).await?.into_parts(peer);
+    // Who it is may be known only now. Behind a trusted proxy the request says it.
+    if !shared.is_proxy(source.peer) && permit.count_as(source.peer).is_err() {
+        shared.kept_out(source.peer, AdmissionLimit::MaxPerIp);
+        refuse(io).await;
+        return None;
+    }
     let ToDrive { core, handling, topics } =
-        http1::open(&mut io, &shared, (id, source, client), deadline).await?;
+        http1::open(&mut io, &shared, (id, source, &mut permit), deadline).await?;
     admit(&shared, io, core, handling, permit, &topics)
 }
 
@@ -116,7 +128,7 @@ async fn transport<P: Pending>(
     pending: P,
     shared: &Shared,
     client: Option<Client>,
-    deadline: Instant,
+    deadline: Option<Instant>,
 ) -> Option<Transport<P::Io>> {
     let mut finish = pin!(pending.finish());
     // Most are there at once, and are not counted for it.
@@ -127,9 +139,8 @@ async fn transport<P: Pending>(
             let member = shared.admission.begin(client)?;
             tokio::select! {
                 biased;
-                finished = timeout_at(deadline, finish) => {
-                    finished.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-                }
+                finished = &mut finish => finished,
+                () = until(deadline) => Err(io::ErrorKind::TimedOut.into()),
                 () = member.ended() => return None,
             }
         }
@@ -143,4 +154,12 @@ async fn transport<P: Pending>(
             }
         })
         .ok()
+}
+
+/// Waits for a deadline, if there is one.
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
+    }
 }

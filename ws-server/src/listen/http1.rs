@@ -35,7 +35,7 @@ use crate::{
     },
     listen::{busy::refuse, plain},
     open::{
-        admission::Client,
+        admission::{Client, Permit},
         decision::{self, Agreement, Asked},
         endpoint::StartHandler,
         shared::Shared,
@@ -69,12 +69,13 @@ pub(crate) struct ToDrive {
 pub(crate) async fn open<Io>(
     io: &mut Io,
     shared: &Shared,
-    (id, source, client): (ClientId, Source, Option<Client>),
-    deadline: Instant,
+    (id, mut source, permit): (ClientId, Source, &mut Permit),
+    deadline: Option<Instant>,
 ) -> Option<ToDrive>
 where
     Io: AsyncRead + AsyncWrite + Unpin + 'static,
 {
+    let client = permit.client();
     let Some(head) = await_head(io, shared, client, deadline).await else {
         if shared.admission.is_closed() {
             debug!("dropped in its opening handshake, since the server ends");
@@ -85,13 +86,19 @@ where
         return None;
     };
     let outcome = match head {
-        Ok(Some(Ok(head))) => match decide(io, &head, shared, (id, source, client)).await {
-            Some(outcome) => outcome,
-            None => {
-                debug!("the client left before it was admitted");
+        Ok(Some(Ok(head))) => {
+            if shared.identify(&head, &mut source, permit).is_err() {
+                refuse(io).await;
                 return None;
             }
-        },
+            match decide(io, &head, shared, (id, source, permit.client())).await {
+                Some(outcome) => outcome,
+                None => {
+                    debug!("the client left before it was admitted");
+                    return None;
+                }
+            }
+        }
         Ok(Some(Err(rejection))) => Err(reject(rejection, None, shared)),
         // RFC 6455 §7.2.2 lets a server that aborts here close the connection and do nothing else.
         // A client that aborts is no error of the server either.
@@ -121,7 +128,7 @@ async fn await_head<Io>(
     io: &mut Io,
     shared: &Shared,
     client: Option<Client>,
-    deadline: Instant,
+    deadline: Option<Instant>,
 ) -> Option<Head>
 where
     Io: AsyncRead + Unpin + 'static,
@@ -196,11 +203,11 @@ async fn write<Io: AsyncWrite + Unpin>(
 async fn read<Io: AsyncRead + Unpin + 'static>(
     io: &mut Io,
     limits: &ServerLimits,
-    deadline: Instant,
+    deadline: Option<Instant>,
 ) -> io::Result<Option<Result<RequestHead, Rejection>>> {
     let mut reader = RequestReader::new(limits.head.clone());
     let mut input = BytesMut::new();
-    let mut timer = pin!(sleep_until(deadline));
+    let mut timer = pin!(sleep_until(deadline.unwrap_or_else(far)));
     let mut passes = 0;
     loop {
         let first = input.is_empty();
@@ -238,6 +245,11 @@ async fn read<Io: AsyncRead + Unpin + 'static>(
     }
 }
 
+/// So far away that it never comes, for a limit that was lifted.
+fn far() -> Instant {
+    Instant::now() + Duration::from_secs(30 * 365 * 24 * 60 * 60)
+}
+
 /// Reads once. Holds no buffer until the head begins to arrive.
 fn poll_read<Io: AsyncRead + Unpin>(
     io: &mut Io,
@@ -269,7 +281,7 @@ async fn decide<Io: AsyncRead + Unpin>(
         let answer = plain::answer(head, fallback, shared.hosts.as_ref(), id, source.peer);
         return Some(Err(answer.unwrap_or_else(|cause| reject(cause.into(), Some(head), shared))));
     }
-    let decided = match decision::route(head, shared) {
+    let decided = match decision::route(head, &source, shared) {
         Ok(asked) if asked.route.gate.is_none() => {
             accept(head, shared, asked, (id, source, Admit::new()))
         }

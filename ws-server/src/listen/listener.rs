@@ -94,6 +94,7 @@ impl<Io> Transport<Io> {
     pub(super) fn into_parts(self, accepted: Peer) -> (Io, Source) {
         let source = Source {
             peer: self.peer.unwrap_or(accepted),
+            host: None,
             #[cfg(feature = "tls")]
             tls: self.tls,
         };

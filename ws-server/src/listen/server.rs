@@ -8,11 +8,12 @@ use ws_core::{ExtensionFactory, FrameObserver};
 use ws_handshake::{AcceptOptions, ExtensionSet, Hosts, OriginPolicy, Subprotocols};
 
 use crate::{
-    Agreed, Clients, ConfigError, IntoRoute, Limits, Listener, Peer, ServeError, ServerLimits,
-    Service, SlowConsumer, Tcp,
+    Agreed, Clients, ConfigError, Forwarding, IntoRoute, Limits, Listener, Peer, ServeError,
+    ServerLimits, Service, SlowConsumer, Tcp,
     listen::bound::BoundServer,
     open::{
         admission::Admission,
+        proxies::Proxies,
         routes::Routes,
         shared::{Fallback, Observe, Shared},
         terms::Terms,
@@ -69,6 +70,7 @@ pub struct Server {
     subprotocols: Subprotocols,
     origin: OriginPolicy,
     hosts: Option<Hosts>,
+    proxies: Option<Proxies>,
     server_limits: ServerLimits,
     limits: Limits,
     slow_consumer: SlowConsumer,
@@ -88,6 +90,7 @@ impl Server {
             subprotocols: Subprotocols::default(),
             origin: OriginPolicy::default(),
             hosts: None,
+            proxies: None,
             server_limits: ServerLimits::default(),
             limits: Limits::default(),
             slow_consumer: SlowConsumer::default(),
@@ -245,6 +248,44 @@ impl Server {
         self
     }
 
+    /// Trusts the proxies in these networks (`["10.0.0.0/8", "2001:db8::7"]`) to name their client, in
+    /// the headers of one family. The other family is ignored, and so are both from anybody else.
+    /// [`Request::peer`](crate::Request::peer), the log and [`ServerLimits::max_per_ip`] then see the
+    /// client: the rightmost hop that is none of the proxies.
+    ///
+    /// The proxy must append to the header or replace it: in nginx
+    /// `proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;`. A network that does not parse is
+    /// a mistake in the configuration.
+    ///
+    /// ```
+    /// use ws_server::{Forwarding, Server};
+    ///
+    /// let server = Server::new().trust_proxies(["10.0.0.0/8"], Forwarding::XForwardedFor);
+    /// ```
+    // T-B22
+    pub fn trust_proxies<S: AsRef<str>>(
+        mut self,
+        networks: impl IntoIterator<Item = S>,
+        forwarding: Forwarding,
+    ) -> Self {
+        let outcome =
+            Proxies::new(networks, forwarding).map(|proxies| self.proxies = Some(proxies));
+        self.note(outcome);
+        self
+    }
+
+    /// Also trusts the [proxies](Self::trust_proxies) to name the host that was asked for (`host=` of
+    /// `Forwarded`, or `X-Forwarded-Host`), if they change `Host`: origins and [hosts](Self::hosts) are
+    /// compared with it. Call it after `trust_proxies`.
+    ///
+    /// The proxy must replace the header: a page of another site could send it otherwise.
+    pub fn trust_forwarded_host(mut self) -> Self {
+        if let Some(proxies) = &mut self.proxies {
+            proxies.host = true;
+        }
+        self
+    }
+
     /// Replaces the default limits of the whole server.
     pub fn server_limits(mut self, limits: ServerLimits) -> Self {
         self.server_limits = limits;
@@ -356,6 +397,7 @@ impl Server {
                 fallback: self.fallback,
                 observe: self.observe,
                 hosts: self.hosts,
+                proxies: self.proxies,
                 admission: Arc::new(Admission::new(Arc::clone(&server_limits))),
                 server_limits,
                 clients: self.clients,
@@ -373,6 +415,7 @@ impl fmt::Debug for Server {
             .field("subprotocols", &self.subprotocols)
             .field("origin", &self.origin)
             .field("hosts", &self.hosts)
+            .field("proxies", &self.proxies)
             .field("server_limits", &self.server_limits)
             .field("limits", &self.limits)
             .field("slow_consumer", &self.slow_consumer)

@@ -193,6 +193,32 @@ impl Permit {
         }
     }
 
+    /// Counts the connection as one of `peer`, which nobody was counted for so far.
+    pub(crate) fn count_as(&mut self, peer: Peer) -> Result<(), AdmissionLimit> {
+        let Some(client) = Client::of(peer).filter(|_| self.client().is_none()) else {
+            return Ok(());
+        };
+        let admission = Arc::clone(&self.admission);
+        let mut counts = lock(&admission.counts);
+        let own = counts.clients.entry(client).or_default();
+        if own.count < admission.limits.max_per_ip {
+            own.count += 1;
+            self.held = Held::By(Some(client));
+            return Ok(());
+        }
+        // One of its own that is over but for its handler makes room.
+        let key = own.leaving.first().copied().ok_or(AdmissionLimit::MaxPerIp)?;
+        let left = counts.stay(key);
+        if let Some(left) = left {
+            // Its place in all is given up, and this connection has one of its own.
+            counts.all -= 1;
+            self.held = Held::By(Some(client));
+            drop(counts);
+            left.waker.wake();
+        }
+        Ok(())
+    }
+
     /// Offers the permit to others, and waits until another connection takes it, which it does where a
     /// limit is reached.
     ///

@@ -45,17 +45,26 @@ pub(crate) struct Agreement {
 /// Finds the route of a request.
 pub(crate) fn route<'r>(
     request: &'r impl RequestView,
+    source: &Source,
     shared: &'r Shared,
 ) -> Result<Asked<'r>, Rejection> {
     let Some((route, params)) = shared.routes.find(request.uri().path())? else {
         return Err(Rejection::new(StatusCode::NOT_FOUND).body("there is nothing at this path\n"));
     };
-    Ok(Asked { route, params, upgrade: inspect(request, shared)? })
+    Ok(Asked { route, params, upgrade: inspect(request, source, shared)? })
 }
 
 /// Whether a request is a valid opening handshake.
-pub(crate) fn inspect(request: &impl RequestView, shared: &Shared) -> Result<Upgrade, Rejection> {
-    Upgrade::inspect_within(request, &shared.server_limits.head)
+pub(crate) fn inspect(
+    request: &impl RequestView,
+    source: &Source,
+    shared: &Shared,
+) -> Result<Upgrade, Rejection> {
+    let upgrade = Upgrade::inspect_within(request, &shared.server_limits.head)?;
+    Ok(match &source.host {
+        Some(host) => upgrade.for_authority(host.clone()),
+        None => upgrade,
+    })
 }
 
 impl<'r> Asked<'r> {

@@ -11,7 +11,7 @@ use ws_handshake::Rejection;
 
 use crate::{
     Accepted, Admit, ClientId, Clients, Options, Peer,
-    leaves::log_limiter::Escaped,
+    leaves::{log_limiter::Escaped, request::Source},
     open::{
         admission::{Permit, RETRY_AFTER},
         decision::{self, Decision},
@@ -78,12 +78,12 @@ impl Service {
     /// [`ServerLimits::max_per_ip`]: crate::ServerLimits::max_per_ip
     pub async fn upgrade(&self, request: &Parts, peer: Peer) -> Result<Accepted, Response<Bytes>> {
         let shared = &self.shared;
-        let Asking { permit, id, span } = self.enter(request, peer)?;
+        let Asking { permit, id, span, source } = self.enter(request, peer)?;
         let decide = async {
-            let asked = decision::route(request, shared)?;
+            let asked = decision::route(request, &source, shared)?;
             let handler = Arc::clone(&asked.route.handler);
-            let admit = asked.ask(request, shared, id, &peer.into(), permit.client()).await?;
-            let agreement = decision::accept(request, shared, asked.admit(id, peer.into(), admit))?;
+            let admit = asked.ask(request, shared, id, &source, permit.client()).await?;
+            let agreement = decision::accept(request, shared, asked.admit(id, source, admit))?;
             Ok((agreement, handler))
         };
         match decide.instrument(span.clone()).await {
@@ -110,14 +110,13 @@ impl Service {
         options: Options,
     ) -> Result<Accepted, Response<Bytes>> {
         let shared = &self.shared;
-        let Asking { permit, id, span } = self.enter(request, peer)?;
+        let Asking { permit, id, span, source } = self.enter(request, peer)?;
         let decided = span.in_scope(|| {
-            let upgrade = decision::inspect(request, shared)?;
+            let upgrade = decision::inspect(request, &source, shared)?;
             let terms = &*shared.terms;
             let options = options.over(&terms.accept);
             let (params, admit) = (Vec::new(), Admit::new());
-            let decision =
-                Decision { id, source: peer.into(), upgrade, options, terms, params, admit };
+            let decision = Decision { id, source, upgrade, options, terms, params, admit };
             decision::accept(request, shared, decision)
         });
         match decided {
@@ -134,11 +133,13 @@ impl Service {
         if shared.admission.running.is_closed() {
             return Err(busy());
         }
-        let permit = shared.enter(peer).map_err(|_| busy())?;
+        let mut permit = shared.enter(peer).map_err(|_| busy())?;
         let id = shared.clients.registry.next_id();
         let span = connection_span(id, peer);
         span.record("path", display(Escaped(request.uri.path())));
-        Ok(Asking { permit, id, span })
+        let mut source = Source::from(peer);
+        span.in_scope(|| shared.identify(request, &mut source, &mut permit)).map_err(|_| busy())?;
+        Ok(Asking { permit, id, span, source })
     }
 
     /// Counts and logs a rejection, and makes it the answer.
@@ -170,11 +171,12 @@ struct Asking {
     permit: Permit,
     id: ClientId,
     span: Span,
+    source: Source,
 }
 
 /// The span of a connection, whose other fields are recorded as they become known.
 pub(crate) fn connection_span(id: ClientId, peer: Peer) -> Span {
-    info_span!("connection", %id, %peer, path = Empty, extensions = Empty, subprotocol = Empty)
+    info_span!("connection", %id, %peer, client = Empty, path = Empty, extensions = Empty, subprotocol = Empty)
 }
 
 /// Closes what is open, waits for it, and aborts what is left.

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tracing::info;
+use tracing::{Span, field::display, info};
 use ws_core::FrameObserver;
-use ws_handshake::Hosts;
+use ws_handshake::{Hosts, RequestView};
 
 use crate::{
     AdmissionLimit, Agreed, Clients, Peer, ServerLimits,
+    leaves::request::Source,
     open::{
         admission::{Admission, Permit},
+        proxies::Proxies,
         routes::{Routes, Served},
         terms::Terms,
     },
@@ -29,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) observe: Option<Box<Observe>>,
     /// What is agreed on where a route does not say otherwise.
     pub(crate) terms: Arc<Terms>,
+    pub(crate) proxies: Option<Proxies>,
     /// The hosts that plain requests may name, too.
     pub(crate) hosts: Option<Hosts>,
     pub(crate) server_limits: Arc<ServerLimits>,
@@ -37,9 +40,38 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Admits a connection if no limit is reached.
+    /// Admits a connection if no limit is reached. One of a trusted proxy counts as nobody's until its
+    /// request says whose it is.
     pub(crate) fn enter(&self, peer: Peer) -> Result<Permit, AdmissionLimit> {
-        self.admission.enter(peer).inspect_err(|limit| self.kept_out(peer, *limit))
+        let counted = if self.is_proxy(peer) { Peer::Other } else { peer };
+        self.admission.enter(counted).inspect_err(|limit| self.kept_out(peer, *limit))
+    }
+
+    /// Whether a connection comes from a trusted proxy.
+    pub(crate) fn is_proxy(&self, peer: Peer) -> bool {
+        self.proxies.as_ref().is_some_and(|proxies| proxies.trust(peer))
+    }
+
+    /// Finds out who the client of a request is, and counts it: behind a trusted proxy, whoever that
+    /// says. The current span is that of the connection.
+    pub(crate) fn identify(
+        &self,
+        request: &impl RequestView,
+        source: &mut Source,
+        permit: &mut Permit,
+    ) -> Result<(), AdmissionLimit> {
+        let Some(proxies) = self.proxies.as_ref().filter(|proxies| proxies.trust(source.peer))
+        else {
+            return Ok(());
+        };
+        let told = proxies.read(request);
+        source.host = told.host;
+        if let Some(client) = told.client {
+            source.peer = Peer::Tcp(client);
+            Span::current().record("client", display(source.peer));
+        }
+        let peer = source.peer;
+        permit.count_as(peer).inspect_err(|limit| self.kept_out(peer, *limit))
     }
 
     /// Counts and logs a connection that a limit kept out.

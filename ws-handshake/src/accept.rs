@@ -20,8 +20,8 @@ use crate::{
 #[derive(Clone, Default)]
 pub struct AcceptOptions {
     extensions: ExtensionSet,
-    pub(crate) origin: OriginPolicy,
-    pub(crate) hosts: Option<Hosts>,
+    origin: OriginPolicy,
+    hosts: Option<Hosts>,
     subprotocol: Choice,
 }
 
@@ -200,6 +200,29 @@ const BEGIN: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\
 const ROOM: usize = 160;
 
 impl Upgrade {
+    /// Checks everything that [`accept`](Self::accept) may reject: host, origin, and a required
+    /// subprotocol. For a server that wants to refuse before it does costly work.
+    ///
+    /// # Errors
+    /// 421, 403, 400.
+    pub fn check(&self, options: &AcceptOptions) -> Result<(), Rejection> {
+        if let Some(hosts) = &options.hosts {
+            self.check_host(hosts)?;
+        }
+        self.check_origin(&options.origin)?;
+        match &options.subprotocol {
+            Choice::Spoken { all, required: true } if self.spoken(all).is_none() => {
+                Err(Cause::NoSubprotocol.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The first subprotocol in the client's order that is one of `all`.
+    fn spoken(&self, all: &Subprotocols) -> Option<&str> {
+        self.subprotocols().iter().find(|name| all.contains(name))
+    }
+
     /// Accepts the handshake.
     ///
     /// ```
@@ -240,13 +263,7 @@ impl Upgrade {
     fn choose(&self, choice: &Choice) -> Result<Option<Box<str>>, AcceptError> {
         match choice {
             Choice::None => Ok(None),
-            Choice::Spoken { all, required } => {
-                let first = self.subprotocols().iter().find(|name| all.contains(name));
-                if *required && first.is_none() {
-                    return Err(Rejection::from(Cause::NoSubprotocol).into());
-                }
-                Ok(first.map(Into::into))
-            }
+            Choice::Spoken { all, .. } => Ok(self.spoken(all).map(Into::into)),
             Choice::Select(select) => match select(self) {
                 None => Ok(None),
                 // RFC 6455 §4.2.2: "The value chosen MUST be derived from the client's handshake,

@@ -10,8 +10,8 @@
 use http::{HeaderValue, Method, Uri, Version};
 
 use crate::{
-    AcceptOptions, Authority, Cause, ExtensionElement, Hosts, Limits, OriginPolicy, Rejection,
-    RequestView, Subprotocols,
+    Authority, Cause, ExtensionElement, Hosts, Limits, OriginPolicy, Rejection, RequestView,
+    Subprotocols,
     accept_key::{ACCEPT, accept_octets, is_valid_key},
     extension_header::parse_extensions,
     fields::{Fields, Single},
@@ -109,18 +109,6 @@ impl Upgrade {
     /// 421.
     pub fn check_host(&self, hosts: &Hosts) -> Result<(), Rejection> {
         if hosts.contains(&self.authority) { Ok(()) } else { Err(Cause::OtherHost.into()) }
-    }
-
-    /// Checks host and origin as [`accept`](Self::accept) does: for a server that wants to refuse before
-    /// it does costly work.
-    ///
-    /// # Errors
-    /// 421, 403.
-    pub fn check(&self, options: &AcceptOptions) -> Result<(), Rejection> {
-        if let Some(hosts) = &options.hosts {
-            self.check_host(hosts)?;
-        }
-        self.check_origin(&options.origin)
     }
 
     /// Checks the origin by `policy`, as [`accept`](Self::accept) does.

@@ -272,3 +272,44 @@ async fn shutdown_aborts_a_handler_whose_connection_is_over() {
     assert_eq!((report.closed, report.aborted), (0, 1));
     assert!(task.await.unwrap().is_some());
 }
+
+// T-B21
+#[tokio::test(start_paused = true)]
+async fn t_b21_shutdown_spreads_its_closes_over_a_while_in_random_order() {
+    let order = async |spread: Option<Duration>| {
+        let limits = ServerLimits::default().shutdown_spread(spread);
+        let service = Server::new().route("/echo", echo).server_limits(limits).service().unwrap();
+        let (told, mut closed) = tokio::sync::mpsc::unbounded_channel();
+        for n in 0..100 {
+            let (mut raw, _) = support::open_with(&service, "/echo", "", 4096).await;
+            let told = told.clone();
+            tokio::spawn(async move {
+                let (opcode, body) = raw.frame().await.unwrap();
+                assert_eq!((opcode, &body[..2]), (CLOSE, &1001_u16.to_be_bytes()[..]));
+                told.send((n, Instant::now())).unwrap();
+                raw.send(CLOSE, &body[..2]).await;
+            });
+        }
+        let begun = Instant::now();
+        let report = service.shutdown().await;
+        assert_eq!((report.closed, report.aborted), (100, 0));
+        let mut order = Vec::new();
+        while let Ok((n, at)) = closed.try_recv() {
+            order.push((n, at - begun));
+        }
+        assert_eq!(order.len(), 100);
+        order
+    };
+    let spread = order(Some(Duration::from_secs(2))).await;
+    let (last, first) = (spread.last().unwrap().1, spread[0].1);
+    // One in a millisecond: it takes no longer for few.
+    assert!(
+        last - first >= Duration::from_millis(90) && last < Duration::from_millis(150),
+        "{last:?}"
+    );
+    assert!(!spread.is_sorted_by_key(|(n, _)| *n), "in random order");
+    let at_once = order(None).await;
+    assert!(at_once.last().unwrap().1 < Duration::from_millis(10));
+    let short = order(Some(Duration::from_millis(20))).await;
+    assert!(short.last().unwrap().1 < Duration::from_millis(40));
+}

@@ -1,10 +1,15 @@
 //! A server without a listener: accepts the requests that it is shown, and ends with all of them.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Response, request::Parts};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{Instrument, Span, field::Empty, field::display, info, info_span};
 use ws_core::CloseCode;
 use ws_handshake::Rejection;
@@ -159,7 +164,8 @@ impl Service {
     /// that has not returned.
     ///
     /// # Cancel safety
-    /// A dropped call leaves the server closing: nothing is accepted, and nothing is aborted.
+    /// A dropped call leaves the server closing: nothing is accepted, and nothing is aborted. Connections
+    /// that had not had their turn yet remain open.
     pub fn shutdown(&self) -> impl Future<Output = Report> + Send + use<> {
         let shared = Arc::clone(&self.shared);
         async move { shut_down(&shared).await }
@@ -190,9 +196,13 @@ async fn shut_down(shared: &Shared) -> Report {
     let open = running.close();
     // RFC 6455 §7.4.1: "1001 indicates that an endpoint is "going away", such as a server going
     // down or a browser having navigated away from a page."
-    shared.clients.close_all(CloseCode::GOING_AWAY, "server shuts down");
+    let limits = &shared.server_limits;
+    let ended = async {
+        close_in_turn(shared, limits.shutdown_spread.unwrap_or_default()).await;
+        running.ended().await;
+    };
     let mut report = Report { closed: open, aborted: 0 };
-    if timeout(shared.server_limits.shutdown_timeout, running.ended()).await.is_err() {
+    if timeout(limits.shutdown_timeout, ended).await.is_err() {
         report.aborted = running.count();
         report.closed = open.saturating_sub(report.aborted);
         running.abort();
@@ -201,6 +211,29 @@ async fn shut_down(shared: &Shared) -> Report {
     }
     info!(closed = report.closed, aborted = report.aborted, "shut down");
     report
+}
+
+/// Closes all connections, one after the other in random order, so that clients do not come back all
+/// at once: at most one each millisecond, and all within `spread`.
+async fn close_in_turn(shared: &Shared, spread: Duration) {
+    let registry = &shared.clients.registry;
+    let mut outboxes = Vec::new();
+    registry.each(|outbox| outboxes.push(outbox));
+    // By a key that clients do not know.
+    let order = RandomState::new();
+    outboxes.sort_by_cached_key(|outbox| order.hash_one(outbox.id));
+    let each =
+        spread.min(Duration::from_millis(outboxes.len() as u64)) / outboxes.len().max(1) as u32;
+    let begun = Instant::now();
+    for (nth, outbox) in (0_u32..).zip(outboxes) {
+        let due = begun + each * nth;
+        // The clock of the runtime counts milliseconds: what is due in less is due now.
+        if due > Instant::now() {
+            sleep_until(due).await;
+        }
+        // One that is closing already needs no second Close.
+        outbox.close(CloseCode::GOING_AWAY, "server shuts down").ok();
+    }
 }
 
 /// What became of the connections that were open when the server shut down.

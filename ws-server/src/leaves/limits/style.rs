@@ -77,6 +77,12 @@ impl Bound for Option<usize> {
     }
 }
 
+impl Bound for Option<Duration> {
+    fn is_zero(&self) -> bool {
+        *self == Some(Duration::ZERO)
+    }
+}
+
 impl Bound for Duration {
     fn is_zero(&self) -> bool {
         Self::is_zero(self)

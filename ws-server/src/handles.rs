@@ -2,6 +2,8 @@
 //! the registry, the outbox, leaves, and of `drive` the turn's slot.
 
 pub(crate) mod clients;
+#[cfg(feature = "futures")]
+pub(crate) mod messages;
 pub(crate) mod publication;
 pub(crate) mod sender;
 pub(crate) mod sending;

@@ -62,6 +62,7 @@
 //! - `deflate` (default): permessage-deflate, as `Deflate`.
 //! - `auth` (default): cookies, `Bearer` and `Basic` of a [`Request`], for a [`Gate`].
 //! - `tls`: `wss`, by rustls, as [`Tls`](https://docs.rs/ws-server/latest/ws_server/struct.Tls.html).
+//! - `futures`: a [`WebSocket`] as a `Stream` and a `Sink`.
 //! - `client`: `connect` and `Connect`, the same [`WebSocket`] on the other end.
 //!
 //! # The other crates
@@ -81,6 +82,8 @@ mod listen;
 mod open;
 mod outbox;
 mod registry;
+#[cfg(feature = "client")]
+mod test_client;
 
 pub use async_trait::async_trait;
 pub use bytes::Bytes;
@@ -89,6 +92,8 @@ pub use connect::ClientTls;
 #[cfg(feature = "client")]
 pub use connect::{Connect, ConnectError, ConnectQueue, connect};
 pub use handles::clients::{Client, Clients};
+#[cfg(feature = "futures")]
+pub use handles::messages::Messages;
 pub use handles::publication::Publication;
 pub use handles::sender::Sender;
 pub use handles::topic::Topic;

@@ -49,7 +49,7 @@ impl Views {
 
     /// For [`Server::observe`](ws_server::Server::observe).
     pub(crate) fn observer(&self, agreed: &Agreed<'_>) -> Option<Box<dyn FrameObserver>> {
-        // A view of the view would be endless.
+        // A view of the view would never end.
         if agreed.request.path() == "/frames" {
             return None;
         }

@@ -13,7 +13,7 @@ use tokio::task::coop::poll_proceed;
 use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
 
 use crate::{
-    ClientId, PingError, Request, SendError, Sender, SubscribeError, Topic, TrySendError,
+    ClientId, Clients, PingError, Request, SendError, Sender, SubscribeError, Topic, TrySendError,
     drive::turn,
     handles::{sending::Sending, topic},
     outbox::{Outbox, SenderId},
@@ -29,7 +29,7 @@ use crate::{
 /// A `WebSocket` may be moved into another task; what it needs of the connection goes along. For
 /// sending from several tasks there is [`sender`](Self::sender).
 pub struct WebSocket {
-    outbox: Arc<Outbox>,
+    pub(super) outbox: Arc<Outbox>,
     /// A client's end has none.
     registry: Option<Arc<Registry>>,
     /// Messages that were taken from the outbox in one go.
@@ -62,7 +62,7 @@ impl WebSocket {
     }
 
     #[inline]
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+    pub(super) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         if self.batch.as_ref().is_none_or(|batch| batch.is_empty())
             && let Some(polled) = turn::with(&self.outbox, |core| core.poll_message(cx))
         {
@@ -268,6 +268,24 @@ impl WebSocket {
     /// first; returns whether this one was attached.
     pub fn set_data<T: Any + Send + Sync>(&self, data: T) -> bool {
         self.outbox.data.insert(Box::new(data))
+    }
+
+    /// All connections of its server, for publishing by name and for finding others. `None` at a
+    /// client's end.
+    ///
+    /// ```
+    /// # use ws_server::{HandlerError, WebSocket};
+    /// async fn chat(mut ws: WebSocket) -> Result<(), HandlerError> {
+    ///     let clients = ws.clients().ok_or("this is a client")?;
+    ///     ws.subscribe("chat")?;
+    ///     while let Some(message) = ws.recv().await {
+    ///         clients.publish("chat", message);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn clients(&self) -> Option<Clients> {
+        Some(Clients { registry: Arc::clone(self.registry.as_ref()?) })
     }
 
     /// A handle for sending from other tasks, in place of a `split`: receiving stays here.

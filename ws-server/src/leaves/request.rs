@@ -123,7 +123,7 @@ impl Request {
         self.kept.params()
     }
 
-    /// What came behind the question mark, as it was sent: `room=7`.
+    /// What follows the question mark, as it was sent: `room=7`.
     pub fn query(&self) -> Option<&str> {
         Some(self.kept.target().split_once('?')?.1)
     }

@@ -45,8 +45,14 @@ impl Issues {
 
     /// A certificate for a host and its key, in PEM.
     fn issue(&self, host: &str) -> (String, String) {
+        self.issue_until(host, 4096)
+    }
+
+    /// One that is valid to the end of a year.
+    fn issue_until(&self, host: &str, year: i32) -> (String, String) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new([host.to_owned()]).unwrap();
+        let mut params = CertificateParams::new([host.to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 12, 31);
         (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
     }
 
@@ -401,9 +407,9 @@ mod client {
         assert!(ws.closed().await.clean);
     }
 
-    // R6455C-4.1-g
+    // R6455C-4.1-g, RT-49
     #[tokio::test]
-    async fn certificate_that_does_not_verify_fails_the_connection_before_the_request() {
+    async fn rt_49_certificate_that_does_not_verify_fails_the_connection_before_the_request() {
         let issues = Issues::new();
         let (port, clients) = serve(&issues.tls("other.example")).await;
         let other = Issues::new();
@@ -421,6 +427,13 @@ mod client {
         }
         let metrics = clients.metrics();
         assert_eq!((metrics.opened, metrics.rejected.len()), (0, 0));
+
+        let (certificate, key) = issues.issue_until("localhost", 2001);
+        let expired = Tls::new(Pem::text(certificate), Pem::text(key)).unwrap();
+        let (port, _) = serve(&expired).await;
+        let url = format!("wss://localhost:{port}/echo");
+        let error = Connect::new(&url).tls(&trusting(&issues)).connect().await.unwrap_err();
+        assert!(error.to_string().contains("expired"), "{error}");
     }
 
     #[tokio::test]

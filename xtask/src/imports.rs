@@ -138,6 +138,7 @@ mod tests {
         assert_eq!(with("ws-handshake", "ws-core", "^0.1.0", Some("/w/ws-core")), 0);
     }
 
+    // RT-56
     #[test]
     fn floors_of_deny_toml_are_ranges() {
         let floors = include_str!("../../deny.toml").lines().filter(|line| line.contains('<'));

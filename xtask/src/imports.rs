@@ -16,12 +16,29 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ws-handshake",
             "ws-ext-deflate",
             "async-trait",
+            // Only with `auth`: cookies, Basic, and comparing secrets in constant time.
+            "base64",
+            "constant_time_eq",
+            "cookie",
             "bytes",
+            // Only with `futures`: the traits alone.
+            "futures-core",
+            "futures-sink",
             "getrandom",
             "http",
+            // What proxies say: networks, the PROXY protocol, `Forwarded`.
+            "ipnet",
+            "ppp",
+            "rfc7239",
+            // Patterns of paths, and their escapes.
+            "matchit",
+            "percent-encoding",
             // Only on Unix: the number of connections that the file descriptors allow (threats.md,
             // b).
             "rlimit",
+            // Only with `tls`.
+            "rustls-platform-verifier",
+            "tokio-rustls",
             // Part of tokio's tree already: sets options of sockets that tokio does not.
             "socket2",
             "thiserror",

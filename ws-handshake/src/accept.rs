@@ -148,7 +148,9 @@ impl Accepted {
 
     /// Adds `headers` to the 101, after those that were added before.
     pub fn headers(mut self, headers: ResponseHeaders) -> Self {
-        self.headers.extend(headers.0);
+        if !headers.0.is_empty() {
+            self.headers.extend(headers.0);
+        }
         self
     }
 

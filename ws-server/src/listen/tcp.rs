@@ -1,6 +1,6 @@
 //! Connections over TCP.
 
-use std::{fmt, io, net::SocketAddr, sync::OnceLock};
+use std::{fmt, future::poll_fn, io, net::SocketAddr, sync::OnceLock};
 
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
@@ -61,7 +61,8 @@ impl Listener for Tcp {
     type Pending = Immediate<TcpStream>;
 
     async fn accept(&mut self) -> io::Result<(Immediate<TcpStream>, Peer)> {
-        let (io, address) = self.listener.accept().await?;
+        // By hand: tokio's `accept` registers a waiter of its own each time.
+        let (io, address) = poll_fn(|cx| self.listener.poll_accept(cx)).await?;
         if !self.is_inherited(&io) {
             // Fails if the client has left, which is seen soon enough.
             io.set_nodelay(true).ok();

@@ -1,7 +1,9 @@
 //! Connections over a Unix socket.
 
 use std::{
-    fs, io,
+    fs,
+    future::poll_fn,
+    io,
     os::{fd::OwnedFd, unix::fs::PermissionsExt},
     path::Path,
 };
@@ -83,7 +85,7 @@ impl Listener for Unix {
     type Pending = Immediate<UnixStream>;
 
     async fn accept(&mut self) -> io::Result<(Immediate<UnixStream>, Peer)> {
-        let (io, _) = self.listener.accept().await?;
+        let (io, _) = poll_fn(|cx| self.listener.poll_accept(cx)).await?;
         Ok((Immediate(io), Peer::Unix))
     }
 }

@@ -7,11 +7,15 @@
 //! listening on 127.0.0.1:9001
 //! open http://127.0.0.1:9001/ in a browser
 //! ```
+//!
+//! With `--features tls` it also takes `--tls-cert`, `--tls-key` and `--tls-self-signed`.
 
 mod chat;
 mod metrics;
 mod page;
 mod raw_client;
+#[cfg(feature = "tls")]
+mod tls;
 mod views;
 
 use std::{
@@ -27,7 +31,8 @@ use std::{
 use clap::Parser;
 use tokio::net::TcpListener;
 use ws_server::{
-    CloseCode, Deflate, HandlerError, Limits, Message, Server, ServerLimits, Tcp, WebSocket,
+    CloseCode, Deflate, HandlerError, Limits, Listener, Message, Server, ServerLimits, Tcp,
+    WebSocket,
 };
 
 use crate::{chat::Chat, views::Views};
@@ -75,6 +80,10 @@ struct Options {
     /// Number of worker threads [default: one for each available core]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
+
+    #[cfg(feature = "tls")]
+    #[command(flatten)]
+    tls: tls::TlsOptions,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -123,6 +132,15 @@ async fn serve(options: Options) -> Outcome {
     let listener = listener.await.map_err(|error| explain(&error, &options.listen))?;
     let address = listener.local_addr()?;
     let page = reachable(address);
+    #[cfg(feature = "tls")]
+    let tls = options.tls.tls()?;
+    #[cfg(feature = "tls")]
+    let secure = tls.is_some();
+    #[cfg(not(feature = "tls"))]
+    let secure = false;
+    // The page's broken clients speak plain text.
+    let plain = if secure { Some(Tcp::bind("127.0.0.1:0").await?) } else { None };
+    let raw = plain.as_ref().and_then(Listener::local_addr).unwrap_or(page);
     let (chat, views, policy) = (Chat::default(), Views::default(), page::policy());
     let (observed, watched, shown) = (views.clone(), views.clone(), views);
     let mut server = Server::new()
@@ -131,16 +149,32 @@ async fn serve(options: Options) -> Outcome {
         .route("/echo", move |ws: WebSocket| echo(ws, watched.clone()))
         .route("/broadcast", broadcast)
         .route("/chat", move |ws: WebSocket| chat.clone().serve(ws))
-        .route("/frames", move |ws: WebSocket| frames(ws, shown.clone(), page))
+        .route("/frames", move |ws: WebSocket| frames(ws, shown.clone(), raw))
         .subprotocols(["echo.v1"])
         .limits(limits(&options))
         .server_limits(server_limits(&options));
     if !options.no_deflate {
         server = server.extension(Deflate::default());
     }
-    let server = server.listener(Tcp::from(listener))?;
+    let listener = Tcp::from(listener);
+    #[cfg(feature = "tls")]
+    let server = match &tls {
+        Some(tls) => {
+            #[cfg(unix)]
+            tokio::spawn(tls::reload_on_signal(tls.clone()));
+            server.listener(tls.listener(listener))?
+        }
+        None => server.listener(listener)?,
+    };
+    #[cfg(not(feature = "tls"))]
+    let server = server.listener(listener)?;
+    let server = match plain {
+        Some(plain) => server.and(plain),
+        None => server,
+    };
     let mut out = io::stdout();
-    let lines = format!("listening on {address}\nopen http://{page}/ in a browser\n");
+    let scheme = if secure { "https" } else { "http" };
+    let lines = format!("listening on {address}\nopen {scheme}://{page}/ in a browser\n");
     // In one write: a reader of only the first line may close the pipe after it.
     out.write_all(lines.as_bytes())?;
     out.flush()?;

@@ -1,4 +1,5 @@
-//! From a request to an accepted connection, whoever parsed the one and owns the stream of the other:
+//! From a request to an accepted connection, whichever HTTP implementation parsed the one and owns the
+//! stream of the other:
 //! routes, gate, origin, decision, the [`Accepted`](accepted::Accepted) handshake, shutdown.
 //!
 //! Imports `drive`, `handles`, `registry`, `outbox` and `leaves`.

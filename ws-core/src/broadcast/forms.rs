@@ -63,7 +63,7 @@ pub(crate) struct Encoded {
 enum Making {
     NotBegun,
     Begun(Job),
-    /// It is complete, or cannot be: whoever made it panicked.
+    /// It is complete, or never will be: its maker panicked.
     Over,
 }
 

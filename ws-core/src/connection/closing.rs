@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Connection {
-    /// Starts the closing handshake, behind the messages that are queued.
+    /// Starts the closing handshake, after the queued messages.
     ///
     /// Messages that the peer sends before its own Close are still delivered. The caller bounds the
     /// wait; see [`is_close_awaited`](Self::is_close_awaited). After [`Event::Closing`] this is the
@@ -47,7 +47,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Gives the connection up: takes no more input, and queues a Close behind what is queued unless
+    /// Gives the connection up: takes no more input, and queues a Close after the queued messages, unless
     /// ours was queued before. The next event is [`Event::Closed`], whatever the peer sends.
     ///
     /// For limits that the caller keeps, such as deadlines and rates. A message that was sent in

@@ -26,7 +26,7 @@ pub(crate) struct FrameWriter<'a> {
 }
 
 impl FrameWriter<'_> {
-    /// Queues a frame that stands for `data_len` bytes of message data.
+    /// Queues a frame that carries `data_len` bytes of message data.
     pub(super) fn push(&mut self, header: FrameHeader, body: Body<'_>, data_len: u64) {
         self.write(header, body, data_len);
     }

@@ -19,7 +19,7 @@ use crate::{
 ///
 /// # Topics
 /// A connection subscribes to topics, and what is published to a topic goes to all who subscribe at
-/// that time. A topic is a name that exists as long as somebody subscribes; topics have no hierarchy.
+/// that time. A topic is a name that exists while it has subscribers; topics have no hierarchy.
 /// A tag is a topic too: subscribe every connection of a user to `user/ann`, and
 /// [`publish`](Self::publish) sends to Ann wherever she is, [`subscribers`](Self::subscribers) counts
 /// her connections, and [`subscribed`](Self::subscribed) finds them.
@@ -29,7 +29,7 @@ use crate::{
 /// [`unsubscribe`](crate::WebSocket::unsubscribe) may still come after it. All subscribers of a
 /// topic see what is published to it in one order. A connection that starts to close gets nothing
 /// more, not even what was [`Handed`](Published::Handed) over just before. A client cannot subscribe
-/// by itself: the handler does, so nobody reads what the application does not show.
+/// by itself: the handler does, so clients read only what the application shows.
 ///
 /// # Messages to many
 /// They are queued for each recipient and never wait for a slow one: at

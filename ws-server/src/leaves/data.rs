@@ -1,8 +1,8 @@
-//! What an application attaches to a connection: values, each found by its type.
+//! Values that an application attaches to a connection, each found by its type.
 
 use std::{any::Any, sync::OnceLock};
 
-/// A list that only grows, so that it is read without a lock. An empty one holds no memory.
+/// A list that only grows, so that it is read without a lock. An empty list takes no memory.
 #[derive(Default)]
 pub(crate) struct Data(OnceLock<Box<Node>>);
 

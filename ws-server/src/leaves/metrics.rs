@@ -42,7 +42,7 @@ pub struct Metrics {
     /// Without those of [`closed_by_clients_from_3000`](Self::closed_by_clients_from_3000).
     pub closed: BTreeMap<CloseCode, u64>,
     /// Connections that clients ended with a code of 3000 to 4999, which are theirs to choose from:
-    /// in one number, so that nobody makes this snapshot long.
+    /// in one number, so that no client makes this snapshot long.
     pub closed_by_clients_from_3000: u64,
     /// Handlers that were dropped, since they had not returned
     /// [`Limits::handler_grace`](crate::Limits::handler_grace) after the end of their connection, or
@@ -59,7 +59,7 @@ pub struct Metrics {
     /// Messages that were dropped because a client does not keep up, by
     /// [`SlowConsumer`](crate::SlowConsumer) and [`Publication::key`](crate::Publication::key).
     pub dropped: u64,
-    /// Topics that somebody subscribes to.
+    /// Topics that have subscribers.
     pub topics: usize,
     /// Subscriptions, of all connections to all topics.
     pub subscriptions: usize,

@@ -24,7 +24,7 @@ use crate::{Listener, Peer, Pending, Report, Service, listen::connection::serve}
 /// The tasks of one listener's connections, which end when it is dropped.
 pub(super) type Tasks = JoinSet<Option<Closed>>;
 
-/// Serves what `listener` accepts until `closing` says so, then closes the listener and gives back the
+/// Serves the connections of `listener` until `closing` is set, then closes the listener and returns the
 /// tasks that are left.
 pub(super) async fn run<L: Listener>(
     mut listener: L,
@@ -34,7 +34,7 @@ pub(super) async fn run<L: Listener>(
     let mut tasks = Tasks::new();
     let mut backoff = Backoff::default();
     loop {
-        // Whoever sets it polls this once more.
+        // Its setter polls this future once more.
         let closed = poll_fn(|_| match closing.load(Ordering::Acquire) {
             true => Poll::Ready(()),
             false => Poll::Pending,
@@ -116,10 +116,10 @@ impl Backoff {
 
 type Ended = Result<Option<Closed>, JoinError>;
 
-/// Closes what is open, waits for it, and aborts what is left.
+/// Closes the open connections, waits for them, and aborts the rest.
 pub(super) async fn close(mut tasks: Vec<Tasks>, service: &Service) -> Report {
-    // Time for handshakes that were cut off, and for aborted tasks to be dropped. They are, unless a
-    // handler blocks its thread.
+    // Time for interrupted handshakes and aborted tasks to end. They do, unless a handler blocks its
+    // thread.
     const ABORT: Duration = Duration::from_secs(1);
 
     let mut shutdown = pin!(service.shutdown());
@@ -138,7 +138,7 @@ pub(super) async fn close(mut tasks: Vec<Tasks>, service: &Service) -> Report {
     report
 }
 
-/// The next task that has ended, of all listeners; `None` if there is none left.
+/// Waits for the next task to end, of all listeners; returns `None` if none is left.
 ///
 /// # Cancel safety
 /// Cancel safe.
@@ -155,7 +155,7 @@ async fn join_next(tasks: &mut Vec<Tasks>) -> Option<Ended> {
     .await
 }
 
-/// A panic costs its own connection and nothing else.
+/// A panic ends only its own connection.
 fn log_panic(ended: Ended) {
     if let Err(error) = ended
         && error.is_panic()

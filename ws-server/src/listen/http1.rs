@@ -123,7 +123,7 @@ where
 type Head = io::Result<Option<Result<RequestHead, Rejection>>>;
 
 /// Waits for a head. `None` if the handshake must give way to others, or the server ends. It counts as
-/// pending until then: once its head is whole it keeps nobody out, and nobody ends it.
+/// pending until then: a complete head keeps no other client out, and is not ended for one.
 async fn await_head<Io>(
     io: &mut Io,
     shared: &Shared,

@@ -19,8 +19,8 @@ const MAX_V2: usize = 4096;
 /// HAProxy with `send-proxy`, nginx with `proxy_protocol on`, and most load balancers.
 ///
 /// [`Request::peer`](crate::Request::peer) and the limit per address see the client that the proxy
-/// names. A connection without such a header is closed. Whoever can connect here can name any client:
-/// listen where only the proxy can, or say who the proxy is ([`only_from`](Self::only_from)).
+/// names. A connection without such a header is closed. A peer that can connect here can name any
+/// client: listen where only the proxy can connect, or name the proxy ([`only_from`](Self::only_from)).
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -67,7 +67,7 @@ impl<L: Listener> Listener for ProxyProtocol<L> {
             (Some(proxies), Some(address)) => proxies.contains(address.ip()),
             _ => true,
         };
-        // Nobody is counted yet: the proxy has many clients.
+        // No client is counted yet: the proxy has many.
         Ok((ProxyPending { pending, proxy, is_trusted }, Peer::Other))
     }
 
@@ -93,7 +93,7 @@ impl<P: Pending> Pending for ProxyPending<P> {
         }
         let mut transport = self.pending.finish().await?;
         let client = read_header(&mut transport.io).await?;
-        // What a proxy sends on its own, a health check for example, is its own.
+        // The proxy's own connection, a health check for example, counts as the proxy's.
         Ok(transport.peer(client.map_or(self.proxy, Peer::Tcp)))
     }
 }
@@ -119,7 +119,7 @@ async fn read_v1<Io: AsyncRead + Unpin>(
     io: &mut Io,
     mut header: Vec<u8>,
 ) -> io::Result<Option<SocketAddr>> {
-    // It ends at its first CRLF, which may be near: what follows is the client's.
+    // The header ends at its first CRLF: the octets after it are the client's.
     while !header.ends_with(b"\r\n") {
         if header.len() >= MAX_V1 {
             return Err(refused("its line has no end within 107 octets"));

@@ -57,7 +57,7 @@ impl Unix {
 fn listen(path: &Path, mode: u32) -> io::Result<UnixListener> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
-    // Whoever connects before it listens is refused.
+    // A client that connects before it listens is refused.
     let listens = fs::set_permissions(path, fs::Permissions::from_mode(mode))
         .and_then(|()| socket.listen(BACKLOG))
         .and_then(|()| socket.set_nonblocking(true));
@@ -68,7 +68,7 @@ fn listen(path: &Path, mode: u32) -> io::Result<UnixListener> {
     UnixListener::from_std(OwnedFd::from(socket).into())
 }
 
-/// Connections that wait to be accepted, as tokio has it for its own.
+/// Connections that wait to be accepted: the number that tokio uses, too.
 const BACKLOG: i32 = 1024;
 
 fn failure(path: &Path, error: io::Error) -> ServeError {

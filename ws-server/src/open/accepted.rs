@@ -77,8 +77,8 @@ impl Accepted {
         self
     }
 
-    /// Drives the connection over `io` until it is closed and its handler has returned. Call it when
-    /// the response has been sent: what `io` reads first is a frame. `read_ahead` are octets that the
+    /// Drives the connection over `io` until it is closed and its handler has returned. Call it once the
+    /// response has been sent: the first octets of `io` are a frame. `read_ahead` are octets that the
     /// HTTP implementation read after the head of the request, if it does not give them again by
     /// `io`, as hyper does.
     ///
@@ -99,7 +99,7 @@ impl Accepted {
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         if let Some(tcp) = socket::tcp(&io) {
-            // Fails if the client has left, which is seen soon enough.
+            // Fails only if the client has left, which will be noticed soon.
             SockRef::from(&*tcp).set_tcp_nodelay(true).ok();
             socket::bound_unsent(&tcp);
         }
@@ -114,7 +114,7 @@ impl Accepted {
     }
 }
 
-/// In place of the handler that the application forgot.
+/// Runs in place of a handler that the application forgot.
 async fn no_handler() -> Result<(), HandlerError> {
     error!("an accepted connection has no handler: call Accepted::with before Accepted::drive");
     Err("no handler".into())

@@ -1,4 +1,4 @@
-//! How many connections there are at a time: in all, of one client, and in their opening handshake.
+//! Limits the number of connections: in total, from one client, and in their opening handshake.
 
 mod crowd;
 
@@ -15,18 +15,18 @@ use crate::{AdmissionLimit, Peer, ServerLimits, open::running::Running};
 use crowd::Crowd;
 pub(crate) use crowd::Membership;
 
-/// When a client that finds no room is asked to come again.
+/// The `Retry-After` of a response to a client for which there is no room.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// Counts the connections of a server.
 pub(crate) struct Admission {
     limits: Arc<ServerLimits>,
     counts: Mutex<Counts>,
-    /// Opening handshakes whose head has not come whole.
+    /// Opening handshakes whose head is incomplete, or whose gate has not decided.
     handshakes: Crowd,
-    /// Connections that are answered with something else than a 101, until they have lingered.
+    /// Connections that get another response than a 101, until they have lingered.
     answers: Crowd,
-    /// Connections that are driven. Here, since every permit leads here.
+    /// Connections that are driven. It is here because every permit leads here.
     pub(crate) running: Running,
 }
 
@@ -35,7 +35,7 @@ struct Counts {
     all: usize,
     clients: HashMap<Client, OfClient>,
     next: u64,
-    /// Those that are over but for their handlers, the oldest first.
+    /// Connections that are over but for their handlers, the oldest first.
     leaving: BTreeMap<u64, Leaving>,
 }
 
@@ -48,21 +48,21 @@ struct OfClient {
 
 struct Leaving {
     client: Option<Client>,
-    /// Woken when another connection has taken the permit, which then is not listed any more.
+    /// Woken when another connection has taken the permit, which is then no longer listed.
     waker: Waker,
 }
 
-/// What counts as one client.
+/// One client, as far as limits are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Client {
     V4(Ipv4Addr),
-    /// The first 64 bits of an IPv6 address: one customer usually has all of the rest.
+    /// The first 64 bits of an IPv6 address: one customer usually has the rest.
     V6(u64),
 }
 
 impl Client {
     fn of(peer: Peer) -> Option<Self> {
-        // An IPv4 client of an IPv6 socket (`::ffff:192.0.2.1`) is that of IPv4.
+        // An IPv4 client of an IPv6 socket (`::ffff:192.0.2.1`) counts as one of IPv4.
         Some(match peer.address()?.ip().to_canonical() {
             IpAddr::V4(address) => Self::V4(address),
             IpAddr::V6(address) => Self::V6((address.to_bits() >> 64) as u64),
@@ -99,25 +99,26 @@ impl Admission {
         self.handshakes.enter(client)
     }
 
-    /// Begins to answer with something else than a 101, if there is room for it.
+    /// Begins another response than a 101, if there is room for it.
     pub(crate) fn begin_answer(&self, client: Option<Client>) -> Option<Membership<'_>> {
         self.answers.enter(client)
     }
 
-    /// Ends all that is not open, and all that is still to begin.
+    /// Ends every handshake and response, and admits no more.
     pub(crate) fn close(&self) {
         self.handshakes.close();
         self.answers.close();
     }
 
-    /// Whether nothing is opened any more.
+    /// Whether no more connections are opened.
     pub(crate) fn is_closed(&self) -> bool {
         self.handshakes.is_closed()
     }
 }
 
 impl Counts {
-    /// Makes room for one connection of `client`. Returns whose permit that was, if none was free.
+    /// Makes room for one connection of `client`. Returns the connection that gave up its permit, if none
+    /// was free.
     fn make_room(
         &mut self,
         client: Option<Client>,
@@ -125,7 +126,7 @@ impl Counts {
     ) -> Result<Option<Leaving>, AdmissionLimit> {
         let own = client.and_then(|client| self.clients.get(&client));
         let key = if own.is_some_and(|own| own.count >= limits.max_per_ip) {
-            // One of its own, since another's would not help.
+            // The client's own: another's would not help.
             let key = own.and_then(|own| own.leaving.first());
             *key.ok_or(AdmissionLimit::MaxPerIp)?
         } else if self.all >= limits.max_connections {
@@ -140,7 +141,7 @@ impl Counts {
         Ok(left)
     }
 
-    /// Takes one off the list of those that are leaving.
+    /// Removes a connection from those that are leaving.
     fn stay(&mut self, key: u64) -> Option<Leaving> {
         let leaving = self.leaving.remove(&key)?;
         if let Some(own) = leaving.client.and_then(|client| self.clients.get_mut(&client)) {
@@ -149,7 +150,7 @@ impl Counts {
         Some(leaving)
     }
 
-    /// One connection less.
+    /// Counts one connection less.
     fn leave(&mut self, client: Option<Client>) {
         self.all -= 1;
         if let Some(client) = client
@@ -164,17 +165,17 @@ impl Counts {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that may panic runs under the locks.
+    // No code that may panic runs under the locks.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Lets one connection be there; given back when it is dropped.
+/// The place of one connection, given back when it is dropped.
 pub(crate) struct Permit {
     admission: Arc<Admission>,
     held: Held,
 }
 
-/// Whether a permit is still one. Idle connections hold it, so it is one with the client.
+/// Whether a permit is still valid, and for whom. One enum, since idle connections hold it.
 enum Held {
     By(Option<Client>),
     /// Another connection has it.
@@ -193,7 +194,7 @@ impl Permit {
         }
     }
 
-    /// Counts the connection as one of `peer`, which nobody was counted for so far.
+    /// Counts the connection as one of `peer`. No client was counted for it so far.
     pub(crate) fn count_as(&mut self, peer: Peer) -> Result<(), AdmissionLimit> {
         let Some(client) = Client::of(peer).filter(|_| self.client().is_none()) else {
             return Ok(());
@@ -206,11 +207,11 @@ impl Permit {
             self.held = Held::By(Some(client));
             return Ok(());
         }
-        // One of its own that is over but for its handler makes room.
+        // A connection of this client that is over but for its handler makes room.
         let key = own.leaving.first().copied().ok_or(AdmissionLimit::MaxPerIp)?;
         let left = counts.stay(key);
         if let Some(left) = left {
-            // Its place in all is given up, and this connection has one of its own.
+            // That gives up its place among all, and this connection has its own.
             counts.all -= 1;
             self.held = Held::By(Some(client));
             drop(counts);
@@ -219,7 +220,7 @@ impl Permit {
         Ok(())
     }
 
-    /// Offers the permit to others, and waits until another connection takes it, which it does where a
+    /// Offers the permit to others, and waits until another connection takes it, which happens when a
     /// limit is reached.
     ///
     /// # Cancel safety
@@ -275,7 +276,7 @@ impl Drop for Offer<'_> {
     fn drop(&mut self) {
         let offered = lock(&self.admission.counts).stay(self.key);
         if offered.is_none() {
-            // Somebody has it.
+            // Another connection has it.
             self.permit.held = Held::Taken;
         }
     }

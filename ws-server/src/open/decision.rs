@@ -1,4 +1,4 @@
-//! Accepts a request or rejects it, whoever parsed it.
+//! Accepts or rejects a request, whichever HTTP implementation parsed it.
 
 use std::{
     borrow::Cow,

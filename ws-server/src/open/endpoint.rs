@@ -12,12 +12,12 @@ use crate::{
     registry::{Entry, Registry},
 };
 
-/// A connection that [`Running`](crate::open::running::Running) counts. What is dropped goes in this
+/// A connection that [`Running`](crate::open::running::Running) counts. Its fields are dropped in this
 /// order.
 pub(crate) struct ServerEndpoint {
-    /// Its line in the list of its server, which it leaves when it is over.
+    /// Its entry in the registry, which ends with the connection.
     pub(crate) entry: Entry,
-    /// What admitted it, which it keeps until its handler has returned.
+    /// Its permit, which it keeps until its handler has returned.
     pub(crate) permit: Permit,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct StartHandler {
 }
 
 impl StartHandler {
-    /// To be started in its first turn.
+    /// A handler that starts in its first turn.
     pub(crate) fn due(
         handler: Arc<dyn Handler>,
         outbox: &Arc<Outbox>,

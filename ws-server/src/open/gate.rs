@@ -215,7 +215,7 @@ pub(super) async fn ask(
     let (id, peer) = (opening.id, opening.peer());
     let limit = shared.server_limits.gate_timeout;
     let mut admit = pin!(async { gate.admit(opening).await });
-    // After a panic it is never polled again, so nobody sees what it left half done.
+    // After a panic it is never polled again, so its broken state is never seen.
     let decided = timeout(
         limit,
         poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| admit.as_mut().poll(cx))) {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::{WebSocket, drive::HandlerFuture};
 
-/// Handles one connection after the other, each in a call of its own.
+/// Handles connections, each in its own call.
 ///
 /// Every `Fn(WebSocket) -> impl Future<Output = Result<(), HandlerError>> + Send` is one. A closure
 /// must name the type of its parameter, `|mut ws: WebSocket|`, and its last expression is `Ok(())`.
@@ -79,7 +79,8 @@ pub trait Handler: Send + Sync + 'static {
     /// Handles one connection.
     async fn handle(&self, ws: WebSocket) -> Result<(), HandlerError>;
 
-    // What a function makes is kept as it is, without a future around it that holds the function.
+    // The future of a function is stored as it is, without another future around it that holds the
+    // function.
     #[doc(hidden)]
     fn start(self: Arc<Self>, ws: WebSocket) -> HandlerFuture {
         Box::pin(async move { self.handle(ws).await })

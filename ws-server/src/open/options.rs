@@ -1,4 +1,4 @@
-//! What one opening asks for in place of its server's configuration.
+//! Options of one opening, in place of its server's configuration.
 
 use std::borrow::Cow;
 
@@ -38,7 +38,7 @@ impl Options {
         self
     }
 
-    /// These options, and for the rest `configured`.
+    /// Applies these options over `configured`.
     pub(crate) fn over<'a>(&self, configured: &'a AcceptOptions) -> Cow<'a, AcceptOptions> {
         let mut options = Cow::Borrowed(configured);
         if let Some(subprotocols) = &self.subprotocols {

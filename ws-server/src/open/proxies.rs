@@ -1,4 +1,4 @@
-//! What proxies in front of a server say of its clients, and which of them are believed.
+//! Trusted proxies, and the clients that they name.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,8 +7,8 @@ use ws_handshake::{Authority, RequestView};
 
 use crate::{ConfigError, Networks, Peer};
 
-/// The headers in which proxies say who their client is: one family, and the other is ignored, since
-/// most proxies pass on what a client wrote into the one that they do not write themselves.
+/// The headers in which proxies name their client. One family is read and the other ignored: most
+/// proxies pass on what a client wrote into the one that they do not write themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Forwarding {
@@ -19,7 +19,7 @@ pub enum Forwarding {
     XForwardedFor,
 }
 
-/// The proxies that are believed.
+/// The proxies that are trusted.
 #[derive(Clone, Debug)]
 pub(crate) struct Proxies {
     networks: Networks,
@@ -28,7 +28,7 @@ pub(crate) struct Proxies {
     pub(crate) host: bool,
 }
 
-/// What a proxy says.
+/// What the headers of a proxy name.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Told {
     pub(crate) client: Option<SocketAddr>,
@@ -48,7 +48,7 @@ impl Proxies {
         peer.address().is_some_and(|address| self.networks.contains(address.ip()))
     }
 
-    /// What the headers of a request say that came from one of them.
+    /// Reads the headers of a request that came from one of them.
     pub(crate) fn read(&self, request: &impl RequestView) -> Told {
         match self.forwarding {
             Forwarding::Forwarded => self.read_forwarded(request),
@@ -57,8 +57,8 @@ impl Proxies {
     }
 
     /// The client is the rightmost hop that is none of the proxies: each proxy appends who connected to
-    /// it, and what is further left came from that client. Where a hop is no address, the proxy that
-    /// told so is the last that is known.
+    /// it, and everything further left came from that client. If a hop is no address, the proxy that
+    /// wrote it is the last one known.
     fn client(&self, hops: impl Iterator<Item = Option<SocketAddr>>) -> Option<SocketAddr> {
         let mut known = None;
         for hop in hops {

@@ -1,4 +1,4 @@
-//! What serves a path: a handler, and whom it is for.
+//! A route: a handler, and the rules of its path.
 
 use std::{fmt, sync::Arc};
 
@@ -7,8 +7,8 @@ use ws_handshake::{AcceptOptions, ExtensionSet, OriginPolicy, Subprotocols};
 
 use crate::{ConfigError, Gate, Handler, Limits, open::terms::Terms};
 
-/// A handler, with what holds for its path alone. What is not set is as the
-/// [`Server`](crate::Server) says; a bare [`Handler`] is a route, too.
+/// A handler, with the rules that hold for its path alone. For a rule that is not set, that of the
+/// [`Server`](crate::Server) holds. A bare [`Handler`] is a route, too.
 ///
 /// ```
 /// use ws_server::{Limits, OriginPolicy, Route, Server, WebSocket};
@@ -50,7 +50,7 @@ impl Route {
         }
     }
 
-    /// Asks `gate` who may connect. Default: whoever the rules of the opening handshake admit.
+    /// Asks `gate` who may connect. Default: every client with a valid opening handshake.
     pub fn gate(mut self, gate: impl Gate) -> Self {
         self.gate = Some(Arc::new(gate));
         self

@@ -1,4 +1,4 @@
-//! Which route serves which path.
+//! Finds the route of a path.
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
@@ -67,7 +67,7 @@ impl Routes {
         Ok(())
     }
 
-    /// Settles what each route agrees to, where `server` says what the route does not.
+    /// Settles the terms of each route; those of `server` hold where the route sets none.
     pub(crate) fn settle(self, server: &Arc<Terms>) -> Result<Routes<Served>, ConfigError> {
         let settle = |mut route: Route| {
             let terms = route.terms(server)?;

@@ -1,4 +1,4 @@
-//! The connections that are being driven, and their end when the server shuts down.
+//! Counts the connections that are driven, and ends them when the server shuts down.
 
 use std::{
     pin::pin,
@@ -10,16 +10,17 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// Counts the connections of a server from their 101 until their task has nothing left to do,
-/// whoever brought their streams.
+/// Counts the connections of a server, whichever way their streams came, from their 101 until their
+/// task has nothing left to do.
 #[derive(Default)]
 pub(crate) struct Running {
     state: Mutex<State>,
-    /// Each connection looks at it whenever it is polled.
+    /// Every connection reads it when it is polled.
     aborted: AtomicBool,
-    /// Tells those that are over, and not done, that they are aborted: no registry lists them.
+    /// Notifies connections that are over, and whose handlers are not, of the abort: no registry lists
+    /// them.
     abort: Notify,
-    /// Tells that the last one has ended.
+    /// Notifies that the last connection has ended.
     ended: Notify,
 }
 
@@ -30,7 +31,7 @@ struct State {
 }
 
 impl Running {
-    /// Counts one more connection, until [`leave`](Self::leave). `false`: the server shuts down.
+    /// Counts one more connection, until [`leave`](Self::leave). Returns `false` if the server shuts down.
     pub(crate) fn enter(&self) -> bool {
         let mut state = self.state();
         if !state.closed {
@@ -50,7 +51,7 @@ impl Running {
         }
     }
 
-    /// Admits no more. Returns how many are left.
+    /// Admits no more connections. Returns the number that is left.
     pub(crate) fn close(&self) -> usize {
         let mut state = self.state();
         state.closed = true;
@@ -73,7 +74,7 @@ impl Running {
         wait(&self.ended, || self.count() == 0).await;
     }
 
-    /// Ends all that are left. Those that are open have to be woken for it by the caller.
+    /// Ends all that are left. The caller must wake those that are open.
     pub(crate) fn abort(&self) {
         self.aborted.store(true, Ordering::Release);
         self.abort.notify_waiters();
@@ -94,16 +95,16 @@ impl Running {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that may panic runs under the lock.
+        // No code that may panic runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Waits until something is so, of which `told` tells.
+/// Waits until a condition holds; `told` notifies of changes.
 async fn wait(told: &Notify, is_so: impl Fn() -> bool) {
     loop {
         let mut told = pin!(told.notified());
-        // First, so that it misses nothing.
+        // Before the condition is checked, so that no notification is missed.
         told.as_mut().enable();
         if is_so() {
             return;

@@ -1,4 +1,4 @@
-//! A server without a listener: accepts the requests that it is shown, and ends with all of them.
+//! A server without a listener: it accepts requests and streams, and closes them all at its end.
 
 use std::{
     fmt,
@@ -25,8 +25,7 @@ use crate::{
     },
 };
 
-/// A server without a listener: it serves the streams and requests that it is given, under the limits
-/// that they share. A handle: cloning it is cheap. Made by [`Server::service`](crate::Server::service).
+/// A server without a listener: it serves streams and requests under common limits. A handle: cloning it is cheap. Made by [`Server::service`](crate::Server::service).
 ///
 /// There are two ways in. [`serve_connection`](Self::serve_connection) takes a stream and reads the
 /// request from it. Where an HTTP implementation has read the request, [`upgrade`](Self::upgrade) and
@@ -67,11 +66,11 @@ pub struct Service {
 }
 
 impl Service {
-    /// Accepts a request for one of the routes, or says what to answer: 404 for a path without a
+    /// Accepts a request for one of the routes, or returns the response to send: 404 for a path without a
     /// route, 426 for a request that asks for no WebSocket, 403 for a page of another site, 503 where
     /// a limit on connections is reached or the server shuts down, and so on as for
-    /// [`Server`](crate::Server). `peer` is who is counted for [`ServerLimits::max_per_ip`], and what the
-    /// handler is told.
+    /// [`Server`](crate::Server). `peer` is counted for [`ServerLimits::max_per_ip`] and shown to the
+    /// handler.
     ///
     /// # Errors
     /// The response for the client, complete with its body.
@@ -100,9 +99,8 @@ impl Service {
         }
     }
 
-    /// Accepts a request for whatever path, or says what to answer. The handler comes by
-    /// [`Accepted::with`]: for an extractor, or a router that is not this crate's. A service for it
-    /// needs no route.
+    /// Accepts a request for any path, or returns the response to send. [`Accepted::with`] sets the
+    /// handler: for an extractor, or another crate's router. The service needs no route for it.
     ///
     /// # Errors
     /// As [`upgrade`](Self::upgrade), but for the 404.
@@ -159,7 +157,7 @@ impl Service {
     }
 
     /// Shuts down: no connection is accepted any more, opening handshakes are dropped, and every
-    /// client is sent a Close with 1001, whoever brought its stream. A client that has not closed after
+    /// client is sent a Close with 1001, whichever way its stream came. A client that has not closed after
     /// [`ServerLimits::shutdown_timeout`](crate::ServerLimits::shutdown_timeout) is aborted, and so is a handler
     /// that has not returned.
     ///
@@ -185,9 +183,9 @@ pub(crate) fn connection_span(id: ClientId, peer: Peer) -> Span {
     info_span!("connection", %id, %peer, client = Empty, path = Empty, extensions = Empty, subprotocol = Empty)
 }
 
-/// Closes what is open, waits for it, and aborts what is left.
+/// Closes all connections, waits for them, and aborts the rest.
 async fn shut_down(shared: &Shared) -> Report {
-    // Time for aborted tasks to be dropped. They are, unless a handler blocks its thread.
+    // Time for aborted tasks to end. They do, unless a handler blocks its thread.
     const ABORT: Duration = Duration::from_secs(1);
 
     let running = &shared.admission.running;
@@ -219,7 +217,7 @@ async fn close_in_turn(shared: &Shared, spread: Duration) {
     let registry = &shared.clients.registry;
     let mut outboxes = Vec::new();
     registry.each(|outbox| outboxes.push(outbox));
-    // By a key that clients do not know.
+    // Sorted by a hash whose key clients do not know.
     let order = RandomState::new();
     outboxes.sort_by_cached_key(|outbox| order.hash_one(outbox.id));
     let each =
@@ -227,22 +225,22 @@ async fn close_in_turn(shared: &Shared, spread: Duration) {
     let begun = Instant::now();
     for (nth, outbox) in (0_u32..).zip(outboxes) {
         let due = begun + each * nth;
-        // The clock of the runtime counts milliseconds: what is due in less is due now.
+        // The runtime's clock counts milliseconds: an earlier deadline is due now.
         if due > Instant::now() {
             sleep_until(due).await;
         }
-        // One that is closing already needs no second Close.
+        // A connection that is closing already needs no second Close.
         outbox.close(CloseCode::GOING_AWAY, "server shuts down").ok();
     }
 }
 
-/// What became of the connections that were open when the server shut down.
+/// The fate of the connections that were open when the server shut down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Those that ended within [`ServerLimits::shutdown_timeout`](crate::ServerLimits::shutdown_timeout).
+    /// Connections that ended within [`ServerLimits::shutdown_timeout`](crate::ServerLimits::shutdown_timeout).
     pub closed: usize,
-    /// Those that had to be aborted.
+    /// Connections that were aborted.
     pub aborted: usize,
 }
 

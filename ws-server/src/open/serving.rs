@@ -20,7 +20,7 @@ use crate::{
 /// An open connection, listed and counted.
 pub(crate) type Admitted<Io> = Opened<Io, ServerEndpoint>;
 
-/// Lists and counts an accepted connection. `None`: the server shuts down.
+/// Lists and counts an accepted connection. Returns `None` if the server shuts down.
 pub(crate) fn admit<Io>(
     shared: &Shared,
     io: Io,
@@ -31,12 +31,12 @@ pub(crate) fn admit<Io>(
 ) -> Option<Admitted<Io>> {
     let registry = &shared.clients.registry;
     for topic in topics {
-        // Their number and length were checked, and nothing else refuses a connection that begins.
+        // Their number and length were checked; a connection that begins is refused for nothing else.
         registry.topics.subscribe(core.outbox(), topic).ok();
     }
     let entry = registry.enter(core.outbox());
-    // In this order: a shutdown first admits no more and then closes all that are listed, so that it
-    // misses none.
+    // The connection is listed first: a shutdown first admits no more and then closes all that are
+    // listed, so that it misses none.
     if !shared.admission.running.enter() {
         entry.withdraw();
         return None;
@@ -45,11 +45,11 @@ pub(crate) fn admit<Io>(
     Some(Opened { io, core, handling, endpoint: ServerEndpoint { entry, permit } })
 }
 
-/// Drives a connection once it is open, until its handler has returned. By hand, as [`Drive`] is.
+/// Drives a connection once it is open, until its handler has returned. Written by hand, as [`Drive`] is.
 pub(crate) struct Serving<Io>(Stage<Io>);
 
 enum Stage<Io> {
-    /// In a box, so that an open connection does not keep the room that its handshake took.
+    /// Boxed, so that an open connection does not keep the memory of its handshake.
     Opening(Pin<Box<dyn Future<Output = Option<Admitted<Io>>> + Send>>),
     Open(Drive<Io, ServerEndpoint>),
 }

@@ -29,7 +29,7 @@ pub(crate) struct Shared {
     pub(crate) routes: Routes<Served>,
     pub(crate) fallback: Option<Box<Fallback>>,
     pub(crate) observe: Option<Box<Observe>>,
-    /// What is agreed on where a route does not say otherwise.
+    /// The terms of routes that set none.
     pub(crate) terms: Arc<Terms>,
     pub(crate) proxies: Option<Proxies>,
     /// The hosts that plain requests may name, too.
@@ -40,8 +40,8 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Admits a connection if no limit is reached. One of a trusted proxy counts as nobody's until its
-    /// request says whose it is.
+    /// Admits a connection if no limit is reached. A connection from a trusted proxy counts for no client
+    /// until its request names one.
     pub(crate) fn enter(&self, peer: Peer) -> Result<Permit, AdmissionLimit> {
         let counted = if self.is_proxy(peer) { Peer::Other } else { peer };
         self.admission.enter(counted).inspect_err(|limit| self.kept_out(peer, *limit))
@@ -52,8 +52,8 @@ impl Shared {
         self.proxies.as_ref().is_some_and(|proxies| proxies.trust(peer))
     }
 
-    /// Finds out who the client of a request is, and counts it: behind a trusted proxy, whoever that
-    /// says. The current span is that of the connection.
+    /// Identifies the client of a request and counts it: behind a trusted proxy, the client that it
+    /// names. The current span is that of the connection.
     pub(crate) fn identify(
         &self,
         request: &impl RequestView,

@@ -1,4 +1,4 @@
-//! What a server agrees to, on one route or on all.
+//! The terms of a connection, on one route or on all.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use ws_handshake::AcceptOptions;
 
 use crate::{ConfigError, Limits};
 
-/// What an opening handshake is agreed to, and the limits of the connection.
+/// The rules of an opening handshake, and the limits of its connection.
 pub(crate) struct Terms {
     pub(crate) accept: AcceptOptions,
     pub(crate) limits: Arc<Limits>,

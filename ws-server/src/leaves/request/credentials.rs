@@ -1,4 +1,4 @@
-//! What a request says of who sends it: cookies and `Authorization`.
+//! The credentials of a request: cookies and `Authorization`.
 
 use std::fmt;
 
@@ -60,7 +60,7 @@ impl Request {
     }
 }
 
-/// A bearer token that a client sent. Whoever has it is its bearer, so `Debug` hides it.
+/// A bearer token that a client sent. `Debug` hides it.
 #[derive(Clone, Copy)]
 pub struct Bearer<'r>(&'r str);
 

@@ -12,16 +12,16 @@ use tokio::time::Instant;
 
 use super::{Client, lock};
 
-/// A member that has been here so long gives way to a newcomer of an address with no more members.
+/// A member of this age gives way to a newcomer whose address has no more members.
 const SLOW: Duration = Duration::from_secs(2);
 
 /// Admits so many members at a time. Beyond that the address with the most members gives way: its
-/// newest member, or the newcomer if it is of that address. So whoever opens many connections
-/// competes with itself, and what is nearest to its end goes on: the crowd gets as much done under
-/// ten times the load as under its own. Where no address has more than the newcomer's, the oldest
-/// member gives way if it is [`SLOW`], and the newcomer if not.
+/// newest member, or the newcomer if it is from there. So a client that opens many connections competes
+/// with itself, and the members nearest to their end go on: the crowd gets as much done under ten times
+/// the load as under its own. If no address has more members than the newcomer's, the oldest member
+/// gives way if it is [`SLOW`], and the newcomer if it is not.
 ///
-/// A member without an address counts as one of an address of its own.
+/// A member without an address counts as the only one of its address.
 pub(crate) struct Crowd {
     limit: usize,
     state: Mutex<State>,
@@ -32,9 +32,9 @@ struct State {
     next: u64,
     /// By age, the oldest first.
     members: BTreeMap<u64, Member>,
-    /// Those of each address, by age.
+    /// The members of each address, by age.
     of_client: HashMap<Client, BTreeSet<u64>>,
-    /// The addresses, by how many members they have.
+    /// The addresses, by their number of members.
     sizes: BTreeSet<(usize, Client)>,
     closed: bool,
 }
@@ -42,7 +42,7 @@ struct State {
 struct Member {
     client: Option<Client>,
     since: Instant,
-    /// Woken when it must give way: it must when it is no longer listed.
+    /// Woken when the member must give way: when it is no longer listed.
     waker: Waker,
 }
 
@@ -51,8 +51,7 @@ impl Crowd {
         Self { limit, state: Mutex::default() }
     }
 
-    /// Admits a newcomer, and lets another member give way where that is needed. `None`: there is no
-    /// room.
+    /// Admits a newcomer, and lets another member give way if needed. Returns `None` if there is no room.
     pub(crate) fn enter(&self, client: Option<Client>) -> Option<Membership<'_>> {
         let now = Instant::now();
         let mut state = lock(&self.state);
@@ -72,7 +71,7 @@ impl Crowd {
         Some(Membership { crowd: self, key })
     }
 
-    /// Sends all away, and admits nobody any more.
+    /// Ends all memberships, and admits no more.
     pub(super) fn close(&self) {
         let mut state = lock(&self.state);
         let all = std::mem::take(&mut *state);
@@ -87,11 +86,11 @@ impl Crowd {
 }
 
 impl State {
-    /// Which member gives way to a newcomer; `None` if the newcomer itself does.
+    /// Finds the member that gives way to a newcomer; `None` if the newcomer does.
     fn who_gives_way(&self, client: Option<Client>, now: Instant) -> Option<u64> {
         let own = client.and_then(|client| self.of_client.get(&client));
         let with_newcomer = 1 + own.map_or(0, BTreeSet::len);
-        // Equals do not take turns in pushing each other out, which would get nobody anywhere.
+        // Equals must not keep pushing each other out: none would get anywhere.
         if let Some((most, largest)) = self.sizes.last()
             && *most > with_newcomer
         {
@@ -159,7 +158,7 @@ impl Membership<'_> {
 impl Drop for Membership<'_> {
     fn drop(&mut self) {
         let removed = lock(&self.crowd.state).remove(self.key);
-        // Its waker goes outside of the lock.
+        // The waker is dropped outside of the lock.
         drop(removed);
     }
 }

@@ -18,9 +18,10 @@ use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
     rustls::{
-        ClientConfig, RootCertStore,
+        ClientConfig, RootCertStore, ServerConfig,
         crypto::ring,
         pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+        server::ResolvesServerCertUsingSni,
     },
 };
 use ws_server::{
@@ -372,6 +373,15 @@ fn wrong_configuration_is_an_error_that_names_what_is_wrong() {
     let roots = tls.require_client_certificates(Pem::file(&empty)).unwrap_err();
     assert!(matches!(roots, TlsError::Pem { .. }), "{roots}");
     assert!(!format!("{:?}", text(&key)).contains("BEGIN"), "keys stay out of logs");
+
+    // Nobody thinks that clients are verified when they are not.
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
+    let own = Tls::from_config(config).require_client_certificates(text(&certificate));
+    assert!(matches!(own.unwrap_err(), TlsError::OwnConfig));
 }
 
 #[cfg(feature = "client")]

@@ -308,6 +308,7 @@ async fn t_b21_shutdown_spreads_its_closes_over_a_while_in_random_order() {
         "{last:?}"
     );
     assert!(!spread.is_sorted_by_key(|(n, _)| *n), "in random order");
+    // Each gets its Close, however little time there is.
     let at_once = order(None).await;
     assert!(at_once.last().unwrap().1 < Duration::from_millis(10));
     let short = order(Some(Duration::from_millis(20))).await;

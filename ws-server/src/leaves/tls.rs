@@ -70,6 +70,11 @@ pub enum TlsError {
         /// What rustls says.
         error: Box<str>,
     },
+    /// A configuration of the application's has its own certificates and verifier.
+    #[error(
+        "this TLS has a configuration of its own: add hosts and verify clients there, or make it by Tls::new"
+    )]
+    OwnConfig,
     /// The rest of a configuration.
     #[error("TLS cannot be configured: {_0}")]
     Config(#[source] rustls::Error),

@@ -86,7 +86,8 @@ impl Tls {
     /// Another certificate for clients that name this host (SNI); all others get the first.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and for a name that is no DNS name.
+    /// As [`new`](Self::new); [`TlsError::Name`] for a name that is no DNS name, and
+    /// [`TlsError::OwnConfig`] after [`from_config`](Self::from_config).
     pub fn host(
         self,
         name: &str,
@@ -103,7 +104,7 @@ impl Tls {
     /// `roots`. [`TlsInfo::certificates`] has what a client showed.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// As [`host`](Self::host).
     pub fn require_client_certificates(self, roots: impl Into<Pem>) -> Result<Self, TlsError> {
         self.change(|files| files.clients = Some((roots.into(), true)))
     }
@@ -134,8 +135,7 @@ impl Tls {
 
     fn change(self, change: impl FnOnce(&mut Files)) -> Result<Self, TlsError> {
         let Source::Files(files) = &self.shared.source else {
-            // The application's configuration says these things itself.
-            return Ok(self);
+            return Err(TlsError::OwnConfig);
         };
         let mut files = files.clone();
         change(&mut files);

@@ -196,7 +196,9 @@ async fn shut_down(shared: &Shared) -> Report {
     // down or a browser having navigated away from a page."
     let limits = &shared.server_limits;
     let ended = async {
-        close_in_turn(shared, limits.shutdown_spread.unwrap_or_default()).await;
+        // Every connection gets its Close, and time to answer it.
+        let spread = limits.shutdown_spread.unwrap_or_default().min(limits.shutdown_timeout / 2);
+        close_in_turn(shared, spread).await;
         running.ended().await;
     };
     let mut report = Report { closed: open, aborted: 0 };

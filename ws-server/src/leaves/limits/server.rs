@@ -60,7 +60,7 @@ limits! {
 
         /// Time over which the Closes of a shutdown are spread, in random order, so that clients do not
         /// come back all at once. Default 2 s; fewer than 2,000 connections take less, 1 ms for each.
-        /// `None` closes all at once. A part of
+        /// `None` closes all at once. At most half of
         /// [`shutdown_timeout`](Self#structfield.shutdown_timeout).
         // T-B21
         shutdown_spread: Option<Duration> as impl Into<Option<Duration>> = Some(Duration::from_secs(2)),

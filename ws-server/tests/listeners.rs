@@ -175,3 +175,27 @@ async fn listener_of_the_standard_kind_is_taken_as_it_is() {
     tokio::spawn(server.serve());
     assert_eq!(status(&ask(address, &upgrade("/nothing", "")).await), 404);
 }
+
+#[tokio::test]
+async fn shutdown_says_1001_to_all_however_much_its_task_had_done_before() {
+    let server = with_echo(Server::new()).bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let (send, mut receive) = mpsc::unbounded_channel();
+    // The last one comes with the last unit of the task's budget.
+    let shutdown = async move {
+        let mut count = 0;
+        while count < 128 && receive.recv().await.is_some() {
+            count += 1;
+        }
+    };
+    let serving = tokio::spawn(server.serve_until(shutdown));
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(upgrade("/echo", "").as_bytes()).await.unwrap();
+    assert_open(&mut client).await;
+    for _ in 0..128 {
+        send.send(()).unwrap();
+    }
+    assert_eq!(gate::read_exactly(&mut client, 4).await[2..], [3, 233]);
+    client.write_all(&gate::masked(0x88, &[3, 233])).await.unwrap();
+    assert_eq!(serving.await.unwrap().closed, 1);
+}

@@ -26,10 +26,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "futures-sink",
             "getrandom",
             "http",
-            // What proxies say: networks, the PROXY protocol, `Forwarded`.
+            // Trusted proxies: their networks, and the PROXY protocol.
             "ipnet",
             "ppp",
-            "rfc7239",
             // Patterns of paths, and their escapes.
             "matchit",
             "percent-encoding",

@@ -13,7 +13,7 @@ use std::{
 };
 
 use tokio::{
-    task::{JoinError, JoinSet},
+    task::{JoinError, JoinSet, yield_now},
     time::{Instant, sleep_until, timeout},
 };
 use tracing::{debug, error, warn};
@@ -65,7 +65,11 @@ async fn next<L: Listener>(listener: &mut L, backoff: &mut Backoff) -> (L::Pendi
                 backoff.succeeded();
                 return accepted;
             }
-            Err(error) => backoff.failed(&error),
+            Err(error) => {
+                backoff.failed(&error);
+                // A listener that fails at once, each time, must not hold up its thread.
+                yield_now().await;
+            }
         }
     }
 }

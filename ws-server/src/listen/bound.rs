@@ -12,6 +12,8 @@ use std::{
     task::{Context, Poll},
 };
 
+use tokio::task::unconstrained;
+
 use crate::{
     Clients, Listener, Report, Service,
     listen::{
@@ -115,7 +117,9 @@ impl BoundServer {
         })
         .await;
         closing.store(true, Ordering::Release);
-        let tasks = poll_fn(|cx| Poll::Ready(poll_all(&mut accepting, cx))).await;
+        // Whatever this task has spent of its budget: each loop must see that it is to end.
+        let tasks = unconstrained(poll_fn(|cx| Poll::Ready(poll_all(&mut accepting, cx)))).await;
+        debug_assert_eq!(tasks.len(), accepting.len(), "every accept loop ends");
         drop(accepting);
         accept::close(tasks, &service).await
     }
@@ -123,6 +127,8 @@ impl BoundServer {
 
 /// Lets each listener accept. Returns the tasks of those that are closed.
 fn poll_all(accepting: &mut [Accepting], cx: &mut Context<'_>) -> Vec<Tasks> {
+    // Another one goes first each time, so that a busy listener does not starve the others.
+    accepting.rotate_left(1);
     let ended = accepting.iter_mut().map(|accepting| accepting.as_mut().poll(cx));
     ended
         .filter_map(|poll| if let Poll::Ready(tasks) = poll { Some(tasks) } else { None })

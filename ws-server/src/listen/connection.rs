@@ -111,7 +111,8 @@ async fn open<P: Pending>(
 ) -> Option<Admitted<P::Io>> {
     let client = permit.client();
     let deadline = Instant::now().checked_add(shared.server_limits.head_timeout);
-    let (mut io, source) = transport(pending, &shared, client, deadline).await?.into_parts(peer);
+    let (mut io, source) =
+        transport(pending, &shared, (peer, client), deadline).await?.into_parts(peer);
     // Who it is may be known only now. Behind a trusted proxy the request says it.
     if !shared.is_proxy(source.peer) && permit.count_as(source.peer).is_err() {
         shared.kept_out(source.peer, AdmissionLimit::MaxPerIp);
@@ -127,7 +128,7 @@ async fn open<P: Pending>(
 async fn transport<P: Pending>(
     pending: P,
     shared: &Shared,
-    client: Option<Client>,
+    (peer, client): (Peer, Option<Client>),
     deadline: Option<Instant>,
 ) -> Option<Transport<P::Io>> {
     let mut finish = pin!(pending.finish());
@@ -136,12 +137,23 @@ async fn transport<P: Pending>(
     let finished = match first {
         Poll::Ready(finished) => finished,
         Poll::Pending => {
-            let member = shared.admission.begin(client)?;
+            let turned_away = || {
+                if !shared.admission.is_closed() {
+                    shared.kept_out(peer, AdmissionLimit::MaxPending);
+                }
+            };
+            let Some(member) = shared.admission.begin(client) else {
+                turned_away();
+                return None;
+            };
             tokio::select! {
                 biased;
                 finished = &mut finish => finished,
                 () = until(deadline) => Err(io::ErrorKind::TimedOut.into()),
-                () = member.ended() => return None,
+                () = member.ended() => {
+                    turned_away();
+                    return None;
+                }
             }
         }
     };

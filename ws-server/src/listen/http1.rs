@@ -114,7 +114,7 @@ where
     match outcome {
         Ok(opened) => Some(opened),
         Err(answer) => {
-            answer_and_linger(io, &answer, shared, client).await;
+            answer_and_linger(io, &answer, shared, permit.client()).await;
             None
         }
     }
@@ -278,7 +278,7 @@ async fn decide<Io: AsyncRead + Unpin>(
     if !head.asks_for_upgrade()
         && let Some(fallback) = &shared.fallback
     {
-        let answer = plain::answer(head, fallback, shared.hosts.as_ref(), id, source.peer);
+        let answer = plain::answer(head, fallback, shared.hosts.as_ref(), id, &source);
         return Some(Err(answer.unwrap_or_else(|cause| reject(cause.into(), Some(head), shared))));
     }
     let decided = match decision::route(head, &source, shared) {

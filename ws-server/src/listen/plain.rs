@@ -12,7 +12,7 @@ use ws_handshake::{
     Authority, Cause, Hosts, Rejection, RequestHead, write_response, write_response_head,
 };
 
-use crate::{ClientId, Peer, open::shared::Fallback};
+use crate::{ClientId, leaves::request::Source, open::shared::Fallback};
 
 /// Lets the fallback answer. Returns an error if the request violates what HTTP/1.1 requires of
 /// every request.
@@ -21,9 +21,10 @@ pub(super) fn answer(
     fallback: &Fallback,
     hosts: Option<&Hosts>,
     id: ClientId,
-    peer: Peer,
+    source: &Source,
 ) -> Result<BytesMut, Cause> {
-    let request = plain_request(head, hosts)?;
+    let request = plain_request(head, hosts, source.host.as_ref())?;
+    let peer = source.peer;
     // A panic ends only this request.
     let answer = catch_unwind(AssertUnwindSafe(|| fallback(&request, peer)));
     let answer = answer.unwrap_or_else(|_| {
@@ -35,7 +36,11 @@ pub(super) fn answer(
 }
 
 /// Makes the request for a fallback, if it meets the requirements of HTTP/1.1.
-fn plain_request(head: &RequestHead, own: Option<&Hosts>) -> Result<http::Request<()>, Cause> {
+fn plain_request(
+    head: &RequestHead,
+    own: Option<&Hosts>,
+    forwarded: Option<&Authority>,
+) -> Result<http::Request<()>, Cause> {
     let request = head.to_request()?;
     // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1
     // request message that lacks a Host header field and to any request message that contains more
@@ -55,8 +60,10 @@ fn plain_request(head: &RequestHead, own: Option<&Hosts>) -> Result<http::Reques
         Some(target) => Some(target.ok_or(Cause::Target)?),
         None => host,
     };
+    // What a trusted proxy names counts in place of both.
+    let host = forwarded.or(host.as_ref());
     match own {
-        Some(own) if !host.is_some_and(|host| own.contains(&host)) => Err(Cause::OtherHost),
+        Some(own) if !host.is_some_and(|host| own.contains(host)) => Err(Cause::OtherHost),
         _ => Ok(request),
     }
 }

@@ -254,7 +254,9 @@ impl Server {
     /// client: the rightmost hop that is none of the proxies.
     ///
     /// The proxy must append to the header or replace it: in nginx
-    /// `proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;`. A network that does not parse is
+    /// `proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;`. A request of a proxy that names no
+    /// client counts as the proxy's own. A proxy that comes by a Unix socket has no address and is never
+    /// trusted: let it speak the [PROXY protocol](crate::ProxyProtocol). A network that does not parse is
     /// a mistake in the configuration.
     ///
     /// ```

@@ -63,6 +63,10 @@ use crate::{
 /// client gets 503. Meanwhile the connection counts as pending
 /// ([`ServerLimits::max_pending`](crate::ServerLimits::max_pending)). If the client leaves, the future
 /// is dropped where it waits. A panic is answered with 500.
+///
+/// Access that is revoked after the gate has decided, and before the connection is listed, which takes
+/// as long as its 101, is not revoked for this connection: where that matters, check once more at the
+/// start of the handler.
 // R6455-4.2.2-c
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not decide who may connect",

@@ -1,8 +1,10 @@
 //! Trusted proxies, and the clients that they name.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    borrow::Cow,
+    net::{IpAddr, SocketAddr},
+};
 
-use rfc7239::{Forwarded, NodeName};
 use ws_handshake::{Authority, RequestView};
 
 use crate::{ConfigError, Networks, Peer};
@@ -14,7 +16,7 @@ use crate::{ConfigError, Networks, Peer};
 pub enum Forwarding {
     /// `Forwarded` ([RFC 7239](https://www.rfc-editor.org/rfc/rfc7239)).
     Forwarded,
-    /// `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto`: what nginx, HAProxy and most load
+    /// `X-Forwarded-For` and `X-Forwarded-Host`: what nginx, HAProxy and most load
     /// balancers are told to write.
     XForwardedFor,
 }
@@ -71,20 +73,15 @@ impl Proxies {
         known
     }
 
+    // RFC 7239 §4: "Forwarded   = 1#forwarded-element", and "forwarded-element = [ forwarded-pair ]
+    // *( ";" [ forwarded-pair ] )", whose values are tokens or quoted strings.
     fn read_forwarded(&self, request: &impl RequestView) -> Told {
         let lines = lines(request, b"forwarded");
-        let elements = || lines.iter().rev().flat_map(|line| rfc7239::parse(line).rev());
-        let address = |element: &Forwarded<'_>| {
-            let node = element.forwarded_for.as_ref()?;
-            match node.name {
-                NodeName::Ip(ip) => Some(SocketAddr::new(ip, node.port.unwrap_or(0))),
-                NodeName::Unknown | NodeName::Obfuscated(_) => None,
-            }
-        };
-        let client = self.client(elements().map(|element| address(&element.ok()?)));
+        let elements = || lines.iter().rev().flat_map(|line| split_from_right(line, ','));
+        let client = self.client(elements().map(|element| address(parameter(element, "for")?)));
         let host = if self.host {
             // That of the proxy next to us.
-            elements().next().and_then(Result::ok).and_then(|element| element.host)
+            elements().next().and_then(|element| parameter(element, "host"))
         } else {
             None
         };
@@ -106,14 +103,58 @@ impl Proxies {
     }
 }
 
-/// The values of all header lines of a name, in their order; what is no text is empty.
-fn lines<'r>(request: &'r impl RequestView, name: &[u8]) -> Vec<&'r str> {
+/// The values of all header lines of a name, in their order. Octets that are no text are replaced one by
+/// one: what a client wrote must not hide what the proxy appended to it.
+fn lines<'r>(request: &'r impl RequestView, name: &[u8]) -> Vec<Cow<'r, str>> {
     let lines = request.header_lines().filter(|(own, _)| *own == name);
-    lines.map(|(_, value)| str::from_utf8(value).unwrap_or_default()).collect()
+    lines.map(|(_, value)| String::from_utf8_lossy(value)).collect()
+}
+
+/// Splits at a separator, from the right. One inside of a quoted string does not count; a quote that a
+/// client tore reaches no further to the right than the next separator.
+fn split_from_right(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let whole = rest?;
+        let mut cuts = whole.rmatch_indices(separator).map(|(at, _)| at);
+        // An odd number of quotes: the string began further left, if it began at all.
+        let is_whole = |part: &str| quotes(part).is_multiple_of(2);
+        let first = whole.rfind(separator);
+        let cut = cuts.find(|at| is_whole(whole.get(at + 1..).unwrap_or_default()));
+        let cut = cut.or(if is_whole(whole) { None } else { first });
+        rest = cut.and_then(|at| whole.get(..at));
+        Some(cut.and_then(|at| whole.get(at + 1..)).unwrap_or(whole).trim())
+    })
+}
+
+/// How many quotes begin or end a string: one after a backslash is a part of it.
+fn quotes(text: &str) -> usize {
+    let mut octets = text.bytes();
+    let mut quotes = 0;
+    while let Some(octet) = octets.next() {
+        match octet {
+            b'\\' => drop(octets.next()),
+            b'"' => quotes += 1,
+            _ => {}
+        }
+    }
+    quotes
+}
+
+/// The value of a parameter of an element, without its quotes.
+fn parameter<'e>(element: &'e str, name: &str) -> Option<&'e str> {
+    let mut pairs = split_from_right(element, ';').filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.find(|(own, _)| own.trim().eq_ignore_ascii_case(name))?;
+    Some(value.trim().trim_matches('"'))
 }
 
 /// `192.0.2.1`, `192.0.2.1:7`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:7`.
 fn address(text: &str) -> Option<SocketAddr> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Some(SocketAddr::new(ip, 0));
+    }
+    // RFC 7239 §6.3: a port may be obfuscated.
+    let text = text.split_once(":_").map_or(text, |(address, _)| address);
     if let Ok(ip) = text.parse::<IpAddr>() {
         return Some(SocketAddr::new(ip, 0));
     }
@@ -166,6 +207,12 @@ mod tests {
             assert_eq!(x(nothing), None, "{nothing}");
         }
         assert_eq!(x("192.0.2.1, junk, 10.0.0.2").unwrap(), "10.0.0.2:0", "the last that is known");
+        // What the client wrote is no text, and the proxy appended to it.
+        let mut request = http::Request::get("/");
+        let torn = http::HeaderValue::from_bytes(b"\xff, 192.0.2.1").unwrap();
+        request = request.header("x-forwarded-for", torn);
+        let told = proxies(Forwarding::XForwardedFor).read(&request.body(()).unwrap());
+        assert_eq!(told.client.unwrap().to_string(), "192.0.2.1:0");
         let two = [("x-forwarded-for", "203.0.113.9"), ("x-forwarded-for", "192.0.2.1")];
         let both = read(&proxies(Forwarding::XForwardedFor), &two);
         assert_eq!(both.0.unwrap(), "192.0.2.1:0");
@@ -175,6 +222,16 @@ mod tests {
         assert_eq!(f("For=\"[2001:db9::1]:4711\";proto=https").unwrap(), "[2001:db9::1]:4711");
         assert_eq!(f("for=203.0.113.9, for=192.0.2.1, for=10.0.0.1").unwrap(), "192.0.2.1:0");
         assert_eq!(f("for=\"192.0.2.9, for=192.0.2.1").unwrap(), "192.0.2.1:0", "a torn quote");
+        // RFC 7239 §4: what is quoted is one value, whatever a client had the proxy write into it.
+        let echoed = "for=203.0.113.9;host=\"a,for=10.1.1.1\"";
+        assert_eq!(f(echoed).unwrap(), "203.0.113.9:0");
+        let escaped = "for=203.0.113.9;host=\"a\\\",for=10.1.1.1\"";
+        assert_eq!(f(escaped).unwrap(), "203.0.113.9:0");
+        assert_eq!(
+            f("for=192.0.2.7;secret=\"x;for=10.9.9.9\", for=10.0.0.1").unwrap(),
+            "192.0.2.7:0"
+        );
+        assert_eq!(f("for=\"192.0.2.1:_x\";by=_edge-1; ;").unwrap(), "192.0.2.1:0");
         for nothing in ["for=unknown", "for=_hidden", "by=10.0.0.1", "", "for"] {
             assert_eq!(f(nothing), None, "{nothing}");
         }

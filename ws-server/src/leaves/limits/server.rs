@@ -31,14 +31,14 @@ limits! {
         /// as they are accepted. Sockets without an IP address are not counted here.
         ///
         /// Behind a reverse proxy (nginx, HAProxy, a load balancer of layer 7) every client has the
-        /// address of the proxy, so the 257th gets 503: set this to what all clients may have
-        /// together, [`UNLIMITED`](crate::UNLIMITED) for example, and let the proxy limit the
-        /// connections of one address (`limit_conn` of nginx). The log says when this limit is met.
+        /// address of the proxy, so the 257th gets 503, until the server
+        /// [trusts](crate::Server::trust_proxies) the proxy or reads its
+        /// [PROXY protocol](crate::ProxyProtocol): then the clients' own addresses count. The log says
+        /// when this limit is met.
         max_per_ip: usize = 256,
 
         /// Connections whose request has not come whole, or whose [`Gate`](crate::Gate) has not decided, at
-        /// a time. Default 512. Beyond it the address
-        /// with the most of them gives way, with 503: its newest one, or the new one if that is from
+        /// a time. Default 512. Beyond it the address with the most of them gives way, with 503: its newest one, or the new one if that is from
         /// there. If each has one, the oldest gives way if it is 2 s old, and the new one if not. So
         /// slow ones cannot keep others out, and more clients at a time do not mean fewer served, as
         /// long as they need less than 2 s for their request. A socket without an IP address counts as

@@ -1,10 +1,5 @@
 //! An allocator that counts, for every thread on its own, so that tests may run side by side. A test
-//! that measures takes it:
-//!
-//! ```ignore
-//! #[global_allocator]
-//! static ALLOCATOR: Counting = Counting;
-//! ```
+//! that measures declares it as its `#[global_allocator]`: `static ALLOCATOR: Counting = Counting;`.
 #![allow(unsafe_code, reason = "an allocator is unsafe to write")]
 
 use std::{

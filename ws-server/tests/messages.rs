@@ -26,7 +26,9 @@ async fn stream_is_forwarded_into_the_sink() {
     for n in 0..1000 {
         assert_eq!(client.next().await, Some(n.to_string().into()));
     }
-    SinkExt::<Message>::close(&mut client).await.unwrap();
+    for _ in 0..2 {
+        SinkExt::<Message>::close(&mut client).await.unwrap();
+    }
     assert!(client.next().await.is_none());
     assert_eq!(client.into_inner().closed().await.code, CloseCode::NORMAL);
 }

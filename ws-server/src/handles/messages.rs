@@ -11,7 +11,7 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use ws_core::{CloseCode, Closed, Message};
 
-use crate::{SendError, TrySendReason, WebSocket};
+use crate::{SendError, TrySendReason, WebSocket, outbox::SenderId};
 
 impl WebSocket {
     /// Converts it to a `Stream` and `Sink` of messages, for combinators and for crates that take
@@ -71,14 +71,13 @@ impl Messages {
                 Ok(()) => {}
                 Err(refused) if refused.reason == TrySendReason::Full => {
                     self.queued = Some(refused.message);
-                    let outbox = Arc::clone(&self.ws.outbox);
-                    let room =
-                        async move { outbox.ready(crate::outbox::SenderId::WEB_SOCKET).await };
-                    let mut room: Pin<Box<dyn Future<Output = _> + Send>> =
-                        match self.waiting.take() {
-                            Some(Waiting::Room(room)) => room,
-                            _ => Box::pin(room),
-                        };
+                    let mut room = match self.waiting.take() {
+                        Some(Waiting::Room(room)) => room,
+                        _ => {
+                            let outbox = Arc::clone(&self.ws.outbox);
+                            Box::pin(async move { outbox.ready(SenderId::WEB_SOCKET).await })
+                        }
+                    };
                     match room.as_mut().poll(cx) {
                         Poll::Pending => {
                             self.waiting = Some(Waiting::Room(room));
@@ -129,6 +128,8 @@ impl<M: Into<Message>> Sink<M> for Messages {
         loop {
             if let Some(Waiting::End(end)) = &mut self.waiting {
                 ready!(end.as_mut().poll(cx));
+                // So that closing again finds the end again.
+                self.waiting = None;
                 return Poll::Ready(Ok(()));
             }
             // What cannot be sent any more does not keep the connection from being closed.

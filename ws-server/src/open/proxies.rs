@@ -77,7 +77,7 @@ impl Proxies {
     // *( ";" [ forwarded-pair ] )", whose values are tokens or quoted strings.
     fn read_forwarded(&self, request: &impl RequestView) -> Told {
         let lines = lines(request, b"forwarded");
-        let elements = || lines.iter().rev().flat_map(|line| split_from_right(line, ','));
+        let elements = || lines.iter().rev().flat_map(|line| split_from_right(line, b','));
         let client = self.client(elements().map(|element| address(parameter(element, "for")?)));
         let host = if self.host {
             // That of the proxy next to us.
@@ -111,39 +111,41 @@ fn lines<'r>(request: &'r impl RequestView, name: &[u8]) -> Vec<Cow<'r, str>> {
 }
 
 /// Splits at a separator, from the right. One inside of a quoted string does not count; a quote that a
-/// client tore reaches no further to the right than the next separator.
-fn split_from_right(text: &str, separator: char) -> impl Iterator<Item = &str> {
+/// client tore reaches no further to the right than the next separator. Takes time in proportion to the
+/// length of the text.
+fn split_from_right(text: &str, separator: u8) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let whole = rest?;
-        let mut cuts = whole.rmatch_indices(separator).map(|(at, _)| at);
-        // An odd number of quotes: the string began further left, if it began at all.
-        let is_whole = |part: &str| quotes(part).is_multiple_of(2);
-        let first = whole.rfind(separator);
-        let cut = cuts.find(|at| is_whole(whole.get(at + 1..).unwrap_or_default()));
-        let cut = cut.or(if is_whole(whole) { None } else { first });
+        let octets = whole.as_bytes();
+        let (mut quoted, mut last, mut cut) = (false, None, None);
+        for (at, octet) in octets.iter().enumerate().rev() {
+            if *octet == b'"' && !is_escaped(octets, at) {
+                quoted = !quoted;
+            } else if *octet == separator {
+                last = last.or(Some(at));
+                if !quoted {
+                    cut = Some(at);
+                    break;
+                }
+            }
+        }
+        // The string began nowhere: this quote was torn. It happens once, since an even number is left.
+        let cut = cut.or(if quoted { last } else { None });
         rest = cut.and_then(|at| whole.get(..at));
         Some(cut.and_then(|at| whole.get(at + 1..)).unwrap_or(whole).trim())
     })
 }
 
-/// How many quotes begin or end a string: one after a backslash is a part of it.
-fn quotes(text: &str) -> usize {
-    let mut octets = text.bytes();
-    let mut quotes = 0;
-    while let Some(octet) = octets.next() {
-        match octet {
-            b'\\' => drop(octets.next()),
-            b'"' => quotes += 1,
-            _ => {}
-        }
-    }
-    quotes
+/// Whether an odd number of backslashes precedes.
+fn is_escaped(octets: &[u8], at: usize) -> bool {
+    let before = octets.iter().take(at).rev();
+    before.take_while(|octet| **octet == b'\\').count() % 2 == 1
 }
 
 /// The value of a parameter of an element, without its quotes.
 fn parameter<'e>(element: &'e str, name: &str) -> Option<&'e str> {
-    let mut pairs = split_from_right(element, ';').filter_map(|pair| pair.split_once('='));
+    let mut pairs = split_from_right(element, b';').filter_map(|pair| pair.split_once('='));
     let (_, value) = pairs.find(|(own, _)| own.trim().eq_ignore_ascii_case(name))?;
     Some(value.trim().trim_matches('"'))
 }

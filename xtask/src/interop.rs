@@ -1,17 +1,19 @@
 //! `cargo xtask interop`: foreign implementations against the subjects. Python `websockets` and npm
 //! `ws` as clients and servers, and `websocat` as client; Python `websockets` with an extension of
 //! ours; Python `websockets`, npm `ws`, `undici` and Chromium with compression against the demo;
-//! `websockets` and Chromium with broadcasts in between; and the demo's page in Chromium.
+//! `websockets` and Chromium with broadcasts in between; the demo's page in Chromium; and the
+//! examples, each with a client of its own.
+
+mod examples;
+mod peer;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, Instant};
 
-use crate::failure::{Failure, Result};
-use crate::process::{Running, tied};
+use self::peer::Peer;
+use crate::failure::Result;
 use crate::quiet::Log;
 use crate::stages::Stages;
-use crate::subject::{DEMO, End, Ends, PATH, Program, SUBJECTS, Subject};
+use crate::subject::{DEMO, End, Ends, SUBJECTS, Subject};
 use crate::tally::Tally;
 use crate::tools;
 use crate::workspace::Workspace;
@@ -22,6 +24,9 @@ pub(crate) struct Options {
     /// leaves out the demo, the client, and the cases of x-crc32c and compression
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
+    /// Run only the examples: all, or those that are named
+    #[arg(long, value_name = "NAME", num_args = 0.., conflicts_with = "binary")]
+    examples: Option<Vec<String>>,
     /// Print the output of the servers and clients under test, instead of writing it to
     /// target/interop
     #[arg(long)]
@@ -30,7 +35,7 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn everything(verbose: bool) -> Self {
-        Options { binary: None, verbose }
+        Options { binary: None, examples: None, verbose }
     }
 }
 
@@ -62,19 +67,6 @@ const MIXED_CASES: usize = 2;
 const MIXED_SERVER: [&str; 2] = ["--park-after", "0.02"];
 /// The functions of the demo's page.
 const PAGE_CASES: usize = 23;
-/// The longest that a script may print nothing; it stops a case after 20 s itself.
-const CASE: Duration = Duration::from_secs(60);
-
-/// A script that tests the other end, and its interpreter.
-struct Peer<'l> {
-    name: &'static str,
-    program: PathBuf,
-    script: PathBuf,
-    /// Properties of this machine that the script needs.
-    variables: Vec<(&'static str, PathBuf)>,
-    /// The log for its output and that of the other end.
-    log: Option<&'l Log>,
-}
 
 pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally> {
     let scripts = workspace.xtask().join("interop");
@@ -82,6 +74,9 @@ pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally>
     let log = log.as_ref();
     if let Some(log) = log {
         println!("xtask interop: the output of the programs is in {}", workspace.short(log.path()));
+    }
+    if let Some(names) = &options.examples {
+        return examples::only(workspace, &scripts, log, names);
     }
     let peers = [
         Peer {
@@ -95,7 +90,7 @@ pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally>
             name: "npm ws",
             program: "node".into(),
             script: scripts.join("npm_ws.mjs"),
-            variables: vec![("INTEROP_MODULES", tools::node_modules(workspace)?)],
+            variables: modules(workspace)?,
             log,
         },
     ];
@@ -110,11 +105,12 @@ pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally>
     let subjects: Vec<&Subject> = SUBJECTS.iter().filter(wanted).collect();
     let mut names: Vec<(&str, Option<f64>)> =
         subjects.iter().map(|subject| (subject.name, Some(8.0))).collect();
-    let others: [(&str, Option<f64>, Group); 4] = [
+    let others: [(&str, Option<f64>, Group); 5] = [
         ("x_crc32c", Some(3.0), checksum),
         ("compression", Some(12.0), compression),
         ("broadcasts", Some(6.0), mixed),
         ("the page of the demo", Some(12.0), page),
+        ("examples", Some(30.0), examples::all),
     ];
     let others = if options.binary.is_none() { &others[..] } else { &[] };
     names.extend(others.iter().map(|&(name, seconds, _)| (name, seconds)));
@@ -134,7 +130,7 @@ pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally>
                     tally += peer.as_client_of(subject, &program, spoken, CLIENT_CASES)?;
                 }
                 if subject.ends.has(End::Client) {
-                    tally += peer.as_server_for(subject, &program)?;
+                    tally += peer.as_server_for(subject, &program, CASES)?;
                 }
             }
             Ok(tally)
@@ -148,6 +144,22 @@ pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally>
 
 /// A part that runs only for the workspace's own programs.
 type Group = fn(&Workspace, &Path, Option<&Log>) -> Result<Tally>;
+
+/// Properties of this machine, as variables for scripts.
+type Variables = Vec<(&'static str, PathBuf)>;
+
+/// The packages from npm.
+fn modules(workspace: &Workspace) -> Result<Variables> {
+    Ok(vec![("INTEROP_MODULES", tools::node_modules(workspace)?)])
+}
+
+/// Chromium, and a directory for what it writes.
+fn browser(workspace: &Workspace) -> Result<Variables> {
+    Ok(vec![
+        ("INTEROP_CHROMIUM", tools::chromium()?),
+        ("INTEROP_PROFILE", workspace.target.join("interop/chromium")),
+    ])
+}
 
 /// An extension of frame scope, in a foreign implementation.
 fn checksum(workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> Result<Tally> {
@@ -164,11 +176,7 @@ fn checksum(workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> Result<
 
 /// Clients that speak permessage-deflate, a browser among them.
 fn compression(workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> Result<Tally> {
-    let modules = ("INTEROP_MODULES", tools::node_modules(workspace)?);
-    let browser = [
-        ("INTEROP_CHROMIUM", tools::chromium()?),
-        ("INTEROP_PROFILE", workspace.target.join("interop/chromium")),
-    ];
+    let variables = [modules(workspace)?, browser(workspace)?].concat();
     let program = DEMO.build(workspace, None)?;
     let mut total = Tally::default();
     for (name, script, cases) in [
@@ -180,7 +188,7 @@ fn compression(workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> Resu
             name,
             program: "node".into(),
             script: scripts.join(script),
-            variables: [modules.clone()].into_iter().chain(browser.clone()).collect(),
+            variables: variables.clone(),
             log,
         };
         total += peer.as_client_of(&DEMO, &program, None, cases)?;
@@ -210,11 +218,7 @@ fn mixed(workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> Result<Tal
         name: "Chromium with broadcasts",
         program: "node".into(),
         script: scripts.join("chromium_mixed.mjs"),
-        variables: vec![
-            ("INTEROP_MODULES", tools::node_modules(workspace)?),
-            ("INTEROP_CHROMIUM", tools::chromium()?),
-            ("INTEROP_PROFILE", workspace.target.join("interop/chromium")),
-        ],
+        variables: [modules(workspace)?, browser(workspace)?].concat(),
         log,
     };
     let mut total = Tally::default();
@@ -231,12 +235,12 @@ fn page(workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> Result<Tall
         name: "the page of the demo in Chromium",
         program: "node".into(),
         script: scripts.join("chromium_demo.mjs"),
-        variables: vec![
-            ("INTEROP_MODULES", tools::node_modules(workspace)?),
-            ("INTEROP_CHROMIUM", tools::chromium()?),
-            ("INTEROP_PROFILE", workspace.target.join("interop/chromium")),
-            ("INTEROP_SCREENSHOTS", pictures.clone()),
-        ],
+        variables: [
+            modules(workspace)?,
+            browser(workspace)?,
+            vec![("INTEROP_SCREENSHOTS", pictures.clone())],
+        ]
+        .concat(),
         log,
     };
     let program = DEMO.build(workspace, None)?;
@@ -245,75 +249,4 @@ fn page(workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> Result<Tall
     let tally = peer.drive(peer.name, &mut command, PAGE_CASES)?;
     println!("  screenshots: {}", pictures.display());
     Ok(tally)
-}
-
-impl Peer<'_> {
-    fn as_client_of(
-        &self,
-        subject: &Subject,
-        program: &Program,
-        spoken: Option<&str>,
-        cases: usize,
-    ) -> Result<Tally> {
-        let mut server =
-            Running::start(subject.name, &mut program.server(), self.log.map(Log::path))?;
-        let address = server.address()?;
-        let mut command = self.command();
-        command.arg("client").arg(format!("ws://{address}{PATH}")).args(spoken);
-        let what = format!("{} as client of {}", self.name, subject.name);
-        let tally = self.drive(&what, &mut command, cases)?;
-        if server.is_running() {
-            return Ok(tally);
-        }
-        Err(Failure::new(
-            format!("{} ended during {}", subject.name, self.name),
-            self.where_to_look(),
-        ))
-    }
-
-    fn as_server_for(&self, subject: &Subject, program: &Program) -> Result<Tally> {
-        let mut command = self.command();
-        command.arg("server").args(program.start_words(End::Client));
-        self.drive(&format!("{} as server of {}", self.name, subject.name), &mut command, CASES)
-    }
-
-    fn where_to_look(&self) -> String {
-        match self.log {
-            Some(log) => format!("its output is in {}", log.path().display()),
-            None => "its messages are above".into(),
-        }
-    }
-
-    fn command(&self) -> Command {
-        let mut command = tied(&self.program);
-        command.arg(&self.script).envs(self.variables.iter().map(|(name, path)| (name, path)));
-        command
-    }
-
-    fn drive(&self, what: &str, command: &mut Command, cases: usize) -> Result<Tally> {
-        let started = Instant::now();
-        println!("interop: {what}, {cases} cases");
-        let script = Running::start(what, command, self.log.map(Log::path))?;
-        let mut tally = Tally::default();
-        while let Some(line) = script.line(Instant::now() + CASE)? {
-            match line.split_once(' ') {
-                Some(("ok", _)) => tally.passed += 1,
-                Some(("FAIL", why)) => {
-                    println!("  FAIL {why}");
-                    tally.failed += 1;
-                }
-                _ => println!("  {line}"),
-            }
-        }
-        let status = script.wait(Instant::now() + CASE)?;
-        let seconds = started.elapsed().as_secs_f64();
-        println!("  {what}: {tally}; {seconds:.1} s");
-        if tally.passed + tally.failed != cases || status.success() != (tally.failed == 0) {
-            return Err(Failure::new(
-                format!("{what}: {tally} ({status}), expected {cases} cases"),
-                format!("{}; {} must run every case", self.where_to_look(), self.script.display()),
-            ));
-        }
-        Ok(tally)
-    }
 }

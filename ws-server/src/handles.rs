@@ -7,5 +7,6 @@ pub(crate) mod messages;
 pub(crate) mod publication;
 pub(crate) mod sender;
 pub(crate) mod sending;
+pub(crate) mod subscription;
 pub(crate) mod topic;
 pub(crate) mod websocket;

@@ -28,6 +28,7 @@
 //! | learn how it ended | [`WebSocket::closed`], [`Closed`] |
 //! | reach all connected clients | [`Clients`], [`Client`] |
 //! | send to many: rooms, topics, tags | [`WebSocket::subscribe`], [`Clients::publish`], [`Publication`] |
+//! | receive a topic in any task | [`Clients::listen`], [`Subscription`] |
 //! | choose what happens to slow clients | [`SlowConsumer`] |
 //! | count connections, messages and refusals | [`Clients::metrics`], [`Metrics`] |
 //! | see every frame of a connection, and why an extension was declined | [`Server::observe`] |
@@ -96,11 +97,13 @@ pub use handles::clients::{Client, Clients};
 pub use handles::messages::Messages;
 pub use handles::publication::Publication;
 pub use handles::sender::Sender;
+pub use handles::subscription::Subscription;
 pub use handles::topic::Topic;
 pub use handles::websocket::WebSocket;
 pub use leaves::admission_limit::AdmissionLimit;
 pub use leaves::error::{
-    ConfigError, PingError, SendError, ServeError, SubscribeError, TrySendError, TrySendReason,
+    ConfigError, Lagged, PingError, SendError, ServeError, SubscribeError, TrySendError,
+    TrySendReason,
 };
 pub use leaves::id::ClientId;
 #[cfg(feature = "client")]

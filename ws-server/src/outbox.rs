@@ -152,6 +152,11 @@ impl Outbox {
         })
     }
 
+    /// One to which broadcasts go and nothing else: a task of the application takes them.
+    pub(crate) fn without_connection(id: ClientId, limits: Arc<Limits>) -> Arc<Self> {
+        Self::new(id, Request::none(), limits, None)
+    }
+
     #[inline]
     fn state(&self) -> Locked<'_> {
         // No code that may panic runs under the lock.

@@ -26,7 +26,7 @@ use self::{
     topics::Topics,
 };
 use crate::{
-    ClientId, Published, SlowConsumer,
+    ClientId, Limits, Published, SlowConsumer,
     leaves::{
         stats::Stats,
         sync::{Mutex, MutexGuard, PoisonError},
@@ -39,7 +39,7 @@ use crate::{
 pub(crate) struct Registry {
     outboxes: Mutex<Outboxes>,
     ids: AtomicU64,
-    slow_consumer: OnceLock<SlowConsumer>,
+    defaults: OnceLock<(SlowConsumer, Arc<Limits>)>,
     /// The runtime of the first connection.
     runtime: OnceLock<Handle>,
     pub(crate) topics: Topics,
@@ -75,13 +75,19 @@ impl Registry {
         self.outboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets the default policy for slow consumers, before any connection is served.
-    pub(crate) fn set_slow_consumer(&self, policy: SlowConsumer) {
-        self.slow_consumer.set(policy).ok();
+    /// Sets what the server has by default, before any connection is served: the policy for slow
+    /// consumers, and the limits.
+    pub(crate) fn set_defaults(&self, policy: SlowConsumer, limits: &Arc<Limits>) {
+        self.defaults.set((policy, Arc::clone(limits))).ok();
     }
 
     fn slow_consumer(&self) -> SlowConsumer {
-        self.slow_consumer.get().copied().unwrap_or_default()
+        self.defaults.get().map(|(policy, _)| *policy).unwrap_or_default()
+    }
+
+    /// The limits of the server.
+    pub(crate) fn limits(&self) -> Arc<Limits> {
+        self.defaults.get().map(|(_, limits)| Arc::clone(limits)).unwrap_or_default()
     }
 
     /// Queues a message for the subscribers of a topic.

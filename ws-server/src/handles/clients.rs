@@ -155,16 +155,18 @@ impl Clients {
         counted(self.registry.publish_wait(topic, publication.into().0).await)
     }
 
-    /// The number of subscribers of `topic`.
+    /// The number of subscribers of `topic`: connections, and tasks that [listen](Self::listen).
     pub fn subscribers(&self, topic: &str) -> usize {
         self.registry.topics.find(topic).map_or(0, |(_, subscribers)| subscribers.count())
     }
 
-    /// The subscribers of `topic`, the oldest connection first.
+    /// The connections that subscribe to `topic`, the oldest first.
     pub fn subscribed(&self, topic: &str) -> Vec<Client> {
         let found = self.registry.topics.find(topic);
         let mut outboxes = found.map_or(Vec::new(), |(_, subscribers)| subscribers.outboxes());
         outboxes.sort_by_key(|outbox| outbox.id);
+        // Tasks that listen are subscribers, but no connections.
+        outboxes.retain(|outbox| outbox.stats.is_some());
         outboxes.into_iter().map(|outbox| self.client(outbox)).collect()
     }
 

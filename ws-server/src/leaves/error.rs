@@ -194,6 +194,13 @@ pub enum SubscribeError {
     ClientEnd,
 }
 
+/// A [`Subscription`](crate::Subscription) that did not keep up and has ended: what waited was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this task does not keep up with its topic: receive more often, publish with SlowConsumer::DropOldest, or raise Limits::max_send_buffer"
+)]
+pub struct Lagged;
+
 /// A message that was not taken at once, given back.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]

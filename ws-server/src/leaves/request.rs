@@ -6,7 +6,7 @@ mod kept;
 
 #[cfg(feature = "tls")]
 use std::sync::Arc;
-use std::{borrow::Cow, fmt, net::SocketAddr, time::Instant};
+use std::{borrow::Cow, fmt, iter, net::SocketAddr, time::Instant};
 
 use http::Uri;
 use ws_handshake::Authority;
@@ -102,6 +102,11 @@ impl Request {
             #[cfg(feature = "tls")]
             tls: source.tls.clone(),
         }
+    }
+
+    /// That of nobody.
+    pub(crate) fn none() -> Self {
+        Self::new(&Uri::default(), iter::empty(), &Peer::Other.into(), &[], None, None)
     }
 
     /// The path, as it was sent: `/chat`.

@@ -391,7 +391,7 @@ impl Server {
         }
         let terms = Arc::new(Terms::new(accept, self.limits)?);
         let server_limits = Arc::new(self.server_limits);
-        self.clients.registry.set_slow_consumer(self.slow_consumer);
+        self.clients.registry.set_defaults(self.slow_consumer, &terms.limits);
         Ok(Service {
             shared: Arc::new(Shared {
                 routes: self.routes.settle(&terms)?,

@@ -8,7 +8,7 @@ use ws_core::{CloseCode, Closed, ClosedBy};
 
 use super::{Entry, Registry, draft::Draft};
 use crate::{
-    ClientId, Peer, Published, Request,
+    ClientId, Published, Request,
     outbox::{
         Outbox,
         model::harness::{Driver, ORDERS, Socket},
@@ -17,16 +17,8 @@ use crate::{
 
 /// Lists a connection.
 fn listed(id: u64, registry: &Arc<Registry>) -> (Arc<Outbox>, Entry) {
-    let request = Request::new(
-        &http::Uri::default(),
-        std::iter::empty(),
-        &Peer::Other.into(),
-        &[],
-        None,
-        None,
-    );
-    let outbox =
-        Outbox::new(ClientId(id), request, Arc::default(), Some(Arc::clone(&registry.stats)));
+    let stats = Some(Arc::clone(&registry.stats));
+    let outbox = Outbox::new(ClientId(id), Request::none(), Arc::default(), stats);
     let entry = registry.enter(&outbox);
     (outbox, entry)
 }

@@ -8,9 +8,9 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Published {
-    /// Queued for this many clients; 0 if the topic has no subscribers. Does not count clients for
-    /// which the [`SlowConsumer`](crate::SlowConsumer) policy dropped the message, or which it
-    /// closed.
+    /// Queued for this many clients, and tasks that [listen](crate::Clients::listen); 0 if the topic
+    /// has no subscribers. Does not count those for which the
+    /// [`SlowConsumer`](crate::SlowConsumer) policy dropped the message, or which it closed.
     Here(usize),
     /// Left to another task that is publishing to the same topic at this moment. It will queue the
     /// message too, in order, for the subscribers of this moment.

@@ -8,6 +8,7 @@ mod keys;
 mod prepared;
 mod queue;
 mod race;
+mod reconnect;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -22,6 +23,7 @@ use self::{keys::Keys, prepared::Prepared, queue::Remote};
 use crate::{ClientLimits, ConfigError, Limits, Peer, WebSocket, leaves::socket};
 pub use error::ConnectError;
 pub use queue::ConnectQueue;
+pub use reconnect::Reconnect;
 #[cfg(feature = "tls")]
 pub use tls::ClientTls;
 
@@ -85,8 +87,7 @@ pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
 /// A mistake does not panic: [`connect`](Self::connect) or [`over`](Self::over) returns the first
 /// one before anything is sent.
 ///
-/// Nothing is tried twice. A client that reconnects after a failure should wait, longer each time
-/// and with random jitter ([RFC 6455 §7.2.3](https://www.rfc-editor.org/rfc/rfc6455#section-7.2.3)).
+/// Nothing is tried twice; [`Reconnect`] connects again after a failure, with waits in between.
 /// Redirects are not followed, since the headers would go wherever they point.
 #[must_use]
 pub struct Connect {

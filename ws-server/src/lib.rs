@@ -39,7 +39,7 @@
 //! | compress, or add an extension of your own | [`Server::extension`] |
 //! | serve a stream of your own, TLS for example | [`Service::serve_connection`] |
 //! | accept requests that hyper, axum or another HTTP implementation reads | [`Service::upgrade`], [`Service::open`] |
-//! | be the client | `connect`, in the feature `client` |
+//! | be the client, and reconnect | `connect` and `Reconnect`, in the feature `client` |
 //!
 //! # How it is driven
 //! The [`Handler`] and the connection are polled in one task. While the handler awaits anything, the
@@ -91,7 +91,7 @@ pub use bytes::Bytes;
 #[cfg(all(feature = "client", feature = "tls"))]
 pub use connect::ClientTls;
 #[cfg(feature = "client")]
-pub use connect::{Connect, ConnectError, ConnectQueue, connect};
+pub use connect::{Connect, ConnectError, ConnectQueue, Reconnect, connect};
 pub use handles::clients::{Client, Clients};
 #[cfg(feature = "futures")]
 pub use handles::messages::Messages;

@@ -13,6 +13,9 @@ pub enum Cause {
     /// The application refused it.
     #[error("the request was refused")]
     Application,
+    /// The server has no room for it now: 503.
+    #[error("there is no room for the request now: try again later")]
+    NoRoom,
     /// The head cannot be read: 400, 414, 431 or 505.
     #[error(transparent)]
     Head(#[from] HeadError),
@@ -99,6 +102,7 @@ impl Cause {
             Self::Head(HeadError::Version) | Self::HttpTooNew => {
                 StatusCode::HTTP_VERSION_NOT_SUPPORTED
             }
+            Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             // RFC 9110 §15.5.20: "the request was directed at a server that is unable or unwilling
             // to produce an authoritative response for the target URI."

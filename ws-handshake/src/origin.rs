@@ -128,7 +128,7 @@ impl OriginPolicy {
     #[must_use]
     pub fn tls(mut self, tls: bool) -> Self {
         if let Rule::Same { scheme } = &mut self.rule {
-            *scheme = Some(if tls { "https" } else { "http" });
+            *scheme = Some(scheme_over(tls));
         }
         self
     }
@@ -145,6 +145,16 @@ impl OriginPolicy {
     /// # Errors
     /// [`OriginRefusal`], which a server answers with 403.
     pub fn check(&self, origin: Option<&[u8]>, own: &Authority) -> Result<(), OriginRefusal> {
+        self.check_within(origin, own, None)
+    }
+
+    /// As [`check`](Self::check), for a request of which it may be known whether it came over TLS.
+    pub(crate) fn check_within(
+        &self,
+        origin: Option<&[u8]>,
+        own: &Authority,
+        is_secure: Option<bool>,
+    ) -> Result<(), OriginRefusal> {
         // RFC 6455 §4.2.1: "A connection attempt lacking this header field SHOULD NOT be
         // interpreted as coming from a browser client."
         let Some(origin) = origin else {
@@ -163,8 +173,10 @@ impl OriginPolicy {
         match self.rule {
             Rule::Any => Ok(()),
             Rule::Listed => Err(OriginRefusal::NotListed),
-            Rule::Same { scheme } if origin.is_same(scheme, own) => Ok(()),
-            Rule::Same { .. } => Err(OriginRefusal::CrossSite),
+            Rule::Same { scheme } => {
+                let scheme = scheme.or_else(|| is_secure.map(scheme_over));
+                if origin.is_same(scheme, own) { Ok(()) } else { Err(OriginRefusal::CrossSite) }
+            }
         }
     }
 }
@@ -231,6 +243,11 @@ impl<'o> Origin<'o> {
             scheme => scheme,
         }
     }
+}
+
+/// The scheme of pages that come over TLS, or without.
+fn scheme_over(tls: bool) -> &'static str {
+    if tls { "https" } else { "http" }
 }
 
 // RFC 6455 §3: "the default for "ws" is port 80, while the default for "wss" is port 443."

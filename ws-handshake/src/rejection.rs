@@ -197,8 +197,10 @@ impl From<Cause> for Rejection {
     fn from(cause: Cause) -> Self {
         let mut rejection = Self::new(cause.status()).body(format!("{cause}\n"));
         rejection.cause = cause;
-        if cause == Cause::Version {
-            rejection.insert(header::SEC_WEBSOCKET_VERSION, "13");
+        match cause {
+            Cause::Version => rejection.insert(header::SEC_WEBSOCKET_VERSION, "13"),
+            Cause::NoRoom => rejection.insert(header::RETRY_AFTER, "10"),
+            _ => {}
         }
         rejection
     }

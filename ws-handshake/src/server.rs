@@ -26,6 +26,8 @@ use crate::{
 pub struct Upgrade {
     uri: Uri,
     authority: Authority,
+    /// Whether it came over TLS, where a proxy says so.
+    is_secure: Option<bool>,
     origin: Option<HeaderValue>,
     subprotocols: Subprotocols,
     pub(crate) offers: Vec<ExtensionElement>,
@@ -88,6 +90,15 @@ impl Upgrade {
         self
     }
 
+    /// Takes it that the request came over TLS, or did not, where a proxy that ended TLS says so. Only a
+    /// proxy that is trusted may: [`OriginPolicy::same_origin`] compares the scheme with it, unless
+    /// [`OriginPolicy::tls`] says which it is.
+    #[must_use]
+    pub fn over_tls(mut self, is_secure: bool) -> Self {
+        self.is_secure = Some(is_secure);
+        self
+    }
+
     /// The value of `Origin`, if present: ASCII.
     pub fn origin(&self) -> Option<&HeaderValue> {
         self.origin.as_ref()
@@ -117,7 +128,7 @@ impl Upgrade {
     /// 403.
     pub fn check_origin(&self, policy: &OriginPolicy) -> Result<(), Rejection> {
         let origin = self.origin.as_ref().map(HeaderValue::as_bytes);
-        Ok(policy.check(origin, &self.authority)?)
+        Ok(policy.check_within(origin, &self.authority, self.is_secure)?)
     }
 }
 
@@ -205,6 +216,7 @@ fn read(asked: &Inspection<'_>, limits: &Limits) -> Result<Upgrade, Cause> {
         uri: (*uri).clone(),
         origin,
         authority,
+        is_secure: None,
     })
 }
 

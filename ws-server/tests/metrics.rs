@@ -212,7 +212,7 @@ async fn rejections_are_counted_by_their_cause() {
     let statuses: Vec<_> = rejected.iter().map(|(count, status, _)| (*count, *status)).collect();
     assert_eq!(statuses, [(1, 400), (1, 404), (1, 503)]);
     assert!(matches!(rejected[0].2, Cause::Head(_)));
-    assert_eq!((rejected[1].2, rejected[2].2), (Cause::Application, Cause::Application));
+    assert_eq!((rejected[1].2, rejected[2].2), (Cause::Application, Cause::NoRoom));
     let full = metrics.rejected.iter().find(|it| it.status == 503).unwrap();
     assert_eq!(full.limit, Some(AdmissionLimit::MaxConnections));
     assert!(metrics.rejected.iter().all(|it| it.status == 503 || it.limit.is_none()));

@@ -104,8 +104,9 @@ async fn host_of_the_proxy_counts_on_request_alone() {
                    Origin: https://chat.example\r\n";
     assert_eq!(ask(&service(Server::new()), PROXY, headers).await.0, 403);
     let trusting = |server: Server| {
+        let server = server.trust_forwarded_host();
         let server = server.trust_proxies(["10.0.0.0/8"], Forwarding::XForwardedFor);
-        server.trust_forwarded_host().route("/echo", echo).service().unwrap()
+        server.route("/echo", echo).service().unwrap()
     };
     let trusted = trusting(Server::new());
     assert_eq!(ask(&trusted, PROXY, headers).await.0, 101);
@@ -113,6 +114,57 @@ async fn host_of_the_proxy_counts_on_request_alone() {
     let hosts = trusting(Server::new().hosts(["chat.example"]).origin(OriginPolicy::any()));
     assert_eq!(ask(&hosts, PROXY, headers).await.0, 101);
     assert_eq!(ask(&hosts, PROXY, &from("192.0.2.1")).await.0, 421);
+}
+
+// T-B10, T-B22
+#[tokio::test(start_paused = true)]
+async fn scheme_of_the_proxy_counts_on_request_alone() {
+    let plain = |server: Server| server.route("/echo", echo).service().unwrap();
+    let trusting = |server: Server| {
+        // In whatever order.
+        let server = server.trust_forwarded_proto();
+        plain(server.trust_proxies(["10.0.0.0/8"], Forwarding::XForwardedFor))
+    };
+    let service = trusting(Server::new());
+    let over = |scheme: &str| format!("X-Forwarded-Proto: {scheme}\r\n");
+    let secure = async |service: &Service, peer: &str, headers: &str| {
+        let (status, _raw) = ask(service, peer, headers).await;
+        (status == 101).then(|| service.clients().list().pop().unwrap().request().is_secure())
+    };
+    assert_eq!(secure(&service, PROXY, &over("https")).await, Some(true));
+    assert_eq!(secure(&service, PROXY, &over("http")).await, Some(false));
+    assert_eq!(secure(&service, PROXY, "").await, Some(false));
+    assert_eq!(secure(&service, STRANGER, &over("https")).await, Some(false));
+    let unasked = Server::new().trust_proxies(["10.0.0.0/8"], Forwarding::XForwardedFor);
+    assert_eq!(secure(&plain(unasked), PROXY, &over("https")).await, Some(false));
+
+    // A page that came without TLS may not connect over it.
+    let page = |scheme: &str, origin: &str| format!("{}Origin: {origin}\r\n", over(scheme));
+    let opens = async |service: &Service, peer, headers: String| {
+        secure(service, peer, &headers).await.is_some()
+    };
+    assert!(opens(&service, PROXY, page("https", "https://server.example")).await);
+    assert!(opens(&service, PROXY, page("http", "http://server.example")).await);
+    assert!(!opens(&service, PROXY, page("https", "http://server.example")).await);
+    assert!(!opens(&service, PROXY, page("http", "https://server.example")).await);
+    assert!(
+        opens(&service, STRANGER, page("https", "http://server.example")).await,
+        "nobody knows"
+    );
+    // What the application says goes before.
+    let told = trusting(Server::new().origin(OriginPolicy::same_origin().tls(false)));
+    assert!(opens(&told, PROXY, page("https", "http://server.example")).await);
+}
+
+#[test]
+fn trust_without_a_proxy_is_a_mistake() {
+    let server = || Server::new().route("/echo", echo);
+    let error = |server: Server| server.service().unwrap_err();
+    let host = error(server().trust_forwarded_host());
+    assert_eq!(host, ConfigError::NoProxies { method: "trust_forwarded_host" });
+    assert!(host.to_string().contains("trust_proxies"), "{host}");
+    let proto = error(server().trust_forwarded_proto());
+    assert_eq!(proto, ConfigError::NoProxies { method: "trust_forwarded_proto" });
 }
 
 // T-B22

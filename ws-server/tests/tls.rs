@@ -10,6 +10,7 @@ use gate::{Log, masked, read_exactly, read_head, upgrade, with_echo};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    net::TcpStream,
     sync::mpsc,
     task::{JoinHandle, yield_now},
     time::{Instant, timeout},
@@ -25,8 +26,8 @@ use tokio_rustls::{
     },
 };
 use ws_server::{
-    BoundServer, Clients, CloseCode, Immediate, Listener, Peer, Pem, Server, ServerLimits, Tls,
-    TlsError,
+    AdmissionLimit, BoundServer, Clients, CloseCode, Immediate, Listener, Peer, Pem, ProxyProtocol,
+    Server, ServerLimits, Tcp, Tls, TlsError,
 };
 
 /// Issues certificates.
@@ -188,6 +189,8 @@ async fn rt_50_plain_text_gets_an_alert_and_no_http() {
         let mut answer = Vec::new();
         io.read_to_end(&mut answer).await.unwrap();
         assert_eq!(answer.first(), first, "{answer:?}");
+        drop(io);
+        settle().await;
     }
     assert_eq!(running.clients.metrics().failed_transports, 3);
     assert_eq!(log.lines("the transport failed").len(), 3, "{}", log.text());
@@ -232,8 +235,90 @@ async fn rt_50_handshake_in_single_octets_succeeds_and_one_that_stops_is_dropped
         io.shutdown().await.unwrap();
         io.read_to_end(&mut Vec::new()).await.unwrap();
         assert_eq!(begun.elapsed().as_secs(), 0);
+        settle().await;
     }
     assert_eq!(running.clients.metrics().failed_transports, 4);
+}
+
+/// Lets the server's tasks run.
+async fn settle() {
+    for _ in 0..10 {
+        yield_now().await;
+    }
+}
+
+// RT-50. What the client sends after its mistake must not destroy the alert.
+#[tokio::test]
+async fn rt_50_alert_arrives_whatever_else_the_client_sends() {
+    let issues = Issues::new();
+    let listener = issues.tls("chat.example").bind("127.0.0.1:0").await.unwrap();
+    let server = with_echo(Server::new()).listener(listener).unwrap();
+    let address = server.local_addr().unwrap();
+    tokio::spawn(server.serve());
+    for _ in 0..20 {
+        let mut io = TcpStream::connect(address).await.unwrap();
+        let mut request = upgrade("/echo", "").into_bytes();
+        request.resize(32 * 1024, b'x');
+        io.write_all(&request).await.unwrap();
+        let mut answer = Vec::new();
+        // A reset would be an error.
+        io.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer.first(), Some(&21), "{answer:?}");
+    }
+}
+
+// T-B8. Between the header of the PROXY protocol and the end of the TLS handshake.
+#[tokio::test]
+async fn unfinished_handshakes_count_for_the_client_that_the_proxy_names() {
+    let issues = Issues::new();
+    let limits = ServerLimits::default().max_per_ip(2).max_pending(5);
+    let proxied = ProxyProtocol::new(Tcp::bind("127.0.0.1:0").await.unwrap());
+    let listener = issues.tls("chat.example").listener(proxied);
+    let server = with_echo(Server::new()).server_limits(limits).listener(listener).unwrap();
+    let (address, clients) = (server.local_addr().unwrap(), server.clients());
+    tokio::spawn(server.serve());
+    let begin = async |client: &str| {
+        let mut io = TcpStream::connect(address).await.unwrap();
+        let header = format!("PROXY TCP4 {client} 10.0.0.1 4711 443\r\n");
+        io.write_all(header.as_bytes()).await.unwrap();
+        io.write_all(b"\x16\x03\x01\x02\x00\x01").await.unwrap();
+        io
+    };
+    let limited = |limit| {
+        let rejected = clients.metrics().rejected;
+        rejected.iter().filter(|it| it.limit == Some(limit)).map(|it| it.count).sum::<u64>()
+    };
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        held.push(begin("192.0.2.1").await);
+    }
+    // The third of one client is turned away before its handshake is done.
+    let mut third = begin("192.0.2.1").await;
+    assert_eq!(timeout(gate::PATIENCE, third.read(&mut [0])).await.unwrap().unwrap_or(0), 0);
+    assert_eq!(limited(AdmissionLimit::MaxPerIp), 1);
+    // Where too many are pending, those of a client with several give way to others' first.
+    for n in 2..=5 {
+        held.push(begin(&format!("192.0.2.{n}")).await);
+    }
+    assert!(gate::eventually(|| limited(AdmissionLimit::MaxPending) == 1).await);
+    let mut ended = 0;
+    for io in &mut held[..2] {
+        let read = timeout(Duration::from_millis(200), io.read(&mut [0])).await;
+        ended += usize::from(read.is_ok());
+    }
+    assert_eq!(ended, 1, "one of the two of 192.0.2.1 gave way");
+
+    // And who finishes is served.
+    drop(held);
+    let mut io = TcpStream::connect(address).await.unwrap();
+    io.write_all(b"PROXY TCP4 192.0.2.1 10.0.0.1 4711 443\r\n").await.unwrap();
+    let name = ServerName::try_from("chat.example").unwrap();
+    let mut io = issues.client(None).connect(name, io).await.unwrap();
+    io.write_all(upgrade("/echo", "").as_bytes()).await.unwrap();
+    assert!(read_head(&mut io).await.starts_with("HTTP/1.1 101 "));
+    let [client] = &clients.list()[..] else { panic!("{clients:?}") };
+    assert_eq!(client.request().peer().to_string(), "192.0.2.1:4711");
+    assert!(client.request().is_secure());
 }
 
 #[tokio::test]

@@ -20,8 +20,8 @@ use tokio::{
     time::{Instant, advance, sleep},
 };
 use ws_server::{
-    Admit, Bytes, CloseCode, Gate, HandlerError, Opening, Options, Peer, Rejection, Route, Server,
-    ServerLimits, Service, WebSocket, async_trait,
+    AdmissionLimit, Admit, Bytes, Cause, CloseCode, Gate, HandlerError, Opening, Options, Peer,
+    Rejection, Route, Server, ServerLimits, Service, WebSocket, async_trait,
 };
 
 #[derive(Debug, PartialEq)]
@@ -300,7 +300,9 @@ async fn requests_that_wait_for_a_gate_count_as_pending() {
     assert_eq!(waits.waiting(), 2);
     let mut third = connect(&service);
     settle().await;
-    assert_eq!(status(&third.head().await), 503);
+    let head = third.head().await;
+    assert_eq!(status(&head), 503);
+    assert!(head.contains("\r\nRetry-After: 10\r\n"), "{head}");
     // Nobody keeps others out for long: the oldest gives way.
     advance(Duration::from_secs(3)).await;
     let (_, head) = {
@@ -312,6 +314,10 @@ async fn requests_that_wait_for_a_gate_count_as_pending() {
     assert_eq!(status(&waiting[0].head().await), 503);
     waits.0.go.notify_waiters();
     assert_eq!(status(&waiting[1].head().await), 101);
+    // The limit is named, and the application has refused nobody.
+    let [rejected] = &service.clients().metrics().rejected[..] else { panic!() };
+    assert_eq!((rejected.count, rejected.cause), (2, Cause::NoRoom));
+    assert_eq!(rejected.limit, Some(AdmissionLimit::MaxPending));
 }
 
 #[tokio::test(start_paused = true)]

@@ -35,7 +35,10 @@ impl AdmissionLimit {
                 "so many are connected from its address; behind a proxy every client has the \
                  address of the proxy",
             ),
-            Self::MaxPending => (limits.max_pending, "so many have not sent their request yet"),
+            Self::MaxPending => (
+                limits.max_pending,
+                "so many have not sent their request yet, or wait for their gate",
+            ),
         };
         let name = self.name();
         format!("{name} is {most}: {more}; see ServerLimits::{name}")

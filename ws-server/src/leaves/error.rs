@@ -70,6 +70,12 @@ pub enum ConfigError {
         /// As it was given.
         network: Box<str>,
     },
+    /// Proxies are to be trusted with more than the client's address, and there are none.
+    #[error("{method} needs proxies: name them by trust_proxies")]
+    NoProxies {
+        /// The method: `"trust_forwarded_host"`.
+        method: &'static str,
+    },
     /// Hosts that are none.
     #[error("hosts: {_0}")]
     Hosts(#[source] ws_handshake::HostsError),

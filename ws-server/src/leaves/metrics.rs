@@ -76,7 +76,8 @@ pub struct Metrics {
 pub struct Rejected {
     /// The status of the answer.
     pub status: u16,
-    /// Why. A route that is not there and a server that is full are [`Cause::Application`].
+    /// Why. A route that is not there is [`Cause::Application`], a server that is full
+    /// [`Cause::NoRoom`].
     pub cause: Cause,
     /// The limit that was reached, where the server was full.
     pub limit: Option<AdmissionLimit>,
@@ -191,7 +192,7 @@ impl Counters {
 
     /// A connection was not let in.
     pub(crate) fn kept_out(&self, limit: AdmissionLimit) {
-        let reason = (StatusCode::SERVICE_UNAVAILABLE, Cause::Application, Some(limit));
+        let reason = (StatusCode::SERVICE_UNAVAILABLE, Cause::NoRoom, Some(limit));
         *self.ends().rejected.entry(reason).or_default() += 1;
     }
 

@@ -63,8 +63,21 @@ pub(crate) struct Source {
     pub(crate) peer: Peer,
     /// The host that a trusted proxy says was asked for, in place of that of the request.
     pub(crate) host: Option<Authority>,
+    /// Whether the client came over TLS, where a trusted proxy says so.
+    pub(crate) forwarded_secure: Option<bool>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Arc<TlsInfo>>,
+}
+
+impl Source {
+    /// Whether the client came over TLS, as far as it is known.
+    fn is_secure(&self) -> bool {
+        #[cfg(feature = "tls")]
+        let own = self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        let own = false;
+        self.forwarded_secure.unwrap_or(own)
+    }
 }
 
 impl From<Peer> for Source {
@@ -72,6 +85,7 @@ impl From<Peer> for Source {
         Self {
             peer,
             host: None,
+            forwarded_secure: None,
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -97,7 +111,14 @@ impl Request {
         subprotocol: Option<&str>,
     ) -> Self {
         Self {
-            kept: Kept::new(uri, headers, source.peer, params, extensions, subprotocol),
+            kept: Kept::new(
+                uri,
+                headers,
+                (source.peer, source.is_secure()),
+                params,
+                extensions,
+                subprotocol,
+            ),
             since: Instant::now(),
             #[cfg(feature = "tls")]
             tls: source.tls.clone(),
@@ -161,6 +182,13 @@ impl Request {
     /// does not tell it.
     pub fn peer(&self) -> Peer {
         self.kept.peer()
+    }
+
+    /// Whether the client came over TLS: what a proxy says that is
+    /// [trusted with it](crate::Server::trust_forwarded_proto), and otherwise whether this connection has
+    /// TLS. `false` where somebody else ended TLS and nobody says so.
+    pub fn is_secure(&self) -> bool {
+        self.kept.is_secure()
     }
 
     /// What TLS knows of the other end. `None` where the connection came without TLS, or a proxy ended

@@ -4,7 +4,7 @@ use std::{
     future::{pending, poll_fn},
     io,
     pin::pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::Poll,
 };
 
@@ -25,7 +25,7 @@ use crate::{
         http1::{self, ToDrive},
     },
     open::{
-        admission::{Client, Permit},
+        admission::Permit,
         service::connection_span,
         serving::{Admitted, Serving, admit},
         shared::Shared,
@@ -109,13 +109,11 @@ async fn open<P: Pending>(
     peer: Peer,
     mut permit: Permit,
 ) -> Option<Admitted<P::Io>> {
-    let client = permit.client();
     let deadline = Instant::now().checked_add(shared.server_limits.head_timeout);
     let (mut io, source) =
-        transport(pending, &shared, (peer, client), deadline).await?.into_parts(peer);
-    // Who it is may be known only now. Behind a trusted proxy the request says it.
-    if !shared.is_proxy(source.peer) && permit.count_as(source.peer).is_err() {
-        shared.kept_out(source.peer, AdmissionLimit::MaxPerIp);
+        transport(pending, &shared, (peer, &mut permit), deadline).await?.into_parts(peer);
+    // Who it is may be known only now.
+    if identify(&shared, source.peer, &mut permit).is_err() {
         refuse(io).await;
         return None;
     }
@@ -124,38 +122,60 @@ async fn open<P: Pending>(
     admit(&shared, io, core, handling, permit, &topics)
 }
 
+/// Counts a connection as one of the address that its transport names. Behind a trusted proxy the request
+/// names it.
+fn identify(shared: &Shared, peer: Peer, permit: &mut Permit) -> Result<(), AdmissionLimit> {
+    if shared.is_proxy(peer) { Ok(()) } else { shared.count_as(peer, permit) }
+}
+
 /// Waits for the second stage of a connection. `None`: there was none in time, or it must give way.
 async fn transport<P: Pending>(
     pending: P,
     shared: &Shared,
-    (peer, client): (Peer, Option<Client>),
+    (mut peer, permit): (Peer, &mut Permit),
     deadline: Option<Instant>,
 ) -> Option<Transport<P::Io>> {
-    let mut finish = pin!(pending.finish());
+    let told = OnceLock::new();
+    let tell = |peer| {
+        told.set(peer).ok();
+    };
+    let mut finish = pin!(pending.finish_telling(&tell));
     // Most are there at once, and are not counted for it.
     let first = poll_fn(|cx| Poll::Ready(finish.as_mut().poll(cx))).await;
     let finished = match first {
         Poll::Ready(finished) => finished,
-        Poll::Pending => {
-            let turned_away = || {
-                if !shared.admission.is_closed() {
-                    shared.kept_out(peer, AdmissionLimit::MaxPending);
-                }
+        Poll::Pending => loop {
+            let is_told = told.get().is_some();
+            if let Some(client) = told.get() {
+                peer = *client;
+                identify(shared, peer, permit).ok()?;
+            }
+            let member = shared.admission.begin(permit.client());
+            let outcome = match &member {
+                None => None,
+                Some(member) => tokio::select! {
+                    biased;
+                    finished = &mut finish => Some(Some(finished)),
+                    () = until(deadline) => Some(Some(Err(io::ErrorKind::TimedOut.into()))),
+                    () = member.ended() => None,
+                    // From then on it is pending as one of that client.
+                    () = poll_fn(|_| match told.get() {
+                        Some(_) if !is_told => Poll::Ready(()),
+                        _ => Poll::Pending,
+                    }) => Some(None),
+                },
             };
-            let Some(member) = shared.admission.begin(client) else {
-                turned_away();
-                return None;
-            };
-            tokio::select! {
-                biased;
-                finished = &mut finish => finished,
-                () = until(deadline) => Err(io::ErrorKind::TimedOut.into()),
-                () = member.ended() => {
-                    turned_away();
+            match outcome {
+                Some(Some(finished)) => break finished,
+                Some(None) => {}
+                None => {
+                    if !shared.admission.is_closed() {
+                        shared.kept_out(peer, AdmissionLimit::MaxPending);
+                    }
                     return None;
                 }
             }
-        }
+        },
     };
     let stats = &shared.clients.registry.stats;
     finished

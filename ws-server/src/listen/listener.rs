@@ -54,6 +54,24 @@ pub trait Pending: Send + 'static {
     /// Why there is no stream, for the log.
     fn finish(self) -> impl Future<Output = io::Result<Transport<Self::Io>>> + Send;
 
+    /// As [`finish`](Self::finish), and calls `tell` as soon as it is known where the connection comes from,
+    /// if more is to be waited for after that: a TLS handshake after the PROXY protocol, for example. So
+    /// limits per address hold for connections that never finish. One that wraps another one calls this
+    /// of it. By default it tells nothing.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    fn finish_telling(
+        self,
+        tell: &(dyn Fn(Peer) + Sync),
+    ) -> impl Future<Output = io::Result<Transport<Self::Io>>> + Send
+    where
+        Self: Sized,
+    {
+        let _ = tell;
+        self.finish()
+    }
+
     /// Answers that there is no room, if that needs no waiting, and closes. The default closes.
     fn refuse(self)
     where
@@ -95,6 +113,7 @@ impl<Io> Transport<Io> {
         let source = Source {
             peer: self.peer.unwrap_or(accepted),
             host: None,
+            forwarded_secure: None,
             #[cfg(feature = "tls")]
             tls: self.tls,
         };

@@ -13,7 +13,7 @@ use crate::{
     listen::bound::BoundServer,
     open::{
         admission::Admission,
-        proxies::Proxies,
+        proxies::Trusted,
         routes::Routes,
         shared::{Fallback, Observe, Shared},
         terms::Terms,
@@ -70,7 +70,7 @@ pub struct Server {
     subprotocols: Subprotocols,
     origin: OriginPolicy,
     hosts: Option<Hosts>,
-    proxies: Option<Proxies>,
+    proxies: Trusted,
     server_limits: ServerLimits,
     limits: Limits,
     slow_consumer: SlowConsumer,
@@ -90,7 +90,7 @@ impl Server {
             subprotocols: Subprotocols::default(),
             origin: OriginPolicy::default(),
             hosts: None,
-            proxies: None,
+            proxies: Trusted::default(),
             server_limits: ServerLimits::default(),
             limits: Limits::default(),
             slow_consumer: SlowConsumer::default(),
@@ -270,21 +270,30 @@ impl Server {
         networks: impl IntoIterator<Item = S>,
         forwarding: Forwarding,
     ) -> Self {
-        let outcome =
-            Proxies::new(networks, forwarding).map(|proxies| self.proxies = Some(proxies));
+        let outcome = self.proxies.trust(networks, forwarding);
         self.note(outcome);
         self
     }
 
     /// Also trusts the [proxies](Self::trust_proxies) to name the host that was asked for (`host=` of
     /// `Forwarded`, or `X-Forwarded-Host`), if they change `Host`: origins and [hosts](Self::hosts) are
-    /// compared with it. Call it after `trust_proxies`.
+    /// compared with it. Without proxies it is a mistake in the configuration.
     ///
     /// The proxy must replace the header: a page of another site could send it otherwise.
     pub fn trust_forwarded_host(mut self) -> Self {
-        if let Some(proxies) = &mut self.proxies {
-            proxies.host = true;
-        }
+        self.proxies.host = true;
+        self
+    }
+
+    /// Also trusts the [proxies](Self::trust_proxies) to say whether the client came over TLS (`proto=` of
+    /// `Forwarded`, or `X-Forwarded-Proto`), where they end it:
+    /// [`Request::is_secure`](crate::Request::is_secure) tells it, and
+    /// [`OriginPolicy::same_origin`] compares the scheme of the origin with it, so that a page that came
+    /// without TLS may not connect over it. Without proxies it is a mistake in the configuration.
+    ///
+    /// The proxy must replace the header: in nginx `proxy_set_header X-Forwarded-Proto $scheme;`.
+    pub fn trust_forwarded_proto(mut self) -> Self {
+        self.proxies.proto = true;
         self
     }
 
@@ -399,7 +408,7 @@ impl Server {
                 fallback: self.fallback,
                 observe: self.observe,
                 hosts: self.hosts,
-                proxies: self.proxies,
+                proxies: self.proxies.settle()?,
                 admission: Arc::new(Admission::new(Arc::clone(&server_limits))),
                 server_limits,
                 clients: self.clients,

@@ -5,9 +5,14 @@ use std::{
     fmt, io,
     net::SocketAddr,
     sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
-use tokio::net::ToSocketAddrs;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    net::ToSocketAddrs,
+    time::timeout,
+};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
@@ -21,7 +26,7 @@ use tokio_rustls::{
 
 use crate::{
     Listener, Peer, Pem, Pending, ServeError, Tcp, TlsError, TlsInfo, Transport,
-    leaves::tls::provider,
+    leaves::{linger::discard, tls::provider},
 };
 
 /// TLS for the listeners of a server (`wss`): certificates, and whom clients are verified by. A handle:
@@ -280,12 +285,40 @@ pub struct TlsPending<P> {
 impl<P: Pending> Pending for TlsPending<P> {
     type Io = TlsStream<P::Io>;
 
-    async fn finish(self) -> io::Result<Transport<Self::Io>> {
-        let Transport { io, peer, .. } = self.pending.finish().await?;
+    fn finish(self) -> impl Future<Output = io::Result<Transport<Self::Io>>> + Send {
+        self.finish_telling(&|_| ())
+    }
+
+    async fn finish_telling(self, tell: &(dyn Fn(Peer) + Sync)) -> io::Result<Transport<Self::Io>> {
+        let Transport { io, peer, .. } = self.pending.finish_telling(tell).await?;
+        if let Some(peer) = peer {
+            tell(peer);
+        }
         // What is configured when the connection begins counts.
-        let io = TlsAcceptor::from(self.tls.current()).accept(io).await?;
+        let accepted = TlsAcceptor::from(self.tls.current()).accept(io).into_fallible().await;
+        let io = match accepted {
+            Ok(io) => io,
+            Err((error, io)) => {
+                // Boxed: most handshakes succeed.
+                Box::pin(close_after_alert(io)).await;
+                return Err(error);
+            }
+        };
         let (_, connection) = io.get_ref();
         let info = TlsInfo::new(connection, connection.server_name());
         Ok(Transport { io, peer, tls: Some(Arc::new(info)) })
     }
+}
+
+/// Closes in stages: a reset, for octets that were not read, may destroy the alert that was sent.
+async fn close_after_alert<Io: AsyncRead + AsyncWrite + Unpin>(mut io: Io) {
+    const MOST: usize = 64 * 1024;
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    let stages = async {
+        io.shutdown().await?;
+        discard(&mut io, MOST).await
+    };
+    // However it ends, the connection is closed next.
+    timeout(LONGEST, stages).await.ok();
 }

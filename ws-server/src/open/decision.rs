@@ -15,7 +15,7 @@ use ws_core::{Connection, ObservedFrame, Role, extension::Extensions};
 use ws_handshake::{AcceptOptions, Cause, OriginRefusal, Rejection, RequestView, Upgrade};
 
 use crate::{
-    Admit, Agreed, ClientId, Limits, Opening, Request, SubscribeError,
+    AdmissionLimit, Admit, Agreed, ClientId, Limits, Opening, Request, SubscribeError,
     leaves::{
         error::error_chain,
         log_limiter::Escaped,
@@ -61,8 +61,12 @@ pub(crate) fn inspect(
     shared: &Shared,
 ) -> Result<Upgrade, Rejection> {
     let upgrade = Upgrade::inspect_within(request, &shared.server_limits.head)?;
-    Ok(match &source.host {
+    let upgrade = match &source.host {
         Some(host) => upgrade.for_authority(host.clone()),
+        None => upgrade,
+    };
+    Ok(match source.forwarded_secure {
+        Some(is_secure) => upgrade.over_tls(is_secure),
         None => upgrade,
     })
 }
@@ -195,7 +199,11 @@ fn log_no_subprotocol(request: &impl RequestView, shared: &Shared) {
 /// Counts a rejection and logs it.
 pub(crate) fn log(rejection: &Rejection, request: Option<&impl RequestView>, shared: &Shared) {
     let stats = &shared.clients.registry.stats;
-    stats.counters.rejected(rejection.status(), rejection.cause());
+    match rejection.cause() {
+        // Those that wait for a gate count as pending.
+        Cause::NoRoom => stats.counters.kept_out(AdmissionLimit::MaxPending),
+        cause => stats.counters.rejected(rejection.status(), cause),
+    }
     let Some(left_out) = stats.client_log.admit() else { return };
     match rejection.cause() {
         Cause::Application => match rejection.error() {
@@ -216,6 +224,10 @@ pub(crate) fn log(rejection: &Rejection, request: Option<&impl RequestView>, sha
                 _ => "",
             };
             info!(origin, host, left_out, "rejected with {rejection}{hint}");
+        }
+        Cause::NoRoom => {
+            let limit = AdmissionLimit::MaxPending.explain(&shared.server_limits);
+            info!(left_out, "rejected with {rejection}: {limit}");
         }
         _ => info!(left_out, "rejected with {rejection}"),
     }

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use http::StatusCode;
 use tokio::time::timeout;
 use tracing::error;
-use ws_handshake::{InvalidHeader, Rejection, ResponseHeaders, Subprotocols, Upgrade};
+use ws_handshake::{Cause, InvalidHeader, Rejection, ResponseHeaders, Subprotocols, Upgrade};
 
 use crate::{
     ClientId, Peer, Request,
@@ -214,7 +214,7 @@ pub(super) async fn ask(
     shared: &Shared,
 ) -> Result<Admit, Rejection> {
     let Some(pending) = shared.admission.begin(client) else {
-        return Err(Rejection::unavailable(RETRY_AFTER));
+        return Err(Cause::NoRoom.into());
     };
     let (id, peer) = (opening.id, opening.peer());
     let limit = shared.server_limits.gate_timeout;
@@ -230,7 +230,7 @@ pub(super) async fn ask(
     let decided = tokio::select! {
         biased;
         decided = decided => decided,
-        () = pending.ended() => return Err(Rejection::unavailable(RETRY_AFTER)),
+        () = pending.ended() => return Err(Cause::NoRoom.into()),
     };
     let (failure, rejection) = match decided {
         Ok(Some(decided)) => return decided,

@@ -16,9 +16,40 @@ use crate::{ConfigError, Networks, Peer};
 pub enum Forwarding {
     /// `Forwarded` ([RFC 7239](https://www.rfc-editor.org/rfc/rfc7239)).
     Forwarded,
-    /// `X-Forwarded-For` and `X-Forwarded-Host`: what nginx, HAProxy and most load
-    /// balancers are told to write.
+    /// `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto`: what nginx, HAProxy and most
+    /// load balancers are told to write.
     XForwardedFor,
+}
+
+/// The proxies that are to be trusted, as they are configured.
+#[derive(Debug, Default)]
+pub(crate) struct Trusted {
+    proxies: Option<(Networks, Forwarding)>,
+    pub(crate) host: bool,
+    pub(crate) proto: bool,
+}
+
+impl Trusted {
+    pub(crate) fn trust<S: AsRef<str>>(
+        &mut self,
+        networks: impl IntoIterator<Item = S>,
+        forwarding: Forwarding,
+    ) -> Result<(), ConfigError> {
+        self.proxies = Some((Networks::new(networks)?, forwarding));
+        Ok(())
+    }
+
+    pub(crate) fn settle(self) -> Result<Option<Proxies>, ConfigError> {
+        let Self { proxies, host, proto } = self;
+        let asked = [(host, "trust_forwarded_host"), (proto, "trust_forwarded_proto")];
+        match (proxies, asked.into_iter().find(|(is_asked, _)| *is_asked)) {
+            (Some((networks, forwarding)), _) => {
+                Ok(Some(Proxies { networks, forwarding, host, proto }))
+            }
+            (None, Some((_, method))) => Err(ConfigError::NoProxies { method }),
+            (None, None) => Ok(None),
+        }
+    }
 }
 
 /// The proxies that are trusted.
@@ -27,7 +58,9 @@ pub(crate) struct Proxies {
     networks: Networks,
     forwarding: Forwarding,
     /// Whether the host that they name is that of the request.
-    pub(crate) host: bool,
+    host: bool,
+    /// Whether they say if the client came over TLS.
+    proto: bool,
 }
 
 /// What the headers of a proxy name.
@@ -35,16 +68,11 @@ pub(crate) struct Proxies {
 pub(crate) struct Told {
     pub(crate) client: Option<SocketAddr>,
     pub(crate) host: Option<Authority>,
+    /// Whether the client came over TLS.
+    pub(crate) is_secure: Option<bool>,
 }
 
 impl Proxies {
-    pub(crate) fn new<S: AsRef<str>>(
-        networks: impl IntoIterator<Item = S>,
-        forwarding: Forwarding,
-    ) -> Result<Self, ConfigError> {
-        Ok(Self { networks: Networks::new(networks)?, forwarding, host: false })
-    }
-
     /// Whether a connection comes from one of them.
     pub(crate) fn trust(&self, peer: Peer) -> bool {
         peer.address().is_some_and(|address| self.networks.contains(address.ip()))
@@ -79,27 +107,26 @@ impl Proxies {
         let lines = lines(request, b"forwarded");
         let elements = || lines.iter().rev().flat_map(|line| split_from_right(line, b','));
         let client = self.client(elements().map(|element| address(parameter(element, "for")?)));
-        let host = if self.host {
-            // That of the proxy next to us.
-            elements().next().and_then(|element| parameter(element, "host"))
-        } else {
-            None
-        };
-        Told { client, host: host.and_then(authority) }
+        // What the proxy next to us wrote.
+        let own = |name| elements().next().and_then(|element| parameter(element, name));
+        Told {
+            client,
+            host: if self.host { own("host").and_then(authority) } else { None },
+            is_secure: if self.proto { own("proto").and_then(is_secure) } else { None },
+        }
     }
 
     fn read_x_forwarded(&self, request: &impl RequestView) -> Told {
         let lines_for = lines(request, b"x-forwarded-for");
         let hops = lines_for.iter().rev().flat_map(|line| line.rsplit(','));
         let client = self.client(hops.map(|hop| address(hop.trim())));
-        let host = if self.host {
-            let hosts = lines(request, b"x-forwarded-host");
-            let last = hosts.last().and_then(|line| line.rsplit(',').next());
-            last.and_then(|host| authority(host.trim()))
-        } else {
-            None
-        };
-        Told { client, host }
+        let host = if self.host { last(request, b"x-forwarded-host") } else { None };
+        let proto = if self.proto { last(request, b"x-forwarded-proto") } else { None };
+        Told {
+            client,
+            host: host.and_then(|host| authority(host.trim())),
+            is_secure: proto.and_then(|proto| is_secure(proto.trim())),
+        }
     }
 }
 
@@ -108,6 +135,12 @@ impl Proxies {
 fn lines<'r>(request: &'r impl RequestView, name: &[u8]) -> Vec<Cow<'r, str>> {
     let lines = request.header_lines().filter(|(own, _)| *own == name);
     lines.map(|(_, value)| String::from_utf8_lossy(value)).collect()
+}
+
+/// The last of the values in all header lines of a name.
+fn last(request: &impl RequestView, name: &[u8]) -> Option<String> {
+    let lines = lines(request, name);
+    Some(lines.last()?.rsplit(',').next()?.to_owned())
 }
 
 /// Splits at a separator, from the right. One inside of a quoted string does not count; a quote that a
@@ -167,6 +200,16 @@ fn address(text: &str) -> Option<SocketAddr> {
     }
 }
 
+/// What the scheme of a request says. Proxies that speak WebSocket themselves write `wss` or `ws`.
+fn is_secure(scheme: &str) -> Option<bool> {
+    let is = |name| scheme.eq_ignore_ascii_case(name);
+    match () {
+        () if is("https") || is("wss") => Some(true),
+        () if is("http") || is("ws") => Some(false),
+        () => None,
+    }
+}
+
 fn authority(text: &str) -> Option<Authority> {
     Authority::parse(text.trim_matches('"').as_bytes())
 }
@@ -174,6 +217,11 @@ fn authority(text: &str) -> Option<Authority> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn proxies(networks: &[&str], forwarding: Forwarding, host: bool, proto: bool) -> Proxies {
+        let networks = Networks::new(networks).unwrap();
+        Proxies { networks, forwarding, host, proto }
+    }
 
     fn read(proxies: &Proxies, headers: &[(&str, &str)]) -> (Option<String>, Option<String>) {
         let mut request = http::Request::get("/");
@@ -187,11 +235,8 @@ mod tests {
     // T-B22
     #[test]
     fn rightmost_hop_that_is_no_proxy_is_the_client() {
-        let proxies = |forwarding| {
-            let mut proxies = Proxies::new(["10.0.0.0/8", "2001:db8::/32"], forwarding).unwrap();
-            proxies.host = true;
-            proxies
-        };
+        let proxies =
+            |forwarding| proxies(&["10.0.0.0/8", "2001:db8::/32"], forwarding, true, false);
         let x = |value: &str| {
             read(&proxies(Forwarding::XForwardedFor), &[("x-forwarded-for", value)]).0
         };
@@ -247,15 +292,33 @@ mod tests {
             ("x-forwarded-for", "192.0.2.2"),
             ("x-forwarded-host", "evil.example, b.example:8443"),
         ];
-        let read = |forwarding, host| {
-            let mut proxies = Proxies::new(["10.0.0.0/8"], forwarding).unwrap();
-            proxies.host = host;
-            read(&proxies, &headers)
-        };
+        let read =
+            |forwarding, host| read(&proxies(&["10.0.0.0/8"], forwarding, host, false), &headers);
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(read(Forwarding::Forwarded, false), (some("192.0.2.1:0"), None));
         assert_eq!(read(Forwarding::Forwarded, true), (some("192.0.2.1:0"), some("a.example")));
         let x = read(Forwarding::XForwardedFor, true);
         assert_eq!(x, (some("192.0.2.2:0"), some("b.example:8443")));
+    }
+
+    // T-B22
+    #[test]
+    fn scheme_is_what_the_nearest_proxy_says_and_on_request_alone() {
+        let read = |forwarding, proto, name: &str, value: &str| {
+            let request = http::Request::get("/").header(name, value).body(()).unwrap();
+            proxies(&["10.0.0.0/8"], forwarding, false, proto).read(&request).is_secure
+        };
+        let x = |value: &str| read(Forwarding::XForwardedFor, true, "x-forwarded-proto", value);
+        let f = |value: &str| read(Forwarding::Forwarded, true, "forwarded", value);
+        for (scheme, secure) in [("https", true), ("WSS", true), ("http", false), ("ws", false)] {
+            assert_eq!(x(scheme), Some(secure));
+            assert_eq!(x(&format!("gopher, {scheme} ")), Some(secure), "a client wrote the rest");
+            assert_eq!(f(&format!("proto=gopher, for=192.0.2.1;Proto=\"{scheme}\"")), Some(secure));
+        }
+        assert_eq!(x("https, gopher"), None);
+        assert_eq!(f("proto=https, for=192.0.2.1"), None);
+        assert_eq!(read(Forwarding::XForwardedFor, false, "x-forwarded-proto", "https"), None);
+        assert_eq!(read(Forwarding::Forwarded, true, "x-forwarded-proto", "https"), None);
+        assert_eq!(read(Forwarding::XForwardedFor, true, "forwarded", "proto=https"), None);
     }
 }

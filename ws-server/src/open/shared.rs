@@ -66,11 +66,16 @@ impl Shared {
         };
         let told = proxies.read(request);
         source.host = told.host;
+        source.forwarded_secure = told.is_secure;
         if let Some(client) = told.client {
             source.peer = Peer::Tcp(client);
             Span::current().record("client", display(source.peer));
         }
-        let peer = source.peer;
+        self.count_as(source.peer, permit)
+    }
+
+    /// Counts a connection as one of `peer`, who is known only now.
+    pub(crate) fn count_as(&self, peer: Peer, permit: &mut Permit) -> Result<(), AdmissionLimit> {
         permit.count_as(peer).inspect_err(|limit| self.kept_out(peer, *limit))
     }
 

@@ -25,6 +25,8 @@ const V4: u8 = 4;
 const V6: u8 = 6;
 /// Set in that octet if parameters follow the peer.
 const PARAMS: u8 = 0x80;
+/// Set in it if the client came over TLS.
+const SECURE: u8 = 0x40;
 
 /// What a thread keeps of where it writes.
 const SCRATCH_KEPT: usize = 16 * 1024;
@@ -100,7 +102,7 @@ impl Kept {
     pub(super) fn new<'h>(
         uri: &Uri,
         headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
-        peer: Peer,
+        (peer, is_secure): (Peer, bool),
         params: &[Param<'_>],
         extensions: Option<&str>,
         subprotocol: Option<&str>,
@@ -108,6 +110,11 @@ impl Kept {
         // Its length is known when it is written.
         let mut kept = SCRATCH.take();
         put_peer(&mut kept, peer);
+        if let Some(kind) = kept.first_mut()
+            && is_secure
+        {
+            *kind |= SECURE;
+        }
         put_params(&mut kept, params);
         kept.extend_from_slice(uri.path().as_bytes());
         if let Some(query) = uri.query() {
@@ -165,6 +172,10 @@ impl Kept {
         self.split().map_or(Peer::Other, |(peer, ..)| peer)
     }
 
+    pub(super) fn is_secure(&self) -> bool {
+        self.0.first().is_some_and(|kind| kind & SECURE != 0)
+    }
+
     /// Names and values of the parameters of the path, in their order.
     pub(super) fn params(&self) -> impl Iterator<Item = (&str, &str)> {
         let mut rest = self.split().map_or(&[][..], |(_, params, _)| params);
@@ -181,7 +192,7 @@ impl Kept {
     /// The peer, the parameters, and the lines.
     fn split(&self) -> Option<(Peer, &[u8], &[u8])> {
         let (kind, rest) = self.0.split_first()?;
-        let (peer, rest) = split_peer(*kind & !PARAMS, rest)?;
+        let (peer, rest) = split_peer(*kind & !(PARAMS | SECURE), rest)?;
         if kind & PARAMS == 0 {
             return Some((peer, &[], rest));
         }
@@ -302,7 +313,7 @@ mod tests {
 
     fn kept(headers: &[(&str, &[u8])], peer: Peer) -> Kept {
         let headers = headers.iter().map(|(name, value)| (name.as_bytes(), *value));
-        Kept::new(&Uri::from_static("/a?b"), headers, peer, &[], None, Some("chat"))
+        Kept::new(&Uri::from_static("/a?b"), headers, (peer, false), &[], None, Some("chat"))
     }
 
     #[test]
@@ -323,11 +334,13 @@ mod tests {
     #[test]
     fn parameters_come_back_whatever_they_hold() {
         let params = [("room", "a\nb\u{b}".into()), ("any", "".into()), ("text", "é/".into())];
-        for peer in [Peer::Other, Peer::Tcp("192.0.2.10:2570".parse().unwrap())] {
+        let tcp = Peer::Tcp("192.0.2.10:2570".parse().unwrap());
+        for (peer, secure) in [(Peer::Other, true), (tcp, false), (tcp, true)] {
             let headers = [(&b"host"[..], &b"server.example"[..])].into_iter();
             let uri = Uri::from_static("/a?b");
-            let kept = Kept::new(&uri, headers, peer, &params, None, Some("chat"));
+            let kept = Kept::new(&uri, headers, (peer, secure), &params, None, Some("chat"));
             assert_eq!((kept.peer(), kept.target()), (peer, "/a?b"));
+            assert_eq!(kept.is_secure(), secure);
             let back: Vec<_> = kept.params().collect();
             assert_eq!(back, [("room", "a\nb\u{b}"), ("any", ""), ("text", "é/")]);
             assert_eq!(kept.subprotocol(), Some("chat"));

@@ -16,8 +16,8 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use ws_server::{
-    Accepted, Bytes, CloseCode, Closed, HandlerError, Options, OriginPolicy, Peer, Server,
-    ServerLimits, Service, Subprotocols, WebSocket,
+    Accepted, Admit, Bytes, CloseCode, Closed, HandlerError, Opening, Options, OriginPolicy, Peer,
+    Route, Server, ServerLimits, Service, Subprotocols, WebSocket,
 };
 
 /// A request as an HTTP implementation shows it.
@@ -68,7 +68,7 @@ async fn accepted_request_is_answered_and_its_stream_is_driven() {
     assert_eq!((seen.path(), seen.query()), ("/echo", Some("room=7")));
     assert_eq!((seen.subprotocol(), seen.header("x-trace")), (Some("chat"), Some("7")));
     assert_eq!(seen.peer(), address(1));
-    assert_eq!(service.clients().count(), 0, "it is not connected yet");
+    assert_eq!(service.clients().count(), 1, "it is listed before it is driven");
 
     let id = accepted.id();
     let (mut raw, task) = drive(accepted);
@@ -79,6 +79,33 @@ async fn accepted_request_is_answered_and_its_stream_is_driven() {
     assert_eq!(raw.frame().await.unwrap(), (CLOSE, vec![3, 232]));
     assert_eq!(task.await.unwrap().unwrap().code, CloseCode::NORMAL);
     assert_eq!(service.clients().count(), 0);
+}
+
+// RT-54
+#[tokio::test(start_paused = true)]
+async fn what_is_revoked_before_the_connection_is_driven_is_revoked_for_it() {
+    let gate = |_: Opening| async { Ok(Admit::new().subscribe("user/ann")) };
+    let server = Server::new().route("/echo", Route::new(echo).gate(gate));
+    let service = server.service().unwrap();
+    let clients = service.clients();
+    let accepted = service.upgrade(&request("/echo", &[]), address(1)).await.unwrap();
+    // The 101 is on its way.
+    let [client] = &clients.subscribed("user/ann")[..] else { panic!("{clients:?}") };
+    client.sender().close(CloseCode::POLICY_VIOLATION, "signed out").unwrap();
+    let (mut raw, task) = drive(accepted);
+    raw.send(TEXT, b"hello").await;
+    raw.expect_close(1008).await;
+    raw.send(CLOSE, &1008_u16.to_be_bytes()).await;
+    assert_eq!(task.await.unwrap().unwrap().code, CloseCode::POLICY_VIOLATION);
+
+    // One that is never driven was never open.
+    let accepted = service.upgrade(&request("/echo", &[]), address(1)).await.unwrap();
+    clients.publish("user/ann", "hello");
+    assert_eq!((clients.count(), clients.subscribers("user/ann")), (1, 1));
+    drop(accepted);
+    assert_eq!((clients.count(), clients.subscribers("user/ann")), (0, 0));
+    let metrics = clients.metrics();
+    assert_eq!((metrics.opened, metrics.connections), (1, 0));
 }
 
 #[tokio::test]
@@ -251,10 +278,11 @@ async fn shutdown_closes_all_whoever_brought_their_streams() {
     // Of `ServerLimits::shutdown_timeout`; an aborted connection is gone with the report.
     assert!(begun.elapsed() >= Duration::from_secs(10));
     assert!(three.await.unwrap().is_some_and(|closed| closed.code == CloseCode::ABNORMAL));
-    assert_eq!(service.clients().count(), 0);
+    assert_eq!(service.clients().list().len(), 1, "the one that nobody drives");
 
     let (_raw, task) = drive(unused);
     assert!(task.await.unwrap().is_none(), "accepted before, and driven after the end");
+    assert_eq!(service.clients().count(), 0);
     let again = service.shutdown().await;
     assert_eq!((again.closed, again.aborted), (0, 0));
 }

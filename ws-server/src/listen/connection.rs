@@ -27,7 +27,7 @@ use crate::{
     open::{
         admission::Permit,
         service::connection_span,
-        serving::{Admitted, Serving, admit},
+        serving::{Admitted, Serving, admit, list},
         shared::Shared,
     },
 };
@@ -119,7 +119,8 @@ async fn open<P: Pending>(
     }
     let ToDrive { core, handling, topics } =
         http1::open(&mut io, &shared, (id, source, &mut permit), deadline).await?;
-    admit(&shared, io, core, handling, permit, &topics)
+    let entry = list(&shared, core.outbox(), &topics);
+    admit(&shared, io, core, handling, permit, entry)
 }
 
 /// Counts a connection as one of the address that its transport names. Behind a trusted proxy the request

@@ -16,19 +16,24 @@ use crate::{
         admission::Permit,
         decision::Agreement,
         endpoint::StartHandler,
-        serving::{Serving, admit},
+        serving::{Serving, admit, list},
         shared::Shared,
     },
+    registry::Entry,
 };
 
 /// A handshake that [`Service::upgrade`](crate::Service::upgrade) or
 /// [`Service::open`](crate::Service::open) accepted: send its [response](Self::response), then
 /// [drive](Self::drive) the connection over the stream that the HTTP implementation gives back.
 ///
-/// It holds a place among the connections of its server, which it gives back when it is dropped.
+/// It holds a place among the connections of its server, and is listed among its
+/// [clients](crate::Service::clients): what is sent to it meanwhile, and a Close, wait until it is driven.
+/// Both end when it is dropped.
 #[must_use = "a client waits for its response, and the connection must be driven"]
 pub struct Accepted {
     agreement: Agreement,
+    /// Its entry in the registry, so that access which is revoked meanwhile is revoked for it too.
+    entry: Undriven,
     handling: Option<Handling<StartHandler>>,
     permit: Permit,
     span: Span,
@@ -43,7 +48,8 @@ impl Accepted {
         span: Span,
         shared: Arc<Shared>,
     ) -> Self {
-        Self { agreement, handling, permit, span, shared }
+        let entry = Undriven(Some(list(&shared, &agreement.outbox, &agreement.topics)));
+        Self { agreement, entry, handling, permit, span, shared }
     }
 
     /// The 101 with all of its headers. More may be added, `Set-Cookie` for example.
@@ -103,14 +109,25 @@ impl Accepted {
             SockRef::from(&*tcp).set_tcp_nodelay(true).ok();
             socket::bound_unsent(&tcp);
         }
-        let Self { agreement, handling, permit, span, shared } = self;
+        let Self { agreement, mut entry, handling, permit, span, shared } = self;
         let handling = handling.unwrap_or_else(|| Handling::Running(Box::pin(no_handler())));
         let opening = async move {
-            let Agreement { ws, outbox, topics, .. } = agreement;
+            let Agreement { ws, outbox, .. } = agreement;
             let core = Core::boxed(ws, outbox, BytesMut::new(), read_ahead.into());
-            admit(&shared, io, core, handling, permit, &topics)
+            admit(&shared, io, core, handling, permit, entry.0.take()?)
         };
         Serving::new(opening).instrument(span)
+    }
+}
+
+/// The entry of a connection that is not driven yet, and was never open if it is not.
+struct Undriven(Option<Entry>);
+
+impl Drop for Undriven {
+    fn drop(&mut self) {
+        if let Some(entry) = self.0.take() {
+            entry.withdraw();
+        }
     }
 }
 

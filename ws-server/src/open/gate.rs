@@ -64,9 +64,9 @@ use crate::{
 /// ([`ServerLimits::max_pending`](crate::ServerLimits::max_pending)). If the client leaves, the future
 /// is dropped where it waits. A panic is answered with 500.
 ///
-/// Access that is revoked after the gate has decided, and before the connection is listed, which takes
-/// as long as its 101, is not revoked for this connection: where that matters, check once more at the
-/// start of the handler.
+/// A connection is listed from the moment in which its gate has decided: access that is revoked after
+/// that, by a Close to all connections of a user, is revoked for it too. Access that is revoked while the
+/// gate decides is the gate's to notice.
 // R6455-4.2.2-c
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not decide who may connect",

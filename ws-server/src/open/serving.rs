@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -15,33 +16,39 @@ use crate::{
         endpoint::{ServerEndpoint, StartHandler},
         shared::Shared,
     },
+    outbox::Outbox,
+    registry::Entry,
 };
 
 /// An open connection, listed and counted.
 pub(crate) type Admitted<Io> = Opened<Io, ServerEndpoint>;
 
-/// Lists and counts an accepted connection. Returns `None` if the server shuts down.
+/// Lists an accepted connection, with what it subscribes to from the start.
+pub(crate) fn list(shared: &Shared, outbox: &Arc<Outbox>, topics: &[Box<str>]) -> Entry {
+    let registry = &shared.clients.registry;
+    for topic in topics {
+        // Their number and length were checked; a connection that begins is refused for nothing else.
+        registry.topics.subscribe(outbox, topic).ok();
+    }
+    registry.enter(outbox)
+}
+
+/// Counts a connection that is listed. Returns `None` if the server shuts down.
 pub(crate) fn admit<Io>(
     shared: &Shared,
     io: Io,
     core: Box<Core>,
     handling: Handling<StartHandler>,
     permit: Permit,
-    topics: &[Box<str>],
+    entry: Entry,
 ) -> Option<Admitted<Io>> {
-    let registry = &shared.clients.registry;
-    for topic in topics {
-        // Their number and length were checked; a connection that begins is refused for nothing else.
-        registry.topics.subscribe(core.outbox(), topic).ok();
-    }
-    let entry = registry.enter(core.outbox());
     // The connection is listed first: a shutdown first admits no more and then closes all that are
     // listed, so that it misses none.
     if !shared.admission.running.enter() {
         entry.withdraw();
         return None;
     }
-    registry.stats.counters.opened();
+    shared.clients.registry.stats.counters.opened();
     Some(Opened { io, core, handling, endpoint: ServerEndpoint { entry, permit } })
 }
 

@@ -43,9 +43,7 @@ impl Request {
     /// ([RFC 7617](https://www.rfc-editor.org/rfc/rfc7617#section-2)), which must be UTF-8. `None` if
     /// there are none, or more than one `Authorization`.
     pub fn basic(&self) -> Option<Basic> {
-        let text = BASE64_STANDARD.decode(self.authorization("basic")?).ok()?;
-        let (user, password) = str::from_utf8(&text).ok()?.split_once(':')?;
-        Some(Basic { user: user.into(), password: password.into() })
+        Basic::of(self.authorization("basic")?)
     }
 
     /// What follows the scheme, whose case does not matter.
@@ -55,9 +53,14 @@ impl Request {
         if lines.next().is_some() {
             return None;
         }
-        let (own, rest) = line.split_once(' ')?;
-        own.eq_ignore_ascii_case(scheme).then(|| rest.trim_start_matches(' '))
+        credentials(line, scheme)
     }
+}
+
+/// What follows the scheme.
+fn credentials<'v>(authorization: &'v str, scheme: &str) -> Option<&'v str> {
+    let (own, rest) = authorization.split_once(' ')?;
+    own.eq_ignore_ascii_case(scheme).then(|| rest.trim_start_matches(' '))
 }
 
 /// A bearer token that a client sent. `Debug` hides it.
@@ -92,6 +95,18 @@ pub struct Basic {
 }
 
 impl Basic {
+    /// From the value of an `Authorization` header, for a [fallback](crate::Server::fallback), which
+    /// is shown an [`http::Request`]. `None` as for [`Request::basic`].
+    pub fn parse(authorization: &str) -> Option<Self> {
+        Self::of(credentials(authorization, "basic")?)
+    }
+
+    fn of(credentials: &str) -> Option<Self> {
+        let text = BASE64_STANDARD.decode(credentials).ok()?;
+        let (user, password) = str::from_utf8(&text).ok()?.split_once(':')?;
+        Some(Self { user: user.into(), password: password.into() })
+    }
+
     /// Who the client says it is.
     pub fn user(&self) -> &str {
         &self.user
@@ -123,7 +138,7 @@ impl fmt::Debug for Basic {
 mod tests {
     use http::Uri;
 
-    use crate::{Peer, Request};
+    use crate::{Basic, Peer, Request};
 
     fn request(headers: &[(&str, &str)]) -> Request {
         let headers = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
@@ -161,6 +176,9 @@ mod tests {
         assert!(known.is("Aladdin", "open sesame"));
         assert!(!known.is("Aladdin", "open") && !known.is("aladdin", "open sesame"));
         assert!(basic.bearer().is_none() && !format!("{known:?}").contains("sesame"));
+        let parsed = Basic::parse("basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==").unwrap();
+        assert!(parsed.is("Aladdin", "open sesame"));
+        assert!(Basic::parse("Bearer abc").is_none() && Basic::parse("").is_none());
 
         for wrong in ["", "Bearer", "Bearer ", "Basic", "Basic !", "Basic QWxhZGRpbg=="] {
             let request = request(&[("authorization", wrong)]);

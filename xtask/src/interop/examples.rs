@@ -1,5 +1,6 @@
 //! The examples of `ws-server`, each with a foreign client: what a reader copies works.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -35,13 +36,23 @@ enum Start {
     Here(&'static [&'static str]),
     /// The script gets the words that start it, without arguments: it prepares something, or starts
     /// it several times.
-    #[allow(dead_code, reason = "the examples that need it come next")]
     Script,
 }
 
 /// Every example that has a foreign client; another one is another entry.
-const EXAMPLES: &[Example] =
-    &[Example { name: "chat", start: Start::Here(&[]), script: "chat.py", cases: 2, needs: &[] }];
+const EXAMPLES: &[Example] = &[
+    Example { name: "auth", start: Start::Here(&[]), script: "auth.py", cases: 8, needs: &[] },
+    Example { name: "chat", start: Start::Here(&[]), script: "chat.py", cases: 2, needs: &[] },
+    Example { name: "rooms", start: Start::Here(&[]), script: "rooms.py", cases: 8, needs: &[] },
+    Example { name: "rpc", start: Start::Here(&[]), script: "rpc.mjs", cases: 8, needs: &[] },
+    Example {
+        name: "tcp_bridge",
+        start: Start::Script,
+        script: "tcp_bridge.py",
+        cases: 7,
+        needs: &[],
+    },
+];
 
 /// All examples.
 pub(super) fn all(workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> Result<Tally> {
@@ -78,7 +89,8 @@ pub(super) fn only(
 fn build(workspace: &Workspace, examples: &[&Example]) -> Result<()> {
     let started = Instant::now();
     let mut words = vec!["build", "--release", "-p", "ws-server", "--all-features"];
-    words.extend(examples.iter().flat_map(|example| ["--example", example.name]));
+    let names: BTreeSet<_> = examples.iter().map(|example| example.name).collect();
+    words.extend(names.iter().flat_map(|name| ["--example", *name]));
     println!("xtask: cargo {}", words.join(" "));
     let mend = format!("run `cargo {}` alone", words.join(" "));
     run("cargo build", cargo().args(words).current_dir(&workspace.root), &mend)?;
@@ -126,7 +138,7 @@ impl Example {
 
     /// An empty directory for what the script writes.
     fn scratch(&self, workspace: &Workspace) -> Result<PathBuf> {
-        let scratch = workspace.target.join("interop/examples").join(self.name);
+        let scratch = workspace.target.join("interop/examples").join(self.script);
         if scratch.exists() {
             fs::remove_dir_all(&scratch).map_err(|error| {
                 Failure::system(format!("removing {}", scratch.display()), &error)

@@ -1,0 +1,123 @@
+//! Who may connect: programs send a token, and pages the cookie that they got for a password. Whoever
+//! is kicked loses all connections and sessions.
+//!
+//! ```text
+//! $ cargo run --example auth                 # then open http://127.0.0.1:9001/ in a browser, or:
+//! listening on 127.0.0.1:9001
+//! $ curl -si -u ann:sesame http://127.0.0.1:9001/sign-in | grep -i cookie
+//! set-cookie: session=5f1c..; HttpOnly; SameSite=Strict; Path=/
+//! $ npx wscat -c ws://127.0.0.1:9001/chat -H 'Cookie: session=5f1c..'
+//! < hello, ann
+//! $ npx wscat -c ws://127.0.0.1:9001/staff -H 'Authorization: Bearer 0123456789'
+//! < hello, robot
+//! > kick ann                                 # closes Ann's connections with 1008
+//! ```
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use http::{Request, Response};
+use ws_server::*;
+
+// ANCHOR: auth
+#[derive(Clone)]
+struct User {
+    name: &'static str,
+    staff: bool,
+}
+
+/// Who is signed in, by the random values of their cookies. Real ones are in a database, as are users.
+#[derive(Clone, Default)]
+struct Sessions(Arc<Mutex<HashMap<String, User>>>);
+
+#[async_trait]
+impl Gate for Sessions {
+    async fn admit(&self, opening: Opening) -> Result<Admit, Rejection> {
+        let request = opening.request();
+        let user = match request.bearer() {
+            Some(token) => token.is("0123456789").then_some(User { name: "robot", staff: true }),
+            None => request.cookie("session").and_then(|key| self.lock().get(key).cloned()),
+        };
+        let Some(user) = user else { return Err(Rejection::unauthorized("Bearer")?) };
+        if request.path() == "/staff" && !user.staff {
+            return Err(Rejection::forbidden());
+        }
+        Ok(Admit::new().subscribe(format!("user/{}", user.name)).data(user))
+    }
+}
+
+#[async_trait]
+impl Handler for Sessions {
+    async fn handle(&self, mut ws: WebSocket) -> Result<(), HandlerError> {
+        let user = ws.data::<User>().ok_or("the gate admits users alone")?.clone();
+        ws.send(format!("hello, {}", user.name)).await?;
+        while let Some(Message::Text(text)) = ws.recv().await {
+            match text.as_str().strip_prefix("kick ") {
+                Some(name) if user.staff => self.kick(name, &ws.clients().ok_or("a client")?),
+                _ => ws.send(text).await?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Sessions {
+    /// Ends the sessions first: who connects again meanwhile is not admitted.
+    fn kick(&self, name: &str, clients: &Clients) {
+        self.lock().retain(|_, user| user.name != name);
+        for client in clients.subscribed(&format!("user/{name}")) {
+            client.sender().close(CloseCode::POLICY_VIOLATION, "signed out").ok();
+        }
+    }
+
+    /// A browser asks for the password when it sees the 401, and follows the 303.
+    fn answer(&self, request: &Request<()>) -> http::Result<Response<Bytes>> {
+        let header = request.headers().get("Authorization");
+        let basic = header.and_then(|value| Basic::parse(value.to_str().ok()?));
+        let response = Response::builder();
+        match request.uri().path() {
+            "/" => response.header("Content-Type", "text/html").body(PAGE.into()),
+            "/sign-in" if basic.is_some_and(|basic| basic.is("ann", "sesame")) => {
+                // Nobody guesses 128 random bits.
+                let [high, low] = [(); 2].map(|()| getrandom::u64().expect("random numbers"));
+                let session = format!("{high:016x}{low:016x}");
+                let cookie = format!("session={session}; HttpOnly; SameSite=Strict; Path=/");
+                self.lock().insert(session, User { name: "ann", staff: false });
+                response.status(303).header("Location", "/").header("Set-Cookie", cookie)
+            }
+            .body(Bytes::new()),
+            "/sign-in" => {
+                { response.status(401).header("WWW-Authenticate", "Basic realm=\"chat\"") }
+                    .body(Bytes::new())
+            }
+            _ => response.status(404).body(Bytes::new()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, User>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const PAGE: &str =
+    "<!doctype html><a href=/sign-in>sign in</a> <input id=say> <pre id=log></pre><script>
+const ws = new WebSocket(`ws://${location.host}/chat`)
+ws.onmessage = ({ data }) => log.append(data + '\\n')
+ws.onclose = ({ code, reason }) => log.append(`closed: ${code} ${reason}\\n`)
+say.onchange = () => ws.send(say.value)
+</script>";
+
+#[tokio::main]
+async fn main() -> Result<(), ServeError> {
+    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:9001".into());
+    let sessions = Sessions::default();
+    let guarded = || Route::new(sessions.clone()).gate(sessions.clone());
+    let mut server = Server::new().route("/chat", guarded()).route("/staff", guarded());
+    server = server.fallback(move |request, _| sessions.answer(request).expect("valid headers"));
+    let server = server.bind(address).await?;
+    println!("listening on {}", server.local_addr().expect("TCP"));
+    server.serve().await
+}
+// ANCHOR_END: auth

@@ -1,0 +1,147 @@
+//! JSON-RPC 2.0 in both directions, without batches: the client calls the server, and while that works
+//! it calls the client. Calls may be answered in any order, and none waits for ever.
+//!
+//! ```text
+//! $ cargo run --example rpc
+//! listening on 127.0.0.1:9001
+//! $ npx wscat -c ws://127.0.0.1:9001/rpc
+//! > {"jsonrpc":"2.0","id":1,"method":"subtract","params":[42,23]}
+//! < {"id":1,"jsonrpc":"2.0","result":19}
+//! > {"jsonrpc":"2.0","id":2,"method":"greet"}
+//! < {"id":1,"jsonrpc":"2.0","method":"name","params":[]}
+//! > {"jsonrpc":"2.0","id":1,"result":"Ann"}
+//! < {"id":2,"jsonrpc":"2.0","result":"hello, Ann"}
+//! ```
+
+// ANCHOR: rpc
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tokio::{sync::oneshot, task::JoinSet, time::timeout};
+use ws_server::{HandlerError, Sender, ServeError, Server, WebSocket};
+
+/// How long the client may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How many calls of a client are worked on at once.
+const AT_ONCE: usize = 16;
+
+/// A code and a text, as JSON-RPC has them.
+type RpcError = (i64, String);
+
+/// The other end. A handle: cloning it is cheap.
+#[derive(Clone)]
+struct Remote {
+    sender: Sender,
+    calls: Arc<Mutex<Calls>>,
+}
+
+#[derive(Default)]
+struct Calls {
+    last: u64,
+    waiting: HashMap<u64, oneshot::Sender<Value>>,
+}
+
+impl Remote {
+    /// Calls the other end.
+    async fn call(&self, method: &str, params: Value) -> Result<Value, RpcError> {
+        let (id, answer) = self.calls().begin();
+        let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+        let gone = |why: String| (-32000, format!("{method}: {why}"));
+        self.sender.send(request.to_string()).await.map_err(|error| gone(error.to_string()))?;
+        match timeout(PATIENCE, answer).await {
+            Ok(Ok(mut answer)) => match answer.get("error") {
+                None => Ok(answer["result"].take()),
+                Some(error) => Err(gone(error.to_string())),
+            },
+            Ok(Err(_)) => Err(gone("the connection ended".into())),
+            Err(_) => Err(gone(format!("no answer in {PATIENCE:?}"))),
+        }
+    }
+
+    /// Answers a call of the other end; a notification has no id, and gets no answer.
+    async fn answer(self, request: Value) {
+        let outcome =
+            self.run(request["method"].as_str().unwrap_or_default(), &request["params"]).await;
+        if let Some(id) = request.get("id") {
+            // An error if the connection has ended: nobody waits any more.
+            self.sender.send(response(id, outcome)).await.ok();
+        }
+    }
+
+    async fn run(&self, method: &str, params: &Value) -> Result<Value, RpcError> {
+        match method {
+            "subtract" => match (params[0].as_i64(), params[1].as_i64()) {
+                (Some(a), Some(b)) => Ok(a.saturating_sub(b).into()),
+                _ => Err((-32602, "two integers are needed".into())),
+            },
+            "greet" => {
+                let name = self.call("name", json!([])).await?;
+                Ok(format!("hello, {}", name.as_str().unwrap_or("stranger")).into())
+            }
+            _ => Err((-32601, format!("there is no method {method:?}"))),
+        }
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Calls {
+    fn begin(&mut self) -> (u64, oneshot::Receiver<Value>) {
+        // Those whose callers gave up.
+        self.waiting.retain(|_, caller| !caller.is_closed());
+        self.last += 1;
+        let (caller, answer) = oneshot::channel();
+        self.waiting.insert(self.last, caller);
+        (self.last, answer)
+    }
+}
+
+fn response(id: &Value, outcome: Result<Value, RpcError>) -> String {
+    match outcome {
+        Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
+        Err((code, message)) => {
+            json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } })
+        }
+    }
+    .to_string()
+}
+
+async fn rpc(mut ws: WebSocket) -> Result<(), HandlerError> {
+    let remote = Remote { sender: ws.sender(), calls: Arc::default() };
+    let mut work = JoinSet::new(); // dropped at the end of the connection, with all that is at work
+    while let Some(message) = ws.recv().await {
+        while work.try_join_next().is_some() {}
+        match serde_json::from_slice::<Value>(message.as_bytes()) {
+            Ok(call) if call["method"].is_string() && work.len() < AT_ONCE => {
+                work.spawn(remote.clone().answer(call));
+            }
+            Ok(call) if call["method"].is_string() => {
+                let refused = Err((-32000, format!("more than {AT_ONCE} calls at once")));
+                ws.send(response(&call["id"], refused)).await?;
+            }
+            Ok(answer) if answer.get("result").or(answer.get("error")).is_some() => {
+                let caller = remote.calls().waiting.remove(&answer["id"].as_u64().unwrap_or(0));
+                // A late one has no caller any more.
+                caller.map(|caller| caller.send(answer));
+            }
+            Ok(_) => ws.send(response(&Value::Null, Err((-32600, "no request".into())))).await?,
+            Err(error) => ws.send(response(&Value::Null, Err((-32700, error.to_string())))).await?,
+        }
+    }
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), ServeError> {
+    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:9001".into());
+    let server = Server::new().route("/rpc", rpc).bind(address).await?;
+    println!("listening on {}", server.local_addr().expect("TCP"));
+    server.serve().await
+}
+// ANCHOR_END: rpc

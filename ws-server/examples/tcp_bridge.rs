@@ -14,7 +14,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use ws_server::{CloseCode, HandlerError, Message, Route, ServeError, Server, WebSocket};
+use ws_server::{CloseCode, HandlerError, Limits, Message, Route, ServeError, Server, WebSocket};
 
 async fn bridge(mut ws: WebSocket, upstream: String) -> Result<(), HandlerError> {
     let Ok(tcp) = TcpStream::connect(upstream).await else {
@@ -50,7 +50,9 @@ async fn main() -> Result<(), ServeError> {
     let address = arguments.next().unwrap_or("127.0.0.1:9001".into());
     let upstream = arguments.next().unwrap_or("127.0.0.1:1883".into());
     let route = Route::new(move |ws: WebSocket| bridge(ws, upstream.clone()));
-    let server = Server::new().any(route.subprotocols(["binary", "mqtt"])).bind(address).await?;
+    let route =
+        route.subprotocols(["binary", "mqtt"]).limits(Limits::default().max_message(16 << 20)); // some clients write all they have at once
+    let server = Server::new().any(route).bind(address).await?;
     println!("listening on {}", server.local_addr().expect("TCP"));
     server.serve().await
 }

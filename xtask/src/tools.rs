@@ -89,13 +89,13 @@ pub(crate) fn cargo_tool(workspace: &Workspace, name: &str) -> Result<Command> {
 /// The folder of a venv's programs.
 const VENV_PROGRAMS: &str = if cfg!(windows) { "Scripts" } else { "bin" };
 
-/// A directory whose `node_modules` has the pinned `ws`, `undici` and `playwright-core`.
+/// A directory whose `node_modules` has the pinned packages.
 pub(crate) fn node_modules(workspace: &Workspace) -> Result<PathBuf> {
     node()?;
     let sources = workspace.xtask().join("interop");
     let files = ["package.json", "package-lock.json"];
     let pinned = read_all(&sources, &files)?;
-    installed(workspace, "npm", &pinned, "ws, undici and playwright-core (npm)", |dir| {
+    installed(workspace, "npm", &pinned, "the packages of interop/package-lock.json (npm)", |dir| {
         for file in files {
             fs::copy(sources.join(file), dir.join(file))
                 .map_err(|error| Failure::system(format!("copying {file}"), &error))?;
@@ -141,6 +141,20 @@ pub(crate) fn valgrind() -> Result<PathBuf> {
     debian(&["valgrind"], "no valgrind was found")?;
     program_path("valgrind").ok_or_else(|| {
         Failure::new("valgrind is still missing after its installation", "install valgrind")
+    })
+}
+
+/// The MQTT broker. Debian keeps it up to date.
+pub(crate) fn mosquitto() -> Result<PathBuf> {
+    // Where only root looks.
+    let found = || program_path("mosquitto").or(Some(PathBuf::from("/usr/sbin/mosquitto")));
+    let found = || found().filter(|path| path.is_file());
+    if let Some(path) = found() {
+        return Ok(path);
+    }
+    debian(&["mosquitto"], "no mosquitto was found")?;
+    found().ok_or_else(|| {
+        Failure::new("mosquitto is still missing after its installation", "install mosquitto")
     })
 }
 

@@ -34,11 +34,17 @@ export async function until (condition) {
   while (!condition()) await sleep(5)
 }
 
+// Starts a program that ends with this script, as the example does that the script starts.
+export function attached (program, words) {
+  const [before, ...rest] = [...process.argv.slice(2, -1), program, ...words]
+  const child = spawn(before, rest, { stdio: ['ignore', 'pipe', 'inherit'] })
+  process.once('exit', () => child.kill())
+  return child
+}
+
 // Starts the example with these arguments after its address.
 export async function started (words = [], where = '127.0.0.1:0') {
-  const [program, ...before] = process.argv.slice(2)
-  const example = spawn(program, [...before, where, ...words], { stdio: ['ignore', 'pipe', 'inherit'] })
-  process.once('exit', () => example.kill())
+  const example = attached(process.argv.at(-1), [where, ...words])
   for await (const line of readline.createInterface({ input: example.stdout })) {
     const listening = line.match(/^listening on (\S+)/)
     if (listening) {
@@ -62,7 +68,7 @@ export async function run (cases) {
       console.log(`ok ${name}`)
     } catch (error) {
       failed += 1
-      console.log(`FAIL ${name}: ${error?.message ?? error}`.replaceAll('\n', ' '))
+      console.log(`FAIL ${name}: ${error?.message ?? JSON.stringify(error)}`.replaceAll('\n', ' '))
     }
     clearTimeout(timer)
   }

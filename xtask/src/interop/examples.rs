@@ -43,8 +43,22 @@ enum Start {
 const EXAMPLES: &[Example] = &[
     Example { name: "auth", start: Start::Here(&[]), script: "auth.py", cases: 8, needs: &[] },
     Example { name: "chat", start: Start::Here(&[]), script: "chat.py", cases: 2, needs: &[] },
+    Example {
+        name: "graphql",
+        start: Start::Here(&[]),
+        script: "graphql.mjs",
+        cases: 13,
+        needs: &[],
+    },
     Example { name: "rooms", start: Start::Here(&[]), script: "rooms.py", cases: 8, needs: &[] },
     Example { name: "rpc", start: Start::Here(&[]), script: "rpc.mjs", cases: 8, needs: &[] },
+    Example {
+        name: "socket_io",
+        start: Start::Here(&[]),
+        script: "socket_io.mjs",
+        cases: 9,
+        needs: &[],
+    },
     Example {
         name: "tcp_bridge",
         start: Start::Script,
@@ -52,7 +66,26 @@ const EXAMPLES: &[Example] = &[
         cases: 7,
         needs: &[],
     },
+    Example {
+        name: "tcp_bridge",
+        start: Start::Script,
+        script: "mqtt.mjs",
+        cases: 8,
+        needs: &[mosquitto],
+    },
+    Example {
+        name: "y_websocket",
+        start: Start::Here(&[]),
+        script: "y_websocket.mjs",
+        cases: 8,
+        needs: &[],
+    },
 ];
+
+/// The MQTT broker.
+fn mosquitto(_: &Workspace) -> Result<Variables> {
+    Ok(vec![("INTEROP_MOSQUITTO", tools::mosquitto()?)])
+}
 
 /// All examples.
 pub(super) fn all(workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> Result<Tally> {

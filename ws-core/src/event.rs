@@ -77,7 +77,7 @@ impl fmt::Display for Closed {
 }
 
 /// Which end closed first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ClosedBy {
     /// This end.
     Local,

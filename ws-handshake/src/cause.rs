@@ -6,7 +6,7 @@ use crate::{ExtensionHeaderError, HeadError, OriginRefusal, SubprotocolHeaderErr
 
 /// Why a request is rejected: a status, and one line that says what was wrong.
 ///
-/// The line never repeats what the peer sent, so it is safe as a metric label.
+/// The line never repeats what the peer sent, so it is safe in a log; [`name`](Self::name) is the label of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Cause {
@@ -92,6 +92,44 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// A name from a fixed set, in snake case: the value of a metric's label.
+    ///
+    /// What is malformed in one header has one name. In the head, the limits and the version have
+    /// names of their own, and everything else is `malformed_head`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Application => "application",
+            Self::NoRoom => "no_room",
+            Self::Head(HeadError::TooLarge) => "head_too_large",
+            Self::Head(HeadError::TooManyHeaders) => "too_many_headers",
+            Self::Head(HeadError::TargetTooLong) => "target_too_long",
+            Self::Head(HeadError::Version) => "http_version",
+            Self::Head(_) => "malformed_head",
+            Self::Timeout => "timeout",
+            Self::EarlyData => "early_data",
+            Self::Method => "method",
+            Self::HttpTooOld => "http_too_old",
+            Self::HttpTooNew => "http_too_new",
+            Self::Target => "target",
+            Self::PathParameter => "path_parameter",
+            Self::Host => "host",
+            Self::OtherHost => "other_host",
+            Self::NotAscii => "not_ascii",
+            Self::Upgrade => "upgrade",
+            Self::Connection => "connection",
+            Self::Body => "body",
+            Self::Expect => "expect",
+            Self::Version => "version",
+            Self::UnsupportedVersion => "unsupported_version",
+            Self::Key => "key",
+            Self::Subprotocols(_) => "subprotocols",
+            Self::NoSubprotocol => "no_subprotocol",
+            Self::Extensions(_) => "extensions",
+            Self::OriginHeader => "origin_header",
+            Self::Origin(_) => "origin",
+        }
+    }
+
     /// The status of the answer.
     pub fn status(self) -> StatusCode {
         match self {

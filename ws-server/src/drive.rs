@@ -18,10 +18,10 @@ mod input;
 mod output;
 mod page_offset;
 mod pending;
-
 mod pool;
 mod receive;
 mod receive_queue;
+mod round_trip;
 pub(crate) mod turn;
 mod unread;
 mod write;

@@ -5,6 +5,7 @@ pub(crate) mod admission_limit;
 pub(crate) mod capacity;
 pub(crate) mod data;
 pub(crate) mod error;
+pub(crate) mod histogram;
 pub(crate) mod id;
 pub(crate) mod limits;
 pub(crate) mod linger;

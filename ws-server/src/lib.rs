@@ -31,6 +31,7 @@
 //! | receive a topic in any task | [`Clients::listen`], [`Subscription`] |
 //! | choose what happens to slow clients | [`SlowConsumer`] |
 //! | count connections, messages and refusals | [`Clients::metrics`], [`Metrics`] |
+//! | measure round trips | [`Client::round_trip`], [`Metrics::round_trips`] |
 //! | see every frame of a connection, and why an extension was declined | [`Server::observe`] |
 //! | look at path, query, headers, peer | [`WebSocket::request`], [`Request`] |
 //! | choose which web pages may connect | [`Server::origin`], [`OriginPolicy`], [`Server::hosts`] |
@@ -105,6 +106,7 @@ pub use leaves::error::{
     ConfigError, Lagged, PingError, SendError, ServeError, SubscribeError, TrySendError,
     TrySendReason,
 };
+pub use leaves::histogram::Histogram;
 pub use leaves::id::ClientId;
 #[cfg(feature = "client")]
 pub use leaves::limits::ClientLimits;

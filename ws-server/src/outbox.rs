@@ -45,6 +45,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::Waker,
+    time::Duration,
 };
 
 use tokio::sync::Notify;
@@ -116,6 +117,8 @@ struct State {
     dropped: bool,
     /// Whether the driver is done: nothing more comes in or goes out.
     over: bool,
+    /// The newest round trip of a Ping, in microseconds. 0 is none.
+    round_trip: u32,
     /// Boxed, since most of the time the connection has not ended and no task waits for its end.
     end: Option<Box<End>>,
     driver: Option<Waker>,
@@ -271,6 +274,17 @@ impl Outbox {
         if let Some(stats) = &self.stats {
             stats.counters.memory(bytes as i64 - before as i64);
         }
+    }
+
+    /// The newest round trip of a Ping that kept the connection alive.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        let micros = self.state().round_trip;
+        (micros > 0).then(|| Duration::from_micros(micros.into()))
+    }
+
+    /// Bytes of the messages that wait in the queues.
+    pub(crate) fn queue_bytes(&self) -> usize {
+        if self.has_outbound() { self.state().outbound_bytes } else { 0 }
     }
 
     pub(crate) fn ping(&self, payload: Payload) -> Result<(), PingError> {

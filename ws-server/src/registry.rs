@@ -158,13 +158,35 @@ impl Registry {
         }
     }
 
+    /// Bytes of the messages that wait in the queues of all connections.
+    pub(crate) fn queue_bytes(&self) -> usize {
+        let (mut bytes, mut after, mut waiting) = (0, ClientId(0), Vec::new());
+        loop {
+            let outboxes = self.outboxes();
+            let mut last = None;
+            for (id, outbox) in
+                outboxes.range((Bound::Excluded(after), Bound::Unbounded)).take(CHUNK)
+            {
+                last = Some(*id);
+                // Most have nothing, and are not locked.
+                if outbox.has_outbound() {
+                    waiting.push(Arc::clone(outbox));
+                }
+            }
+            drop(outboxes);
+            bytes += waiting.drain(..).map(|outbox| outbox.queue_bytes()).sum::<usize>();
+            let Some(last) = last else { return bytes };
+            after = last;
+        }
+    }
+
     /// Removes a connection from the list, with its subscriptions.
     fn leave(&self, outbox: &Arc<Outbox>, closed: Option<&Closed>) {
         let Some(listed) = self.outboxes().remove(&outbox.id) else { return };
         self.topics.leave(outbox);
         outbox.set_memory(0);
         if let Some(closed) = closed {
-            self.stats.counters.closed(closed);
+            self.stats.counters.closed(closed, outbox.request.age());
         }
         // Dropped without the lock, because it may be the last reference.
         drop(listed);

@@ -6,12 +6,14 @@ mod support;
 
 use std::time::Duration;
 
-use support::{CLOSE, PING, PONG, TEXT, echo, engine::open_deflate, masked, open, open_with};
+use support::{
+    BINARY, CLOSE, PING, PONG, TEXT, echo, engine::open_deflate, masked, open, open_with,
+};
 use tokio::{io::AsyncWriteExt, time::sleep};
 use ws_core::Message;
 use ws_server::{
-    AdmissionLimit, Cause, Clients, CloseCode, Deflate, Metrics, Peer, Publication, Server,
-    ServerLimits, Service, Traffic, WebSocket,
+    AdmissionLimit, Cause, Clients, CloseCode, ClosedBy, Deflate, Metrics, Peer, Publication,
+    Rejected, Server, ServerLimits, Service, Traffic, WebSocket,
 };
 use ws_tests_support::handshake::request;
 
@@ -39,7 +41,15 @@ fn is(traffic: Traffic, messages: u64, payload: u64, wire: u64) {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_counted_before_anything_happens() {
     let service = service(ServerLimits::default());
-    assert_eq!(service.clients().metrics(), Metrics::default());
+    let metrics = service.clients().metrics();
+    let mut nothing = Metrics::default();
+    // The bounds of their buckets are known before.
+    nothing.durations.clone_from(&metrics.durations);
+    nothing.round_trips.clone_from(&metrics.round_trips);
+    assert_eq!(metrics, nothing);
+    for times in [metrics.durations, metrics.round_trips] {
+        assert_eq!((times.count(), times.sum(), times.buckets().count()), (0, Duration::ZERO, 13));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,7 +161,7 @@ async fn ends_are_counted_by_their_code() {
     let service = service(ServerLimits::default());
     let clients = service.clients();
     // As the client says, one of them for others to count.
-    for code in [1000_u16, 1000, 1001, 3000, 4999, 4321] {
+    for code in [1000_u16, 1000, 1001, 3000, 3999, 4000, 4999, 4321] {
         let (mut raw, task) = open(&service).await;
         raw.send(CLOSE, &code.to_be_bytes()).await;
         raw.expect_close(code).await;
@@ -178,11 +188,21 @@ async fn ends_are_counted_by_their_code() {
     assert_eq!(raw.frame().await, None);
     let closed = task.await.unwrap().unwrap();
     let metrics = clients.metrics();
-    let ends: Vec<(u16, u64)> = metrics.closed.iter().map(|(code, n)| (code.get(), *n)).collect();
+    let ends = metrics.closed.iter().map(|((code, by), n)| (code.get(), *by, *n));
+    let ends: Vec<(u16, ClosedBy, u64)> = ends.collect();
     assert_eq!(closed.code.get(), 4005);
-    assert_eq!(ends, [(1000, 2), (1001, 1), (1002, 1), (1006, 2), (4005, 1)]);
-    assert_eq!(metrics.closed_by_clients_from_3000, 3);
-    assert_eq!((metrics.connections, metrics.opened), (0, 10));
+    let (ours, theirs) = (ClosedBy::Local, ClosedBy::Peer);
+    let expected = [
+        (1000, theirs, 2),
+        (1001, theirs, 1),
+        (1002, ours, 1),
+        (1006, ours, 1),
+        (1006, theirs, 1),
+        (4005, ours, 1),
+    ];
+    assert_eq!(ends, expected);
+    assert_eq!((metrics.closed_by_clients_3xxx, metrics.closed_by_clients_4xxx), (2, 3));
+    assert_eq!((metrics.connections, metrics.opened), (0, 12));
 }
 
 #[tokio::test(start_paused = true)]
@@ -216,6 +236,9 @@ async fn rejections_are_counted_by_their_cause() {
     let full = metrics.rejected.iter().find(|it| it.status == 503).unwrap();
     assert_eq!(full.limit, Some(AdmissionLimit::MaxConnections));
     assert!(metrics.rejected.iter().all(|it| it.status == 503 || it.limit.is_none()));
+    let mut labels: Vec<_> = metrics.rejected.iter().map(Rejected::label).collect();
+    labels.sort_unstable();
+    assert_eq!(labels, ["application", "malformed_head", "max_connections", "upgrade"]);
     assert_eq!((metrics.opened, metrics.connections), (2, 2));
 }
 
@@ -270,6 +293,160 @@ async fn messages_to_many_are_counted_once_and_their_copies_each() {
     is(metrics.sent, 8, 8, 24);
 }
 
+#[tokio::test(start_paused = true)]
+async fn texts_are_counted_apart_in_both_directions() {
+    let service = service(ServerLimits::default());
+    let clients = service.clients();
+    let (mut raw, _) = open(&service).await;
+    // One by one, in a burst, in fragments, and compressed elsewhere.
+    for kind in [TEXT, BINARY, TEXT] {
+        raw.send(kind, b"one").await;
+        raw.frame().await.unwrap();
+    }
+    let burst = [masked(BINARY, b"1"), masked(TEXT, b"2"), masked(BINARY, b"3")];
+    raw.io.write_all(&burst.concat()).await.unwrap();
+    raw.io.write_all(&[masked(0x01, b"4"), masked(0x80, b"5")].concat()).await.unwrap();
+    for kind in [BINARY, TEXT, BINARY, TEXT] {
+        assert_eq!(raw.frame().await.unwrap().0, kind);
+    }
+    let (mut compressed, _) = open_deflate(&service, 4096).await;
+    for message in [Message::from("x".repeat(200)), Message::from(vec![0; 200])] {
+        compressed.send(message.clone()).await;
+        assert_eq!(compressed.message().await, message);
+    }
+    let metrics = rested(&clients).await;
+    for way in [metrics.received, metrics.sent] {
+        assert_eq!((way.messages, way.texts, way.binaries()), (9, 5, 4));
+    }
+    // From elsewhere: to one, and to many.
+    let sender = clients.list()[0].sender();
+    sender.send("text").await.unwrap();
+    sender.send(vec![0]).await.unwrap();
+    clients.send_all(vec![0]);
+    clients.send_all("text");
+    let sent = rested(&clients).await.sent;
+    assert_eq!((sent.messages, sent.texts, sent.binaries()), (15, 8, 7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_are_counted_by_how_long_they_lasted() {
+    let service = service(ServerLimits::default());
+    let clients = service.clients();
+    let of = |millis| Duration::from_millis(millis);
+    for millis in [0, 100, 101, 70_000, 100_000_000] {
+        let (mut raw, task) = open(&service).await;
+        // A client answers Pings as long as it is there.
+        let until = tokio::time::Instant::now() + of(millis);
+        while let Ok(Some(frame)) = tokio::time::timeout_at(until, raw.frame()).await {
+            assert_eq!(frame.0, PING);
+            raw.send(PONG, &frame.1).await;
+        }
+        raw.send(CLOSE, &1000_u16.to_be_bytes()).await;
+        raw.expect_close(1000).await;
+        drop(raw);
+        task.await.unwrap();
+    }
+    let durations = clients.metrics().durations;
+    let some: Vec<_> = durations.buckets().filter(|(_, count)| *count > 0).collect();
+    let (minutes, end) = (of(5 * 60_000), Duration::MAX);
+    assert_eq!(some, [(of(100), 2), (of(1000), 1), (minutes, 1), (end, 1)]);
+    assert_eq!((durations.count(), durations.sum()), (5, of(100_070_201)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn round_trip_is_the_time_from_our_ping_to_its_pong() {
+    let service = service(ServerLimits::default());
+    let clients = service.clients();
+    let (mut raw, _) = open(&service).await;
+    let client = clients.list().remove(0);
+    let ms = Duration::from_millis;
+    // Unasked, and for a Ping of the application: neither is measured.
+    raw.send(PONG, b"").await;
+    client.sender().ping("1").unwrap();
+    assert_eq!(raw.frame().await.unwrap(), (PING, b"1".to_vec()));
+    sleep(ms(10)).await;
+    raw.send(PONG, b"1").await;
+    assert_eq!((rested(&clients).await.round_trips.count(), client.round_trip()), (0, None));
+    for (time, bound) in [(ms(30), ms(50)), (ms(700), ms(1000)), (Duration::ZERO, ms(1))] {
+        assert_eq!(raw.frame().await.unwrap(), (PING, vec![]));
+        sleep(time).await;
+        let before = clients.metrics().round_trips;
+        raw.send(PONG, b"").await;
+        let after = rested(&clients).await.round_trips;
+        // As soon as it can be told from none.
+        assert_eq!(client.round_trip(), Some(time.max(Duration::from_micros(1))));
+        assert_eq!((after.count(), after.sum()), (before.count() + 1, before.sum() + time));
+        let grown = after.buckets().zip(before.buckets()).find(|(now, then)| now.1 > then.1);
+        assert_eq!(grown.unwrap().0.0, bound);
+    }
+    // A second Pong answers nothing, and that of two Pings either of them.
+    raw.send(PONG, b"").await;
+    assert_eq!(raw.frame().await.unwrap().0, PING);
+    sleep(ms(10)).await;
+    raw.send(TEXT, b"not yet").await;
+    assert_eq!(raw.frame().await.unwrap().0, TEXT);
+    assert_eq!(raw.frame().await.unwrap().0, PING);
+    sleep(ms(10)).await;
+    raw.send(PONG, b"").await;
+    raw.send(PONG, b"").await;
+    let last = rested(&clients).await.round_trips;
+    assert_eq!((last.count(), client.round_trip()), (3, Some(Duration::from_micros(1))));
+    assert_eq!(last.sum(), ms(730));
+}
+
+#[tokio::test(start_paused = true)]
+async fn round_trip_during_which_reading_was_paused_is_not_measured() {
+    let limits = support::limits(|limits| limits.receive_ahead = 1);
+    let service = Server::new().limits(limits).route("/", deaf).service().unwrap();
+    let clients = service.clients();
+    let (mut raw, _) = open(&service).await;
+    raw.send(TEXT, b"unread").await;
+    for _ in 0..10 {
+        // The Pong is read once the server looks ahead for it, pong_timeout later.
+        let (first, payload) = raw.frame().await.unwrap();
+        assert_eq!(first, PING);
+        raw.send(PONG, &payload).await;
+    }
+    assert_eq!(rested(&clients).await.round_trips.count(), 0);
+    assert_eq!(clients.list()[0].round_trip(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn queued_bytes_are_counted_while_they_wait() {
+    let service = service(ServerLimits::default());
+    let clients = service.clients();
+    let mut raws = Vec::new();
+    for _ in 0..40 {
+        raws.push(open_with(&service, "/", "", 4096).await.0);
+    }
+    assert_eq!(rested(&clients).await.queue_bytes, 0);
+    // What the wire and the driver take is 64 KiB and a little.
+    for client in clients.list().into_iter().skip(20) {
+        for _ in 0..20 {
+            client.sender().try_send(vec![0; 10_000]).unwrap();
+        }
+    }
+    let each = rested(&clients).await.queue_bytes / 20;
+    assert!((100_000..140_000).contains(&each), "{each} of 200,000 bytes wait");
+    clients.send_all(vec![0; 1000]);
+    let more = rested(&clients).await.queue_bytes / 20;
+    assert!((each + 1000..each + 1100).contains(&more), "{more} after {each}");
+    for raw in raws.iter_mut().skip(20) {
+        for _ in 0..20 {
+            assert_eq!(raw.frame().await.unwrap().1.len(), 10_000);
+        }
+    }
+    assert_eq!(rested(&clients).await.queue_bytes, 0);
+    // What a lost client leaves counts no more.
+    let client = clients.list().remove(0);
+    for _ in 0..20 {
+        client.sender().try_send(vec![0; 10_000]).unwrap();
+    }
+    assert!(rested(&clients).await.queue_bytes > 100_000);
+    raws.remove(0);
+    assert_eq!(rested(&clients).await.queue_bytes, 0);
+}
+
 /// Connections at work on several threads while somebody looks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn counts_add_up_on_several_threads() {
@@ -304,5 +481,7 @@ async fn counts_add_up_on_several_threads() {
     let metrics = clients.metrics();
     is(metrics.received, 1600, 8000, 8 * (200 * 11 + 8));
     is(metrics.sent, 1600, 8000, 8 * (200 * 7 + 4));
-    assert_eq!(metrics.closed[&CloseCode::NORMAL], 8);
+    assert_eq!(metrics.closed[&(CloseCode::NORMAL, ClosedBy::Peer)], 8);
+    assert_eq!((metrics.received.texts, metrics.sent.texts), (1600, 1600));
+    assert_eq!(metrics.durations.count(), 8);
 }

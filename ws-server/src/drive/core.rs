@@ -230,10 +230,9 @@ impl Core {
     /// Adds the work of this turn to the server's counters.
     #[inline]
     pub(super) fn count(&mut self, octets_read: u64, written_before: u64) {
-        let (messages, payload) = self.input.received();
-        let received = Traffic { messages, payload, wire: octets_read };
-        let (messages, payload) = self.output.sent();
-        let sent = Traffic { messages, payload, wire: self.output.written() - written_before };
+        let received = Traffic { wire: octets_read, ..self.input.received() };
+        let wire = self.output.written() - written_before;
+        let sent = Traffic { wire, ..self.output.sent() };
         if let Some(stats) = &self.outbox.stats {
             stats.counters.add(received, sent);
         }

@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::{
     budget::poll_outside,
     pending::{Blocked, Park, Pending, Ping, RATE_WINDOW, Unfinished},
+    round_trip::Unanswered,
     unread::Unread,
 };
 use crate::Limits;
@@ -123,7 +124,7 @@ impl Deadlines {
     pub(super) fn pinged(&mut self, at: u64) {
         let pending = self.pending();
         pending.ping = Ping::Queued(at);
-        pending.unanswered.get_or_insert(at);
+        Unanswered::pinged(&mut pending.unanswered, at);
     }
 
     /// Whether our Ping awaits its Pong.
@@ -131,11 +132,17 @@ impl Deadlines {
         self.pending.as_ref().is_some_and(|pending| pending.unanswered.is_some())
     }
 
-    /// Notes a Pong: the peer has read everything before our Ping, the oldest one at least.
-    pub(super) fn answered(&mut self, written: u64, limits: &Limits, now: Instant) {
-        if let Some(at) = self.pending.as_mut().and_then(|pending| pending.unanswered.take()) {
-            self.unread.read(at, written, limits, now);
-        }
+    /// Notes a Pong: the peer has read everything before our Ping, the oldest one at least. Returns
+    /// the time of the round trip, where it is known.
+    pub(super) fn ponged(
+        &mut self,
+        written: u64,
+        limits: &Limits,
+        now: Instant,
+    ) -> Option<Duration> {
+        let ping = self.pending.as_mut()?.unanswered.take()?;
+        self.unread.read(ping.at, written, limits, now);
+        ping.time(now)
     }
 
     /// The time that the peer may take to read the rest of the output.
@@ -210,6 +217,9 @@ impl Deadlines {
         if self.paused && !paused {
             self.resumed(now);
         }
+        if paused && let Some(pending) = &mut self.pending {
+            pending.paused();
+        }
         self.paused = paused;
     }
 
@@ -269,6 +279,7 @@ impl Deadlines {
             pending.ping = Ping::Sent { due: after(now, time) };
             self.settled = false;
         }
+        pending.written(written, now);
         if !blocked {
             pending.blocked = None;
         } else if let Some(before) = &mut pending.blocked {

@@ -21,7 +21,7 @@ use super::{
     receive::{UNIT, YIELD},
     receive_queue::ReceiveQueue,
 };
-use crate::outbox::Load;
+use crate::{Traffic, outbox::Load};
 
 /// Octets in one read at most.
 pub(super) const READ: usize = 64 * 1024;
@@ -54,8 +54,8 @@ pub(super) struct Input {
     pub(super) handled: u16,
     /// The amount of work at which the next unit of the task's budget is due.
     pub(super) pace: u32,
-    /// Messages decoded in this turn.
-    pub(super) messages: u16,
+    /// Messages decoded in this turn: those that are text, and binary ones.
+    pub(super) messages: [u16; 2],
     /// Yields of the engine in this turn.
     pub(super) yields: u8,
     pub(super) ended: bool,
@@ -84,7 +84,7 @@ impl Input {
             work: 0,
             handled: 0,
             pace: 0,
-            messages: 0,
+            messages: [0; 2],
             yields: 0,
             ended: false,
             drained: false,
@@ -130,7 +130,8 @@ impl Input {
 
     /// Begins a turn.
     pub(super) fn begin(&mut self) {
-        (self.work, self.handled, self.messages, self.yields) = (0, 0, 0, 0);
+        (self.work, self.handled, self.yields) = (0, 0, 0);
+        self.messages = [0; 2];
         self.pace = UNIT as u32;
         // More may have arrived since.
         self.drained = false;
@@ -141,12 +142,28 @@ impl Input {
         self.drained && self.buffer.is_empty()
     }
 
-    /// The number of messages decoded in this turn, and their octets.
-    pub(super) fn received(&self) -> (u64, u64) {
+    /// Counts a decoded message.
+    #[inline]
+    pub(super) fn count(&mut self, message: &Message) {
+        self.work += message.len() + MESSAGE;
+        // Indexed, since this is done for every message, and a branch or a sum costs more.
+        let count = &mut self.messages[usize::from(matches!(message, Message::Binary(_)))];
+        *count = count.wrapping_add(1);
+    }
+
+    /// What was decoded in this turn, without its octets on the wire.
+    pub(super) fn received(&self) -> Traffic {
         let yielded = usize::from(self.yields) * YIELD;
-        let counted = usize::from(self.messages) * MESSAGE;
+        let [texts, binaries] = self.messages.map(u64::from);
+        let messages = texts + binaries;
+        let counted = messages as usize * MESSAGE;
         let handled = usize::from(self.handled) * MESSAGE;
-        (u64::from(self.messages), (self.work - handled - yielded - counted) as u64)
+        Traffic {
+            messages,
+            texts,
+            payload: (self.work - handled - yielded - counted) as u64,
+            wire: 0,
+        }
     }
 
     /// Whether the work of this turn is used up and more is left to decode or receive.

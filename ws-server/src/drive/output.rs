@@ -12,7 +12,7 @@ use ws_core::{Connection, Message, extension::Compression};
 
 use super::{budget::yield_turn, core::Core, input::WORK};
 use crate::{
-    SendError,
+    SendError, Traffic,
     outbox::{Queued, SendQueue},
 };
 
@@ -37,6 +37,8 @@ pub(super) struct Output {
     pub(super) written: u64,
     /// Messages encoded in this turn.
     pub(super) messages: u32,
+    /// Those of them that are text.
+    pub(super) texts: u32,
     /// Octets of these messages.
     pub(super) payload: u64,
     /// Whether a message came too late to be encoded.
@@ -58,6 +60,7 @@ impl Output {
             flushes: None,
             written: 0,
             messages: 0,
+            texts: 0,
             payload: 0,
             dropped: false,
             blocked: false,
@@ -71,15 +74,23 @@ impl Output {
 
     /// Counts an encoded message.
     #[inline]
-    fn count(&mut self, len: usize) {
+    fn count(&mut self, len: usize, text: bool) {
         self.messages = self.messages.wrapping_add(1);
+        if text {
+            self.texts = self.texts.wrapping_add(1);
+        }
         self.payload = self.payload.wrapping_add(len as u64);
     }
 
-    /// Returns the number of messages encoded in this turn and their octets. Starts the count of
+    /// Returns what was encoded in this turn, without its octets on the wire. Starts the count of
     /// the next turn.
-    pub(super) fn sent(&mut self) -> (u64, u64) {
-        (u64::from(mem::take(&mut self.messages)), mem::take(&mut self.payload))
+    pub(super) fn sent(&mut self) -> Traffic {
+        Traffic {
+            messages: u64::from(mem::take(&mut self.messages)),
+            texts: u64::from(mem::take(&mut self.texts)),
+            payload: mem::take(&mut self.payload),
+            wire: 0,
+        }
     }
 
     /// Whether enough was encoded in this turn.
@@ -148,6 +159,11 @@ pub(super) fn shift(flushes: Option<&mut Flushes>, bytes: usize) {
     }
 }
 
+#[inline]
+fn is_text(message: &Message) -> bool {
+    matches!(message, Message::Text(_))
+}
+
 impl Core {
     /// Encodes a message of the handler in its turn, if no other waits before it and the socket
     /// keeps up. `None`: the message must be queued, or wait for the next turn if this one
@@ -180,7 +196,7 @@ impl Core {
         }
         let sent = self.ws.send_ref(message, compression);
         if sent.is_ok() {
-            self.output.count(message.len());
+            self.output.count(message.len(), is_text(message));
         }
         // An error means that the connection is closing: nothing follows a Close.
         Some(sent.map_err(|_| SendError::Closed))
@@ -224,13 +240,14 @@ impl Core {
             match queue.pop_front() {
                 None => return,
                 Some(Queued::Message(message, compression)) => {
-                    let len = message.len();
+                    let (len, text) = (message.len(), is_text(&message));
                     let sent = self.ws.send_with(message, compression).is_ok();
-                    self.encoded(len, sent);
+                    self.encoded(len, text, sent);
                 }
                 Some(Queued::Broadcast(broadcast)) => {
                     let sent = self.ws.send_broadcast(&broadcast).is_ok();
-                    self.encoded(broadcast.message().len(), sent);
+                    let message = broadcast.message();
+                    self.encoded(message.len(), is_text(message), sent);
                 }
                 Some(Queued::Ping(payload)) => {
                     self.ws.ping(payload).ok();
@@ -255,11 +272,11 @@ impl Core {
 
     /// Counts a sent message. If it was not sent, the connection is ending, and the engine says
     /// how.
-    fn encoded(&mut self, len: usize, sent: bool) {
+    fn encoded(&mut self, len: usize, text: bool, sent: bool) {
         self.passed();
         self.output.dropped |= !sent;
         if sent {
-            self.output.count(len);
+            self.output.count(len, text);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::final_read::FinalRead;
+use super::{final_read::FinalRead, round_trip::Unanswered};
 use crate::Limits;
 
 /// What the peer or this end has yet to do.
@@ -14,8 +14,7 @@ pub(super) struct Pending {
     /// An incomplete message, or an incomplete control frame between messages.
     pub(super) unfinished: Option<Unfinished>,
     pub(super) blocked: Option<Blocked>,
-    /// The end of the oldest unanswered Ping in the output.
-    pub(super) unanswered: Option<u64>,
+    pub(super) unanswered: Option<Unanswered>,
     /// When the peer's Close or fault began to wait for our answer.
     pub(super) closing: Option<Instant>,
     /// How long our Close waits for the peer's.
@@ -32,6 +31,20 @@ impl Pending {
         let stuck = unfinished.is_some() || blocked.is_some();
         let pinged = !matches!(ping, Ping::None) || unanswered.is_some();
         matches!(park, Park::Parked) && !pinged && !stuck && !closes
+    }
+
+    /// Notes that so many octets are written.
+    pub(super) fn written(&mut self, written: u64, now: Instant) {
+        if let Some(ping) = &mut self.unanswered {
+            ping.written(written, now);
+        }
+    }
+
+    /// Notes that reading is paused.
+    pub(super) fn paused(&mut self) {
+        if let Some(ping) = &mut self.unanswered {
+            ping.paused();
+        }
     }
 }
 

@@ -122,8 +122,7 @@ impl Core {
                 Some(Event::Message(message)) => {
                     self.deadlines.message_complete();
                     self.passed();
-                    self.input.work += message.len() + MESSAGE;
-                    self.input.messages = self.input.messages.wrapping_add(1);
+                    self.input.count(&message);
                     if self.input.buffer.is_empty() && self.ws.extensions().is_empty() {
                         // The engine holds nothing back here, so asking it again would be in vain.
                         self.input.undecoded = false;
@@ -160,8 +159,7 @@ impl Core {
             Event::Ping(ref payload) | Event::Pong(ref payload) => {
                 self.input.ahead.count_control(HEADER + payload.len());
                 if matches!(event, Event::Pong(_)) {
-                    let written = self.output.written();
-                    self.deadlines.answered(written, &self.outbox.limits, self.now);
+                    self.answered(payload.is_empty());
                 }
                 if self.ws.unfinished().is_none() {
                     self.deadlines.message_complete();
@@ -182,6 +180,17 @@ impl Core {
                 self.input.yields += 1;
             }
             _ => {}
+        }
+    }
+
+    /// Notes a Pong. Our Pings are empty, and only their Pongs tell a round trip.
+    fn answered(&mut self, empty: bool) {
+        let written = self.output.written();
+        let time = self.deadlines.ponged(written, &self.outbox.limits, self.now);
+        if let Some(time) = time
+            && empty
+        {
+            self.outbox.set_round_trip(time);
         }
     }
 

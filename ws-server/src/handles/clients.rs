@@ -1,6 +1,6 @@
 //! Who is connected.
 
-use std::{any::Any, fmt, sync::Arc};
+use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 use ws_core::{CloseCode, Message, extension::Compression};
 
@@ -210,10 +210,12 @@ impl Clients {
         self.registry.stats.counters.dropped()
     }
 
-    /// What the server has done so far, and what it holds now. Cheap enough to read every second.
+    /// What the server has done so far, and what it holds now. Cheap enough to read every second: it
+    /// looks at every connection, and locks those alone for which messages wait.
     pub fn metrics(&self) -> Metrics {
         let mut metrics = self.registry.stats.counters.read();
         metrics.connections = self.count();
+        metrics.queue_bytes = self.registry.queue_bytes();
         (metrics.topics, metrics.subscriptions) = self.registry.topics.count();
         metrics
     }
@@ -288,6 +290,19 @@ impl Client {
     /// Its part of [`Metrics::memory`], in bytes.
     pub fn memory_usage(&self) -> usize {
         self.outbox.memory()
+    }
+
+    /// The newest round trip: the time from a Ping that keeps the connection alive, once the operating
+    /// system had it, to its Pong, to the microsecond.
+    ///
+    /// Such Pings go to clients that were silent for
+    /// [`Limits::ping_interval`](crate::Limits::ping_interval) (20 s by default). So it is `None` for a
+    /// new connection and for a client that sends all the time, and it may be old. The application's own
+    /// Pings are not measured, and neither is a Ping that another followed before the Pong, or during
+    /// which reading paused because the handler did not receive. The client answers when it likes:
+    /// trust it for statistics alone.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.outbox.round_trip()
     }
 
     /// A handle for sending to it and closing it.

@@ -7,19 +7,22 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use http::StatusCode;
 use ws_core::{CloseCode, Closed, ClosedBy};
 use ws_handshake::Cause;
 
-use crate::AdmissionLimit;
+use super::histogram::{CONNECTION_BOUNDS, ROUND_TRIP_BOUNDS, Times};
+use crate::{AdmissionLimit, Histogram};
 
 /// What a server has done since it was made, and what it holds now: a snapshot, made by
 /// [`Clients::metrics`](crate::Clients::metrics).
 ///
 /// Every number but [`connections`](Self::connections), [`topics`](Self::topics),
-/// [`subscriptions`](Self::subscriptions) and [`memory`](Self::memory) only grows. Those of one
+/// [`subscriptions`](Self::subscriptions), [`queue_bytes`](Self::queue_bytes) and
+/// [`memory`](Self::memory) only grows. Those of one
 /// snapshot are read one after the other while connections work on, and what a connection is at work
 /// on is counted when it rests: two that are read together need not fit to the last message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,13 +40,22 @@ pub struct Metrics {
     /// Connections that ended before their request, in the handshake of their transport: TLS, or the
     /// PROXY protocol.
     pub failed_transports: u64,
-    /// Connections that ended, by close code: the one that the client sent, or the one that it was
-    /// failed with, or 1006 where there was none, as in [`Closed::code`](crate::Closed::code).
-    /// Without those of [`closed_by_clients_from_3000`](Self::closed_by_clients_from_3000).
-    pub closed: BTreeMap<CloseCode, u64>,
-    /// Connections that clients ended with a code of 3000 to 4999, which are theirs to choose from:
-    /// in one number, so that no client makes this snapshot long.
-    pub closed_by_clients_from_3000: u64,
+    /// Connections that ended, by close code and by who closed first, as in
+    /// [`Closed`](crate::Closed): the code that the client sent, or the one that it was failed with, or
+    /// 1006 where there was none. Without those of the two numbers that follow.
+    pub closed: BTreeMap<(CloseCode, ClosedBy), u64>,
+    /// Connections that clients ended with a code of 3000 to 3999, which are theirs to choose from: in
+    /// one number, so that no client makes this snapshot long.
+    pub closed_by_clients_3xxx: u64,
+    /// The same with a code of 4000 to 4999.
+    pub closed_by_clients_4xxx: u64,
+    /// How long the connections lasted that have ended, from [`Request::since`](crate::Request::since)
+    /// on. The buckets end at 100 ms; 1, 5, 10 and 30 s; 1, 5 and 15 min; 1, 4, 12 and 24 h.
+    pub durations: Histogram,
+    /// Round trips: from a Ping that keeps a silent connection alive to its Pong, as
+    /// [`Client::round_trip`](crate::Client::round_trip). The buckets end at 1, 5, 10, 25, 50, 100, 250
+    /// and 500 ms; 1, 2.5, 5 and 10 s.
+    pub round_trips: Histogram,
     /// Handlers that were dropped, since they had not returned
     /// [`Limits::handler_grace`](crate::Limits::handler_grace) after the end of their connection, or
     /// another connection needed their place.
@@ -63,6 +75,10 @@ pub struct Metrics {
     pub topics: usize,
     /// Subscriptions, of all connections to all topics.
     pub subscriptions: usize,
+    /// Bytes of messages that wait to be encoded, in the queues of all connections: sent by other tasks
+    /// or to many, and ahead of what a client takes. [`Limits::send_buffer`](crate::Limits::send_buffer)
+    /// bounds them for each.
+    pub queue_bytes: usize,
     /// Bytes on the heap that the protocol engines of open connections hold for unfinished messages,
     /// output that was not written, and extensions: compression contexts above all. Each connection's
     /// as of when it rested last. Not in it: what every connection takes (2 KiB), its task and
@@ -85,18 +101,36 @@ pub struct Rejected {
     pub count: u64,
 }
 
+impl Rejected {
+    /// The [name of the limit](AdmissionLimit::name) where the server was full, or the
+    /// [name of the cause](Cause::name): from a fixed set, so that it can be a metric's label.
+    pub fn label(&self) -> &'static str {
+        self.limit.map_or(self.cause.name(), AdmissionLimit::name)
+    }
+}
+
 /// What went one way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Traffic {
     /// Whole messages. Control frames are none.
     pub messages: u64,
+    /// Those of them that are text. The others are [`binaries`](Self::binaries).
+    pub texts: u64,
     /// Bytes of these messages, as the handler sees them: before they were compressed, or after they
     /// were inflated.
     pub payload: u64,
     /// Bytes of frames on the wire: headers, payload as it was transferred, and control frames; not
     /// the opening handshake, and nothing of TLS or TCP.
     pub wire: u64,
+}
+
+impl Traffic {
+    /// Whole messages that are binary.
+    pub fn binaries(&self) -> u64 {
+        // A snapshot reads the two one after the other.
+        self.messages.saturating_sub(self.texts)
+    }
 }
 
 /// Counts what connections do. In many places, so that threads do not wait for each other's cache
@@ -110,6 +144,8 @@ pub(crate) struct Counters {
     broadcasts: AtomicU64,
     delivered: AtomicU64,
     dropped: AtomicU64,
+    durations: Times,
+    round_trips: Times,
     ends: Mutex<Ends>,
 }
 
@@ -138,6 +174,7 @@ struct Shard {
 #[derive(Default)]
 struct Counts {
     messages: AtomicU64,
+    texts: AtomicU64,
     payload: AtomicU64,
     wire: AtomicU64,
 }
@@ -146,8 +183,9 @@ struct Counts {
 #[derive(Default)]
 struct Ends {
     rejected: HashMap<(StatusCode, Cause, Option<AdmissionLimit>), u64>,
-    closed: BTreeMap<CloseCode, u64>,
-    closed_by_clients_from_3000: u64,
+    closed: BTreeMap<(CloseCode, ClosedBy), u64>,
+    closed_by_clients_3xxx: u64,
+    closed_by_clients_4xxx: u64,
 }
 
 impl Counters {
@@ -201,13 +239,18 @@ impl Counters {
         self.handlers_dropped.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn closed(&self, closed: &Closed) {
+    pub(crate) fn closed(&self, closed: &Closed, after: Duration) {
+        self.durations.add(after, &CONNECTION_BOUNDS);
         let mut ends = self.ends();
-        if closed.by == ClosedBy::Peer && closed.code.get() >= 3000 {
-            ends.closed_by_clients_from_3000 += 1;
-        } else {
-            *ends.closed.entry(closed.code).or_default() += 1;
+        match (closed.by, closed.code.get()) {
+            (ClosedBy::Peer, 4000..) => ends.closed_by_clients_4xxx += 1,
+            (ClosedBy::Peer, 3000..) => ends.closed_by_clients_3xxx += 1,
+            _ => *ends.closed.entry((closed.code, closed.by)).or_default() += 1,
         }
+    }
+
+    pub(crate) fn round_trip(&self, time: Duration) {
+        self.round_trips.add(time, &ROUND_TRIP_BOUNDS);
     }
 
     pub(crate) fn broadcast(&self, queued: usize, dropped: usize) {
@@ -231,6 +274,8 @@ impl Counters {
             broadcasts: self.broadcasts.load(Ordering::Relaxed),
             delivered: self.delivered.load(Ordering::Relaxed),
             dropped: self.dropped(),
+            durations: self.durations.read(&CONNECTION_BOUNDS),
+            round_trips: self.round_trips.read(&ROUND_TRIP_BOUNDS),
             ..Metrics::default()
         };
         let mut memory = 0;
@@ -243,7 +288,8 @@ impl Counters {
         metrics.memory = usize::try_from(memory).unwrap_or(0);
         let ends = self.ends();
         metrics.closed.clone_from(&ends.closed);
-        metrics.closed_by_clients_from_3000 = ends.closed_by_clients_from_3000;
+        metrics.closed_by_clients_3xxx = ends.closed_by_clients_3xxx;
+        metrics.closed_by_clients_4xxx = ends.closed_by_clients_4xxx;
         let rejected = ends.rejected.iter();
         metrics.rejected = rejected
             .map(|(&(status, cause, limit), &count)| {
@@ -266,6 +312,7 @@ impl Counts {
     fn add(&self, traffic: Traffic, owned: bool) {
         for (count, more) in [
             (&self.messages, traffic.messages),
+            (&self.texts, traffic.texts),
             (&self.payload, traffic.payload),
             (&self.wire, traffic.wire),
         ] {
@@ -280,6 +327,8 @@ impl Counts {
     }
 
     fn read(&self, into: &mut Traffic) {
+        // Before the total, so that the rest is not less than none.
+        into.texts += self.texts.load(Ordering::Relaxed);
         into.messages += self.messages.load(Ordering::Relaxed);
         into.payload += self.payload.load(Ordering::Relaxed);
         into.wire += self.wire.load(Ordering::Relaxed);
@@ -297,14 +346,14 @@ mod tests {
         const TIMES: u64 = 20_000;
         let threads = 2 * SHARDS as u64;
         let counters = Counters::default();
-        let one = Traffic { messages: 1, payload: 2, wire: 3 };
+        let one = Traffic { messages: 3, texts: 1, payload: 2, wire: 4 };
         thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| (0..TIMES).for_each(|_| counters.add(one, one)));
             }
         });
         let all = threads * TIMES;
-        let all = Traffic { messages: all, payload: 2 * all, wire: 3 * all };
+        let all = Traffic { messages: 3 * all, texts: all, payload: 2 * all, wire: 4 * all };
         let metrics = counters.read();
         assert_eq!((metrics.received, metrics.sent), (all, all));
     }

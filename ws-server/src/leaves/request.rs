@@ -6,7 +6,12 @@ mod kept;
 
 #[cfg(feature = "tls")]
 use std::sync::Arc;
-use std::{borrow::Cow, fmt, iter, net::SocketAddr, time::Instant};
+use std::{
+    borrow::Cow,
+    fmt, iter,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use http::Uri;
 use ws_handshake::Authority;
@@ -119,7 +124,8 @@ impl Request {
                 extensions,
                 subprotocol,
             ),
-            since: Instant::now(),
+            // By the clock of the runtime, which a test may stop.
+            since: tokio::time::Instant::now().into_std(),
             #[cfg(feature = "tls")]
             tls: source.tls.clone(),
         }
@@ -211,6 +217,11 @@ impl Request {
     /// When the connection was opened.
     pub fn since(&self) -> Instant {
         self.since
+    }
+
+    /// How long ago that was.
+    pub(crate) fn age(&self) -> Duration {
+        tokio::time::Instant::now().into_std().saturating_duration_since(self.since)
     }
 }
 

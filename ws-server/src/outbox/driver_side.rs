@@ -1,6 +1,6 @@
 //! The driver's operations on its [`Outbox`].
 
-use std::{collections::VecDeque, mem, sync::atomic::Ordering, task::Waker};
+use std::{collections::VecDeque, mem, sync::atomic::Ordering, task::Waker, time::Duration};
 
 use ws_core::{CloseCode, Closed, Message};
 
@@ -50,6 +50,15 @@ impl Outbox {
             return false;
         }
         true
+    }
+
+    /// Notes how long a Ping and its Pong took.
+    pub(crate) fn set_round_trip(&self, time: Duration) {
+        let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+        self.state().round_trip = micros.max(1);
+        if let Some(stats) = &self.stats {
+            stats.counters.round_trip(time);
+        }
     }
 
     /// Hands received messages to a receiver in another task, and leaves `batch` empty.

@@ -4,6 +4,8 @@
 pub(crate) mod clients;
 #[cfg(feature = "futures")]
 pub(crate) mod messages;
+#[cfg(feature = "prometheus")]
+pub(crate) mod prometheus;
 pub(crate) mod publication;
 pub(crate) mod sender;
 pub(crate) mod sending;

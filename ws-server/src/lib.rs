@@ -30,7 +30,7 @@
 //! | send to many: rooms, topics, tags | [`WebSocket::subscribe`], [`Clients::publish`], [`Publication`] |
 //! | receive a topic in any task | [`Clients::listen`], [`Subscription`] |
 //! | choose what happens to slow clients | [`SlowConsumer`] |
-//! | count connections, messages and refusals | [`Clients::metrics`], [`Metrics`] |
+//! | count connections, messages and refusals | [`Clients::metrics`], [`Metrics`]; for Prometheus `Clients::prometheus`, in the feature `prometheus` |
 //! | measure round trips | [`Client::round_trip`], [`Metrics::round_trips`] |
 //! | see every frame of a connection, and why an extension was declined | [`Server::observe`] |
 //! | look at path, query, headers, peer | [`WebSocket::request`], [`Request`] |
@@ -96,6 +96,8 @@ pub use connect::{Connect, ConnectError, ConnectQueue, Reconnect, connect};
 pub use handles::clients::{Client, Clients};
 #[cfg(feature = "futures")]
 pub use handles::messages::Messages;
+#[cfg(feature = "prometheus")]
+pub use handles::prometheus::PROMETHEUS_TEXT;
 pub use handles::publication::Publication;
 pub use handles::sender::Sender;
 pub use handles::subscription::Subscription;

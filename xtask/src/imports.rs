@@ -32,6 +32,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             // Patterns of paths, and their escapes.
             "matchit",
             "percent-encoding",
+            // Only with `prometheus`: the format in which it reads.
+            "prometheus-client",
             // Only on Unix: the number of connections that the file descriptors allow (threats.md,
             // b).
             "rlimit",

@@ -10,6 +10,7 @@ mod control_rate;
 mod core;
 mod deadlines;
 mod endpoint;
+mod expired;
 mod final_read;
 mod grace;
 mod handling;

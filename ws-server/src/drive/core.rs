@@ -12,12 +12,7 @@ use tokio::time::Instant;
 use tracing::debug;
 use ws_core::{CloseCode, Closed, ClosedBy, Connection, Event};
 
-use super::{
-    deadlines::{Deadlines, Expired},
-    input::Input,
-    output::Output,
-    pool,
-};
+use super::{deadlines::Deadlines, expired::Expired, input::Input, output::Output, pool};
 use crate::{leaves::metrics::Traffic, outbox::Outbox};
 
 /// The state that the driver and, in its turn, the handler work on.

@@ -10,10 +10,7 @@ use std::task::Context;
 
 use tokio::time::Instant;
 
-use super::{
-    core::Core,
-    deadlines::{Deadlines, Expired},
-};
+use super::{core::Core, deadlines::Deadlines, expired::Expired};
 use crate::{
     Limits,
     leaves::socket::{self, PASS},

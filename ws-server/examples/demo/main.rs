@@ -8,8 +8,10 @@
 //! open http://127.0.0.1:9001/ in a browser
 //! ```
 //!
-//! With `--features tls` it also takes `--tls-cert`, `--tls-key` and `--tls-self-signed`.
+//! With `--features tls` it also takes `--tls-cert`, `--tls-key` and `--tls-self-signed`; behind a proxy,
+//! `--behind`.
 
+mod behind;
 mod chat;
 mod metrics;
 mod page;
@@ -31,15 +33,15 @@ use std::{
 use clap::Parser;
 use tokio::net::TcpListener;
 use ws_server::{
-    CloseCode, Deflate, HandlerError, Limits, Listener, Message, Server, ServerLimits, Tcp,
-    WebSocket,
+    BoundServer, CloseCode, Deflate, HandlerError, Limits, Listener, Message, ProxyProtocol,
+    Server, ServerLimits, Tcp, WebSocket,
 };
 
 use crate::{chat::Chat, views::Views};
 
 /// A WebSocket server with a page at / to try it. /echo sends every message back, /broadcast sends
-/// it to everyone connected there, including the sender, and /broadcast?reply does both; the page
-/// uses /chat and /frames.
+/// it to everyone connected there, including the sender, and /broadcast?reply does both; /whoami tells
+/// a client the address that the server knows it by; the page uses /chat and /frames.
 #[derive(Parser)]
 #[command(name = "demo")]
 struct Options {
@@ -80,6 +82,9 @@ struct Options {
     /// Number of worker threads [default: one for each available core]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
+
+    #[command(flatten)]
+    behind: behind::BehindOptions,
 
     #[cfg(feature = "tls")]
     #[command(flatten)]
@@ -133,13 +138,15 @@ async fn serve(options: Options) -> Outcome {
     let address = listener.local_addr()?;
     let page = reachable(address);
     #[cfg(feature = "tls")]
-    let tls = options.tls.tls()?;
-    #[cfg(feature = "tls")]
-    let secure = tls.is_some();
+    let secure = options.tls.is_asked();
     #[cfg(not(feature = "tls"))]
     let secure = false;
-    // The page's broken clients speak plain text.
-    let plain = if secure { Some(Tcp::bind("127.0.0.1:0").await?) } else { None };
+    // The page's broken clients speak plain text, and name no other client.
+    let plain = if secure || options.behind.proxy_protocol().is_some() {
+        Some(Tcp::bind("127.0.0.1:0").await?)
+    } else {
+        None
+    };
     let raw = plain.as_ref().and_then(Listener::local_addr).unwrap_or(page);
     let (chat, views, policy) = (Chat::default(), Views::default(), page::policy());
     let (observed, watched, shown) = (views.clone(), views.clone(), views);
@@ -149,6 +156,7 @@ async fn serve(options: Options) -> Outcome {
         .route("/echo", move |ws: WebSocket| echo(ws, watched.clone()))
         .route("/broadcast", broadcast)
         .route("/chat", move |ws: WebSocket| chat.clone().serve(ws))
+        .route("/whoami", whoami)
         .route("/frames", move |ws: WebSocket| frames(ws, shown.clone(), raw))
         .subprotocols(["echo.v1"])
         .limits(limits(&options))
@@ -156,18 +164,15 @@ async fn serve(options: Options) -> Outcome {
     if !options.no_deflate {
         server = server.extension(Deflate::default());
     }
+    server = options.behind.trust(server);
     let listener = Tcp::from(listener);
-    #[cfg(feature = "tls")]
-    let server = match &tls {
-        Some(tls) => {
-            #[cfg(unix)]
-            tokio::spawn(tls::reload_on_signal(tls.clone()));
-            server.listener(tls.listener(listener))?
+    let server = match options.behind.proxy_protocol() {
+        Some(proxies) => {
+            let listener = ProxyProtocol::new(listener).only_from(proxies)?;
+            listen(server, listener, &options)?
         }
-        None => server.listener(listener)?,
+        None => listen(server, listener, &options)?,
     };
-    #[cfg(not(feature = "tls"))]
-    let server = server.listener(listener)?;
     let server = match plain {
         Some(plain) => server.and(plain),
         None => server,
@@ -184,6 +189,22 @@ async fn serve(options: Options) -> Outcome {
     telling.abort();
     eprintln!("{} connections closed, {} aborted", report.closed, report.aborted);
     Ok(())
+}
+
+/// Listens with TLS, if it was asked for.
+#[cfg_attr(not(feature = "tls"), expect(unused_variables))]
+fn listen(
+    server: Server,
+    listener: impl Listener,
+    options: &Options,
+) -> Result<BoundServer, Box<dyn Error + Send + Sync>> {
+    #[cfg(feature = "tls")]
+    if let Some(tls) = options.tls.tls()? {
+        #[cfg(unix)]
+        tokio::spawn(tls::reload_on_signal(tls.clone()));
+        return Ok(server.listener(tls.listener(listener))?);
+    }
+    Ok(server.listener(listener)?)
 }
 
 /// Explains how to fix an address that the server cannot listen on.
@@ -255,6 +276,15 @@ async fn broadcast(mut ws: WebSocket) -> Result<(), HandlerError> {
         }
         everyone.publish(message);
     }
+    Ok(())
+}
+
+/// Tells a client where the server sees it, and how it came.
+async fn whoami(mut ws: WebSocket) -> Result<(), HandlerError> {
+    let scheme = if ws.request().is_secure() { "wss" } else { "ws" };
+    let told = format!("{} by {scheme}", ws.request().peer());
+    ws.send(told).await?;
+    while ws.recv().await.is_some() {}
     Ok(())
 }
 

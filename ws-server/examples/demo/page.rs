@@ -11,7 +11,7 @@ const PAGE: &str = include_str!("page.html");
 pub(crate) fn answer(request: &Request<()>, policy: &HeaderValue) -> Response<Bytes> {
     let (status, kind, body) = match request.uri().path() {
         "/" => (StatusCode::OK, "text/html; charset=utf-8", PAGE),
-        "/echo" | "/chat" | "/broadcast" | "/frames" => (
+        "/echo" | "/chat" | "/broadcast" | "/whoami" | "/frames" => (
             StatusCode::UPGRADE_REQUIRED,
             "text/plain; charset=utf-8",
             "this is a WebSocket: use a WebSocket client, or open / in a browser\n",

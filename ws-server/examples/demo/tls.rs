@@ -21,6 +21,10 @@ pub(crate) struct TlsOptions {
 }
 
 impl TlsOptions {
+    pub(crate) fn is_asked(&self) -> bool {
+        self.tls_cert.is_some() || self.tls_self_signed
+    }
+
     /// TLS, if it was asked for.
     pub(crate) fn tls(&self) -> Result<Option<Tls>, Box<dyn Error + Send + Sync>> {
         if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {

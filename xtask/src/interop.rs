@@ -1,11 +1,13 @@
 //! `cargo xtask interop`: foreign implementations against the subjects. Python `websockets` and npm
 //! `ws` as clients and servers, and `websocat` as client; Python `websockets` with an extension of
 //! ours; Python `websockets`, npm `ws`, `undici` and Chromium with compression against the demo;
-//! `websockets` and Chromium with broadcasts in between; the demo's page in Chromium; and the
+//! `websockets` and Chromium with broadcasts in between; the demo's page in Chromium; the demo over TLS,
+//! with `openssl s_client`, and behind nginx and HAProxy; and the
 //! examples, each with a client of its own.
 
 mod examples;
 mod peer;
+mod proxies;
 
 use std::path::{Path, PathBuf};
 
@@ -105,11 +107,13 @@ pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally>
     let subjects: Vec<&Subject> = SUBJECTS.iter().filter(wanted).collect();
     let mut names: Vec<(&str, Option<f64>)> =
         subjects.iter().map(|subject| (subject.name, Some(8.0))).collect();
-    let others: [(&str, Option<f64>, Group); 5] = [
+    let others: [(&str, Option<f64>, Group); 7] = [
         ("x_crc32c", Some(3.0), checksum),
         ("compression", Some(12.0), compression),
         ("broadcasts", Some(6.0), mixed),
         ("the page of the demo", Some(12.0), page),
+        ("TLS", Some(20.0), proxies::tls),
+        ("proxies", Some(15.0), proxies::proxies),
         ("examples", Some(30.0), examples::all),
     ];
     let others = if options.binary.is_none() { &others[..] } else { &[] };

@@ -133,6 +133,49 @@ pub(crate) fn chromium() -> Result<PathBuf> {
     })
 }
 
+/// nginx, with its module `stream`. Debian keeps it up to date.
+pub(crate) fn nginx() -> Result<PathBuf> {
+    let module = Path::new("/usr/lib/nginx/modules/ngx_stream_module.so");
+    let found = || system_program("nginx").filter(|_| module.is_file());
+    if let Some(path) = found() {
+        return Ok(path);
+    }
+    debian(&["nginx", "libnginx-mod-stream"], "no nginx with its module stream was found")?;
+    found().ok_or_else(|| {
+        Failure::new(
+            format!("nginx or {} is still missing after its installation", module.display()),
+            "install nginx and libnginx-mod-stream",
+        )
+    })
+}
+
+/// HAProxy. Debian keeps it up to date.
+pub(crate) fn haproxy() -> Result<PathBuf> {
+    if let Some(path) = system_program("haproxy") {
+        return Ok(path);
+    }
+    debian(&["haproxy"], "no haproxy was found")?;
+    system_program("haproxy").ok_or_else(|| {
+        Failure::new("haproxy is still missing after its installation", "install haproxy")
+    })
+}
+
+/// The command line tool of OpenSSL.
+pub(crate) fn openssl() -> Result<()> {
+    if !find_program("openssl") {
+        debian(&["openssl"], "no openssl was found")?;
+    }
+    Ok(())
+}
+
+/// The path of a program in `PATH`, or where only root looks.
+fn system_program(name: &str) -> Option<PathBuf> {
+    program_path(name).or_else(|| {
+        let path = Path::new("/usr/sbin").join(name);
+        path.is_file().then_some(path)
+    })
+}
+
 /// Valgrind, whose tool callgrind counts instructions. Debian keeps it up to date.
 pub(crate) fn valgrind() -> Result<PathBuf> {
     if let Some(path) = program_path("valgrind") {
@@ -146,14 +189,11 @@ pub(crate) fn valgrind() -> Result<PathBuf> {
 
 /// The MQTT broker. Debian keeps it up to date.
 pub(crate) fn mosquitto() -> Result<PathBuf> {
-    // Where only root looks.
-    let found = || program_path("mosquitto").or(Some(PathBuf::from("/usr/sbin/mosquitto")));
-    let found = || found().filter(|path| path.is_file());
-    if let Some(path) = found() {
+    if let Some(path) = system_program("mosquitto") {
         return Ok(path);
     }
     debian(&["mosquitto"], "no mosquitto was found")?;
-    found().ok_or_else(|| {
+    system_program("mosquitto").ok_or_else(|| {
         Failure::new("mosquitto is still missing after its installation", "install mosquitto")
     })
 }
@@ -277,7 +317,12 @@ fn debian(packages: &[&str], why: &str) -> Result<()> {
     println!("xtask: {why}: installing {list} by apt-get");
     let apt = || {
         let mut apt = Command::new("apt-get");
-        apt.env("DEBIAN_FRONTEND", "noninteractive").args(["-q", "-o", "DPkg::Lock::Timeout=300"]);
+        // In this runlevel no package starts a service of its own.
+        apt.env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1").args([
+            "-q",
+            "-o",
+            "DPkg::Lock::Timeout=300",
+        ]);
         apt
     };
     run("apt-get update", apt().arg("update"), &by_hand)?;

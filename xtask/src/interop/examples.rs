@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::Variables;
 use super::peer::Peer;
+use super::proxies::{front_ends, openssl};
 use crate::failure::{Failure, Result};
 use crate::process::{Running, run, tied, tied_words};
 use crate::quiet::Log;
@@ -42,6 +43,13 @@ enum Start {
 /// Every example that has a foreign client; another one is another entry.
 const EXAMPLES: &[Example] = &[
     Example { name: "auth", start: Start::Here(&[]), script: "auth.py", cases: 8, needs: &[] },
+    Example {
+        name: "behind_nginx",
+        start: Start::Script,
+        script: "behind_nginx.py",
+        cases: 3,
+        needs: &[front_ends],
+    },
     Example { name: "chat", start: Start::Here(&[]), script: "chat.py", cases: 2, needs: &[] },
     Example {
         name: "graphql",
@@ -73,6 +81,7 @@ const EXAMPLES: &[Example] = &[
         cases: 8,
         needs: &[mosquitto],
     },
+    Example { name: "tls", start: Start::Script, script: "tls.py", cases: 3, needs: &[openssl] },
     Example {
         name: "y_websocket",
         start: Start::Here(&[]),

@@ -15,7 +15,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use http::{Request, Response};
@@ -28,7 +28,8 @@ struct User {
     staff: bool,
 }
 
-/// Who is signed in, by the random values of their cookies. Real ones are in a database, as are users.
+/// Who is signed in, by the random values of their cookies. A database would hold them, and the users,
+/// and sessions would expire.
 #[derive(Clone, Default)]
 struct Sessions(Arc<Mutex<HashMap<String, User>>>);
 
@@ -38,7 +39,9 @@ impl Gate for Sessions {
         let request = opening.request();
         let user = match request.bearer() {
             Some(token) => token.is("0123456789").then_some(User { name: "robot", staff: true }),
-            None => request.cookie("session").and_then(|key| self.lock().get(key).cloned()),
+            None => {
+                request.cookie("session").and_then(|key| self.0.lock().unwrap().get(key).cloned())
+            }
         };
         let Some(user) = user else { return Err(Rejection::unauthorized("Bearer")?) };
         if request.path() == "/staff" && !user.staff {
@@ -66,7 +69,7 @@ impl Handler for Sessions {
 impl Sessions {
     /// Ends the sessions first: who connects again meanwhile is not admitted.
     fn kick(&self, name: &str, clients: &Clients) {
-        self.lock().retain(|_, user| user.name != name);
+        self.0.lock().unwrap().retain(|_, user| user.name != name);
         for client in clients.subscribed(&format!("user/{name}")) {
             client.sender().close(CloseCode::POLICY_VIOLATION, "signed out").ok();
         }
@@ -74,30 +77,30 @@ impl Sessions {
 
     /// A browser asks for the password when it sees the 401, and follows the 303.
     fn answer(&self, request: &Request<()>) -> http::Result<Response<Bytes>> {
-        let header = request.headers().get("Authorization");
-        let basic = header.and_then(|value| Basic::parse(value.to_str().ok()?));
         let response = Response::builder();
-        match request.uri().path() {
-            "/" => response.header("Content-Type", "text/html").body(PAGE.into()),
-            "/sign-in" if basic.is_some_and(|basic| basic.is("ann", "sesame")) => {
-                // Nobody guesses 128 random bits.
-                let [high, low] = [(); 2].map(|()| getrandom::u64().expect("random numbers"));
-                let session = format!("{high:016x}{low:016x}");
-                let cookie = format!("session={session}; HttpOnly; SameSite=Strict; Path=/");
-                self.lock().insert(session, User { name: "ann", staff: false });
-                response.status(303).header("Location", "/").header("Set-Cookie", cookie)
-            }
-            .body(Bytes::new()),
-            "/sign-in" => {
-                { response.status(401).header("WWW-Authenticate", "Basic realm=\"chat\"") }
-                    .body(Bytes::new())
-            }
-            _ => response.status(404).body(Bytes::new()),
-        }
+        let response = match request.uri().path() {
+            "/" => return response.header("Content-Type", "text/html").body(PAGE.into()),
+            "/sign-in" => match self.sign_in(request) {
+                Some(cookie) => {
+                    response.status(303).header("Location", "/").header("Set-Cookie", cookie)
+                }
+                None => response.status(401).header("WWW-Authenticate", "Basic realm=\"chat\""),
+            },
+            _ => response.status(404),
+        };
+        response.body(Bytes::new())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, User>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A cookie for a user and a password. One that came by TLS is `Secure`, too.
+    fn sign_in(&self, request: &Request<()>) -> Option<String> {
+        let basic = Basic::parse(request.headers().get("Authorization")?.to_str().ok()?)?;
+        let user = basic.is("ann", "sesame").then_some(User { name: "ann", staff: false })?;
+        // Nobody guesses 128 random bits.
+        let [high, low] = [(); 2].map(|()| getrandom::u64().expect("random numbers"));
+        let session = format!("{high:016x}{low:016x}");
+        let cookie = format!("session={session}; HttpOnly; SameSite=Strict; Path=/");
+        self.0.lock().unwrap().insert(session, user);
+        Some(cookie)
     }
 }
 

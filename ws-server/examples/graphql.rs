@@ -1,6 +1,7 @@
 //! What npm `graphql-ws` needs: the subprotocol `graphql-transport-ws`, for queries, mutations and
-//! subscriptions, one of which is fed by a topic. The schema is by hand and takes one field; in place
-//! of `execute` stands an engine, such as async-graphql, whose results are a stream, too.
+//! subscriptions, one of which is fed by a topic. The schema is written by hand, and a query has one
+//! field of it. An engine, such as async-graphql, takes the place of `execute`: its results are a
+//! stream, too.
 //!
 //! ```text
 //! $ cargo run --example graphql --features futures
@@ -18,9 +19,7 @@ use futures_util::{
 };
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep, sleep_until};
-use ws_server::{
-    Clients, CloseCode, HandlerError, Published, Route, ServeError, Server, WebSocket,
-};
+use ws_server::{Clients, CloseCode, HandlerError, Route, ServeError, Server, WebSocket};
 
 /// How long a client may be connected without `connection_init`.
 const INIT_WITHIN: Duration = Duration::from_secs(3);
@@ -127,10 +126,7 @@ fn execute(clients: &Clients, query: &str, variables: &Value) -> Result<Results,
             });
             Ok(steps.boxed())
         }
-        "say" => match clients.publish(text("room")?, text("text")?) {
-            Published::Here(count) => one(count.into()),
-            _ => one(Value::Null),
-        },
+        "say" => one(clients.publish(text("room")?, text("text")?).here().into()),
         "messages" => {
             let topic = clients.listen(text("room")?).map_err(|error| error.to_string())?;
             let messages = topic.map(|message| match message {

@@ -16,7 +16,7 @@
 // ANCHOR: rpc
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -48,16 +48,19 @@ struct Calls {
 impl Remote {
     /// Calls the other end.
     async fn call(&self, method: &str, params: Value) -> Result<Value, RpcError> {
-        let (id, answer) = self.calls().begin();
+        let (id, answer) = self.calls.lock().unwrap().begin();
         let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
         let gone = |why: String| (-32000, format!("{method}: {why}"));
-        self.sender.send(request.to_string()).await.map_err(|error| gone(error.to_string()))?;
-        match timeout(PATIENCE, answer).await {
-            Ok(Ok(mut answer)) => match answer.get("error") {
+        let answered = async {
+            self.sender.send(request.to_string()).await.ok()?;
+            answer.await.ok()
+        };
+        match timeout(PATIENCE, answered).await {
+            Ok(Some(mut answer)) => match answer.get("error") {
                 None => Ok(answer["result"].take()),
                 Some(error) => Err(gone(error.to_string())),
             },
-            Ok(Err(_)) => Err(gone("the connection ended".into())),
+            Ok(None) => Err(gone("the connection ended".into())),
             Err(_) => Err(gone(format!("no answer in {PATIENCE:?}"))),
         }
     }
@@ -84,10 +87,6 @@ impl Remote {
             }
             _ => Err((-32601, format!("there is no method {method:?}"))),
         }
-    }
-
-    fn calls(&self) -> MutexGuard<'_, Calls> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -118,17 +117,20 @@ async fn rpc(mut ws: WebSocket) -> Result<(), HandlerError> {
     while let Some(message) = ws.recv().await {
         while work.try_join_next().is_some() {}
         match serde_json::from_slice::<Value>(message.as_bytes()) {
-            Ok(call) if call["method"].is_string() && work.len() < AT_ONCE => {
-                work.spawn(remote.clone().answer(call));
-            }
             Ok(call) if call["method"].is_string() => {
-                let refused = Err((-32000, format!("more than {AT_ONCE} calls at once")));
-                ws.send(response(&call["id"], refused)).await?;
+                if work.len() < AT_ONCE {
+                    work.spawn(remote.clone().answer(call));
+                } else if let Some(id) = call.get("id") {
+                    let refused = Err((-32000, format!("more than {AT_ONCE} calls at once")));
+                    ws.send(response(id, refused)).await?;
+                }
             }
             Ok(answer) if answer.get("result").or(answer.get("error")).is_some() => {
-                let caller = remote.calls().waiting.remove(&answer["id"].as_u64().unwrap_or(0));
+                let id = answer["id"].as_u64().unwrap_or(0);
                 // A late one has no caller any more.
-                caller.map(|caller| caller.send(answer));
+                if let Some(caller) = remote.calls.lock().unwrap().waiting.remove(&id) {
+                    caller.send(answer).ok();
+                }
             }
             Ok(_) => ws.send(response(&Value::Null, Err((-32600, "no request".into())))).await?,
             Err(error) => ws.send(response(&Value::Null, Err((-32700, error.to_string())))).await?,

@@ -80,10 +80,8 @@ fn act(ws: &WebSocket, mut event: Vec<Value>) -> Value {
         Some("say") => {
             event[0] = "said".into();
             let said = format!("42{}", Value::Array(event));
-            match ws.clients().map(|clients| clients.publish("everyone", said)) {
-                Some(Published::Here(count)) => count.into(),
-                _ => Value::Null,
-            }
+            let published = ws.clients().map(|clients| clients.publish("everyone", said));
+            published.map(Published::here).into()
         }
         _ => json!({ "error": "there is no such event" }),
     }

@@ -1,6 +1,7 @@
-//! A TCP server behind a WebSocket, as noVNC (`binary`) and MQTT (`mqtt`) want it: the payloads of
+//! A TCP server after a WebSocket, as noVNC (`binary`) and MQTT (`mqtt`) want it: the payloads of
 //! binary messages are the octets of the stream, whatever their boundaries. Either end slows down the
-//! other.
+//! other. Whoever may connect reaches the TCP server: programs, and pages of the same host. `auth` shows
+//! a gate, and `Route::origin` allows other pages.
 //!
 //! ```text
 //! $ cargo run --example tcp_bridge -- 127.0.0.1:9001 127.0.0.1:1883     # before an MQTT broker

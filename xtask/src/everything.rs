@@ -34,7 +34,7 @@ const STAGES: [(&str, Option<f64>); 6] = [
     ("unit and integration tests", Some(200.0)),
     ("doc tests", Some(30.0)),
     ("models", Some(60.0)),
-    ("interop", Some(60.0)),
+    ("interop", Some(120.0)),
     ("conformance", Some(200.0)),
 ];
 

@@ -176,6 +176,18 @@ fn system_program(name: &str) -> Option<PathBuf> {
     })
 }
 
+/// A VNC server with a screen of its own, of TigerVNC. Debian keeps it up to date.
+pub(crate) fn vnc_server() -> Result<PathBuf> {
+    if let Some(path) = program_path("Xtigervnc") {
+        return Ok(path);
+    }
+    debian(&["tigervnc-standalone-server"], "no Xtigervnc was found")?;
+    program_path("Xtigervnc").ok_or_else(|| {
+        let mend = "install tigervnc-standalone-server";
+        Failure::new("Xtigervnc is still missing after its installation", mend)
+    })
+}
+
 /// Valgrind, whose tool callgrind counts instructions. Debian keeps it up to date.
 pub(crate) fn valgrind() -> Result<PathBuf> {
     if let Some(path) = program_path("valgrind") {

@@ -5,11 +5,14 @@
 // example, which `started` does.
 
 import { spawn } from 'node:child_process'
+import { rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
+import { createServer } from 'node:net'
 import readline from 'node:readline'
 
 const SECONDS_PER_CASE = 20
-
+// What is to be done at the end of the script.
+const atEnd = []
 // Imports a package from npm.
 export const load = createRequire(`${process.env.INTEROP_MODULES}/`)
 export const scratch = process.env.INTEROP_SCRATCH
@@ -55,6 +58,33 @@ export async function started (words = [], where = '127.0.0.1:0') {
   throw new Error('the example ended before it listened')
 }
 
+// A port of 127.0.0.1 that was free a moment ago.
+export function freePort () {
+  const server = createServer()
+  return new Promise(resolve => server.listen(0, '127.0.0.1', () => {
+    const { port } = server.address()
+    server.close(() => resolve(port))
+  }))
+}
+
+// A page of Chromium, started with these arguments, too.
+export async function browse (...words) {
+  const { INTEROP_CHROMIUM, INTEROP_PROFILE } = process.env
+  await rm(INTEROP_PROFILE, { recursive: true, force: true })
+  const browser = await load('playwright-core').chromium.launchPersistentContext(INTEROP_PROFILE, {
+    executablePath: INTEROP_CHROMIUM,
+    // Beside the profile it writes something into the home directory.
+    env: { ...process.env, HOME: INTEROP_PROFILE },
+    args: [
+      '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+      '--disable-component-update', '--disable-sync', ...words
+    ]
+  })
+  browser.setDefaultTimeout(15_000)
+  atEnd.push(() => browser.close())
+  return browser.newPage()
+}
+
 // Runs the cases, async functions by their names, and ends the script.
 export async function run (cases) {
   let failed = 0
@@ -72,5 +102,6 @@ export async function run (cases) {
     }
     clearTimeout(timer)
   }
+  await Promise.all(atEnd.map(end => end()))
   process.exit(failed ? 1 : 0)
 }

@@ -1,19 +1,10 @@
 // The example `tcp_bridge` before the broker mosquitto: npm `mqtt` over WebSocket, with MQTT 3.1.1 and 5.
 
-import { createServer } from 'node:net'
 import { writeFile } from 'node:fs/promises'
 
-import { attached, check, event, load, run, same, scratch, sleep, started, until } from './cases.mjs'
+import { attached, check, event, freePort, load, run, same, scratch, sleep, started, until } from './cases.mjs'
 
 const mqtt = load('mqtt')
-
-function freePort () {
-  const server = createServer()
-  return new Promise(resolve => server.listen(0, '127.0.0.1', () => {
-    const { port } = server.address()
-    server.close(() => resolve(port))
-  }))
-}
 
 const port = await freePort()
 await writeFile(`${scratch}/mosquitto.conf`, `

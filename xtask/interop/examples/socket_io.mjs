@@ -83,10 +83,10 @@ await run({
     socket.emit('say', new Uint8Array([1, 2, 3]))
     same(await reason, 'transport close')
   },
-  'a silent client hears a ping every 5 s, and lives': async () => {
-    await until(() => pings === 2)
+  'a silent client hears a ping after 5 s, and lives': async () => {
+    await until(() => pings > 0)
     const seconds = (Date.now() - begun) / 1000
-    check(seconds > 9 && seconds < 15 && silent.connected, `two pings came in ${seconds} s`)
+    check(seconds > 4.9 && silent.connected, `the ping came after ${seconds} s`)
     silent.disconnect()
   }
 })

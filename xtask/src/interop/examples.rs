@@ -44,6 +44,13 @@ enum Start {
 const EXAMPLES: &[Example] = &[
     Example { name: "auth", start: Start::Here(&[]), script: "auth.py", cases: 8, needs: &[] },
     Example {
+        name: "auth",
+        start: Start::Here(&[]),
+        script: "auth_page.mjs",
+        cases: 3,
+        needs: &[super::browser],
+    },
+    Example {
         name: "behind_nginx",
         start: Start::Script,
         script: "behind_nginx.py",
@@ -81,6 +88,13 @@ const EXAMPLES: &[Example] = &[
         cases: 8,
         needs: &[mosquitto],
     },
+    Example {
+        name: "tcp_bridge",
+        start: Start::Script,
+        script: "novnc.mjs",
+        cases: 3,
+        needs: &[super::browser, vnc_server],
+    },
     Example { name: "tls", start: Start::Script, script: "tls.py", cases: 3, needs: &[openssl] },
     Example {
         name: "y_websocket",
@@ -94,6 +108,11 @@ const EXAMPLES: &[Example] = &[
 /// The MQTT broker.
 fn mosquitto(_: &Workspace) -> Result<Variables> {
     Ok(vec![("INTEROP_MOSQUITTO", tools::mosquitto()?)])
+}
+
+/// The VNC server.
+fn vnc_server(_: &Workspace) -> Result<Variables> {
+    Ok(vec![("INTEROP_VNC", tools::vnc_server()?)])
 }
 
 /// All examples.

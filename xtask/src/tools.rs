@@ -41,7 +41,7 @@ pub(crate) fn python_with_websockets(workspace: &Workspace) -> Result<PathBuf> {
         workspace,
         "python-websockets",
         &format!("{}\n{pinned}", python.version),
-        &format!("{} (PyPI)", pinned.trim()),
+        &format!("{} (PyPI)", pinned.trim().replace('\n', ", ")),
         |dir| {
             let venv = dir.join("venv");
             run(

@@ -65,6 +65,13 @@ const EXAMPLES: &[Example] = &[
         cases: 13,
         needs: &[],
     },
+    Example {
+        name: "metrics",
+        start: Start::Here(&[]),
+        script: "metrics.py",
+        cases: 7,
+        needs: &[],
+    },
     Example { name: "rooms", start: Start::Here(&[]), script: "rooms.py", cases: 8, needs: &[] },
     Example { name: "rpc", start: Start::Here(&[]), script: "rpc.mjs", cases: 8, needs: &[] },
     Example {

@@ -123,6 +123,9 @@ fn page_comes_with_a_policy_that_lets_it_run_only_what_it_brings() {
 fn other_plain_requests_are_told_where_to_go() {
     let demo = Running::start();
     assert!(demo.get("/nowhere").starts_with("HTTP/1.1 404 "));
+    let metrics = demo.get("/metrics");
+    assert!(metrics.starts_with("HTTP/1.1 200 "), "{metrics}");
+    assert!(metrics.contains("\nwebsocket_connections 0\n"), "{metrics}");
     let answer = demo.get("/echo");
     assert!(answer.starts_with("HTTP/1.1 426 "), "{answer}");
     assert!(answer.contains("use a WebSocket client"), "{answer}");

@@ -9,6 +9,7 @@
 
 import { spawn } from 'node:child_process'
 import { mkdir, rm } from 'node:fs/promises'
+import { get } from 'node:http'
 import { createRequire } from 'node:module'
 import readline from 'node:readline'
 
@@ -173,11 +174,60 @@ const cases = {
     const cells = async id => Number((await one.locator(id).innerText()).replaceAll(',', '').match(/\d+/)[0])
     const before = await cells('#m-received')
     check(before > 50, `${before} messages were received`)
-    check(/ messages of [\d,]+ B; [\d,]+ B on the wire, \d+ %$/.test(await one.locator('#m-sent').innerText()), 'bytes before and after compression')
+    check(/ messages \([\d,]+ text\) of [\d,]+ B; [\d,]+ B on the wire, \d+ %$/.test(await one.locator('#m-sent').innerText()), 'bytes before and after compression')
     check(await cells('#m-memory') > 0, 'compression holds something')
     check(await cells('#m-dropped') === 0, 'something was dropped')
     await one.locator('#echo').getByRole('button', { name: 'Send', exact: true }).click()
     await one.waitForFunction(n => Number($('m-received').textContent.replaceAll(',', '').match(/\d+/)[0]) > n, before)
+  },
+  async 'what-the-server-counts-is-drawn' () {
+    // The newest value of a line, as its caption tells it and as it is drawn.
+    const drawn = name => one.evaluate(name => {
+      const lines = [...document.querySelectorAll(`#t-${name} polyline`)]
+      const points = lines.map(line => line.getAttribute('points').split(' '))
+      return {
+        text: $(`t-${name}-text`).textContent,
+        label: $(`t-${name}`).getAttribute('aria-label'),
+        lines: lines.length,
+        lengths: points.map(line => line.length),
+        last: points.map(line => line.at(-1))
+      }
+    }, name)
+    await one.waitForFunction(() => document.querySelector('#t-connections polyline')?.getAttribute('points').split(' ').length >= 3)
+    for (const [name, lines] of [['connections', 1], ['messages', 2], ['bytes', 2]]) {
+      const it = await drawn(name)
+      check(it.lines === lines && it.text === it.label, `${name}: ${JSON.stringify(it)}`)
+      check(it.last.every(point => /^59,\d+\.\d$/.test(point)), `${name} ends at ${it.last}`)
+    }
+    // Two pages of three connections, and as many as are there now.
+    const now = (await one.locator('#m-connections').innerText()).split(' ')[0]
+    await has(one, '#t-connections-text', `${now}; the line at the top is`)
+    const before = (await drawn('connections')).lengths[0]
+    await one.waitForFunction(n => document.querySelector('#t-connections polyline').getAttribute('points').split(' ').length > n, before)
+    await one.getByRole('button', { name: 'Send 50 in turn' }).click()
+    await one.waitForFunction(() => Number($('t-messages-text').textContent.match(/Received (\d+)/)[1]) >= 20)
+  },
+  async 'closes-and-refusals-are-listed' () {
+    const counts = async id => Object.fromEntries((await one.locator(`${id} li`).allInnerTexts()).map(text => text.split('\n').filter(part => part)))
+    await one.locator('#closes li', { hasText: '1002' }).waitFor()
+    const closes = await counts('#closes')
+    check(closes['1002, a frame violated the protocol (server)'] === '2', `closes: ${JSON.stringify(closes)}`)
+    check(closes['1007, invalid data, such as text that is not UTF-8 (server)'] === '1', `closes: ${JSON.stringify(closes)}`)
+    check(await one.locator('#closes svg rect').count() === Object.keys(closes).length, 'one bar for each')
+    const headers = {
+      Upgrade: 'websocket', Connection: 'Upgrade', 'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ=='
+    }
+    await new Promise((resolve, reject) => get(`http://${address}/nowhere`, { headers }, resolve).on('error', reject))
+    await one.locator('#rejections li', { hasText: 'application' }).waitFor()
+    check((await counts('#rejections')).application === '1', 'one refusal')
+  },
+  async 'prometheus-reads-what-the-page-shows' () {
+    const answer = await fetch(`http://${address}/metrics`)
+    check(answer.status === 200, `status ${answer.status}`)
+    const page = await answer.text()
+    const shown = (await one.locator('#closes li', { hasText: '1007' }).innerText()).match(/\d+$/)[0]
+    check(page.includes(`websocket_closes_total{code="1007",by="server"} ${shown}\n`), page)
+    check(page.includes('websocket_handshakes_rejected_total{cause="application"} 1\n'), page)
   },
   async 'rows-can-be-picked' () {
     await one.getByLabel('Show').selectOption('raw')
@@ -245,7 +295,7 @@ const cases = {
     }
     await one.emulateMedia({ colorScheme: 'light' })
     // The picture of the README.
-    await one.setViewportSize({ width: 1100, height: 1440 })
+    await one.setViewportSize({ width: 1100, height: 1400 })
     await one.screenshot({ path: `${INTEROP_SCREENSHOTS}/readme.png` })
     await one.emulateMedia({ colorScheme: null })
   },
@@ -261,7 +311,7 @@ const cases = {
           note(id, `The message was refused and the connection closed: ${inWords(1009, 'message too big')}.`, true)
         }
         $('compression').textContent = $('negotiated').textContent = $('times').textContent = '-'
-        for (const value of $('metrics').querySelectorAll('dd')) value.textContent = '-'
+        showNoMetrics()
         connected(false, inWords(1001, 'server shuts down'))
         $('countdown').textContent = 'in 30 s'
       })
@@ -288,7 +338,7 @@ const cases = {
     await has(one, '#status-text', 'Not connected')
     await has(one, '#compression', 'not connected')
     await has(one, '#people', 'not connected')
-    for (const id of ['#negotiated', '#m-connections', '#m-memory']) {
+    for (const id of ['#negotiated', '#m-connections', '#m-memory', '#t-bytes-text']) {
       const shown = await one.locator(id).innerText()
       check(shown === '-', `${id} shows ${shown}`)
     }

@@ -68,7 +68,7 @@ const MIXED_CASES: usize = 2;
 /// Connections rest after such a short time that they do so constantly.
 const MIXED_SERVER: [&str; 2] = ["--park-after", "0.02"];
 /// The functions of the demo's page.
-const PAGE_CASES: usize = 23;
+const PAGE_CASES: usize = 26;
 
 pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally> {
     let scripts = workspace.xtask().join("interop");

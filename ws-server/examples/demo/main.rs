@@ -9,7 +9,8 @@
 //! ```
 //!
 //! With `--features tls` it also takes `--tls-cert`, `--tls-key` and `--tls-self-signed`; behind a proxy,
-//! `--behind`.
+//! `--behind`. With `--features prometheus` it also serves `/metrics`; the page draws the same figures
+//! without it.
 
 mod behind;
 mod chat;
@@ -150,8 +151,10 @@ async fn serve(options: Options) -> Outcome {
     let raw = plain.as_ref().and_then(Listener::local_addr).unwrap_or(page);
     let (chat, views, policy) = (Chat::default(), Views::default(), page::policy());
     let (observed, watched, shown) = (views.clone(), views.clone(), views);
-    let mut server = Server::new()
-        .fallback(move |request, _peer| page::answer(request, &policy))
+    let server = Server::new();
+    let clients = server.clients();
+    let mut server = server
+        .fallback(move |request, _peer| page::answer(request, &clients, &policy))
         .observe(move |opening| observed.observer(opening))
         .route("/echo", move |ws: WebSocket| echo(ws, watched.clone()))
         .route("/broadcast", broadcast)

@@ -3,22 +3,33 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use sha2::{Digest, Sha256};
-use ws_server::Bytes;
+use ws_server::{Bytes, Clients};
+
+use crate::metrics;
 
 const PAGE: &str = include_str!("page.html");
 
 /// Answers a plain request.
-pub(crate) fn answer(request: &Request<()>, policy: &HeaderValue) -> Response<Bytes> {
+pub(crate) fn answer(
+    request: &Request<()>,
+    clients: &Clients,
+    policy: &HeaderValue,
+) -> Response<Bytes> {
     let (status, kind, body) = match request.uri().path() {
-        "/" => (StatusCode::OK, "text/html; charset=utf-8", PAGE),
+        "/" => (StatusCode::OK, "text/html; charset=utf-8", PAGE.into()),
+        "/metrics" => metrics::page(clients),
         "/echo" | "/chat" | "/broadcast" | "/whoami" | "/frames" => (
             StatusCode::UPGRADE_REQUIRED,
             "text/plain; charset=utf-8",
-            "this is a WebSocket: use a WebSocket client, or open / in a browser\n",
+            "this is a WebSocket: use a WebSocket client, or open / in a browser\n".into(),
         ),
-        _ => (StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "not found: the page is at /\n"),
+        _ => (
+            StatusCode::NOT_FOUND,
+            "text/plain; charset=utf-8",
+            "not found: the page is at /\n".into(),
+        ),
     };
-    let mut response = Response::new(Bytes::from_static(body.as_bytes()));
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -5,7 +5,7 @@
 //! $ cargo run --example auth                 # then open http://127.0.0.1:9001/ in a browser, or:
 //! listening on 127.0.0.1:9001
 //! $ curl -si -u ann:sesame http://127.0.0.1:9001/sign-in | grep -i cookie
-//! set-cookie: session=5f1c..; HttpOnly; SameSite=Strict; Path=/
+//! Set-Cookie: session=5f1c..; HttpOnly; SameSite=Strict; Path=/
 //! $ npx wscat -c ws://127.0.0.1:9001/chat -H 'Cookie: session=5f1c..'
 //! < hello, ann
 //! $ npx wscat -c ws://127.0.0.1:9001/staff -H 'Authorization: Bearer 0123456789'
@@ -70,9 +70,8 @@ impl Sessions {
     /// Ends the sessions first: who connects again meanwhile is not admitted.
     fn kick(&self, name: &str, clients: &Clients) {
         self.0.lock().unwrap().retain(|_, user| user.name != name);
-        for client in clients.subscribed(&format!("user/{name}")) {
-            client.sender().close(CloseCode::POLICY_VIOLATION, "signed out").ok();
-        }
+        let tag = format!("user/{name}");
+        clients.close_subscribed(&tag, CloseCode::POLICY_VIOLATION, "signed out");
     }
 
     /// A browser asks for the password when it sees the 401, and follows the 303.

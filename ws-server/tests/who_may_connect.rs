@@ -346,9 +346,10 @@ async fn rt_54_all_connections_of_a_user_are_closed_while_they_are_busy() {
         raw.frame().await.unwrap();
         raw.io.write_all(b"\x81\xfe\x01").await.unwrap();
     }
-    for client in service.clients().subscribed("user/ann") {
-        client.sender().close(CloseCode::POLICY_VIOLATION, "signed out").unwrap();
-    }
+    let close = |code| service.clients().close_subscribed("user/ann", code, "signed out");
+    assert_eq!(close(CloseCode::ABNORMAL), 0, "a code that may not be sent");
+    assert_eq!(close(CloseCode::POLICY_VIOLATION), 3);
+    assert_eq!(close(CloseCode::POLICY_VIOLATION), 0, "they are closing");
     for raw in &mut of_ann {
         let (opcode, body) = raw.frame().await.unwrap();
         assert_eq!((opcode, &body[..2]), (CLOSE, &1008_u16.to_be_bytes()[..]));

@@ -194,6 +194,22 @@ impl Clients {
         self.get(id).ok_or(SendError::Closed)?.outbox.close(code, reason)
     }
 
+    /// Starts to close the subscribers of `topic`, as [`close`](Self::close): all connections of a user,
+    /// by a [tag](Self#topics), for example. Returns the number of those that were not closing already.
+    /// A code that may not be sent closes none.
+    ///
+    /// ```
+    /// use ws_server::{Clients, CloseCode};
+    ///
+    /// fn sign_out(clients: &Clients, user: &str) {
+    ///     clients.close_subscribed(&format!("user/{user}"), CloseCode::POLICY_VIOLATION, "signed out");
+    /// }
+    /// ```
+    pub fn close_subscribed(&self, topic: &str, code: CloseCode, reason: &str) -> usize {
+        let close = |client: &Client| client.outbox.close(code, reason).is_ok();
+        self.subscribed(topic).iter().filter(|client| close(client)).count()
+    }
+
     /// Starts to close all connections, as [`close`](Self::close). A code that may not be sent closes
     /// none.
     pub fn close_all(&self, code: CloseCode, reason: &str) {
@@ -231,12 +247,12 @@ impl fmt::Debug for Clients {
 /// [`sender`](Self::sender) sends to it and closes it.
 ///
 /// ```
-/// use ws_server::{Clients, CloseCode};
+/// use ws_server::Clients;
 ///
-/// fn sign_out(clients: &Clients, user: &str) {
-///     for client in clients.subscribed(&format!("user/{user}")) {
-///         // Fails only if it is closing already.
-///         client.sender().close(CloseCode::new(4001), "signed out").ok();
+/// fn tell_idle(clients: &Clients) {
+///     for client in clients.list().iter().filter(|client| client.topics().is_empty()) {
+///         // Fails if it is full or closing: then this is not worth waiting for.
+///         client.sender().try_send("you are in no room").ok();
 ///     }
 /// }
 /// ```

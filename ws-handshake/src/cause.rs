@@ -13,6 +13,9 @@ pub enum Cause {
     /// The application refused it.
     #[error("the request was refused")]
     Application,
+    /// The server has no route for this path: 404.
+    #[error("there is nothing at this path")]
+    NoRoute,
     /// The server has no room for it now: 503.
     #[error("there is no room for the request now: try again later")]
     NoRoom,
@@ -99,6 +102,7 @@ impl Cause {
     pub fn name(self) -> &'static str {
         match self {
             Self::Application => "application",
+            Self::NoRoute => "no_route",
             Self::NoRoom => "no_room",
             Self::Head(HeadError::TooLarge) => "head_too_large",
             Self::Head(HeadError::TooManyHeaders) => "too_many_headers",
@@ -140,6 +144,7 @@ impl Cause {
             Self::Head(HeadError::Version) | Self::HttpTooNew => {
                 StatusCode::HTTP_VERSION_NOT_SUPPORTED
             }
+            Self::NoRoute => StatusCode::NOT_FOUND,
             Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             // RFC 9110 §15.5.20: "the request was directed at a server that is unable or unwilling

@@ -7,7 +7,8 @@ use bytes::BytesMut;
 use http::StatusCode;
 use support::{REQUEST, Reply, VERSION, inspect, replacing, serve};
 use ws_handshake::{
-    AcceptOptions, Cause, HeadError, InvalidHeader, OriginRefusal, Rejection, write_response,
+    AcceptOptions, Cause, ExtensionHeaderError, HeadError, InvalidHeader, OriginRefusal, Rejection,
+    SubprotocolHeaderError, write_response,
 };
 
 fn write(rejection: Rejection) -> Reply {
@@ -15,6 +16,50 @@ fn write(rejection: Rejection) -> Reply {
     let status = rejection.status().as_u16();
     write_response(&rejection.into_response(), &mut out);
     Reply { status, bytes: out.to_vec() }
+}
+
+// T-B20
+#[test]
+fn names_of_causes_are_labels_from_a_fixed_set() {
+    let names = [
+        (Cause::Application, "application"),
+        (Cause::NoRoute, "no_route"),
+        (Cause::NoRoom, "no_room"),
+        (Cause::Head(HeadError::TooLarge), "head_too_large"),
+        (Cause::Head(HeadError::TooManyHeaders), "too_many_headers"),
+        (Cause::Head(HeadError::TargetTooLong), "target_too_long"),
+        (Cause::Head(HeadError::Version), "http_version"),
+        (Cause::Head(HeadError::BareLf), "malformed_head"),
+        (Cause::Timeout, "timeout"),
+        (Cause::EarlyData, "early_data"),
+        (Cause::Method, "method"),
+        (Cause::HttpTooOld, "http_too_old"),
+        (Cause::HttpTooNew, "http_too_new"),
+        (Cause::Target, "target"),
+        (Cause::PathParameter, "path_parameter"),
+        (Cause::Host, "host"),
+        (Cause::OtherHost, "other_host"),
+        (Cause::NotAscii, "not_ascii"),
+        (Cause::Upgrade, "upgrade"),
+        (Cause::Connection, "connection"),
+        (Cause::Body, "body"),
+        (Cause::Expect, "expect"),
+        (Cause::Version, "version"),
+        (Cause::UnsupportedVersion, "unsupported_version"),
+        (Cause::Key, "key"),
+        (Cause::Subprotocols(SubprotocolHeaderError::TooMany), "subprotocols"),
+        (Cause::NoSubprotocol, "no_subprotocol"),
+        (Cause::Extensions(ExtensionHeaderError::Empty), "extensions"),
+        (Cause::OriginHeader, "origin_header"),
+        (Cause::Origin(OriginRefusal::CrossSite), "origin"),
+    ];
+    for (n, (cause, name)) in names.into_iter().enumerate() {
+        assert_eq!(cause.name(), name);
+        assert!(names[..n].iter().all(|(_, other)| *other != name), "{name} is there twice");
+    }
+    // The octet that a client sent makes no name of its own.
+    let octets = (0..=255).map(|octet| Cause::Head(HeadError::TargetOctet(octet)).name());
+    assert!({ octets }.all(|name| name == "malformed_head"));
 }
 
 // R6455-4.2.2-b

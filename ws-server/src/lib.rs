@@ -65,6 +65,7 @@
 //! - `auth` (default): cookies, `Bearer` and `Basic` of a [`Request`], for a [`Gate`].
 //! - `tls`: `wss`, by rustls, as [`Tls`](https://docs.rs/ws-server/latest/ws_server/struct.Tls.html).
 //! - `futures`: a [`WebSocket`] as a `Stream` and a `Sink`.
+//! - `prometheus`: `Clients::prometheus` and `Clients::collector`, what the server counts for Prometheus.
 //! - `client`: `connect` and `Connect`, the same [`WebSocket`] on the other end.
 //!
 //! # The other crates

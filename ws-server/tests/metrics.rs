@@ -232,13 +232,13 @@ async fn rejections_are_counted_by_their_cause() {
     let statuses: Vec<_> = rejected.iter().map(|(count, status, _)| (*count, *status)).collect();
     assert_eq!(statuses, [(1, 400), (1, 404), (1, 503)]);
     assert!(matches!(rejected[0].2, Cause::Head(_)));
-    assert_eq!((rejected[1].2, rejected[2].2), (Cause::Application, Cause::NoRoom));
+    assert_eq!((rejected[1].2, rejected[2].2), (Cause::NoRoute, Cause::NoRoom));
     let full = metrics.rejected.iter().find(|it| it.status == 503).unwrap();
     assert_eq!(full.limit, Some(AdmissionLimit::MaxConnections));
     assert!(metrics.rejected.iter().all(|it| it.status == 503 || it.limit.is_none()));
     let mut labels: Vec<_> = metrics.rejected.iter().map(Rejected::label).collect();
     labels.sort_unstable();
-    assert_eq!(labels, ["application", "malformed_head", "max_connections", "upgrade"]);
+    assert_eq!(labels, ["malformed_head", "max_connections", "no_route", "upgrade"]);
     assert_eq!((metrics.opened, metrics.connections), (2, 2));
 }
 

@@ -218,8 +218,8 @@ const cases = {
       Upgrade: 'websocket', Connection: 'Upgrade', 'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ=='
     }
     await new Promise((resolve, reject) => get(`http://${address}/nowhere`, { headers }, resolve).on('error', reject))
-    await one.locator('#rejections li', { hasText: 'application' }).waitFor()
-    check((await counts('#rejections')).application === '1', 'one refusal')
+    await one.locator('#rejections li', { hasText: 'no route' }).waitFor()
+    check((await counts('#rejections'))['no route'] === '1', 'one refusal')
   },
   async 'prometheus-reads-what-the-page-shows' () {
     const answer = await fetch(`http://${address}/metrics`)
@@ -227,7 +227,7 @@ const cases = {
     const page = await answer.text()
     const shown = (await one.locator('#closes li', { hasText: '1007' }).innerText()).match(/\d+$/)[0]
     check(page.includes(`websocket_closes_total{code="1007",by="server"} ${shown}\n`), page)
-    check(page.includes('websocket_handshakes_rejected_total{cause="application"} 1\n'), page)
+    check(page.includes('websocket_handshakes_rejected_total{cause="no_route"} 1\n'), page)
   },
   async 'rows-can-be-picked' () {
     await one.getByLabel('Show').selectOption('raw')

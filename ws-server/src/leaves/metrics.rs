@@ -92,7 +92,7 @@ pub struct Metrics {
 pub struct Rejected {
     /// The status of the answer.
     pub status: u16,
-    /// Why. A route that is not there is [`Cause::Application`], a server that is full
+    /// Why. A path without a route is [`Cause::NoRoute`], a server that is full
     /// [`Cause::NoRoom`].
     pub cause: Cause,
     /// The limit that was reached, where the server was full.

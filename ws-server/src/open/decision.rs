@@ -49,7 +49,7 @@ pub(crate) fn route<'r>(
     shared: &'r Shared,
 ) -> Result<Asked<'r>, Rejection> {
     let Some((route, params)) = shared.routes.find(request.uri().path())? else {
-        return Err(Rejection::new(StatusCode::NOT_FOUND).body("there is nothing at this path\n"));
+        return Err(Cause::NoRoute.into());
     };
     Ok(Asked { route, params, upgrade: inspect(request, source, shared)? })
 }

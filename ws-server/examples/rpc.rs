@@ -8,15 +8,18 @@
 //! > {"jsonrpc":"2.0","id":1,"method":"subtract","params":[42,23]}
 //! < {"id":1,"jsonrpc":"2.0","result":19}
 //! > {"jsonrpc":"2.0","id":2,"method":"greet"}
-//! < {"id":1,"jsonrpc":"2.0","method":"name","params":[]}
-//! > {"jsonrpc":"2.0","id":1,"result":"Ann"}
+//! < {"id":0,"jsonrpc":"2.0","method":"name","params":[]}
+//! > {"jsonrpc":"2.0","id":0,"result":"Ann"}
 //! < {"id":2,"jsonrpc":"2.0","result":"hello, Ann"}
 //! ```
 
 // ANCHOR: rpc
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -36,33 +39,35 @@ type RpcError = (i64, String);
 #[derive(Clone)]
 struct Remote {
     sender: Sender,
-    calls: Arc<Mutex<Calls>>,
-}
-
-#[derive(Default)]
-struct Calls {
-    last: u64,
-    waiting: HashMap<u64, oneshot::Sender<Value>>,
+    /// Those who wait for an answer, by the ids of their calls.
+    waiting: Arc<Mutex<HashMap<u64, oneshot::Sender<Value>>>>,
 }
 
 impl Remote {
     /// Calls the other end.
     async fn call(&self, method: &str, params: Value) -> Result<Value, RpcError> {
-        let (id, answer) = self.calls.lock().unwrap().begin();
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let id = LAST.fetch_add(1, Relaxed);
+        let (caller, answer) = oneshot::channel();
+        {
+            let mut waiting = self.waiting.lock().unwrap();
+            waiting.retain(|_, caller| !caller.is_closed()); // those who gave up
+            waiting.insert(id, caller);
+        }
         let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
-        let gone = |why: String| (-32000, format!("{method}: {why}"));
         let answered = async {
             self.sender.send(request.to_string()).await.ok()?;
             answer.await.ok()
         };
-        match timeout(PATIENCE, answered).await {
-            Ok(Some(mut answer)) => match answer.get("error") {
-                None => Ok(answer["result"].take()),
-                Some(error) => Err(gone(error.to_string())),
-            },
-            Ok(None) => Err(gone("the connection ended".into())),
-            Err(_) => Err(gone(format!("no answer in {PATIENCE:?}"))),
-        }
+        let failure = match timeout(PATIENCE, answered).await {
+            Ok(Some(answer)) if answer.get("error").is_none() => {
+                return Ok(answer["result"].clone());
+            }
+            Ok(Some(answer)) => answer["error"].to_string(),
+            Ok(None) => "the connection ended".into(),
+            Err(_) => format!("no answer in {PATIENCE:?}"),
+        };
+        Err((-32000, format!("{method}: {failure}")))
     }
 
     /// Answers a call of the other end; a notification has no id, and gets no answer.
@@ -90,17 +95,6 @@ impl Remote {
     }
 }
 
-impl Calls {
-    fn begin(&mut self) -> (u64, oneshot::Receiver<Value>) {
-        // Those whose callers gave up.
-        self.waiting.retain(|_, caller| !caller.is_closed());
-        self.last += 1;
-        let (caller, answer) = oneshot::channel();
-        self.waiting.insert(self.last, caller);
-        (self.last, answer)
-    }
-}
-
 fn response(id: &Value, outcome: Result<Value, RpcError>) -> String {
     match outcome {
         Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
@@ -112,7 +106,7 @@ fn response(id: &Value, outcome: Result<Value, RpcError>) -> String {
 }
 
 async fn rpc(mut ws: WebSocket) -> Result<(), HandlerError> {
-    let remote = Remote { sender: ws.sender(), calls: Arc::default() };
+    let remote = Remote { sender: ws.sender(), waiting: Arc::default() };
     let mut work = JoinSet::new(); // dropped at the end of the connection, with all that is at work
     while let Some(message) = ws.recv().await {
         while work.try_join_next().is_some() {}
@@ -126,9 +120,9 @@ async fn rpc(mut ws: WebSocket) -> Result<(), HandlerError> {
                 }
             }
             Ok(answer) if answer.get("result").or(answer.get("error")).is_some() => {
-                let id = answer["id"].as_u64().unwrap_or(0);
+                let id = answer["id"].as_u64().unwrap_or(u64::MAX);
                 // A late one has no caller any more.
-                if let Some(caller) = remote.calls.lock().unwrap().waiting.remove(&id) {
+                if let Some(caller) = remote.waiting.lock().unwrap().remove(&id) {
                     caller.send(answer).ok();
                 }
             }

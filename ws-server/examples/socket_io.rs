@@ -31,13 +31,13 @@ async fn socket_io(mut ws: WebSocket) -> Result<(), HandlerError> {
     ws.send(format!("0{open}")).await?;
     let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
     let mut unanswered = 0;
-    loop {
+    let refused = loop {
         let message = tokio::select! {
             message = ws.recv() => message,
             _ = pings.tick() => {
                 unanswered += 1;
                 if PING_EVERY * unanswered > ANSWER_WITHIN {
-                    return Ok(ws.close(CloseCode::POLICY_VIOLATION, "no pong")?);
+                    break "no pong";
                 }
                 ws.send("2").await?;
                 continue;
@@ -57,15 +57,16 @@ async fn socket_io(mut ws: WebSocket) -> Result<(), HandlerError> {
             }
             Some(("41", "")) => return Ok(()),
             Some(("42", packet)) => {
-                let (id, event) = parse(packet).ok_or("no event")?;
+                let Some((id, event)) = parse(packet) else { break "no event" };
                 let answer = act(&ws, event);
                 if !id.is_empty() {
                     ws.send(format!("43{id}{}", json!([answer]))).await?;
                 }
             }
-            _ => return Ok(ws.close(CloseCode::POLICY_VIOLATION, "not understood")?),
+            _ => break "not understood",
         }
-    }
+    };
+    Ok(ws.close(CloseCode::POLICY_VIOLATION, refused)?)
 }
 
 /// `12["say","hello"]`: the number of the acknowledgement, if one is wanted, and the event.

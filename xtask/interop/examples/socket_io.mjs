@@ -3,6 +3,7 @@
 import { address, check, event, load, run, same, until } from './cases.mjs'
 
 const { io } = load('socket.io-client')
+const WebSocket = load('ws')
 
 async function open () {
   const socket = io(`ws://${address}`, { transports: ['websocket'], forceNew: true, reconnection: false })
@@ -82,6 +83,19 @@ await run({
     const reason = event(socket, 'disconnect')
     socket.emit('say', new Uint8Array([1, 2, 3]))
     same(await reason, 'transport close')
+  },
+  'what is no packet is refused': async () => {
+    for (const [packet, why] of [
+      ['hello', 'not understood'], ['', 'not understood'], ['9', 'not understood'], ['42', 'no event'],
+      ['42{}', 'no event'], ['427["say"', 'no event'], ['42' + '['.repeat(10_000), 'no event'],
+      ['é😀', 'not understood']
+    ]) {
+      const socket = new WebSocket(`ws://${address}/socket.io/?EIO=4&transport=websocket`)
+      const end = new Promise(resolve => socket.once('close', (code, reason) => resolve([code, String(reason)])))
+      await event(socket, 'open')
+      socket.send(packet)
+      same(await end, [1008, why])
+    }
   },
   'a silent client hears a ping after 5 s, and lives': async () => {
     await until(() => pings > 0)

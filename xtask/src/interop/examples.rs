@@ -78,7 +78,7 @@ const EXAMPLES: &[Example] = &[
         name: "socket_io",
         start: Start::Here(&[]),
         script: "socket_io.mjs",
-        cases: 9,
+        cases: 10,
         needs: &[],
     },
     Example {

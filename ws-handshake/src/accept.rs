@@ -9,9 +9,9 @@ use ws_core::Extensions;
 use crate::{
     Cause, ExtensionSet, Hosts, InvalidHeader, OriginPolicy, Rejection, Report, ResponseHeaders,
     Subprotocols, Upgrade,
-    accept_key::ACCEPT,
     extra_headers::{self, IN_101, checked_value},
     head_writer,
+    server::Opening,
 };
 
 /// What a server agrees to: made once, for all its handshakes.
@@ -110,7 +110,7 @@ pub struct Accepted {
     pub subprotocol: Option<Box<str>>,
     /// The fate of each extension that the client offered.
     pub report: Report,
-    accept: [u8; ACCEPT],
+    opening: Opening,
     /// The values of `Sec-WebSocket-Extensions` and `Sec-WebSocket-Protocol`.
     agreed: Agreed,
     /// Those that the application adds.
@@ -154,16 +154,20 @@ impl Accepted {
         self
     }
 
-    /// The 101, for an HTTP implementation.
+    /// The 101 for an HTTP implementation; for an extended CONNECT a 200.
     pub fn response(&self) -> Response<()> {
         let mut response = Response::new(());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let headers = response.headers_mut();
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        if let Ok(accept) = HeaderValue::from_bytes(&self.accept) {
-            headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+        // RFC 8441 §5.1 has ":status = 200" in place of the 101, which HTTP/2 does not have.
+        if let Opening::Switch(accept) = &self.opening {
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            let headers = response.headers_mut();
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+            if let Ok(accept) = HeaderValue::from_bytes(accept) {
+                headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+            }
         }
+        let headers = response.headers_mut();
         for (name, value) in self.agreed.headers() {
             headers.insert(name, value.clone());
         }
@@ -174,11 +178,14 @@ impl Accepted {
     /// Writes the 101 for a raw byte stream, as [`write_response_head`](crate::write_response_head)
     /// does with [`response`](Self::response).
     pub fn write(&self, out: &mut BytesMut) {
+        let Opening::Switch(accept) = &self.opening else {
+            return head_writer::write_response_head(&self.response(), out);
+        };
         let length =
             |value: &Option<HeaderValue>| value.as_ref().map_or(0, |value| value.len() + 30);
         out.reserve(ROOM + length(&self.agreed.extensions) + length(&self.agreed.subprotocol));
         out.put_slice(BEGIN);
-        out.put_slice(&self.accept);
+        out.put_slice(accept);
         out.put_slice(b"\r\n");
         for (name, value) in self.agreed.headers() {
             head_writer::write_line(&name, value.as_bytes(), out);
@@ -250,7 +257,7 @@ impl Upgrade {
 
         let value = |text: Option<&str>| text.map(checked_value).transpose();
         Ok(Accepted {
-            accept: self.accept,
+            opening: self.opening,
             agreed: Agreed {
                 extensions: value(negotiated.header().as_deref())?,
                 subprotocol: value(subprotocol.as_deref())?,

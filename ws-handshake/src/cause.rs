@@ -28,15 +28,18 @@ pub enum Cause {
     /// Octets follow the head: 400.
     #[error("data follows the request before it was answered")]
     EarlyData,
-    /// The method is not GET: 405.
-    #[error("a WebSocket handshake is a GET request")]
+    /// The method is not GET, or over HTTP/2 and later not CONNECT: 405.
+    #[error("a WebSocket handshake is a GET request, and over HTTP/2 an extended CONNECT")]
     Method,
+    /// A CONNECT whose `:protocol` is not `websocket`, or that has none: 501.
+    #[error("a CONNECT must have the :protocol websocket")]
+    ConnectProtocol,
+    /// `Connection`, `Upgrade` or `Transfer-Encoding` over HTTP/2 or later: 400.
+    #[error("Connection, Upgrade and Transfer-Encoding do not exist in HTTP/2")]
+    ConnectionSpecific,
     /// HTTP/1.0, which has no upgrade: 400.
     #[error("a WebSocket handshake needs HTTP/1.1")]
     HttpTooOld,
-    /// HTTP/2 or later, which has no upgrade of this kind: 505.
-    #[error("this version of HTTP is not supported")]
-    HttpTooNew,
     /// The request-target is neither a path nor an http or https URI: 400.
     #[error("the request-target must be a path or an http URI")]
     Target,
@@ -113,7 +116,8 @@ impl Cause {
             Self::EarlyData => "early_data",
             Self::Method => "method",
             Self::HttpTooOld => "http_too_old",
-            Self::HttpTooNew => "http_too_new",
+            Self::ConnectProtocol => "connect_protocol",
+            Self::ConnectionSpecific => "connection_specific",
             Self::Target => "target",
             Self::PathParameter => "path_parameter",
             Self::Host => "host",
@@ -141,9 +145,7 @@ impl Cause {
             Self::Head(HeadError::TooLarge | HeadError::TooManyHeaders) => {
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
             }
-            Self::Head(HeadError::Version) | Self::HttpTooNew => {
-                StatusCode::HTTP_VERSION_NOT_SUPPORTED
-            }
+            Self::Head(HeadError::Version) => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
@@ -151,6 +153,7 @@ impl Cause {
             // to produce an authoritative response for the target URI."
             Self::OtherHost => StatusCode::MISDIRECTED_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::ConnectProtocol => StatusCode::NOT_IMPLEMENTED,
             Self::Upgrade | Self::UnsupportedVersion => StatusCode::UPGRADE_REQUIRED,
             Self::Expect => StatusCode::EXPECTATION_FAILED,
             Self::Origin(_) => StatusCode::FORBIDDEN,
@@ -158,6 +161,7 @@ impl Cause {
             | Self::Head(_)
             | Self::EarlyData
             | Self::HttpTooOld
+            | Self::ConnectionSpecific
             | Self::Target
             | Self::PathParameter
             | Self::Host

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | answer on a raw byte stream | [`RequestReader`], [`Upgrade`], [`Accepted::write`] |
 //! | answer in a framework with `http` types | [`Upgrade::inspect`], [`Accepted`] |
+//! | open it over HTTP/2 (RFC 8441) | [`ConnectProtocol`] |
 //! | refuse | [`Rejection`], [`Cause`] |
 //! | ask as a client | [`ClientOptions`], [`ClientHandshake`], [`ResponseReader`], [`BodyReader`] |
 //! | offer extensions and learn their fate | [`ExtensionSet`], [`Report`] |
@@ -104,6 +105,7 @@ mod body_reader;
 mod cause;
 mod client;
 mod client_response;
+mod connect_protocol;
 mod extension_header;
 mod extension_set;
 mod extra_headers;
@@ -138,6 +140,7 @@ pub use body_reader::BodyReader;
 pub use cause::Cause;
 pub use client::{ClientHandshake, ClientOptions, RequestError};
 pub use client_response::Connected;
+pub use connect_protocol::ConnectProtocol;
 pub use extension_header::{ExtensionElement, ExtensionHeaderError, parse_extensions};
 pub use extension_set::{ExtensionSet, ExtensionSetError};
 pub use extra_headers::{InvalidHeader, ResponseHeaders};

@@ -128,7 +128,7 @@ impl Rejection {
         rejection
     }
 
-    fn insert(&mut self, name: header::HeaderName, value: &'static str) {
+    pub(crate) fn insert(&mut self, name: header::HeaderName, value: &'static str) {
         self.headers.insert(name, HeaderValue::from_static(value));
     }
 

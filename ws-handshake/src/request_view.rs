@@ -4,7 +4,7 @@ use http::{
     HeaderName, HeaderValue, Method, Request, Uri, Version, header::UPGRADE, request::Parts,
 };
 
-use crate::{RequestHead, list};
+use crate::{ConnectProtocol, RequestHead, list};
 
 /// What an opening handshake reads of a request: method, target, version and header lines, borrowed.
 ///
@@ -48,10 +48,19 @@ pub trait RequestView {
     /// The header lines in order: names in lower case, and values.
     fn header_lines(&self) -> impl Iterator<Item = (&[u8], &[u8])>;
 
-    /// Whether the request asks for a WebSocket, valid or not: `Upgrade` lists `websocket`.
+    /// The `:protocol` of an extended CONNECT, over HTTP/2 and later. Default `None`.
+    fn connect_protocol(&self) -> Option<&str> {
+        None
+    }
+
+    /// Whether the request asks for a WebSocket, valid or not: `Upgrade` lists `websocket`, or it is an
+    /// extended CONNECT.
     ///
     /// For a server that answers other requests too.
     fn asks_for_upgrade(&self) -> bool {
+        if self.connect_protocol().is_some() {
+            return true;
+        }
         let upgrade = UPGRADE.as_str().as_bytes();
         let lines = self.header_lines().filter(|(name, _)| *name == upgrade);
         list::contains(lines.map(|(_, value)| value), b"websocket")
@@ -78,6 +87,10 @@ impl<T> RequestView for Request<T> {
     fn header_lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.headers().iter().map(line)
     }
+
+    fn connect_protocol(&self) -> Option<&str> {
+        Some(self.extensions().get::<ConnectProtocol>()?.as_str())
+    }
 }
 
 impl RequestView for Parts {
@@ -95,6 +108,10 @@ impl RequestView for Parts {
 
     fn header_lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.headers.iter().map(line)
+    }
+
+    fn connect_protocol(&self) -> Option<&str> {
+        Some(self.extensions.get::<ConnectProtocol>()?.as_str())
     }
 }
 

@@ -7,7 +7,7 @@
     clippy::arithmetic_side_effects
 )]
 
-use http::{HeaderValue, Method, Uri, Version};
+use http::{HeaderValue, Method, Uri, Version, header};
 
 use crate::{
     Authority, Cause, ExtensionElement, Hosts, Limits, OriginPolicy, Rejection, RequestView,
@@ -31,8 +31,16 @@ pub struct Upgrade {
     origin: Option<HeaderValue>,
     subprotocols: Subprotocols,
     pub(crate) offers: Vec<ExtensionElement>,
-    /// The value of `Sec-WebSocket-Accept`.
-    pub(crate) accept: [u8; ACCEPT],
+    pub(crate) opening: Opening,
+}
+
+/// How HTTP opens the stream of frames.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Opening {
+    /// HTTP/1.1 switches protocols, with this value of `Sec-WebSocket-Accept`.
+    Switch([u8; ACCEPT]),
+    /// HTTP/2 and later connect a stream (RFC 8441).
+    Connect,
 }
 
 impl Upgrade {
@@ -55,6 +63,7 @@ impl Upgrade {
             method: request.method(),
             uri: request.uri(),
             version: request.version(),
+            connect_protocol: request.connect_protocol(),
             fields: Fields::of(request.header_lines()),
         };
         asked.inspect(limits)
@@ -137,6 +146,7 @@ struct Inspection<'r> {
     method: &'r Method,
     uri: &'r Uri,
     version: Version,
+    connect_protocol: Option<&'r str>,
     fields: Fields<'r>,
 }
 
@@ -147,29 +157,85 @@ impl Inspection<'_> {
         // processing the client's handshake and return an HTTP response with an appropriate error
         // code"
         read(self, limits).map_err(|cause| {
-            let rejection = Rejection::from(cause);
+            let mut rejection = Rejection::from(cause);
+            if cause == Cause::Method && self.version > Version::HTTP_11 {
+                rejection.insert(header::ALLOW, "CONNECT");
+            }
             if self.method == Method::HEAD { rejection.body("") } else { rejection }
         })
     }
 }
 
 fn read(asked: &Inspection<'_>, limits: &Limits) -> Result<Upgrade, Cause> {
-    let Inspection { method, uri, version, fields } = asked;
+    let Inspection { uri, fields, .. } = asked;
+    let is_connect = is_connect(asked)?;
+    if head_writer::resource(uri).len() > limits.max_target {
+        return Err(Cause::Head(crate::HeadError::TargetTooLong));
+    }
+    let authority = if is_connect { connect_authority(uri)? } else { authority(uri, fields.host)? };
+    if is_connect {
+        check_connect(fields)?;
+    } else {
+        check_upgrade(fields)?;
+    }
+    // RFC 9110 §7.8: "If a server receives both an Upgrade and an Expect header field with the
+    // "100-continue" expectation […], the server MUST send a 100 (Continue) response before
+    // sending a 101": we send neither.
+    if fields.has_expect {
+        return Err(Cause::Expect);
+    }
+    if has_body(fields) {
+        return Err(Cause::Body);
+    }
+    check_version(fields.version)?;
+    let opening = if is_connect { Opening::Connect } else { Opening::Switch(accept(fields.key)?) };
+    let origin = match fields.origin {
+        Single::Missing => None,
+        Single::Once(value) if value.is_ascii() => {
+            Some(HeaderValue::from_bytes(value).map_err(|_| Cause::OriginHeader)?)
+        }
+        Single::Once(_) | Single::Repeated => return Err(Cause::OriginHeader),
+    };
+    Ok(Upgrade {
+        subprotocols: Subprotocols::parse(fields.subprotocols.iter(), limits).0?,
+        offers: parse_extensions(fields.extensions.iter(), limits)?,
+        opening,
+        uri: (*uri).clone(),
+        origin,
+        authority,
+        is_secure: None,
+    })
+}
+
+/// Whether the request is an extended CONNECT, and not the GET of HTTP/1.1.
+fn is_connect(asked: &Inspection<'_>) -> Result<bool, Cause> {
+    let Inspection { method, version, connect_protocol, .. } = asked;
+    if *version > Version::HTTP_11 {
+        // RFC 8441 §5: "The :protocol pseudo-header field MUST be included in the CONNECT request, and
+        // it MUST have a value of "websocket" to initiate a WebSocket connection on an HTTP/2 stream."
+        // RFC 9220 §3: "If a server receives an extended CONNECT request with a :protocol pseudo-header
+        // field value that is unknown or is not supported, the server SHOULD respond to the request
+        // with a 501 (Not Implemented) status code".
+        if *method != Method::CONNECT {
+            return Err(Cause::Method);
+        }
+        return if *connect_protocol == Some("websocket") {
+            Ok(true)
+        } else {
+            Err(Cause::ConnectProtocol)
+        };
+    }
     // RFC 6455 §4.2.1: "An HTTP/1.1 or higher GET request"
     if *method != Method::GET {
         return Err(Cause::Method);
     }
-    match *version {
-        Version::HTTP_11 => {}
-        // RFC 9110 §7.8: "A server MUST ignore an Upgrade header field that is received in an
-        // HTTP/1.0 request"
-        Version::HTTP_09 | Version::HTTP_10 => return Err(Cause::HttpTooOld),
-        _ => return Err(Cause::HttpTooNew),
-    }
-    if head_writer::resource(uri).len() > limits.max_target {
-        return Err(Cause::Head(crate::HeadError::TargetTooLong));
-    }
-    let authority = authority(uri, fields.host)?;
+    // RFC 9110 §7.8: "A server MUST ignore an Upgrade header field that is received in an
+    // HTTP/1.0 request"
+    if *version == Version::HTTP_11 { Ok(false) } else { Err(Cause::HttpTooOld) }
+}
+
+/// Checks what asks HTTP/1.1 to switch protocols.
+fn check_upgrade(fields: &Fields<'_>) -> Result<(), Cause> {
     // RFC 6455 §8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds that the
     // byte stream is not, in fact, a valid UTF-8 stream, that endpoint MUST _Fail the WebSocket
     // Connection_." The headers below are even ASCII; others are not interpreted.
@@ -186,38 +252,43 @@ fn read(asked: &Inspection<'_>, limits: &Limits) -> Result<Upgrade, Cause> {
     if !list::contains(fields.connection.iter(), b"upgrade") {
         return Err(Cause::Connection);
     }
-    // RFC 9110 §7.8: "If a server receives both an Upgrade and an Expect header field with the
-    // "100-continue" expectation […], the server MUST send a 100 (Continue) response before
-    // sending a 101": we send neither.
-    if fields.has_expect {
-        return Err(Cause::Expect);
+    Ok(())
+}
+
+/// Checks that an extended CONNECT has nothing that belongs to a connection of HTTP/1.1.
+fn check_connect(fields: &Fields<'_>) -> Result<(), Cause> {
+    // RFC 9113 §8.2.2: "Any message containing connection-specific header fields MUST be treated as
+    // malformed". RFC 8441 §5: "[RFC6455] requires the use of Connection and Upgrade header fields
+    // that are not part of HTTP/2. They MUST NOT be included in the CONNECT request defined here."
+    let of_connection = fields.upgrade.iter().chain(fields.connection.iter()).next();
+    if of_connection.is_some() || fields.has_transfer_encoding {
+        return Err(Cause::ConnectionSpecific);
     }
-    if has_body(fields) {
-        return Err(Cause::Body);
-    }
-    check_version(fields.version)?;
+    Ok(())
+}
+
+/// The value of `Sec-WebSocket-Accept`. An extended CONNECT has none: RFC 8441 §5: "Implementations
+/// using this extended CONNECT to bootstrap WebSockets do not do the processing of the
+/// Sec-WebSocket-Key and Sec-WebSocket-Accept header fields".
+fn accept(key: Single<'_>) -> Result<[u8; ACCEPT], Cause> {
     // RFC 6455 §11.3.1: "The |Sec-WebSocket-Key| header field MUST NOT appear more than once in an
     // HTTP request."
-    let key = fields.key.once().ok_or(Cause::Key)?;
-    if !is_valid_key(key) {
-        return Err(Cause::Key);
-    }
-    let origin = match fields.origin {
-        Single::Missing => None,
-        Single::Once(value) if value.is_ascii() => {
-            Some(HeaderValue::from_bytes(value).map_err(|_| Cause::OriginHeader)?)
+    let key = key.once().ok_or(Cause::Key)?;
+    if is_valid_key(key) { Ok(accept_octets(key)) } else { Err(Cause::Key) }
+}
+
+/// RFC 8441 §4: "On requests that contain the :protocol pseudo-header field, the :scheme and :path
+/// pseudo-header fields of the target URI (see Section 5) MUST also be included", and "the server MUST
+/// NOT create a tunnel to the host indicated by the :authority".
+fn connect_authority(uri: &Uri) -> Result<Authority, Cause> {
+    match (uri.scheme_str(), uri.authority()) {
+        // RFC 8441 §5: "The scheme of the target URI […] MUST be "https" for "wss"-schemed WebSockets
+        // and "http" for "ws"-schemed WebSockets."
+        (Some("http" | "https"), Some(authority)) if uri.path().starts_with('/') => {
+            Authority::parse(authority.as_str().as_bytes()).ok_or(Cause::Target)
         }
-        Single::Once(_) | Single::Repeated => return Err(Cause::OriginHeader),
-    };
-    Ok(Upgrade {
-        subprotocols: Subprotocols::parse(fields.subprotocols.iter(), limits).0?,
-        offers: parse_extensions(fields.extensions.iter(), limits)?,
-        accept: accept_octets(key),
-        uri: (*uri).clone(),
-        origin,
-        authority,
-        is_secure: None,
-    })
+        _ => Err(Cause::Target),
+    }
 }
 
 fn authority(uri: &Uri, host: Single<'_>) -> Result<Authority, Cause> {

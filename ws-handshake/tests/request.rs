@@ -73,11 +73,12 @@ fn server_takes_http_1_1_alone() {
 
 // R6455-4.2.1-c
 #[test]
-fn server_refuses_http_2_requests_from_another_http_implementation() {
+fn get_over_http_2_opens_no_websocket() {
     let mut request = http::Request::new(());
     *request.version_mut() = http::Version::HTTP_2;
     let rejection = ws_handshake::Upgrade::inspect(&request).unwrap_err();
-    assert_eq!(rejection.cause(), Cause::HttpTooNew);
+    assert_eq!(rejection.cause(), Cause::Method);
+    assert_eq!(rejection.into_response().headers()["Allow"], "CONNECT");
 }
 
 // R6455-4.2.1-d

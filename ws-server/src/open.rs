@@ -10,6 +10,7 @@ pub(crate) mod decision;
 pub(crate) mod endpoint;
 pub(crate) mod gate;
 pub(crate) mod handler;
+pub(crate) mod inspected;
 pub(crate) mod options;
 pub(crate) mod outcome;
 pub(crate) mod proxies;

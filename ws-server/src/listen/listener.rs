@@ -108,6 +108,23 @@ impl<Io> Transport<Io> {
         self
     }
 
+    /// The stream, for a server of another kind.
+    pub fn into_inner(self) -> Io {
+        self.io
+    }
+
+    /// Where it comes from, if the transport says it: in place of what
+    /// [`Listener::accept`] told.
+    pub fn told_peer(&self) -> Option<Peer> {
+        self.peer
+    }
+
+    /// What TLS knows of the client.
+    #[cfg(feature = "tls")]
+    pub fn tls(&self) -> Option<&std::sync::Arc<crate::TlsInfo>> {
+        self.tls.as_ref()
+    }
+
     /// The stream, and where it comes from if the transport does not say.
     pub(super) fn into_parts(self, accepted: Peer) -> (Io, Source) {
         let source = Source {

@@ -74,6 +74,7 @@ struct Files {
     default: (Pem, Pem),
     by_name: Vec<(Box<str>, Pem, Pem)>,
     clients: Option<(Pem, bool)>,
+    http2: bool,
 }
 
 impl Tls {
@@ -85,7 +86,7 @@ impl Tls {
     /// fit.
     pub fn new(certificate: impl Into<Pem>, key: impl Into<Pem>) -> Result<Self, TlsError> {
         let default = (certificate.into(), key.into());
-        Self::from_files(Files { default, by_name: Vec::new(), clients: None })
+        Self::from_files(Files { default, by_name: Vec::new(), clients: None, http2: false })
     }
 
     /// Another certificate for clients that name this host (SNI); all others get the first.
@@ -123,11 +124,20 @@ impl Tls {
         self.change(|files| files.clients = Some((roots.into(), false)))
     }
 
+    /// Offers HTTP/2 too, by ALPN: for a server that speaks both, as that of `ws-tower`. This crate's own
+    /// speaks HTTP/1.1 alone.
+    ///
+    /// # Errors
+    /// As [`host`](Self::host).
+    pub fn http2(self) -> Result<Self, TlsError> {
+        self.change(|files| files.http2 = true)
+    }
+
     /// A configuration of the application's, with a resolver, another cryptography or other versions,
     /// say. Unless it says otherwise, `http/1.1` is the protocol by ALPN.
     pub fn from_config(mut config: ServerConfig) -> Self {
         if config.alpn_protocols.is_empty() {
-            config.alpn_protocols = alpn();
+            config.alpn_protocols = alpn(false);
         }
         let current = RwLock::new(Arc::new(config));
         Self { shared: Arc::new(Shared { source: Source::Given, current }) }
@@ -195,8 +205,10 @@ impl fmt::Debug for Tls {
     }
 }
 
-fn alpn() -> Vec<Vec<u8>> {
-    vec![b"http/1.1".to_vec()]
+fn alpn(http2: bool) -> Vec<Vec<u8>> {
+    // In the order of preference.
+    let names = http2.then_some("h2").into_iter().chain(["http/1.1"]);
+    names.map(|name| name.as_bytes().to_vec()).collect()
 }
 
 impl Files {
@@ -235,7 +247,7 @@ impl Files {
             }
         };
         let mut config = config.with_cert_resolver(Arc::new(certificates));
-        config.alpn_protocols = alpn();
+        config.alpn_protocols = alpn(self.http2);
         Ok(config)
     }
 }

@@ -97,13 +97,7 @@ impl<'r> Asked<'r> {
     pub(crate) fn admit(self, id: ClientId, source: Source, mut admit: Admit) -> Decision<'r> {
         let Self { route, params, upgrade } = self;
         let terms = &*route.terms;
-        let options = match admit.subprotocol.take() {
-            None => Cow::Borrowed(&terms.accept),
-            Some(name) => {
-                let chosen = move |_: &Upgrade| Some(name.to_string());
-                Cow::Owned(terms.accept.clone().select_subprotocol(chosen))
-            }
-        };
+        let options = admit.choose(Cow::Borrowed(&terms.accept));
         Decision { id, source, upgrade, options, terms, params, admit }
     }
 }

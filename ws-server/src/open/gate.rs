@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    borrow::Cow,
     fmt,
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -13,7 +14,9 @@ use async_trait::async_trait;
 use http::StatusCode;
 use tokio::time::timeout;
 use tracing::error;
-use ws_handshake::{Cause, InvalidHeader, Rejection, ResponseHeaders, Subprotocols, Upgrade};
+use ws_handshake::{
+    AcceptOptions, Cause, InvalidHeader, Rejection, ResponseHeaders, Subprotocols, Upgrade,
+};
 
 use crate::{
     ClientId, Peer, Request,
@@ -190,6 +193,17 @@ impl Admit {
     pub fn subprotocol(mut self, name: impl Into<Box<str>>) -> Self {
         self.subprotocol = Some(name.into());
         self
+    }
+
+    /// What is agreed to with the subprotocol that was chosen, if one was.
+    pub(super) fn choose<'o>(&mut self, options: Cow<'o, AcceptOptions>) -> Cow<'o, AcceptOptions> {
+        match self.subprotocol.take() {
+            None => options,
+            Some(name) => {
+                let chosen = move |_: &Upgrade| Some(name.to_string());
+                Cow::Owned(options.into_owned().select_subprotocol(chosen))
+            }
+        }
     }
 }
 

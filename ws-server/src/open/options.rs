@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use ws_handshake::{AcceptOptions, OriginPolicy, Subprotocols};
 
+use crate::Limits;
+
 /// What [`Service::open`](crate::Service::open) agrees to, if other than what the
 /// [`Server`](crate::Server) was configured with.
 ///
@@ -21,6 +23,9 @@ pub struct Options {
     /// Which web pages may connect; others get 403. Default `None`: what
     /// [`Server::origin`](crate::Server::origin) says.
     pub origin: Option<OriginPolicy>,
+    /// The limits of the connection. Default `None`: those of
+    /// [`Server::limits`](crate::Server::limits).
+    pub limits: Option<Limits>,
 }
 
 impl Options {
@@ -35,6 +40,13 @@ impl Options {
     #[must_use]
     pub fn origin(mut self, origin: OriginPolicy) -> Self {
         self.origin = Some(origin);
+        self
+    }
+
+    /// Sets [`limits`](Self#structfield.limits).
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
         self
     }
 

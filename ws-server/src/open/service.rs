@@ -15,13 +15,10 @@ use ws_core::CloseCode;
 use ws_handshake::Rejection;
 
 use crate::{
-    Accepted, Admit, ClientId, Clients, Options, Peer,
+    Accepted, Admit, ClientId, Clients, Inspected, Options, Peer,
     leaves::{log_limiter::Escaped, request::Source},
     open::{
-        admission::{Permit, RETRY_AFTER},
-        decision::{self, Decision},
-        endpoint::StartHandler,
-        shared::Shared,
+        admission::RETRY_AFTER, decision, endpoint::StartHandler, inspected::Asking, shared::Shared,
     },
 };
 
@@ -70,7 +67,12 @@ impl Service {
     /// route, 426 for a request that asks for no WebSocket, 403 for a page of another site, 503 where
     /// a limit on connections is reached or the server shuts down, and so on as for
     /// [`Server`](crate::Server). `peer` is counted for [`ServerLimits::max_per_ip`] and shown to the
-    /// handler.
+    /// handler. With the feature `tls`, an `Arc<TlsInfo>` among the
+    /// [extensions](http::Extensions) of the request is what
+    /// [`Request::tls`](crate::Request) returns.
+    ///
+    /// An extended CONNECT of HTTP/2 and later has its [`ConnectProtocol`](crate::ConnectProtocol) among
+    /// its extensions.
     ///
     /// # Errors
     /// The response for the client, complete with its body.
@@ -95,7 +97,7 @@ impl Service {
                 let handling = StartHandler::due(handler, &agreement.outbox, shared);
                 Ok(Accepted::new(agreement, Some(handling), permit, span, Arc::clone(shared)))
             }
-            Err(rejection) => Err(self.reject(&span, rejection, request)),
+            Err(rejection) => Err(shared.reject(&span, rejection, request)),
         }
     }
 
@@ -104,7 +106,6 @@ impl Service {
     ///
     /// # Errors
     /// As [`upgrade`](Self::upgrade), but for the 404.
-    #[expect(clippy::needless_pass_by_value, reason = "options are made for one call")]
     #[expect(clippy::result_large_err, reason = "the answer is sent as it is")]
     pub fn open(
         &self,
@@ -112,19 +113,23 @@ impl Service {
         peer: Peer,
         options: Options,
     ) -> Result<Accepted, Response<Bytes>> {
-        let shared = &self.shared;
-        let Asking { permit, id, span, source } = self.enter(request, peer)?;
-        let decided = span.in_scope(|| {
-            let upgrade = decision::inspect(request, &source, shared)?;
-            let terms = &*shared.terms;
-            let options = options.over(&terms.accept);
-            let (params, admit) = (Vec::new(), Admit::new());
-            let decision = Decision { id, source, upgrade, options, terms, params, admit };
-            decision::accept(request, shared, decision)
-        });
-        match decided {
-            Ok(agreement) => Ok(Accepted::new(agreement, None, permit, span, Arc::clone(shared))),
-            Err(rejection) => Err(self.reject(&span, rejection, request)),
+        self.inspect(request, peer)?.accept(request, options, Admit::new())
+    }
+
+    /// Does the first half of [`open`](Self::open): refuses what is no valid opening handshake, and what
+    /// there is no room for. [`Inspected::accept`] does the other, once the application knows what it
+    /// agrees to.
+    ///
+    /// # Errors
+    /// The response for the client, complete with its body.
+    #[expect(clippy::result_large_err, reason = "the answer is sent as it is")]
+    pub fn inspect(&self, request: &Parts, peer: Peer) -> Result<Inspected, Response<Bytes>> {
+        let (asking, shared) = (self.enter(request, peer)?, Arc::clone(&self.shared));
+        let inspected =
+            asking.span.in_scope(|| decision::inspect(request, &asking.source, &shared));
+        match inspected {
+            Ok(upgrade) => Ok(Inspected { asking, upgrade, shared }),
+            Err(rejection) => Err(shared.reject(&asking.span, rejection, request)),
         }
     }
 
@@ -141,14 +146,12 @@ impl Service {
         let span = connection_span(id, peer);
         span.record("path", display(Escaped(request.uri.path())));
         let mut source = Source::from(peer);
+        #[cfg(feature = "tls")]
+        {
+            source.tls = request.extensions.get().cloned();
+        }
         span.in_scope(|| shared.identify(request, &mut source, &mut permit)).map_err(|_| busy())?;
         Ok(Asking { permit, id, span, source })
-    }
-
-    /// Counts and logs a rejection, and makes it the answer.
-    fn reject(&self, span: &Span, rejection: Rejection, request: &Parts) -> Response<Bytes> {
-        span.in_scope(|| decision::log(&rejection, Some(request), &self.shared));
-        rejection.into_response()
     }
 
     /// The connections.
@@ -168,14 +171,6 @@ impl Service {
         let shared = Arc::clone(&self.shared);
         async move { shut_down(&shared).await }
     }
-}
-
-/// A request that is being decided on.
-struct Asking {
-    permit: Permit,
-    id: ClientId,
-    span: Span,
-    source: Source,
 }
 
 /// The span of a connection, whose other fields are recorded as they become known.

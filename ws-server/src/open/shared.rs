@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::{Response, request::Parts};
 use tracing::{Span, field::display, info};
 use ws_core::FrameObserver;
-use ws_handshake::{Hosts, RequestView};
+use ws_handshake::{Hosts, Rejection, RequestView};
 
 use crate::{
     AdmissionLimit, Agreed, Clients, Peer, ServerLimits,
     leaves::request::Source,
     open::{
         admission::{Admission, Permit},
+        decision,
         proxies::Proxies,
         routes::{Routes, Served},
         terms::Terms,
@@ -77,6 +79,17 @@ impl Shared {
     /// Counts a connection as one of `peer`, who is known only now.
     pub(crate) fn count_as(&self, peer: Peer, permit: &mut Permit) -> Result<(), AdmissionLimit> {
         permit.count_as(peer).inspect_err(|limit| self.kept_out(peer, *limit))
+    }
+
+    /// Counts and logs a rejection, and makes it the answer.
+    pub(super) fn reject(
+        &self,
+        span: &Span,
+        rejection: Rejection,
+        request: &Parts,
+    ) -> Response<Bytes> {
+        span.in_scope(|| decision::log(&rejection, Some(request), self));
+        rejection.into_response()
     }
 
     /// Counts and logs a connection that a limit kept out.

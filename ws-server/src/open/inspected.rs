@@ -51,6 +51,11 @@ impl Inspected {
         self.upgrade.subprotocols()
     }
 
+    /// Refuses the request, and counts and logs that.
+    pub fn reject(self, request: &Parts, rejection: Rejection) -> Response<Bytes> {
+        self.shared.reject(&self.asking.span, rejection, request)
+    }
+
     /// Accepts the request, the same that was inspected, for any path. [`Accepted::with`] sets the
     /// handler.
     ///

@@ -1,0 +1,246 @@
+//! The extractor for axum.
+
+use std::{any::Any, fmt};
+
+use axum::{
+    body::Body,
+    extract::{FromRef, FromRequestParts, OptionalFromRequestParts},
+    response::Response,
+};
+use bytes::Bytes;
+use http::{Request, request::Parts};
+use ws_handshake::RequestView;
+use ws_server::{
+    Admit, ClientId, Inspected, Limits, Options, OriginPolicy, Outcome, Peer, Rejection, Service,
+    Subprotocols, WebSocket,
+};
+
+use crate::{
+    mount::no_upgrade,
+    peer::FindPeer,
+    upgrade::{Promise, UpgradeError, fit},
+};
+
+/// A request for a WebSocket, as a handler of axum extracts it: a valid one, for which there is room.
+///
+/// The [`Service`] is part of the router's state, or is it: all connections count in its limits and
+/// metrics, and its shutdown closes them.
+///
+/// ```
+/// use axum::{Router, extract::{FromRef, State}, response::Response, routing::any};
+/// use ws_server::{Server, Service, WebSocket};
+/// use ws_tower::WebSocketUpgrade;
+///
+/// #[derive(Clone, FromRef)]
+/// # struct Derived { service: Service }
+/// # #[derive(Clone)]
+/// struct App {
+///     service: Service,
+/// }
+/// # impl FromRef<App> for Service { fn from_ref(app: &App) -> Self { app.service.clone() } }
+///
+/// async fn chat(State(_app): State<App>, upgrade: WebSocketUpgrade) -> Response {
+///     upgrade.protocols(["chat.v2", "chat.v1"]).on_upgrade(|mut ws: WebSocket| async move {
+///         ws.send("welcome").await?;
+///         Ok(())
+///     })
+/// }
+///
+/// # fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let app = App { service: Server::new().service()? };
+/// let router: Router = Router::new().route("/chat", any(chat)).with_state(app);
+/// # Ok(())
+/// # }
+/// # run().unwrap();
+/// ```
+///
+/// What is no opening handshake is refused before the handler runs: with 426 if it asks for no WebSocket,
+/// and as [`Service::inspect`] says. `Option<WebSocketUpgrade>` is `None` for a request that asks for
+/// none. Route it by `any`: over HTTP/2 a WebSocket is a CONNECT, and to a route that takes GET alone a
+/// browser does not come back over HTTP/1.1.
+///
+/// # Coming from `axum::extract::ws`
+/// | there | here |
+/// |---|---|
+/// | no state | the router's state has a [`Service`] (`FromRef`) |
+/// | `get(handler)` | `any(handler)`, so that HTTP/2 comes through |
+/// | `on_upgrade(\|socket: axum::..::WebSocket\| ..)` | `on_upgrade(\|ws: ws_server::WebSocket\| ..)`, whose future ends in `()` or `Result<(), HandlerError>` |
+/// | `socket.recv().await`: `Option<Result<Message, Error>>` | `ws.recv().await`: `Option<Message>`; [`closed`](WebSocket::closed) says how it ended |
+/// | `Message::{Text, Binary, Ping, Pong, Close}` | `Message::{Text, Binary}`: Pings are answered, and a Close is taken, while the handler waits |
+/// | `socket.send(Message::Text(..))` | `ws.send("text")`; what was sent leaves without a flush |
+/// | `socket.split()` | [`WebSocket::sender`], or [`into_messages`](WebSocket) in the feature `futures` of `ws-server` |
+/// | `.protocols([..])` | the same; one that nobody offered opens without a subprotocol, as there |
+/// | `.max_message_size(..)`, `.max_frame_size(..)`, `.write_buffer_size(..)` | [`limits`](Self::limits): 1 MiB by default, there 64 MiB |
+/// | `.on_failed_upgrade(..)` | the same, with an [`UpgradeError`] |
+/// | any page may connect | pages of other sites get 403, unless [`origin`](Self::origin) says otherwise |
+/// | 400 for a missing `Upgrade` | 426, as RFC 9110 has it |
+#[must_use = "the client waits for an answer: call `on_upgrade`"]
+pub struct WebSocketUpgrade {
+    inspected: Inspected,
+    request: Parts,
+    promise: Promise,
+    options: Options,
+    admit: Result<Admit, Rejection>,
+    failed: Box<dyn FnOnce(UpgradeError) + Send>,
+}
+
+impl WebSocketUpgrade {
+    /// The id that the connection will have.
+    pub fn id(&self) -> ClientId {
+        self.inspected.id()
+    }
+
+    /// Where the connection comes from: behind a proxy that the server trusts, the client.
+    pub fn peer(&self) -> Peer {
+        self.inspected.peer()
+    }
+
+    /// The subprotocols that the client offers, in its order of preference.
+    pub fn offered_protocols(&self) -> &Subprotocols {
+        self.inspected.subprotocols()
+    }
+
+    /// The subprotocols that the handler speaks: the first that the client offered is agreed on, or none.
+    /// Names that cannot be sent are the application's mistake: 500.
+    pub fn protocols<S: AsRef<str>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        match Subprotocols::new(names) {
+            Ok(names) => self.options = self.options.subprotocols(names),
+            Err(error) => return self.change(|_| Err(Rejection::internal(error))),
+        }
+        self
+    }
+
+    /// Agrees on this subprotocol. One that the client does not [offer](Self::offered_protocols) is the
+    /// application's mistake: 500.
+    pub fn protocol(self, name: impl Into<Box<str>>) -> Self {
+        self.change(|admit| Ok(admit.subprotocol(name)))
+    }
+
+    /// Adds a header line to the answer, such as `Set-Cookie`. One that cannot be sent is the
+    /// application's mistake: 500.
+    pub fn header(self, name: &str, value: &str) -> Self {
+        self.change(|admit| admit.header(name, value).map_err(Rejection::internal))
+    }
+
+    /// Attaches a value, for [`WebSocket::data`] and [`Client::data`](ws_server::Client::data): who the
+    /// user is, for example.
+    pub fn data<T: Any + Send + Sync>(self, value: T) -> Self {
+        self.change(|admit| Ok(admit.data(value)))
+    }
+
+    /// Subscribes the connection to `topic` before anybody can see it.
+    pub fn subscribe(self, topic: impl Into<Box<str>>) -> Self {
+        self.change(|admit| Ok(admit.subscribe(topic)))
+    }
+
+    /// The limits of this connection, in place of the service's.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.options = self.options.limits(limits);
+        self
+    }
+
+    /// Which web pages may connect, in place of what the service says; others get 403.
+    pub fn origin(mut self, policy: OriginPolicy) -> Self {
+        self.options = self.options.origin(policy);
+        self
+    }
+
+    /// Called if the connection is accepted and gets no stream: the client left, or a layer replaced the
+    /// answer. Otherwise that is logged at `DEBUG`.
+    pub fn on_failed_upgrade(mut self, failed: impl FnOnce(UpgradeError) + Send + 'static) -> Self {
+        self.failed = Box::new(failed);
+        self
+    }
+
+    fn change(mut self, change: impl FnOnce(Admit) -> Result<Admit, Rejection>) -> Self {
+        self.admit = self.admit.and_then(change);
+        self
+    }
+
+    /// Accepts the request, and lets `handler` run beside its connection once the answer has been sent.
+    /// The answer is a 101, or a 200 over HTTP/2; or a refusal: 403 for a page of another site, and what
+    /// else [`Inspected::accept`] says.
+    pub fn on_upgrade<F, Fut>(self, handler: F) -> Response
+    where
+        F: FnOnce(WebSocket) -> Fut + Send + 'static,
+        Fut: Future<Output: Outcome> + Send + 'static,
+    {
+        let Self { inspected, request, promise, options, admit, failed } = self;
+        let accepted = match admit {
+            Ok(admit) => inspected.accept(&request, options, admit),
+            Err(mistake) => Err(inspected.reject(&request, mistake)),
+        };
+        match accepted {
+            Ok(accepted) => {
+                let response = fit(accepted.response().map(|()| Body::empty()), request.version);
+                promise.drive(accepted.with(handler), failed);
+                response
+            }
+            Err(response) => refused(response, &request),
+        }
+    }
+}
+
+fn refused(response: http::Response<Bytes>, request: &Parts) -> Response {
+    fit(response.map(Body::from), request.version)
+}
+
+/// What the handshake reads of a request: all but the extensions.
+fn copy(parts: &Parts) -> Parts {
+    let (mut copy, ()) = Request::new(()).into_parts();
+    copy.method = parts.method.clone();
+    copy.uri = parts.uri.clone();
+    copy.version = parts.version;
+    copy.headers = parts.headers.clone();
+    copy
+}
+
+impl<S> FromRequestParts<S> for WebSocketUpgrade
+where
+    Service: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let promise = Promise::take(parts);
+        let peer = FindPeer::default().find(parts);
+        let inspected = Service::from_ref(state).inspect(parts, peer);
+        let inspected = inspected.map_err(|response| refused(response, parts))?;
+        let promise = promise.ok_or_else(|| refused(no_upgrade(), parts))?;
+        Ok(Self {
+            inspected,
+            request: copy(parts),
+            promise,
+            options: Options::default(),
+            admit: Ok(Admit::new()),
+            failed: Box::new(|_| {}),
+        })
+    }
+}
+
+impl<S> OptionalFromRequestParts<S> for WebSocketUpgrade
+where
+    Service: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Response> {
+        let is_connect = parts.extensions.get::<hyper::ext::Protocol>().is_some();
+        if !is_connect && !parts.asks_for_upgrade() {
+            return Ok(None);
+        }
+        <Self as FromRequestParts<S>>::from_request_parts(parts, state).await.map(Some)
+    }
+}
+
+impl fmt::Debug for WebSocketUpgrade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocketUpgrade")
+            .field("inspected", &self.inspected)
+            .field("options", &self.options)
+            .field("admit", &self.admit)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,231 @@
+//! WebSockets over HTTP/1.1: through layers, in other servers, and the stream that they get.
+#![cfg(feature = "axum")]
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    http::{StatusCode, header::CONNECTION},
+    response::Response,
+    routing::any,
+};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use support::{CLOSE, TEXT, echo, run};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex},
+    net::{TcpListener, TcpStream},
+    time::{sleep, timeout},
+};
+use tower::ServiceExt;
+use ws_server::{CloseCode, Peer, Server, Service, WebSocket};
+use ws_tests_support::{
+    frame::{masked, unmasked},
+    handshake,
+};
+use ws_tower::{ConfirmLayer, WebSocketUpgrade};
+
+const KEY: [u8; 4] = [1, 2, 3, 4];
+
+async fn ask(io: &mut (impl AsyncRead + AsyncWrite + Unpin), path: &str, more: &[u8]) -> String {
+    let mut request = handshake::request(path, "").into_bytes();
+    request.extend_from_slice(more);
+    io.write_all(&request).await.unwrap();
+    head(io).await
+}
+
+async fn head(io: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(io.read_u8().await.unwrap());
+    }
+    String::from_utf8(head).unwrap()
+}
+
+async fn echoes(io: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+    io.write_all(&masked(TEXT, KEY, b"hello")).await.unwrap();
+    let expected = unmasked(TEXT, b"hello");
+    let mut echo = vec![0; expected.len()];
+    io.read_exact(&mut echo).await.unwrap();
+    assert_eq!(echo, expected);
+}
+
+fn app(service: &Service) -> Router {
+    let extracted = any(async |upgrade: WebSocketUpgrade| upgrade.on_upgrade(echo));
+    Router::new().route("/echo", extracted).with_state(service.clone())
+}
+
+// RT-12: a layer refuses what a handler accepted, and closes; hyper gives the stream away all the same.
+#[tokio::test(start_paused = true)]
+async fn rt_12_client_that_a_layer_refused_does_not_reach_the_handler() {
+    let ran = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&ran);
+    let handler = any(async move |upgrade: WebSocketUpgrade| {
+        upgrade.on_upgrade(async move |ws: WebSocket| {
+            count.fetch_add(1, Ordering::Relaxed);
+            echo(ws).await
+        })
+    });
+    let service = Server::new().service().unwrap();
+    let deny = |mut response: Response| async move {
+        *response.status_mut() = StatusCode::FORBIDDEN;
+        response.headers_mut().insert(CONNECTION, "close".parse().unwrap());
+        response
+    };
+    let app = Router::new()
+        .route("/", handler)
+        .with_state(service.clone())
+        .layer(axum::middleware::map_response(deny));
+
+    let served = run(app.clone(), &service);
+    let mut io = served.dial();
+    assert!(ask(&mut io, "/", b"").await.starts_with("HTTP/1.1 403 "));
+    io.write_all(&masked(TEXT, KEY, b"let me in")).await.ok();
+    let mut rest = Vec::new();
+    timeout(Duration::from_secs(60), io.read_to_end(&mut rest)).await.unwrap().ok();
+    assert_eq!(rest, b"");
+
+    // In a server that is not ours, by the layer.
+    let app = app.layer(ConfirmLayer::default());
+    let (mut io, theirs) = duplex(4096);
+    let hyper = hyper::service::service_fn(move |request| app.clone().oneshot(request));
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(theirs), hyper);
+    tokio::spawn(connection.with_upgrades());
+    assert!(ask(&mut io, "/", b"").await.starts_with("HTTP/1.1 403 "));
+    io.write_all(&masked(TEXT, KEY, b"let me in")).await.ok();
+    io.read_to_end(&mut rest).await.ok();
+    assert_eq!(rest, b"");
+
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(ran.load(Ordering::Relaxed), 0);
+    assert_eq!((service.clients().count(), service.clients().metrics().opened), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn server_without_upgrades_is_told_what_is_missing() {
+    let service = Server::new().any(echo).service().unwrap();
+    let mounted = ws_tower::service(&service);
+    let (mut io, theirs) = duplex(4096);
+    let hyper = hyper_util::service::TowerToHyperService::new(mounted);
+    // A request that was made by hand, or read by a server that is not hyper.
+    let answer = {
+        use hyper::service::Service;
+        let request = http::Request::get("/")
+            .header("host", "a.example")
+            .header("upgrade", "websocket")
+            .header("connection", "upgrade")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+            .header("sec-websocket-version", "13");
+        hyper.call(request.body(()).unwrap()).await.unwrap()
+    };
+    assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(service.clients().count(), 0);
+    // By hyper, with upgrades.
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(theirs), hyper);
+    tokio::spawn(connection.with_upgrades());
+    assert!(ask(&mut io, "/", b"").await.starts_with("HTTP/1.1 101 "));
+    echoes(&mut io).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nested_service_sees_the_rest_of_the_path() {
+    let service = Server::new()
+        .route("/room/{id}", async |mut ws: WebSocket| {
+            let id = ws.request().param("id").unwrap().to_owned();
+            ws.send(id).await?;
+            Ok(())
+        })
+        .service()
+        .unwrap();
+    let app = Router::new().nest_service("/chat", ws_tower::service(&service));
+    let mut client = ws_tower::test_client(app.clone(), "/chat/room/7").await.unwrap();
+    assert_eq!(client.recv().await, Some("7".into()));
+    let refused = ws_tower::test_client(app, "/chat/hall").await.unwrap_err();
+    assert!(refused.to_string().contains("404"), "{refused}");
+}
+
+// `axum::serve`, over TCP: the socket itself is had, so what came early is seen.
+#[tokio::test]
+async fn axum_serve_gives_the_socket_and_early_octets_end_the_stream() {
+    let service = Server::new().service().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = app(&service).into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let mut io = TcpStream::connect(address).await.unwrap();
+    let own = io.local_addr().unwrap();
+    assert!(ask(&mut io, "/echo", b"").await.starts_with("HTTP/1.1 101 "));
+    echoes(&mut io).await;
+    assert_eq!(service.clients().list()[0].request().peer(), Peer::Tcp(own));
+
+    let mut early = TcpStream::connect(address).await.unwrap();
+    let answer = ask(&mut early, "/echo", &masked(TEXT, KEY, b"early")).await;
+    assert!(answer.starts_with("HTTP/1.1 101 "), "hyper has answered by then");
+    let mut rest = Vec::new();
+    early.read_to_end(&mut rest).await.ok();
+    assert_eq!(rest, b"", "it was not read as a frame");
+    echoes(&mut io).await;
+    assert_eq!(service.clients().metrics().opened, 1);
+}
+
+// A thousand WebSockets of a router: all see 1001, the future ends, and they are counted.
+#[tokio::test(start_paused = true)]
+async fn shutdown_of_a_router_includes_its_thousand_websockets() {
+    const COUNT: usize = 1000;
+    let limits = ws_server::ServerLimits::default().max_per_ip(COUNT);
+    let service = Server::new().server_limits(limits).service().unwrap();
+    let running = run(app(&service), &service);
+    let mut clients = Vec::new();
+    for _ in 0..COUNT {
+        let mut io = running.dial();
+        assert!(ask(&mut io, "/echo", b"").await.starts_with("HTTP/1.1 101 "));
+        clients.push(io);
+    }
+    // One that is idle between requests.
+    let mut idle = running.dial();
+    idle.write_all(b"GET /none HTTP/1.1\r\nhost: a.example\r\n\r\n").await.unwrap();
+    assert!(head(&mut idle).await.starts_with("HTTP/1.1 404 "));
+    assert_eq!(service.clients().count(), COUNT);
+    running.stop.send(()).unwrap();
+    for io in &mut clients {
+        let expected = unmasked(CLOSE, b"\x03\xe9server shuts down");
+        let mut close = vec![0; expected.len()];
+        io.read_exact(&mut close).await.unwrap();
+        assert_eq!(close, expected);
+        io.write_all(&masked(CLOSE, KEY, &[3, 233])).await.unwrap();
+    }
+    let report = running.report.await.unwrap();
+    assert_eq!((report.closed, report.aborted), (COUNT, 0));
+    let going = CloseCode::GOING_AWAY;
+    assert_eq!(service.clients().count(), 0, "{going}");
+    let mut rest = Vec::new();
+    assert!(idle.read_to_end(&mut rest).await.is_ok());
+}
+
+// What a service of tower may be asked for at any time.
+#[tokio::test(start_paused = true)]
+async fn mounted_service_is_always_ready_and_never_fails() {
+    fn check<S>(_: &S)
+    where
+        S: tower::Service<http::Request<()>, Error = Infallible> + Clone + Send + Sync + 'static,
+    {
+    }
+    let service = Server::new().any(echo).service().unwrap();
+    let mut mounted = ws_tower::service(&service).peer(|_| Some(Peer::Unix));
+    check(&mounted);
+    let ready = tower::ServiceExt::<http::Request<()>>::ready(&mut mounted);
+    ready.await.unwrap();
+    let plain = mounted.oneshot(http::Request::get("/").body(()).unwrap()).await.unwrap();
+    assert_eq!(plain.status(), StatusCode::BAD_REQUEST, "it has no Host");
+}

@@ -1,0 +1,222 @@
+//! WebSockets over HTTP/2 (RFC 8441), by a client that is made by hand.
+#![cfg(feature = "axum")]
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    routing::{any, get},
+};
+use h2::ext::Protocol;
+use http::{Request, StatusCode};
+use support::{BINARY, CLOSE, Http2, PING, PONG, Running, TEXT, connect, echo, run};
+use tokio::time::{sleep, timeout};
+use ws_server::{CloseCode, Limits, Server, ServerLimits, Service, WebSocket};
+use ws_tests_support::frame;
+use ws_tower::WebSocketUpgrade;
+
+/// An echo by a route of the service and by an extractor, and a handler that receives nothing.
+fn start() -> (Running, Service) {
+    start_with(Server::new())
+}
+
+fn start_with(server: Server) -> (Running, Service) {
+    let service = server.route("/echo", echo).service().unwrap();
+    let extracted =
+        any(async |upgrade: WebSocketUpgrade| upgrade.protocols(["v1"]).on_upgrade(echo));
+    let deaf = any(async |upgrade: WebSocketUpgrade| {
+        upgrade.on_upgrade(|ws: WebSocket| async move {
+            ws.closed().await;
+        })
+    });
+    let app = Router::new()
+        .route("/extracted", extracted)
+        .route("/deaf", deaf)
+        .route("/plain", get(async || "plain"))
+        .with_state(service.clone())
+        .route_service("/echo", ws_tower::service(&service));
+    (run(app, &service), service)
+}
+
+// R8441-3-a, R8441-5-f, R8441-5-d, R8441-5-g, R8441-5-h
+#[tokio::test(start_paused = true)]
+async fn r8441_5_websocket_echoes_and_closes_over_http_2() {
+    let (running, service) = start();
+    let mut http = running.http2(65_535).await;
+    for path in ["/echo", "/extracted"] {
+        let mut stream = http.open(path).await;
+        assert!(stream.headers.get("sec-websocket-accept").is_none());
+        assert!(stream.headers.get("upgrade").is_none());
+        stream.send(TEXT, b"hello");
+        stream.expect(TEXT, b"hello").await;
+        stream.send(PING, b"there?");
+        stream.expect(PONG, b"there?").await;
+        // A frame in many DATA frames, and two frames in one.
+        for octet in frame::masked(BINARY, [9, 8, 7, 6], b"in pieces") {
+            stream.write(&[octet]);
+        }
+        stream.expect(BINARY, b"in pieces").await;
+        let mut two = frame::masked(0x01, [9, 8, 7, 6], b"frag");
+        two.extend(frame::masked(0x80, [9, 8, 7, 6], b"ments"));
+        stream.write(&two);
+        stream.expect(TEXT, b"fragments").await;
+        stream.send(CLOSE, &[3, 232]);
+        stream.expect(CLOSE, &[3, 232]).await;
+        assert_eq!(stream.frame().await.unwrap(), None, "END_STREAM");
+    }
+    let plain = Request::get("http://a.example/plain");
+    let (answer, _) = http.ask(plain, true).await;
+    assert_eq!(answer.status(), StatusCode::OK, "the connection goes on");
+    let metrics = service.clients().metrics();
+    assert_eq!((metrics.opened, metrics.connections), (2, 0));
+}
+
+// RT-12, R8441-5-a, R8441-5-e, R8441-8-a, R8441-4-c
+#[tokio::test(start_paused = true)]
+async fn rt_12_what_is_refused_over_http_1_is_refused_over_http_2() {
+    let server = Server::new().subprotocols(["v1"]);
+    let (running, service) = start_with(server);
+    let mut http = running.http2(65_535).await;
+    for path in ["/echo", "/extracted"] {
+        let evil = connect(path).header("origin", "https://evil.example");
+        assert_eq!(http.refused(evil).await.0, StatusCode::FORBIDDEN);
+        let own = connect(path).header("origin", "http://a.example");
+        assert_eq!(http.ask(own, false).await.0.status(), StatusCode::OK);
+        let mut old = connect(path);
+        old.headers_mut().unwrap().insert("sec-websocket-version", "8".parse().unwrap());
+        let (status, headers) = http.refused(old).await;
+        assert_eq!(status, StatusCode::UPGRADE_REQUIRED);
+        assert_eq!(headers["sec-websocket-version"], "13");
+        assert!(headers.get("connection").is_none() && headers.get("upgrade").is_none());
+        let (status, headers) = http.refused(Request::get(format!("http://a.example{path}"))).await;
+        assert_eq!(
+            (status, &headers["allow"]),
+            (StatusCode::METHOD_NOT_ALLOWED, &"CONNECT".parse().unwrap())
+        );
+        let other = connect(path).extension(Protocol::from_static("connect-udp"));
+        assert_eq!(http.refused(other).await.0, StatusCode::NOT_IMPLEMENTED);
+        let chosen = connect(path).header("sec-websocket-protocol", "v2, v1");
+        let (answer, _) = http.ask(chosen, false).await;
+        assert_eq!(answer.headers()["sec-websocket-protocol"], "v1");
+    }
+    assert_eq!(http.refused(connect("/nothing")).await.0, StatusCode::NOT_FOUND);
+    assert!(service.clients().metrics().rejected.len() >= 4);
+}
+
+// R8441-5-i
+#[tokio::test(start_paused = true)]
+async fn r8441_5_i_fault_ends_its_own_stream_and_no_other() {
+    let (running, service) = start();
+    let mut http = running.http2(65_535).await;
+    let (mut good, mut bad, mut gone) =
+        (http.open("/echo").await, http.open("/echo").await, http.open("/echo").await);
+    bad.write(&frame::unmasked(TEXT, b"unmasked"));
+    bad.expect_close(1002).await;
+    gone.send.send_reset(h2::Reason::CANCEL);
+    good.send(TEXT, b"still here");
+    good.expect(TEXT, b"still here").await;
+    while service.clients().count() > 1 {
+        sleep(Duration::from_millis(10)).await;
+    }
+    let closed = service.clients().metrics().closed;
+    // R8441-5-h: a reset is an end without a Close.
+    assert_eq!(closed.get(&CloseCode::ABNORMAL), Some(&1), "{closed:?}");
+    good.send(TEXT, b"and here");
+    good.expect(TEXT, b"and here").await;
+}
+
+// R9113-5.2-a: fifty on one connection, two of which stand still.
+#[tokio::test(start_paused = true)]
+async fn r9113_5_2_streams_that_stand_still_do_not_stop_the_others() {
+    let (running, service) = start();
+    let mut http = running.http2(65_535).await;
+    let mut deaf = http.open("/deaf").await;
+    // Far more than its window and what is received ahead: the rest waits at the client.
+    for _ in 0..64 {
+        deaf.send(BINARY, &[7; 16 * 1024]);
+    }
+    // One whose client does not read: its window is full, and so is its room at the server.
+    let mut unread = http.open("/echo").await;
+    for _ in 0..64 {
+        unread.send(BINARY, &[7; 16 * 1024]);
+    }
+    sleep(Duration::from_secs(1)).await;
+    let mut others = Vec::new();
+    for n in 0..48 {
+        others.push((n, http.open("/echo").await));
+    }
+    for round in 0..20 {
+        for (n, stream) in &mut others {
+            stream.send(BINARY, &vec![*n; 1000 * round]);
+        }
+        for (n, stream) in &mut others {
+            let echo = timeout(Duration::from_secs(5), stream.frame()).await.expect("it goes on");
+            assert_eq!(echo.unwrap().unwrap().1, vec![*n; 1000 * round]);
+        }
+    }
+    assert_eq!(service.clients().count(), 50);
+    // The one that was not read has lost nothing.
+    for _ in 0..64 {
+        assert_eq!(unread.frame().await.unwrap().unwrap().1.len(), 16 * 1024);
+    }
+    drop(deaf);
+}
+
+// R9113-6.8-a
+#[tokio::test(start_paused = true)]
+async fn r9113_6_8_shutdown_says_1001_and_goaway_and_ends() {
+    let (running, _service) = start();
+    let mut http = running.http2(65_535).await;
+    let mut streams = Vec::new();
+    for _ in 0..10 {
+        streams.push(http.open("/echo").await);
+    }
+    running.stop.send(()).unwrap();
+    for stream in &mut streams {
+        stream.expect_close(1001).await;
+        stream.send(CLOSE, &[3, 233]);
+        assert_eq!(stream.frame().await.unwrap(), None);
+    }
+    let report = running.report.await.unwrap();
+    assert_eq!((report.closed, report.aborted), (10, 0));
+    let Http2 { ask, ended } = http;
+    drop((ask, streams));
+    ended.await.unwrap().unwrap();
+}
+
+// A hundred clients that let nothing through: the shutdown ends all the same.
+#[tokio::test(start_paused = true)]
+async fn shutdown_ends_in_time_for_clients_that_let_nothing_through() {
+    let limits = ServerLimits::default().shutdown_timeout(Duration::from_secs(3));
+    let (running, service) = start_with(Server::new().server_limits(limits));
+    let mut http = running.http2(0).await;
+    let mut streams = Vec::new();
+    for _ in 0..100 {
+        let mut stream = http.open("/echo").await;
+        stream.send(TEXT, b"to be echoed into a window of 0");
+        streams.push(stream);
+    }
+    while service.clients().metrics().received.messages < 100 {
+        sleep(Duration::from_millis(10)).await;
+    }
+    running.stop.send(()).unwrap();
+    let report = timeout(Duration::from_secs(20), running.report).await.expect("it ends").unwrap();
+    assert_eq!((report.closed, report.aborted), (0, 100));
+    assert_eq!(service.clients().count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_messages_pass_under_back_pressure() {
+    let limits = Limits::default().max_message(8 << 20);
+    let (running, _service) = start_with(Server::new().limits(limits));
+    let mut http = running.http2(65_535).await;
+    let mut stream = http.open("/echo").await;
+    let payload = frame::pattern(5 << 20);
+    stream.send(BINARY, &payload);
+    let (first, echo) = stream.frame().await.unwrap().unwrap();
+    assert_eq!(first, BINARY);
+    assert!(echo == payload, "the echo differs");
+}

@@ -12,7 +12,7 @@ use h2::{
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode, request::Builder};
 use tokio::{
-    io::{DuplexStream, duplex},
+    io::{AsyncRead, AsyncWrite, DuplexStream, duplex},
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
@@ -34,7 +34,7 @@ pub(crate) async fn echo(mut ws: WebSocket) -> Result<(), HandlerError> {
 }
 
 /// Gives streams in memory.
-struct Channel(mpsc::UnboundedReceiver<DuplexStream>);
+pub(crate) struct Channel(mpsc::UnboundedReceiver<DuplexStream>);
 
 impl Listener for Channel {
     type Pending = Immediate<DuplexStream>;
@@ -55,9 +55,18 @@ pub(crate) struct Running {
 }
 
 pub(crate) fn run(app: axum::Router, service: &Service) -> Running {
+    run_on(|channel| channel, app, service)
+}
+
+/// On what `listener` makes of the streams.
+pub(crate) fn run_on<L: Listener>(
+    listener: impl FnOnce(Channel) -> L,
+    app: axum::Router,
+    service: &Service,
+) -> Running {
     let (dial, dialled) = mpsc::unbounded_channel();
     let (stop, stopped) = oneshot::channel();
-    let serving = serve(Channel(dialled), app).service(service);
+    let serving = serve(listener(Channel(dialled)), app).service(service);
     let report = tokio::spawn(serving.run_until(async { stopped.await.unwrap() }));
     Running { dial, stop, report }
 }
@@ -72,9 +81,18 @@ impl Running {
 
     /// A connection of HTTP/2, whose streams have a window of so many octets.
     pub(crate) async fn http2(&self, window: u32) -> Http2 {
+        Http2::over(self.dial(), window).await
+    }
+}
+
+impl Http2 {
+    pub(crate) async fn over(
+        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        window: u32,
+    ) -> Self {
         let mut builder = client::Builder::new();
         builder.initial_window_size(window).initial_connection_window_size(16 << 20);
-        let (ask, connection) = builder.handshake(self.dial()).await.unwrap();
+        let (ask, connection) = builder.handshake(io).await.unwrap();
         let ended = tokio::spawn(connection);
         let mut ask = ask.ready().await.unwrap();
         // The settings come with the first answer, at the latest.

@@ -14,7 +14,7 @@ use h2::ext::Protocol;
 use http::{Request, StatusCode};
 use support::{BINARY, CLOSE, Http2, PING, PONG, Running, TEXT, connect, echo, run};
 use tokio::time::{sleep, timeout};
-use ws_server::{CloseCode, Limits, Server, ServerLimits, Service, WebSocket};
+use ws_server::{CloseCode, ClosedBy, Limits, Server, ServerLimits, Service, WebSocket};
 use ws_tests_support::frame;
 use ws_tower::WebSocketUpgrade;
 
@@ -123,7 +123,7 @@ async fn r8441_5_i_fault_ends_its_own_stream_and_no_other() {
     }
     let closed = service.clients().metrics().closed;
     // R8441-5-h: a reset is an end without a Close.
-    assert_eq!(closed.get(&CloseCode::ABNORMAL), Some(&1), "{closed:?}");
+    assert_eq!(closed.get(&(CloseCode::ABNORMAL, ClosedBy::Peer)), Some(&1), "{closed:?}");
     good.send(TEXT, b"and here");
     good.expect(TEXT, b"and here").await;
 }

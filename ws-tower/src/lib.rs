@@ -45,6 +45,10 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+#[cfg(all(doctest, feature = "axum", feature = "deflate"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 #[cfg(feature = "axum")]
 mod extract;
 mod mount;

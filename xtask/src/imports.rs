@@ -48,6 +48,28 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "tracing",
         ],
     ),
+    (
+        "ws-tower",
+        &[
+            "ws-handshake",
+            "ws-server",
+            // Only with `axum`.
+            "axum",
+            "bytes",
+            "http",
+            "http-body",
+            "http-body-util",
+            "hyper",
+            "hyper-util",
+            "tokio",
+            // Only with `tls`: to know the stream again.
+            "tokio-rustls",
+            // The traits alone.
+            "tower-layer",
+            "tower-service",
+            "tracing",
+        ],
+    ),
 ];
 
 /// The violations, one line each.

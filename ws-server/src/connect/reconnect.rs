@@ -1,6 +1,6 @@
 //! Connects again, after random waits that grow.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use http::{StatusCode, header::RETRY_AFTER};
 use tokio::time::{Instant, sleep};
@@ -158,7 +158,7 @@ impl ConnectError {
             Self::Tcp { .. } | Self::Io(_) | Self::Timeout { .. } => true,
             // What rustls refuses is no failure of the network.
             #[cfg(feature = "tls")]
-            Self::Tls { error, .. } => error.kind() != io::ErrorKind::InvalidData,
+            Self::Tls { error, .. } => error.kind() != std::io::ErrorKind::InvalidData,
             Self::Refused(refusal) => match refusal.status {
                 StatusCode::REQUEST_TIMEOUT
                 | StatusCode::TOO_EARLY

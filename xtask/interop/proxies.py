@@ -13,6 +13,7 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import itertools
 import os
 import re
 import ssl
@@ -25,10 +26,11 @@ sys.path.insert(0, str(Path(__file__).parent / "examples"))
 from cases import check, connect, run, same  # noqa: E402
 from front_ends import SCRATCH, certificate, free_port, haproxy, nginx, tied, with_ports  # noqa: E402
 from websockets.asyncio.client import connect as websocket  # noqa: E402
-from websockets.exceptions import InvalidStatus  # noqa: E402
+from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 
 GUIDE = Path(os.environ["INTEROP_GUIDE"]).read_text()
 CONF = Path(os.environ["INTEROP_CONF"]).read_text()
+numbers = itertools.count()
 # The limit of connections from one address.
 MAX_PER_IP = 2
 
@@ -43,7 +45,7 @@ def of_guide(title):
 async def demo(*arguments):
     """Starts the demo; gives its address, and a function that gives its log."""
     SCRATCH.mkdir(parents=True, exist_ok=True)
-    path = SCRATCH / "demo.log"
+    path = SCRATCH / f"demo-{next(numbers)}.log"
     with path.open("w") as log:
         words = [*sys.argv[1:], "--listen", "127.0.0.1:0", *arguments]
         server = await asyncio.create_subprocess_exec(
@@ -66,27 +68,32 @@ async def behind(how, front):
             yield f"127.0.0.1:{ports['8080']}", log
 
 
-def nginx_http(ports):
-    return nginx("nginx", ports["8080"], http=with_ports(CONF, ports))
+def unchanged(text):
+    return text
 
 
-def nginx_stream(ports):
-    text = with_ports(of_guide("nginx with the PROXY protocol"), ports)
-    return nginx("nginx-stream", ports["8080"], stream=text)
+def nginx_http(ports, change=unchanged):
+    text = change(with_ports(CONF, ports))
+    return nginx(f"nginx-{ports['8080']}", ports["8080"], http=text)
 
 
-def haproxy_http(ports):
-    return haproxy("haproxy", ports["8080"], with_ports(of_guide("haproxy with headers"), ports))
+def nginx_stream(ports, change=unchanged):
+    text = change(with_ports(of_guide("nginx with the PROXY protocol"), ports))
+    return nginx(f"nginx-{ports['8080']}", ports["8080"], stream=text)
 
 
-def haproxy_v2(ports):
-    text = with_ports(of_guide("haproxy with the PROXY protocol"), ports)
-    return haproxy("haproxy-v2", ports["8080"], text)
+def haproxy_http(ports, change=unchanged):
+    text = change(with_ports(of_guide("haproxy with headers"), ports))
+    return haproxy(f"haproxy-{ports['8080']}", ports["8080"], text)
+
+
+def haproxy_v2(ports, change=unchanged):
+    text = change(with_ports(of_guide("haproxy with the PROXY protocol"), ports))
+    return haproxy(f"haproxy-{ports['8080']}", ports["8080"], text)
 
 
 def haproxy_v1(ports):
-    text = with_ports(of_guide("haproxy with the PROXY protocol"), ports)
-    return haproxy("haproxy-v1", ports["8080"], text.replace("send-proxy-v2", "send-proxy"))
+    return haproxy_v2(ports, lambda text: text.replace("send-proxy-v2", "send-proxy"))
 
 
 FRONTS = [
@@ -210,7 +217,65 @@ async def nginx_that_ends_tls():
             same(await chromium.wait(), 0)
 
 
+# Beyond the server's heartbeat of 20 s, and below it.
+LONGER, SHORTER = 23, 10
+
+
+@contextlib.asynccontextmanager
+async def silent(how, front, seconds):
+    """A connection that says nothing, through a front end with timeouts of so many seconds."""
+
+    def impatient(ports):
+        return front(ports, lambda text: text.replace("60s", f"{seconds}s"))
+
+    async with behind(how, impatient) as (address, _):
+        async with connect("/echo", address, ping_interval=None) as ws:
+            yield ws
+
+
+async def outlives(how, front):
+    async with silent(how, front, LONGER) as ws:
+        await asyncio.sleep(LONGER + 2)
+        await ws.send("still here")
+        same(await ws.recv(), "still here")
+
+
+async def is_cut(how, front):
+    async with silent(how, front, SHORTER) as ws:
+        begun = asyncio.get_running_loop().time()
+        with contextlib.suppress(ConnectionClosed):
+            await ws.recv()
+        took = asyncio.get_running_loop().time() - begun
+        check(took < LONGER, f"it was cut after {took:.0f} s")
+
+
+# In this order the last has less than a case's 20 s to wait.
+TIMEOUTS = {
+    "timeouts below the heartbeat cut a silent connection": is_cut,
+    "timeouts beyond the heartbeat cut none": outlives,
+}
+# They take their time beside the other cases.
+waiting = {}
+
+
+async def begin_to_be_silent():
+    ways = [FRONTS[0], FRONTS[1], FRONTS[2], FRONTS[5]]
+    for name, act in TIMEOUTS.items():
+        acts = [asyncio.create_task(act(how, front)) for _, how, front in ways]
+        waiting[name] = asyncio.gather(*acts)
+
+
+def end_of(name):
+    async def one():
+        await waiting[name]
+
+    one.__name__ = name
+    return one
+
+
 run(
+    begin_to_be_silent,
     *(case_of(name, how, front, case) for name, how, front in FRONTS for case in CASES),
     nginx_that_ends_tls,
+    *map(end_of, TIMEOUTS),
 )

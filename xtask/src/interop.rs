@@ -113,7 +113,7 @@ pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally>
         ("broadcasts", Some(6.0), mixed),
         ("the page of the demo", Some(12.0), page),
         ("TLS", Some(20.0), proxies::tls),
-        ("proxies", Some(15.0), proxies::proxies),
+        ("proxies", Some(30.0), proxies::proxies),
         ("examples", Some(30.0), examples::all),
     ];
     let others = if options.binary.is_none() { &others[..] } else { &[] };

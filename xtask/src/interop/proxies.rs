@@ -12,9 +12,9 @@ use crate::tally::Tally;
 use crate::tools;
 use crate::workspace::Workspace;
 
-/// Five for each of six ways in which a front end names its clients, three of Chromium, and nginx that
-/// ends TLS.
-const PROXY_CASES: usize = 6 * 5 + 3 + 1;
+/// Five for each of six ways in which a front end names its clients, three of Chromium, nginx that ends
+/// TLS, and three about timeouts.
+const PROXY_CASES: usize = 6 * 5 + 3 + 1 + 3;
 /// Nine of handshakes, a certificate that is renewed, and all of Python `websockets` over wss.
 const TLS_CASES: usize = 9 + 1 + CLIENT_CASES + 1;
 
@@ -61,6 +61,12 @@ pub(super) fn openssl(_: &Workspace) -> Result<Variables> {
 impl Script {
     fn run(self, workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> Result<Tally> {
         let scratch = workspace.target.join("interop").join(self.file);
+        // It has a configuration for each port.
+        if scratch.exists() {
+            fs::remove_dir_all(&scratch).map_err(|error| {
+                Failure::system(format!("removing {}", scratch.display()), &error)
+            })?;
+        }
         fs::create_dir_all(&scratch)
             .map_err(|error| Failure::system(format!("creating {}", scratch.display()), &error))?;
         let mut variables = vec![("INTEROP_SCRATCH", scratch)];

@@ -97,6 +97,29 @@ async fn limit_per_address_counts_the_real_one() {
     assert_eq!(ask(&service, PROXY, &from("192.0.2.1")).await.0, 101, "all places were given back");
 }
 
+// T-B22
+#[tokio::test(start_paused = true)]
+async fn proxy_that_comes_by_a_unix_socket_is_trusted_on_request() {
+    let seen = async |service: &Service, came: Peer| {
+        let (io, _) = connect(service, came);
+        let mut raw = Raw::new(io);
+        raw.ask("/echo", &from("203.0.113.9, 192.0.2.1, 10.0.0.3")).await;
+        service.clients().list().pop().unwrap().request().peer()
+    };
+    assert_eq!(seen(&service(Server::new()), Peer::Unix).await, Peer::Unix);
+    let trusting = |networks: &[&str]| {
+        let server = Server::new().route("/echo", echo);
+        server.trust_proxies(networks, Forwarding::XForwardedFor).service().unwrap()
+    };
+    let both = trusting(&["unix:", "10.0.0.0/8"]);
+    assert_eq!(seen(&both, Peer::Unix).await, peer("192.0.2.1:0"));
+    assert_eq!(seen(&both, peer(PROXY)).await, peer("192.0.2.1:0"));
+    let alone = trusting(&["unix:"]);
+    assert_eq!(seen(&alone, Peer::Unix).await, peer("10.0.0.3:0"));
+    assert_eq!(seen(&alone, peer(PROXY)).await, peer(PROXY));
+    assert_eq!(seen(&alone, Peer::Other).await, Peer::Other);
+}
+
 // T-B10, T-B22
 #[tokio::test(start_paused = true)]
 async fn host_of_the_proxy_counts_on_request_alone() {

@@ -116,11 +116,13 @@ def who(told):
     return told.split()[0].rsplit(":", 1)[0]
 
 
-async def knows_the_client(address, _log):
+async def knows_the_client(address, log):
     async with from_address("/whoami", address, "127.1.0.7") as ws:
         told = await ws.recv()
         same(who(told), "127.1.0.7")
         same(told.split()[2], "ws")
+    # Nor do health checks fill the log.
+    check("transport failed" not in log(), log())
 
 
 async def echoes_a_megabyte(address, _log):

@@ -255,9 +255,9 @@ impl Server {
     ///
     /// The proxy must append to the header or replace it: in nginx
     /// `proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;`. A request of a proxy that names no
-    /// client counts as the proxy's own. A proxy that comes by a Unix socket has no address and is never
-    /// trusted: let it speak the [PROXY protocol](crate::ProxyProtocol). A network that does not parse is
-    /// a mistake in the configuration.
+    /// client counts as the proxy's own. `"unix:"` among the networks is a proxy that comes by a
+    /// [Unix socket](crate::Server::bind_unix), which has no address. A network that does not parse is a
+    /// mistake in the configuration.
     ///
     /// ```
     /// use ws_server::{Forwarding, Server};

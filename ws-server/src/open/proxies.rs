@@ -21,10 +21,13 @@ pub enum Forwarding {
     XForwardedFor,
 }
 
+/// Names those that come by a Unix socket, as in nginx's `set_real_ip_from unix:`.
+const UNIX: &str = "unix:";
+
 /// The proxies that are to be trusted, as they are configured.
 #[derive(Debug, Default)]
 pub(crate) struct Trusted {
-    proxies: Option<(Networks, Forwarding)>,
+    proxies: Option<(Networks, bool, Forwarding)>,
     pub(crate) host: bool,
     pub(crate) proto: bool,
 }
@@ -35,7 +38,10 @@ impl Trusted {
         networks: impl IntoIterator<Item = S>,
         forwarding: Forwarding,
     ) -> Result<(), ConfigError> {
-        self.proxies = Some((Networks::new(networks)?, forwarding));
+        let networks: Vec<S> = networks.into_iter().collect();
+        let (unix, networks): (Vec<_>, Vec<_>) =
+            networks.iter().map(S::as_ref).partition(|network| *network == UNIX);
+        self.proxies = Some((Networks::new(networks)?, !unix.is_empty(), forwarding));
         Ok(())
     }
 
@@ -43,8 +49,8 @@ impl Trusted {
         let Self { proxies, host, proto } = self;
         let asked = [(host, "trust_forwarded_host"), (proto, "trust_forwarded_proto")];
         match (proxies, asked.into_iter().find(|(is_asked, _)| *is_asked)) {
-            (Some((networks, forwarding)), _) => {
-                Ok(Some(Proxies { networks, forwarding, host, proto }))
+            (Some((networks, unix, forwarding)), _) => {
+                Ok(Some(Proxies { networks, unix, forwarding, host, proto }))
             }
             (None, Some((_, method))) => Err(ConfigError::NoProxies { method }),
             (None, None) => Ok(None),
@@ -56,6 +62,8 @@ impl Trusted {
 #[derive(Clone, Debug)]
 pub(crate) struct Proxies {
     networks: Networks,
+    /// Whether those are proxies that come by a Unix socket.
+    unix: bool,
     forwarding: Forwarding,
     /// Whether the host that they name is that of the request.
     host: bool,
@@ -75,7 +83,11 @@ pub(crate) struct Told {
 impl Proxies {
     /// Whether a connection comes from one of them.
     pub(crate) fn trust(&self, peer: Peer) -> bool {
-        peer.address().is_some_and(|address| self.networks.contains(address.ip()))
+        match peer {
+            Peer::Tcp(address) => self.networks.contains(address.ip()),
+            Peer::Unix => self.unix,
+            Peer::Other => false,
+        }
     }
 
     /// Reads the headers of a request that came from one of them.
@@ -220,7 +232,7 @@ mod tests {
 
     fn proxies(networks: &[&str], forwarding: Forwarding, host: bool, proto: bool) -> Proxies {
         let networks = Networks::new(networks).unwrap();
-        Proxies { networks, forwarding, host, proto }
+        Proxies { networks, unix: false, forwarding, host, proto }
     }
 
     fn read(proxies: &Proxies, headers: &[(&str, &str)]) -> (Option<String>, Option<String>) {

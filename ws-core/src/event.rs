@@ -3,8 +3,6 @@
 use alloc::boxed::Box;
 use core::fmt;
 
-use bytes::Bytes;
-
 use crate::{CloseCode, Message, MessageKind, Payload, Text, fault::Fault};
 
 /// An event on the connection, in stream order.
@@ -16,9 +14,9 @@ pub enum Event {
     /// A message begins ([`Receive::Streaming`](crate::Receive::Streaming)).
     Start(MessageKind),
     /// Some bytes of the message, at most 64 KiB, cut anywhere. Those of a text are valid UTF-8 so
-    /// far; a code point may continue in the next chunk. If the message turns out to be faulty, the
+    /// far; a code point may continue in the next chunk. [Detach](Payload::detach) one that is kept. If the message turns out to be faulty, the
     /// number of bytes before [`Event::Closing`] depends on how the input was read.
-    Chunk(Bytes),
+    Chunk(Payload),
     /// The message is complete.
     End,
     /// A Ping. The Pong is already queued, or [owed](crate::Connection::is_pong_owed); after our

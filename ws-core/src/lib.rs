@@ -117,6 +117,7 @@ pub use payload::Payload;
 pub use receive::Unfinished;
 pub use role::{MaskKeys, Role};
 pub use text::{InvalidUtf8, Text};
+pub use utf8::Utf8Validator;
 
 /// Bytes of input or output that one call may work through.
 const WORK_PER_CALL: usize = 64 * 1024;

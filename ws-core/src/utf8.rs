@@ -24,18 +24,28 @@ pub(crate) fn is_valid(data: &[u8]) -> bool {
     }
 }
 
-/// An incremental check: its input may be cut anywhere, even inside a code point. Fails at the
-/// first octet that cannot become valid.
+/// Checks UTF-8 as it comes: the input may be cut anywhere, even inside of a code point. For callers
+/// who want to know of invalid text before [`send_chunk`](crate::Connection::send_chunk) refuses it.
+///
+/// ```
+/// # use ws_core::Utf8Validator;
+/// let mut utf8 = Utf8Validator::default();
+/// assert!(utf8.feed(b"\xe2\x82") && !utf8.is_complete());
+/// assert!(utf8.feed(b"\xac") && utf8.is_complete());
+/// assert!(!utf8.feed(b"\xff"));
+/// ```
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Utf8Validator {
+pub struct Utf8Validator {
     /// The octets of an incomplete code point.
     pending: [u8; 4],
     len: usize,
 }
 
 impl Utf8Validator {
-    /// Takes more data. `false`: the text is invalid, whatever follows.
-    pub(crate) fn feed(&mut self, mut data: &[u8]) -> bool {
+    /// Takes more data. Returns `false` at the first octet that cannot become valid: the text is invalid,
+    /// whatever follows.
+    #[must_use]
+    pub fn feed(&mut self, mut data: &[u8]) -> bool {
         while self.len > 0
             && let Some((&octet, rest)) = data.split_first()
         {
@@ -72,8 +82,8 @@ impl Utf8Validator {
         true
     }
 
-    /// Whether the text may end here.
-    pub(crate) fn is_complete(&self) -> bool {
+    /// Whether the text may end here, and not inside of a code point.
+    pub fn is_complete(&self) -> bool {
         self.len == 0
     }
 }

@@ -9,7 +9,8 @@ use support::{
     written,
 };
 use ws_core::{
-    CloseCode, ClosedBy, Connection, Event, Message, MessageKind, Payload, SendError, Text,
+    Broadcast, CloseCode, ClosedBy, Connection, Event, Message, MessageKind, Payload, SendError,
+    Text,
 };
 
 fn start(ws: &mut Connection, kind: MessageKind) {
@@ -137,6 +138,32 @@ fn unfinished_message_cannot_be_left_behind_silently() {
     let events = feed(&mut ws, &mut BytesMut::new(), b"");
     assert_eq!(closed(&events).by, ClosedBy::Local);
     assert_eq!(closed(&events).code, CloseCode::INTERNAL_ERROR);
+}
+
+// R6455-6.1-d, R6455-5.5.1-d
+#[test]
+fn close_cuts_a_streamed_message() {
+    let mut ws = server();
+    start(&mut ws, MessageKind::Binary);
+    ws.send_chunk(b"half").unwrap();
+    ws.send_broadcast(&Broadcast::new("waits")).unwrap();
+    let invalid = CloseCode::from(1005);
+    assert_eq!(ws.close_within_message(invalid, ""), Err(SendError::InvalidCloseCode(invalid)));
+    ws.close_within_message(CloseCode::GOING_AWAY, "").unwrap();
+    assert_eq!(written(&mut ws), b"\x02\x04half\x88\x02\x03\xe9");
+    assert_eq!(ws.send_chunk(b"late"), Err(SendError::Closed));
+    assert_eq!(ws.finish_message(b""), Err(SendError::Closed));
+    assert_eq!(ws.close_within_message(CloseCode::NORMAL, ""), Err(SendError::Closed));
+    // The closing handshake goes on as after any Close.
+    let mut input = BytesMut::new();
+    let events = feed(&mut ws, &mut input, &masked(0x81, KEY, b"before"));
+    assert_eq!(events, [Event::Message("before".into())]);
+    let events = feed(&mut ws, &mut input, &masked(0x88, KEY, b"\x03\xe9"));
+    assert!(closed(&events).clean);
+    // Outside of a message it is the same as `close`.
+    let mut ws = server();
+    ws.close_within_message(CloseCode::NORMAL, "").unwrap();
+    assert_eq!(written(&mut ws), b"\x88\x02\x03\xe8");
 }
 
 // R6455-6.1-d

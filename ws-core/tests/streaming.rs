@@ -2,7 +2,7 @@
 
 mod support;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use support::{
     KEY, closed, config, extensions, fails, feed, joined, masked, receive, server_with, written,
 };
@@ -35,7 +35,7 @@ fn start(kind: MessageKind) -> Event {
 }
 
 fn chunk(data: &[u8]) -> Event {
-    Event::Chunk(Bytes::copy_from_slice(data))
+    Event::Chunk(data.into())
 }
 
 // R6455-5.4-j, R6455-5.4-b

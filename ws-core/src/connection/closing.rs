@@ -27,13 +27,24 @@ impl Connection {
     /// # Errors
     /// [`SendError::Closed`] if a Close was queued before, [`SendError::InvalidCloseCode`],
     /// [`SendError::MessageInProgress`] inside of a streamed message: finish it, or
-    /// [`fail`](Self::fail).
+    /// [give it up](Self::close_within_message).
     // R6455C-7.3-a
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        self.check_close(code)?;
         if self.sender.is_streaming() {
+            self.check_close(code)?;
             return Err(SendError::MessageInProgress);
         }
+        self.close_within_message(code, reason)
+    }
+
+    /// As [`close`](Self::close), but gives up a message that is being sent in pieces: it ends without its
+    /// last frame, and no peer takes it for a whole message. Broadcasts that wait for its end are dropped.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`], [`SendError::InvalidCloseCode`].
+    // RFC 6455 §5.4: control frames "MAY be injected in the middle of a fragmented message".
+    pub fn close_within_message(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.check_close(code)?;
         let reason = fitting_reason(reason);
         let read = self.read_before(code, reason);
         self.queue_close(Some(code), reason);

@@ -161,7 +161,7 @@ pub(super) fn stream(
     *work = work.saturating_sub(n);
     message.received = message.received.saturating_add(n as u64);
     frame.data_len = frame.data_len.saturating_add(n as u64);
-    let chunk = take_slice(input, n);
+    let chunk = take_payload(input, 0, n, None);
     message.check_text(&chunk)?;
     Ok(DataStep::Event(Event::Chunk(chunk)))
 }
@@ -196,17 +196,6 @@ pub(crate) fn take_payload(
 /// Whether a slice of `len` bytes would keep too large a buffer alive.
 fn pins_too_much(input: &BytesMut, len: usize) -> bool {
     len.saturating_mul(PINNED_AT_MOST) < input.capacity()
-}
-
-/// Takes bytes from the input: a slice of it, or a copy if a slice would pin too much.
-fn take_slice(input: &mut BytesMut, len: usize) -> Bytes {
-    if pins_too_much(input, len) {
-        let copy = Bytes::copy_from_slice(input.get(..len).unwrap_or_default());
-        input.advance(len);
-        copy
-    } else {
-        input.split_to(len).freeze()
-    }
 }
 
 /// Unmasks in place what may be taken of the frame's payload now. How much that is.

@@ -25,6 +25,7 @@
 //! | listen, shut down | [`BoundServer`], [`Listener`], [`Report`] |
 //! | write a handler, share state among them | [`Handler`] |
 //! | talk with one client | [`WebSocket`], [`Sender`], [`Message`] |
+//! | receive or send a message larger than memory | [`Limits::streaming`](Limits#structfield.streaming), [`WebSocket::recv_streaming`], [`WebSocket::send_streaming`] |
 //! | learn how it ended | [`WebSocket::closed`], [`Closed`] |
 //! | reach all connected clients | [`Clients`], [`Client`] |
 //! | send to many: rooms, topics, tags | [`WebSocket::subscribe`], [`Clients::publish`], [`Publication`] |
@@ -51,7 +52,8 @@
 //! A client that is faster than the handler is paused, not buffered: 64 KiB or 256 messages are
 //! received ahead, and a little more is looked at, so that its Pongs, its Close and its end are
 //! noticed while the handler does not receive. A client that is slower than the handler makes
-//! [`WebSocket::send`] wait at 256 KiB. Broadcasts wait for no client; the [`SlowConsumer`] policy
+//! [`WebSocket::send`] wait at 256 KiB. Messages in pieces are no exception: a relay of messages of any
+//! size holds a few hundred KiB. Broadcasts wait for no client; the [`SlowConsumer`] policy
 //! decides what happens to those that a slow client cannot take. [`Limits`] has every bound with its
 //! default.
 //!
@@ -100,14 +102,16 @@ pub use handles::messages::Messages;
 #[cfg(feature = "prometheus")]
 pub use handles::prometheus::PROMETHEUS_TEXT;
 pub use handles::publication::Publication;
+pub use handles::reader::MessageReader;
 pub use handles::sender::Sender;
 pub use handles::subscription::Subscription;
 pub use handles::topic::Topic;
 pub use handles::websocket::WebSocket;
+pub use handles::writer::MessageWriter;
 pub use leaves::admission_limit::AdmissionLimit;
 pub use leaves::error::{
-    ConfigError, Lagged, PingError, SendError, ServeError, SubscribeError, TrySendError,
-    TrySendReason,
+    ConfigError, Interrupted, Lagged, PingError, SendError, ServeError, SubscribeError,
+    TrySendError, TrySendReason,
 };
 pub use leaves::histogram::Histogram;
 pub use leaves::id::ClientId;
@@ -142,8 +146,8 @@ pub use open::service::{Report, Service};
 pub use outbox::post::SlowConsumer;
 pub use registry::published::{Published, Refused};
 pub use ws_core::{
-    CloseCode, Closed, ClosedBy, FrameDirection, FrameObserver, InvalidUtf8, Message, NotText,
-    ObservedFrame, Payload, Text, UNLIMITED, extension::Compression,
+    CloseCode, Closed, ClosedBy, FrameDirection, FrameObserver, InvalidUtf8, Message, MessageKind,
+    NotText, ObservedFrame, Payload, Text, UNLIMITED, extension::Compression,
 };
 #[cfg(feature = "deflate")]
 pub use ws_ext_deflate::{Deflate, Pool as DeflatePool};

@@ -20,21 +20,24 @@
 //! |---|---|---|
 //! | in | `drive::receive_queue` | messages decoded while the handler did not receive |
 //! | in | `DetachedReceiver::delivered` | messages handed to a receiver in another task |
-//! | in | `WebSocket::batch` | messages that this receiver took at once |
-//! | out | `State::waiters` | messages of senders that wait for room |
-//! | out | `State::outbound` | messages for this connection alone, Pings, Closes and flushes |
+//! | in | `WebSocket::receiving` | messages that this receiver took at once |
+//! | out | `State::waiters` | messages of senders that wait for room, or for the end of a message in pieces |
+//! | out | `State::outbound` | messages for this connection alone, whole or in pieces, Pings, Closes and flushes |
 //! | out | `State::broadcasts` | broadcasts, each with its place among the own messages |
 //! | out | `drive::output`, `to_encode` | messages that the driver took from here but has not encoded |
 //! | out | `ws_core::Output` | frames that are not written |
 
 mod broadcasts;
+mod closing;
 mod deferred;
 mod detached;
 mod driver_side;
 #[cfg(all(test, shuttle))]
 pub(crate) mod model;
+mod piece;
 pub(crate) mod post;
 mod queued;
+mod streamed;
 mod subscriber;
 mod waiters;
 mod waiting;
@@ -49,7 +52,7 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression, fitting_reason};
+use ws_core::{Closed, Message, Payload, extension::Compression};
 
 use self::{
     broadcasts::Broadcasts,
@@ -58,10 +61,11 @@ use self::{
     waiters::Waiters,
 };
 pub(crate) use self::{
+    piece::Piece,
     queued::{Load, Queued, SendQueue},
     subscriber::Dropped,
     waiters::SenderId,
-    waiting::Waiting,
+    waiting::{HeldTicket, Waiting},
 };
 use crate::{
     ClientId, Limits, PingError, Request, SendError, TrySendError, TrySendReason,
@@ -113,6 +117,8 @@ struct State {
     waiters: Option<Box<Waiters>>,
     /// Whether a Close was ordered or the connection has ended: no more messages are accepted.
     closing: bool,
+    /// Whether a message in pieces has left in part: only the rest of it may follow, or a Close.
+    in_message: bool,
     /// Whether queued messages were dropped because the client does not keep up.
     dropped: bool,
     /// Whether the driver is done: nothing more comes in or goes out.
@@ -299,6 +305,10 @@ impl Outbox {
         let bounds = self.bounds();
         let room = match &state.waiters {
             None => state.has_room(payload.len(), bounds),
+            // Between the pieces of a message.
+            Some(waiters) if waiters.writer.is_some() => {
+                state.has_room_for_piece(payload.len(), bounds)
+            }
             Some(waiters) => state.admits(waiters, payload.len(), bounds),
         };
         if !room {
@@ -307,48 +317,6 @@ impl Outbox {
         state.push(Queued::Ping(payload));
         self.queued(&mut state);
         Ok(())
-    }
-
-    /// Queues a Close after everything that is queued.
-    pub(crate) fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        if !code.is_sendable() {
-            return Err(SendError::InvalidCloseCode(code));
-        }
-        let mut state = self.state();
-        if state.closing {
-            return Err(SendError::Closed);
-        }
-        self.queue_close(&mut state, code, reason);
-        Ok(())
-    }
-
-    /// Queues a Close after everything that is queued. Rejects messages that wait for room.
-    fn queue_close(&self, state: &mut Locked<'_>, code: CloseCode, reason: &str) {
-        let (inner, deferred) = state.parts();
-        inner.reject_waiters(deferred);
-        inner.push(Queued::Close(code, fitting_reason(reason).into()));
-        self.queued(state);
-    }
-
-    /// Waits until the connection has ended.
-    pub(crate) async fn closed(&self) -> Closed {
-        loop {
-            let ended = {
-                let mut state = self.state();
-                let end = state.end();
-                if let Some(closed) = &end.closed {
-                    return closed.clone();
-                }
-                // From here on no `notify_waiters` is missed.
-                Arc::clone(end.notify.get_or_insert_default()).notified_owned()
-            };
-            ended.await;
-        }
-    }
-
-    /// Whether no more messages are accepted for sending.
-    pub(crate) fn is_closing(&self) -> bool {
-        self.state().closing
     }
 }
 
@@ -380,6 +348,9 @@ impl State {
     /// Octets of the next message.
     #[inline]
     fn first(&self) -> Option<usize> {
+        if self.in_message {
+            return Some(self.outbound.front().map_or(0, Queued::bytes));
+        }
         let due = self.broadcasts.as_ref().and_then(|broadcasts| broadcasts.due());
         due.or_else(|| self.outbound.front().map(Queued::bytes))
     }
@@ -396,17 +367,20 @@ impl State {
 
     /// Takes the message that goes next.
     fn pop(&mut self) -> Option<Queued> {
-        let Some(broadcasts) = &mut self.broadcasts else {
-            return self.outbound.pop_front();
-        };
-        // A broadcast is not held up by own messages that still wait for room.
-        if (broadcasts.due().is_some() || self.outbound.is_empty())
-            && let Some((broadcast, _)) = broadcasts.pop()
-        {
-            return Some(Queued::Broadcast(broadcast));
+        if let Some(broadcasts) = &mut self.broadcasts {
+            // A broadcast is not held up by own messages that still wait for room.
+            if !self.in_message
+                && (broadcasts.due().is_some() || self.outbound.is_empty())
+                && let Some((broadcast, _)) = broadcasts.pop()
+            {
+                return Some(Queued::Broadcast(broadcast));
+            }
+            if !self.outbound.is_empty() {
+                broadcasts.own_left();
+            }
         }
         let own = self.outbound.pop_front()?;
-        broadcasts.own_left();
+        self.left(&own);
         Some(own)
     }
 
@@ -430,10 +404,11 @@ impl State {
         }
     }
 
-    /// Whether the queues are empty.
+    /// Whether nothing in the queues may leave now.
     fn is_drained(&self) -> bool {
         let broadcasts = self.broadcasts.as_ref();
-        self.outbound.is_empty() && broadcasts.is_none_or(|broadcasts| broadcasts.is_empty())
+        self.outbound.is_empty()
+            && (self.in_message || broadcasts.is_none_or(|broadcasts| broadcasts.is_empty()))
     }
 
     fn push(&mut self, queued: Queued) {

@@ -233,7 +233,8 @@ fn fields(limits: &impl std::fmt::Debug) -> Vec<(String, String)> {
     shown
         .lines()
         .filter_map(|line| line.trim().trim_end_matches(',').split_once(": "))
-        .filter(|(_, value)| !value.ends_with('{'))
+        // Neither a part nor a mode is a limit.
+        .filter(|(_, value)| !value.ends_with('{') && !value.starts_with("false"))
         .map(|(field, value)| (field.to_owned(), value.trim().to_owned()))
         .collect()
 }

@@ -80,7 +80,8 @@ impl Deadlines {
         }
     }
 
-    /// Notes that the incomplete message is complete: the next one has its own time.
+    /// Notes that the incomplete message is complete: the next one has its own time. So has each piece of a
+    /// message that is received in pieces.
     #[inline]
     pub(super) fn message_complete(&mut self) {
         if let Some(pending) = &mut self.pending {

@@ -12,7 +12,7 @@ use ws_core::CloseCode;
 use super::endpoint::{Failure, HandlerFuture, Start};
 use crate::{
     leaves::{
-        error::{CLOSED, causes, error_chain},
+        error::{CLOSED, INTERRUPTED, causes, error_chain},
         log_limiter::Escaped,
     },
     outbox::Outbox,
@@ -92,7 +92,7 @@ impl Ended {
 /// Compares the text: transparent wrappers (`anyhow::Error`, `io::Error::other`, thiserror's
 /// `transparent`) hide the type, but not the message.
 fn is_closed_error(error: &(dyn Error + 'static)) -> bool {
-    causes(error).any(|error| error.to_string() == CLOSED)
+    causes(error).any(|error| matches!(&*error.to_string(), CLOSED | INTERRUPTED))
 }
 
 /// Polls a handler. A panic ends only its own connection.

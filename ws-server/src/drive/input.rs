@@ -56,6 +56,8 @@ pub(super) struct Input {
     pub(super) pace: u32,
     /// Messages decoded in this turn: those that are text, and binary ones.
     pub(super) messages: [u16; 2],
+    /// On a connection that receives messages in pieces: whether the current one is a text.
+    pub(super) in_text: bool,
     /// Yields of the engine in this turn.
     pub(super) yields: u8,
     pub(super) ended: bool,
@@ -85,6 +87,7 @@ impl Input {
             handled: 0,
             pace: 0,
             messages: [0; 2],
+            in_text: false,
             yields: 0,
             ended: false,
             drained: false,

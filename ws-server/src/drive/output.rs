@@ -8,7 +8,7 @@ use std::{
 
 use bytes::BytesMut;
 use tokio::sync::oneshot;
-use ws_core::{Connection, Message, extension::Compression};
+use ws_core::{Connection, Message, MessageKind, extension::Compression};
 
 use super::{budget::yield_turn, core::Core, input::WORK};
 use crate::{
@@ -35,10 +35,12 @@ pub(super) struct Output {
     pub(super) flushes: Option<Box<Flushes>>,
     /// Octets of frames that were written.
     pub(super) written: u64,
-    /// Messages encoded in this turn.
+    /// Messages and pieces of messages encoded in this turn.
     pub(super) messages: u32,
     /// Those of them that are text.
     pub(super) texts: u32,
+    /// Those of them that are only pieces, and no ends, of messages.
+    pub(super) pieces: u16,
     /// Octets of these messages.
     pub(super) payload: u64,
     /// Whether a message came too late to be encoded.
@@ -61,6 +63,7 @@ impl Output {
             written: 0,
             messages: 0,
             texts: 0,
+            pieces: 0,
             payload: 0,
             dropped: false,
             blocked: false,
@@ -85,8 +88,9 @@ impl Output {
     /// Returns what was encoded in this turn, without its octets on the wire. Starts the count of
     /// the next turn.
     pub(super) fn sent(&mut self) -> Traffic {
+        let pieces = u32::from(mem::take(&mut self.pieces));
         Traffic {
-            messages: u64::from(mem::take(&mut self.messages)),
+            messages: u64::from(mem::take(&mut self.messages) - pieces),
             texts: u64::from(mem::take(&mut self.texts)),
             payload: mem::take(&mut self.payload),
             wire: 0,
@@ -194,12 +198,16 @@ impl Core {
             }
             self.deadlines.passed(self.now);
         }
-        let sent = self.ws.send_ref(message, compression);
-        if sent.is_ok() {
-            self.output.count(message.len(), is_text(message));
+        match self.ws.send_ref(message, compression) {
+            Ok(()) => {
+                self.output.count(message.len(), is_text(message));
+                Some(Ok(()))
+            }
+            // A message in pieces goes first.
+            Err(ws_core::SendError::MessageInProgress) => None,
+            // The connection is closing: nothing follows a Close.
+            Err(_) => Some(Err(SendError::Closed)),
         }
-        // An error means that the connection is closing: nothing follows a Close.
-        Some(sent.map_err(|_| SendError::Closed))
     }
 
     /// Whether the handler sent enough in this turn. If so, wakes it for its next one.
@@ -249,11 +257,28 @@ impl Core {
                     let message = broadcast.message();
                     self.encoded(message.len(), is_text(message), sent);
                 }
+                Some(Queued::Start(kind, compression)) => {
+                    // Fails only if we are closing anyway.
+                    self.ws.start_message_with(kind, compression).ok();
+                }
+                Some(Queued::Chunk(data)) => {
+                    let len = data.len();
+                    let sent = self.ws.send_chunk(data).is_ok();
+                    self.encoded(len, false, sent);
+                    self.output.pieces += u16::from(sent);
+                }
+                Some(Queued::End(kind)) => {
+                    let sent = self.ws.finish_message("").is_ok();
+                    self.encoded(0, kind == MessageKind::Text, sent);
+                }
                 Some(Queued::Ping(payload)) => {
                     self.ws.ping(payload).ok();
                 }
                 Some(Queued::Close(code, reason)) => {
-                    self.ws.close(code, &reason).ok();
+                    self.ws.close_within_message(code, &reason).ok();
+                }
+                Some(Queued::Fail(code, reason)) => {
+                    self.ws.fail(code, &reason).ok();
                 }
                 // The waiter learns by the end of the channel.
                 Some(Queued::Flush(_)) if self.output.dropped => {}

@@ -58,6 +58,10 @@ pub(super) struct Unfinished {
 impl Unfinished {
     /// The time that it may take.
     pub(super) fn time(self, limits: &Limits) -> Duration {
+        if limits.streaming {
+            // It begins anew with each piece: however long a message is, only its progress counts.
+            return limits.progress_timeout;
+        }
         let millis = self.received.saturating_mul(1000) / limits.min_rate as u64;
         limits.message_timeout.saturating_add(Duration::from_millis(millis))
     }

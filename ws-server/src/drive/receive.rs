@@ -3,12 +3,13 @@
 use std::task::{Context, Poll};
 
 use tokio::task::coop::poll_proceed;
-use ws_core::{CloseCode, Event, Message};
+use ws_core::{CloseCode, Event, Message, MessageKind};
 
 use super::{
     core::{ConnectionState, Core},
     input::{MESSAGE, WORK},
 };
+use crate::outbox::Piece;
 
 /// The work for which the handler spends one unit of tokio's cooperative budget (a turn has 128).
 /// One unit per message would cost a tenth of the time of a small message.
@@ -36,6 +37,20 @@ impl Core {
     /// Returns the next message to the handler in its turn.
     #[inline]
     pub(crate) fn poll_message(&mut self, task: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.poll_received::<false>(task)
+    }
+
+    /// Returns the next piece, in its queued form, on a connection that receives messages in pieces.
+    pub(crate) fn poll_piece(&mut self, task: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.poll_received::<true>(task)
+    }
+
+    /// Compiled apart for pieces, since one more way to return a message costs every message.
+    #[inline(always)]
+    fn poll_received<const PIECES: bool>(
+        &mut self,
+        task: &mut Context<'_>,
+    ) -> Poll<Option<Message>> {
         if self.input.delivered {
             self.take_back();
         }
@@ -46,7 +61,7 @@ impl Core {
             if self.input.work >= self.input.pace as usize && !self.may_continue(task) {
                 return Poll::Pending;
             }
-            if let Some(message) = self.decode() {
+            if let Some(message) = self.decode::<PIECES>() {
                 self.input.stop_waiting();
                 return Poll::Ready(Some(message));
             }
@@ -113,9 +128,9 @@ impl Core {
         }
     }
 
-    /// Decodes until a message is complete or the input is used up.
+    /// Decodes until a message is complete, or a piece of one, or the input is used up.
     #[inline]
-    fn decode(&mut self) -> Option<Message> {
+    fn decode<const PIECES: bool>(&mut self) -> Option<Message> {
         while self.is_open() {
             let before = self.ws.encoded();
             match self.ws.poll_event(&mut self.input.buffer) {
@@ -132,6 +147,9 @@ impl Core {
                 }
                 Some(event) => {
                     self.output.shift_flushes(self.ws.encoded().saturating_sub(before));
+                    if PIECES && matches!(event, Event::Start(_) | Event::Chunk(_) | Event::End) {
+                        return Some(self.piece(event));
+                    }
                     self.handle(event);
                     if self.input.is_work_used_up() {
                         return None;
@@ -194,6 +212,35 @@ impl Core {
         }
     }
 
+    /// Counts a piece of a message, and gives it its queued form. Each costs a turn as much as a small message does.
+    #[cold]
+    #[inline(never)]
+    fn piece(&mut self, event: Event) -> Message {
+        self.passed();
+        let piece = match event {
+            Event::Start(kind) => {
+                self.input.handled(1);
+                self.input.in_text = kind == MessageKind::Text;
+                Piece::Start(kind)
+            }
+            Event::Chunk(data) => {
+                // A Pong between the pieces is no progress.
+                self.deadlines.message_complete();
+                self.input.handled(1);
+                self.input.work += data.len();
+                Piece::Chunk(data)
+            }
+            _ => {
+                self.deadlines.message_complete();
+                self.input.work += MESSAGE;
+                let count = &mut self.input.messages[usize::from(!self.input.in_text)];
+                *count = count.wrapping_add(1);
+                Piece::End
+            }
+        };
+        piece.into()
+    }
+
     /// Decodes what the handler left, so that control frames are seen while it waits for something
     /// else. Hands messages to a receiver in another task.
     #[inline]
@@ -210,7 +257,12 @@ impl Core {
 
     fn decode_all(&mut self) {
         while self.may_decode() {
-            let Some(message) = self.decode() else {
+            let decoded = if self.outbox.limits.streaming {
+                self.decode::<true>()
+            } else {
+                self.decode::<false>()
+            };
+            let Some(message) = decoded else {
                 // The engine reports the end of the input only after it has decoded everything.
                 if !self.input.ended {
                     break;

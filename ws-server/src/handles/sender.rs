@@ -2,10 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
+use ws_core::{CloseCode, Closed, Message, MessageKind, Payload, extension::Compression};
 
 use crate::{
-    ClientId, PingError, Request, SendError, TrySendError,
+    ClientId, MessageWriter, PingError, Request, SendError, TrySendError,
     outbox::{Outbox, Queued, SenderId},
 };
 
@@ -50,6 +50,12 @@ impl Sender {
     ) -> Result<(), SendError> {
         let mut message = Some(Queued::Message(message.into(), compression));
         self.outbox.send(&mut message, self.id.get()).await
+    }
+
+    /// A message that is sent in pieces. The writer is independent of this sender, and may be moved into any
+    /// task.
+    pub fn send_streaming(&self, kind: MessageKind) -> MessageWriter<'static> {
+        MessageWriter::new(Arc::clone(&self.outbox), kind)
     }
 
     /// Queues a message if there is room now and nobody else is waiting for it.

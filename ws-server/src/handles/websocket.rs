@@ -2,20 +2,19 @@
 
 use std::{
     any::Any,
-    collections::VecDeque,
     fmt,
     future::poll_fn,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
-use tokio::task::coop::poll_proceed;
-use ws_core::{CloseCode, Closed, Message, Payload, extension::Compression};
+use ws_core::{CloseCode, Closed, Message, MessageKind, Payload, extension::Compression};
 
 use crate::{
-    ClientId, Clients, PingError, Request, SendError, Sender, SubscribeError, Topic, TrySendError,
+    ClientId, Clients, MessageReader, MessageWriter, PingError, Request, SendError, Sender,
+    SubscribeError, Topic, TrySendError,
     drive::turn,
-    handles::{sending::Sending, topic},
+    handles::{receiving::Receiving, sending::Sending, topic},
     outbox::{Outbox, SenderId},
     registry::Registry,
 };
@@ -32,19 +31,22 @@ pub struct WebSocket {
     pub(super) outbox: Arc<Outbox>,
     /// A client's end has none.
     registry: Option<Arc<Registry>>,
-    /// Messages that were taken from the outbox in one go.
     // In a box, since a handler holds a `WebSocket` twice, and most never need this.
-    #[allow(clippy::box_collection)]
-    batch: Option<Box<VecDeque<Message>>>,
+    pub(super) receiving: Option<Box<Receiving>>,
 }
 
 impl WebSocket {
     pub(crate) fn new(outbox: Arc<Outbox>, registry: Option<Arc<Registry>>) -> Self {
-        Self { outbox, registry, batch: None }
+        let receiving = outbox.limits.streaming.then(|| Box::new(Receiving::streaming()));
+        Self { outbox, registry, receiving }
     }
 
     /// Receives the next message, or `None` when the connection has ended;
     /// [`closed`](Self::closed) says how it ended.
+    ///
+    /// On a connection that receives [in pieces](crate::Limits#structfield.streaming) it gathers those of a
+    /// message, up to [`Limits::max_message`](crate::Limits::max_message); a larger one fails the connection
+    /// with 1009.
     ///
     /// All messages that came before a Close are delivered first. Pings are answered without the
     /// handler and are not reported.
@@ -63,7 +65,7 @@ impl WebSocket {
 
     #[inline]
     pub(super) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        if self.batch.as_ref().is_none_or(|batch| batch.is_empty())
+        if self.receiving.is_none()
             && let Some(polled) = turn::with(&self.outbox, |core| core.poll_message(cx))
         {
             return polled;
@@ -71,28 +73,17 @@ impl WebSocket {
         self.poll_elsewhere(cx)
     }
 
-    /// Receives outside of the handler's turn: in another task, say.
-    fn poll_elsewhere(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        /// Messages for one unit of the task's budget.
-        const PER_UNIT: usize = 8;
-        loop {
-            if let Some(batch) = &mut self.batch
-                && !batch.is_empty()
-            {
-                // So that a task with an endless supply lets others have their turn. The last one of
-                // a batch counts, since it may be the only one.
-                if batch.len() % PER_UNIT == 1 {
-                    ready!(poll_proceed(cx)).made_progress();
-                }
-                return Poll::Ready(batch.pop_front());
-            }
-            // Where it waits nothing is kept for the next burst.
-            let mut batch = self.batch.take();
-            if !ready!(self.outbox.poll_inbound(&mut batch, cx)) {
-                return Poll::Ready(None);
-            }
-            self.batch = batch;
-        }
+    /// Receives the next message in pieces, as they come, or `None` when the connection has ended. For
+    /// messages larger than memory, on a route or connection with
+    /// [`Limits::streaming`](crate::Limits#structfield.streaming). Elsewhere the whole message is one piece.
+    ///
+    /// Skips what is unread of the message before.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a dropped call loses no message, and no piece of one that is to be read.
+    pub async fn recv_streaming(&mut self) -> Option<MessageReader<'_>> {
+        let beginning = poll_fn(|cx| self.poll_beginning(cx)).await?;
+        Some(MessageReader::new(self, beginning))
     }
 
     /// Queues a message. Returns at once while fewer than
@@ -132,6 +123,13 @@ impl WebSocket {
         compression: Compression,
     ) -> impl Future<Output = Result<(), SendError>> + Send {
         Sending::Due(&self.outbox, message.into(), compression)
+    }
+
+    /// A message that is sent in pieces, for one larger than memory or not known whole yet. Nothing else can
+    /// be sent by this `WebSocket` meanwhile; where the same task also receives, use that of a
+    /// [`Sender`](Sender::send_streaming).
+    pub fn send_streaming(&mut self, kind: MessageKind) -> MessageWriter<'_> {
+        MessageWriter::new(Arc::clone(&self.outbox), kind)
     }
 
     /// Queues a message if there is room now and nobody else is waiting for it.

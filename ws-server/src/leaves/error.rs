@@ -139,6 +139,16 @@ pub(crate) fn error_chain(error: &(dyn Error + 'static)) -> String {
 /// The text of every error that only the end of the connection causes.
 pub(crate) const CLOSED: &str = "the connection is closing or closed";
 
+/// The connection ended in the middle of a message that is received in pieces: what came of it is not
+/// all. [`WebSocket::closed`](crate::WebSocket::closed) says why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[error("{INTERRUPTED}")]
+pub struct Interrupted;
+
+/// The text of [`Interrupted`].
+pub(crate) const INTERRUPTED: &str = "the connection ended in the middle of a message";
+
 /// A message or command that was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -149,6 +159,10 @@ pub enum SendError {
     /// A close code that this end may not send (§7.4).
     #[error("close code {_0} may not be sent: take one from 3000 to 4999, or 1000")]
     InvalidCloseCode(CloseCode),
+    /// Data of a text message in pieces that is no UTF-8, or an end inside of a code point (§5.6).
+    /// Nothing of it was queued.
+    #[error("a text message has to be valid UTF-8: send other data as a binary message")]
+    InvalidUtf8,
 }
 
 /// A Ping that was not queued.

@@ -10,6 +10,8 @@ use std::time::Duration;
 #[cfg(feature = "client")]
 pub use self::client::ClientLimits;
 pub use self::server::ServerLimits;
+use ws_core::Receive;
+
 use self::style::limits;
 use crate::ConfigError;
 
@@ -28,6 +30,16 @@ limits! {
     /// assert_eq!(limits.max_message, 64 * 1024);
     /// ```
     Limits {
+        /// Whether messages are received in pieces, as they come, by
+        /// [`recv_streaming`](crate::WebSocket::recv_streaming): for messages larger than memory. Default
+        /// `false`.
+        ///
+        /// Then `max_frame`, `max_fragments`, `message_timeout` and `min_rate` do not apply, and
+        /// `max_message` only to [`recv`](crate::WebSocket::recv), which gathers the pieces: who receives
+        /// pieces counts them. [`receive_ahead`](Self#structfield.receive_ahead) bounds those that wait,
+        /// and [`progress_timeout`](Self#structfield.progress_timeout) how long the next may take.
+        streaming: bool = false,
+
         /// Bytes of one received message, after the extensions. Default 1 MiB. Beyond it the connection
         /// fails with 1009.
         max_message: usize = 1024 * 1024,
@@ -61,8 +73,8 @@ limits! {
         /// Control frames that may come at once. Default 200. Beyond it 1008.
         control_burst: usize = 200,
 
-        /// Bytes of messages that are received ahead of the handler. Default 64 KiB; one message is
-        /// always taken. At this mark reading pauses, and with it the deadlines for the peer's
+        /// Bytes of messages that are received ahead of the handler. Default 64 KiB; one message, or piece
+        /// of a message, is always taken. At this mark reading pauses, and with it the deadlines for the peer's
         /// messages: a client whose handler is slow is not dead. It is still sent Pings; each time no
         /// Pong is heard, up to 8 KiB more are received, enough to find one, to tell a client that is
         /// gone or has sent a Close from one that waits. A socket that the client closed or reset
@@ -179,6 +191,9 @@ impl Limits {
         config.max_frame = self.max_frame;
         config.max_fragments = self.max_fragments;
         config.max_empty_fragments = self.max_empty_fragments;
+        if self.streaming {
+            config.receive = Receive::Streaming;
+        }
         config
     }
 

@@ -25,11 +25,9 @@ pub(super) struct DetachedReceiver {
 
 impl Outbox {
     /// Exchanges an empty batch for all messages that are there. Returns `false` at the end.
-    // Boxed, as [`WebSocket`](crate::WebSocket) stores it.
-    #[allow(clippy::box_collection)]
     pub(crate) fn poll_inbound(
         &self,
-        batch: &mut Option<Box<VecDeque<Message>>>,
+        batch: &mut VecDeque<Message>,
         cx: &mut Context<'_>,
     ) -> Poll<bool> {
         let mut fresh = None;
@@ -46,7 +44,7 @@ impl Outbox {
             let detached = state.detached();
             detached.handed = mem::take(&mut detached.queued);
             if !detached.delivered.is_empty() {
-                mem::swap(&mut **batch.get_or_insert_default(), &mut detached.delivered);
+                mem::swap(batch, &mut detached.delivered);
                 return Poll::Ready(true);
             }
             if over {

@@ -129,7 +129,7 @@ impl Outbox {
                 }
             }
             _ if state.outbound.is_empty() => {}
-            _ if state.outbound_bytes <= room => {
+            _ if state.outbound_bytes <= room && state.waiters.is_none() => {
                 mem::swap(into, &mut state.outbound);
                 state.outbound_bytes = 0;
             }
@@ -147,6 +147,8 @@ impl Outbox {
     pub(crate) fn order_close(&self, code: CloseCode) {
         let mut state = self.state();
         if !state.closing {
+            let torn = code == CloseCode::NORMAL && state.is_message_unfinished();
+            let code = if torn { CloseCode::INTERNAL_ERROR } else { code };
             self.queue_close(&mut state, code, "");
         }
     }

@@ -12,12 +12,13 @@ pub(crate) mod harness;
 
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     sync::{Arc, atomic::Ordering},
     task::{Context, Waker},
 };
 
 use shuttle::{check_random, future, thread};
-use ws_core::{Broadcast, CloseCode, Message, extension::Compression};
+use ws_core::{Broadcast, CloseCode, Message, MessageKind, extension::Compression};
 
 use self::harness::{Driver, ORDERS, Socket, outbox, queued, receive};
 use super::{Dropped, Outbox, SenderId, post::Post};
@@ -128,6 +129,91 @@ fn close_ends_whoever_waits_for_room_and_nothing_follows_it() {
             assert_eq!(written.len(), sent + 1, "{written:?}");
             assert_eq!(written[sent], "close 1001");
             future::block_on(outbox.closed());
+        },
+        ORDERS,
+    );
+}
+
+/// A writer and another sender share an outbox with room for one message, while a third publishes. The
+/// pieces stay together, and nobody waits forever.
+#[test]
+fn others_wait_for_the_end_of_a_message_in_pieces() {
+    check_random(
+        || {
+            let (outbox, socket) = (outbox(narrow()), Arc::default());
+            let driver = future::spawn(Driver::new(&outbox, &socket).run());
+            let writer = {
+                let outbox = Arc::clone(&outbox);
+                thread::spawn(move || {
+                    future::block_on(async {
+                        let start = (MessageKind::Binary, Compression::Auto);
+                        let mut turn = outbox.wait_to_stream().unwrap();
+                        poll_fn(|cx| turn.poll(&outbox, cx)).await.unwrap();
+                        for piece in ["one", "two"] {
+                            let mut piece = Some(piece.into());
+                            poll_fn(|cx| outbox.poll_piece(start, &mut piece, cx)).await.unwrap();
+                        }
+                        outbox.end_message(start).unwrap();
+                    });
+                })
+            };
+            let sender = {
+                let outbox = Arc::clone(&outbox);
+                thread::spawn(move || {
+                    future::block_on(outbox.send(&mut queued("whole"), 0)).unwrap();
+                })
+            };
+            outbox.offer(&post("news", SlowConsumer::DropNewest), &mut Dropped::default());
+            writer.join().unwrap();
+            sender.join().unwrap();
+            outbox.close(CloseCode::NORMAL, "").unwrap();
+            future::block_on(driver).unwrap();
+            let written = socket.written();
+            let start = written.iter().position(|text| text == "start").unwrap();
+            assert_eq!(written[start..start + 4], ["start", "one", "two", "end"], "{written:?}");
+            assert!(written.contains(&"whole".to_owned()), "{written:?}");
+            assert_eq!(written.last().unwrap(), "close 1000");
+        },
+        ORDERS,
+    );
+}
+
+/// A writer that is dropped, at any time, ends the connection or gives way.
+#[test]
+fn writer_that_gives_up_holds_nobody_up() {
+    check_random(
+        || {
+            let (outbox, socket) = (outbox(narrow()), Arc::default());
+            let driver = future::spawn(Driver::new(&outbox, &socket).run());
+            let begins = shuttle::rand::random::<bool>();
+            let writer = {
+                let outbox = Arc::clone(&outbox);
+                thread::spawn(move || {
+                    future::block_on(async {
+                        let mut turn = outbox.wait_to_stream().unwrap();
+                        poll_fn(|cx| turn.poll(&outbox, cx)).await.unwrap();
+                        if begins {
+                            let mut piece = Some("one".into());
+                            let start = (MessageKind::Binary, Compression::Auto);
+                            poll_fn(|cx| outbox.poll_piece(start, &mut piece, cx)).await.unwrap();
+                        }
+                        outbox.give_up_message();
+                    });
+                })
+            };
+            let sender = {
+                let outbox = Arc::clone(&outbox);
+                thread::spawn(move || future::block_on(outbox.send(&mut queued("whole"), 0)))
+            };
+            writer.join().unwrap();
+            let sent = sender.join().unwrap();
+            assert!(begins || sent.is_ok());
+            outbox.close(CloseCode::NORMAL, "").ok();
+            future::block_on(driver).unwrap();
+            let written = socket.written();
+            assert_eq!(written.contains(&"whole".to_owned()), sent.is_ok(), "{written:?}");
+            let close = if begins { "close 1011" } else { "close 1000" };
+            assert_eq!(written.last().unwrap(), close);
         },
         ORDERS,
     );

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
-use ws_core::{Broadcast, CloseCode, Message, Payload, extension::Compression};
+use ws_core::{Broadcast, CloseCode, Message, MessageKind, Payload, extension::Compression};
 
 use crate::Limits;
 
@@ -23,8 +23,14 @@ pub(crate) struct Load {
 pub(crate) enum Queued {
     Message(Message, Compression),
     Broadcast(Broadcast),
+    /// A message in pieces: its start, data, and end.
+    Start(MessageKind, Compression),
+    Chunk(Payload),
+    End(MessageKind),
     Ping(Payload),
     Close(CloseCode, Box<str>),
+    /// As a Close, but nothing more is received.
+    Fail(CloseCode, Box<str>),
     /// Notified once the operating system has everything queued before.
     Flush(oneshot::Sender<()>),
 }
@@ -34,8 +40,10 @@ impl Queued {
     /// it counts for.
     #[inline]
     pub(super) fn detach(&mut self) {
-        if let Self::Message(message, _) = self {
-            message.detach();
+        match self {
+            Self::Message(message, _) => message.detach(),
+            Self::Chunk(data) => data.detach(),
+            _ => {}
         }
     }
 
@@ -43,10 +51,11 @@ impl Queued {
         match self {
             Self::Message(message, _) => PER_MESSAGE + message.len(),
             Self::Broadcast(broadcast) => PER_MESSAGE + broadcast.message().len(),
-            Self::Ping(payload) => PER_MESSAGE + payload.len(),
-            Self::Close(..) => PER_MESSAGE,
-            // A flush writes nothing, and is removed once its future is dropped.
-            Self::Flush(_) => 0,
+            Self::Chunk(payload) | Self::Ping(payload) => PER_MESSAGE + payload.len(),
+            Self::Close(..) | Self::Fail(..) => PER_MESSAGE,
+            // A flush writes nothing, and is removed once its future is dropped. One message in pieces
+            // at a time starts and ends.
+            Self::Start(..) | Self::End(_) | Self::Flush(_) => 0,
         }
     }
 }
@@ -92,7 +101,7 @@ impl SendQueue {
         // RFC 6455 §5.5.1: "The application MUST NOT send any more data frames after sending a Close
         // frame."
         self.0.iter().flat_map(|queue| queue.iter().rev()).find_map(|queued| match queued {
-            Queued::Close(_, reason) => Some(&**reason),
+            Queued::Close(_, reason) | Queued::Fail(_, reason) => Some(&**reason),
             _ => None,
         })
     }

@@ -61,7 +61,7 @@ impl Outbox {
         let mut count = 1;
         let waiting = state.outbound_bytes;
         for queued in state.outbound.drain() {
-            count += usize::from(matches!(queued, Queued::Message(..)));
+            count += usize::from(matches!(queued, Queued::Message(..) | Queued::End(_)));
             dropped.own.push(queued);
         }
         let broadcasts = state.broadcasts.get_or_insert_default();

@@ -20,7 +20,9 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Bounds, Queued, State, deferred::Deferred, has_room, queued::PER_MESSAGE};
+use super::{
+    Bounds, Queued, State, deferred::Deferred, has_room, queued::PER_MESSAGE, streamed::Writer,
+};
 
 /// How long a reservation made by `ready` lasts.
 #[cfg(not(all(test, shuttle)))]
@@ -76,6 +78,10 @@ pub(super) struct Waiters {
     senders: Vec<SendState>,
     /// Notifies publishers that wait for room for broadcasts.
     publishers: Option<Arc<Notify>>,
+    /// The one who sends a message in pieces. Until its end is queued nobody else is admitted.
+    pub(super) writer: Option<Writer>,
+    /// Messages in pieces that have begun and have not left whole.
+    pub(super) streams: usize,
 }
 
 pub(super) struct Ticket {
@@ -88,6 +94,8 @@ pub(super) enum Wanted {
     Send(Queued),
     /// A reservation for this handle, with room for so many octets.
     Reservation(u64, usize),
+    /// The turn of a writer.
+    Stream,
     /// Only a place in the order. No future waits here for it.
     Flush(oneshot::Sender<()>),
 }
@@ -120,6 +128,8 @@ impl Waiters {
             && self.futures == 0
             && self.senders.is_empty()
             && self.publishers.is_none()
+            && self.writer.is_none()
+            && self.streams == 0
     }
 
     /// Places that waiters take in the order of own messages.
@@ -230,7 +240,8 @@ impl State {
 
     /// Whether a message may be queued without waiting.
     pub(super) fn admits(&self, waiters: &Waiters, len: usize, bounds: Bounds) -> bool {
-        waiters.line.is_empty() && self.has_room_beside(waiters, len, bounds)
+        let free = waiters.line.is_empty() && waiters.writer.is_none();
+        free && self.has_room_beside(waiters, len, bounds)
     }
 
     /// Whether there is room besides the reservations.
@@ -257,13 +268,16 @@ impl State {
         while let Some(ticket) = waiters.line.front() {
             // The message that goes next is admitted, however large.
             let reached = self.first().is_none();
+            let promised = waiters.promised().next().is_some();
             let fits = match &ticket.wanted {
                 Wanted::Send(queued) => self.has_room_beside(&waiters, queued.bytes(), bounds),
                 Wanted::Reservation(_, bytes) => self.has_room_beside(&waiters, *bytes, bounds),
+                Wanted::Stream => !promised,
                 Wanted::Flush(_) => true,
             };
-            let is_next = reached && waiters.promised().next().is_none();
-            if !fits && !is_next {
+            let is_next = reached && !promised;
+            let held_up = waiters.writer.is_some() && !matches!(ticket.wanted, Wanted::Flush(_));
+            if held_up || (!fits && !is_next) {
                 break;
             }
             let Some(Ticket { number, wanted, waker }) = waiters.line.pop_front() else {
@@ -273,6 +287,10 @@ impl State {
             match wanted {
                 Wanted::Send(queued) => self.push(queued),
                 Wanted::Flush(flushed) => self.push(Queued::Flush(flushed)),
+                Wanted::Stream => {
+                    self.own_removed(self.outbound.len());
+                    waiters.writer = Some(Writer::new(number));
+                }
                 Wanted::Reservation(by, bytes) => {
                     self.own_removed(self.outbound.len());
                     let grant = Grant {
@@ -284,6 +302,11 @@ impl State {
                 }
             }
             deferred.wake(waker);
+        }
+        if let Some(writer) = &mut waiters.writer
+            && self.has_room_for_piece(PER_MESSAGE + 1, bounds)
+        {
+            writer.wake(deferred);
         }
         if self.has_room_for_publishers(bounds)
             && let Some(publishers) = waiters.publishers.take()
@@ -335,6 +358,9 @@ impl State {
         let was_granted =
             |sender: &SendState| sender.grant.as_ref().is_some_and(|grant| grant.ticket == number);
         waiters.senders.retain(|sender| !was_granted(sender));
+        if waiters.writer.as_ref().is_some_and(|writer| writer.ticket == number) {
+            waiters.writer = None;
+        }
         if let Some(index) = waiters.index(number) {
             deferred.forget(waiters.line.remove(index));
             self.own_removed(own + index);
@@ -377,6 +403,10 @@ impl State {
             return;
         };
         waiters.senders.clear();
+        if let Some(mut writer) = waiters.writer.take() {
+            writer.wake(deferred);
+        }
+        waiters.streams = 0;
         for ticket in waiters.line.drain(..) {
             deferred.reject(ticket);
         }

@@ -18,7 +18,12 @@ use crate::SendError;
 /// A send, or a wait for a reservation, that holds a ticket. Dropping it abandons the ticket.
 pub(crate) struct Waiting<'a> {
     outbox: &'a Outbox,
-    ticket: u64,
+    ticket: HeldTicket,
+}
+
+/// A ticket that a future holds, apart from its outbox. Its holder gives it up when it is dropped.
+pub(crate) struct HeldTicket {
+    number: u64,
     done: bool,
     /// Ends expired reservations of others, in case nothing else wakes this task.
     clock: Option<Pin<Box<Sleep>>>,
@@ -62,7 +67,7 @@ impl Outbox {
 
     fn wait(&self, mut state: Locked<'_>, ticket: u64) -> Waiting<'_> {
         self.settle(&mut state);
-        Waiting { outbox: self, ticket, done: false, clock: None }
+        Waiting { outbox: self, ticket: HeldTicket::new(ticket) }
     }
 
     /// Does the same as [`push`](Self::push) while others wait or hold reservations.
@@ -195,12 +200,19 @@ impl Outbox {
     }
 }
 
-impl Future for Waiting<'_> {
-    type Output = Result<(), SendError>;
+impl HeldTicket {
+    pub(super) fn new(number: u64) -> Self {
+        Self { number, done: false, clock: None }
+    }
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    /// Waits to be admitted.
+    pub(crate) fn poll(
+        &mut self,
+        outbox: &Outbox,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError>> {
         loop {
-            let until = match self.outbox.poll_ticket(self.ticket, cx) {
+            let until = match outbox.poll_ticket(self.number, cx) {
                 Ok(done) => {
                     self.done = true;
                     return Poll::Ready(done);
@@ -222,16 +234,30 @@ impl Future for Waiting<'_> {
             }
         }
     }
+
+    /// Gives the ticket up, unless its holder has learnt of its end.
+    pub(crate) fn give_up(&self, outbox: &Outbox) {
+        if !self.done {
+            let mut state = outbox.state();
+            let (inner, deferred) = state.parts();
+            inner.abandon(self.number, outbox.bounds(), deferred);
+            outbox.tell_driver(&mut state);
+        }
+    }
+}
+
+impl Future for Waiting<'_> {
+    type Output = Result<(), SendError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outbox = self.outbox;
+        self.ticket.poll(outbox, cx)
+    }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if !self.done {
-            let mut state = self.outbox.state();
-            let (inner, deferred) = state.parts();
-            inner.abandon(self.ticket, self.outbox.bounds(), deferred);
-            self.outbox.tell_driver(&mut state);
-        }
+        self.ticket.give_up(self.outbox);
     }
 }
 

@@ -83,6 +83,13 @@ impl Bound for Option<Duration> {
     }
 }
 
+/// A mode bounds nothing.
+impl Bound for bool {
+    fn is_zero(&self) -> bool {
+        false
+    }
+}
+
 impl Bound for Duration {
     fn is_zero(&self) -> bool {
         Self::is_zero(self)

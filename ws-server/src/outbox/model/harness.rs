@@ -129,6 +129,9 @@ impl Driver {
                     Message::Text(text) => text.as_str().to_owned(),
                     Message::Binary(_) => String::new(),
                 },
+                Some(Queued::Start(..)) => "start".to_owned(),
+                Some(Queued::Chunk(data)) => String::from_utf8_lossy(data).into_owned(),
+                Some(Queued::End(_)) => "end".to_owned(),
                 Some(Queued::Close(code, _)) => format!("close {}", code.get()),
                 Some(_) => String::new(),
             };
@@ -150,8 +153,8 @@ pub(crate) fn queued(text: &str) -> Option<Queued> {
 
 /// Waits like the receiving end, until there are messages or the end.
 pub(crate) async fn receive(outbox: &Outbox, inbox: &mut VecDeque<Message>) -> bool {
-    let mut taken = None;
+    let mut taken = VecDeque::new();
     let more = poll_fn(|cx| outbox.poll_inbound(&mut taken, cx)).await;
-    inbox.extend(taken.into_iter().flat_map(|taken| *taken));
+    inbox.append(&mut taken);
     more
 }

@@ -21,6 +21,8 @@ const MAX_V2: usize = 4096;
 /// [`Request::peer`](crate::Request::peer) and the limit per address see the client that the proxy
 /// names. A connection without such a header is closed. A peer that can connect here can name any
 /// client: listen where only the proxy can connect, or name the proxy ([`only_from`](Self::only_from)).
+/// TLS that the proxy passes on goes around it, `tls.listener(ProxyProtocol::new(..))`: a handshake counts
+/// for its client from the header on, and a client beyond its limit is closed before it.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {

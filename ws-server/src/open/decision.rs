@@ -213,7 +213,7 @@ pub(crate) fn log(rejection: &Rejection, request: Option<&impl RequestView>, sha
             let (origin, host) = (origin.as_ref().map(display), host.as_ref().map(display));
             let hint = match cause {
                 Cause::Origin(OriginRefusal::CrossSite) => {
-                    "; if it is your own, a proxy changes Host: let it through, or see Server::origin"
+                    "; if it is your own, a proxy changes Host or names another scheme: mend that, or see Server::origin"
                 }
                 _ => "",
             };

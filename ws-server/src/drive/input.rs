@@ -18,7 +18,7 @@ use super::{
     core::Core,
     page_offset::{PAGE, begin_mid_page},
     pool,
-    receive::{UNIT, YIELD},
+    receive::UNIT,
     receive_queue::ReceiveQueue,
 };
 use crate::{Traffic, outbox::Load};
@@ -49,17 +49,15 @@ pub(super) struct Input {
     /// The work of this turn: octets of decoded messages, a fixed cost for each message and each
     /// yield, and the handler's work.
     pub(super) work: usize,
-    /// Messages that the handler took from `ahead`, and copies that it published: its part of the
-    /// work.
+    /// The work that is no message, in units of [`MESSAGE`]: yields, messages that the handler took
+    /// from `ahead`, and copies that it published.
     pub(super) handled: u16,
-    /// The amount of work at which the next unit of the task's budget is due.
-    pub(super) pace: u32,
+    /// The amount of work at which the next unit of the task's budget is due, in units of [`MESSAGE`].
+    pace: u16,
     /// Messages decoded in this turn: those that are text, and binary ones.
     pub(super) messages: [u16; 2],
     /// On a connection that receives messages in pieces: whether the current one is a text.
     pub(super) in_text: bool,
-    /// Yields of the engine in this turn.
-    pub(super) yields: u8,
     pub(super) ended: bool,
     /// Whether the last read of this turn did not fill its buffer: the socket had no more.
     pub(super) drained: bool,
@@ -88,7 +86,6 @@ impl Input {
             pace: 0,
             messages: [0; 2],
             in_text: false,
-            yields: 0,
             ended: false,
             drained: false,
             ahead: ReceiveQueue::default(),
@@ -133,11 +130,22 @@ impl Input {
 
     /// Begins a turn.
     pub(super) fn begin(&mut self) {
-        (self.work, self.handled, self.yields) = (0, 0, 0);
+        (self.work, self.handled) = (0, 0);
         self.messages = [0; 2];
-        self.pace = UNIT as u32;
+        self.set_pace();
         // More may have arrived since.
         self.drained = false;
+    }
+
+    /// Whether the next unit of the task's budget is due.
+    #[inline]
+    pub(super) fn is_unit_due(&self) -> bool {
+        self.work >= usize::from(self.pace) * MESSAGE
+    }
+
+    /// Notes that a unit of the task's budget was spent.
+    pub(super) fn set_pace(&mut self) {
+        self.pace = u16::try_from((self.work + UNIT) / MESSAGE).unwrap_or(u16::MAX);
     }
 
     /// Whether everything that had arrived was read and decoded.
@@ -156,17 +164,11 @@ impl Input {
 
     /// What was decoded in this turn, without its octets on the wire.
     pub(super) fn received(&self) -> Traffic {
-        let yielded = usize::from(self.yields) * YIELD;
         let [texts, binaries] = self.messages.map(u64::from);
         let messages = texts + binaries;
         let counted = messages as usize * MESSAGE;
         let handled = usize::from(self.handled) * MESSAGE;
-        Traffic {
-            messages,
-            texts,
-            payload: (self.work - handled - yielded - counted) as u64,
-            wire: 0,
-        }
+        Traffic { messages, texts, payload: (self.work - handled - counted) as u64, wire: 0 }
     }
 
     /// Whether the work of this turn is used up and more is left to decode or receive.
@@ -174,7 +176,8 @@ impl Input {
         self.work >= WORK && (self.undecoded || !self.ahead.is_empty())
     }
 
-    /// Charges for messages that the handler took, or copies that it published, in its turn.
+    /// Charges for yields, and for messages that the handler took, or copies that it published, in
+    /// its turn.
     #[inline]
     pub(super) fn handled(&mut self, messages: usize) {
         // Counts up to a full turn's work and no further.

@@ -20,10 +20,10 @@ use crate::{
 pub(super) const AHEAD: usize = 64 * 1024;
 
 /// Messages of the handler that are encoded in one turn.
-const SENDS: u32 = 256;
+const SENDS: u16 = 256;
 /// All messages that are encoded in one turn. A queued message costs less than one that the handler
 /// has yet to make.
-const MESSAGES: u32 = 1024;
+const MESSAGES: u16 = 1024;
 
 /// The sending side of a connection.
 pub(super) struct Output {
@@ -36,9 +36,9 @@ pub(super) struct Output {
     /// Octets of frames that were written.
     pub(super) written: u64,
     /// Messages and pieces of messages encoded in this turn.
-    pub(super) messages: u32,
+    pub(super) messages: u16,
     /// Those of them that are text.
-    pub(super) texts: u32,
+    pub(super) texts: u16,
     /// Those of them that are only pieces, and no ends, of messages.
     pub(super) pieces: u16,
     /// Octets of these messages.
@@ -88,7 +88,7 @@ impl Output {
     /// Returns what was encoded in this turn, without its octets on the wire. Starts the count of
     /// the next turn.
     pub(super) fn sent(&mut self) -> Traffic {
-        let pieces = u32::from(mem::take(&mut self.pieces));
+        let pieces = mem::take(&mut self.pieces);
         Traffic {
             messages: u64::from(mem::take(&mut self.messages) - pieces),
             texts: u64::from(mem::take(&mut self.texts)),

@@ -15,7 +15,7 @@ use crate::outbox::Piece;
 /// One unit per message would cost a tenth of the time of a small message.
 pub(super) const UNIT: usize = 8 * MESSAGE;
 /// Work of the engine before it yields.
-pub(super) const YIELD: usize = 64 * 1024;
+const YIELD: usize = 64 * 1024;
 /// Octets of a header: the size of an empty message.
 const HEADER: usize = 6;
 
@@ -58,7 +58,7 @@ impl Core {
             return self.poll_ahead(task);
         }
         if self.input.undecoded && !self.input.cut_off {
-            if self.input.work >= self.input.pace as usize && !self.may_continue(task) {
+            if self.input.is_unit_due() && !self.may_continue(task) {
                 return Poll::Pending;
             }
             if let Some(message) = self.decode::<PIECES>() {
@@ -76,7 +76,7 @@ impl Core {
     /// Returns the next message that was decoded ahead.
     #[cold]
     fn poll_ahead(&mut self, task: &mut Context<'_>) -> Poll<Option<Message>> {
-        if self.input.work >= self.input.pace as usize && !self.may_continue(task) {
+        if self.input.is_unit_due() && !self.may_continue(task) {
             return Poll::Pending;
         }
         if self.is_ahead() {
@@ -99,7 +99,7 @@ impl Core {
         }
         if let Poll::Ready(coop) = poll_proceed(task) {
             coop.made_progress();
-            self.input.pace = (self.input.work + UNIT) as u32;
+            self.input.set_pace();
             return true;
         }
         self.input.stop_waiting();
@@ -193,10 +193,7 @@ impl Core {
             }
             Event::Closed(closed) => self.end(closed),
             // Charges work that produced no message yet, and may never.
-            Event::Yield => {
-                self.input.work += YIELD;
-                self.input.yields += 1;
-            }
+            Event::Yield => self.input.handled(YIELD / MESSAGE),
             _ => {}
         }
     }

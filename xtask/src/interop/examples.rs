@@ -72,6 +72,7 @@ const EXAMPLES: &[Example] = &[
         cases: 7,
         needs: &[],
     },
+    Example { name: "relay", start: Start::Script, script: "relay.py", cases: 8, needs: &[] },
     Example { name: "rooms", start: Start::Here(&[]), script: "rooms.py", cases: 8, needs: &[] },
     Example { name: "rpc", start: Start::Here(&[]), script: "rpc.mjs", cases: 8, needs: &[] },
     Example {
@@ -103,6 +104,7 @@ const EXAMPLES: &[Example] = &[
         needs: &[super::browser, vnc_server],
     },
     Example { name: "tls", start: Start::Script, script: "tls.py", cases: 3, needs: &[openssl] },
+    Example { name: "upload", start: Start::Script, script: "upload.py", cases: 6, needs: &[] },
     Example {
         name: "y_websocket",
         start: Start::Here(&[]),

@@ -12,7 +12,10 @@ use tokio_rustls::{
     },
 };
 
-use crate::{Pem, TlsError, TlsInfo, leaves::tls::provider};
+use crate::{
+    Pem, TlsError, TlsInfo,
+    leaves::tls::{ENCRYPTED_AHEAD, provider},
+};
 
 /// TLS of a client: whom it trusts, and what it shows of itself. A handle: cloning it is cheap, and
 /// clones share their sessions. [`Connect::tls`](crate::Connect::tls) takes it; without one, `wss://`
@@ -78,7 +81,9 @@ impl ClientTls {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         // R6455C-4.1-h: rustls names the host, unless it is an address.
-        let io = TlsConnector::from(Arc::clone(&self.0)).connect(name, io).await?;
+        let io = TlsConnector::from(Arc::clone(&self.0))
+            .connect_with(name, io, |tls| tls.set_buffer_limit(Some(ENCRYPTED_AHEAD)))
+            .await?;
         let info = TlsInfo::new(io.get_ref().1, Some(host));
         Ok((io, Arc::new(info)))
     }

@@ -16,6 +16,11 @@ use tokio_rustls::rustls::{
     },
 };
 
+/// Octets that rustls encrypts ahead of the socket: what the driver writes at once, 64 KiB and a message.
+/// With rustls' own 64 KiB the last octets of four messages of 16 KiB, which are their headers, took a
+/// record and a system call of their own.
+pub(crate) const ENCRYPTED_AHEAD: usize = 96 * 1024;
+
 /// The cryptography of both ends. Given to every configuration, and never taken from the process, which
 /// another crate may have set.
 pub(crate) fn provider() -> Arc<CryptoProvider> {

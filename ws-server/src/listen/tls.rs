@@ -26,7 +26,10 @@ use tokio_rustls::{
 
 use crate::{
     Listener, Peer, Pem, Pending, ServeError, Tcp, TlsError, TlsInfo, Transport,
-    leaves::{linger::discard, tls::provider},
+    leaves::{
+        linger::discard,
+        tls::{ENCRYPTED_AHEAD, provider},
+    },
 };
 
 /// TLS for the listeners of a server (`wss`): certificates, and whom clients are verified by. A handle:
@@ -307,7 +310,10 @@ impl<P: Pending> Pending for TlsPending<P> {
             tell(peer);
         }
         // What is configured when the connection begins counts.
-        let accepted = TlsAcceptor::from(self.tls.current()).accept(io).into_fallible().await;
+        let accepted = TlsAcceptor::from(self.tls.current())
+            .accept_with(io, |tls| tls.set_buffer_limit(Some(ENCRYPTED_AHEAD)))
+            .into_fallible()
+            .await;
         let io = match accepted {
             Ok(io) => io,
             Err((error, io)) => {

@@ -15,7 +15,9 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use ws_server::{CloseCode, HandlerError, Limits, Message, Route, ServeError, Server, WebSocket};
+use ws_server::{
+    CloseCode, HandlerError, Limits, MessageKind, Route, ServeError, Server, WebSocket,
+};
 
 async fn bridge(mut ws: WebSocket, upstream: String) -> Result<(), HandlerError> {
     let Ok(tcp) = TcpStream::connect(upstream).await else {
@@ -34,11 +36,14 @@ async fn bridge(mut ws: WebSocket, upstream: String) -> Result<(), HandlerError>
         }
     };
     let up = async {
-        while let Some(message) = ws.recv().await {
-            let Message::Binary(octets) = message else {
+        while let Some(mut message) = ws.recv_streaming().await {
+            if message.kind() == MessageKind::Text {
+                drop(message);
                 return Ok(ws.close(CloseCode::UNSUPPORTED_DATA, "binary messages alone")?);
-            };
-            to_tcp.write_all(&octets).await?; // waits for a slow server; nothing is received meanwhile
+            }
+            while let Some(octets) = message.chunk().await? {
+                to_tcp.write_all(&octets).await?; // waits for a slow server, and so does the client
+            }
         }
         Ok(to_tcp.shutdown().await?)
     };
@@ -51,8 +56,7 @@ async fn main() -> Result<(), ServeError> {
     let address = arguments.next().unwrap_or("127.0.0.1:9001".into());
     let upstream = arguments.next().unwrap_or("127.0.0.1:1883".into());
     let route = Route::new(move |ws: WebSocket| bridge(ws, upstream.clone()));
-    let route =
-        route.subprotocols(["binary", "mqtt"]).limits(Limits::default().max_message(16 << 20)); // some clients write all they have at once
+    let route = route.subprotocols(["binary", "mqtt"]).limits(Limits::default().streaming(true)); // some clients write all they have at once
     let server = Server::new().any(route).bind(address).await?;
     println!("listening on {}", server.local_addr().expect("TCP"));
     server.serve().await

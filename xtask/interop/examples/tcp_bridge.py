@@ -47,12 +47,13 @@ async def octets_go_both_ways():
 
     async with bridge_to(echo) as connected, connected() as ws:
         same(ws.subprotocol, "binary")
-        sent = b"".join(PIECE[:size] for size in (0, 1, 125, 126, 65_535, 65_536))
-        for size in (0, 1, 125, 126, 65_535, 65_536):
-            await ws.send(PIECE[:size])
+        messages = [PIECE[:size] for size in (0, 1, 125, 126, 65_535, 65_536)] + [PIECE * 160]
+        sent = b"".join(messages)
+        sending = asyncio.gather(*map(ws.send, messages))
         received = b""
         while len(received) < len(sent):
             received += await ws.recv()
+        await sending
         check(received == sent, "other octets came back")
 
 

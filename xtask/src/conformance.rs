@@ -25,7 +25,7 @@ pub(crate) struct Options {
     /// Test the subject only as client of the suite's fuzzing server
     #[arg(long)]
     client_only: bool,
-    /// Only this subject: own_io, own_io_deflate, demo (a server), client
+    /// Only this subject: own_io, own_io_deflate, demo and axum_echo (servers), client
     #[arg(long, value_name = "NAME")]
     subject: Option<String>,
     /// Messages in each compression case; the suite's own number is 1000

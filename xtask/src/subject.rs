@@ -68,6 +68,7 @@ pub(crate) const SUBJECTS: &[Subject] = &[
         count: 517,
     },
     DEMO,
+    AXUM,
     Subject {
         name: "client",
         package: "ws-server",
@@ -82,6 +83,16 @@ pub(crate) const SUBJECTS: &[Subject] = &[
 pub(crate) const DEMO: Subject = Subject {
     name: "demo",
     package: "ws-server",
+    ends: Ends::Server,
+    subprotocol: Some("echo.v1"),
+    cases: &["*"],
+    count: 517,
+};
+
+/// The server inside axum, over HTTP/1.1, and HTTP/2 as well.
+pub(crate) const AXUM: Subject = Subject {
+    name: "axum_echo",
+    package: "ws-tower",
     ends: Ends::Server,
     subprotocol: Some("echo.v1"),
     cases: &["*"],
@@ -139,6 +150,11 @@ impl Program {
     pub(crate) fn with_words(mut self, words: &[&'static str]) -> Self {
         self.more = words.to_vec();
         self
+    }
+
+    /// The program itself.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// An echo server, which prints `listening on ADDRESS`.

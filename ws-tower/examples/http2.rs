@@ -8,15 +8,16 @@
 //! The certificate signs itself, which a browser asks about once. With arguments it is one of files:
 //! `-- 127.0.0.1:9001 cert.pem key.pem`.
 
-use std::{env::args, error::Error};
+use std::{collections::HashSet, env::args, error::Error};
 
 use axum::{
     Router,
+    extract::State,
     response::{Html, Response},
     routing::{any, get},
 };
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use ws_server::{Deflate, Pem, Server, Tls, WebSocket};
+use ws_server::{Deflate, Peer, Pem, Server, Service, Tls, WebSocket};
 use ws_tower::WebSocketUpgrade;
 
 async fn echo(upgrade: WebSocketUpgrade) -> Response {
@@ -35,6 +36,13 @@ async fn deaf(upgrade: WebSocketUpgrade) -> Response {
     })
 }
 
+/// WebSockets with the same peer, port included, are on the same connection.
+async fn count(State(service): State<Service>) -> String {
+    let clients = service.clients().list();
+    let peers: HashSet<Peer> = clients.iter().map(|client| client.request().peer()).collect();
+    format!("{} WebSockets, {} of TCP", clients.len(), peers.len())
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let address = args().nth(1).unwrap_or("127.0.0.1:9001".into());
@@ -49,6 +57,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let service = Server::new().extension(Deflate::default()).service()?;
     let router = Router::new()
         .route("/", get(async || Html(PAGE)))
+        .route("/count", get(count))
         // Not `get`: over HTTP/2 a WebSocket is a CONNECT.
         .route("/echo", any(echo))
         .route("/deaf", any(deaf))
@@ -67,11 +76,15 @@ const PAGE: &str = r#"<!doctype html>
 <pre id="log"></pre>
 <script>
   const log = (line) => document.getElementById("log").append(line + "\n");
+  let echoes = 0;
   for (let n = 1; n <= 5; n++) {
     const ws = new WebSocket(`wss://${location.host}/echo`);
     const began = performance.now();
     ws.onopen = () => ws.send(`hello from ${n}`);
-    ws.onmessage = (event) => log(`${event.data}, after ${(performance.now() - began).toFixed(1)} ms`);
+    ws.onmessage = async (event) => {
+      log(`${event.data}, after ${(performance.now() - began).toFixed(1)} ms`);
+      if (++echoes == 5) log(`connections: ${await (await fetch("/count")).text()}`);
+    };
     ws.onclose = (event) => log(`${n}: closed: ${event.code}`);
   }
   const protocol = performance.getEntriesByType("navigation")[0].nextHopProtocol;

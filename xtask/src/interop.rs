@@ -2,17 +2,18 @@
 //! `ws` as clients and servers, and `websocat` as client; Python `websockets` with an extension of
 //! ours; Python `websockets`, npm `ws`, `undici` and Chromium with compression against the demo;
 //! `websockets` and Chromium with broadcasts in between; the demo's page in Chromium; the demo over TLS,
-//! with `openssl s_client`, and behind nginx and HAProxy; and the
-//! examples, each with a client of its own.
+//! with `openssl s_client`, and behind nginx and HAProxy; HTTP/2 with Chromium, Node, Python `h2` and
+//! HAProxy; and the examples, each with a client of its own.
 
 mod examples;
+mod http2;
 mod peer;
 mod proxies;
 
 use std::path::{Path, PathBuf};
 
 use self::peer::Peer;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::quiet::Log;
 use crate::stages::Stages;
 use crate::subject::{DEMO, End, Ends, SUBJECTS, Subject};
@@ -29,6 +30,9 @@ pub(crate) struct Options {
     /// Run only the examples: all, or those that are named
     #[arg(long, value_name = "NAME", num_args = 0.., conflicts_with = "binary")]
     examples: Option<Vec<String>>,
+    /// Run only these groups, such as 'HTTP/2' or proxies
+    #[arg(long, value_name = "GROUP", num_args = 1.., conflicts_with_all = ["binary", "examples"])]
+    groups: Option<Vec<String>>,
     /// Print the output of the servers and clients under test, instead of writing it to
     /// target/interop
     #[arg(long)]
@@ -37,7 +41,7 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn everything(verbose: bool) -> Self {
-        Options { binary: None, examples: None, verbose }
+        Options { binary: None, examples: None, groups: None, verbose }
     }
 }
 
@@ -103,21 +107,33 @@ pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally>
         variables: vec![("INTEROP_WEBSOCAT", tools::websocat(workspace)?)],
         log,
     };
-    let wanted = |subject: &&Subject| options.binary.is_none() || subject.ends == Ends::Both;
+    let asked =
+        |name: &str| options.groups.as_ref().is_none_or(|all| all.iter().any(|one| one == name));
+    let wanted = |subject: &&Subject| {
+        asked(subject.name) && (options.binary.is_none() || subject.ends == Ends::Both)
+    };
     let subjects: Vec<&Subject> = SUBJECTS.iter().filter(wanted).collect();
     let mut names: Vec<(&str, Option<f64>)> =
         subjects.iter().map(|subject| (subject.name, Some(8.0))).collect();
-    let others: [(&str, Option<f64>, Group); 7] = [
+    let others: [(&str, Option<f64>, Group); 8] = [
         ("x_crc32c", Some(3.0), checksum),
         ("compression", Some(12.0), compression),
         ("broadcasts", Some(6.0), mixed),
         ("the page of the demo", Some(12.0), page),
         ("TLS", Some(20.0), proxies::tls),
         ("proxies", Some(30.0), proxies::proxies),
+        ("HTTP/2", Some(40.0), http2::all),
         ("examples", Some(30.0), examples::all),
     ];
-    let others = if options.binary.is_none() { &others[..] } else { &[] };
+    let mut others = others.to_vec();
+    others.retain(|(name, ..)| asked(name) && options.binary.is_none());
     names.extend(others.iter().map(|&(name, seconds, _)| (name, seconds)));
+    if names.is_empty() {
+        return Err(Failure::new(
+            "no such group",
+            "the groups are the stages of `cargo xtask interop`",
+        ));
+    }
     let mut stages = Stages::new(workspace, "interop", "", &names);
     let mut total = Tally::default();
     for subject in subjects {

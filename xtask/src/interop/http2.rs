@@ -1,0 +1,68 @@
+//! Two examples of `ws-tower` over HTTP/2: with Chromium, with clients by hand, and behind HAProxy.
+
+use std::fs;
+use std::path::Path;
+
+use super::peer::Peer;
+use super::{Variables, browser, modules};
+use crate::failure::{Failure, Result};
+use crate::process::{Running, tied};
+use crate::quiet::Log;
+use crate::subject::{AXUM, Ends, Subject};
+use crate::tally::Tally;
+use crate::tools;
+use crate::workspace::Workspace;
+
+/// Several WebSockets on one connection over TLS, and a page that opens them.
+const PAGE: Subject = Subject {
+    name: "http2",
+    package: "ws-tower",
+    ends: Ends::Server,
+    subprotocol: None,
+    cases: &[],
+    count: 0,
+};
+
+/// The page, 100 messages, 50 WebSockets of which two stand still, and that these go on.
+const CHROMIUM_CASES: usize = 4;
+const NODE_CASES: usize = 12;
+const PYTHON_CASES: usize = 16;
+const HAPROXY_CASES: usize = 9;
+
+/// All of them, each with a server of its own.
+pub(super) fn all(workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> Result<Tally> {
+    let scratch = workspace.target.join("interop/http2");
+    fs::create_dir_all(&scratch)
+        .map_err(|error| Failure::system(format!("creating {}", scratch.display()), &error))?;
+    let page = PAGE.build(workspace, None)?;
+    let echo = AXUM.build(workspace, None)?;
+    let node = [modules(workspace)?, browser(workspace)?].concat();
+    let haproxy = vec![("INTEROP_HAPROXY", tools::haproxy()?)];
+    let python = || tools::python_with_websockets(workspace);
+    let mut total = Tally::default();
+    for (name, program, file, variables, cases) in [
+        ("Chromium", "node".into(), "chromium_http2.mjs", node.clone(), CHROMIUM_CASES),
+        ("Node's http2", "node".into(), "node_http2.mjs", node, NODE_CASES),
+        ("Python h2", python()?, "python_http2.py", Variables::new(), PYTHON_CASES),
+        ("HAProxy", python()?, "haproxy_http2.py", haproxy, HAPROXY_CASES),
+    ] {
+        let mut variables: Variables = variables;
+        variables.push(("INTEROP_SCRATCH", scratch.clone()));
+        let peer = Peer { name, program, script: scripts.join(file), variables, log };
+        // What Node connects to speaks TLS, and takes the address alone.
+        let (name, mut server) = if file.ends_with(".mjs") {
+            let mut server = tied(page.path());
+            server.arg("127.0.0.1:0");
+            (PAGE.name, server)
+        } else {
+            (AXUM.name, echo.server())
+        };
+        let mut server = Running::start(name, &mut server, log.map(Log::path))?;
+        let mut command = peer.command();
+        command.arg(server.address()?);
+        let what = format!("{} over HTTP/2 with {name}", peer.name);
+        total += peer.drive(&what, &mut command, cases)?;
+        peer.still_running(&mut server, name)?;
+    }
+    Ok(total)
+}

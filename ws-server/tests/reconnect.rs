@@ -17,7 +17,7 @@ use std::{
 use support::{echo, service};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex},
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 use ws_server::{CloseCode, Connect, ConnectError, Limits, Peer, Reconnect, Service, WebSocket};
 
@@ -130,6 +130,23 @@ async fn busy_server_is_asked_again_after_what_it_says_up_to_an_hour() {
         let most = Duration::from_secs(least + 5 + 5);
         assert!(waited >= Duration::from_secs(least) && waited <= most, "{waited:?}");
     }
+}
+
+// One attempt a call, and calls that are dropped while they wait.
+#[tokio::test(start_paused = true)]
+async fn what_a_call_waited_for_counts_in_the_next() {
+    let service = service(Limits::default(), echo);
+    let mut reconnect = Reconnect::default().max_attempts(1);
+    let busy = || answered("HTTP/1.1 503 Full\r\nRetry-After: 600\r\nContent-Length: 0\r\n\r\n");
+    assert!(reconnect.connect(busy).await.is_err());
+    let at = Instant::now();
+    let mut dropped = 0;
+    while timeout(Duration::from_secs(1), reconnect.connect(|| open(&service))).await.is_err() {
+        dropped += 1;
+    }
+    let waited = at.elapsed();
+    assert!(waited >= Duration::from_secs(600) && waited <= Duration::from_secs(606), "{waited:?}");
+    assert!(dropped >= 599, "{dropped}");
 }
 
 // The clients of a server that is restarted.

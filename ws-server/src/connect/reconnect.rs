@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{StatusCode, header::RETRY_AFTER};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
 use super::error::ConnectError;
@@ -46,6 +46,8 @@ pub struct Reconnect {
     max_attempts: usize,
     /// Waits since the last stable connection; the next attempt is preceded by one, but for the first.
     waits: Option<u32>,
+    /// When the next attempt is due, once that is decided.
+    due: Option<Instant>,
     opened: Option<Instant>,
 }
 
@@ -59,6 +61,7 @@ impl Default for Reconnect {
             stable_after: Duration::from_secs(30),
             max_attempts: UNLIMITED,
             waits: None,
+            due: None,
             opened: None,
         }
     }
@@ -104,7 +107,7 @@ impl Reconnect {
     /// As [`Connect::connect`](crate::Connect::connect).
     ///
     /// # Cancel safety
-    /// Dropping the future ends the attempt. What it waited counts in the next call.
+    /// Dropping the future ends the attempt. The next call goes on with the wait that this one began.
     pub async fn connect<F>(
         &mut self,
         mut attempt: impl FnMut() -> F,
@@ -116,28 +119,38 @@ impl Reconnect {
             self.waits = Some(0);
         }
         let mut attempts = 1;
-        let mut asked = Duration::ZERO;
         loop {
-            if let Some(waits) = self.waits {
-                let delay = asked + self.random_delay(waits)?;
-                sleep(delay).await;
+            if self.due.is_none() && self.waits.is_some() {
+                self.wait_for(Duration::ZERO)?;
             }
+            if let Some(due) = self.due {
+                sleep_until(due).await;
+            }
+            self.due = None;
             self.waits = Some(self.waits.map_or(0, |waits| waits.saturating_add(1)));
             match attempt().await {
                 Ok(ws) => {
                     self.opened = Some(Instant::now());
                     return Ok(ws);
                 }
-                Err(error) if !error.is_temporary() || attempts >= self.max_attempts => {
-                    return Err(error);
-                }
+                Err(error) if !error.is_temporary() => return Err(error),
                 Err(error) => {
+                    self.wait_for(error.retry_after().unwrap_or_default().min(LONGEST))?;
+                    if attempts >= self.max_attempts {
+                        return Err(error);
+                    }
                     info!(%error, attempts, "not connected, which will be tried again");
-                    asked = error.retry_after().unwrap_or_default().min(LONGEST);
                 }
             }
             attempts += 1;
         }
+    }
+
+    /// Decides when the next attempt is due: after what the server `asked`, and a random wait.
+    fn wait_for(&mut self, asked: Duration) -> Result<(), ConnectError> {
+        let delay = asked + self.random_delay(self.waits.unwrap_or(0))?;
+        self.due = Instant::now().checked_add(delay);
+        Ok(())
     }
 
     /// RFC 6455 §7.2.3: "truncated binary exponential backoff", of which a random part.

@@ -25,7 +25,7 @@ impl Clients {
     /// It gets what is published from now on until it is dropped, in the order in which all
     /// subscribers see it. What it has not received waits, plain, within
     /// [`Limits::max_send_buffer`](crate::Limits::max_send_buffer) of the
-    /// [server](crate::Server::limits) (1 MiB by default); beyond it the publication's
+    /// [server](crate::Server::limits), or the default of 1 MiB before the server listens; beyond it the publication's
     /// [`SlowConsumer`](crate::SlowConsumer) policy decides, as for a client. A
     /// [publisher that waits](Self::publish_wait) waits for it too.
     ///

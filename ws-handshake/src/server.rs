@@ -172,7 +172,11 @@ fn read(asked: &Inspection<'_>, limits: &Limits) -> Result<Upgrade, Cause> {
     if head_writer::resource(uri).len() > limits.max_target {
         return Err(Cause::Head(crate::HeadError::TargetTooLong));
     }
-    let authority = if is_connect { connect_authority(uri)? } else { authority(uri, fields.host)? };
+    let authority = if is_connect {
+        connect_authority(uri, fields.host)?
+    } else {
+        authority(uri, fields.host)?
+    };
     if is_connect {
         check_connect(fields)?;
     } else {
@@ -280,12 +284,22 @@ fn accept(key: Single<'_>) -> Result<[u8; ACCEPT], Cause> {
 /// RFC 8441 §4: "On requests that contain the :protocol pseudo-header field, the :scheme and :path
 /// pseudo-header fields of the target URI (see Section 5) MUST also be included", and "the server MUST
 /// NOT create a tunnel to the host indicated by the :authority".
-fn connect_authority(uri: &Uri) -> Result<Authority, Cause> {
+fn connect_authority(uri: &Uri, host: Single<'_>) -> Result<Authority, Cause> {
     match (uri.scheme_str(), uri.authority()) {
         // RFC 8441 §5: "The scheme of the target URI […] MUST be "https" for "wss"-schemed WebSockets
         // and "http" for "ws"-schemed WebSockets."
         (Some("http" | "https"), Some(authority)) if uri.path().starts_with('/') => {
-            Authority::parse(authority.as_str().as_bytes()).ok_or(Cause::Target)
+            let authority = Authority::parse(authority.as_str().as_bytes()).ok_or(Cause::Target)?;
+            // RFC 9113 §8.3.1: "A server SHOULD treat a request as malformed if it contains a Host
+            // header field that identifies an entity that differs from the entity in the ":authority"
+            // pseudo-header field."
+            match host {
+                Single::Missing => Ok(authority),
+                Single::Once(host) if Authority::parse(host).as_ref() == Some(&authority) => {
+                    Ok(authority)
+                }
+                Single::Once(_) | Single::Repeated => Err(Cause::Host),
+            }
         }
         _ => Err(Cause::Target),
     }

@@ -96,6 +96,8 @@ fn malformed_connects_are_refused() {
     {
         assert_eq!(cause(connect(good).header(name, value)), Cause::ConnectionSpecific, "{name}");
     }
+    assert!(inspect(connect(good).header("host", "a.example")).is_ok());
+    assert_eq!(cause(connect(good).header("host", "b.example")), Cause::Host);
     assert_eq!(cause(connect(good).header("content-length", "5")), Cause::Body);
     assert_eq!(cause(connect(good).header("expect", "100-continue")), Cause::Expect);
     assert_eq!(cause(connect(good).method(Method::GET)), Cause::Method);

@@ -22,7 +22,27 @@ impl Outcome for Result<(), HandlerError> {
     }
 }
 
+/// A handler that never returns: its future may give `!`, which has no name in stable Rust, but by this
+/// way round.
+impl Outcome for Never {
+    fn into_result(self) -> Result<(), HandlerError> {
+        self
+    }
+}
+
+type Never = <fn() -> ! as Returns>::Output;
+
+#[doc(hidden)]
+pub trait Returns {
+    type Output;
+}
+
+impl<T> Returns for fn() -> T {
+    type Output = T;
+}
+
 /// Further outcomes are a decision of this crate.
 pub trait Sealed {}
 impl Sealed for () {}
+impl Sealed for Never {}
 impl Sealed for Result<(), HandlerError> {}

@@ -84,8 +84,9 @@ impl FromRequestParts<App> for User {
 }
 
 fn session(headers: &HeaderMap) -> Option<&str> {
-    let cookies = headers.get(header::COOKIE)?.to_str().ok()?.split("; ");
-    cookies.filter_map(|cookie| cookie.strip_prefix("session=")).next()
+    // Over HTTP/2 there may be a line for each cookie.
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split("; ")).find_map(|cookie| cookie.strip_prefix("session="))
 }
 
 /// Real ones ask for a password.

@@ -14,7 +14,9 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::net::TcpListener;
+use tower::Layer;
 use ws_server::{Peer, Server, WebSocket};
+use ws_tower::ConfirmLayer;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
@@ -36,7 +38,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         let mounted = ws_tower::service(&service).peer(move |_| Some(Peer::Tcp(from)));
         let builder = builder.clone();
         tokio::spawn(async move {
-            let mounted = TowerToHyperService::new(mounted);
+            let mounted = TowerToHyperService::new(ConfirmLayer::default().layer(mounted));
             let served = builder.serve_connection_with_upgrades(TokioIo::new(io), mounted);
             if let Err(error) = served.await {
                 eprintln!("{from}: {error}");

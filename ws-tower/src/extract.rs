@@ -1,6 +1,10 @@
 //! The extractor for axum.
 
-use std::{any::Any, fmt};
+use std::{
+    any::Any,
+    fmt,
+    sync::{Mutex, PoisonError},
+};
 
 use axum::{
     body::Body,
@@ -54,10 +58,16 @@ use crate::{
 /// # run().unwrap();
 /// ```
 ///
-/// What is no opening handshake is refused before the handler runs: with 426 if it asks for no WebSocket,
-/// and as [`Service::inspect`] says. `Option<WebSocketUpgrade>` is `None` for a request that asks for
-/// none. Route it by `any`: over HTTP/2 a WebSocket is a CONNECT, and to a route that takes GET alone a
-/// browser does not come back over HTTP/1.1.
+/// What is no opening handshake is refused before the handler runs: with 426 if it asks for no WebSocket
+/// (over HTTP/2 with 405), and as [`Service::inspect`] says. `Option<WebSocketUpgrade>` is `None` for a
+/// request that asks for none. Route it by `any`: over HTTP/2 a WebSocket is a CONNECT, and to a route
+/// that takes GET alone a browser does not come back over HTTP/1.1.
+///
+/// **The routes of the [`Service`], with their gates, origins and limits, do not apply**: axum's router
+/// found the handler, and its own extractors and layers decide who may connect.
+///
+/// Where the request comes from is a [`Peer`] among its extensions, which [`serve`](crate::serve()) and
+/// layers of your own put there, or axum's `ConnectInfo<SocketAddr>`.
 ///
 /// # Coming from `axum::extract::ws`
 /// | there | here |
@@ -69,11 +79,15 @@ use crate::{
 /// | `Message::{Text, Binary, Ping, Pong, Close}` | `Message::{Text, Binary}`: Pings are answered, and a Close is taken, while the handler waits |
 /// | `socket.send(Message::Text(..))` | `ws.send("text")`; what was sent leaves without a flush |
 /// | `socket.split()` | [`WebSocket::sender`], or [`into_messages`](WebSocket) in the feature `futures` of `ws-server` |
-/// | `.protocols([..])` | the same; one that nobody offered opens without a subprotocol, as there |
-/// | `.max_message_size(..)`, `.max_frame_size(..)`, `.write_buffer_size(..)` | [`limits`](Self::limits): 1 MiB by default, there 64 MiB |
+/// | `.protocols([..])` | the same; without one in common it opens without a subprotocol, as there |
+/// | `.requested_protocols()`, `.set_selected_protocol(..)` | [`offered_protocols`](Self::offered_protocols), [`protocol`](Self::protocol) |
+/// | `.selected_protocol()` | `ws.request().subprotocol()` in the handler |
+/// | `.max_message_size(..)`, `.max_frame_size(..)`, buffer sizes | [`limits`](Self::limits): 1 MiB by default, there 64 MiB |
+/// | `.accept_unmasked_frames(..)` | none: RFC 6455 §5.1 has them fail the connection |
 /// | `.on_failed_upgrade(..)` | the same, with an [`UpgradeError`] |
 /// | any page may connect | pages of other sites get 403, unless [`origin`](Self::origin) says otherwise |
-/// | 400 for a missing `Upgrade` | 426, as RFC 9110 has it |
+/// | 400 for a missing `Upgrade` or another version | 426, as RFC 9110 and RFC 6455 have it |
+/// | 426 where the server does not upgrade | 500, and the log says what is missing |
 #[must_use = "the client waits for an answer: call `on_upgrade`"]
 pub struct WebSocketUpgrade {
     inspected: Inspected,
@@ -81,7 +95,8 @@ pub struct WebSocketUpgrade {
     promise: Promise,
     options: Options,
     admit: Result<Admit, Rejection>,
-    failed: Box<dyn FnOnce(UpgradeError) + Send>,
+    /// Behind a lock that is never taken, so that a handler may hold a reference across an await.
+    failed: Mutex<Box<dyn FnOnce(UpgradeError) + Send>>,
 }
 
 impl WebSocketUpgrade {
@@ -146,9 +161,9 @@ impl WebSocketUpgrade {
     }
 
     /// Called if the connection is accepted and gets no stream: the client left, or a layer replaced the
-    /// answer. Otherwise that is logged at `DEBUG`.
+    /// answer. That is logged, too.
     pub fn on_failed_upgrade(mut self, failed: impl FnOnce(UpgradeError) + Send + 'static) -> Self {
-        self.failed = Box::new(failed);
+        self.failed = Mutex::new(Box::new(failed));
         self
     }
 
@@ -172,9 +187,8 @@ impl WebSocketUpgrade {
         };
         match accepted {
             Ok(accepted) => {
-                let response = fit(accepted.response().map(|()| Body::empty()), request.version);
-                promise.drive(accepted.with(handler), failed);
-                response
+                let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+                promise.open(accepted.with(handler), Body::empty(), failed)
             }
             Err(response) => refused(response, &request),
         }
@@ -214,7 +228,7 @@ where
             promise,
             options: Options::default(),
             admit: Ok(Admit::new()),
-            failed: Box::new(|_| {}),
+            failed: Mutex::new(Box::new(|_| {})),
         })
     }
 }

@@ -40,7 +40,7 @@
 //! # Features
 //! - `deflate` (default): permessage-deflate, as [`ws_server`] has it.
 //! - `axum`: the extractor, for axum 0.8.
-//! - `tls`: the stream itself of a server that speaks TLS by tokio-rustls.
+//! - `tls`: TLS by tokio-rustls, as [`ws_server`] has it.
 //! - `client`: `test_client`.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

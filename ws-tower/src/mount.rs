@@ -15,7 +15,7 @@ use ws_server::Peer;
 
 use crate::{
     peer::FindPeer,
-    upgrade::{Promise, fit},
+    upgrade::{NO_UPGRADES, Promise, fit},
 };
 
 /// The routes of a [`ws_server::Server`], with their gates and limits, as a service of tower: for
@@ -88,11 +88,7 @@ impl<B> Service<Request<B>> for MountedService {
         Box::pin(async move {
             let response = match service.upgrade(&parts, peer).await {
                 Ok(accepted) => match promise {
-                    Some(promise) => {
-                        let response = accepted.response().map(|()| Bytes::new());
-                        promise.drive(accepted, |_| {});
-                        response
-                    }
+                    Some(promise) => return Ok(promise.open(accepted, Full::default(), |_| {})),
                     None => no_upgrade(),
                 },
                 Err(response) => response,
@@ -104,12 +100,9 @@ impl<B> Service<Request<B>> for MountedService {
 
 /// The answer to a request that the server cannot upgrade.
 pub(crate) fn no_upgrade() -> Response<Bytes> {
-    error!(
-        "the server does not let its connections be upgraded: serve by axum::serve, ws_tower::serve, \
-         hyper's http1 with_upgrades(), or hyper-util's serve_connection_with_upgrades"
-    );
+    error!("{NO_UPGRADES}");
     let text =
-        "the server does not let its connections be upgraded; its log says what is missing\n";
+        "this server does not let its connections be upgraded; its log says what is missing\n";
     let mut response = Response::new(Bytes::from_static(text.as_bytes()));
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     response

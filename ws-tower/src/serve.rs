@@ -24,14 +24,14 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::watch,
     task::JoinSet,
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 use tower_layer::Layer;
 use tower_service::Service;
 use tracing::{debug, error, info, warn};
 use ws_server::{Listener, Peer, Pending, Report};
 
-use crate::upgrade::confirm::ConfirmLayer;
+use crate::upgrade::{Connection, confirm::ConfirmLayer};
 
 /// What an error of a body becomes.
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
@@ -39,18 +39,27 @@ pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 /// Until the first request, TLS and what else comes before it included.
 const FIRST_REQUEST: Duration = Duration::from_secs(10);
 
+/// A connection without a request in progress and without a WebSocket is ended after so long.
+const IDLE: Duration = Duration::from_secs(60);
+
 /// Makes hyper-util's builder accept WebSockets over HTTP/2, and bounds what one connection makes it
 /// hold: for a server that is not [`serve`](serve()), such as that of axum-server.
 ///
-/// HTTP/2: the extended CONNECT is enabled (RFC 8441); 256 streams at a time; a window of 64 KiB for a
-/// stream and of 16 MiB for a connection, so that streams which nobody reads do not stop the others; 64
-/// KiB wait to be sent for each stream; heads have 16 KiB; a Ping after 20 s without anything, and 20 s
-/// for its answer. HTTP/1.1: 10 s for a head. Both have tokio's timer.
+/// HTTP/2: the extended CONNECT is enabled (RFC 8441); 128 streams at a time; a window of 64 KiB for a
+/// stream and of 8 MiB for a connection, so that streams which nobody reads do not stop the others: 8 MiB
+/// is what a connection makes the server hold of what it has received. As much waits to be sent at most,
+/// 64 KiB for a stream. Heads have 16 KiB; a Ping follows 20 s without anything, and has 20 s for its
+/// answer. HTTP/1.1: 10 s for a head, which has 16 KiB. Both have tokio's timer.
 pub fn configure<E>(builder: &mut auto::Builder<E>) {
-    const STREAMS: u32 = 256;
+    const STREAMS: u32 = 128;
     const WINDOW: u32 = 64 * 1024;
+    const HEAD: u32 = 16 * 1024;
 
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(FIRST_REQUEST);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(FIRST_REQUEST)
+        .max_buf_size(HEAD as usize);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -60,16 +69,16 @@ pub fn configure<E>(builder: &mut auto::Builder<E>) {
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(STREAMS * WINDOW)
         .max_send_buf_size(WINDOW as usize)
-        .max_header_list_size(16 * 1024)
+        .max_header_list_size(HEAD)
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(20));
 }
 
 /// Serves a router, or another service of tower, over HTTP/1.1 and HTTP/2, WebSockets over both.
 ///
-/// A listener is one of [`ws_server`]: [`Tcp`](ws_server::Tcp), [`Unix`](ws_server::Listener), TLS and
-/// the PROXY protocol around them. Requests have the [`Peer`] among their extensions, in the feature
-/// `axum` its `ConnectInfo<SocketAddr>` too.
+/// A listener is one of [`ws_server`]: [`Tcp`](ws_server::Tcp), `Unix`, TLS and the PROXY protocol around
+/// them. Requests have the [`Peer`] among their extensions, in the feature `axum` its
+/// `ConnectInfo<SocketAddr>` too.
 ///
 /// ```no_run
 /// # #[cfg(feature = "axum")]
@@ -89,10 +98,15 @@ pub fn configure<E>(builder: &mut auto::Builder<E>) {
 /// # }
 /// ```
 ///
-/// `axum::serve` serves the same routers. It lets nobody configure its HTTP/2, so no WebSocket comes by
-/// it there; HTTP/1.1 is the same.
+/// A connection has 10 s for its first request, and 60 s without a request and a WebSocket.
+/// [`configure`] has what else bounds it.
+///
+/// `axum::serve` serves the same routers, over HTTP/1.1 in the same way. Over HTTP/2 it lets nobody
+/// configure anything: with hyper's windows, a few WebSockets that nobody reads stop all others of their
+/// connection.
 pub fn serve<L, S>(listener: L, app: S) -> Serve<L, S> {
-    Serve { listener, app, service: None, timeout: Duration::from_secs(10) }
+    let timeout = Duration::from_secs(10);
+    Serve { listener, app, services: Vec::new(), timeout, max_connections: 10_000 }
 }
 
 /// Made by [`serve`](serve()).
@@ -100,8 +114,9 @@ pub fn serve<L, S>(listener: L, app: S) -> Serve<L, S> {
 pub struct Serve<L, S> {
     listener: L,
     app: S,
-    service: Option<ws_server::Service>,
+    services: Vec<ws_server::Service>,
     timeout: Duration,
+    max_connections: usize,
 }
 
 impl<L, S, B> Serve<L, S>
@@ -112,9 +127,10 @@ where
     S::Future: Send + 'static,
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
-    /// The WebSockets that end with this server.
+    /// The WebSockets that end with this server: those of another service outlive it. May be called
+    /// several times.
     pub fn service(mut self, service: &ws_server::Service) -> Self {
-        self.service = Some(service.clone());
+        self.services.push(service.clone());
         self
     }
 
@@ -125,10 +141,18 @@ where
         self
     }
 
+    /// Connections at a time. Default 10,000; beyond it none is accepted until one ends. A WebSocket over
+    /// HTTP/1.1 is no longer one of them: it counts in
+    /// [`ServerLimits::max_connections`](ws_server::ServerLimits::max_connections).
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.max_connections = connections;
+        self
+    }
+
     /// Serves until the future is dropped.
     ///
     /// # Cancel safety
-    /// Dropping it ends all connections; WebSockets go on without their server.
+    /// Dropping it ends all connections. WebSockets over HTTP/1.1 go on without their server.
     pub async fn run(self) -> ! {
         self.run_until(pending()).await;
         pending().await
@@ -141,12 +165,16 @@ where
     /// # Cancel safety
     /// As [`run`](Self::run).
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Report {
-        let Self { mut listener, app, service, timeout: limit } = self;
+        let Self { mut listener, app, services, timeout: limit, max_connections } = self;
         let (closing, closed) = watch::channel(false);
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
         let mut backoff = Backoff::default();
         loop {
+            let next = async {
+                sleep(backoff.due).await;
+                listener.accept().await
+            };
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
@@ -155,13 +183,13 @@ where
                 {
                     error!(%error, "a connection panicked");
                 },
-                accepted = listener.accept() => match accepted {
+                accepted = next, if connections.len() < max_connections => match accepted {
                     Ok((pending, peer)) => {
                         backoff = Backoff::default();
                         let (http, app) = (Http::until(&closed), app.clone());
                         connections.spawn(async move { http.serve(pending, app, peer).await });
                     }
-                    Err(error) => backoff.wait(&error).await,
+                    Err(error) => backoff.failed(&error),
                 },
             }
         }
@@ -169,10 +197,7 @@ where
         info!(connections = connections.len(), "shutting down");
         let deadline = Instant::now().checked_add(limit);
         closing.send_replace(true);
-        let report = match &service {
-            Some(service) => service.shutdown().await,
-            None => Report::default(),
-        };
+        let report = shut_down(services).await;
         let ended = async { while connections.join_next().await.is_some() {} };
         match deadline.map(|deadline| deadline.max(Instant::now() + SETTLE)) {
             Some(deadline) => timeout_at(deadline, ended).await.unwrap_or_default(),
@@ -186,21 +211,30 @@ where
 /// For connections whose WebSockets have just ended.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// Waits after an `accept` that failed: out of file descriptors, for example.
-struct Backoff(Duration);
-
-impl Default for Backoff {
-    fn default() -> Self {
-        Self(Duration::from_millis(50))
+/// Shuts all of them down at the same time, and adds their reports up.
+async fn shut_down(services: Vec<ws_server::Service>) -> Report {
+    let mut ending: JoinSet<Report> = services.iter().map(ws_server::Service::shutdown).collect();
+    let mut sum = Report::default();
+    while let Some(ended) = ending.join_next().await {
+        let report = ended.unwrap_or_default();
+        sum.closed += report.closed;
+        sum.aborted += report.aborted;
     }
+    sum
+}
+
+/// Waits after an `accept` that failed: out of file descriptors, for example.
+#[derive(Default)]
+struct Backoff {
+    due: Duration,
 }
 
 impl Backoff {
-    async fn wait(&mut self, error: &std::io::Error) {
+    fn failed(&mut self, error: &std::io::Error) {
+        const FIRST: Duration = Duration::from_millis(50);
         const LONGEST: Duration = Duration::from_secs(1);
         warn!(%error, "no connection was accepted; it is tried again");
-        sleep(self.0).await;
-        self.0 = (2 * self.0).min(LONGEST);
+        self.due = (2 * self.due).clamp(FIRST, LONGEST);
     }
 }
 
@@ -208,13 +242,14 @@ impl Backoff {
 pub(crate) struct Http {
     builder: auto::Builder<TokioExecutor>,
     closed: Option<watch::Receiver<bool>>,
+    first_request: Instant,
 }
 
 impl Default for Http {
     fn default() -> Self {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         configure(&mut builder);
-        Self { builder, closed: None }
+        Self { builder, closed: None, first_request: Instant::now() + FIRST_REQUEST }
     }
 }
 
@@ -232,10 +267,13 @@ impl Http {
         S::Future: Send + 'static,
         B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
     {
-        let transport = match timeout(FIRST_REQUEST, pending.finish()).await {
-            Ok(Ok(transport)) => transport,
-            Ok(Err(error)) => return debug!(peer = %accepted, %error, "no stream"),
-            Err(_) => return debug!(peer = %accepted, "no stream in time"),
+        let transport = tokio::select! {
+            finished = timeout_at(self.first_request, pending.finish()) => match finished {
+                Ok(Ok(transport)) => transport,
+                Ok(Err(error)) => return debug!(peer = %accepted, %error, "no stream"),
+                Err(_) => return debug!(peer = %accepted, "no stream in time"),
+            },
+            () = closing(self.closed.clone()) => return,
         };
         let peer = transport.told_peer().unwrap_or(accepted);
         #[cfg(feature = "tls")]
@@ -252,44 +290,55 @@ impl Http {
         S::Future: Send + 'static,
         B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
     {
-        let Self { builder, closed } = self;
+        let Self { builder, closed, first_request } = self;
         let app = ConfirmLayer::default().layer(app);
+        let stream = Connection::over::<Io>();
         let asked = Arc::new(AtomicBool::new(false));
         let service = service_fn({
-            let asked = Arc::clone(&asked);
+            let (asked, stream) = (Arc::clone(&asked), stream.clone());
             move |mut request: Request<Incoming>| {
                 asked.store(true, Ordering::Relaxed);
-                request.extensions_mut().insert(peer);
+                let in_use = Arc::clone(&stream.in_use);
+                let extensions = request.extensions_mut();
+                extensions.insert(stream.clone());
+                extensions.insert(peer);
                 #[cfg(feature = "axum")]
                 if let Peer::Tcp(address) = peer {
-                    request.extensions_mut().insert(axum::extract::ConnectInfo(address));
+                    extensions.insert(axum::extract::ConnectInfo(address));
                 }
                 let mut app = app.clone();
                 async move {
                     poll_fn(|cx| app.poll_ready(cx)).await?;
-                    app.call(request).await
+                    let answer = app.call(request).await;
+                    drop(in_use);
+                    answer
                 }
             }
         });
         let mut connection =
             pin!(builder.serve_connection_with_upgrades(TokioIo::new(io), service));
+        // The service has one of its own.
+        let is_idle = || Arc::strong_count(&stream.in_use) <= 2;
         let silent = async {
-            sleep(FIRST_REQUEST).await;
+            sleep_until(first_request).await;
             if asked.load(Ordering::Relaxed) {
                 pending::<()>().await;
             }
         };
-        let closing = async {
-            match closed {
-                // Fails if the server was dropped, and its connections with it.
-                Some(mut closed) => closed.wait_for(|closed| *closed).await.map_or((), |_| ()),
-                None => pending().await,
+        let idle = async {
+            let mut since = Instant::now();
+            while since.elapsed() < IDLE {
+                sleep_until(since + IDLE).await;
+                if !is_idle() {
+                    since = Instant::now();
+                }
             }
         };
         let served = tokio::select! {
             served = connection.as_mut() => served,
             () = silent => return debug!(%peer, "no request in time"),
-            () = closing => {
+            () = async { tokio::select! { () = closing(closed) => {}, () = idle => {} } } => {
+                // What is in progress ends before the connection does.
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -297,6 +346,15 @@ impl Http {
         if let Err(error) = served {
             debug!(%peer, error, "the connection failed");
         }
+    }
+}
+
+/// Waits for the shutdown.
+async fn closing(closed: Option<watch::Receiver<bool>>) {
+    match closed {
+        // Fails if the server was dropped, and its connections with it.
+        Some(mut closed) => closed.wait_for(|closed| *closed).await.map_or((), |_| ()),
+        None => pending().await,
     }
 }
 
@@ -332,8 +390,9 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for WithTls<S> {
 impl<L, S> fmt::Debug for Serve<L, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Serve")
-            .field("service", &self.service)
+            .field("services", &self.services)
             .field("shutdown_timeout", &self.timeout)
+            .field("max_connections", &self.max_connections)
             .finish_non_exhaustive()
     }
 }

@@ -3,7 +3,15 @@
 pub(crate) mod confirm;
 mod gathered;
 
-use std::{error::Error, fmt};
+use std::{
+    error::Error,
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use http::{
@@ -19,20 +27,29 @@ use hyper::{
 use hyper_util::{rt::TokioIo, server::conn::auto};
 #[cfg(unix)]
 use tokio::net::UnixStream;
-use tokio::{net::TcpStream, sync::oneshot};
-use tracing::{debug, info};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::oneshot,
+};
+#[cfg(feature = "tls")]
+use tokio_rustls::server::TlsStream;
+use tracing::{debug, error, info, warn};
 use ws_handshake::ConnectProtocol;
-use ws_server::Accepted;
+use ws_server::{Accepted, Closed};
 
-use self::gathered::Gathered;
+use self::{confirm::Opens, gathered::Gathered};
 
 /// Why a WebSocket that was accepted got no stream.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum UpgradeError {
-    /// The server did not send the answer.
+    /// The connection ended before the answer was sent.
     Unsent(hyper::Error),
-    /// A layer put another answer in its place, as [`ConfirmLayer`](crate::ConfirmLayer) found.
+    /// The server does not let its connections be upgraded: a call is missing where it is built.
+    NotSupported(hyper::Error),
+    /// A layer put another answer in its place, or nobody waited for it any more: the client left, or a
+    /// timeout. [`ConfirmLayer`](crate::ConfirmLayer) finds it.
     Replaced,
     /// The client sent something before it had the answer: [`ws_server`] says 400 to that, but here it
     /// is known too late.
@@ -43,7 +60,8 @@ impl fmt::Display for UpgradeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unsent(error) => write!(f, "the answer was not sent: {error}"),
-            Self::Replaced => f.write_str("a layer put another answer in its place"),
+            Self::NotSupported(_) => f.write_str(NO_UPGRADES),
+            Self::Replaced => f.write_str("another answer was sent, or none"),
             Self::EarlyData => f.write_str("the client sent data before it was answered"),
         }
     }
@@ -52,17 +70,24 @@ impl fmt::Display for UpgradeError {
 impl Error for UpgradeError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Unsent(error) => Some(error),
+            Self::Unsent(error) | Self::NotSupported(error) => Some(error),
             Self::Replaced | Self::EarlyData => None,
         }
     }
 }
+
+/// What is missing in a server that upgrades nothing.
+pub(crate) const NO_UPGRADES: &str = "the server does not let its connections be upgraded: serve by \
+    ws_tower::serve, axum::serve, hyper's http1 with_upgrades(), or hyper-util's \
+    serve_connection_with_upgrades; or another extractor took the upgrade";
 
 /// What becomes the stream of a request once it is answered.
 pub(crate) struct Promise {
     on: OnUpgrade,
     /// Received once the answer is known to be the one that was given, where somebody sees to that.
     confirmed: Option<oneshot::Receiver<()>>,
+    /// What the connection's server knows of its stream.
+    connection: Option<Connection>,
     version: Version,
 }
 
@@ -75,86 +100,112 @@ impl Promise {
             parts.extensions.insert(protocol);
         }
         let on = parts.extensions.remove::<OnUpgrade>()?;
-        Some(Self { on, confirmed: confirm::take(parts), version: parts.version })
+        let connection = parts.extensions.remove();
+        Some(Self { on, confirmed: confirm::take(parts), connection, version: parts.version })
     }
 
-    /// Drives the connection in a task of its own, once the answer has been sent.
-    pub(crate) fn drive(
+    /// The answer that opens the WebSocket. Once it has been sent, the connection is driven in a task of
+    /// its own.
+    pub(crate) fn open<B>(
         self,
         accepted: Accepted,
+        body: B,
         failed: impl FnOnce(UpgradeError) + Send + 'static,
-    ) {
+    ) -> Response<B> {
+        let mut response = fit(accepted.response(), self.version);
+        response.extensions_mut().insert(Opens);
         tokio::spawn(async move {
-            if let Some(confirmed) = self.confirmed
-                && confirmed.await.is_err()
-            {
-                info!(id = %accepted.id(), "{}", UpgradeError::Replaced);
-                return failed(UpgradeError::Replaced);
-            }
-            let upgraded = match self.on.await {
-                Ok(upgraded) => upgraded,
-                Err(error) => {
-                    debug!(%error, "a WebSocket was accepted, and its answer was not sent");
-                    return failed(UpgradeError::Unsent(error));
+            let id = accepted.id();
+            if let Err(error) = self.drive(accepted).await {
+                match error {
+                    UpgradeError::NotSupported(_) => error!(%id, "{error}"),
+                    UpgradeError::Unsent(_) => debug!(%id, "{error}"),
+                    UpgradeError::Replaced | UpgradeError::EarlyData => info!(%id, "{error}"),
                 }
-            };
-            if self.version > Version::HTTP_11 {
-                return end(accepted.drive(Gathered::new(upgraded), Bytes::new()).await);
-            }
-            match Socket::of(upgraded) {
-                Ok(Socket::Tcp(io)) => end(accepted.drive(io, Bytes::new()).await),
-                #[cfg(unix)]
-                Ok(Socket::Unix(io)) => end(accepted.drive(io, Bytes::new()).await),
-                #[cfg(feature = "tls")]
-                Ok(Socket::Tls(io)) => end(accepted.drive(*io, Bytes::new()).await),
-                Ok(Socket::Other(io)) => end(accepted.drive(Gathered::new(io), Bytes::new()).await),
-                Err(EarlyData) => {
-                    info!(id = %accepted.id(), "{}", UpgradeError::EarlyData);
-                    failed(UpgradeError::EarlyData);
-                }
+                failed(error);
             }
         });
+        response.map(|()| body)
+    }
+
+    async fn drive(self, accepted: Accepted) -> Result<(), UpgradeError> {
+        match self.confirmed {
+            Some(confirmed) => confirmed.await.map_err(|_| UpgradeError::Replaced)?,
+            None if self.version <= Version::HTTP_11 => warn_unconfirmed(),
+            None => {}
+        }
+        let upgraded = self.on.await.map_err(|error| match error.is_user() {
+            true => UpgradeError::NotSupported(error),
+            false => UpgradeError::Unsent(error),
+        })?;
+        if self.version > Version::HTTP_11 {
+            accepted.drive(Gathered::new(upgraded), Bytes::new()).await;
+            return Ok(());
+        }
+        let driven = match &self.connection {
+            Some(Connection { drive, .. }) => drive(upgraded, accepted),
+            None => drive_known(upgraded, accepted),
+        };
+        driven?.await;
+        Ok(())
     }
 }
 
-/// How it ended is counted and logged.
-fn end<T>(_: T) {}
+/// A connection of HTTP/1.1 that is driven as a WebSocket. How it ends is counted and logged there.
+type Driven = Pin<Box<dyn Future<Output = Option<Closed>> + Send>>;
 
-/// The client sent something before it had the answer.
-struct EarlyData;
+/// What the server of a connection puts into the extensions of its requests.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    /// Drives a WebSocket on the stream itself, whose type the server knows.
+    drive: Arc<dyn Fn(Upgraded, Accepted) -> Result<Driven, UpgradeError> + Send + Sync>,
+    /// Its clones are the requests in progress and the WebSockets of this connection.
+    pub(crate) in_use: Arc<()>,
+}
 
-/// What HTTP/1.1 was spoken on: the driver can do more with it than with what hyper makes of it.
-enum Socket {
-    Tcp(TcpStream),
+impl Connection {
+    /// A connection over a stream of this type.
+    pub(crate) fn over<Io>() -> Self
+    where
+        Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let drive = |upgraded, accepted| match downcast::<Io>(upgraded)? {
+            Ok(io) => Ok(boxed(accepted, io)),
+            Err(upgraded) => Ok(boxed(accepted, Gathered::new(upgraded))),
+        };
+        Self { drive: Arc::new(drive), in_use: Arc::default() }
+    }
+}
+
+/// Drives a WebSocket on the stream itself if it is of a known type: the driver can do more with it than
+/// with what hyper makes of it.
+fn drive_known(upgraded: Upgraded, accepted: Accepted) -> Result<Driven, UpgradeError> {
+    let upgraded = match downcast::<TcpStream>(upgraded)? {
+        Ok(io) => return Ok(boxed(accepted, io)),
+        Err(upgraded) => upgraded,
+    };
     #[cfg(unix)]
-    Unix(UnixStream),
+    let upgraded = match downcast::<UnixStream>(upgraded)? {
+        Ok(io) => return Ok(boxed(accepted, io)),
+        Err(upgraded) => upgraded,
+    };
     #[cfg(feature = "tls")]
-    Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
-    Other(Upgraded),
+    let upgraded = match downcast::<TlsStream<TcpStream>>(upgraded)? {
+        Ok(io) => return Ok(boxed(accepted, io)),
+        Err(upgraded) => upgraded,
+    };
+    Ok(boxed(accepted, Gathered::new(upgraded)))
 }
 
-impl Socket {
-    fn of(upgraded: Upgraded) -> Result<Self, EarlyData> {
-        let upgraded = match downcast(upgraded)? {
-            Ok(io) => return Ok(Self::Tcp(io)),
-            Err(upgraded) => upgraded,
-        };
-        #[cfg(unix)]
-        let upgraded = match downcast(upgraded)? {
-            Ok(io) => return Ok(Self::Unix(io)),
-            Err(upgraded) => upgraded,
-        };
-        #[cfg(feature = "tls")]
-        let upgraded = match downcast(upgraded)? {
-            Ok(io) => return Ok(Self::Tls(Box::new(io))),
-            Err(upgraded) => upgraded,
-        };
-        Ok(Self::Other(upgraded))
-    }
+fn boxed<Io>(accepted: Accepted, io: Io) -> Driven
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    Box::pin(accepted.drive(io, Bytes::new()))
 }
 
 /// The stream of a type, whether `hyper::server` or `hyper_util::server::conn::auto` serves it.
-fn downcast<Io>(upgraded: Upgraded) -> Result<Result<Io, Upgraded>, EarlyData>
+fn downcast<Io>(upgraded: Upgraded) -> Result<Result<Io, Upgraded>, UpgradeError>
 where
     TokioIo<Io>: Read + Write + Unpin + 'static,
 {
@@ -165,8 +216,20 @@ where
             Err(upgraded) => return Ok(Err(upgraded)),
         },
     };
-    // RFC 6455 §4.1: the client waits for the answer before it sends any data.
-    if early.is_empty() { Ok(Ok(io.into_inner())) } else { Err(EarlyData) }
+    // RFC 6455 §4.1: "the client MUST wait for a response from the server before sending
+    //  any further data."
+    if early.is_empty() { Ok(Ok(io.into_inner())) } else { Err(UpgradeError::EarlyData) }
+}
+
+fn warn_unconfirmed() {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if !WARNED.swap(true, Ordering::Relaxed) {
+        warn!(
+            "nobody confirms the answers that open WebSockets, so a layer that refuses a client after \
+             its handler accepted it does not keep it out: serve by ws_tower::serve, or put \
+             ws_tower::ConfirmLayer outside of all layers"
+        );
+    }
 }
 
 /// An answer as the version of HTTP can send it.

@@ -14,19 +14,15 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    Router,
-    http::{StatusCode, header::CONNECTION},
-    response::Response,
-    routing::any,
-};
+use axum::{Router, http::StatusCode, response::Response, routing::any};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
-use support::{CLOSE, TEXT, echo, run};
+use support::{CLOSE, TEXT, connect, echo, run};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex},
     net::{TcpListener, TcpStream},
-    time::{sleep, timeout},
+    sync::mpsc,
+    time::{Instant, sleep, timeout},
 };
 use tower::ServiceExt;
 use ws_server::{CloseCode, Peer, Server, Service, WebSocket};
@@ -34,7 +30,7 @@ use ws_tests_support::{
     frame::{masked, unmasked},
     handshake,
 };
-use ws_tower::{ConfirmLayer, WebSocketUpgrade};
+use ws_tower::{ConfirmLayer, UpgradeError, WebSocketUpgrade};
 
 const KEY: [u8; 4] = [1, 2, 3, 4];
 
@@ -66,9 +62,8 @@ fn app(service: &Service) -> Router {
     Router::new().route("/echo", extracted).with_state(service.clone())
 }
 
-// RT-12: a layer refuses what a handler accepted, and closes; hyper gives the stream away all the same.
-#[tokio::test(start_paused = true)]
-async fn rt_12_client_that_a_layer_refused_does_not_reach_the_handler() {
+/// A router whose handler counts, behind a layer that refuses everybody, and the count.
+fn denied(service: &Service, within: bool) -> (Router, Arc<AtomicUsize>) {
     let ran = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&ran);
     let handler = any(async move |upgrade: WebSocketUpgrade| {
@@ -77,65 +72,125 @@ async fn rt_12_client_that_a_layer_refused_does_not_reach_the_handler() {
             echo(ws).await
         })
     });
-    let service = Server::new().service().unwrap();
+    let mut app = Router::new().route("/", handler).with_state(service.clone());
+    if within {
+        // One that is inside of the layer which refuses does not decide.
+        app = app.layer(ConfirmLayer::default());
+    }
     let deny = |mut response: Response| async move {
         *response.status_mut() = StatusCode::FORBIDDEN;
-        response.headers_mut().insert(CONNECTION, "close".parse().unwrap());
         response
     };
-    let app = Router::new()
-        .route("/", handler)
-        .with_state(service.clone())
-        .layer(axum::middleware::map_response(deny));
+    (app.layer(axum::middleware::map_response(deny)), ran)
+}
 
-    let served = run(app.clone(), &service);
-    let mut io = served.dial();
-    assert!(ask(&mut io, "/", b"").await.starts_with("HTTP/1.1 403 "));
-    io.write_all(&masked(TEXT, KEY, b"let me in")).await.ok();
-    let mut rest = Vec::new();
-    timeout(Duration::from_secs(60), io.read_to_end(&mut rest)).await.unwrap().ok();
-    assert_eq!(rest, b"");
-
-    // In a server that is not ours, by the layer.
-    let app = app.layer(ConfirmLayer::default());
-    let (mut io, theirs) = duplex(4096);
-    let hyper = hyper::service::service_fn(move |request| app.clone().oneshot(request));
-    let connection = http1::Builder::new().serve_connection(TokioIo::new(theirs), hyper);
-    tokio::spawn(connection.with_upgrades());
-    assert!(ask(&mut io, "/", b"").await.starts_with("HTTP/1.1 403 "));
-    io.write_all(&masked(TEXT, KEY, b"let me in")).await.ok();
-    io.read_to_end(&mut rest).await.ok();
-    assert_eq!(rest, b"");
-
-    sleep(Duration::from_secs(1)).await;
-    assert_eq!(ran.load(Ordering::Relaxed), 0);
-    assert_eq!((service.clients().count(), service.clients().metrics().opened), (0, 0));
+// RT-12: a layer refuses what a handler accepted; hyper gives the stream away when the connection ends, as
+// the client may ask.
+#[tokio::test(start_paused = true)]
+async fn rt_12_client_that_a_layer_refused_does_not_reach_the_handler() {
+    for within in [false, true] {
+        let service = Server::new().service().unwrap();
+        let (app, ran) = denied(&service, within);
+        let served = run(app.clone(), &service);
+        // In a server that is not ours, by the layer.
+        let (elsewhere, theirs) = duplex(4096);
+        let app = app.layer(ConfirmLayer::default());
+        let hyper = hyper::service::service_fn(move |request| app.clone().oneshot(request));
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(theirs), hyper);
+        tokio::spawn(connection.with_upgrades());
+        for mut io in [served.dial(), elsewhere] {
+            let closing = handshake::request("/", "").replace(": Upgrade", ": Upgrade, close");
+            io.write_all(closing.as_bytes()).await.unwrap();
+            assert!(head(&mut io).await.starts_with("HTTP/1.1 403 "));
+            io.write_all(&masked(TEXT, KEY, b"let me in")).await.ok();
+            let mut rest = Vec::new();
+            timeout(Duration::from_secs(60), io.read_to_end(&mut rest)).await.unwrap().ok();
+            assert_eq!(rest, b"");
+        }
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(ran.load(Ordering::Relaxed), 0);
+        assert_eq!((service.clients().count(), service.clients().metrics().opened), (0, 0));
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn server_without_upgrades_is_told_what_is_missing() {
+    // A request that no server has read.
     let service = Server::new().any(echo).service().unwrap();
-    let mounted = ws_tower::service(&service);
-    let (mut io, theirs) = duplex(4096);
-    let hyper = hyper_util::service::TowerToHyperService::new(mounted);
-    // A request that was made by hand, or read by a server that is not hyper.
-    let answer = {
-        use hyper::service::Service;
-        let request = http::Request::get("/")
-            .header("host", "a.example")
-            .header("upgrade", "websocket")
-            .header("connection", "upgrade")
-            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
-            .header("sec-websocket-version", "13");
-        hyper.call(request.body(()).unwrap()).await.unwrap()
-    };
+    let request = http::Request::get("/")
+        .header("host", "a.example")
+        .header("upgrade", "websocket")
+        .header("connection", "upgrade")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .header("sec-websocket-version", "13");
+    let answer = ws_tower::service(&service).oneshot(request.body(()).unwrap()).await.unwrap();
     assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+
+    // hyper, without `with_upgrades`.
+    let (told, mut failures) = mpsc::unbounded_channel();
+    let handler = any(async move |upgrade: WebSocketUpgrade| {
+        upgrade.on_failed_upgrade(move |error| told.send(error).unwrap()).on_upgrade(echo)
+    });
+    let app = Router::new().route("/", handler).with_state(service.clone());
+    let (mut io, theirs) = duplex(4096);
+    let hyper = hyper_util::service::TowerToHyperService::new(app);
+    tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(theirs), hyper.clone()));
+    assert!(ask(&mut io, "/", b"").await.starts_with("HTTP/1.1 101 "));
+    let failure = failures.recv().await.unwrap();
+    assert!(matches!(failure, UpgradeError::NotSupported(_)), "{failure}");
+    assert!(failure.to_string().contains("with_upgrades()"), "{failure}");
     assert_eq!(service.clients().count(), 0);
-    // By hyper, with upgrades.
+
+    // With it.
+    let (mut io, theirs) = duplex(4096);
     let connection = http1::Builder::new().serve_connection(TokioIo::new(theirs), hyper);
     tokio::spawn(connection.with_upgrades());
     assert!(ask(&mut io, "/", b"").await.starts_with("HTTP/1.1 101 "));
     echoes(&mut io).await;
+}
+
+// Over a stream that only the server knows.
+#[tokio::test(start_paused = true)]
+async fn early_octets_end_the_stream_unread_whatever_it_is() {
+    let (told, mut failures) = mpsc::unbounded_channel();
+    let handler = any(async move |upgrade: WebSocketUpgrade| {
+        upgrade.on_failed_upgrade(move |error| told.send(error).unwrap()).on_upgrade(echo)
+    });
+    let service = Server::new().service().unwrap();
+    let running = run(Router::new().route("/", handler).with_state(service.clone()), &service);
+    let mut early = running.dial();
+    assert!(ask(&mut early, "/", &masked(TEXT, KEY, b"early")).await.starts_with("HTTP/1.1 101 "));
+    let mut rest = Vec::new();
+    early.read_to_end(&mut rest).await.ok();
+    assert_eq!(rest, b"");
+    assert!(matches!(failures.recv().await, Some(UpgradeError::EarlyData)));
+    assert_eq!((service.clients().count(), service.clients().metrics().opened), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_that_do_nothing_are_ended_and_websockets_are_not() {
+    let service = Server::new().service().unwrap();
+    let running = run(app(&service), &service);
+    let mut websocket = running.dial();
+    assert!(ask(&mut websocket, "/echo", b"").await.starts_with("HTTP/1.1 101 "));
+    let mut http2 = running.http2(65_535).await;
+    let mut stream = http2.open("/echo").await;
+    let mut silent = running.dial();
+    let mut idle = running.dial();
+    idle.write_all(b"GET /none HTTP/1.1\r\nhost: a.example\r\n\r\n").await.unwrap();
+    let mut gone = running.http2(65_535).await;
+    assert_eq!(gone.refused(connect("/none")).await.0, StatusCode::NOT_FOUND);
+
+    let mut rest = Vec::new();
+    let at = Instant::now();
+    silent.read_to_end(&mut rest).await.ok();
+    assert!(rest.is_empty() && at.elapsed() < Duration::from_secs(15), "{:?}", at.elapsed());
+    idle.read_to_end(&mut rest).await.ok();
+    assert!(at.elapsed() < Duration::from_secs(125), "{:?}", at.elapsed());
+    timeout(Duration::from_secs(130), gone.ended).await.expect("GOAWAY").unwrap().ok();
+    // Frames keep the WebSockets alive meanwhile: their Pings are answered by nobody here.
+    let _ = timeout(Duration::from_millis(1), stream.frame()).await;
+    assert!(service.clients().metrics().opened == 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -228,4 +283,21 @@ async fn mounted_service_is_always_ready_and_never_fails() {
     ready.await.unwrap();
     let plain = mounted.oneshot(http::Request::get("/").body(()).unwrap()).await.unwrap();
     assert_eq!(plain.status(), StatusCode::BAD_REQUEST, "it has no Host");
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_until_one_ends() {
+    let listener = ws_server::Tcp::bind("127.0.0.1:0").await.unwrap();
+    let address = ws_server::Listener::local_addr(&listener).unwrap();
+    let app = app(&Server::new().service().unwrap());
+    tokio::spawn(ws_tower::serve(listener, app).max_connections(1).run());
+    let plain = b"GET /none HTTP/1.1\r\nhost: a.example\r\n\r\n";
+    let mut one = TcpStream::connect(address).await.unwrap();
+    one.write_all(plain).await.unwrap();
+    assert!(head(&mut one).await.starts_with("HTTP/1.1 404 "));
+    let mut two = TcpStream::connect(address).await.unwrap();
+    two.write_all(plain).await.unwrap();
+    assert!(timeout(Duration::from_millis(300), two.readable()).await.is_err(), "it waits");
+    drop(one);
+    assert!(head(&mut two).await.starts_with("HTTP/1.1 404 "));
 }

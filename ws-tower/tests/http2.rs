@@ -106,6 +106,21 @@ async fn rt_12_what_is_refused_over_http_1_is_refused_over_http_2() {
     assert!(service.clients().metrics().rejected.len() >= 4);
 }
 
+// RT-12: a layer may put another answer in its place that is a success, too.
+#[tokio::test(start_paused = true)]
+async fn rt_12_page_that_a_layer_sends_instead_opens_nothing() {
+    let service = Server::new().service().unwrap();
+    let open = any(async |upgrade: WebSocketUpgrade| upgrade.on_upgrade(echo));
+    let instead = axum::middleware::map_response(async |_: axum::response::Response| "maintenance");
+    let app = Router::new().route("/", open).with_state(service.clone()).layer(instead);
+    let running = run(app, &service);
+    let mut http = running.http2(65_535).await;
+    let (answer, _send) = http.ask(connect("/"), false).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!((service.clients().count(), service.clients().metrics().opened), (0, 0));
+}
+
 // R8441-5-i
 #[tokio::test(start_paused = true)]
 async fn r8441_5_i_fault_ends_its_own_stream_and_no_other() {

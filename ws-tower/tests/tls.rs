@@ -4,12 +4,15 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Extension, Router, routing::any};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use support::{Http2, Running, TEXT, echo, run_on};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    time::Instant,
+};
 use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
@@ -92,4 +95,16 @@ async fn alpn_decides_and_both_versions_open_websockets() {
         assert_eq!(echo, unmasked(TEXT, b"hello"));
     }
     assert_eq!(secured.service.clients().metrics().opened, 4);
+}
+
+// A client that never speaks costs the shutdown no time.
+#[tokio::test(start_paused = true)]
+async fn shutdown_waits_for_no_tls_handshake() {
+    let Secured { running, .. } = start();
+    let _silent = running.dial();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let at = Instant::now();
+    running.stop.send(()).unwrap();
+    running.report.await.unwrap();
+    assert!(at.elapsed() < Duration::from_secs(1), "{:?}", at.elapsed());
 }

@@ -13,11 +13,13 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 /// Confirms that the answer which opens a WebSocket reaches the server as it was given, and ends the
-/// WebSocket at once if it does not.
+/// WebSocket at once if it does not. **Put it outside of all other layers**;
+/// [`serve`](crate::serve()) does so by itself.
 ///
-/// hyper gives a stream to whoever waits for an upgrade, even if a layer put another answer in its place:
-/// after a 403 with `Connection: close`, a client could go on and talk to the handler. So put this outside
-/// of all layers that may replace an answer. [`serve`](crate::serve()) does so by itself.
+/// hyper gives a stream of HTTP/1.1 to whoever waits for an upgrade once the connection ends, whatever
+/// was answered: a client that a layer refused after the handler had accepted it need only ask for
+/// `Connection: Upgrade, close`, and talks to the handler. Until then it has its place among the clients.
+/// Where nobody confirms, that is logged once.
 ///
 /// ```
 /// # #[cfg(feature = "axum")]
@@ -60,9 +62,12 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let is_connect = *request.method() == Method::CONNECT;
-        let confirms = request.extensions().get::<OnUpgrade>().is_some().then(|| {
+        let extensions = request.extensions_mut();
+        // Of several the outermost decides.
+        let is_first = extensions.get::<Expected>().is_none();
+        let confirms = (is_first && extensions.get::<OnUpgrade>().is_some()).then(|| {
             let (confirms, confirmed) = oneshot::channel();
-            request.extensions_mut().insert(Expected(Arc::new(Mutex::new(Some(confirmed)))));
+            extensions.insert(Expected(Arc::new(Mutex::new(Some(confirmed)))));
             confirms
         });
         Confirming { answer: Box::pin(self.service.call(request)), confirms, is_connect }
@@ -92,7 +97,8 @@ where
                 true => response.status().is_success(),
                 false => response.status() == StatusCode::SWITCHING_PROTOCOLS,
             };
-            if opens {
+            // Another answer may have such a status, too: a page that a layer keeps, for example.
+            if opens && response.extensions().get::<Opens>().is_some() {
                 // Nobody waits if the request opened no WebSocket of ours.
                 confirms.send(()).ok();
             }
@@ -101,7 +107,11 @@ where
     }
 }
 
-/// The confirmation that a request is to expect. Where a layer is there twice the outer one counts last.
+/// Marks an answer that opens a WebSocket.
+#[derive(Clone, Copy)]
+pub(super) struct Opens;
+
+/// The confirmation that a request is to expect.
 #[derive(Clone)]
 struct Expected(Arc<Mutex<Option<oneshot::Receiver<()>>>>);
 

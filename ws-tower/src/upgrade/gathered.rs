@@ -15,14 +15,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const WRITE: usize = 16 * 1024;
 
 /// Puts small pieces together, since hyper takes one at a time, and keeps large ones small.
-pub(crate) struct Gathered {
-    io: TokioIo<Upgraded>,
-    buffer: Vec<u8>,
-}
+pub(crate) struct Gathered(TokioIo<Upgraded>);
 
 impl Gathered {
     pub(crate) fn new(upgraded: Upgraded) -> Self {
-        Self { io: TokioIo::new(upgraded), buffer: Vec::new() }
+        Self(TokioIo::new(upgraded))
     }
 }
 
@@ -32,7 +29,7 @@ impl AsyncRead for Gathered {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, into)
+        Pin::new(&mut self.0).poll_read(cx, into)
     }
 }
 
@@ -43,7 +40,7 @@ impl AsyncWrite for Gathered {
         octets: &[u8],
     ) -> Poll<io::Result<usize>> {
         let some = octets.get(..WRITE).unwrap_or(octets);
-        Pin::new(&mut self.io).poll_write(cx, some)
+        Pin::new(&mut self.0).poll_write(cx, some)
     }
 
     fn poll_write_vectored(
@@ -51,16 +48,13 @@ impl AsyncWrite for Gathered {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let Self { io, buffer } = &mut *self;
-        buffer.clear();
+        // Freed at once: a connection at rest holds no buffer.
+        let mut buffer = Vec::new();
         for piece in pieces {
             let room = WRITE - buffer.len();
             buffer.extend_from_slice(piece.get(..room).unwrap_or(piece));
         }
-        let written = Pin::new(io).poll_write(cx, buffer);
-        // A connection at rest holds no buffer.
-        *buffer = Vec::new();
-        written
+        Pin::new(&mut self.0).poll_write(cx, &buffer)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -68,11 +62,11 @@ impl AsyncWrite for Gathered {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        Pin::new(&mut self.0).poll_flush(cx)
     }
 
     // RFC 8441 §5: "Orderly TCP-level closures are represented as END_STREAM flags".
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }

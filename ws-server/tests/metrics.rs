@@ -379,6 +379,11 @@ async fn round_trip_is_the_time_from_our_ping_to_its_pong() {
         let grown = after.buckets().zip(before.buckets()).find(|(now, then)| now.1 > then.1);
         assert_eq!(grown.unwrap().0.0, bound);
     }
+    // A Pong that is not empty answers another Ping than ours.
+    assert_eq!(raw.frame().await.unwrap(), (PING, vec![]));
+    sleep(ms(10)).await;
+    raw.send(PONG, b"1").await;
+    assert_eq!(rested(&clients).await.round_trips.count(), 3);
     // A second Pong answers nothing, and that of two Pings either of them.
     raw.send(PONG, b"").await;
     assert_eq!(raw.frame().await.unwrap().0, PING);

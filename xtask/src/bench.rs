@@ -42,7 +42,7 @@ pub(crate) struct Options {
     /// Only these cases of the list below, or others of the same kinds
     #[arg(long, value_name = "CASE", value_delimiter = ',')]
     cases: Vec<Case>,
-    /// Only these servers of the list below
+    /// Only these servers of the list below; those inside axum are measured only if they are named
     #[arg(long, alias = "servers", value_name = "NAME", value_delimiter = ',')]
     peers: Vec<String>,
     /// Add a server, with the paths /echo and /broadcast; the command runs without a shell. If it
@@ -227,7 +227,8 @@ fn chosen(workspace: &Workspace, options: &Options) -> Result<Vec<Server>> {
         ));
     }
     servers.retain(|server| match &options.peers[..] {
-        [] => !options.count || server.is_ours(),
+        [] if options.count => server.is_ours(),
+        [] => !server.is_on_request(),
         peers => peers.contains(&server.name),
     });
     for text in &options.server {

@@ -6,7 +6,7 @@
 
 use std::io::{IoSlice, Result};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -20,14 +20,14 @@ const COPIED: usize = 8 * 1024;
 
 /// Writes before a read that has to wait, and when too much is gathered. `flush` does nothing.
 #[derive(Debug)]
-pub struct Deferred {
-    stream: TcpStream,
+pub struct Deferred<S: AsyncWrite + Unpin = TcpStream> {
+    stream: S,
     gathered: BytesMut,
 }
 
-impl Deferred {
+impl<S: AsyncWrite + Unpin> Deferred<S> {
     /// With nothing gathered yet.
-    pub fn new(stream: TcpStream) -> Self {
+    pub fn new(stream: S) -> Self {
         Self { stream, gathered: BytesMut::new() }
     }
 
@@ -42,16 +42,17 @@ impl Deferred {
     }
 }
 
-impl Drop for Deferred {
+impl<S: AsyncWrite + Unpin> Drop for Deferred<S> {
     /// What is gathered at the end is a Close; a socket has room for it.
     fn drop(&mut self) {
         if !self.gathered.is_empty() {
-            let _ = self.stream.try_write(&self.gathered);
+            let mut cx = Context::from_waker(Waker::noop());
+            let _ = Pin::new(&mut self.stream).poll_write(&mut cx, &self.gathered);
         }
     }
 }
 
-impl AsyncRead for Deferred {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Deferred<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -65,7 +66,7 @@ impl AsyncRead for Deferred {
     }
 }
 
-impl AsyncWrite for Deferred {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Deferred<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

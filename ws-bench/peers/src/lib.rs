@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "axum")]
+pub mod axum_server;
 pub mod deferred;
 pub mod hub;
 #[cfg(feature = "hyper")]

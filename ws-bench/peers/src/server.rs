@@ -12,7 +12,8 @@ pub type Failure = Box<dyn Error + Send + Sync>;
 /// The command line: `PORT` or `--port PORT`, and what to do there.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    port: u16,
+    /// Where it listens.
+    pub port: u16,
     /// Compress where the client offers permessage-deflate.
     pub deflate: bool,
     /// A message goes to every client, the sender too, and not back to the sender alone.
@@ -61,9 +62,7 @@ pub fn serve<F>(options: Options, handler: impl Fn(TcpStream) -> F) -> Result<()
 where
     F: Future<Output = Result<(), Failure>> + Send + 'static,
 {
-    // One thread, as every server here is measured on one core.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    on_one_thread(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
         println!("listening on {}", listener.local_addr()?);
         loop {
@@ -74,4 +73,11 @@ where
             tokio::spawn(async move { serving.await.ok() });
         }
     })
+}
+
+/// Runs a server on one thread, as every server here is measured on one core.
+pub(crate) fn on_one_thread(
+    serving: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serving)
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::case::{Case, Mode};
-use super::server::{Program, Server};
+use super::server::{Build, Program, Server};
 use crate::failure::{Failure, Result};
 use crate::process::{run, tied};
 use crate::workspace::{Workspace, cargo};
@@ -56,21 +56,25 @@ impl Programs {
                 )
             })?;
         }
-        let c_zlib = |server: &Server| match &server.program {
-            Program::Peer(peer) => Some(peer.c_zlib),
-            Program::Raw => Some(false),
-            _ => None,
+        let needs = |build: Build| {
+            servers.iter().any(|server| match &server.program {
+                Program::Peer(peer) => peer.build == build,
+                Program::Raw => build == Build::Usual,
+                _ => false,
+            })
         };
         let manifest = workspace.peers().join("Cargo.toml");
         let target = workspace.target.join("peers");
         let [manifest, target] = [&manifest, &target].map(|path| path.to_string_lossy());
         let words = ["--bins", "--manifest-path", &manifest, "--target-dir", &target];
-        if servers.iter().any(|server| c_zlib(server) == Some(false)) {
+        if needs(Build::Usual) {
             build(workspace, &words)?;
         }
-        if servers.iter().any(|server| c_zlib(server) == Some(true)) {
-            let apart = ["--no-default-features", "--features", "c-zlib"];
-            build(workspace, &[&words[..], &apart].concat())?;
+        for (apart, feature) in [(Build::CZlib, "c-zlib"), (Build::Axum, "axum")] {
+            if needs(apart) {
+                let features = ["--no-default-features", "--features", feature];
+                build(workspace, &[&words[..], &features].concat())?;
+            }
         }
         build(workspace, &["-p", "ws-bench", "--bins"])?;
         Ok(programs)

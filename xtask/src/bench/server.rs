@@ -25,20 +25,35 @@ pub(crate) enum Program {
     Added(Vec<String>),
 }
 
-/// A library, named like its package, whose binary is `echo-NAME`.
+/// A library, whose binary is `echo-NAME`.
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
+    /// Its package, which has the version.
+    package: &'static str,
     pub(crate) deflate: bool,
     pub(crate) broadcast: bool,
-    /// Whether it needs the zlib in C, and so a separate build.
-    pub(crate) c_zlib: bool,
+    pub(crate) build: Build,
+}
+
+/// Which build of `ws-bench/peers` has the binary.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Build {
+    Usual,
+    /// It needs the zlib in C.
+    CZlib,
+    /// It is inside axum, and measured only if it is named.
+    Axum,
 }
 
 const OURS: &str = "ws-server";
 const RAW: &str = "raw";
 
 const fn peer(name: &'static str, deflate: bool, broadcast: bool) -> Peer {
-    Peer { name, deflate, broadcast, c_zlib: false }
+    Peer { name, package: name, deflate, broadcast, build: Build::Usual }
+}
+
+const fn in_axum(name: &'static str, package: &'static str, deflate: bool) -> Peer {
+    Peer { name, package, deflate, broadcast: false, build: Build::Axum }
 }
 
 /// All peers; to add one, add a line.
@@ -49,8 +64,13 @@ const PEERS: &[Peer] = &[
     peer("yawc", true, true),
     peer("sockudo-ws", true, true),
     peer("soketto", false, false),
-    Peer { c_zlib: true, ..peer("ratchet_rs", true, false) },
+    Peer { build: Build::CZlib, ..peer("ratchet_rs", true, false) },
     peer("wtx", true, false),
+    in_axum("ws-tower", "ws-tower", true),
+    in_axum("axum", "axum", false),
+    in_axum("fastwebsockets-axum", "fastwebsockets", false),
+    in_axum("yawc-axum", "yawc", true),
+    in_axum("sockudo-ws-axum", "sockudo-ws", true),
 ];
 
 pub(crate) fn names() -> Vec<&'static str> {
@@ -63,7 +83,8 @@ pub(crate) fn known(workspace: &Workspace) -> Result<Vec<Server>> {
     let lock = fs::read_to_string(&path)
         .map_err(|error| Failure::system(format!("reading {}", path.display()), &error))?;
     let version = |package: &str| {
-        let found = locked(&lock).find(|(name, _)| *name == package);
+        // The newest: axum has an older tokio-tungstenite.
+        let found = locked(&lock).filter(|(name, _)| *name == package).last();
         found.map_or("?", |(_, version)| version).to_owned()
     };
     let ours = Server { name: OURS.into(), version: String::new(), program: Program::Ours };
@@ -74,7 +95,7 @@ pub(crate) fn known(workspace: &Workspace) -> Result<Vec<Server>> {
     };
     let peers = PEERS.iter().map(|peer| Server {
         name: peer.name.into(),
-        version: version(peer.name),
+        version: version(peer.package),
         program: Program::Peer(peer),
     });
     Ok([ours, raw].into_iter().chain(peers).collect())
@@ -100,6 +121,11 @@ impl Server {
 
     pub(crate) fn is_raw(&self) -> bool {
         matches!(self.program, Program::Raw)
+    }
+
+    /// Whether it takes part only if it is named.
+    pub(crate) fn is_on_request(&self) -> bool {
+        matches!(self.program, Program::Peer(peer) if peer.build == Build::Axum)
     }
 
     /// Whether it can take part in `case`.

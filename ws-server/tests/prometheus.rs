@@ -254,10 +254,9 @@ async fn collector_joins_a_registry_of_the_application() {
     let mut registry = Registry::with_prefix("app");
     let own = Counter::<u64>::default();
     registry.register("orders", "Orders", own.clone());
-    let labelled = |name: &'static str| ("server".into(), name.into());
     for (name, service) in [("one", &one), ("two", &two)] {
         let collector = Box::new(service.clients().collector());
-        registry.sub_registry_with_label(labelled(name)).register_collector(collector);
+        registry.sub_registry_with_prefix(name).register_collector(collector);
     }
     own.inc();
     let (_raw, _) = open(&one).await;
@@ -265,16 +264,20 @@ async fn collector_joins_a_registry_of_the_application() {
     prometheus_text::encode(&mut page, &registry).unwrap();
     for line in [
         "app_orders_total 1",
-        "app_websocket_connections{server=\"one\"} 1",
-        "app_websocket_connections{server=\"two\"} 0",
-        "app_websocket_messages_total{server=\"one\",direction=\"sent\",type=\"text\"} 0",
+        "app_one_websocket_connections 1",
+        "app_two_websocket_connections 0",
+        "app_one_websocket_messages_total{direction=\"sent\",type=\"text\"} 0",
     ] {
         assert!(page.lines().any(|found| found == line), "{line} in {page}");
     }
+    let mut types = BTreeSet::new();
+    assert!(page.lines().filter(|line| line.starts_with("# TYPE ")).all(|line| types.insert(line)));
     // OpenMetrics from the same collector.
     let mut page = String::new();
     text::encode(&mut page, &registry).unwrap();
-    assert!(page.contains("# UNIT app_websocket_queue_bytes bytes\n") && page.ends_with("# EOF\n"));
+    assert!(
+        page.contains("# UNIT app_two_websocket_queue_bytes bytes\n") && page.ends_with("# EOF\n")
+    );
     // It outlives the server.
     let clients = one.clients();
     let collector = clients.collector();

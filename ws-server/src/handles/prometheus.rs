@@ -53,8 +53,9 @@ impl Clients {
     /// The same for a [`Registry`] of the application, in whatever format that is asked for. It keeps
     /// the counters, not the server, alive.
     ///
-    /// Two servers in one registry need a label each that tells them apart:
-    /// [`sub_registry_with_label`](Registry::sub_registry_with_label).
+    /// Two servers in one registry need a prefix each that tells them apart:
+    /// [`sub_registry_with_prefix`](Registry::sub_registry_with_prefix). With labels in its place the
+    /// `TYPE` of each metric would come twice, which the format forbids.
     pub fn collector(&self) -> impl Collector {
         Counted(self.clone())
     }

@@ -69,6 +69,12 @@ use crate::{
 /// Where the request comes from is a [`Peer`] among its extensions, which [`serve`](crate::serve()) and
 /// layers of your own put there, or axum's `ConnectInfo<SocketAddr>`.
 ///
+/// # Layers
+/// What is around the handler sees the request, and an answer without a body; none of tower-http's layers
+/// of traces, timeouts, CORS or compression touches the WebSocket after it. CORS admits no page: that is
+/// [`origin`](Self::origin). A layer that puts another answer in place of a handler's ends the WebSocket
+/// unopened where [`serve`](crate::serve()) or [`ConfirmLayer`](crate::ConfirmLayer) is outside of it.
+///
 /// # Coming from `axum::extract::ws`
 /// | there | here |
 /// |---|---|

@@ -168,6 +168,14 @@ pub(crate) fn openssl() -> Result<()> {
     Ok(())
 }
 
+/// curl, with HTTP/2. Debian keeps it up to date.
+pub(crate) fn curl() -> Result<()> {
+    if !find_program("curl") {
+        debian(&["curl"], "no curl was found")?;
+    }
+    Ok(())
+}
+
 /// The path of a program in `PATH`, or where only root looks.
 fn system_program(name: &str) -> Option<PathBuf> {
     program_path(name).or_else(|| {

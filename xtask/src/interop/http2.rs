@@ -1,4 +1,5 @@
-//! Two examples of `ws-tower` over HTTP/2: with Chromium, with clients by hand, and behind HAProxy.
+//! Two examples of `ws-tower` over HTTP/2: with Chromium, with clients by hand, and behind HAProxy; and
+//! with curl, over both versions of HTTP.
 
 use std::fs;
 use std::path::Path;
@@ -28,6 +29,7 @@ const CHROMIUM_CASES: usize = 4;
 const NODE_CASES: usize = 12;
 const PYTHON_CASES: usize = 16;
 const HAPROXY_CASES: usize = 9;
+const CURL_CASES: usize = 7;
 
 /// All of them, each with a server of its own.
 pub(super) fn all(workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> Result<Tally> {
@@ -38,13 +40,15 @@ pub(super) fn all(workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> R
     let echo = AXUM.build(workspace, None)?;
     let node = [modules(workspace)?, browser(workspace)?].concat();
     let haproxy = vec![("INTEROP_HAPROXY", tools::haproxy()?)];
+    tools::curl()?;
     let python = || tools::python_with_websockets(workspace);
     let mut total = Tally::default();
     for (name, program, file, variables, cases) in [
-        ("Chromium", "node".into(), "chromium_http2.mjs", node.clone(), CHROMIUM_CASES),
+        ("Chromium over HTTP/2", "node".into(), "chromium_http2.mjs", node.clone(), CHROMIUM_CASES),
         ("Node's http2", "node".into(), "node_http2.mjs", node, NODE_CASES),
         ("Python h2", python()?, "python_http2.py", Variables::new(), PYTHON_CASES),
-        ("HAProxy", python()?, "haproxy_http2.py", haproxy, HAPROXY_CASES),
+        ("HAProxy with HTTP/2", python()?, "haproxy_http2.py", haproxy, HAPROXY_CASES),
+        ("curl", python()?, "curl.py", Variables::new(), CURL_CASES),
     ] {
         let mut variables: Variables = variables;
         variables.push(("INTEROP_SCRATCH", scratch.clone()));
@@ -60,7 +64,7 @@ pub(super) fn all(workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> R
         let mut server = Running::start(name, &mut server, log.map(Log::path))?;
         let mut command = peer.command();
         command.arg(server.address()?);
-        let what = format!("{} over HTTP/2 with {name}", peer.name);
+        let what = format!("{} with {name}", peer.name);
         total += peer.drive(&what, &mut command, cases)?;
         peer.still_running(&mut server, name)?;
     }

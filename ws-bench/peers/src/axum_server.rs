@@ -27,7 +27,6 @@ where
         let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap_or_default());
         let app = Router::new().route("/echo", any(handler)).with_state(state);
         let app = app.into_make_service_with_connect_info::<SocketAddr>();
-        // In a task: what wakes the future that the runtime blocks on writes to an eventfd.
-        Ok(tokio::spawn(async { axum::serve(listener, app).await }).await??)
+        Ok(axum::serve(listener, app).await?)
     })
 }

@@ -6,7 +6,10 @@ mod support;
 use std::{
     future::poll_fn,
     pin::pin,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::Poll,
     time::Duration,
 };
@@ -20,8 +23,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 use ws_server::{
-    Handler, HandlerError, Interrupted, Limits, MessageKind, MessageReader, Server, Service,
-    WebSocket,
+    CloseCode, Handler, HandlerError, Interrupted, Limits, MessageKind, MessageReader, Server,
+    Service, WebSocket,
 };
 
 /// Data frames without FIN, and with it.
@@ -550,23 +553,47 @@ async fn reader_is_copied_by_tokio() {
 #[tokio::test(start_paused = true)]
 async fn many_tiny_pieces_leave_others_their_turns() {
     let (service, mut seen) = seeing(streaming(), Place::Turn);
-    let (mut raw, _task) = open(&service).await;
+    let (mut raw, _task) = open_with(&service, "/", "", 1 << 20).await;
     let mut frames = masked(BINARY_START, b"7");
     for _ in 0..20_000 {
         frames.extend(masked(MORE, b"7"));
     }
     frames.extend(masked(LAST, b"7"));
     raw.io.write_all(&frames).await.unwrap();
-    let mut octets = 0;
-    loop {
-        match next(&mut seen).await {
-            Start(_) => {}
-            Chunk(data) => octets += data.len(),
-            End => break,
-            other => panic!("{other:?}"),
+    // Another task has a turn after each of the connection's.
+    let turns = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&turns);
+    let other = tokio::spawn(async move {
+        loop {
+            counted.fetch_add(1, Ordering::Relaxed);
+            yield_now().await;
         }
-    }
-    assert_eq!(octets, 20_002);
+    });
+    while next(&mut seen).await != End {}
+    other.abort();
+    let turns = turns.load(Ordering::Relaxed);
+    assert!(turns >= 20, "{turns} turns");
+}
+
+#[tokio::test(start_paused = true)]
+async fn message_after_one_that_is_too_large_is_received_while_we_close() {
+    let (tx, mut rx) = unbounded_channel();
+    let handler = move |mut ws: WebSocket| {
+        let tx = tx.clone();
+        async move {
+            ws.close(CloseCode::GOING_AWAY, "")?;
+            while let Some(message) = ws.recv().await {
+                tx.send(message)?;
+            }
+            Ok(())
+        }
+    };
+    let (mut raw, _task) = open(&service(streaming().max_message(1000), handler)).await;
+    raw.expect_close(1001).await;
+    raw.send(BINARY, &[7; 2000]).await;
+    raw.send(TEXT, b"last words").await;
+    raw.send(CLOSE, &1001_u16.to_be_bytes()).await;
+    assert_eq!(rx.recv().await, Some("last words".into()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -126,10 +126,14 @@ impl WebSocket {
                 (Place::Gathering(_, gathered), Piece::Chunk(data)) => {
                     if gathered.len() + data.len() > limit {
                         *place = Place::Failed;
-                        self.outbox.fail(
-                            CloseCode::MESSAGE_TOO_BIG,
-                            &format!("a message of more than {limit} bytes"),
-                        );
+                        let reason = format!("a message of more than {limit} bytes");
+                        // After our own Close there is nothing to fail: the messages that follow
+                        // are received.
+                        if !self.outbox.fail(CloseCode::MESSAGE_TOO_BIG, &reason)
+                            && let Some(place) = self.place()
+                        {
+                            *place = Place::Passing;
+                        }
                     } else {
                         gathered.extend_from_slice(&data);
                     }

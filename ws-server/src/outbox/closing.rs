@@ -22,14 +22,17 @@ impl Outbox {
     }
 
     /// Fails the connection, after everything that is queued, unless it is closing already.
-    pub(crate) fn fail(&self, code: CloseCode, reason: &str) {
+    /// Returns whether it failed.
+    pub(crate) fn fail(&self, code: CloseCode, reason: &str) -> bool {
         let mut state = self.state();
-        if !state.closing {
+        let fails = !state.closing;
+        if fails {
             let (inner, deferred) = state.parts();
             inner.reject_waiters(deferred);
             inner.push(Queued::Fail(code, reason.into()));
             self.queued(&mut state);
         }
+        fails
     }
 
     /// Queues a Close after everything that is queued. Rejects messages that wait for room, and gives up

@@ -32,10 +32,12 @@ mod closing;
 mod deferred;
 mod detached;
 mod driver_side;
+mod flushing;
 #[cfg(all(test, shuttle))]
 pub(crate) mod model;
 mod piece;
 pub(crate) mod post;
+mod publishers;
 mod queued;
 mod streamed;
 mod subscriber;
@@ -72,12 +74,17 @@ use crate::{
     leaves::{
         data::Data,
         stats::Stats,
-        sync::{AtomicBool, Mutex, PoisonError},
+        sync::{AtomicBool, AtomicU8, Mutex, PoisonError},
     },
 };
 
 /// RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less".
 const MAX_CONTROL: usize = 125;
+
+/// Flags of what waits in an outbox: something that may leave now,
+const LEAVING: u8 = 1;
+/// and something, or a sender in line, that goes before a message which is sent now.
+const BEFORE: u8 = 2;
 
 /// The part of one connection that other tasks share.
 pub(crate) struct Outbox {
@@ -90,7 +97,7 @@ pub(crate) struct Outbox {
     pub(crate) data: Data,
     state: Mutex<State>,
     /// Flags that the driver reads without the lock. They are written under it.
-    has_outbound: AtomicBool,
+    waiting: AtomicU8,
     receiver_waits: AtomicBool,
     receiver_gone: AtomicBool,
     /// Whether the receiver did something that the driver may have missed.
@@ -151,7 +158,7 @@ impl Outbox {
             stats,
             data: Data::default(),
             state: Mutex::default(),
-            has_outbound: AtomicBool::new(false),
+            waiting: AtomicU8::new(0),
             receiver_waits: AtomicBool::new(false),
             receiver_gone: AtomicBool::new(false),
             receiver_called: AtomicBool::new(false),
@@ -223,7 +230,7 @@ impl Outbox {
     /// Notes that something was queued, and wakes the driver if necessary.
     #[inline]
     fn queued(&self, state: &mut Locked<'_>) {
-        self.has_outbound.store(true, Ordering::SeqCst);
+        self.waiting.store(LEAVING | BEFORE, Ordering::SeqCst);
         if !self.blocked.load(Ordering::SeqCst) {
             self.wake_driver(state);
         }
@@ -290,7 +297,7 @@ impl Outbox {
 
     /// Bytes of the messages that wait in the queues.
     pub(crate) fn queue_bytes(&self) -> usize {
-        if self.has_outbound() { self.state().outbound_bytes } else { 0 }
+        if self.is_anything_before() { self.state().outbound_bytes } else { 0 }
     }
 
     pub(crate) fn ping(&self, payload: Payload) -> Result<(), PingError> {
@@ -411,7 +418,22 @@ impl State {
             && (self.in_message || broadcasts.is_none_or(|broadcasts| broadcasts.is_empty()))
     }
 
+    /// The flags of what waits.
+    fn waiting(&self) -> u8 {
+        if !self.is_drained() {
+            return LEAVING | BEFORE;
+        }
+        let in_line = self.waiters.as_ref().is_some_and(|waiters| waiters.is_anyone_before());
+        if in_line || self.outbound_bytes > 0 { BEFORE } else { 0 }
+    }
+
+    /// Queues an element, before those that wait in line.
     fn push(&mut self, queued: Queued) {
+        if let (Some(waiters), Some(broadcasts)) = (&self.waiters, &mut self.broadcasts)
+            && waiters.places() > 0
+        {
+            broadcasts.own_put(self.outbound.len());
+        }
         self.outbound_bytes += queued.bytes();
         self.outbound.push_back(queued);
     }

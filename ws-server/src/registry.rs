@@ -9,7 +9,7 @@ pub(crate) mod published;
 pub(crate) mod topics;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     ops::Bound,
     sync::{
         Arc, OnceLock,
@@ -18,7 +18,7 @@ use std::{
 };
 
 use tokio::runtime::Handle;
-use ws_core::Closed;
+use ws_core::{Closed, ClosedBy};
 
 use self::{
     delivery::{CHUNK, Delivery, Subscribers},
@@ -169,7 +169,7 @@ impl Registry {
             {
                 last = Some(*id);
                 // Most have nothing, and are not locked.
-                if outbox.has_outbound() {
+                if outbox.is_anything_before() {
                     waiting.push(Arc::clone(outbox));
                 }
             }
@@ -216,10 +216,12 @@ impl Entry {
         }
     }
 
-    /// Removes a connection that was never open.
+    /// Removes a connection that was never open, and ends it for those who have a handle of it.
     pub(crate) fn withdraw(mut self) {
         if let Some(registry) = self.registry.take() {
             registry.leave(&self.outbox, None);
+            self.outbox.over(VecDeque::new());
+            self.outbox.end(&Closed::abnormal(ClosedBy::Local));
         }
     }
 }
@@ -228,7 +230,7 @@ impl Drop for Entry {
     fn drop(&mut self) {
         if let Some(registry) = &self.registry {
             // A dropped task leaves no one to say how its connection ended.
-            registry.leave(&self.outbox, Some(&Closed::abnormal(ws_core::ClosedBy::Local)));
+            registry.leave(&self.outbox, Some(&Closed::abnormal(ClosedBy::Local)));
         }
     }
 }

@@ -140,6 +140,21 @@ async fn publisher_that_waits_loses_nothing() {
     publisher.await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn publisher_that_waits_passes_over_a_task_that_does_not_receive() {
+    let service = quiet(limits(|limits| limits.send_buffer = 1000));
+    let clients = service.clients();
+    let mut topic = clients.listen("topic").unwrap();
+    // Its own messages, for example.
+    for text in ["a", "b", "c"] {
+        let wait = clients.publish_wait("topic", text.repeat(1000));
+        assert!(timeout(Duration::from_secs(21), wait).await.is_ok(), "{text}");
+    }
+    for text in ["a", "b", "c"] {
+        assert_eq!(texts(&mut topic, 1).await, [text.repeat(1000)]);
+    }
+}
+
 // Dropped at every point at which it waits.
 #[tokio::test]
 async fn dropped_recv_loses_no_message() {

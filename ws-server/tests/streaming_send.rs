@@ -435,7 +435,7 @@ async fn dropped_write_sends_nothing_and_keeps_its_turn() {
     let write = async {
         first.write("kept").await.unwrap();
         first.finish().await.unwrap();
-        sleep(Duration::from_secs(1)).await;
+        sleep(Duration::from_millis(500)).await;
         second.write("second").await.unwrap();
         second.finish().await.unwrap();
     };
@@ -558,6 +558,176 @@ async fn broadcasts_behind_a_half_sent_message_meet_the_policy() {
         ws.send("last").await.unwrap();
         raw.expect(TEXT, "last").await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn empty_messages_to_a_client_that_does_not_read_wait_for_room() {
+    let (mut ws, _raw, _task) = detached(Limits::default().send_buffer(10_000), 4096).await;
+    for _ in 0..5000 {
+        let message = ws.send_streaming(MessageKind::Binary);
+        if timeout(Duration::from_secs(1), message.finish()).await.is_err() {
+            return;
+        }
+    }
+    panic!("5000 messages wait");
+}
+
+#[tokio::test(start_paused = true)]
+async fn send_that_waits_goes_before_what_is_published_later() {
+    let (mut ws, mut raw, _task, service) = detached_from(Limits::default(), 64 * 1024).await;
+    ws.subscribe("topic").unwrap();
+    let sender = ws.sender();
+    let mut message = ws.send_streaming(MessageKind::Text);
+    message.write("one").await.unwrap();
+    let waiting = tokio::spawn(async move { sender.send("sent first").await });
+    sleep(Duration::from_millis(1)).await;
+    service.clients().publish("topic", "published later");
+    // None of them uses up the place of the one that was sent first.
+    message.write("two").await.unwrap();
+    message.write("three").await.unwrap();
+    message.finish().await.unwrap();
+    waiting.await.unwrap().unwrap();
+    raw.expect(TEXT_START, "one").await;
+    raw.expect(MORE, "two").await;
+    raw.expect(MORE, "three").await;
+    raw.expect(LAST, "").await;
+    raw.expect(TEXT, "sent first").await;
+    raw.expect(TEXT, "published later").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn writer_that_does_not_begin_in_its_turn_delays_nobody() {
+    let (mut ws, mut raw, _task) = detached(Limits::default(), 64 * 1024).await;
+    let sender = ws.sender();
+    let mut first = ws.send_streaming(MessageKind::Binary);
+    first.write("first").await.unwrap();
+    let mut second = sender.send_streaming(MessageKind::Text);
+    assert!(once(second.write("too late")).await.is_pending());
+    first.finish().await.unwrap();
+    // It has its turn now, and is not polled.
+    timeout(Duration::from_secs(2), ws.send("others")).await.unwrap().unwrap();
+    // Its message comes in its next turn.
+    second.write("second").await.unwrap();
+    second.finish().await.unwrap();
+    raw.expect(BINARY_START, "first").await;
+    raw.expect(LAST, "").await;
+    raw.expect(TEXT, "others").await;
+    raw.expect(TEXT_START, "second").await;
+    raw.expect(LAST, "").await;
+    // A piece that is empty takes no turn.
+    let mut idle = sender.send_streaming(MessageKind::Text);
+    idle.write("").await.unwrap();
+    assert!(once(ws.send("at once")).await.is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn send_in_the_turn_goes_after_those_in_line() {
+    let handler = |mut ws: WebSocket| async move {
+        let (first, second, third) = (ws.sender(), ws.sender(), ws.sender());
+        let mut message = first.send_streaming(MessageKind::Binary);
+        message.write("message").await?;
+        let mut unseen = second.send_streaming(MessageKind::Text);
+        assert!(once(unseen.write("never")).await.is_pending());
+        let waiting = tokio::spawn(async move { third.send("first").await });
+        sleep(Duration::from_millis(1)).await;
+        message.finish().await?;
+        sleep(Duration::from_millis(1)).await;
+        // Nothing is queued, but a writer has its turn, and another waits for it.
+        ws.send("second").await?;
+        waiting.await?.map_err(Into::into)
+    };
+    let (mut raw, _task) = open(&service(Limits::default(), handler)).await;
+    raw.expect(BINARY_START, "message").await;
+    raw.expect(LAST, "").await;
+    raw.expect(TEXT, "first").await;
+    raw.expect(TEXT, "second").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn flush_waits_for_broadcasts_that_wait_for_a_message() {
+    let (mut ws, mut raw, _task, service) = detached_from(Limits::default(), 64 * 1024).await;
+    ws.subscribe("topic").unwrap();
+    let sender = ws.sender();
+    let mut message = ws.send_streaming(MessageKind::Text);
+    message.write("one").await.unwrap();
+    // Nothing else was sent.
+    timeout(Duration::from_secs(1), sender.flush()).await.unwrap().unwrap();
+    service.clients().publish("topic", "published");
+    let flush = tokio::spawn(async move { sender.flush().await });
+    sleep(Duration::from_secs(5)).await;
+    assert!(!flush.is_finished());
+    message.finish().await.unwrap();
+    timeout(Duration::from_secs(1), flush).await.unwrap().unwrap().unwrap();
+    raw.expect(TEXT_START, "one").await;
+    raw.expect(LAST, "").await;
+    raw.expect(TEXT, "published").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn queue_bytes_count_what_waits_for_the_end_of_a_message() {
+    let (mut ws, _raw, _task, service) = detached_from(Limits::default(), 64 * 1024).await;
+    ws.subscribe("topic").unwrap();
+    let queue_bytes = || service.clients().metrics().queue_bytes;
+    let mut message = ws.send_streaming(MessageKind::Text);
+    message.write("one").await.unwrap();
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(queue_bytes(), 0);
+    service.clients().publish("topic", vec![7; 10_000]);
+    sleep(Duration::from_millis(1)).await;
+    assert!(queue_bytes() > 10_000, "{}", queue_bytes());
+    message.finish().await.unwrap();
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(queue_bytes(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn key_behind_a_half_sent_message_meets_the_limit() {
+    let limits = limits(|limits| limits.max_send_buffer = 300_000);
+    let (mut ws, mut raw, _task, service) = detached_from(limits, 64 * 1024).await;
+    ws.subscribe("topic").unwrap();
+    let mut message = ws.send_streaming(MessageKind::Binary);
+    message.write("begun").await.unwrap();
+    raw.expect(BINARY_START, "begun").await;
+    let publish = |octet: u8, len| {
+        let publication = Publication::from(vec![octet; len]).key("key");
+        let publication = publication.slow_consumer(SlowConsumer::DropNewest);
+        service.clients().publish("topic", publication).here()
+    };
+    assert_eq!(publish(1, 10), 1);
+    assert_eq!(publish(2, 1_000_000), 0);
+    assert_eq!(publish(3, 200_000), 1);
+    message.finish().await.unwrap();
+    raw.expect(LAST, "").await;
+    raw.expect(BINARY, vec![3; 200_000]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn publisher_that_waits_passes_over_a_client_whose_message_is_unfinished() {
+    let limits = Limits::default().write_timeout(Duration::from_secs(5));
+    let (mut ws, mut raw, _task, service) = detached_from(limits, 64 * 1024).await;
+    ws.subscribe("topic").unwrap();
+    let clients = service.clients();
+    let mut message = ws.send_streaming(MessageKind::Text);
+    message.write("one").await.unwrap();
+    raw.expect(TEXT_START, "one").await;
+    for octet in 0..4_u8 {
+        clients.publish("topic", vec![octet; 70_000]);
+    }
+    let publish = |octet: u8| clients.publish_wait("topic", vec![octet; 70_000]);
+    assert!(timeout(Duration::from_secs(4), publish(4)).await.is_err(), "it may finish");
+    timeout(Duration::from_secs(6), publish(4)).await.unwrap();
+    // Nor does the next one,
+    timeout(Duration::from_secs(1), publish(5)).await.unwrap();
+    message.finish().await.unwrap();
+    raw.expect(LAST, "").await;
+    for octet in 0..6_u8 {
+        raw.expect(BINARY, vec![octet; 70_000]).await;
+    }
+    // until it takes something.
+    for octet in 6..11_u8 {
+        clients.publish("topic", vec![octet; 70_000]);
+    }
+    assert!(once(publish(11)).await.is_pending());
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,8 +16,8 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use ws_server::{
-    Accepted, Admit, Bytes, CloseCode, Closed, HandlerError, Opening, Options, OriginPolicy, Peer,
-    Route, Server, ServerLimits, Service, Subprotocols, WebSocket,
+    Accepted, Admit, Bytes, CloseCode, Closed, ClosedBy, HandlerError, Opening, Options,
+    OriginPolicy, Peer, Route, SendError, Server, ServerLimits, Service, Subprotocols, WebSocket,
 };
 
 /// A request as an HTTP implementation shows it.
@@ -175,6 +175,27 @@ async fn accepted_request_that_is_dropped_unused_gives_its_place_back() {
         assert_eq!(service.clients().count(), 0);
     }
     assert_eq!(service.clients().metrics().opened, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn accepted_request_that_is_never_driven_has_an_end_and_delays_nobody() {
+    let service = service(ServerLimits::default());
+    let clients = service.clients();
+    let accepted = service.upgrade(&request("/echo", &[]), address(1)).await.unwrap();
+    let client = clients.get(accepted.id()).unwrap();
+    client.subscribe("topic").unwrap();
+    for _ in 0..5 {
+        let wait = clients.publish_wait("topic", vec![7; 70_000]);
+        timeout(Duration::from_secs(21), wait).await.expect("it is passed over");
+    }
+    let (sender, flushing) = (client.sender(), client.sender());
+    let flush = tokio::spawn(async move { flushing.flush().await });
+    sleep(Duration::from_millis(1)).await;
+    drop(accepted);
+    let hour = Duration::from_secs(3600);
+    assert_eq!(timeout(hour, flush).await.unwrap().unwrap(), Err(SendError::Closed));
+    let closed = timeout(hour, sender.closed()).await.unwrap();
+    assert_eq!((closed.code, closed.by), (CloseCode::ABNORMAL, ClosedBy::Local));
 }
 
 #[tokio::test(start_paused = true)]

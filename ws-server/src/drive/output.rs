@@ -183,9 +183,9 @@ impl Core {
         if self.output.messages >= SENDS {
             return None;
         }
-        if self.has_more_to_encode() {
+        if self.is_anything_before() {
             self.encode();
-            if self.has_more_to_encode() {
+            if self.is_anything_before() {
                 return None;
             }
         }
@@ -219,6 +219,11 @@ impl Core {
             yield_turn(cx);
         }
         yields
+    }
+
+    /// Whether anything goes before a message that the handler sends now.
+    fn is_anything_before(&self) -> bool {
+        !self.output.to_encode.is_empty() || self.outbox.is_anything_before()
     }
 
     /// Whether messages wait to be encoded.

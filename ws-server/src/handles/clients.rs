@@ -138,8 +138,13 @@ impl Clients {
     /// slow as the slowest subscriber, and no message is lost. It is never
     /// [`Refused`](Published::Refused).
     ///
-    /// A subscriber that takes nothing is waited for until its connection ends, by
-    /// [`Limits::write_timeout`](crate::Limits::write_timeout) (20 s by default). Publishers that wait
+    /// A client that reads nothing is waited for until its connection ends, by
+    /// [`Limits::write_timeout`](crate::Limits::write_timeout) (20 s by default). A subscriber that takes
+    /// nothing for as long for another reason is passed over until it takes something: a client to
+    /// which a [message in pieces](crate::MessageWriter) is unfinished, a
+    /// [`Subscription`](crate::Subscription) that does not receive, an [`Accepted`](crate::Accepted)
+    /// that is not driven. For it only
+    /// [`Limits::max_send_buffer`](crate::Limits::max_send_buffer) and the policy remain. Publishers that wait
     /// are served in no particular order. If others fill the room in the meantime, the policy acts as
     /// for any message, but only at [`Limits::max_send_buffer`](crate::Limits::max_send_buffer).
     ///

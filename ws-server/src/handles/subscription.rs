@@ -27,7 +27,8 @@ impl Clients {
     /// [`Limits::max_send_buffer`](crate::Limits::max_send_buffer) of the
     /// [server](crate::Server::limits), or the default of 1 MiB before the server listens; beyond it the publication's
     /// [`SlowConsumer`](crate::SlowConsumer) policy decides, as for a client. A
-    /// [publisher that waits](Self::publish_wait) waits for it too.
+    /// [publisher that waits](Self::publish_wait) waits for it too, and passes it over after
+    /// [`Limits::write_timeout`](crate::Limits::write_timeout) in which it receives nothing.
     ///
     /// ```
     /// # use ws_server::{HandlerError, WebSocket};

@@ -158,7 +158,9 @@ impl WebSocket {
     }
 
     /// Waits until the operating system has everything that was sent before, messages to many
-    /// included, except those that a policy for slow consumers dropped.
+    /// included, except those that a policy for slow consumers dropped. What waits for the end of a
+    /// [message in pieces](Self::send_streaming) is waited for too; the pieces that come after this call
+    /// are not, if nothing else was sent.
     ///
     /// # Errors
     /// [`SendError::Closed`] if the connection ended first, or if a message that was sent to it alone

@@ -30,7 +30,8 @@ const COPIED: usize = 64 * 1024;
 /// [`SlowConsumer`](crate::SlowConsumer) decides about what exceeds
 /// [`Limits::max_send_buffer`](crate::Limits::max_send_buffer). Pings and a Close go out between the pieces.
 /// So finish what you begin; and where one task both writes a message and sends others to the same
-/// connection, it must not wait for the others first.
+/// connection, it must not wait for the others, or [flush](WebSocket::flush) them, first. Broadcasts that
+/// wait when a Close cuts the message are not sent.
 ///
 /// **Dropped after its first piece and before [`finish`](Self::finish), it closes the connection with
 /// 1011**, since nobody could finish the message. Dropped before, it sends nothing.
@@ -67,8 +68,8 @@ enum State {
     Due,
     /// Waits for its turn.
     Waiting(HeldTicket),
-    /// Has its turn.
-    Open,
+    /// Has its turn, by this ticket.
+    Open(u64),
     Ended,
 }
 
@@ -107,7 +108,8 @@ impl MessageWriter<'_> {
     ///
     /// # Cancel safety
     /// A call that is dropped while it waits has sent nothing of this piece, and the writer keeps its
-    /// turn, or its place in the line.
+    /// place in the line. Before the message has begun, its turn lasts a second: then others go first, and
+    /// the next call waits for a turn again.
     pub async fn write(&mut self, data: impl Into<Payload>) -> Result<(), SendError> {
         let data = data.into();
         let utf8 = self.check(&data)?;
@@ -119,7 +121,8 @@ impl MessageWriter<'_> {
 
     /// Ends the message. One to which nothing was written is sent as an empty one.
     ///
-    /// Only the first piece waits for a turn, so this returns at once after one.
+    /// Only the first piece waits for a turn, so this returns at once after one. An empty message waits
+    /// for its turn and for room, as [`send`](WebSocket::send) does.
     ///
     /// # Errors
     /// [`SendError::Closed`]; [`SendError::InvalidUtf8`] for a text that ends inside of a code point, which
@@ -140,17 +143,27 @@ impl MessageWriter<'_> {
         Ok(utf8)
     }
 
-    /// Waits for the writer's turn.
-    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+    /// Waits for the writer's turn, with room for a first piece of `len` octets. Then does `work` with its
+    /// ticket, as often as the turn has ended before the message began.
+    fn poll_in_turn(
+        &mut self,
+        len: usize,
+        cx: &mut Context<'_>,
+        mut work: impl FnMut(&Outbox, u64, &Context<'_>) -> Poll<Option<Result<(), SendError>>>,
+    ) -> Poll<Result<(), SendError>> {
         loop {
             match &mut self.state {
-                State::Due => self.state = State::Waiting(self.outbox.wait_to_stream()?),
+                State::Due => self.state = State::Waiting(self.outbox.wait_to_stream(len)?),
                 State::Waiting(turn) => {
-                    let turn = ready!(turn.poll(&self.outbox, cx));
-                    self.state = if turn.is_ok() { State::Open } else { State::Ended };
-                    turn?;
+                    let admitted = ready!(turn.poll(&self.outbox, cx));
+                    let ticket = turn.number();
+                    self.state = if admitted.is_ok() { State::Open(ticket) } else { State::Ended };
+                    admitted?;
                 }
-                State::Open => return Poll::Ready(Ok(())),
+                State::Open(ticket) => match ready!(work(&self.outbox, *ticket, cx)) {
+                    Some(done) => return Poll::Ready(done),
+                    None => self.state = State::Due,
+                },
                 State::Ended => return Poll::Ready(Err(SendError::Closed)),
             }
         }
@@ -161,21 +174,27 @@ impl MessageWriter<'_> {
         data: &mut Option<Payload>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError>> {
-        ready!(self.poll_turn(cx))?;
-        if data.as_ref().is_none_or(Payload::is_empty) {
+        let (start, len) = ((self.kind, self.compression), data.as_ref().map_or(0, Payload::len));
+        if len == 0 {
             // The engine sends no empty frames in the middle of a message.
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(match self.state {
+                State::Ended => Err(SendError::Closed),
+                _ => Ok(()),
+            });
         }
-        self.outbox.poll_piece((self.kind, self.compression), data, cx)
+        self.poll_in_turn(len, cx, |outbox, ticket, cx| outbox.poll_piece(ticket, start, data, cx))
     }
 
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         if self.kind == MessageKind::Text && !self.utf8.is_complete() {
             return Poll::Ready(Err(SendError::InvalidUtf8));
         }
-        ready!(self.poll_turn(cx))?;
+        let start = (self.kind, self.compression);
+        let ended = ready!(
+            self.poll_in_turn(0, cx, |outbox, ticket, cx| outbox.poll_end(ticket, start, cx))
+        );
         self.state = State::Ended;
-        Poll::Ready(self.outbox.end_message((self.kind, self.compression)))
+        Poll::Ready(ended)
     }
 }
 
@@ -188,8 +207,14 @@ impl AsyncWrite for MessageWriter<'_> {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_turn(cx)).map_err(io_error)?;
         let data = data.get(..COPIED).unwrap_or(data);
+        if !data.is_empty() {
+            // Before the check and the copy, or each wake-up would do them again.
+            let len = data.len();
+            let room =
+                self.poll_in_turn(len, cx, |outbox, ticket, cx| outbox.poll_room(ticket, len, cx));
+            ready!(room).map_err(io_error)?;
+        }
         let utf8 = self.check(data).map_err(io_error)?;
         ready!(self.poll_push(&mut Some(data.into()), cx)).map_err(io_error)?;
         self.utf8 = utf8;
@@ -220,7 +245,7 @@ impl Drop for MessageWriter<'_> {
     fn drop(&mut self) {
         match &self.state {
             State::Waiting(turn) => turn.give_up(&self.outbox),
-            State::Open => self.outbox.give_up_message(),
+            State::Open(ticket) => self.outbox.give_up_message(*ticket),
             State::Due | State::Ended => {}
         }
     }

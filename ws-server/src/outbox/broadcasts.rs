@@ -25,7 +25,9 @@ pub(super) struct Broadcasts {
     /// Octets of the waiting broadcasts.
     bytes: usize,
     /// The number of the first waiting broadcast. They are numbered in order.
-    first: u64,
+    pub(super) first: u64,
+    /// The `first` for which publishers wait no longer.
+    pub(super) passed_over: Option<u64>,
     /// The numbers of the broadcasts with a key; each key has one. Boxed like the topics, since
     /// every connection that is sent anything to all has this struct.
     #[expect(clippy::box_collection, reason = "most have none")]
@@ -72,6 +74,11 @@ impl Broadcasts {
         self.waiting.is_empty() && self.topics.is_none() && self.dropped == 0
     }
 
+    /// Whether publishers wait no longer until the next broadcast leaves.
+    pub(super) fn is_passed_over(&self) -> bool {
+        self.passed_over == Some(self.first)
+    }
+
     /// Octets of the next broadcast, if it goes before the first own message.
     pub(super) fn due(&self) -> Option<usize> {
         let next = self.waiting.front()?;
@@ -87,6 +94,14 @@ impl Broadcasts {
     pub(super) fn own_put_first(&mut self) {
         if !self.waiting.is_empty() {
             self.own_left -= 1;
+        }
+    }
+
+    /// Counts an own message that was put after `before` others, and before those in line.
+    pub(super) fn own_put(&mut self, before: usize) {
+        let place = self.own_left + before as u64;
+        for waiting in self.waiting.iter_mut().rev().take_while(|waiting| waiting.follows > place) {
+            waiting.follows += 1;
         }
     }
 

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, mem, sync::atomic::Ordering, task::Waker, time:
 
 use ws_core::{CloseCode, Closed, Message};
 
-use super::{Load, Outbox, SendQueue};
+use super::{LEAVING, Load, Outbox, SendQueue};
 
 impl Outbox {
     /// Sets the waker of the driver's task.
@@ -42,7 +42,7 @@ impl Outbox {
         }
         self.driver_busy.store(false, Ordering::SeqCst);
         let called = self.receiver_called.load(Ordering::SeqCst);
-        if called || (!blocked && self.has_outbound.load(Ordering::SeqCst)) {
+        if called || (!blocked && self.waiting.load(Ordering::SeqCst) & LEAVING != 0) {
             self.driver_busy.store(true, Ordering::Release);
             if called {
                 self.receiver_called.swap(false, Ordering::AcqRel);
@@ -103,8 +103,14 @@ impl Outbox {
         self.receiver_gone.load(Ordering::Acquire)
     }
 
+    /// Whether something may leave now.
     pub(crate) fn has_outbound(&self) -> bool {
-        self.has_outbound.load(Ordering::Acquire)
+        self.waiting.load(Ordering::Acquire) & LEAVING != 0
+    }
+
+    /// Whether anything is queued, or anybody is in line, before a message that is sent now.
+    pub(crate) fn is_anything_before(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) != 0
     }
 
     /// Moves about `room` octets of messages to send into an empty queue.
@@ -140,7 +146,7 @@ impl Outbox {
         if state.waiters.is_some() {
             state.settle(bounds, deferred);
         }
-        self.has_outbound.store(!state.is_drained(), Ordering::Release);
+        self.waiting.store(state.waiting(), Ordering::Release);
     }
 
     /// Queues the driver's own Close, unless one was ordered before.

@@ -147,13 +147,19 @@ fn others_wait_for_the_end_of_a_message_in_pieces() {
                 thread::spawn(move || {
                     future::block_on(async {
                         let start = (MessageKind::Binary, Compression::Auto);
-                        let mut turn = outbox.wait_to_stream().unwrap();
+                        let mut turn = outbox.wait_to_stream(3).unwrap();
                         poll_fn(|cx| turn.poll(&outbox, cx)).await.unwrap();
                         for piece in ["one", "two"] {
                             let mut piece = Some(piece.into());
-                            poll_fn(|cx| outbox.poll_piece(start, &mut piece, cx)).await.unwrap();
+                            poll_fn(|cx| outbox.poll_piece(turn.number(), start, &mut piece, cx))
+                                .await
+                                .unwrap()
+                                .unwrap();
                         }
-                        outbox.end_message(start).unwrap();
+                        poll_fn(|cx| outbox.poll_end(turn.number(), start, cx))
+                            .await
+                            .unwrap()
+                            .unwrap();
                     });
                 })
             };
@@ -194,14 +200,17 @@ fn give_up(begins: bool) {
                 let outbox = Arc::clone(&outbox);
                 thread::spawn(move || {
                     future::block_on(async {
-                        let mut turn = outbox.wait_to_stream().unwrap();
+                        let mut turn = outbox.wait_to_stream(3).unwrap();
                         poll_fn(|cx| turn.poll(&outbox, cx)).await.unwrap();
                         if begins {
                             let mut piece = Some("one".into());
                             let start = (MessageKind::Binary, Compression::Auto);
-                            poll_fn(|cx| outbox.poll_piece(start, &mut piece, cx)).await.unwrap();
+                            poll_fn(|cx| outbox.poll_piece(turn.number(), start, &mut piece, cx))
+                                .await
+                                .unwrap()
+                                .unwrap();
                         }
-                        outbox.give_up_message();
+                        outbox.give_up_message(turn.number());
                     });
                 })
             };
@@ -448,9 +457,7 @@ fn turn_that_was_waited_for_is_kept_until_it_is_used() {
             let publisher = {
                 let outbox = Arc::clone(&outbox);
                 thread::spawn(move || {
-                    if let Some(room) = outbox.wait_for_broadcast_room() {
-                        future::block_on(room);
-                    }
+                    future::block_on(outbox.wait_for_broadcast_room());
                     let post = post("to many", SlowConsumer::DropNewest);
                     outbox.offer(&post, &mut Dropped::default());
                 })

@@ -52,10 +52,10 @@ impl Queued {
             Self::Message(message, _) => PER_MESSAGE + message.len(),
             Self::Broadcast(broadcast) => PER_MESSAGE + broadcast.message().len(),
             Self::Chunk(payload) | Self::Ping(payload) => PER_MESSAGE + payload.len(),
-            Self::Close(..) | Self::Fail(..) => PER_MESSAGE,
-            // A flush writes nothing, and is removed once its future is dropped. One message in pieces
-            // at a time starts and ends.
-            Self::Start(..) | Self::End(_) | Self::Flush(_) => 0,
+            Self::End(_) | Self::Close(..) | Self::Fail(..) => PER_MESSAGE,
+            // A flush writes nothing, and is removed once its future is dropped. The end of a message
+            // counts for its start.
+            Self::Start(..) | Self::Flush(_) => 0,
         }
     }
 }

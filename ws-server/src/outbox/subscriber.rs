@@ -169,8 +169,8 @@ impl State {
         let key = post.key.as_ref();
         match key.and_then(|key| self.broadcasts.as_ref()?.of_key(key)) {
             // The message that goes next may have any size.
-            Some((_, true)) => true,
-            Some((bytes, false)) => {
+            Some((_, true)) if !self.in_message => true,
+            Some((bytes, _)) => {
                 let more = (PER_MESSAGE + len).saturating_sub(bytes);
                 more == 0 || self.has_room(more, bounds)
             }

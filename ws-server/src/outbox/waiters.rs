@@ -4,6 +4,8 @@
 //! polling its send delays no other. The ticket also keeps its place in the order: later messages
 //! and broadcasts go out after it. It is admitted as soon as there is room, and at the latest when
 //! everything queued before it has left. That bounds the wait.
+//!
+//! What is granted and not used, a reservation or the turn of a writer, ends after a second.
 
 use std::{
     collections::VecDeque,
@@ -24,7 +26,7 @@ use super::{
     Bounds, Queued, State, deferred::Deferred, has_room, queued::PER_MESSAGE, streamed::Writer,
 };
 
-/// How long a reservation made by `ready` lasts.
+/// How long a reservation made by `ready` lasts, and the turn of a writer that does not begin.
 #[cfg(not(all(test, shuttle)))]
 const RESERVATION: Duration = Duration::from_secs(1);
 #[cfg(all(test, shuttle))]
@@ -68,7 +70,7 @@ impl SenderId {
 /// The tasks that wait for room. Most connections have none.
 #[derive(Default)]
 pub(super) struct Waiters {
-    line: VecDeque<Ticket>,
+    pub(super) line: VecDeque<Ticket>,
     /// The number of the next ticket.
     next: u64,
     /// Tickets below this number were admitted, unless they were abandoned.
@@ -94,8 +96,8 @@ pub(super) enum Wanted {
     Send(Queued),
     /// A reservation for this handle, with room for so many octets.
     Reservation(u64, usize),
-    /// The turn of a writer.
-    Stream,
+    /// The turn of a writer, with room for a first piece of so many octets.
+    Stream(usize),
     /// Only a place in the order. No future waits here for it.
     Flush(oneshot::Sender<()>),
 }
@@ -137,7 +139,12 @@ impl Waiters {
         self.line.len()
     }
 
-    fn push(&mut self, wanted: Wanted) -> u64 {
+    /// Whether a message that is sent now waits for anybody.
+    pub(super) fn is_anyone_before(&self) -> bool {
+        self.writer.is_some() || !self.line.is_empty()
+    }
+
+    pub(super) fn push(&mut self, wanted: Wanted) -> u64 {
         let number = self.next;
         self.next += 1;
         self.line.push_back(Ticket { number, wanted, waker: Waker::noop().clone() });
@@ -156,14 +163,15 @@ impl Waiters {
         }
     }
 
-    /// When the next reservation ends. One that is yet to begin counts from now, since no task is
-    /// notified when it does.
+    /// When the next reservation ends, or the turn of a writer that does not begin. One that is yet to
+    /// be granted counts from now, since no task is notified when it is.
     pub(super) fn next_end(&self) -> Option<Instant> {
-        let earliest =
-            self.senders.iter().filter_map(|sender| Some(sender.grant.as_ref()?.until)).min();
-        let due =
-            || self.line.iter().any(|ticket| matches!(ticket.wanted, Wanted::Reservation(..)));
-        earliest.or_else(|| due().then(|| Instant::now() + RESERVATION))
+        let grants = self.senders.iter().filter_map(|sender| Some(sender.grant.as_ref()?.until));
+        let turn = self.writer.as_ref().and_then(Writer::ends);
+        let ends =
+            |ticket: &Ticket| matches!(ticket.wanted, Wanted::Reservation(..) | Wanted::Stream(_));
+        let due = || self.line.iter().any(ends);
+        grants.chain(turn).min().or_else(|| due().then(|| Instant::now() + RESERVATION))
     }
 
     /// Octets reserved for each reservation in force.
@@ -219,16 +227,6 @@ impl State {
         self.queue_up(Wanted::Reservation(by, bytes))
     }
 
-    /// Puts a flush after everything that is queued or waits for room.
-    pub(super) fn push_flush(&mut self, flushed: oneshot::Sender<()>) {
-        match &mut self.waiters {
-            Some(waiters) if !waiters.line.is_empty() => {
-                waiters.push(Wanted::Flush(flushed));
-            }
-            _ => self.push(Queued::Flush(flushed)),
-        }
-    }
-
     /// Puts a message before everything that is queued.
     pub(super) fn push_first(&mut self, queued: Queued) {
         self.outbound_bytes += queued.bytes();
@@ -240,8 +238,7 @@ impl State {
 
     /// Whether a message may be queued without waiting.
     pub(super) fn admits(&self, waiters: &Waiters, len: usize, bounds: Bounds) -> bool {
-        let free = waiters.line.is_empty() && waiters.writer.is_none();
-        free && self.has_room_beside(waiters, len, bounds)
+        !waiters.is_anyone_before() && self.has_room_beside(waiters, len, bounds)
     }
 
     /// Whether there is room besides the reservations.
@@ -272,11 +269,14 @@ impl State {
             let fits = match &ticket.wanted {
                 Wanted::Send(queued) => self.has_room_beside(&waiters, queued.bytes(), bounds),
                 Wanted::Reservation(_, bytes) => self.has_room_beside(&waiters, *bytes, bounds),
-                Wanted::Stream => !promised,
+                Wanted::Stream(bytes) => !promised && self.has_room(PER_MESSAGE + *bytes, bounds),
                 Wanted::Flush(_) => true,
             };
             let is_next = reached && !promised;
-            let held_up = waiters.writer.is_some() && !matches!(ticket.wanted, Wanted::Flush(_));
+            let held_up = match &ticket.wanted {
+                Wanted::Flush(_) => self.holds_flush(&waiters),
+                _ => waiters.writer.is_some(),
+            };
             if held_up || (!fits && !is_next) {
                 break;
             }
@@ -287,9 +287,9 @@ impl State {
             match wanted {
                 Wanted::Send(queued) => self.push(queued),
                 Wanted::Flush(flushed) => self.push(Queued::Flush(flushed)),
-                Wanted::Stream => {
+                Wanted::Stream(_) => {
                     self.own_removed(self.outbound.len());
-                    waiters.writer = Some(Writer::new(number));
+                    waiters.writer = Some(Writer::new(number, Instant::now() + RESERVATION));
                 }
                 Wanted::Reservation(by, bytes) => {
                     self.own_removed(self.outbound.len());
@@ -318,18 +318,19 @@ impl State {
         }
     }
 
-    /// Whether a publisher need not wait.
-    pub(super) fn has_room_for_publishers(&self, bounds: Bounds) -> bool {
-        self.closing || self.outbound_bytes < bounds.soft
-    }
-
-    /// Ends expired reservations.
+    /// Ends expired reservations, and the turn of a writer that does not begin.
     pub(super) fn end_reservations(&mut self, bounds: Bounds, deferred: &mut Deferred) {
         let Some(waiters) = &mut self.waiters else {
             return;
         };
-        if waiters.promised().next().is_some() {
+        let turn = waiters.writer.as_ref().and_then(Writer::ends);
+        if turn.is_some() || waiters.promised().next().is_some() {
             let now = Instant::now();
+            if turn.is_some_and(|until| until <= now)
+                && let Some(mut writer) = waiters.writer.take()
+            {
+                writer.wake(deferred);
+            }
             waiters
                 .senders
                 .retain(|sender| sender.grant.as_ref().is_none_or(|grant| now < grant.until));
@@ -376,26 +377,6 @@ impl State {
         }
     }
 
-    /// Removes flushes whose futures were dropped.
-    pub(super) fn forget_flushes(&mut self, deferred: &mut Deferred) {
-        let gone = |flushed: &oneshot::Sender<()>| flushed.is_closed();
-        let own = self.outbound.len();
-        if let Some(waiters) = &mut self.waiters {
-            let is_gone =
-                |ticket: &Ticket| matches!(&ticket.wanted, Wanted::Flush(flushed) if gone(flushed));
-            if let Some(index) = waiters.line.iter().rposition(is_gone) {
-                deferred.forget(waiters.line.remove(index));
-                self.own_removed(own + index);
-                return;
-            }
-        }
-        let is_gone = |queued: &Queued| matches!(queued, Queued::Flush(flushed) if gone(flushed));
-        if let Some((index, queued)) = self.outbound.remove_last(is_gone) {
-            deferred.drop(queued);
-            self.own_removed(index);
-        }
-    }
-
     /// Stops accepting messages: wakes all waiters, and frees their places.
     pub(super) fn reject_waiters(&mut self, deferred: &mut Deferred) {
         self.closing = true;
@@ -423,7 +404,7 @@ impl State {
     }
 
     /// Adjusts the order of broadcasts after an own message was removed.
-    fn own_removed(&mut self, before: usize) {
+    pub(super) fn own_removed(&mut self, before: usize) {
         if let Some(broadcasts) = &mut self.broadcasts {
             broadcasts.own_removed(before);
         }

@@ -1,18 +1,17 @@
-//! Futures that wait for room, or until the operating system has the messages.
+//! Futures that wait for room.
 
 use std::{
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::atomic::Ordering,
     task::{Context, Poll},
 };
 
 use tokio::{
     runtime::Handle,
-    sync::oneshot,
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{Outbox, Queued, deferred::Locked, waiters::Wanted};
+use super::{LEAVING, Outbox, Queued, deferred::Locked, waiters::Wanted};
 use crate::SendError;
 
 /// A send, or a wait for a reservation, that holds a ticket. Dropping it abandons the ticket.
@@ -110,9 +109,13 @@ impl Outbox {
         self.tell_driver(state);
     }
 
+    /// Notes what waits, and wakes the driver if something may leave.
     fn tell_driver(&self, state: &mut Locked<'_>) {
-        if !state.is_drained() {
+        let waiting = state.waiting();
+        if waiting & LEAVING != 0 {
             self.queued(state);
+        } else {
+            self.waiting.store(waiting, Ordering::Release);
         }
     }
 
@@ -130,34 +133,6 @@ impl Outbox {
         self.forget(&mut self.state(), by);
     }
 
-    /// Waits until the operating system has everything queued before.
-    pub(crate) async fn flush(&self) -> Result<(), SendError> {
-        let (flushed, written) = oneshot::channel();
-        {
-            let mut state = self.state();
-            if state.over || state.dropped {
-                return Err(SendError::Closed);
-            }
-            state.push_flush(flushed);
-            self.queued(&mut state);
-        }
-        let mut flushing = Flushing { outbox: self, written, done: false };
-        let written = (&mut flushing.written).await;
-        flushing.done = true;
-        written.map_err(|_| SendError::Closed)
-    }
-
-    /// Returns a future to wait for if there is no room for broadcasts. A closing connection counts
-    /// as having room.
-    pub(crate) fn wait_for_broadcast_room(&self) -> Option<impl Future<Output = ()> + use<>> {
-        let mut state = self.state();
-        if state.has_room_for_publishers(self.bounds()) {
-            return None;
-        }
-        // From here on no `notify_waiters` is missed.
-        Some(Arc::clone(state.waiters().publishers()).notified_owned())
-    }
-
     /// Returns the outcome of a ticket. While it waits, returns when to ask again if nothing
     /// happens.
     fn poll_ticket(
@@ -170,7 +145,7 @@ impl Outbox {
             let mut state = self.state();
             let (inner, deferred) = state.parts();
             inner.end_reservations(self.bounds(), deferred);
-            if !self.has_outbound.load(Ordering::Relaxed) {
+            if !self.has_outbound() {
                 self.tell_driver(&mut state);
             }
             let Some(waiters) = &mut state.waiters else {
@@ -203,6 +178,10 @@ impl Outbox {
 impl HeldTicket {
     pub(super) fn new(number: u64) -> Self {
         Self { number, done: false, clock: None }
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// Waits to be admitted.
@@ -258,24 +237,5 @@ impl Future for Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.ticket.give_up(self.outbox);
-    }
-}
-
-/// A flush that a future waits for. Dropping it removes the flush from the queue.
-struct Flushing<'a> {
-    outbox: &'a Outbox,
-    written: oneshot::Receiver<()>,
-    done: bool,
-}
-
-impl Drop for Flushing<'_> {
-    fn drop(&mut self) {
-        if !self.done {
-            self.written.close();
-            let mut state = self.outbox.state();
-            let (inner, deferred) = state.parts();
-            inner.forget_flushes(deferred);
-            self.outbox.settle(&mut state);
-        }
     }
 }

@@ -236,10 +236,7 @@ impl Subscribers {
         loop {
             after = self.next_chunk(after, &mut chunk);
             for outbox in chunk.drain(..).filter(|outbox| Some(outbox.id) != except) {
-                while let Some(room) = outbox.wait_for_broadcast_room() {
-                    room.await;
-                    waited = true;
-                }
+                waited |= outbox.wait_for_broadcast_room().await;
             }
             if after.is_none() {
                 return waited;

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! $ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out cert.pem \
-//!     -subj /CN=localhost -addext subjectAltName=DNS:localhost -days 30
+//!     -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+//!     -addext basicConstraints=critical,CA:FALSE -days 30
 //! $ cargo run --example tls --features tls -- 127.0.0.1:9001 cert.pem key.pem
 //! listening on 127.0.0.1:9001
 //! $ SSL_CERT_FILE=cert.pem websocat wss://localhost:9001/

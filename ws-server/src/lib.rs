@@ -39,8 +39,10 @@
 //! | stand behind a proxy | [`Server::trust_proxies`], [`ProxyProtocol`] |
 //! | answer plain HTTP requests | [`Server::fallback`] |
 //! | compress, or add an extension of your own | [`Server::extension`] |
-//! | serve a stream of your own, TLS for example | [`Service::serve_connection`] |
-//! | accept requests that hyper, axum or another HTTP implementation reads | [`Service::upgrade`], [`Service::open`] |
+//! | speak TLS | `Tls`, in the feature `tls` |
+//! | serve a stream of your own | [`Service::serve_connection`] |
+//! | serve inside of axum, hyper or tower, over HTTP/2 too | the crate `ws-tower` |
+//! | accept requests that another HTTP implementation reads | [`Service::upgrade`], [`Service::open`] |
 //! | be the client, and reconnect | `connect` and `Reconnect`, in the feature `client` |
 //!
 //! # How it is driven

@@ -127,8 +127,8 @@ where
     S::Future: Send + 'static,
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
-    /// The WebSockets that end with this server: those of another service outlive it. May be called
-    /// several times.
+    /// The service whose WebSockets end with this server; those of another one do not, over HTTP/1.1, and
+    /// get no Close. May be called several times. A WebSocket that is opened without any is logged once.
     pub fn service(mut self, service: &ws_server::Service) -> Self {
         self.services.push(service.clone());
         self
@@ -186,7 +186,7 @@ where
                 accepted = next, if connections.len() < max_connections => match accepted {
                     Ok((pending, peer)) => {
                         backoff = Backoff::default();
-                        let (http, app) = (Http::until(&closed), app.clone());
+                        let (http, app) = (Http::until(&closed, !services.is_empty()), app.clone());
                         connections.spawn(async move { http.serve(pending, app, peer).await });
                     }
                     Err(error) => backoff.failed(&error),
@@ -243,19 +243,22 @@ pub(crate) struct Http {
     builder: auto::Builder<TokioExecutor>,
     closed: Option<watch::Receiver<bool>>,
     first_request: Instant,
+    has_service: bool,
 }
 
 impl Default for Http {
     fn default() -> Self {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         configure(&mut builder);
-        Self { builder, closed: None, first_request: Instant::now() + FIRST_REQUEST }
+        // Nobody shuts down what is tested.
+        let (closed, has_service) = (None, true);
+        Self { builder, closed, first_request: Instant::now() + FIRST_REQUEST, has_service }
     }
 }
 
 impl Http {
-    fn until(closed: &watch::Receiver<bool>) -> Self {
-        Self { closed: Some(closed.clone()), ..Self::default() }
+    fn until(closed: &watch::Receiver<bool>, has_service: bool) -> Self {
+        Self { closed: Some(closed.clone()), has_service, ..Self::default() }
     }
 
     /// Serves a connection that was accepted.
@@ -290,9 +293,9 @@ impl Http {
         S::Future: Send + 'static,
         B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
     {
-        let Self { builder, closed, first_request } = self;
+        let Self { builder, closed, first_request, has_service } = self;
         let app = ConfirmLayer::default().layer(app);
-        let stream = Connection::over::<Io>();
+        let stream = Connection::over::<Io>(has_service);
         let asked = Arc::new(AtomicBool::new(false));
         let service = service_fn({
             let (asked, stream) = (Arc::clone(&asked), stream.clone());

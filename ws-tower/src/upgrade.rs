@@ -134,6 +134,9 @@ impl Promise {
             None if self.version <= Version::HTTP_11 => warn_unconfirmed(),
             None => {}
         }
+        if self.connection.as_ref().is_some_and(|connection| !connection.has_service) {
+            warn_no_service();
+        }
         let upgraded = self.on.await.map_err(|error| match error.is_user() {
             true => UpgradeError::NotSupported(error),
             false => UpgradeError::Unsent(error),
@@ -159,13 +162,15 @@ type Driven = Pin<Box<dyn Future<Output = Option<Closed>> + Send>>;
 pub(crate) struct Connection {
     /// Drives a WebSocket on the stream itself, whose type the server knows.
     drive: Arc<dyn Fn(Upgraded, Accepted) -> Result<Driven, UpgradeError> + Send + Sync>,
+    /// Whether any service was named whose WebSockets end with the server.
+    pub(crate) has_service: bool,
     /// Its clones are the requests in progress and the WebSockets of this connection.
     pub(crate) in_use: Arc<()>,
 }
 
 impl Connection {
     /// A connection over a stream of this type.
-    pub(crate) fn over<Io>() -> Self
+    pub(crate) fn over<Io>(has_service: bool) -> Self
     where
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -173,7 +178,7 @@ impl Connection {
             Ok(io) => Ok(boxed(accepted, io)),
             Err(upgraded) => Ok(boxed(accepted, Gathered::new(upgraded))),
         };
-        Self { drive: Arc::new(drive), in_use: Arc::default() }
+        Self { drive: Arc::new(drive), has_service, in_use: Arc::default() }
     }
 }
 
@@ -219,6 +224,16 @@ where
     // RFC 6455 §4.1: "the client MUST wait for a response from the server before sending
     //  any further data."
     if early.is_empty() { Ok(Ok(io.into_inner())) } else { Err(UpgradeError::EarlyData) }
+}
+
+fn warn_no_service() {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if !WARNED.swap(true, Ordering::Relaxed) {
+        warn!(
+            "a WebSocket is opened by a server that does not know its service, so the shutdown will \
+             not close it with 1001: name the service by Serve::service"
+        );
+    }
 }
 
 fn warn_unconfirmed() {

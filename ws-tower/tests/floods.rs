@@ -76,7 +76,7 @@ struct Outcome {
 
 /// Sends `first` and then what `next` makes, so many times, from a connection that reads what comes, or
 /// does not. Meanwhile another connection echoes.
-fn flood(reads: bool, first: Vec<u8>, count: u32, next: impl Fn(u32) -> Vec<u8>) -> Outcome {
+fn flood(reads: bool, first: &[u8], count: u32, next: impl Fn(u32) -> Vec<u8>) -> Outcome {
     let (heap, outcome) = measured(|| {
         let runtime =
             runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
@@ -104,7 +104,7 @@ fn flood(reads: bool, first: Vec<u8>, count: u32, next: impl Fn(u32) -> Vec<u8>)
             let mut outcome = Outcome { taken: 0, ended: false, opened: 0 };
             write.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
             write.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
-            write.write_all(&first).await.unwrap();
+            write.write_all(first).await.unwrap();
             for n in 0..count {
                 let octets = next(n);
                 // A server that takes no more is as good as one that ends it.
@@ -145,7 +145,7 @@ fn flood(reads: bool, first: Vec<u8>, count: u32, next: impl Fn(u32) -> Vec<u8>)
 // RT-42, T-B18, CVE-2023-44487
 #[test]
 fn rt_42_rapid_reset() {
-    flood(true, Vec::new(), 20_000, |n| {
+    flood(true, &[], 20_000, |n| {
         let stream = 2 * n + 1;
         let mut both = connect("/echo", stream);
         both.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
@@ -156,7 +156,7 @@ fn rt_42_rapid_reset() {
 // RT-42, T-B18, CVE-2025-8671: resets that the client makes the server send.
 #[test]
 fn rt_42_made_you_reset() {
-    let outcome = flood(true, Vec::new(), 20_000, |n| {
+    let outcome = flood(true, &[], 20_000, |n| {
         let stream = 2 * n + 1;
         let mut both = connect("/echo", stream);
         // RFC 9113 §6.9: an increment of 0 is a stream error.
@@ -170,8 +170,8 @@ fn rt_42_made_you_reset() {
 #[test]
 fn rt_42_settings_and_pings_that_nobody_reads_the_answers_of() {
     for reads in [false, true] {
-        flood(reads, Vec::new(), 200_000, |_| frame(SETTINGS, 0, 0, &[]));
-        flood(reads, Vec::new(), 200_000, |n| frame(PING, 0, 0, &u64::from(n).to_be_bytes()));
+        flood(reads, &[], 200_000, |_| frame(SETTINGS, 0, 0, &[]));
+        flood(reads, &[], 200_000, |n| frame(PING, 0, 0, &u64::from(n).to_be_bytes()));
     }
 }
 
@@ -180,21 +180,21 @@ fn rt_42_settings_and_pings_that_nobody_reads_the_answers_of() {
 fn rt_42_continuation_without_end() {
     let begin = frame(HEADERS, 0, 1, &field(":method", "CONNECT"));
     let outcome =
-        flood(true, begin, 100_000, |n| frame(CONTINUATION, 0, 1, &field("x", &n.to_string())));
+        flood(true, &begin, 100_000, |n| frame(CONTINUATION, 0, 1, &field("x", &n.to_string())));
     assert!(outcome.ended, "it has a budget");
 }
 
 // RT-42, T-B19, RUSTSEC-2026-0258
 #[test]
 fn rt_42_empty_data_on_a_stream_that_nobody_drains() {
-    let outcome = flood(true, connect("/deaf", 1), 200_000, |_| frame(DATA, 0, 1, &[]));
+    let outcome = flood(true, &connect("/deaf", 1), 200_000, |_| frame(DATA, 0, 1, &[]));
     assert_eq!(outcome.opened, 1);
 }
 
 // RT-42, T-B19
 #[test]
 fn rt_42_window_updates_of_one_octet() {
-    let outcome = flood(true, connect("/deaf", 1), 200_000, |_| {
+    let outcome = flood(true, &connect("/deaf", 1), 200_000, |_| {
         frame(WINDOW_UPDATE, 0, 1, &1_u32.to_be_bytes())
     });
     assert_eq!(outcome.opened, 1);
@@ -211,7 +211,7 @@ fn r9113_8_1_malformed_heads_open_nothing() {
         (":path", "/again"),
     ];
     for (name, value) in bad {
-        let outcome = flood(true, Vec::new(), 100, |n| {
+        let outcome = flood(true, &[], 100, |n| {
             let mut head = connect("/echo", 2 * n + 1);
             let more = field(name, value);
             let len = (head.len() - 9 + more.len()) as u32;

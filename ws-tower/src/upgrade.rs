@@ -116,19 +116,29 @@ impl Promise {
         response.extensions_mut().insert(Opens);
         tokio::spawn(async move {
             let id = accepted.id();
-            if let Err(error) = self.drive(accepted).await {
-                match error {
-                    UpgradeError::NotSupported(_) => error!(%id, "{error}"),
-                    UpgradeError::Unsent(_) => debug!(%id, "{error}"),
-                    UpgradeError::Replaced | UpgradeError::EarlyData => info!(%id, "{error}"),
+            match self.drive(accepted).await {
+                Ok((driven, connection)) => {
+                    // In a task as small as it can be: this one has had room for all that was awaited.
+                    tokio::spawn(async move {
+                        driven.await;
+                        drop(connection);
+                    });
                 }
-                failed(error);
+                Err(error) => {
+                    match error {
+                        UpgradeError::NotSupported(_) => error!(%id, "{error}"),
+                        UpgradeError::Unsent(_) => debug!(%id, "{error}"),
+                        UpgradeError::Replaced | UpgradeError::EarlyData => info!(%id, "{error}"),
+                    }
+                    failed(error);
+                }
             }
         });
         response.map(|()| body)
     }
 
-    async fn drive(self, accepted: Accepted) -> Result<(), UpgradeError> {
+    /// What drives the connection, and what the server knows of it as long as that takes.
+    async fn drive(self, accepted: Accepted) -> Result<(Driven, Option<Connection>), UpgradeError> {
         match self.confirmed {
             Some(confirmed) => confirmed.await.map_err(|_| UpgradeError::Replaced)?,
             None if self.version <= Version::HTTP_11 => warn_unconfirmed(),
@@ -142,19 +152,17 @@ impl Promise {
             false => UpgradeError::Unsent(error),
         })?;
         if self.version > Version::HTTP_11 {
-            accepted.drive(Gathered::new(upgraded), Bytes::new()).await;
-            return Ok(());
+            return Ok((boxed(accepted, Gathered::new(upgraded)), self.connection));
         }
         let driven = match &self.connection {
             Some(Connection { drive, .. }) => drive(upgraded, accepted),
             None => drive_known(upgraded, accepted),
         };
-        driven?.await;
-        Ok(())
+        Ok((driven?, self.connection))
     }
 }
 
-/// A connection of HTTP/1.1 that is driven as a WebSocket. How it ends is counted and logged there.
+/// A connection that is driven as a WebSocket. How it ends is counted and logged there.
 type Driven = Pin<Box<dyn Future<Output = Option<Closed>> + Send>>;
 
 /// What the server of a connection puts into the extensions of its requests.

@@ -76,16 +76,12 @@ impl Rejection {
 
     /// 401: the client has not said who it is, or not truly. `challenge` is the value of
     /// `WWW-Authenticate`, which says how it may: `Bearer`, or `Basic realm="chat"`. A browser's
-    /// WebSocket shows no dialog for it.
-    ///
-    /// # Errors
-    /// [`InvalidHeader::Value`].
+    /// WebSocket shows no dialog for it. A challenge that cannot be sent makes it a 500.
     // RFC 9110 §15.5.2: "The server generating a 401 response MUST send a WWW-Authenticate header
     // field […] containing at least one challenge applicable to the target resource."
-    pub fn unauthorized(challenge: &str) -> Result<Self, InvalidHeader> {
-        Self::new(StatusCode::UNAUTHORIZED)
-            .body("authentication is required\n")
-            .header("WWW-Authenticate", challenge)
+    pub fn unauthorized(challenge: &str) -> Self {
+        let rejection = Self::new(StatusCode::UNAUTHORIZED).body("authentication is required\n");
+        rejection.header("WWW-Authenticate", challenge).unwrap_or_else(Self::from)
     }
 
     /// 403: the client may not, whoever it is.
@@ -112,12 +108,11 @@ impl Rejection {
     }
 
     /// 307: the client is to ask `location`. A browser's WebSocket follows no redirect and fails;
-    /// other clients may ([RFC 6455 §4.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.1)).
-    ///
-    /// # Errors
-    /// [`InvalidHeader::Value`].
-    pub fn redirect(location: &str) -> Result<Self, InvalidHeader> {
-        Self::new(StatusCode::TEMPORARY_REDIRECT).header("Location", location)
+    /// other clients may ([RFC 6455 §4.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.1)). A
+    /// location that cannot be sent makes it a 500.
+    pub fn redirect(location: &str) -> Self {
+        let rejection = Self::new(StatusCode::TEMPORARY_REDIRECT);
+        rejection.header("Location", location).unwrap_or_else(Self::from)
     }
 
     /// 500: the server could not decide, because of `error`, which the log shows and the client does

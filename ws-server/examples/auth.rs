@@ -43,7 +43,7 @@ impl Gate for Sessions {
                 request.cookie("session").and_then(|key| self.0.lock().unwrap().get(key).cloned())
             }
         };
-        let Some(user) = user else { return Err(Rejection::unauthorized("Bearer")?) };
+        let user = user.ok_or(Rejection::unauthorized("Bearer"))?;
         if request.path() == "/staff" && !user.staff {
             return Err(Rejection::forbidden());
         }

@@ -30,7 +30,7 @@ async fn rooms(mut ws: WebSocket) -> Result<(), HandlerError> {
     let (guest, clients) = (ws.id(), ws.clients().ok_or("this is a client")?);
     let first = ws.request().param("room").unwrap_or_default().to_owned();
     let version = ws.request().subprotocol().unwrap_or_default().to_owned();
-    let mut joined = HashMap::from([(first.clone(), ws.subscribe(&topic(&version, &first))?)]);
+    let mut joined = HashMap::from([(first.clone(), ws.subscribe(topic(&version, &first))?)]);
     // A client that is faster waits, since nothing is received meanwhile.
     let mut pace = interval(MESSAGE_EVERY);
     pace.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -62,8 +62,7 @@ fn ask(
             if joined.len() >= MAX_ROOMS && !joined.contains_key(room) {
                 return Err(format!("you are in {MAX_ROOMS} rooms: leave one of them"));
             }
-            let topic =
-                ws.subscribe(&topic("rooms.v2", room)).map_err(|error| error.to_string())?;
+            let topic = ws.subscribe(topic("rooms.v2", room)).map_err(|error| error.to_string())?;
             joined.insert(room.to_owned(), topic);
         }
         (None, Some(room), None, None) => {

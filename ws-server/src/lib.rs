@@ -12,8 +12,8 @@
 //!         }
 //!         Ok(())
 //!     };
-//!     Server::new().any(echo).bind("127.0.0.1:9001").await?.serve().await;
-//!     Ok(())
+//!     // It never returns; `serve_until` does.
+//!     Server::new().any(echo).bind("127.0.0.1:9001").await?.serve().await
 //! }
 //! ```
 //!
@@ -146,6 +146,8 @@ pub use open::proxies::Forwarding;
 pub use open::route::{IntoRoute, Route};
 pub use open::service::{Report, Service};
 pub use outbox::post::SlowConsumer;
+#[cfg(feature = "prometheus")]
+pub use prometheus_client;
 pub use registry::published::{Published, Refused};
 pub use ws_core::{
     CloseCode, Closed, ClosedBy, FrameDirection, FrameObserver, InvalidUtf8, Message, MessageKind,

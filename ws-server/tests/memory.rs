@@ -298,7 +298,7 @@ fn rt_52_a_hundred_thousand_subscriptions_leave_nothing_behind() {
         let region = Region::new(ALLOCATOR);
         for round in 0..3 {
             for i in 0..TOPICS {
-                one.subscribe(&deep(i)).unwrap();
+                one.subscribe(deep(i)).unwrap();
             }
             assert_eq!((clients.topic_count(), one.topics().len()), (TOPICS + 1, TOPICS + 1));
             let held = held(&region) / TOPICS as isize;
@@ -320,7 +320,7 @@ fn rt_52_a_hundred_thousand_subscriptions_leave_nothing_behind() {
 
             for (i, client) in list.iter().enumerate() {
                 for topic in 0..100 {
-                    client.subscribe(&format!("topic {}", (i + topic) % 1000)).unwrap();
+                    client.subscribe(format!("topic {}", (i + topic) % 1000)).unwrap();
                 }
                 client.subscribe("all").unwrap();
             }
@@ -342,7 +342,7 @@ fn rt_52_a_hundred_thousand_subscriptions_leave_nothing_behind() {
         }
         // And all at once, by the end of a connection.
         for i in 0..TOPICS {
-            one.subscribe(&deep(i)).unwrap();
+            one.subscribe(deep(i)).unwrap();
         }
         drop(list);
         drop(raws.remove(0));

@@ -79,7 +79,7 @@ async fn every_metric_has_its_exact_value() {
     let wire = clients.metrics();
     for client in clients.list() {
         client.subscribe("room").unwrap();
-        client.subscribe(&format!("user/{}", client.id())).unwrap();
+        client.subscribe(format!("user/{}", client.id())).unwrap();
     }
     clients.publish("room", "abc");
     clients.publish("nobody", "abc");

@@ -168,7 +168,7 @@ async fn rt_52_subscriptions_of_a_connection_and_names_of_topics_are_bounded() {
     let _raw = subscribed(&service, "").await;
     let client = clients.list().remove(0);
     for i in 0..256 {
-        client.subscribe(&format!("topic {i}")).unwrap();
+        client.subscribe(format!("topic {i}")).unwrap();
     }
     let full = client.subscribe("one more").unwrap_err();
     assert_eq!(full, SubscribeError::TooMany { limit: 256 });

@@ -37,8 +37,8 @@ async fn greet(mut ws: WebSocket) -> Result<(), HandlerError> {
 /// Knows its users by a token.
 async fn sign_in(opening: Opening) -> Result<Admit, Rejection> {
     match opening.request().header("x-token") {
-        None => Err(Rejection::unauthorized("Token")?),
-        Some("gone") => Err(Rejection::redirect("https://b.example/chat")?),
+        None => Err(Rejection::unauthorized("Token")),
+        Some("gone") => Err(Rejection::redirect("https://b.example/chat")),
         Some("often") => Err(Rejection::too_many_requests(Duration::from_millis(1500))),
         Some("broken") => Err(Rejection::internal("the database is away")),
         Some("break out") => Ok(Admit::new().header("X-Seen", "a\r\nSet-Cookie: b=1")?),

@@ -287,8 +287,8 @@ impl Client {
     ///
     /// # Errors
     /// As there.
-    pub fn subscribe(&self, topic: &str) -> Result<Topic, SubscribeError> {
-        Topic::subscribe(&self.outbox, Some(&self.registry), topic)
+    pub fn subscribe(&self, topic: impl AsRef<str>) -> Result<Topic, SubscribeError> {
+        Topic::subscribe(&self.outbox, Some(&self.registry), topic.as_ref())
     }
 
     /// As [`WebSocket::unsubscribe`](crate::WebSocket::unsubscribe).

@@ -12,7 +12,8 @@ use ws_core::{CloseCode, ClosedBy};
 
 use crate::{Clients, Histogram, Metrics};
 
-/// The `Content-Type` of [`Clients::prometheus`]: Prometheus' text format, version 0.0.4.
+/// The `Content-Type` of [`Clients::prometheus`], and of what `prometheus_text::encode` makes of a
+/// registry: Prometheus' text format, version 0.0.4. `text::encode` makes another, OpenMetrics.
 pub const PROMETHEUS_TEXT: &str = prometheus_text::CONTENT_TYPE;
 
 /// In the feature `prometheus`.
@@ -50,8 +51,9 @@ impl Clients {
         text
     }
 
-    /// The same for a [`Registry`] of the application, in whatever format that is asked for. It keeps
-    /// the counters, not the server, alive.
+    /// The same for a [`Registry`] of the application, in whatever format that is asked for:
+    /// `ws_server::prometheus_client` is the crate of the right version. It keeps the counters, not the
+    /// server, alive.
     ///
     /// Two servers in one registry need a prefix each that tells them apart:
     /// [`sub_registry_with_prefix`](Registry::sub_registry_with_prefix). With labels in its place the

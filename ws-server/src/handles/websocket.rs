@@ -193,8 +193,8 @@ impl WebSocket {
     /// [`SubscribeError::TooMany`] at [`Limits::max_subscriptions`](crate::Limits::max_subscriptions),
     /// [`SubscribeError::TopicTooLong`] beyond [`Limits::max_topic`](crate::Limits::max_topic),
     /// [`SubscribeError::ClientEnd`] at a client's end.
-    pub fn subscribe(&self, topic: &str) -> Result<Topic, SubscribeError> {
-        Topic::subscribe(&self.outbox, self.registry.as_ref(), topic)
+    pub fn subscribe(&self, topic: impl AsRef<str>) -> Result<Topic, SubscribeError> {
+        Topic::subscribe(&self.outbox, self.registry.as_ref(), topic.as_ref())
     }
 
     /// Ends a subscription, and returns whether there was one. What was published before may still

@@ -32,8 +32,8 @@ impl AdmissionLimit {
             Self::MaxConnections => (limits.max_connections, "so many are connected in all"),
             Self::MaxPerIp => (
                 limits.max_per_ip,
-                "so many are connected from its address; behind a proxy every client has the \
-                 address of the proxy",
+                "so many are connected from its address; behind a proxy that trust_proxies does \
+                 not name every client has the address of the proxy",
             ),
             Self::MaxPending => (
                 limits.max_pending,

@@ -47,7 +47,7 @@ use crate::{
 ///         let token = opening.request().header("x-token").unwrap_or_default();
 ///         let found = sessions.user(token).await.map_err(Rejection::internal)?; // 500, and the log says why
 ///         let Some(user) = found else {
-///             return Err(Rejection::unauthorized("Token")?);
+///             return Err(Rejection::unauthorized("Token"));
 ///         };
 ///         Ok(Admit::new().subscribe(format!("user/{}", user.name)).data(user))
 ///     }

@@ -76,7 +76,7 @@ fn r8441_5_e_origin_version_subprotocols_and_extensions_are_judged_as_over_http_
     assert_eq!(rejection.into_response().headers()["sec-websocket-version"], "13");
 }
 
-// R8441-4-a, R8441-4-c, R8441-5-a, R8441-5-b, R8441-5-c
+// RT-43, R8441-4-a, R8441-4-c, R8441-5-a, R8441-5-b, R8441-5-c
 #[test]
 fn malformed_connects_are_refused() {
     let good = "https://a.example/";

@@ -14,8 +14,9 @@ pub enum Event {
     /// A message begins ([`Receive::Streaming`](crate::Receive::Streaming)).
     Start(MessageKind),
     /// Some bytes of the message, at most 64 KiB, cut anywhere. Those of a text are valid UTF-8 so
-    /// far; a code point may continue in the next chunk. [Detach](Payload::detach) one that is kept. If the message turns out to be faulty, the
-    /// number of bytes before [`Event::Closing`] depends on how the input was read.
+    /// far; a code point may continue in the next chunk. [Detach](Payload::detach) one that is kept. If
+    /// the message turns out to be faulty, the number of bytes before [`Event::Closing`] depends on how
+    /// the input was read.
     Chunk(Payload),
     /// The message is complete.
     End,

@@ -229,8 +229,8 @@ where
             Err(upgraded) => return Ok(Err(upgraded)),
         },
     };
-    // RFC 6455 §4.1: "the client MUST wait for a response from the server before sending
-    //  any further data."
+    // RFC 6455 §4.1: "the client MUST wait for a response from the server before sending any further
+    // data."
     if early.is_empty() { Ok(Ok(io.into_inner())) } else { Err(UpgradeError::EarlyData) }
 }
 

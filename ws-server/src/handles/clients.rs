@@ -150,6 +150,9 @@ impl Clients {
     ///
     /// A handler may wait for its own client this way: its connection goes on.
     ///
+    /// # Panics
+    /// If it has to wait inside of a tokio runtime without time.
+    ///
     /// # Cancel safety
     /// A dropped call has published nothing.
     pub async fn publish_wait(

@@ -43,6 +43,9 @@ impl Topic {
     /// As [`Clients::publish_wait`](crate::Clients::publish_wait): as [`publish`](Self::publish), once
     /// every subscriber has room.
     ///
+    /// # Panics
+    /// As [`Clients::publish_wait`](crate::Clients::publish_wait).
+    ///
     /// # Cancel safety
     /// A dropped call has published nothing.
     pub async fn publish_wait(&self, publication: impl Into<Publication>) -> Published {

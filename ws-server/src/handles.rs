@@ -7,7 +7,6 @@ pub(crate) mod clients;
 pub(crate) mod messages;
 #[cfg(feature = "prometheus")]
 pub(crate) mod prometheus;
-pub(crate) mod publication;
 pub(crate) mod reader;
 mod receiving;
 pub(crate) mod sender;

@@ -29,6 +29,7 @@
 //! | learn how it ended | [`WebSocket::closed`], [`Closed`] |
 //! | reach all connected clients | [`Clients`], [`Client`] |
 //! | send to many: rooms, topics, tags | [`WebSocket::subscribe`], [`Clients::publish`], [`Publication`] |
+//! | let a topic span several servers | [`Server::backplane`], [`Backplane`] |
 //! | receive a topic in any task | [`Clients::listen`], [`Subscription`] |
 //! | choose what happens to slow clients | [`SlowConsumer`] |
 //! | count connections, messages and refusals | [`Clients::metrics`], [`Metrics`]; for Prometheus `Clients::prometheus`, in the feature `prometheus` |
@@ -103,7 +104,6 @@ pub use handles::clients::{Client, Clients};
 pub use handles::messages::Messages;
 #[cfg(feature = "prometheus")]
 pub use handles::prometheus::PROMETHEUS_TEXT;
-pub use handles::publication::Publication;
 pub use handles::reader::MessageReader;
 pub use handles::sender::Sender;
 pub use handles::subscription::Subscription;
@@ -148,6 +148,8 @@ pub use open::service::{Report, Service};
 pub use outbox::post::SlowConsumer;
 #[cfg(feature = "prometheus")]
 pub use prometheus_client;
+pub use registry::backplane::Backplane;
+pub use registry::publication::{Publication, PublicationParts};
 pub use registry::published::{Published, Refused};
 pub use ws_core::{
     CloseCode, Closed, ClosedBy, FrameDirection, FrameObserver, InvalidUtf8, Message, MessageKind,

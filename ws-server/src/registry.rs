@@ -1,10 +1,11 @@
 //! All connections of a server, their subscriptions, and the delivery of broadcasts. This room
 //! imports the outbox and the leaves.
 
+pub(crate) mod backplane;
 pub(crate) mod delivery;
-pub(crate) mod draft;
 #[cfg(all(test, shuttle))]
 mod model;
+pub(crate) mod publication;
 pub(crate) mod published;
 pub(crate) mod topics;
 
@@ -22,11 +23,10 @@ use ws_core::{Closed, ClosedBy};
 
 use self::{
     delivery::{CHUNK, Delivery, Subscribers},
-    draft::Draft,
     topics::Topics,
 };
 use crate::{
-    ClientId, Limits, Published, SlowConsumer,
+    Backplane, ClientId, Limits, Publication, Published, SlowConsumer, SubscribeError,
     leaves::{
         stats::Stats,
         sync::{Mutex, MutexGuard, PoisonError},
@@ -46,6 +46,8 @@ pub(crate) struct Registry {
     /// The backlog of broadcasts to connections picked from all.
     everyone: Arc<Subscribers>,
     pub(crate) stats: Arc<Stats>,
+    /// Where publications go, if not to the subscribers here.
+    backplane: OnceLock<Arc<dyn Backplane>>,
 }
 
 impl Registry {
@@ -90,32 +92,82 @@ impl Registry {
         self.defaults.get().map(|(_, limits)| Arc::clone(limits)).unwrap_or_default()
     }
 
+    /// Subscribes a connection, unless it does already.
+    pub(crate) fn subscribe(
+        &self,
+        outbox: &Arc<Outbox>,
+        topic: &str,
+    ) -> Result<Arc<str>, SubscribeError> {
+        let (name, is_first) = self.topics.subscribe(outbox, topic)?;
+        if is_first {
+            self.interest(&name);
+        }
+        Ok(name)
+    }
+
+    /// Ends a subscription. Returns whether there was one.
+    pub(crate) fn unsubscribe(&self, outbox: &Outbox, topic: &str) -> bool {
+        let left = self.topics.unsubscribe(outbox, topic);
+        if left == Some(0) {
+            self.interest(topic);
+        }
+        left.is_some()
+    }
+
+    /// Ends all subscriptions of a connection that is over.
+    pub(crate) fn leave_topics(&self, outbox: &Outbox) {
+        self.topics.leave(outbox, |topic| self.interest(topic));
+    }
+
+    /// Queues a message for the subscribers of a topic, or gives it to the backplane.
+    pub(crate) fn publish(self: &Arc<Self>, topic: &str, publication: Publication) -> Delivery {
+        match self.backplane.get() {
+            None => self.publish_here(topic, publication),
+            Some(backplane) => self.hand_over(&**backplane, topic, publication),
+        }
+    }
+
     /// Queues a message for the subscribers of a topic.
-    pub(crate) fn publish(self: &Arc<Self>, topic: &str, draft: Draft) -> Delivery {
+    pub(crate) fn publish_here(
+        self: &Arc<Self>,
+        topic: &str,
+        publication: Publication,
+    ) -> Delivery {
         let Some((topic, subscribers)) = self.topics.find(topic) else {
             return self.no_subscribers();
         };
-        let except = draft.except;
-        let post = draft.into_post(Some(&topic), self.slow_consumer());
+        let except = publication.excepted();
+        let post = publication.into_post(Some(&topic), self.slow_consumer());
         subscribers.publish(self, post, except)
     }
 
     /// Does the same as [`publish`](Self::publish), once all subscribers have room.
-    pub(crate) async fn publish_wait(self: &Arc<Self>, topic: &str, draft: Draft) -> Delivery {
+    pub(crate) async fn publish_wait(
+        self: &Arc<Self>,
+        topic: &str,
+        publication: Publication,
+    ) -> Delivery {
         // So that a task that publishes without end yields to others.
         tokio::task::coop::consume_budget().await;
-        let except = draft.except;
+        let except = publication.excepted();
         loop {
-            let Some((topic, subscribers)) = self.topics.find(topic) else {
-                return self.no_subscribers();
-            };
+            let found = self.topics.find(topic);
             // Others may publish while this call waits. If there was nothing to wait for, the room
             // found is still there.
-            if !subscribers.wait(except).await {
-                let mut post = draft.into_post(Some(&topic), self.slow_consumer());
-                post.waited = true;
-                return subscribers.publish(self, post, except);
+            if let Some((_, subscribers)) = &found
+                && subscribers.wait(except).await
+            {
+                continue;
             }
+            if let Some(backplane) = self.backplane.get() {
+                return self.hand_over(&**backplane, topic, publication);
+            }
+            let Some((topic, subscribers)) = found else {
+                return self.no_subscribers();
+            };
+            let mut post = publication.into_post(Some(&topic), self.slow_consumer());
+            post.waited = true;
+            return subscribers.publish(self, post, except);
         }
     }
 
@@ -128,17 +180,17 @@ impl Registry {
     /// Queues a message for the connections that `predicate` picks.
     pub(crate) fn send_where(
         self: &Arc<Self>,
-        draft: Draft,
+        publication: Publication,
         mut predicate: impl FnMut(&Arc<Outbox>) -> bool,
     ) -> Delivery {
-        let except = draft.except;
+        let except = publication.excepted();
         let mut picked = Vec::new();
         self.each(|outbox| {
             if Some(outbox.id) != except && predicate(&outbox) {
                 picked.push(outbox);
             }
         });
-        self.everyone.send(self, draft.into_post(None, self.slow_consumer()), picked)
+        self.everyone.send(self, publication.into_post(None, self.slow_consumer()), picked)
     }
 
     /// Calls `show` for every connection, the oldest first. No lock is held while `show` runs.
@@ -183,7 +235,7 @@ impl Registry {
     /// Removes a connection from the list, with its subscriptions.
     fn leave(&self, outbox: &Arc<Outbox>, closed: Option<&Closed>) {
         let Some(listed) = self.outboxes().remove(&outbox.id) else { return };
-        self.topics.leave(outbox);
+        self.leave_topics(outbox);
         outbox.set_memory(0);
         if let Some(closed) = closed {
             self.stats.counters.closed(closed, outbox.request.age());

@@ -7,7 +7,7 @@ use ws_core::{CloseCode, Message, extension::Compression};
 use crate::{
     ClientId, Metrics, Publication, Published, Request, SendError, Sender, SubscribeError, Topic,
     TrySendError, TrySendReason,
-    handles::{publication::counted, topic},
+    handles::topic::{self, counted},
     outbox::Outbox,
     registry::Registry,
 };
@@ -40,6 +40,9 @@ use crate::{
 /// Publishing takes only the time to queue. It does not even wait for other publishers of the same
 /// topic: one of them queues for all, and the others hand their messages over
 /// ([`Handed`](Published::Handed)). Only [`publish_wait`](Self::publish_wait) waits.
+///
+/// With a [`Backplane`](crate::Backplane) a topic spans several servers, and what is published goes to its subscribers in
+/// all of them, by that backplane. Everything else here is about this server.
 ///
 /// Messages to all, to a path or by a predicate are one topic in this respect: all recipients see them
 /// in one order. Different topics have no order between them.
@@ -87,7 +90,7 @@ impl Clients {
 
     /// Sends to all connections. Messages to all, to a path or by a predicate are seen in one order.
     pub fn send_all(&self, publication: impl Into<Publication>) -> Published {
-        counted(self.registry.send_where(publication.into().0, |_| true))
+        counted(self.registry.send_where(publication.into(), |_| true))
     }
 
     /// Sends to all whose request was for `path`, in one order with [`send_all`](Self::send_all).
@@ -95,7 +98,7 @@ impl Clients {
     /// Looks at every connection; a [topic](Self::publish) knows its own.
     pub fn send_path(&self, path: &str, publication: impl Into<Publication>) -> Published {
         let is_there = |outbox: &Arc<Outbox>| outbox.request.path() == path;
-        counted(self.registry.send_where(publication.into().0, is_there))
+        counted(self.registry.send_where(publication.into(), is_there))
     }
 
     /// Sends to all that `predicate` picks, in one order with [`send_all`](Self::send_all).
@@ -120,7 +123,7 @@ impl Clients {
             };
             predicate(client)
         };
-        counted(self.registry.send_where(publication.into().0, pick))
+        counted(self.registry.send_where(publication.into(), pick))
     }
 
     /// Sends to all who subscribe to `topic`.
@@ -129,14 +132,24 @@ impl Clients {
     /// [`Publication`] can say more: who is left out, how it is compressed, and what happens to slow
     /// consumers, which have [`Limits::send_buffer`](crate::Limits::send_buffer) bytes waiting and
     /// take no more.
+    ///
+    /// If the server has a [`Backplane`](crate::Backplane), that takes the publication for the subscribers of all servers
+    /// that it joins, or refuses it: then it goes to nobody, here either.
     pub fn publish(&self, topic: &str, publication: impl Into<Publication>) -> Published {
-        counted(self.registry.publish(topic, publication.into().0))
+        counted(self.registry.publish(topic, publication.into()))
+    }
+
+    /// Sends to all who subscribe to `topic` in this server, past its [`Backplane`](crate::Backplane): what a backplane
+    /// delivers comes this way. Without one it is [`publish`](Self::publish).
+    pub fn publish_here(&self, topic: &str, publication: impl Into<Publication>) -> Published {
+        counted(self.registry.publish_here(topic, publication.into()))
     }
 
     /// As [`publish`](Self::publish), once every subscriber has room: fewer than
     /// [`Limits::send_buffer`](crate::Limits::send_buffer) bytes wait for it. The publisher becomes as
     /// slow as the slowest subscriber, and no message is lost. It is never
-    /// [`Refused`](Published::Refused).
+    /// [`Refused`](Published::Refused), but by a [`Backplane`](crate::Backplane): with one it waits for the subscribers in
+    /// this server alone, and not for the backplane.
     ///
     /// A client that reads nothing is waited for until its connection ends, by
     /// [`Limits::write_timeout`](crate::Limits::write_timeout) (20 s by default). A subscriber that takes
@@ -160,7 +173,7 @@ impl Clients {
         topic: &str,
         publication: impl Into<Publication>,
     ) -> Published {
-        counted(self.registry.publish_wait(topic, publication.into().0).await)
+        counted(self.registry.publish_wait(topic, publication.into()).await)
     }
 
     /// The number of subscribers of `topic`: connections, and tasks that [listen](Self::listen).

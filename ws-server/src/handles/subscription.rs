@@ -55,7 +55,7 @@ impl Clients {
     pub fn listen(&self, topic: &str) -> Result<Subscription, SubscribeError> {
         let (registry, id) = (Arc::clone(&self.registry), self.registry.next_id());
         let outbox = Outbox::without_connection(id, registry.limits());
-        let topic = registry.topics.subscribe(&outbox, topic)?;
+        let topic = registry.subscribe(&outbox, topic)?;
         Ok(Subscription {
             topic,
             outbox,
@@ -115,7 +115,7 @@ impl Subscription {
                 }
                 Some(Queued::Close(..)) => {
                     self.ended = true;
-                    self.registry.topics.leave(&self.outbox);
+                    self.registry.leave_topics(&self.outbox);
                 }
                 // Nobody else has a handle that queues anything here.
                 Some(_) => {}
@@ -167,7 +167,7 @@ impl futures_core::Stream for Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.registry.topics.leave(&self.outbox);
+        self.registry.leave_topics(&self.outbox);
         self.outbox.over(Default::default());
     }
 }

@@ -3,8 +3,10 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    Publication, Published, SubscribeError, handles::publication::counted, outbox::Outbox,
-    registry::Registry,
+    Publication, Published, SubscribeError,
+    drive::turn,
+    outbox::Outbox,
+    registry::{Registry, delivery::Delivery},
 };
 
 /// A topic, as one of its subscribers has it. A handle: cloning it is cheap, and dropping it does not
@@ -25,7 +27,7 @@ impl Topic {
         topic: &str,
     ) -> Result<Self, SubscribeError> {
         let registry = registry.ok_or(SubscribeError::ClientEnd)?;
-        let name = registry.topics.subscribe(outbox, topic)?;
+        let name = registry.subscribe(outbox, topic)?;
         Ok(Self { name, outbox: Arc::clone(outbox), registry: Arc::clone(registry) })
     }
 
@@ -35,9 +37,9 @@ impl Topic {
     }
 
     /// As [`Clients::publish`](crate::Clients::publish): to all who subscribe, this connection
-    /// included.
+    /// included, and by the server's [`Backplane`](crate::Backplane) if it has one.
     pub fn publish(&self, publication: impl Into<Publication>) -> Published {
-        counted(self.registry.publish(&self.name, publication.into().0))
+        counted(self.registry.publish(&self.name, publication.into()))
     }
 
     /// As [`Clients::publish_wait`](crate::Clients::publish_wait): as [`publish`](Self::publish), once
@@ -49,7 +51,7 @@ impl Topic {
     /// # Cancel safety
     /// A dropped call has published nothing.
     pub async fn publish_wait(&self, publication: impl Into<Publication>) -> Published {
-        counted(self.registry.publish_wait(&self.name, publication.into().0).await)
+        counted(self.registry.publish_wait(&self.name, publication.into()).await)
     }
 
     /// As [`publish`](Self::publish), to all but this connection. This replaces what the publication
@@ -70,9 +72,17 @@ impl Topic {
     }
 }
 
+/// Tells the turn of a handler that published, if this is one, what it did.
+pub(crate) fn counted(delivery: Delivery) -> Published {
+    if delivery.copies > 0 {
+        turn::published(delivery.copies);
+    }
+    delivery.published
+}
+
 /// Whether there was a subscription.
 pub(crate) fn unsubscribe(outbox: &Outbox, registry: Option<&Arc<Registry>>, topic: &str) -> bool {
-    registry.is_some_and(|registry| registry.topics.unsubscribe(outbox, topic))
+    registry.is_some_and(|registry| registry.unsubscribe(outbox, topic))
 }
 
 impl fmt::Debug for Topic {

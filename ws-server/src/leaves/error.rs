@@ -76,6 +76,9 @@ pub enum ConfigError {
         /// The method: `"trust_forwarded_host"`.
         method: &'static str,
     },
+    /// A server was given a second backplane.
+    #[error("a server has one backplane: keep one of them")]
+    SecondBackplane,
     /// Hosts that are none.
     #[error("hosts: {_0}")]
     Hosts(#[source] ws_handshake::HostsError),

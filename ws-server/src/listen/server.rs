@@ -8,8 +8,8 @@ use ws_core::{ExtensionFactory, FrameObserver};
 use ws_handshake::{AcceptOptions, ExtensionSet, Hosts, OriginPolicy, Subprotocols};
 
 use crate::{
-    Agreed, Clients, ConfigError, Forwarding, IntoRoute, Limits, Listener, Peer, ServeError,
-    ServerLimits, Service, SlowConsumer, Tcp,
+    Agreed, Backplane, Clients, ConfigError, Forwarding, IntoRoute, Limits, Listener, Peer,
+    ServeError, ServerLimits, Service, SlowConsumer, Tcp,
     listen::bound::BoundServer,
     open::{
         admission::Admission,
@@ -313,6 +313,18 @@ impl Server {
     /// [`SlowConsumer::Close`]. A [`Publication`](crate::Publication) may choose another policy.
     pub fn slow_consumer(mut self, policy: SlowConsumer) -> Self {
         self.slow_consumer = policy;
+        self
+    }
+
+    /// Lets its topics span other servers: what is published goes by `backplane`, which delivers it
+    /// here too. Default none: then a publication goes to the subscribers here.
+    ///
+    /// It counts from now on, for the [`clients`](Self::clients) that were taken before too, and is told
+    /// at once which topics have subscribers. So it can be made of these `clients`, before the server
+    /// listens. A second one is a mistake in the configuration, and is not used.
+    pub fn backplane(mut self, backplane: Arc<dyn Backplane>) -> Self {
+        let is_first = self.clients.registry.set_backplane(backplane);
+        self.note(is_first.then_some(()).ok_or(ConfigError::SecondBackplane));
         self
     }
 

@@ -28,7 +28,7 @@ pub(crate) fn list(shared: &Shared, outbox: &Arc<Outbox>, topics: &[Box<str>]) -
     let registry = &shared.clients.registry;
     for topic in topics {
         // Their number and length were checked; a connection that begins is refused for nothing else.
-        registry.topics.subscribe(outbox, topic).ok();
+        registry.subscribe(outbox, topic).ok();
     }
     registry.enter(outbox)
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use shuttle::{check_random, future, thread};
 use ws_core::{CloseCode, Closed, ClosedBy};
 
-use super::{Entry, Registry, draft::Draft};
+use super::{Entry, Registry};
 use crate::{
-    ClientId, Published, Request,
+    ClientId, Publication, Published, Request,
     outbox::{
         Outbox,
         model::harness::{Driver, ORDERS, Socket},
@@ -24,7 +24,7 @@ fn listed(id: u64, registry: &Arc<Registry>) -> (Arc<Outbox>, Entry) {
 }
 
 fn publish(registry: &Arc<Registry>, topic: &str, text: String) -> Published {
-    registry.publish(topic, Draft::new(text.into())).published
+    registry.publish(topic, Publication::new(text)).published
 }
 
 // Clients: "What is published after `subscribe` has returned reaches the subscriber", and "All
@@ -43,13 +43,13 @@ fn subscribers_come_and_go_while_others_publish() {
                     let registry = Arc::clone(&registry);
                     let driver = future::spawn(Driver::new(&outbox, socket).run());
                     thread::spawn(move || {
-                        registry.topics.subscribe(&outbox, "topic").unwrap();
+                        registry.subscribe(&outbox, "topic").unwrap();
                         let published = publish(&registry, "topic", format!("from {id}"));
                         assert!(matches!(published, Published::Here(1 | 2) | Published::Handed));
                         outbox.close(CloseCode::NORMAL, "").unwrap();
                         future::block_on(driver).unwrap();
                         entry.close(&Closed::abnormal(ClosedBy::Local));
-                        assert!(registry.topics.subscribe(&outbox, "topic").is_err(), "it is over");
+                        assert!(registry.subscribe(&outbox, "topic").is_err(), "it is over");
                         // If handed over, another task may have sent it after the Close.
                         published != Published::Handed
                     })
@@ -82,7 +82,7 @@ fn publishers_that_meet_leave_no_message_behind() {
             let (outbox, mut entry) = listed(1, &registry);
             let socket = Arc::new(Socket::default());
             let driver = future::spawn(Driver::new(&outbox, &socket).run());
-            registry.topics.subscribe(&outbox, "topic").unwrap();
+            registry.subscribe(&outbox, "topic").unwrap();
             let publishers: Vec<_> = ["p", "q", "r"]
                 .into_iter()
                 .map(|name| {

@@ -5,6 +5,8 @@ use std::fmt;
 /// The outcome of a broadcast.
 ///
 /// Most programs can ignore it: a message that is not refused reaches every client that keeps up.
+/// With a [`Backplane`](crate::Backplane) that is its promise, and a message that it is given is
+/// `Handed` or `Refused`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Published {
@@ -13,7 +15,8 @@ pub enum Published {
     /// [`SlowConsumer`](crate::SlowConsumer) policy dropped the message, or which it closed.
     Here(usize),
     /// Left to another task that is publishing to the same topic at this moment. It will queue the
-    /// message too, in order, for the subscribers of this moment.
+    /// message too, in order, for the subscribers of this moment. Or taken by the server's
+    /// [`Backplane`](crate::Backplane).
     Handed,
     /// Refused: it goes to no client.
     Refused(Refused),
@@ -25,7 +28,13 @@ pub enum Published {
 pub enum Refused {
     /// More than 1 MiB of [`Handed`](Published::Handed) messages waits already. A publisher that
     /// may be faster than the server uses [`Clients::publish_wait`](crate::Clients::publish_wait).
+    ///
+    /// Or as much waits in the server's [`Backplane`](crate::Backplane) as it takes.
     Full,
+    /// The [`Backplane`](crate::Backplane) cannot be reached now, or panicked.
+    Away,
+    /// The message is larger than the [`Backplane`](crate::Backplane) can carry.
+    TooLarge,
 }
 
 impl Published {
@@ -49,9 +58,15 @@ impl Published {
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full => f.write_str("others publish faster than messages can be queued"),
-        }
+        f.write_str(match self {
+            Self::Full => {
+                "messages are published faster than they can be taken: publish less, or later"
+            }
+            Self::Away => "the backplane is away: publish again once it is back",
+            Self::TooLarge => {
+                "the message is larger than the backplane can carry: publish less at a time"
+            }
+        })
     }
 }
 

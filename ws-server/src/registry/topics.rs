@@ -33,42 +33,45 @@ impl Topics {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Subscribes a connection, unless it does already.
-    pub(crate) fn subscribe(
+    /// Subscribes a connection, unless it does already. Returns the topic's own copy of its name, and
+    /// whether this is its first subscriber.
+    pub(super) fn subscribe(
         &self,
         outbox: &Arc<Outbox>,
         topic: &str,
-    ) -> Result<Arc<str>, SubscribeError> {
+    ) -> Result<(Arc<str>, bool), SubscribeError> {
         let limit = outbox.limits.max_topic;
         if topic.len() > limit {
             return Err(SubscribeError::TopicTooLong { len: topic.len(), limit });
         }
         let mut index = self.index();
         let known = index.topics.get_key_value(topic).map(|(name, _)| Arc::clone(name));
+        let is_known = known.is_some();
         let name = known.unwrap_or_else(|| Arc::from(topic));
-        if outbox.add_topic(&name)? {
+        let is_new = outbox.add_topic(&name)?;
+        if is_new {
             let subscribers = index.topics.entry(Arc::clone(&name)).or_default();
             subscribers.add(outbox);
             index.subscriptions += 1;
         }
-        Ok(name)
+        Ok((name, is_new && !is_known))
     }
 
-    /// Ends a subscription. Returns whether there was one.
-    pub(crate) fn unsubscribe(&self, outbox: &Outbox, topic: &str) -> bool {
+    /// Ends a subscription. Returns how many the topic has left, if there was one.
+    pub(super) fn unsubscribe(&self, outbox: &Outbox, topic: &str) -> Option<usize> {
         let mut index = self.index();
-        let did = outbox.remove_topic(topic);
-        if did {
-            index.remove(outbox.id, topic);
-        }
-        did
+        outbox.remove_topic(topic).then(|| index.remove(outbox.id, topic))
     }
 
-    /// Ends all subscriptions of a connection that is over.
-    pub(crate) fn leave(&self, outbox: &Outbox) {
+    /// Ends all subscriptions of a connection that is over. Calls `emptied` with the topics that have
+    /// no subscriber left, without a lock.
+    pub(super) fn leave(&self, outbox: &Outbox, mut emptied: impl FnMut(&str)) {
         for topic in outbox.leave() {
             // The lock is taken for each topic anew, so that others get it in between.
-            self.index().remove(outbox.id, &topic);
+            let left = self.index().remove(outbox.id, &topic);
+            if left == 0 {
+                emptied(&topic);
+            }
         }
     }
 
@@ -94,16 +97,19 @@ impl Topics {
 }
 
 impl Index {
-    fn remove(&mut self, id: ClientId, topic: &str) {
+    /// Removes a subscriber. Returns how many are left.
+    fn remove(&mut self, id: ClientId, topic: &str) -> usize {
         let Some(subscribers) = self.topics.get(topic) else {
-            return;
+            return 0;
         };
         self.subscriptions -= 1;
-        if subscribers.remove(id) == 0 {
+        let left = subscribers.remove(id);
+        if left == 0 {
             self.topics.remove(topic);
             if is_roomy(self.topics.len(), self.topics.capacity()) {
                 self.topics.shrink_to(2 * self.topics.len());
             }
         }
+        left
     }
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: cargo's own tests, the foreign peers and Autobahn, with one total.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use crate::quiet::{self, Failures, Log};
 use crate::stages::Stages;
 use crate::tally::Tally;
 use crate::workspace::{Workspace, cargo};
-use crate::{conformance, interop};
+use crate::{conformance, interop, tools};
 
 /// Progress is printed after this long.
 const STILL_THERE: Duration = Duration::from_secs(30);
@@ -50,15 +51,16 @@ pub(crate) fn test(workspace: &Workspace, options: &Options) -> Result<Tally> {
     let mut total = Tally::default();
     let mut broken = Vec::new();
     let verbose = options.verbose;
-    let tests = |of: &[&str], which, name: &str| {
+    let tests = |of: &[&str], which, name: &str, engines: &Engines| {
         let log = Log::new(workspace.target.join(format!("xtask/{name}.log")), verbose)?;
-        cargo_test(workspace, of, which, log.as_ref())
+        cargo_test(workspace, of, which, engines, log.as_ref())
     };
+    let none = Engines::new();
     let parts: [&dyn Fn() -> Result<Tally>; STAGES.len()] = [
         &|| build(workspace),
-        &|| tests(&EVERYTHING, "--all-targets", "tests"),
-        &|| tests(&EVERYTHING, "--doc", "doc-tests"),
-        &|| tests(&MODELS, "--lib", "models"),
+        &|| tests(&EVERYTHING, "--all-targets", "tests", &engines(workspace)?),
+        &|| tests(&EVERYTHING, "--doc", "doc-tests", &none),
+        &|| tests(&MODELS, "--lib", "models", &none),
         &|| interop::interop(workspace, &interop::Options::everything(verbose)),
         &|| conformance::conformance(workspace, &conformance::Options::everything()),
     ];
@@ -100,7 +102,25 @@ fn build(workspace: &Workspace) -> Result<Tally> {
     Ok(Tally::default())
 }
 
-fn cargo_test(workspace: &Workspace, of: &[&str], which: &str, log: Option<&Log>) -> Result<Tally> {
+/// Programs that tests start, by the variables in which they find the paths.
+type Engines = Vec<(&'static str, PathBuf)>;
+
+fn engines(workspace: &Workspace) -> Result<Engines> {
+    let mut engines = vec![("WS_NATS_SERVER", tools::nats_server(workspace)?)];
+    match tools::old_nats_server(workspace)? {
+        Some(path) => engines.push(("WS_NATS_OLD_SERVER", path)),
+        None => println!("xtask test: NOT RUN, without apt-get: the test with an old nats-server"),
+    }
+    Ok(engines)
+}
+
+fn cargo_test(
+    workspace: &Workspace,
+    of: &[&str],
+    which: &str,
+    engines: &Engines,
+    log: Option<&Log>,
+) -> Result<Tally> {
     let words = [&["test", "--no-fail-fast"], of, &[which]].concat();
     match log {
         Some(log) => {
@@ -109,7 +129,7 @@ fn cargo_test(workspace: &Workspace, of: &[&str], which: &str, log: Option<&Log>
         None => println!("xtask: cargo {}", words.join(" ")),
     }
     let mut command: Command = tied(cargo().get_program());
-    command.args(&words).current_dir(&workspace.root);
+    command.args(&words).current_dir(&workspace.root).envs(engines.iter().cloned());
     let tests = Running::start("cargo test", &mut command, log.map(Log::path))?;
     let mut total = Tally::default();
     let mut ignored = 0;

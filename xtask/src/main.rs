@@ -84,6 +84,10 @@ enum Task {
     Advisories,
     /// Compare the public API of each library with the api.txt in its crate
     Api(api::Options),
+    /// Install nats-server, and print its path
+    ///
+    /// `WS_NATS_SERVER=PATH cargo test -p ws-nats` then runs the tests that need it.
+    NatsServer,
     /// Make a crate for your own extension: a skeleton that works, with the conformance kit as its
     /// test and a server that speaks it
     NewExtension(new_extension::Options),
@@ -134,6 +138,7 @@ fn run(task: &Task) -> Result<ExitCode> {
         Task::Ci(options) => ci::ci(&workspace, options)?,
         Task::Advisories => advisories::advisories(&workspace)?,
         Task::Api(options) => api::api(&workspace, options)?,
+        Task::NatsServer => println!("{}", tools::nats_server(&workspace)?.display()),
         Task::NewExtension(options) => new_extension::new_extension(&workspace, options)?,
         Task::Requirements(options) => requirements::run(&workspace, options)?,
     }

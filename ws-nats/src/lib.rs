@@ -10,6 +10,7 @@ mod event;
 mod metrics;
 mod position;
 mod subject;
+mod wire;
 
 pub use config::{Config, Credentials, OnGap, OnPresence, Stamp, Storage, TopicKind, TopicPattern};
 pub use error::{ConnectError, JoinError, PublishError};

@@ -78,6 +78,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bytes",
             "futures-util",
             "getrandom",
+            // Keys in headers.
+            "percent-encoding",
             // Only with `prometheus`.
             "prometheus-client",
             // The JSON of JetStream's API that async-nats does not wrap, and of presence.

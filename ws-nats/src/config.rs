@@ -188,6 +188,11 @@ settings! {
         /// member is refused.
         member_bytes: usize as usize = 4 << 10; |bytes| bytes,
 
+        /// Members of one topic, on all nodes. Default 20,000. Beyond it a member is refused by the node
+        /// that it is connected to, or, where several nodes add up, left out of this node's list and
+        /// counted.
+        members_per_topic: usize as usize = 20_000; |members| members,
+
         /// Which topics are stored and which are ephemeral: the last pattern that matches counts.
         /// Default none: all are stored. See [`stored`](Self::stored) and
         /// [`ephemeral`](Self::ephemeral).

@@ -34,6 +34,8 @@ pub struct Member {
 pub enum PresenceEvent {
     /// Somebody appeared.
     Joined(Member),
+    /// The application says something else about somebody who is here.
+    Updated(Member),
     /// Somebody disappeared, closed, or its node is gone.
     Left(Member),
 }

@@ -7,8 +7,10 @@
 mod config;
 mod error;
 mod event;
+mod heartbeat;
 mod metrics;
 mod position;
+mod presence;
 mod subject;
 mod wire;
 
@@ -17,3 +19,4 @@ pub use error::{ConnectError, JoinError, PublishError};
 pub use event::{Gap, Member, PresenceEvent};
 pub use metrics::Counted;
 pub use position::{InvalidPosition, Position};
+pub use presence::Presence;

@@ -8,6 +8,7 @@ use crate::failure::{Failure, Result};
 use crate::process::{Running, run, tied};
 use crate::quiet::{self, Failures, Log};
 use crate::stages::Stages;
+use crate::subject::{Profile, build_examples};
 use crate::tally::Tally;
 use crate::workspace::{Workspace, cargo};
 use crate::{conformance, interop, tools};
@@ -93,12 +94,14 @@ pub(crate) fn test(workspace: &Workspace, options: &Options) -> Result<Tally> {
     Ok(total)
 }
 
-/// Built separately, since the first build prints much that is worth seeing.
+/// Built separately, since the first build prints much that is worth seeing; and in one command
+/// what interop and conformance want optimized.
 fn build(workspace: &Workspace) -> Result<Tally> {
     let words = [&["build", "--all-targets"], &EVERYTHING[..]].concat();
     println!("xtask: cargo {}", words.join(" "));
     let mend = format!("run `cargo {}` alone", words.join(" "));
     run("cargo build", cargo().args(&words).current_dir(&workspace.root), &mend)?;
+    build_examples(workspace, Profile::Release, interop::subjects())?;
     Ok(Tally::default())
 }
 

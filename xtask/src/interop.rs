@@ -52,14 +52,8 @@ const CLIENT_CASES: usize = CASES + 1;
 /// Six sizes of text and binary, one of many messages, a Ping, a subprotocol, three ways to close.
 const WEBSOCAT_CASES: usize = 2 * 6 + 1 + 1 + 1 + 3;
 /// The server whose extension Python `websockets` speaks too.
-const CHECKSUM: Subject = Subject {
-    name: "x_crc32c",
-    package: "ws-handshake",
-    ends: Ends::Both,
-    subprotocol: None,
-    cases: &[],
-    count: 0,
-};
+const CHECKSUM: Subject =
+    Subject { name: "x_crc32c", ends: Ends::Both, subprotocol: None, cases: &[], count: 0 };
 /// Seven sizes of text and binary, whole and fragmented; one of many messages; four ways to corrupt
 /// a frame, whole and fragmented.
 const CHECKSUM_CASES: usize = 2 * 7 * 2 + 1 + 4 * 2;
@@ -73,6 +67,11 @@ const MIXED_CASES: usize = 2;
 const MIXED_SERVER: [&str; 2] = ["--park-after", "0.02"];
 /// The functions of the demo's page.
 const PAGE_CASES: usize = 26;
+
+/// The programs that interop and conformance run optimized.
+pub(crate) fn subjects() -> impl Iterator<Item = &'static str> {
+    SUBJECTS.iter().chain([&CHECKSUM, &http2::PAGE]).map(|subject| subject.name)
+}
 
 pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally> {
     let scripts = workspace.xtask().join("interop");

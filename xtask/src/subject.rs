@@ -11,7 +11,6 @@ use crate::workspace::{Workspace, cargo};
 /// An example that is an echo server, an echo client, or both.
 pub(crate) struct Subject {
     pub(crate) name: &'static str,
-    pub(crate) package: &'static str,
     pub(crate) ends: Ends,
     /// The subprotocol that its server speaks, if it speaks one.
     pub(crate) subprotocol: Option<&'static str>,
@@ -53,7 +52,6 @@ impl Ends {
 pub(crate) const SUBJECTS: &[Subject] = &[
     Subject {
         name: "own_io",
-        package: "ws-handshake",
         ends: Ends::Both,
         subprotocol: Some("echo.v1"),
         cases: &["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*"],
@@ -61,7 +59,6 @@ pub(crate) const SUBJECTS: &[Subject] = &[
     },
     Subject {
         name: "own_io_deflate",
-        package: "ws-ext-deflate",
         ends: Ends::Both,
         subprotocol: Some("echo.v1"),
         cases: &["*"],
@@ -69,20 +66,12 @@ pub(crate) const SUBJECTS: &[Subject] = &[
     },
     DEMO,
     AXUM,
-    Subject {
-        name: "client",
-        package: "ws-server",
-        ends: Ends::Client,
-        subprotocol: None,
-        cases: &["*"],
-        count: 517,
-    },
+    Subject { name: "client", ends: Ends::Client, subprotocol: None, cases: &["*"], count: 517 },
 ];
 
 /// The server that people run.
 pub(crate) const DEMO: Subject = Subject {
     name: "demo",
-    package: "ws-server",
     ends: Ends::Server,
     subprotocol: Some("echo.v1"),
     cases: &["*"],
@@ -92,7 +81,6 @@ pub(crate) const DEMO: Subject = Subject {
 /// The server inside axum, over HTTP/1.1, and HTTP/2 as well.
 pub(crate) const AXUM: Subject = Subject {
     name: "axum_echo",
-    package: "ws-tower",
     ends: Ends::Server,
     subprotocol: Some("echo.v1"),
     cases: &["*"],
@@ -121,25 +109,45 @@ impl Subject {
         let path = match binary {
             Some(path) => path.to_owned(),
             None => {
-                // The examples declare their required features; these are the few extra arguments.
-                let words = [
-                    "build",
-                    "--release",
-                    "-p",
-                    self.package,
-                    "--all-features",
-                    "--example",
-                    self.name,
-                ];
-                println!("xtask: cargo {}", words.join(" "));
-                let mend = format!("run `cargo {}` alone", words.join(" "));
-                run("cargo build", cargo().args(words).current_dir(&workspace.root), &mend)?;
-                let file = format!("{}{}", self.name, std::env::consts::EXE_SUFFIX);
-                workspace.target.join("release/examples").join(file)
+                build_examples(workspace, Profile::Release, [self.name])?;
+                example(workspace, Profile::Release, self.name)
             }
         };
         Ok(Program { path, ends: self.ends, more: Vec::new() })
     }
+}
+
+/// How an example is built: optimized for many octets, else as cargo's own tests have built it.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Profile {
+    Release,
+    Dev,
+}
+
+/// Builds examples of any package. The features are those of the whole workspace, whichever are
+/// named: otherwise cargo would build the dependencies anew for each package.
+pub(crate) fn build_examples(
+    workspace: &Workspace,
+    profile: Profile,
+    names: impl IntoIterator<Item = &'static str>,
+) -> Result<()> {
+    let mut words = vec!["build", "--workspace", "--all-features"];
+    if profile == Profile::Release {
+        words.push("--release");
+    }
+    words.extend(names.into_iter().flat_map(|name| ["--example", name]));
+    println!("xtask: cargo {}", words.join(" "));
+    let mend = format!("run `cargo {}` alone", words.join(" "));
+    run("cargo build", cargo().args(&words).current_dir(&workspace.root), &mend)
+}
+
+/// Where an example is, once it is built.
+pub(crate) fn example(workspace: &Workspace, profile: Profile, name: &str) -> PathBuf {
+    let folder = match profile {
+        Profile::Release => "release/examples",
+        Profile::Dev => "debug/examples",
+    };
+    workspace.target.join(folder).join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }
 
 impl Program {

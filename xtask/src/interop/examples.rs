@@ -1,6 +1,6 @@
 //! The examples of `ws-server` and `ws-tower`, each with a foreign client: what a reader copies works.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -9,16 +9,16 @@ use super::Variables;
 use super::peer::Peer;
 use super::proxies::{front_ends, openssl};
 use crate::failure::{Failure, Result};
-use crate::process::{Running, run, tied, tied_words};
+use crate::process::{Running, tied, tied_words};
 use crate::quiet::Log;
+use crate::subject::{Profile, build_examples, example};
 use crate::tally::Tally;
 use crate::tools;
-use crate::workspace::{Workspace, cargo};
+use crate::workspace::Workspace;
 
 /// An example, and the script that tests it.
 struct Example {
     name: &'static str,
-    package: &'static str,
     start: Start,
     /// `xtask/interop/examples/SCRIPT`, for Python (`.py`) or Node (`.mjs`).
     ///
@@ -43,97 +43,43 @@ enum Start {
 
 /// Every example that has a foreign client; another one is another entry.
 const EXAMPLES: &[Example] = &[
+    Example { name: "auth", start: Start::Here(&[]), script: "auth.py", cases: 8, needs: &[] },
     Example {
         name: "auth",
-        package: "ws-server",
-        start: Start::Here(&[]),
-        script: "auth.py",
-        cases: 8,
-        needs: &[],
-    },
-    Example {
-        name: "auth",
-        package: "ws-server",
         start: Start::Here(&[]),
         script: "auth_page.mjs",
         cases: 3,
         needs: &[super::browser],
     },
-    Example {
-        name: "axum",
-        package: "ws-tower",
-        start: Start::Here(&[]),
-        script: "axum.py",
-        cases: 7,
-        needs: &[],
-    },
+    Example { name: "axum", start: Start::Here(&[]), script: "axum.py", cases: 7, needs: &[] },
     Example {
         name: "behind_nginx",
-        package: "ws-server",
         start: Start::Script,
         script: "behind_nginx.py",
         cases: 3,
         needs: &[front_ends],
     },
-    Example {
-        name: "chat",
-        package: "ws-server",
-        start: Start::Here(&[]),
-        script: "chat.py",
-        cases: 2,
-        needs: &[],
-    },
+    Example { name: "chat", start: Start::Here(&[]), script: "chat.py", cases: 2, needs: &[] },
     Example {
         name: "graphql",
-        package: "ws-server",
         start: Start::Here(&[]),
         script: "graphql.mjs",
         cases: 13,
         needs: &[],
     },
-    Example {
-        name: "hyper",
-        package: "ws-tower",
-        start: Start::Here(&[]),
-        script: "hyper.py",
-        cases: 3,
-        needs: &[],
-    },
+    Example { name: "hyper", start: Start::Here(&[]), script: "hyper.py", cases: 3, needs: &[] },
     Example {
         name: "metrics",
-        package: "ws-server",
         start: Start::Here(&[]),
         script: "metrics.py",
         cases: 7,
         needs: &[],
     },
-    Example {
-        name: "relay",
-        package: "ws-server",
-        start: Start::Script,
-        script: "relay.py",
-        cases: 8,
-        needs: &[],
-    },
-    Example {
-        name: "rooms",
-        package: "ws-server",
-        start: Start::Here(&[]),
-        script: "rooms.py",
-        cases: 8,
-        needs: &[],
-    },
-    Example {
-        name: "rpc",
-        package: "ws-server",
-        start: Start::Here(&[]),
-        script: "rpc.mjs",
-        cases: 8,
-        needs: &[],
-    },
+    Example { name: "relay", start: Start::Script, script: "relay.py", cases: 8, needs: &[] },
+    Example { name: "rooms", start: Start::Here(&[]), script: "rooms.py", cases: 8, needs: &[] },
+    Example { name: "rpc", start: Start::Here(&[]), script: "rpc.mjs", cases: 8, needs: &[] },
     Example {
         name: "socket_io",
-        package: "ws-server",
         start: Start::Here(&[]),
         script: "socket_io.mjs",
         cases: 10,
@@ -141,7 +87,6 @@ const EXAMPLES: &[Example] = &[
     },
     Example {
         name: "tcp_bridge",
-        package: "ws-server",
         start: Start::Script,
         script: "tcp_bridge.py",
         cases: 7,
@@ -149,7 +94,6 @@ const EXAMPLES: &[Example] = &[
     },
     Example {
         name: "tcp_bridge",
-        package: "ws-server",
         start: Start::Script,
         script: "mqtt.mjs",
         cases: 8,
@@ -157,31 +101,15 @@ const EXAMPLES: &[Example] = &[
     },
     Example {
         name: "tcp_bridge",
-        package: "ws-server",
         start: Start::Script,
         script: "novnc.mjs",
         cases: 3,
         needs: &[super::browser, vnc_server],
     },
-    Example {
-        name: "tls",
-        package: "ws-server",
-        start: Start::Script,
-        script: "tls.py",
-        cases: 3,
-        needs: &[openssl],
-    },
-    Example {
-        name: "upload",
-        package: "ws-server",
-        start: Start::Script,
-        script: "upload.py",
-        cases: 6,
-        needs: &[],
-    },
+    Example { name: "tls", start: Start::Script, script: "tls.py", cases: 3, needs: &[openssl] },
+    Example { name: "upload", start: Start::Script, script: "upload.py", cases: 6, needs: &[] },
     Example {
         name: "with_tonic",
-        package: "ws-tower",
         start: Start::Here(&[]),
         script: "with_tonic.py",
         cases: 4,
@@ -189,7 +117,6 @@ const EXAMPLES: &[Example] = &[
     },
     Example {
         name: "y_websocket",
-        package: "ws-server",
         start: Start::Here(&[]),
         script: "y_websocket.mjs",
         cases: 8,
@@ -238,31 +165,18 @@ pub(super) fn only(
     Ok(total)
 }
 
-/// In one command for each package, so that cargo builds several at once.
+/// In one command, so that cargo builds several at once.
 fn build(workspace: &Workspace, examples: &[&Example]) -> Result<()> {
     let started = Instant::now();
-    let mut names: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-    for example in examples {
-        names.entry(example.package).or_default().insert(example.name);
-    }
-    for (package, names) in names {
-        let mut words = vec!["build", "--release", "-p", package, "--all-features"];
-        words.extend(names.iter().flat_map(|name| ["--example", *name]));
-        println!("xtask: cargo {}", words.join(" "));
-        let mend = format!("run `cargo {}` alone", words.join(" "));
-        run("cargo build", cargo().args(words).current_dir(&workspace.root), &mend)?;
-    }
+    let names: BTreeSet<_> = examples.iter().map(|example| example.name).collect();
+    build_examples(workspace, Profile::Dev, names)?;
     println!("  built in {:.1} s", started.elapsed().as_secs_f64());
     Ok(())
 }
 
 impl Example {
     fn run(&self, workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> Result<Tally> {
-        let program = workspace.target.join("release/examples").join(format!(
-            "{}{}",
-            self.name,
-            std::env::consts::EXE_SUFFIX
-        ));
+        let program = example(workspace, Profile::Dev, self.name);
         let script = scripts.join("examples").join(self.script);
         let mut variables = vec![("INTEROP_SCRATCH", self.scratch(workspace)?)];
         let interpreter = if script.extension().is_some_and(|extension| extension == "py") {

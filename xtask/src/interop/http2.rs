@@ -15,14 +15,8 @@ use crate::tools;
 use crate::workspace::Workspace;
 
 /// Several WebSockets on one connection over TLS, and a page that opens them.
-const PAGE: Subject = Subject {
-    name: "http2",
-    package: "ws-tower",
-    ends: Ends::Server,
-    subprotocol: None,
-    cases: &[],
-    count: 0,
-};
+pub(super) const PAGE: Subject =
+    Subject { name: "http2", ends: Ends::Server, subprotocol: None, cases: &[], count: 0 };
 
 /// The page, 100 messages, 50 WebSockets of which two stand still, and that these go on.
 const CHROMIUM_CASES: usize = 4;

@@ -24,9 +24,11 @@
 //! | out | `State::waiters` | messages of senders that wait for room, or for the end of a message in pieces |
 //! | out | `State::outbound` | messages for this connection alone, whole or in pieces, Pings, Closes and flushes |
 //! | out | `State::broadcasts` | broadcasts, each with its place among the own messages |
+//! | out | `Broadcasts::refills` | what was missed of a topic, and what is live of it meanwhile |
 //! | out | `drive::output`, `to_encode` | messages that the driver took from here but has not encoded |
 //! | out | `ws_core::Output` | frames that are not written |
 
+mod broadcast_queue;
 mod broadcasts;
 mod closing;
 mod deferred;
@@ -39,6 +41,7 @@ mod piece;
 pub(crate) mod post;
 mod publishers;
 mod queued;
+mod refill;
 mod streamed;
 mod subscriber;
 mod waiters;
@@ -297,7 +300,11 @@ impl Outbox {
 
     /// Bytes of the messages that wait in the queues.
     pub(crate) fn queue_bytes(&self) -> usize {
-        if self.is_anything_before() { self.state().outbound_bytes } else { 0 }
+        if !self.is_anything_before() {
+            return 0;
+        }
+        let state = self.state();
+        state.outbound_bytes + state.behind()
     }
 
     pub(crate) fn ping(&self, payload: Payload) -> Result<(), PingError> {
@@ -358,7 +365,7 @@ impl State {
         if self.in_message {
             return Some(self.outbound.front().map_or(0, Queued::bytes));
         }
-        let due = self.broadcasts.as_ref().and_then(|broadcasts| broadcasts.due());
+        let due = self.broadcasts.as_ref().and_then(|broadcasts| broadcasts.queue.due());
         due.or_else(|| self.outbound.front().map(Queued::bytes))
     }
 
@@ -377,13 +384,13 @@ impl State {
         if let Some(broadcasts) = &mut self.broadcasts {
             // A broadcast is not held up by own messages that still wait for room.
             if !self.in_message
-                && (broadcasts.due().is_some() || self.outbound.is_empty())
-                && let Some((broadcast, _)) = broadcasts.pop()
+                && (broadcasts.queue.due().is_some() || self.outbound.is_empty())
+                && let Some((broadcast, _)) = broadcasts.queue.pop()
             {
                 return Some(Queued::Broadcast(broadcast));
             }
             if !self.outbound.is_empty() {
-                broadcasts.own_left();
+                broadcasts.queue.own_left();
             }
         }
         let own = self.outbound.pop_front()?;
@@ -415,7 +422,8 @@ impl State {
     fn is_drained(&self) -> bool {
         let broadcasts = self.broadcasts.as_ref();
         self.outbound.is_empty()
-            && (self.in_message || broadcasts.is_none_or(|broadcasts| broadcasts.is_empty()))
+            && (self.in_message
+                || broadcasts.is_none_or(|it| it.queue.is_empty() && !it.is_refill_due()))
     }
 
     /// The flags of what waits.
@@ -432,7 +440,7 @@ impl State {
         if let (Some(waiters), Some(broadcasts)) = (&self.waiters, &mut self.broadcasts)
             && waiters.places() > 0
         {
-            broadcasts.own_put(self.outbound.len());
+            broadcasts.queue.own_put(self.outbound.len());
         }
         self.outbound_bytes += queued.bytes();
         self.outbound.push_back(queued);

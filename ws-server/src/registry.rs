@@ -19,7 +19,7 @@ use std::{
 };
 
 use tokio::runtime::Handle;
-use ws_core::{Closed, ClosedBy};
+use ws_core::{Broadcast, Closed, ClosedBy};
 
 use self::{
     delivery::{CHUNK, Delivery, Subscribers},
@@ -98,7 +98,31 @@ impl Registry {
         outbox: &Arc<Outbox>,
         topic: &str,
     ) -> Result<Arc<str>, SubscribeError> {
-        let (name, is_first) = self.topics.subscribe(outbox, topic)?;
+        self.add_subscriber(outbox, topic, None)
+    }
+
+    /// Does the same, and sends it what it missed before what is published from now on.
+    pub(crate) fn subscribe_after(
+        &self,
+        outbox: &Arc<Outbox>,
+        topic: &str,
+        missed: impl IntoIterator<Item = Publication>,
+    ) -> Result<Arc<str>, SubscribeError> {
+        let missed = missed.into_iter().filter(|missed| missed.excepted() != Some(outbox.id));
+        let missed: VecDeque<_> = missed.map(Publication::into_broadcast).collect();
+        let count = missed.len();
+        let name = self.add_subscriber(outbox, topic, (count > 0).then_some(missed))?;
+        self.stats.counters.delivered(count);
+        Ok(name)
+    }
+
+    fn add_subscriber(
+        &self,
+        outbox: &Arc<Outbox>,
+        topic: &str,
+        missed: Option<VecDeque<Broadcast>>,
+    ) -> Result<Arc<str>, SubscribeError> {
+        let (name, is_first) = self.topics.subscribe(outbox, topic, missed)?;
         if is_first {
             self.interest(&name);
         }

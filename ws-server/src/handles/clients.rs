@@ -307,6 +307,67 @@ impl Client {
         Topic::subscribe(&self.outbox, Some(&self.registry), topic.as_ref())
     }
 
+    /// Subscribes, and sends what this client `missed` of the topic, oldest first, before everything that
+    /// is published to it from now on: for a client that was away, or wants the last messages.
+    ///
+    /// It may be far more than there is room for. It goes out as the client takes it, waits outside of
+    /// [`Limits::send_buffer`](crate::Limits::send_buffer), and neither policies nor keys touch it. Own
+    /// messages, other topics and Pings do not wait for it: it takes at most half of what goes out while
+    /// there is anything else. A [flush](crate::WebSocket::flush) does not wait for it either.
+    ///
+    /// What is published to the topic meanwhile waits behind it, in order, until the client has caught
+    /// up: until then [`Limits::max_send_buffer`](crate::Limits::max_send_buffer) alone bounds it, together
+    /// with other messages that wait, and beyond that the [`SlowConsumer`](crate::SlowConsumer) policy of
+    /// the new message decides about those.
+    ///
+    /// What is left of it is dropped when the connection starts to close, by whichever side, and by
+    /// [`unsubscribe`](Self::unsubscribe), and is not counted as [dropped](Self::dropped), unless a policy
+    /// closes the connection. Missed messages that [except](Publication::except) this client are left
+    /// out. A client that subscribes already gets them after what was queued for it before.
+    ///
+    /// An application that keeps what it publishes calls this and [`Clients::publish_here`] under one lock,
+    /// so that each message is either among the missed ones or published after them:
+    ///
+    /// ```
+    /// use std::{collections::VecDeque, sync::Mutex};
+    /// use ws_server::{Client, Clients, Publication, SubscribeError};
+    ///
+    /// /// The last hundred messages of a room.
+    /// #[derive(Default)]
+    /// struct Room(Mutex<VecDeque<Publication>>);
+    ///
+    /// impl Room {
+    ///     fn publish(&self, clients: &Clients, publication: Publication) {
+    ///         let mut recent = self.0.lock().unwrap();
+    ///         if recent.len() == 100 {
+    ///             recent.pop_front();
+    ///         }
+    ///         recent.push_back(publication.clone());
+    ///         clients.publish_here("room", publication);
+    ///     }
+    ///
+    ///     fn join(&self, client: &Client) -> Result<(), SubscribeError> {
+    ///         let recent = self.0.lock().unwrap();
+    ///         client.subscribe_after("room", recent.iter().cloned())?;
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Memory
+    /// 8 bytes for each missed message: payloads, and what they are compressed and encoded to, are
+    /// shared among the clones of a [`Publication`].
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe); then nothing is sent.
+    pub fn subscribe_after(
+        &self,
+        topic: impl AsRef<str>,
+        missed: impl IntoIterator<Item = Publication>,
+    ) -> Result<Topic, SubscribeError> {
+        Topic::subscribe_after(&self.outbox, &self.registry, topic.as_ref(), missed)
+    }
+
     /// As [`WebSocket::unsubscribe`](crate::WebSocket::unsubscribe).
     pub fn unsubscribe(&self, topic: &str) -> bool {
         topic::unsubscribe(&self.outbox, Some(&self.registry), topic)

@@ -31,6 +31,17 @@ impl Topic {
         Ok(Self { name, outbox: Arc::clone(outbox), registry: Arc::clone(registry) })
     }
 
+    /// Subscribes, and sends what was missed first.
+    pub(crate) fn subscribe_after(
+        outbox: &Arc<Outbox>,
+        registry: &Arc<Registry>,
+        topic: &str,
+        missed: impl IntoIterator<Item = Publication>,
+    ) -> Result<Self, SubscribeError> {
+        let name = registry.subscribe_after(outbox, topic, missed)?;
+        Ok(Self { name, outbox: Arc::clone(outbox), registry: Arc::clone(registry) })
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

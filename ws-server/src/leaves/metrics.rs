@@ -66,7 +66,8 @@ pub struct Metrics {
     pub sent: Traffic,
     /// Messages to many that were published, whether anybody was there or not.
     pub broadcasts: u64,
-    /// Copies of them that were queued, one for each recipient.
+    /// Copies of them that were queued, one for each recipient, and what recipients had
+    /// [missed](crate::Client::subscribe_after).
     pub delivered: u64,
     /// Messages that were dropped because a client does not keep up, by
     /// [`SlowConsumer`](crate::SlowConsumer) and [`Publication::key`](crate::Publication::key).
@@ -255,10 +256,15 @@ impl Counters {
 
     pub(crate) fn broadcast(&self, queued: usize, dropped: usize) {
         self.broadcasts.fetch_add(1, Ordering::Relaxed);
-        self.delivered.fetch_add(queued as u64, Ordering::Relaxed);
+        self.delivered(queued);
         if dropped > 0 {
             self.dropped.fetch_add(dropped as u64, Ordering::Relaxed);
         }
+    }
+
+    /// Counts copies of messages to many.
+    pub(crate) fn delivered(&self, copies: usize) {
+        self.delivered.fetch_add(copies as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn dropped(&self) -> u64 {

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Queued, State, waiters::Ticket};
+use super::{Queued, State, refill::Refills, waiters::Ticket};
 use crate::leaves::sync::MutexGuard;
 
 /// The locked state of a connection. Dropping it unlocks the state and then runs the deferred
@@ -62,6 +62,7 @@ enum Action {
     /// Only dropped.
     Forget(#[expect(dead_code)] Ticket),
     Drop(#[expect(dead_code)] Queued),
+    End(#[expect(dead_code)] Box<Refills>),
 }
 
 impl Deferred {
@@ -85,6 +86,10 @@ impl Deferred {
         self.others.push(Action::Drop(queued));
     }
 
+    pub(super) fn end(&mut self, refills: Option<Box<Refills>>) {
+        self.others.extend(refills.map(Action::End));
+    }
+
     #[cold]
     fn act(&mut self) {
         for what in self.others.drain(..) {
@@ -92,7 +97,7 @@ impl Deferred {
                 Action::Wake(waker) => waker.wake(),
                 Action::Notify(notify) => notify.notify_waiters(),
                 Action::Reject(ticket) => ticket.waker.wake(),
-                Action::Forget(_) | Action::Drop(_) => {}
+                Action::Forget(_) | Action::Drop(_) | Action::End(_) => {}
             }
         }
     }

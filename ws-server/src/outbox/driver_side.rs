@@ -126,10 +126,13 @@ impl Outbox {
         if state.waiters.is_some() {
             state.end_reservations(bounds, deferred);
         }
+        // What was missed leaves half to everything else.
+        let (all, refills) = (room, state.is_refill_due());
+        let room = if refills { (room / 2).max(1) } else { room };
         match &mut state.broadcasts {
-            Some(broadcasts) if !broadcasts.is_empty() => {
+            Some(broadcasts) if !broadcasts.queue.is_empty() => {
                 if state.outbound.is_empty() && state.waiters.is_none() {
-                    state.outbound_bytes -= broadcasts.take(into, room);
+                    state.outbound_bytes -= broadcasts.queue.take(into, room);
                 } else {
                     state.take_in_order(into, room, bounds, deferred);
                 }
@@ -140,6 +143,9 @@ impl Outbox {
                 state.outbound_bytes = 0;
             }
             _ => state.take_in_order(into, room, bounds, deferred),
+        }
+        if refills {
+            state.take_refill(into, if into.is_empty() { all } else { room });
         }
         // The queue may have served a burst, and the next one may be far away.
         state.outbound.shrink();
@@ -184,7 +190,7 @@ impl Outbox {
         if !self.is_receiver_gone() && !received.is_empty() {
             state.detached().delivered.extend(received);
         }
-        let broadcasts = state.broadcasts.as_mut().map(|broadcasts| broadcasts.take_all());
+        let broadcasts = state.broadcasts.as_mut().map(|broadcasts| broadcasts.queue.take_all());
         let waiting = (mem::take(&mut state.outbound), broadcasts);
         state.outbound_bytes = 0;
         let receiver = state.detached.as_mut().and_then(|detached| detached.waker.take());

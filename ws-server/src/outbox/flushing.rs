@@ -41,7 +41,8 @@ impl State {
 
     /// Whether broadcasts before a flush wait for the end of a message in pieces.
     pub(super) fn holds_flush(&self, waiters: &Waiters) -> bool {
-        let broadcasts = self.broadcasts.as_ref().is_some_and(|broadcasts| !broadcasts.is_empty());
+        let broadcasts =
+            self.broadcasts.as_ref().is_some_and(|broadcasts| !broadcasts.queue.is_empty());
         broadcasts && waiters.writer.as_ref().is_some_and(|writer| writer.begun)
     }
 

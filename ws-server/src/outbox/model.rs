@@ -31,7 +31,7 @@ fn narrow() -> Limits {
 
 fn post(text: &'static str, slow_consumer: SlowConsumer) -> Post {
     let broadcast = Broadcast::with_compression(Message::from(text), Compression::Auto);
-    Post { broadcast, key: None, slow_consumer, waited: false }
+    Post { broadcast, topic: None, key: None, slow_consumer, waited: false }
 }
 
 #[test]

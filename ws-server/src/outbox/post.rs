@@ -35,6 +35,8 @@ pub enum SlowConsumer {
 #[derive(Debug)]
 pub(crate) struct Post {
     pub(crate) broadcast: Broadcast,
+    /// The topic's own copy of its name, if it goes to a topic.
+    pub(crate) topic: Option<Arc<str>>,
     pub(crate) key: Option<Key>,
     pub(crate) slow_consumer: SlowConsumer,
     /// Whether the publisher waited for slow clients.
@@ -42,6 +44,11 @@ pub(crate) struct Post {
 }
 
 impl Post {
+    /// Whether it goes to this topic, named by its own copy of the name.
+    pub(super) fn is_of(&self, topic: &Arc<str>) -> bool {
+        self.topic.as_ref().is_some_and(|it| Arc::ptr_eq(it, topic))
+    }
+
     /// Octets that it counts for while it waits.
     pub(crate) fn bytes(&self) -> usize {
         PER_MESSAGE + self.broadcast.message().len()

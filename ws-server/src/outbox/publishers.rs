@@ -30,7 +30,7 @@ impl Outbox {
         if state.has_room_for_publishers(self.bounds()) {
             return None;
         }
-        let next = state.broadcasts.as_ref().map_or(0, |broadcasts| broadcasts.first);
+        let next = state.broadcasts.as_ref().map_or(0, |broadcasts| broadcasts.progress());
         // From here on no `notify_waiters` is missed.
         Some((next, Arc::clone(state.waiters().publishers()).notified_owned()))
     }
@@ -43,7 +43,7 @@ impl Outbox {
         }
         let mut state = self.state();
         let broadcasts = state.broadcasts.get_or_insert_default();
-        if broadcasts.first == next {
+        if broadcasts.progress() == next {
             broadcasts.passed_over = Some(next);
             self.settle(&mut state);
         }
@@ -55,6 +55,8 @@ impl State {
     pub(super) fn has_room_for_publishers(&self, bounds: Bounds) -> bool {
         let is_passed_over =
             || self.broadcasts.as_ref().is_some_and(|broadcasts| broadcasts.is_passed_over());
-        self.closing || self.outbound_bytes < bounds.soft || is_passed_over()
+        self.closing
+            || self.outbound_bytes.saturating_add(self.behind()) < bounds.soft
+            || is_passed_over()
     }
 }

@@ -191,7 +191,7 @@ impl State {
     /// Whether a piece, or a Ping between pieces, may be queued. Broadcasts that wait for the end of the
     /// message do not count, or the message would wait for them.
     pub(super) fn has_room_for_piece(&self, len: usize, bounds: Bounds) -> bool {
-        let broadcasts = self.broadcasts.as_ref().map_or(0, |broadcasts| broadcasts.bytes());
+        let broadcasts = self.broadcasts.as_ref().map_or(0, |broadcasts| broadcasts.queue.bytes());
         let first = self.outbound.front().map(Queued::bytes);
         has_room(self.outbound_bytes - broadcasts, first, len, bounds)
     }

@@ -1,7 +1,7 @@
 //! A connection as the target of broadcasts: queueing them, and the topics that it subscribes to.
 
 use std::{
-    collections::HashSet,
+    collections::{HashSet, VecDeque},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -10,6 +10,7 @@ use ws_core::{Broadcast, CloseCode};
 
 use super::{
     Bounds, Outbox, Queued, State, deferred::Locked, has_room, post::Post, queued::PER_MESSAGE,
+    refill::Refill,
 };
 use crate::{SlowConsumer, SubscribeError, leaves::log_limiter::Escaped};
 
@@ -20,6 +21,13 @@ pub(crate) struct Dropped {
     pub(crate) count: usize,
     broadcasts: Vec<Broadcast>,
     own: Vec<Queued>,
+}
+
+impl Dropped {
+    pub(super) fn add(&mut self, broadcast: Broadcast) {
+        self.count += 1;
+        self.broadcasts.push(broadcast);
+    }
 }
 
 impl Outbox {
@@ -65,10 +73,11 @@ impl Outbox {
             dropped.own.push(queued);
         }
         let broadcasts = state.broadcasts.get_or_insert_default();
-        while let Some((broadcast, _)) = broadcasts.pop() {
+        while let Some((broadcast, _)) = broadcasts.queue.pop() {
             count += 1;
             dropped.broadcasts.push(broadcast);
         }
+        count += broadcasts.drain_refills(&mut dropped.broadcasts);
         broadcasts.dropped += count as u64;
         dropped.count += count;
         state.outbound_bytes = 0;
@@ -91,27 +100,37 @@ impl Outbox {
         self.state().broadcasts.as_ref().map_or(0, |broadcasts| broadcasts.dropped)
     }
 
-    /// Adds a topic. Returns whether it is new.
-    pub(crate) fn add_topic(&self, topic: &Arc<str>) -> Result<bool, SubscribeError> {
+    /// Adds a topic, with what was `missed` of it, which is taken if it is added. Returns whether it is
+    /// new.
+    pub(crate) fn add_topic(
+        &self,
+        topic: &Arc<str>,
+        missed: &mut Option<VecDeque<Broadcast>>,
+    ) -> Result<bool, SubscribeError> {
         let mut state = self.state();
         if state.closing {
             return Err(SubscribeError::Closed);
         }
         let broadcasts = state.broadcasts.get_or_insert_default();
-        broadcasts.add_topic(topic, self.limits.max_subscriptions)
+        let is_new = broadcasts.add_topic(topic, self.limits.max_subscriptions)?;
+        if let Some(missed) = missed.take() {
+            broadcasts.begin_refill(topic, missed);
+        }
+        Ok(is_new)
     }
 
-    /// Removes a topic. Returns whether it was there.
-    pub(crate) fn remove_topic(&self, topic: &str) -> bool {
+    /// Removes a topic, if it is there. Returns its refill, for [`refill_ended`](Self::refill_ended).
+    pub(crate) fn remove_topic(&self, topic: &str) -> Option<Option<Refill>> {
         let mut state = self.state();
-        let Some(broadcasts) = &mut state.broadcasts else {
-            return false;
-        };
-        let was = broadcasts.remove_topic(topic);
+        let broadcasts = state.broadcasts.as_mut()?;
+        if !broadcasts.remove_topic(topic) {
+            return None;
+        }
+        let refill = broadcasts.end_refill(topic);
         if broadcasts.is_unused() {
             state.broadcasts = None;
         }
-        was
+        Some(refill)
     }
 
     /// The topics.
@@ -135,15 +154,23 @@ impl State {
     /// the connection.
     fn offer(&mut self, post: &Post, bounds: Bounds, dropped: &mut Dropped) -> Option<bool> {
         let len = post.broadcast.message().len();
+        let bounds = match &self.broadcasts {
+            Some(broadcasts) if broadcasts.refills.is_some() => {
+                if broadcasts.is_behind(post) {
+                    return self.offer_behind(post, bounds.hard, dropped);
+                }
+                Bounds { hard: bounds.hard.saturating_sub(broadcasts.behind()), ..bounds }
+            }
+            _ => bounds,
+        };
         loop {
             if self.has_room_for(post, len, bounds) {
                 let own = self.own();
-                let put = self.broadcasts.get_or_insert_default().put(post, own);
+                let put = self.broadcasts.get_or_insert_default().queue.put(post, own);
                 self.outbound_bytes += put.bytes;
                 if let Some((older, bytes)) = put.older {
                     self.outbound_bytes -= bytes;
-                    dropped.count += 1;
-                    dropped.broadcasts.push(older);
+                    dropped.add(older);
                 }
                 return Some(true);
             }
@@ -151,7 +178,7 @@ impl State {
                 SlowConsumer::Close => return None,
                 // Drops nothing if that would not make enough room.
                 SlowConsumer::DropOldest if self.has_room_beside_own(len, bounds) => {
-                    self.broadcasts.as_mut().and_then(|broadcasts| broadcasts.pop())
+                    self.broadcasts.as_mut().and_then(|broadcasts| broadcasts.queue.pop())
                 }
                 SlowConsumer::DropOldest | SlowConsumer::DropNewest => None,
             };
@@ -167,7 +194,7 @@ impl State {
 
     fn has_room_for(&self, post: &Post, len: usize, bounds: Bounds) -> bool {
         let key = post.key.as_ref();
-        match key.and_then(|key| self.broadcasts.as_ref()?.of_key(key)) {
+        match key.and_then(|key| self.broadcasts.as_ref()?.queue.of_key(key)) {
             // The message that goes next may have any size.
             Some((_, true)) if !self.in_message => true,
             Some((bytes, _)) => {
@@ -180,7 +207,7 @@ impl State {
 
     /// Whether there would be room if only own messages waited.
     fn has_room_beside_own(&self, len: usize, bounds: Bounds) -> bool {
-        let own = self.outbound_bytes - self.broadcasts.as_ref().map_or(0, |it| it.bytes());
+        let own = self.outbound_bytes - self.broadcasts.as_ref().map_or(0, |it| it.queue.bytes());
         has_room(own, self.outbound.front().map(Queued::bytes), len, bounds)
     }
 }

@@ -232,7 +232,7 @@ impl State {
         self.outbound_bytes += queued.bytes();
         self.outbound.push_front(queued);
         if let Some(broadcasts) = &mut self.broadcasts {
-            broadcasts.own_put_first();
+            broadcasts.queue.own_put_first();
         }
     }
 
@@ -380,6 +380,10 @@ impl State {
     /// Stops accepting messages: wakes all waiters, and frees their places.
     pub(super) fn reject_waiters(&mut self, deferred: &mut Deferred) {
         self.closing = true;
+        if let Some(broadcasts) = &mut self.broadcasts {
+            // Nothing follows a Close, and a Close does not wait for it.
+            deferred.end(broadcasts.refills.take());
+        }
         let Some(waiters) = &mut self.waiters else {
             return;
         };
@@ -399,14 +403,14 @@ impl State {
         }
         let own = self.outbound.len();
         if let Some(broadcasts) = &mut self.broadcasts {
-            broadcasts.truncate_own(own);
+            broadcasts.queue.truncate_own(own);
         }
     }
 
     /// Adjusts the order of broadcasts after an own message was removed.
     pub(super) fn own_removed(&mut self, before: usize) {
         if let Some(broadcasts) = &mut self.broadcasts {
-            broadcasts.own_removed(before);
+            broadcasts.queue.own_removed(before);
         }
     }
 }

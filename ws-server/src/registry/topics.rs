@@ -1,6 +1,11 @@
 //! Topics and their subscribers.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use ws_core::Broadcast;
 
 use super::delivery::Subscribers;
 use crate::{
@@ -34,25 +39,32 @@ impl Topics {
     }
 
     /// Subscribes a connection, unless it does already. Returns the topic's own copy of its name, and
-    /// whether this is its first subscriber.
+    /// whether this is its first subscriber. What was `missed`
+    /// goes before everything that is published from now on.
     pub(super) fn subscribe(
         &self,
         outbox: &Arc<Outbox>,
         topic: &str,
+        mut missed: Option<VecDeque<Broadcast>>,
     ) -> Result<(Arc<str>, bool), SubscribeError> {
         let limit = outbox.limits.max_topic;
         if topic.len() > limit {
             return Err(SubscribeError::TopicTooLong { len: topic.len(), limit });
         }
+        let is_refill = missed.is_some();
         let mut index = self.index();
         let known = index.topics.get_key_value(topic).map(|(name, _)| Arc::clone(name));
         let is_known = known.is_some();
         let name = known.unwrap_or_else(|| Arc::from(topic));
-        let is_new = outbox.add_topic(&name)?;
+        let is_new = outbox.add_topic(&name, &mut missed)?;
         if is_new {
             let subscribers = index.topics.entry(Arc::clone(&name)).or_default();
             subscribers.add(outbox);
             index.subscriptions += 1;
+        }
+        drop(index);
+        if is_refill {
+            outbox.refill_begun();
         }
         Ok((name, is_new && !is_known))
     }
@@ -60,7 +72,11 @@ impl Topics {
     /// Ends a subscription. Returns how many the topic has left, if there was one.
     pub(super) fn unsubscribe(&self, outbox: &Outbox, topic: &str) -> Option<usize> {
         let mut index = self.index();
-        outbox.remove_topic(topic).then(|| index.remove(outbox.id, topic))
+        let refill = outbox.remove_topic(topic)?;
+        let left = index.remove(outbox.id, topic);
+        drop(index);
+        outbox.refill_ended(refill);
+        Some(left)
     }
 
     /// Ends all subscriptions of a connection that is over. Calls `emptied` with the topics that have

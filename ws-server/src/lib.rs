@@ -127,6 +127,7 @@ pub use leaves::request::credentials::{Basic, Bearer};
 pub use leaves::request::{Agreed, Peer, Request};
 #[cfg(feature = "tls")]
 pub use leaves::tls::{Pem, TlsError, TlsInfo};
+pub use listen::backoff::Backoff;
 pub use listen::bound::BoundServer;
 pub use listen::listener::{Immediate, Listener, Pending, Transport};
 pub use listen::proxy_protocol::{ProxyPending, ProxyProtocol};

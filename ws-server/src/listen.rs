@@ -3,6 +3,7 @@
 //! This room imports `open` and the rooms below it.
 
 mod accept;
+pub(crate) mod backoff;
 pub(crate) mod bound;
 mod busy;
 mod connection;

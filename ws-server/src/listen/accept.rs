@@ -2,7 +2,6 @@
 
 use std::{
     future::poll_fn,
-    io,
     pin::pin,
     sync::{
         Arc,
@@ -13,13 +12,13 @@ use std::{
 };
 
 use tokio::{
-    task::{JoinError, JoinSet, yield_now},
-    time::{Instant, sleep_until, timeout},
+    task::{JoinError, JoinSet},
+    time::timeout,
 };
-use tracing::{debug, error, warn};
+use tracing::error;
 use ws_core::Closed;
 
-use crate::{Listener, Peer, Pending, Report, Service, listen::connection::serve};
+use crate::{Backoff, Listener, Pending, Report, Service, listen::connection::serve};
 
 /// The tasks of one listener's connections, which end when it is dropped.
 pub(super) type Tasks = JoinSet<Option<Closed>>;
@@ -43,78 +42,13 @@ pub(super) async fn run<L: Listener>(
             biased;
             () = closed => return tasks,
             Some(ended) = tasks.join_next() => log_panic(ended),
-            (pending, peer) = next(&mut listener, &mut backoff) => match service.shared.enter(peer) {
+            (pending, peer) = backoff.accept(&mut listener) => match service.shared.enter(peer) {
                 Ok(permit) => {
                     tasks.spawn(serve(Arc::clone(&service.shared), pending, peer, permit));
                 }
                 Err(_) => pending.refuse(),
             },
         }
-    }
-}
-
-/// Accepts the next connection.
-///
-/// # Cancel safety
-/// Cancel safe.
-async fn next<L: Listener>(listener: &mut L, backoff: &mut Backoff) -> (L::Pending, Peer) {
-    loop {
-        backoff.wait().await;
-        match listener.accept().await {
-            Ok(accepted) => {
-                backoff.succeeded();
-                return accepted;
-            }
-            Err(error) => {
-                backoff.failed(&error);
-                // A listener that fails at once, each time, must not hold up its thread.
-                yield_now().await;
-            }
-        }
-    }
-}
-
-/// Pauses accepting, so that the operating system can recover file descriptors or memory.
-#[derive(Default)]
-struct Backoff {
-    delay: Duration,
-    until: Option<Instant>,
-    last: Option<Instant>,
-}
-
-impl Backoff {
-    const SHORTEST: Duration = Duration::from_millis(50);
-    const LONGEST: Duration = Duration::from_secs(1);
-    /// An episode ends after this long without a failure. Each episode is logged once.
-    const EPISODE: Duration = Duration::from_secs(10);
-
-    async fn wait(&mut self) {
-        if let Some(until) = self.until {
-            sleep_until(until).await;
-            self.until = None;
-        }
-    }
-
-    fn succeeded(&mut self) {
-        self.delay = Duration::ZERO;
-    }
-
-    fn failed(&mut self, error: &io::Error) {
-        // These errors concern only the connection that was to be accepted.
-        if let io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::ConnectionReset
-        | io::ErrorKind::Interrupted = error.kind()
-        {
-            debug!(%error, "a connection ended before it was accepted");
-            return;
-        }
-        let now = Instant::now();
-        if self.last.is_none_or(|last| now - last >= Self::EPISODE) {
-            warn!(%error, "cannot accept connections, pausing; if file descriptors ran out, raise ulimit -n");
-        }
-        self.last = Some(now);
-        self.delay = (self.delay * 2).clamp(Self::SHORTEST, Self::LONGEST);
-        self.until = Some(now + self.delay);
     }
 }
 

@@ -9,7 +9,7 @@ use tracing::{Instrument, Span, error};
 use ws_core::Closed;
 
 use crate::{
-    ClientId, HandlerError, Outcome, Request, WebSocket,
+    ClientId, HandlerError, Outcome, Request, Service, WebSocket,
     drive::{Core, Handling},
     leaves::socket,
     open::{
@@ -65,6 +65,11 @@ impl Accepted {
     /// The request as the handler will see it, with the subprotocol and the extensions agreed on.
     pub fn request(&self) -> &Request {
         &self.agreement.outbox.request
+    }
+
+    /// The server that accepted it.
+    pub fn service(&self) -> Service {
+        Service { shared: Arc::clone(&self.shared) }
     }
 
     /// Gives the connection this handler, in place of the route's. It is called once, in the task

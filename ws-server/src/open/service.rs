@@ -57,6 +57,8 @@ use crate::{
 /// # }
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 /// ```
+///
+/// Two handles are equal if they are of the same server.
 #[derive(Clone)]
 pub struct Service {
     pub(crate) shared: Arc<Shared>,
@@ -246,6 +248,14 @@ impl fmt::Display for Report {
         write!(f, "{} closed, {} aborted", self.closed, self.aborted)
     }
 }
+
+impl PartialEq for Service {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
+impl Eq for Service {}
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -56,7 +56,7 @@ async fn chat(user: User, upgrade: WebSocketUpgrade) -> Response {
 async fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:9001".into());
     let service = Server::new().extension(Deflate::default()).service()?;
-    let app = App { service: service.clone(), sessions: Arc::default() };
+    let app = App { service, sessions: Arc::default() };
     let router = Router::new()
         .route("/", get(async || Html(PAGE)))
         .route("/sign-in", post(sign_in))
@@ -66,7 +66,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = Tcp::bind(&*address).await?;
     println!("listening on {}", ws_server::Listener::local_addr(&listener).ok_or("no address")?);
     let interrupted = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
-    let report = ws_tower::serve(listener, router).service(&service).run_until(interrupted).await;
+    let report = ws_tower::serve(listener, router).run_until(interrupted).await;
     println!("{report}");
     Ok(())
 }

@@ -51,7 +51,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     let service = Server::new().extension(Deflate::default()).service()?;
-    let app = App { service: service.clone(), limits };
+    let app = App { service, limits };
     let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, ANSWER);
     let router = Router::new()
         .route("/echo", any(echo))
@@ -63,9 +63,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = Tcp::bind(&*listen).await?;
     println!("listening on {}", listener.local_addr().ok_or("no address")?);
     let interrupted = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
-    println!(
-        "{}",
-        ws_tower::serve(listener, router).service(&service).run_until(interrupted).await
-    );
+    println!("{}", ws_tower::serve(listener, router).run_until(interrupted).await);
     Ok(())
 }

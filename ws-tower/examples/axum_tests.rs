@@ -27,7 +27,8 @@ async fn room(Path(room): Path<String>, upgrade: WebSocketUpgrade) -> Response {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let service = Server::new().service()?;
     let listener = ws_server::Tcp::bind("127.0.0.1:9001").await?;
-    ws_tower::serve(listener, app(&service)).service(&service).run().await
+    ws_tower::serve(listener, app(&service)).await?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -61,11 +61,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         // Not `get`: over HTTP/2 a WebSocket is a CONNECT.
         .route("/echo", any(echo))
         .route("/deaf", any(deaf))
-        .with_state(service.clone());
+        .with_state(service);
     let listener = tls.http2()?.bind(&*address).await?;
     println!("listening on {}", ws_server::Listener::local_addr(&listener).ok_or("no address")?);
     let interrupted = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
-    let report = ws_tower::serve(listener, router).service(&service).run_until(interrupted).await;
+    let report = ws_tower::serve(listener, router).run_until(interrupted).await;
     println!("{report}");
     Ok(())
 }

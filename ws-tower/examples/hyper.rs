@@ -31,14 +31,15 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // WebSockets over HTTP/2, and limits on what a connection makes hyper hold.
     ws_tower::configure(&mut builder);
+    let layer = ConfirmLayer::default();
     let listener = TcpListener::bind(&address).await?;
     println!("listening on {}", listener.local_addr()?);
     loop {
         let (io, from) = listener.accept().await?;
         let mounted = ws_tower::service(&service).peer(move |_| Some(Peer::Tcp(from)));
         let builder = builder.clone();
+        let mounted = TowerToHyperService::new(layer.layer(mounted));
         tokio::spawn(async move {
-            let mounted = TowerToHyperService::new(ConfirmLayer::default().layer(mounted));
             let served = builder.serve_connection_with_upgrades(TokioIo::new(io), mounted);
             if let Err(error) = served.await {
                 eprintln!("{from}: {error}");

@@ -32,5 +32,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .route_service("/echo", ws_tower::service(&service));
     let listener = Tcp::bind(&*address).await?;
     println!("listening on {}", ws_server::Listener::local_addr(&listener).ok_or("no address")?);
-    ws_tower::serve(listener, router).service(&service).run().await
+    ws_tower::serve(listener, router).await?;
+    Ok(())
 }

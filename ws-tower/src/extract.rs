@@ -179,8 +179,12 @@ impl WebSocketUpgrade {
     }
 
     /// Accepts the request, and lets `handler` run beside its connection once the answer has been sent.
-    /// The answer is a 101, or a 200 over HTTP/2; or a refusal: 403 for a page of another site, and what
-    /// else [`Inspected::accept`] says.
+    /// The answer is a 101, or a 200 over HTTP/2; or a refusal: 403 for a page of another site, 503 during
+    /// the shutdown, and what else [`Inspected::accept`] says.
+    ///
+    /// The future ends in `()` or in `Result<(), HandlerError>`; `?` takes every error there. A function
+    /// with an error of its own goes in by `async |ws| Ok(chat(ws).await?)`: were every `Result` taken, no
+    /// `?` in a closure would know what it is to become.
     pub fn on_upgrade<F, Fut>(self, handler: F) -> Response
     where
         F: FnOnce(WebSocket) -> Fut + Send + 'static,
@@ -194,7 +198,7 @@ impl WebSocketUpgrade {
         match accepted {
             Ok(accepted) => {
                 let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
-                promise.open(accepted.with(handler), Body::empty(), failed)
+                promise.open(accepted.with(handler), failed)
             }
             Err(response) => refused(response, &request),
         }

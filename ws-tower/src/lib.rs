@@ -19,8 +19,9 @@
 //! }
 //!
 //! let service = Server::new().service()?;
-//! let app = Router::new().route("/echo", any(echo)).with_state(service.clone());
-//! ws_tower::serve(Tcp::bind("127.0.0.1:3000").await?, app).service(&service).run().await
+//! let app = Router::new().route("/echo", any(echo)).with_state(service);
+//! ws_tower::serve(Tcp::bind("127.0.0.1:3000").await?, app).await?;
+//! # Ok(())
 //! # }
 //! ```
 //!
@@ -54,6 +55,7 @@ mod extract;
 mod mount;
 mod peer;
 mod serve;
+mod services;
 #[cfg(feature = "client")]
 mod test_client;
 mod upgrade;
@@ -61,10 +63,11 @@ mod upgrade;
 #[cfg(feature = "axum")]
 pub use extract::WebSocketUpgrade;
 pub use mount::{MountedService, service};
-pub use serve::{Serve, configure, serve};
+pub use serve::{HttpService, Serve, configure, serve};
 #[cfg(feature = "client")]
 pub use test_client::{test_client, test_client_with};
 pub use upgrade::{
     UpgradeError,
     confirm::{Confirm, ConfirmLayer, Confirming},
 };
+pub use ws_server;

@@ -88,7 +88,7 @@ impl<B> Service<Request<B>> for MountedService {
         Box::pin(async move {
             let response = match service.upgrade(&parts, peer).await {
                 Ok(accepted) => match promise {
-                    Some(promise) => return Ok(promise.open(accepted, Full::default(), |_| {})),
+                    Some(promise) => return Ok(promise.open(accepted, |_| {})),
                     None => no_upgrade(),
                 },
                 Err(response) => response,

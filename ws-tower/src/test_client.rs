@@ -1,15 +1,9 @@
 //! A client in the same process, without a socket: for an application's own tests.
 
-use std::convert::Infallible;
-
-use http::{Request, Response};
-use http_body::Body;
-use hyper::body::Incoming;
 use tokio::io::duplex;
-use tower_service::Service;
 use ws_server::{Connect, ConnectError, Peer, WebSocket};
 
-use crate::serve::{BoxError, Http};
+use crate::serve::{HttpService, http::Http};
 
 /// What is on its way between the two.
 const PIPE: usize = 64 * 1024;
@@ -41,13 +35,7 @@ const PIPE: usize = 64 * 1024;
 ///
 /// # Panics
 /// Outside of a tokio runtime with time.
-pub async fn test_client<S, B>(app: S, path: &str) -> Result<WebSocket, ConnectError>
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
-    S: Clone + Send + 'static,
-    S::Future: Send + 'static,
-    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
-{
+pub async fn test_client(app: impl HttpService, path: &str) -> Result<WebSocket, ConnectError> {
     test_client_with(app, Connect::new(&format!("ws://test{path}")), Peer::Other).await
 }
 
@@ -58,19 +46,12 @@ where
 ///
 /// # Panics
 /// As [`test_client`].
-pub async fn test_client_with<S, B>(
-    app: S,
+pub async fn test_client_with(
+    app: impl HttpService,
     connect: Connect,
     peer: Peer,
-) -> Result<WebSocket, ConnectError>
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
-    S: Clone + Send + 'static,
-    S::Future: Send + 'static,
-    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
-{
+) -> Result<WebSocket, ConnectError> {
     let (client, server) = duplex(PIPE);
-    let http = Http::default();
-    tokio::spawn(async move { http.serve_one(server, app, peer).await });
+    tokio::spawn(async move { Http::default().serve_one(server, peer, app).await });
     connect.over(client).await
 }

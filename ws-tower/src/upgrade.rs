@@ -1,16 +1,14 @@
 //! From a request to its stream.
 
 pub(crate) mod confirm;
+mod connection;
 mod gathered;
 
 use std::{
     error::Error,
     fmt,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -19,26 +17,21 @@ use http::{
     header::{CONNECTION, UPGRADE},
     request::Parts,
 };
-use hyper::{
-    ext::Protocol,
-    rt::{Read, Write},
-    upgrade::{OnUpgrade, Upgraded},
-};
-use hyper_util::{rt::TokioIo, server::conn::auto};
-#[cfg(unix)]
-use tokio::net::UnixStream;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-    sync::oneshot,
-};
-#[cfg(feature = "tls")]
-use tokio_rustls::server::TlsStream;
+use hyper::{ext::Protocol, upgrade::OnUpgrade};
+use tokio::sync::oneshot;
 use tracing::{debug, error, info, warn};
-use ws_handshake::ConnectProtocol;
-use ws_server::{Accepted, Closed};
+use ws_handshake::{ConnectProtocol, Rejection};
+use ws_server::Accepted;
 
-use self::{confirm::Opens, gathered::Gathered};
+pub(crate) use self::connection::Connection;
+use self::{
+    confirm::Opens,
+    connection::{Driven, boxed, drive_known},
+    gathered::Gathered,
+};
+
+/// The `Retry-After` of a client that comes during the shutdown, as in `ws_server`.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// Why a WebSocket that was accepted got no stream.
 #[derive(Debug)]
@@ -109,20 +102,25 @@ impl Promise {
     pub(crate) fn open<B>(
         self,
         accepted: Accepted,
-        body: B,
         failed: impl FnOnce(UpgradeError) + Send + 'static,
-    ) -> Response<B> {
-        let mut response = fit(accepted.response(), self.version);
+    ) -> Response<B>
+    where
+        B: Default + From<Bytes>,
+    {
+        let version = self.version;
+        if self.connection.as_ref().is_some_and(|connection| !connection.admit(&accepted)) {
+            let busy = Rejection::unavailable(RETRY_AFTER).into_response();
+            return fit(busy.map(B::from), version);
+        }
+        let mut response = fit(accepted.response(), version);
         response.extensions_mut().insert(Opens);
+        let id = accepted.id();
+        // Boxed, so that a connection does not keep the memory of its opening.
+        let opening = Box::pin(self.drive(accepted));
         tokio::spawn(async move {
-            let id = accepted.id();
-            match self.drive(accepted).await {
-                Ok((driven, connection)) => {
-                    // In a task as small as it can be: this one has had room for all that was awaited.
-                    tokio::spawn(async move {
-                        driven.await;
-                        drop(connection);
-                    });
+            match opening.await {
+                Ok((driven, _connection)) => {
+                    driven.await;
                 }
                 Err(error) => {
                     match error {
@@ -134,18 +132,15 @@ impl Promise {
                 }
             }
         });
-        response.map(|()| body)
+        response.map(|()| B::default())
     }
 
-    /// What drives the connection, and what the server knows of it as long as that takes.
+    /// What drives the connection, and over HTTP/2 what its server knows of it, as long as that takes.
     async fn drive(self, accepted: Accepted) -> Result<(Driven, Option<Connection>), UpgradeError> {
         match self.confirmed {
             Some(confirmed) => confirmed.await.map_err(|_| UpgradeError::Replaced)?,
             None if self.version <= Version::HTTP_11 => warn_unconfirmed(),
             None => {}
-        }
-        if self.connection.as_ref().is_some_and(|connection| !connection.has_service) {
-            warn_no_service();
         }
         let upgraded = self.on.await.map_err(|error| match error.is_user() {
             true => UpgradeError::NotSupported(error),
@@ -155,92 +150,10 @@ impl Promise {
             return Ok((boxed(accepted, Gathered::new(upgraded)), self.connection));
         }
         let driven = match &self.connection {
-            Some(Connection { drive, .. }) => drive(upgraded, accepted),
+            Some(connection) => connection.drive(upgraded, accepted),
             None => drive_known(upgraded, accepted),
         };
-        Ok((driven?, self.connection))
-    }
-}
-
-/// A connection that is driven as a WebSocket. How it ends is counted and logged there.
-type Driven = Pin<Box<dyn Future<Output = Option<Closed>> + Send>>;
-
-/// What the server of a connection puts into the extensions of its requests.
-#[derive(Clone)]
-pub(crate) struct Connection {
-    /// Drives a WebSocket on the stream itself, whose type the server knows.
-    drive: Arc<dyn Fn(Upgraded, Accepted) -> Result<Driven, UpgradeError> + Send + Sync>,
-    /// Whether any service was named whose WebSockets end with the server.
-    pub(crate) has_service: bool,
-    /// Its clones are the requests in progress and the WebSockets of this connection.
-    pub(crate) in_use: Arc<()>,
-}
-
-impl Connection {
-    /// A connection over a stream of this type.
-    pub(crate) fn over<Io>(has_service: bool) -> Self
-    where
-        Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let drive = |upgraded, accepted| match downcast::<Io>(upgraded)? {
-            Ok(io) => Ok(boxed(accepted, io)),
-            Err(upgraded) => Ok(boxed(accepted, Gathered::new(upgraded))),
-        };
-        Self { drive: Arc::new(drive), has_service, in_use: Arc::default() }
-    }
-}
-
-/// Drives a WebSocket on the stream itself if it is of a known type: the driver can do more with it than
-/// with what hyper makes of it.
-fn drive_known(upgraded: Upgraded, accepted: Accepted) -> Result<Driven, UpgradeError> {
-    let upgraded = match downcast::<TcpStream>(upgraded)? {
-        Ok(io) => return Ok(boxed(accepted, io)),
-        Err(upgraded) => upgraded,
-    };
-    #[cfg(unix)]
-    let upgraded = match downcast::<UnixStream>(upgraded)? {
-        Ok(io) => return Ok(boxed(accepted, io)),
-        Err(upgraded) => upgraded,
-    };
-    #[cfg(feature = "tls")]
-    let upgraded = match downcast::<TlsStream<TcpStream>>(upgraded)? {
-        Ok(io) => return Ok(boxed(accepted, io)),
-        Err(upgraded) => upgraded,
-    };
-    Ok(boxed(accepted, Gathered::new(upgraded)))
-}
-
-fn boxed<Io>(accepted: Accepted, io: Io) -> Driven
-where
-    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    Box::pin(accepted.drive(io, Bytes::new()))
-}
-
-/// The stream of a type, whether `hyper::server` or `hyper_util::server::conn::auto` serves it.
-fn downcast<Io>(upgraded: Upgraded) -> Result<Result<Io, Upgraded>, UpgradeError>
-where
-    TokioIo<Io>: Read + Write + Unpin + 'static,
-{
-    let (io, early) = match auto::upgrade::downcast::<TokioIo<Io>>(upgraded) {
-        Ok(parts) => (parts.io, parts.read_buf),
-        Err(upgraded) => match upgraded.downcast::<TokioIo<Io>>() {
-            Ok(parts) => (parts.io, parts.read_buf),
-            Err(upgraded) => return Ok(Err(upgraded)),
-        },
-    };
-    // RFC 6455 §4.1: "the client MUST wait for a response from the server before sending any further
-    // data."
-    if early.is_empty() { Ok(Ok(io.into_inner())) } else { Err(UpgradeError::EarlyData) }
-}
-
-fn warn_no_service() {
-    static WARNED: AtomicBool = AtomicBool::new(false);
-    if !WARNED.swap(true, Ordering::Relaxed) {
-        warn!(
-            "a WebSocket is opened by a server that does not know its service, so the shutdown will \
-             not close it with 1001: name the service by Serve::service"
-        );
+        Ok((driven?, None))
     }
 }
 

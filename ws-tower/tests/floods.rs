@@ -7,7 +7,14 @@ mod support;
 use std::time::Duration;
 
 use axum::{Router, routing::any};
-use support::{TEXT, echo, run};
+use support::{
+    TEXT, echo,
+    raw::{
+        CONTINUATION, DATA, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, WINDOW_UPDATE, connect,
+        connect_with, field, frame,
+    },
+    run,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, split},
     runtime,
@@ -22,47 +29,6 @@ static ALLOCATOR: Counting = Counting;
 
 /// More than both ends of two connections hold, and far less than what is sent.
 const HELD: isize = 12 << 20;
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-const END_HEADERS: u8 = 4;
-
-/// RFC 9113 §4.1.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let len = (payload.len() as u32).to_be_bytes();
-    let mut frame = vec![len[1], len[2], len[3], kind, flags];
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
-
-/// A header field as RFC 7541 §6.2.2 has it.
-fn field(name: &str, value: &str) -> Vec<u8> {
-    let mut field = vec![0, name.len() as u8];
-    field.extend(name.as_bytes());
-    field.push(value.len() as u8);
-    field.extend(value.as_bytes());
-    field
-}
-
-/// An extended CONNECT.
-fn connect(path: &str, stream: u32) -> Vec<u8> {
-    let fields = [
-        (":method", "CONNECT"),
-        (":protocol", "websocket"),
-        (":scheme", "http"),
-        (":path", path),
-        (":authority", "a.example"),
-        ("sec-websocket-version", "13"),
-    ];
-    let block: Vec<u8> = fields.iter().flat_map(|(name, value)| field(name, value)).collect();
-    frame(HEADERS, END_HEADERS, stream, &block)
-}
 
 /// What became of a flood.
 struct Outcome {
@@ -89,7 +55,7 @@ fn flood(reads: bool, first: &[u8], count: u32, next: impl Fn(u32) -> Vec<u8>) -
             });
             let open = any(async |upgrade: WebSocketUpgrade| upgrade.on_upgrade(echo));
             let app = Router::new().route("/echo", open).route("/deaf", deaf);
-            let running = run(app.with_state(service.clone()), &service);
+            let running = run(app.with_state(service.clone()));
             let mut good = running.http2(65_535).await;
             let mut stream = good.open("/echo").await;
 
@@ -102,7 +68,7 @@ fn flood(reads: bool, first: &[u8], count: u32, next: impl Fn(u32) -> Vec<u8>) -
                 while read.read(&mut buffer).await.is_ok_and(|n| n > 0) {}
             });
             let mut outcome = Outcome { taken: 0, ended: false, opened: 0 };
-            write.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+            write.write_all(PREFACE).await.unwrap();
             write.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
             write.write_all(first).await.unwrap();
             for n in 0..count {
@@ -211,14 +177,7 @@ fn r9113_8_1_malformed_heads_open_nothing() {
         (":path", "/again"),
     ];
     for (name, value) in bad {
-        let outcome = flood(true, &[], 100, |n| {
-            let mut head = connect("/echo", 2 * n + 1);
-            let more = field(name, value);
-            let len = (head.len() - 9 + more.len()) as u32;
-            head[..3].copy_from_slice(&len.to_be_bytes()[1..]);
-            head.extend(more);
-            head
-        });
+        let outcome = flood(true, &[], 100, |n| connect_with("/echo", 2 * n + 1, &[(name, value)]));
         assert_eq!(outcome.opened, 0, "{name}");
     }
 }

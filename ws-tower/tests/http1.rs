@@ -91,7 +91,7 @@ async fn rt_12_client_that_a_layer_refused_does_not_reach_the_handler() {
     for within in [false, true] {
         let service = Server::new().service().unwrap();
         let (app, ran) = denied(&service, within);
-        let served = run(app.clone(), &service);
+        let served = run(app.clone());
         // In a server that is not ours, by the layer.
         let (elsewhere, theirs) = duplex(4096);
         let app = app.layer(ConfirmLayer::default());
@@ -157,7 +157,7 @@ async fn early_octets_end_the_stream_unread_whatever_it_is() {
         upgrade.on_failed_upgrade(move |error| told.send(error).unwrap()).on_upgrade(echo)
     });
     let service = Server::new().service().unwrap();
-    let running = run(Router::new().route("/", handler).with_state(service.clone()), &service);
+    let running = run(Router::new().route("/", handler).with_state(service.clone()));
     let mut early = running.dial();
     assert!(ask(&mut early, "/", &masked(TEXT, KEY, b"early")).await.starts_with("HTTP/1.1 101 "));
     let mut rest = Vec::new();
@@ -170,7 +170,7 @@ async fn early_octets_end_the_stream_unread_whatever_it_is() {
 #[tokio::test(start_paused = true)]
 async fn connections_that_do_nothing_are_ended_and_websockets_are_not() {
     let service = Server::new().service().unwrap();
-    let running = run(app(&service), &service);
+    let running = run(app(&service));
     let mut websocket = running.dial();
     assert!(ask(&mut websocket, "/echo", b"").await.starts_with("HTTP/1.1 101 "));
     let mut http2 = running.http2(65_535).await;
@@ -240,7 +240,7 @@ async fn shutdown_of_a_router_includes_its_thousand_websockets() {
     const COUNT: usize = 1000;
     let limits = ws_server::ServerLimits::default().max_per_ip(COUNT);
     let service = Server::new().server_limits(limits).service().unwrap();
-    let running = run(app(&service), &service);
+    let running = run(app(&service));
     let mut clients = Vec::new();
     for _ in 0..COUNT {
         let mut io = running.dial();

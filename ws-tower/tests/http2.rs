@@ -12,9 +12,18 @@ use axum::{
 };
 use h2::ext::Protocol;
 use http::{Request, StatusCode};
-use support::{BINARY, CLOSE, Http2, PING, PONG, Running, TEXT, connect, echo, run};
+use support::{
+    BINARY, CLOSE, Http2, PING, PONG, Running, TEXT, connect, echo,
+    log::Log,
+    raw::{self, ACK, DATA, Frame, HEADERS, PREFACE, SETTINGS},
+    run,
+};
+use tokio::io::AsyncWriteExt;
 use tokio::time::{sleep, timeout};
-use ws_server::{CloseCode, ClosedBy, Limits, Server, ServerLimits, Service, WebSocket};
+use ws_server::{
+    Admit, CloseCode, ClosedBy, Limits, Opening, Rejection, Route, Server, ServerLimits, Service,
+    WebSocket,
+};
 use ws_tests_support::frame;
 use ws_tower::WebSocketUpgrade;
 
@@ -38,7 +47,7 @@ fn start_with(server: Server) -> (Running, Service) {
         .route("/plain", get(async || "plain"))
         .with_state(service.clone())
         .route_service("/echo", ws_tower::service(&service));
-    (run(app, &service), service)
+    (run(app), service)
 }
 
 // R8441-3-a, R8441-5-f, R8441-5-d, R8441-5-g, R8441-5-h
@@ -113,7 +122,7 @@ async fn rt_12_page_that_a_layer_sends_instead_opens_nothing() {
     let open = any(async |upgrade: WebSocketUpgrade| upgrade.on_upgrade(echo));
     let instead = axum::middleware::map_response(async |_: axum::response::Response| "maintenance");
     let app = Router::new().route("/", open).with_state(service.clone()).layer(instead);
-    let running = run(app, &service);
+    let running = run(app);
     let mut http = running.http2(65_535).await;
     let (answer, _send) = http.ask(connect("/"), false).await;
     assert_eq!(answer.status(), StatusCode::OK);
@@ -234,4 +243,132 @@ async fn large_messages_pass_under_back_pressure() {
     let (first, echo) = stream.frame().await.unwrap().unwrap();
     assert_eq!(first, BINARY);
     assert!(echo == payload, "the echo differs");
+}
+
+// A CONNECT of another protocol, or of none, is 501 where it reaches us; a router has its own 404. One of
+// none has no path, so it reaches a fallback alone.
+#[tokio::test(start_paused = true)]
+async fn connect_of_another_protocol_or_of_none_gets_501() {
+    let service = Server::new().service().unwrap();
+    let open = any(async |upgrade: WebSocketUpgrade| upgrade.on_upgrade(echo));
+    let app =
+        Router::new().route("/", open.clone()).fallback_service(open.with_state(service.clone()));
+    let running = run(app.with_state(service));
+    let mut http = running.http2(65_535).await;
+    for protocol in ["connect-udp", "WebSocket", "websocket2"] {
+        let other = connect("/").extension(Protocol::from(protocol));
+        assert_eq!(http.refused(other).await.0, StatusCode::NOT_IMPLEMENTED, "{protocol}");
+    }
+    let none = Request::connect("a.example:80");
+    assert_eq!(http.refused(none).await.0, StatusCode::NOT_IMPLEMENTED);
+    drop(http);
+
+    let (running, _service) = start();
+    let mut http = running.http2(65_535).await;
+    let none = Request::connect("a.example:80");
+    assert_eq!(http.refused(none).await.0, StatusCode::NOT_FOUND, "a router's own");
+}
+
+// A route that takes GET alone cannot be seen from outside of the router, but its answer can.
+#[tokio::test(start_paused = true)]
+async fn route_that_takes_get_alone_is_told_once() {
+    let (log, _guard) = Log::capture();
+    let service = Server::new().service().unwrap();
+    let open = get(async |upgrade: WebSocketUpgrade| upgrade.on_upgrade(echo));
+    let running = run(Router::new().route("/chat", open).with_state(service));
+    let mut http = running.http2(65_535).await;
+    let plain = Request::post("http://a.example/chat");
+    assert_eq!(http.refused(plain).await.0, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(log.lines("405").len(), 0, "no WebSocket");
+    for _ in 0..3 {
+        assert_eq!(http.refused(connect("/chat")).await.0, StatusCode::METHOD_NOT_ALLOWED);
+    }
+    let lines = log.lines("405");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("/chat") && lines[0].contains("any(..)"), "{lines:?}");
+}
+
+// RT-12: gates of a service that is nested in a router, over HTTP/2.
+#[tokio::test(start_paused = true)]
+async fn rt_12_gates_of_a_nested_service_decide_over_http_2() {
+    async fn gate(opening: Opening) -> Result<Admit, Rejection> {
+        match opening.request().header("authorization") {
+            Some("Bearer ann") => Ok(Admit::new().data("ann").header("x-user", "ann").unwrap()),
+            _ => Err(Rejection::unauthorized("Bearer")),
+        }
+    }
+    let hello = |mut ws: WebSocket| async move {
+        let name = *ws.data::<&str>().unwrap();
+        ws.send(name).await?;
+        echo(ws).await
+    };
+    let service = Server::new().route("/room", Route::new(hello).gate(gate)).service().unwrap();
+    let running = run(Router::new().nest_service("/chat", ws_tower::service(&service)));
+    let mut http = running.http2(65_535).await;
+    for token in [None, Some("Bearer eve")] {
+        let mut request = connect("/chat/room");
+        if let Some(token) = token {
+            request = request.header("authorization", token);
+        }
+        let (status, headers) = http.refused(request).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED);
+        assert!(headers["www-authenticate"].to_str().unwrap().starts_with("Bearer"));
+    }
+    let allowed = connect("/chat/room").header("authorization", "Bearer ann");
+    let (answer, send) = http.ask(allowed, false).await;
+    assert_eq!(
+        (answer.status(), &answer.headers()["x-user"]),
+        (StatusCode::OK, &"ann".parse().unwrap())
+    );
+    let mut stream = support::Stream::new(answer, send);
+    stream.expect(TEXT, b"ann").await;
+    stream.send(TEXT, b"hello");
+    stream.expect(TEXT, b"hello").await;
+    assert_eq!(service.clients().metrics().opened, 1);
+}
+
+// RFC 6455 §4.1 has a client wait for the answer. Over HTTP/2 what it sent before lies in the window of its
+// own stream, where hyper shows it to nobody: after the answer it cannot be told from what came later. So
+// it is taken as frames if the WebSocket opens, and is nobody's if it does not: no octet reaches another
+// request, which is what makes such octets dangerous over HTTP/1.1.
+#[tokio::test(start_paused = true)]
+async fn octets_before_the_answer_are_frames_or_nothing() {
+    let service = Server::new().service().unwrap();
+    let slow = any(async |upgrade: WebSocketUpgrade| {
+        sleep(Duration::from_secs(1)).await;
+        upgrade.on_upgrade(echo)
+    });
+    let refusing = any(async || {
+        sleep(Duration::from_secs(1)).await;
+        StatusCode::FORBIDDEN
+    });
+    let app = Router::new().route("/slow", slow).route("/refusing", refusing);
+    let running = run(app.with_state(service.clone()));
+    let mut io = running.dial();
+    io.write_all(PREFACE).await.unwrap();
+    io.write_all(&raw::frame(SETTINGS, 0, 0, &[])).await.unwrap();
+    Frame::of(SETTINGS, &mut io).await;
+    io.write_all(&raw::frame(SETTINGS, ACK, 0, &[])).await.unwrap();
+    let early = frame::masked(TEXT, [1, 2, 3, 4], b"early");
+    for (path, stream) in [("/refusing", 1), ("/slow", 3)] {
+        io.write_all(&raw::connect(path, stream)).await.unwrap();
+        io.write_all(&raw::frame(DATA, 0, stream, &early)).await.unwrap();
+    }
+    let (mut statuses, mut echoes) = (Vec::new(), Vec::new());
+    while echoes.is_empty() || statuses.len() < 2 {
+        let next = Frame::read(&mut io).await;
+        match next.kind {
+            HEADERS => statuses.push((next.stream, next.payload[0])),
+            DATA if !next.payload.is_empty() => echoes.push((next.stream, next.payload)),
+            _ => {}
+        }
+    }
+    statuses.sort_unstable();
+    // 200 is in the table of HPACK, 403 is not.
+    assert!(
+        statuses[0].0 == 1 && statuses[0].1 != 0x88 && statuses[1] == (3, 0x88),
+        "{statuses:?}"
+    );
+    assert_eq!(echoes, [(3, frame::unmasked(TEXT, b"early"))]);
+    assert_eq!(service.clients().metrics().opened, 1);
 }

@@ -66,14 +66,14 @@ async fn echoes(client: &mut WebSocket, text: &str) {
 /// A page of another site is refused in spite of the layer, and others get their WebSocket, over both
 /// versions of HTTP.
 async fn leaves_it_as_it_is(layered: impl Fn(Router) -> Router) {
-    let (app, service, ran) = app();
+    let (app, _service, ran) = app();
     let app = layered(app);
     let mut client = open(&app, to().header("accept-encoding", "gzip")).await.unwrap();
     echoes(&mut client, "hello").await;
     let evil = to().origin("https://evil.example");
     assert_eq!(refused(&app, evil).await, StatusCode::FORBIDDEN);
 
-    let served = run(app, &service);
+    let served = run(app);
     let mut http = served.http2(65_535).await;
     let mut stream = http.open("/echo").await;
     assert!(!stream.headers.contains_key("content-encoding"), "{:?}", stream.headers);

@@ -50,7 +50,7 @@ fn start() -> Secured {
         })
     };
     let app = Router::new().route("/", any(handler)).with_state(service.clone());
-    let running = run_on(|channel| tls.listener(channel), app, &service);
+    let running = run_on(|channel| tls.listener(channel), app);
     Secured { running, service, certificate: cert.pem() }
 }
 

@@ -2,15 +2,19 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
-use http::{Method, Request, Response, StatusCode, request::Parts};
-use hyper::upgrade::OnUpgrade;
+use http::{Request, Response, StatusCode, Uri, request::Parts};
+use hyper::{ext::Protocol, upgrade::OnUpgrade};
 use tokio::sync::oneshot;
 use tower_layer::Layer;
 use tower_service::Service;
+use tracing::warn;
 
 /// Confirms that the answer which opens a WebSocket reaches the server as it was given, and ends the
 /// WebSocket at once if it does not. **Put it outside of all other layers**;
@@ -21,6 +25,9 @@ use tower_service::Service;
 /// `Connection: Upgrade, close`, and talks to the handler. Until then it has its place among the clients.
 /// Where nobody confirms, that is logged once.
 ///
+/// It also tells the log, once, of a WebSocket over HTTP/2 that is answered 405: its route takes GET
+/// alone.
+///
 /// ```
 /// # #[cfg(feature = "axum")]
 /// # fn run() {
@@ -29,15 +36,16 @@ use tower_service::Service;
 /// let app = app.layer(ws_tower::ConfirmLayer::default());
 /// # }
 /// ```
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct ConfirmLayer;
+#[derive(Clone, Debug, Default)]
+pub struct ConfirmLayer {
+    told: Told,
+}
 
 impl<S> Layer<S> for ConfirmLayer {
     type Service = Confirm<S>;
 
     fn layer(&self, service: S) -> Confirm<S> {
-        Confirm { service }
+        Confirm { service, told: self.told.clone() }
     }
 }
 
@@ -45,6 +53,7 @@ impl<S> Layer<S> for ConfirmLayer {
 #[derive(Clone, Debug)]
 pub struct Confirm<S> {
     service: S,
+    told: Told,
 }
 
 impl<S, B, R> Service<Request<B>> for Confirm<S>
@@ -61,16 +70,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let is_connect = *request.method() == Method::CONNECT;
-        let extensions = request.extensions_mut();
-        // Of several the outermost decides.
-        let is_first = extensions.get::<Expected>().is_none();
-        let confirms = (is_first && extensions.get::<OnUpgrade>().is_some()).then(|| {
-            let (confirms, confirmed) = oneshot::channel();
-            extensions.insert(Expected(Arc::new(Mutex::new(Some(confirmed)))));
-            confirms
-        });
-        Confirming { answer: Box::pin(self.service.call(request)), confirms, is_connect }
+        let expecting = Expecting::of(&mut request, &self.told);
+        Confirming { answer: Box::pin(self.service.call(request)), expecting }
     }
 }
 
@@ -78,8 +79,7 @@ where
 #[must_use = "futures do nothing unless polled"]
 pub struct Confirming<F> {
     answer: Pin<Box<F>>,
-    confirms: Option<oneshot::Sender<()>>,
-    is_connect: bool,
+    expecting: Option<Expecting>,
 }
 
 impl<F, R, E> Future for Confirming<F>
@@ -90,20 +90,65 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let answer = std::task::ready!(self.answer.as_mut().poll(cx));
-        if let Some(confirms) = self.confirms.take()
-            && let Ok(response) = &answer
-        {
-            let opens = match self.is_connect {
-                true => response.status().is_success(),
-                false => response.status() == StatusCode::SWITCHING_PROTOCOLS,
-            };
-            // Another answer may have such a status, too: a page that a layer keeps, for example.
-            if opens && response.extensions().get::<Opens>().is_some() {
-                // Nobody waits if the request opened no WebSocket of ours.
-                confirms.send(()).ok();
-            }
+        if let (Some(expecting), Ok(response)) = (self.expecting.take(), &answer) {
+            expecting.see(response);
         }
         Poll::Ready(answer)
+    }
+}
+
+/// Whether the log has been told of a route that takes GET alone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Told(Arc<AtomicBool>);
+
+/// A request that may open a WebSocket, whose answer is yet to be seen.
+pub(crate) struct Expecting {
+    confirms: oneshot::Sender<()>,
+    /// What an extended CONNECT for a WebSocket asks for, as long as the log may be told of it.
+    over_http2: Option<(Uri, Told)>,
+    is_connect: bool,
+}
+
+impl Expecting {
+    /// Promises the confirmation to a request, if nobody further out has.
+    pub(crate) fn of<B>(request: &mut Request<B>, told: &Told) -> Option<Self> {
+        let extensions = request.extensions();
+        // Of several the outermost decides.
+        if extensions.get::<Expected>().is_some() || extensions.get::<OnUpgrade>().is_none() {
+            return None;
+        }
+        let protocol = extensions.get::<Protocol>();
+        let asks = protocol.is_some_and(|protocol| protocol.as_str() == "websocket");
+        let over_http2 = (asks && !told.0.load(Ordering::Relaxed))
+            .then(|| (request.uri().clone(), told.clone()));
+        let is_connect = *request.method() == http::Method::CONNECT;
+        let (confirms, confirmed) = oneshot::channel();
+        request.extensions_mut().insert(Expected(Arc::new(Mutex::new(Some(confirmed)))));
+        Some(Self { confirms, over_http2, is_connect })
+    }
+
+    /// Confirms the answer if it opens the WebSocket.
+    pub(crate) fn see<R>(self, response: &Response<R>) {
+        let Self { confirms, over_http2, is_connect } = self;
+        let status = response.status();
+        let opens = match is_connect {
+            true => status.is_success(),
+            false => status == StatusCode::SWITCHING_PROTOCOLS,
+        };
+        // Another answer may have such a status, too: a page that a layer keeps, for example.
+        if opens && response.extensions().get::<Opens>().is_some() {
+            // Nobody waits if the request opened no WebSocket of ours.
+            confirms.send(()).ok();
+        } else if status == StatusCode::METHOD_NOT_ALLOWED
+            && let Some((uri, told)) = over_http2
+            && !told.0.swap(true, Ordering::Relaxed)
+        {
+            warn!(
+                path = uri.path(),
+                "a WebSocket over HTTP/2 is answered 405, and a browser does not come back over \
+                 HTTP/1.1: over HTTP/2 it is a CONNECT, so route it by any(..) and not by get(..)"
+            );
+        }
     }
 }
 

@@ -2,6 +2,9 @@
 #![allow(dead_code, reason = "each test uses a part")]
 #![allow(clippy::unwrap_used)]
 
+pub(crate) mod log;
+pub(crate) mod raw;
+
 use std::{io, net::SocketAddr};
 
 use bytes::{Bytes, BytesMut};
@@ -16,9 +19,9 @@ use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
-use ws_server::{HandlerError, Immediate, Listener, Peer, Report, Service, WebSocket};
+use ws_server::{HandlerError, Immediate, Listener, Peer, Report, WebSocket};
 use ws_tests_support::frame::{self, Frame};
-use ws_tower::serve;
+use ws_tower::{Serve, serve};
 
 pub(crate) const TEXT: u8 = 0x81;
 pub(crate) const BINARY: u8 = 0x82;
@@ -54,19 +57,25 @@ pub(crate) struct Running {
     pub(crate) report: JoinHandle<Report>,
 }
 
-pub(crate) fn run(app: axum::Router, service: &Service) -> Running {
-    run_on(|channel| channel, app, service)
+pub(crate) fn run(app: axum::Router) -> Running {
+    run_on(|channel| channel, app)
 }
 
 /// On what `listener` makes of the streams.
 pub(crate) fn run_on<L: Listener>(
     listener: impl FnOnce(Channel) -> L,
     app: axum::Router,
-    service: &Service,
+) -> Running {
+    run_with(|channel| serve(listener(channel), app))
+}
+
+/// As it is configured.
+pub(crate) fn run_with<L: Listener>(
+    configured: impl FnOnce(Channel) -> Serve<L, axum::Router>,
 ) -> Running {
     let (dial, dialled) = mpsc::unbounded_channel();
     let (stop, stopped) = oneshot::channel();
-    let serving = serve(listener(Channel(dialled)), app).service(service);
+    let serving = configured(Channel(dialled));
     let report = tokio::spawn(serving.run_until(async { stopped.await.unwrap() }));
     Running { dial, stop, report }
 }
@@ -138,8 +147,7 @@ impl Http2 {
     pub(crate) async fn open(&mut self, path: &str) -> Stream {
         let (answer, send) = self.ask(connect(path), false).await;
         assert_eq!(answer.status(), StatusCode::OK);
-        let headers = answer.headers().clone();
-        Stream { recv: answer.into_body(), send, input: BytesMut::new(), headers }
+        Stream::new(answer, send)
     }
 }
 
@@ -152,6 +160,11 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
+    pub(crate) fn new(answer: Response<RecvStream>, send: SendStream<Bytes>) -> Self {
+        let headers = answer.headers().clone();
+        Stream { recv: answer.into_body(), send, input: BytesMut::new(), headers }
+    }
+
     /// Sends octets, as far as the window allows.
     pub(crate) fn write(&mut self, octets: &[u8]) {
         self.send.send_data(Bytes::copy_from_slice(octets), false).unwrap();

@@ -9,14 +9,19 @@ mod error;
 mod event;
 mod heartbeat;
 mod metrics;
+mod orders;
 mod position;
 mod presence;
 mod subject;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
 mod wire;
 
 pub use config::{Config, Credentials, OnGap, OnPresence, Stamp, Storage, TopicKind, TopicPattern};
 pub use error::{ConnectError, JoinError, PublishError};
 pub use event::{Gap, Member, PresenceEvent};
 pub use metrics::Counted;
+pub use orders::{Obeyed, OrderError};
 pub use position::{InvalidPosition, Position};
-pub use presence::Presence;
+pub use presence::{AppearError, Presence};

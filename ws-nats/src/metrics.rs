@@ -96,6 +96,6 @@ counters! {
     presence_bytes_received,
     /// Lists of members that were asked for.
     presence_asks,
-    /// Members of other nodes that were left out, because a topic had too many.
-    presence_left_out,
+    /// Times that two nodes were heard under one label.
+    shared_labels,
 }

@@ -38,9 +38,9 @@ impl Subjects {
         self.of_topic("p", topic)
     }
 
-    /// Who is here: asked by a node, of many topics at once.
-    pub(crate) fn presence_queries(&self) -> String {
-        format!("{}.pq", self.prefix)
+    /// Who is here: what a node is asked and answered by another.
+    pub(crate) fn mailbox(&self, incarnation: u64) -> String {
+        format!("{}.pq.{incarnation:016x}", self.prefix)
     }
 
     /// Heartbeats of nodes.
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(subjects.live("a"), "chat.eu.live.a");
         assert_eq!(subjects.ephemeral("a"), "chat.eu.e.a");
         assert_eq!(subjects.presence("a"), "chat.eu.p.a");
-        assert_eq!(subjects.presence_queries(), "chat.eu.pq");
+        assert_eq!(subjects.mailbox(0x1f), "chat.eu.pq.000000000000001f");
         assert_eq!(subjects.nodes(), "chat.eu.n");
         assert_eq!(subjects.orders(), "chat.eu.c");
         assert_eq!(subjects.all_stored(), "chat.eu.h.>");

@@ -146,6 +146,11 @@ impl State {
             .fold(self.next_heartbeat.min(self.next_audit), Instant::min)
     }
 
+    /// Which start of this process it is.
+    pub(crate) fn incarnation(&self) -> u64 {
+        self.settings.incarnation
+    }
+
     // What the connection does.
 
     /// NATS is there, for the first time or again.

@@ -4,14 +4,18 @@
 // Until the parts that call each other are all there.
 #![allow(dead_code)]
 
+mod api;
 mod config;
+mod denied;
 mod error;
 mod event;
 mod heartbeat;
 mod metrics;
+mod options;
 mod orders;
 mod position;
 mod presence;
+mod stream;
 mod subject;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]

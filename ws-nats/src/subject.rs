@@ -63,6 +63,18 @@ impl Subjects {
         format!("{}.live.>", self.prefix)
     }
 
+    /// One subject of each kind that a node subscribes to.
+    pub(crate) fn heard(&self) -> [String; 6] {
+        [
+            self.live(""),
+            self.ephemeral(""),
+            self.presence(""),
+            format!("{}.pq.0", self.prefix),
+            self.nodes(),
+            self.orders(),
+        ]
+    }
+
     /// The topic of a subject of [`stored`](Self::stored).
     pub(crate) fn stored_topic(&self, subject: &str) -> Option<String> {
         self.topic_of("h", subject)

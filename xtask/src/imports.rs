@@ -82,6 +82,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "percent-encoding",
             // Only with `prometheus`.
             "prometheus-client",
+            // The authorities of the system.
+            "rustls-platform-verifier",
             // The JSON of JetStream's API that async-nats does not wrap, and of presence.
             "serde",
             "serde_json",

@@ -23,6 +23,7 @@ mod setup;
 pub(crate) use self::{
     cluster::Cluster,
     dir::Dir,
+    port::free as free_port,
     proxy::{Direction, Proxy},
     server::Server,
     setup::Setup,

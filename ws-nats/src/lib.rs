@@ -15,6 +15,8 @@ mod options;
 mod orders;
 mod position;
 mod presence;
+#[cfg(feature = "prometheus")]
+mod prometheus;
 mod stream;
 mod subject;
 #[cfg(test)]
@@ -25,7 +27,7 @@ mod wire;
 pub use config::{Config, Credentials, OnGap, OnPresence, Stamp, Storage, TopicKind, TopicPattern};
 pub use error::{ConnectError, JoinError, PublishError};
 pub use event::{Gap, Member, PresenceEvent};
-pub use metrics::Counted;
+pub use metrics::{Counted, Metrics};
 pub use orders::{Obeyed, OrderError};
 pub use position::{InvalidPosition, Position};
 pub use presence::{AppearError, Presence};

@@ -36,6 +36,12 @@ macro_rules! counters {
             pub(crate) fn read(&self) -> Counted {
                 Counted { $($name: self.$name.get(),)* }
             }
+
+            /// With their names.
+            #[cfg(all(test, feature = "prometheus"))]
+            pub(crate) fn all(&self) -> Vec<(&str, &Counter)> {
+                vec![$((stringify!($name), &self.$name)),*]
+            }
         }
     };
 }
@@ -64,6 +70,8 @@ counters! {
     delivered,
     /// Stored publications that came again, and were left out.
     duplicates,
+    /// Republished messages that contradicted the stream, and were left out: it is asked.
+    doubted,
     /// Messages on this node's subjects that could not be read, and were left out.
     damaged,
     /// Requests to the stream for publications that were missed.
@@ -98,4 +106,28 @@ counters! {
     presence_asks,
     /// Times that two nodes were heard under one label.
     shared_labels,
+}
+
+/// What a node has done, and what it holds now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// What it has done since it started.
+    pub counted: Counted,
+    /// Whether NATS is there, to publish and to receive.
+    pub is_up: bool,
+    /// Octets of publications that wait to be sent or acknowledged.
+    pub queue_bytes: usize,
+    /// Stored topics that are followed, since they have subscribers here.
+    pub topics: usize,
+    /// Other nodes that are heard.
+    pub nodes: usize,
+    /// Whether this node hears nobody, not even itself.
+    pub is_cut_off: bool,
+    /// Members that are connected here, each counted once for each of its topics.
+    pub members_here: usize,
+    /// Members on other nodes that are known here.
+    pub members_elsewhere: usize,
+    /// Topics whose members on other nodes are followed.
+    pub presence_topics: usize,
 }

@@ -12,10 +12,10 @@ use tokio::{
     runtime::Handle,
     sync::{Notify, watch},
     task::JoinHandle,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tracing::{error, warn};
-use ws_server::{Client, ClientId, Clients};
+use ws_server::{Client, ClientId, Clients, Published};
 
 use super::{
     state::{LOAD, NoMember, Settings, State},
@@ -270,13 +270,16 @@ impl Roster {
         }
     }
 
-    /// Tells the subscribers here.
-    pub(super) fn tell(&self, topic: &str, event: &PresenceEvent) {
+    /// Tells the subscribers here. Only another publisher of this process can be in the way; it is waited
+    /// for.
+    pub(super) async fn tell(&self, topic: &str, event: &PresenceEvent) {
         let Some(make) = &self.event else { return };
         let Some(clients) = locked(&self.clients).clone() else { return };
         match catch_unwind(AssertUnwindSafe(|| make(topic, event))) {
             Ok(Some(publication)) => {
-                clients.publish_here(topic, publication);
+                while let Published::Refused(_) = clients.publish_here(topic, publication.clone()) {
+                    sleep(Duration::from_millis(1)).await;
+                }
             }
             Ok(None) => {}
             Err(_) => error!("Config::presence_event panicked: the subscribers here are not told"),

@@ -163,7 +163,7 @@ impl Line {
                             followed.abort();
                         }
                     }
-                    Output::Event(topic, event) => self.roster.tell(&topic, &event),
+                    Output::Event(topic, event) => self.roster.tell(&topic, &event).await,
                     Output::ToAll(payload) => self.publish(subjects.nodes(), payload).await,
                     Output::ToFollowers(topic, payload) => {
                         self.publish(subjects.presence(&topic), payload).await;

@@ -17,7 +17,7 @@ use std::{
 use axum::{Router, http::StatusCode, response::Response, routing::any};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
-use support::{CLOSE, TEXT, connect, echo, run};
+use support::{CLOSE, TEXT, connect, echo, run, run_with};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex},
     net::{TcpListener, TcpStream},
@@ -25,12 +25,12 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tower::ServiceExt;
-use ws_server::{CloseCode, Peer, Server, Service, WebSocket};
+use ws_server::{CloseCode, Networks, Peer, ProxyProtocol, Server, Service, WebSocket};
 use ws_tests_support::{
     frame::{masked, unmasked},
     handshake,
 };
-use ws_tower::{ConfirmLayer, UpgradeError, WebSocketUpgrade};
+use ws_tower::{ConfirmLayer, UpgradeError, WebSocketUpgrade, serve};
 
 const KEY: [u8; 4] = [1, 2, 3, 4];
 
@@ -300,4 +300,55 @@ async fn connections_beyond_the_limit_wait_until_one_ends() {
     assert!(timeout(Duration::from_millis(300), two.readable()).await.is_err(), "it waits");
     drop(one);
     assert!(head(&mut two).await.starts_with("HTTP/1.1 404 "));
+}
+
+const PLAIN: &[u8] = b"GET /none HTTP/1.1\r\nhost: a.example\r\n\r\n";
+
+/// Whether a connection that begins with these octets is served, as the GET that follows shows.
+async fn is_served(io: &mut (impl AsyncRead + AsyncWrite + Unpin), begin: &[u8]) -> bool {
+    let octets = [begin, PLAIN].concat();
+    io.write_all(&octets).await.is_ok() && io.read_u8().await.is_ok_and(|first| first == b'H')
+}
+
+// As ws-server has it: by the address of the socket, but for proxies, which have many clients.
+#[tokio::test(start_paused = true)]
+async fn connections_of_one_address_have_a_limit() {
+    let service = Server::new().service().unwrap();
+    let running = run_with(|channel| serve(channel, app(&service)).max_per_ip(2));
+    // A WebSocket counts in its service alone.
+    let mut websocket = running.dial();
+    assert!(ask(&mut websocket, "/echo", b"").await.starts_with("HTTP/1.1 101 "));
+    sleep(Duration::from_millis(1)).await;
+    let mut two = [running.dial(), running.dial()];
+    for io in &mut two {
+        assert!(is_served(io, b"").await);
+    }
+    assert!(!is_served(&mut running.dial(), b"").await);
+    drop(two);
+    sleep(Duration::from_millis(1)).await;
+    assert!(is_served(&mut running.dial(), b"").await);
+    echoes(&mut websocket).await;
+
+    let proxies = Networks::new(["192.0.2.0/24"]).unwrap();
+    let running =
+        run_with(|channel| serve(channel, app(&service)).max_per_ip(1).trust_proxies(proxies));
+    let mut three = [running.dial(), running.dial(), running.dial()];
+    for io in &mut three {
+        assert!(is_served(io, b"").await);
+    }
+}
+
+// Who the client is comes first in the stream: nobody counts before it, and then the client does.
+#[tokio::test(start_paused = true)]
+async fn limit_by_address_is_that_of_the_client_behind_the_proxy_protocol() {
+    let service = Server::new().service().unwrap();
+    let running =
+        run_with(|channel| serve(ProxyProtocol::new(channel), app(&service)).max_per_ip(1));
+    let mut ios = Vec::new();
+    for (client, served) in [(1, true), (2, true), (1, false), (3, true), (2, false)] {
+        let mut io = running.dial();
+        let header = format!("PROXY TCP4 198.51.100.{client} 192.0.2.1 7 80\r\n");
+        assert_eq!(is_served(&mut io, header.as_bytes()).await, served, "{client}");
+        ios.push(io);
+    }
 }

@@ -12,7 +12,7 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use http::{Request, request::Parts};
+use http::{Version, request::Parts};
 use ws_handshake::RequestView;
 use ws_server::{
     Admit, ClientId, Inspected, Limits, Options, OriginPolicy, Outcome, Peer, Rejection, Service,
@@ -96,8 +96,8 @@ use crate::{
 /// | 426 where the server does not upgrade | 500, and the log says what is missing |
 #[must_use = "the client waits for an answer: call `on_upgrade`"]
 pub struct WebSocketUpgrade {
-    inspected: Inspected,
-    request: Parts,
+    /// Boxed: it is moved many times before it is used once.
+    inspected: Box<Inspected>,
     promise: Promise,
     options: Options,
     admit: Result<Admit, Rejection>,
@@ -190,33 +190,23 @@ impl WebSocketUpgrade {
         F: FnOnce(WebSocket) -> Fut + Send + 'static,
         Fut: Future<Output: Outcome> + Send + 'static,
     {
-        let Self { inspected, request, promise, options, admit, failed } = self;
+        let Self { inspected, promise, options, admit, failed } = self;
         let accepted = match admit {
-            Ok(admit) => inspected.accept(&request, options, admit),
-            Err(mistake) => Err(inspected.reject(&request, mistake)),
+            Ok(admit) => inspected.accept(options, admit),
+            Err(mistake) => Err(inspected.reject(mistake)),
         };
         match accepted {
             Ok(accepted) => {
                 let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
                 promise.open(accepted.with(handler), failed)
             }
-            Err(response) => refused(response, &request),
+            Err(response) => refused(response, promise.version()),
         }
     }
 }
 
-fn refused(response: http::Response<Bytes>, request: &Parts) -> Response {
-    fit(response.map(Body::from), request.version)
-}
-
-/// What the handshake reads of a request: all but the extensions.
-fn copy(parts: &Parts) -> Parts {
-    let (mut copy, ()) = Request::new(()).into_parts();
-    copy.method = parts.method.clone();
-    copy.uri = parts.uri.clone();
-    copy.version = parts.version;
-    copy.headers = parts.headers.clone();
-    copy
+fn refused(response: http::Response<Bytes>, version: Version) -> Response {
+    fit(response.map(Body::from), version)
 }
 
 impl<S> FromRequestParts<S> for WebSocketUpgrade
@@ -230,11 +220,10 @@ where
         let promise = Promise::take(parts);
         let peer = FindPeer::default().find(parts);
         let inspected = Service::from_ref(state).inspect(parts, peer);
-        let inspected = inspected.map_err(|response| refused(response, parts))?;
-        let promise = promise.ok_or_else(|| refused(no_upgrade(), parts))?;
+        let inspected = inspected.map_err(|response| refused(response, parts.version))?;
+        let promise = promise.ok_or_else(|| refused(no_upgrade(), parts.version))?;
         Ok(Self {
-            inspected,
-            request: copy(parts),
+            inspected: Box::new(inspected),
             promise,
             options: Options::default(),
             admit: Ok(Admit::new()),

@@ -97,6 +97,12 @@ impl Promise {
         Some(Self { on, confirmed: confirm::take(parts), connection, version: parts.version })
     }
 
+    /// The version of HTTP of the request.
+    #[cfg(feature = "axum")]
+    pub(crate) fn version(&self) -> Version {
+        self.version
+    }
+
     /// The answer that opens the WebSocket. Once it has been sent, the connection is driven in a task of
     /// its own.
     pub(crate) fn open<B>(

@@ -131,6 +131,12 @@ impl Request {
         }
     }
 
+    /// The same, opened now: extensions and subprotocol are agreed on, for which it has no text yet.
+    pub(crate) fn agreed(self, extensions: Option<&str>, subprotocol: Option<&str>) -> Self {
+        let since = tokio::time::Instant::now().into_std();
+        Self { kept: self.kept.agreed(extensions, subprotocol), since, ..self }
+    }
+
     /// That of nobody.
     pub(crate) fn none() -> Self {
         Self::new(&Uri::default(), iter::empty(), &Peer::Other.into(), &[], None, None)

@@ -314,7 +314,7 @@ fn accept(
     (id, source, admit): (ClientId, Source, Admit),
 ) -> Result<ToDrive, Rejection> {
     let handler = Arc::clone(&asked.route.handler);
-    let agreement = decision::accept(head, shared, asked.admit(id, source, admit))?;
+    let agreement = decision::accept(shared, asked.admit(head, id, source, admit))?;
     let Agreement { handshake, ws, outbox, topics } = agreement;
     let mut answer = BytesMut::with_capacity(ANSWER);
     handshake.write(&mut answer);
@@ -325,7 +325,8 @@ fn accept(
 
 /// Counts, logs and encodes a rejection.
 fn reject(rejection: Rejection, head: Option<&RequestHead>, shared: &Shared) -> BytesMut {
-    decision::log(&rejection, head, shared);
+    let compared = || head.map_or_else(Default::default, decision::compared);
+    decision::log(&rejection, compared, shared);
     let mut out = BytesMut::new();
     let answer = rejection.into_response();
     // RFC 9110 §9.3.2: "the server MUST NOT send content in the response" to HEAD.

@@ -15,7 +15,7 @@ use ws_core::{Connection, ObservedFrame, Role, extension::Extensions};
 use ws_handshake::{AcceptOptions, Cause, OriginRefusal, Rejection, RequestView, Upgrade};
 
 use crate::{
-    AdmissionLimit, Admit, Agreed, ClientId, Limits, Opening, Request, SubscribeError,
+    AdmissionLimit, Admit, Agreed, ClientId, Limits, Opening, Peer, Request, SubscribeError,
     leaves::{
         error::error_chain,
         log_limiter::Escaped,
@@ -94,32 +94,43 @@ impl<'r> Asked<'r> {
     }
 
     /// What is to be agreed on, once the gate admits the client.
-    pub(crate) fn admit(self, id: ClientId, source: Source, mut admit: Admit) -> Decision<'r> {
+    pub(crate) fn admit(
+        self,
+        request: &impl RequestView,
+        id: ClientId,
+        source: Source,
+        mut admit: Admit,
+    ) -> Decision<'r, impl FnOnce(Option<&str>, Option<&str>) -> Request> {
         let Self { route, params, upgrade } = self;
         let terms = &*route.terms;
         let options = admit.choose(Cow::Borrowed(&terms.accept));
-        Decision { id, source, upgrade, options, terms, params, admit }
+        let peer = source.peer;
+        let seen = move |extensions: Option<&str>, subprotocol: Option<&str>| {
+            let (uri, headers) = (request.uri(), request.header_lines());
+            Request::new(uri, headers, &source, &params, extensions, subprotocol)
+        };
+        Decision { id, peer, upgrade, options, terms, admit, seen }
     }
 }
 
 /// What is agreed on, as far as the server is concerned.
-pub(crate) struct Decision<'r> {
+pub(crate) struct Decision<'r, F> {
     pub(crate) id: ClientId,
-    pub(crate) source: Source,
+    pub(crate) peer: Peer,
     pub(crate) upgrade: Upgrade,
     pub(crate) options: Cow<'r, AcceptOptions>,
     pub(crate) terms: &'r Terms,
-    pub(crate) params: Vec<Param<'r>>,
     pub(crate) admit: Admit,
+    /// The request as the application sees it, once extensions and subprotocol are agreed on.
+    pub(crate) seen: F,
 }
 
 /// Agrees to what a client offers, on whatever path. The current span is that of the connection.
 pub(crate) fn accept(
-    request: &impl RequestView,
     shared: &Shared,
-    decision: Decision<'_>,
+    decision: Decision<'_, impl FnOnce(Option<&str>, Option<&str>) -> Request>,
 ) -> Result<Agreement, Rejection> {
-    let Decision { id, source, upgrade, options, terms, params, admit } = decision;
+    let Decision { id, peer, upgrade, options, terms, admit, seen } = decision;
     let offers_subprotocols = !upgrade.subprotocols().is_empty();
     let mut handshake = upgrade.accept(&options)?.headers(admit.headers);
 
@@ -128,8 +139,9 @@ pub(crate) fn accept(
     let span = Span::current();
     span.record("extensions", extensions);
     span.record("subprotocol", subprotocol);
+    let seen = seen(extensions, subprotocol);
     if offers_subprotocols && subprotocol.is_none() {
-        log_no_subprotocol(request, shared);
+        log_no_subprotocol(&seen, shared);
     }
     if tracing::enabled!(Level::DEBUG) {
         for line in handshake.report.to_string().lines() {
@@ -138,8 +150,6 @@ pub(crate) fn accept(
         debug!("open");
     }
 
-    let (uri, headers) = (request.uri(), request.header_lines());
-    let seen = Request::new(uri, headers, &source, &params, extensions, subprotocol);
     let negotiated = std::mem::replace(&mut handshake.extensions, Extensions::none());
     let mut ws = Connection::new(Role::Server, Arc::clone(&terms.config), negotiated);
     if let Some(observe) = &shared.observe {
@@ -151,7 +161,6 @@ pub(crate) fn accept(
             }
             Ok(None) => {}
             Err(_) => {
-                let peer = source.peer;
                 error!(%id, %peer, "the application panicked when it was shown the opening");
                 return Err(Rejection::new(StatusCode::INTERNAL_SERVER_ERROR));
             }
@@ -177,8 +186,8 @@ fn check_topics(topics: &[Box<str>], limits: &Limits) -> Result<(), SubscribeErr
 }
 
 /// Says that browsers will fail this connection, and why.
-fn log_no_subprotocol(request: &impl RequestView, shared: &Shared) {
-    if let Some(offered) = value(request, &SEC_WEBSOCKET_PROTOCOL)
+fn log_no_subprotocol(request: &Request, shared: &Shared) {
+    if let Some(offered) = text(request, &SEC_WEBSOCKET_PROTOCOL)
         && let Some(left_out) = shared.clients.registry.stats.subprotocol_log.admit()
     {
         info!(
@@ -190,8 +199,12 @@ fn log_no_subprotocol(request: &impl RequestView, shared: &Shared) {
     }
 }
 
-/// Counts a rejection and logs it.
-pub(crate) fn log(rejection: &Rejection, request: Option<&impl RequestView>, shared: &Shared) {
+/// Counts a rejection and logs it. `compared` is the origin, and the host that it was compared with.
+pub(crate) fn log(
+    rejection: &Rejection,
+    compared: impl FnOnce() -> [Option<String>; 2],
+    shared: &Shared,
+) {
     let stats = &shared.clients.registry.stats;
     match rejection.cause() {
         // Those that wait for a gate count as pending.
@@ -208,7 +221,7 @@ pub(crate) fn log(rejection: &Rejection, request: Option<&impl RequestView>, sha
             None => info!(left_out, "rejected with {}", rejection.status()),
         },
         cause @ (Cause::Origin(_) | Cause::OtherHost) => {
-            let [origin, host] = request.map_or_else(Default::default, compared);
+            let [origin, host] = compared();
             let (origin, host) = (origin.as_deref().map(Escaped), host.as_deref().map(Escaped));
             let (origin, host) = (origin.as_ref().map(display), host.as_ref().map(display));
             let hint = match cause {
@@ -228,9 +241,21 @@ pub(crate) fn log(rejection: &Rejection, request: Option<&impl RequestView>, sha
 }
 
 /// The origin of a request, and the host that it was compared with.
-fn compared(request: &impl RequestView) -> [Option<String>; 2] {
+pub(crate) fn compared(request: &impl RequestView) -> [Option<String>; 2] {
     let authority = request.uri().authority().map(|authority| authority.as_str().to_owned());
     [value(request, &ORIGIN), authority.or_else(|| value(request, &HOST))]
+}
+
+/// As [`compared`], of a request that the application has seen.
+pub(crate) fn compared_of(request: &Request, authority: Option<&str>) -> [Option<String>; 2] {
+    let host = authority.map(str::to_owned).or_else(|| text(request, &HOST));
+    [text(request, &ORIGIN), host]
+}
+
+/// The first header line of a name, for a log.
+fn text(request: &Request, name: &HeaderName) -> Option<String> {
+    let value = request.header_all(name.as_str()).next()?;
+    Some(String::from_utf8_lossy(value).into_owned())
 }
 
 /// The first header line of a name, for a log.

@@ -3,12 +3,12 @@
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
-use http::{Response, request::Parts};
+use http::{Response, request::Parts, uri::Authority};
 use tracing::Span;
-use ws_handshake::{Rejection, Subprotocols, Upgrade};
+use ws_handshake::{Rejection, RequestView, Subprotocols, Upgrade};
 
 use crate::{
-    Accepted, Admit, ClientId, Options, Peer,
+    Accepted, Admit, ClientId, Options, Peer, Request,
     leaves::request::Source,
     open::{
         admission::Permit,
@@ -22,9 +22,13 @@ use crate::{
 /// and for which there is room. Dropping it gives the room back.
 #[must_use = "the client waits for an answer"]
 pub struct Inspected {
-    pub(super) asking: Asking,
-    pub(super) upgrade: Upgrade,
-    pub(super) shared: Arc<Shared>,
+    asking: Asking,
+    upgrade: Upgrade,
+    /// The request, with nothing agreed on yet.
+    seen: Request,
+    /// The host of an absolute request-target, or of an extended CONNECT.
+    authority: Option<Authority>,
+    shared: Arc<Shared>,
 }
 
 /// A request that was admitted, and what is known of it.
@@ -36,6 +40,17 @@ pub(super) struct Asking {
 }
 
 impl Inspected {
+    pub(super) fn new(
+        request: &Parts,
+        asking: Asking,
+        upgrade: Upgrade,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let headers = request.header_lines();
+        let seen = Request::new(&request.uri, headers, &asking.source, &[], None, None);
+        Self { asking, upgrade, seen, authority: request.uri.authority().cloned(), shared }
+    }
+
     /// The id that the connection will have.
     pub fn id(&self) -> ClientId {
         self.asking.id
@@ -52,11 +67,12 @@ impl Inspected {
     }
 
     /// Refuses the request, and counts and logs that.
-    pub fn reject(self, request: &Parts, rejection: Rejection) -> Response<Bytes> {
-        self.shared.reject(&self.asking.span, rejection, request)
+    pub fn reject(self, rejection: Rejection) -> Response<Bytes> {
+        let Self { asking, seen, authority, shared, .. } = self;
+        shared.reject(&asking.span, rejection, || compared(&seen, authority.as_ref()))
     }
 
-    /// Accepts the request, the same that was inspected, for any path. [`Accepted::with`] sets the
+    /// Accepts the request, for any path. [`Accepted::with`] sets the
     /// handler.
     ///
     /// # Errors
@@ -65,11 +81,13 @@ impl Inspected {
     #[expect(clippy::result_large_err, reason = "the answer is sent as it is")]
     pub fn accept(
         self,
-        request: &Parts,
         mut options: Options,
         mut admit: Admit,
     ) -> Result<Accepted, Response<Bytes>> {
-        let Self { asking: Asking { permit, id, span, source }, upgrade, shared } = self;
+        let Self { asking: Asking { permit, id, span, source }, upgrade, seen, authority, shared } =
+            self;
+        // If nothing is agreed on, it stays as it is.
+        let mut seen = Some(seen);
         let decided = span.in_scope(|| {
             let own = match options.limits.take() {
                 None => None,
@@ -80,15 +98,26 @@ impl Inspected {
             };
             let terms = own.as_ref().unwrap_or(&shared.terms);
             let options = admit.choose(options.over(&terms.accept));
-            let decision =
-                Decision { id, source, upgrade, options, terms, params: Vec::new(), admit };
-            decision::accept(request, &shared, decision)
+            let agreed = |extensions: Option<&str>, subprotocol: Option<&str>| {
+                seen.take().map_or_else(Request::none, |seen| seen.agreed(extensions, subprotocol))
+            };
+            let peer = source.peer;
+            let decision = Decision { id, peer, upgrade, options, terms, admit, seen: agreed };
+            decision::accept(&shared, decision)
         });
         match decided {
             Ok(agreement) => Ok(Accepted::new(agreement, None, permit, span, shared)),
-            Err(rejection) => Err(shared.reject(&span, rejection, request)),
+            Err(rejection) => Err(shared.reject(&span, rejection, || match &seen {
+                Some(seen) => compared(seen, authority.as_ref()),
+                // It was accepted before the application refused it, and nothing was compared.
+                None => Default::default(),
+            })),
         }
     }
+}
+
+fn compared(seen: &Request, authority: Option<&Authority>) -> [Option<String>; 2] {
+    decision::compared_of(seen, authority.map(Authority::as_str))
 }
 
 impl fmt::Debug for Inspected {

@@ -91,7 +91,7 @@ impl Service {
             let asked = decision::route(request, &source, shared)?;
             let handler = Arc::clone(&asked.route.handler);
             let admit = asked.ask(request, shared, id, &source, permit.client()).await?;
-            let agreement = decision::accept(request, shared, asked.admit(id, source, admit))?;
+            let agreement = decision::accept(shared, asked.admit(request, id, source, admit))?;
             Ok((agreement, handler))
         };
         match decide.instrument(span.clone()).await {
@@ -99,7 +99,7 @@ impl Service {
                 let handling = StartHandler::due(handler, &agreement.outbox, shared);
                 Ok(Accepted::new(agreement, Some(handling), permit, span, Arc::clone(shared)))
             }
-            Err(rejection) => Err(shared.reject(&span, rejection, request)),
+            Err(rejection) => Err(shared.reject(&span, rejection, || decision::compared(request))),
         }
     }
 
@@ -115,7 +115,7 @@ impl Service {
         peer: Peer,
         options: Options,
     ) -> Result<Accepted, Response<Bytes>> {
-        self.inspect(request, peer)?.accept(request, options, Admit::new())
+        self.inspect(request, peer)?.accept(options, Admit::new())
     }
 
     /// Does the first half of [`open`](Self::open): refuses what is no valid opening handshake, and what
@@ -130,8 +130,10 @@ impl Service {
         let inspected =
             asking.span.in_scope(|| decision::inspect(request, &asking.source, &shared));
         match inspected {
-            Ok(upgrade) => Ok(Inspected { asking, upgrade, shared }),
-            Err(rejection) => Err(shared.reject(&asking.span, rejection, request)),
+            Ok(upgrade) => Ok(Inspected::new(request, asking, upgrade, shared)),
+            Err(rejection) => {
+                Err(shared.reject(&asking.span, rejection, || decision::compared(request)))
+            }
         }
     }
 

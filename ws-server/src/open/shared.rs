@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Response, request::Parts};
+use http::Response;
 use tracing::{Span, field::display, info};
 use ws_core::FrameObserver;
 use ws_handshake::{Hosts, Rejection, RequestView};
@@ -81,14 +81,14 @@ impl Shared {
         permit.count_as(peer).inspect_err(|limit| self.kept_out(peer, *limit))
     }
 
-    /// Counts and logs a rejection, and makes it the answer.
+    /// Counts and logs a rejection, and makes it the answer. `compared` is as [`decision::log`] has it.
     pub(super) fn reject(
         &self,
         span: &Span,
         rejection: Rejection,
-        request: &Parts,
+        compared: impl FnOnce() -> [Option<String>; 2],
     ) -> Response<Bytes> {
-        span.in_scope(|| decision::log(&rejection, Some(request), self));
+        span.in_scope(|| decision::log(&rejection, compared, self));
         rejection.into_response()
     }
 

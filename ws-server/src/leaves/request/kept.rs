@@ -137,6 +137,26 @@ impl Kept {
         this
     }
 
+    /// The same with what was agreed on, for which it has no text yet.
+    pub(super) fn agreed(self, extensions: Option<&str>, subprotocol: Option<&str>) -> Self {
+        if extensions.is_none() && subprotocol.is_none() {
+            return self;
+        }
+        let lines = self.lines();
+        let before = self.0.len() - lines.len();
+        let end = lines.iter().position(begins_line).map(|at| before + at);
+        // Two lines without a text follow the target.
+        let Some((target, headers)) = end.and_then(|end| {
+            let (target, rest) = self.0.split_at_checked(end)?;
+            Some((target, rest.get(2..)?))
+        }) else {
+            return self;
+        };
+        let [extensions, subprotocol] = [extensions, subprotocol].map(Option::unwrap_or_default);
+        let texts = [&b"\n"[..], extensions.as_bytes(), b"\n", subprotocol.as_bytes()].concat();
+        Self([target, &texts, headers].concat().into())
+    }
+
     pub(super) fn target(&self) -> &str {
         self.text(TARGET)
     }
@@ -347,6 +367,27 @@ mod tests {
             assert_eq!(kept.headers().collect::<Vec<_>>(), [("host", &b"server.example"[..])]);
         }
         assert_eq!(kept(&[], Peer::Unix).params().count(), 0);
+    }
+
+    #[test]
+    fn what_is_agreed_on_later_is_kept_as_from_the_start() {
+        let params = [("room", "a\nb".into())];
+        for params in [&params[..], &[]] {
+            for agreed in
+                [(None, None), (Some("x; y"), None), (None, Some("v1")), (Some("x"), Some("v1"))]
+            {
+                for headers in [&[][..], &[(&b"host"[..], &b"a.example"[..]), (b"x-mine", b"a: b")]]
+                {
+                    let new = |(extensions, subprotocol)| {
+                        let (uri, peer) = (Uri::from_static("/a?b"), (Peer::Unix, true));
+                        let headers = headers.iter().copied();
+                        Kept::new(&uri, headers, peer, params, extensions, subprotocol)
+                    };
+                    let later = new((None, None)).agreed(agreed.0, agreed.1);
+                    assert_eq!(later.0, new(agreed).0, "{agreed:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -25,17 +25,19 @@ impl Services {
     /// Adds the service of a WebSocket that is about to open. Returns `false` if the server shuts down.
     pub(crate) fn add(&self, accepted: &ws_server::Accepted) -> bool {
         let service = accepted.service();
-        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            State::Closed => false,
-            State::Known(known) if known.contains(&service) => true,
-            State::Known(known) => {
-                // An application may make services without end, and they need no shutdown once they are
-                // empty. A WebSocket that is accepted is among the clients.
-                known.retain(|known| known.clients().count() > 0);
-                known.push(service);
-                true
-            }
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let State::Known(known) = &mut *state else { return false };
+        if !known.contains(&service) {
+            // An application may make services without end, and they need no shutdown once they are empty.
+            // A WebSocket that is accepted is among the clients.
+            let is_empty = |known: &mut Service| known.clients().count() == 0;
+            let empty: Vec<Service> = known.extract_if(.., is_empty).collect();
+            known.push(service);
+            drop(state);
+            // Without the lock, since what the application gave to one may end with it.
+            drop(empty);
         }
+        true
     }
 
     /// Those to shut down. No WebSocket is opened after it.

@@ -1,14 +1,18 @@
-"""HAProxy in front of the example `axum_echo`, to which it speaks HTTP/2 without TLS, with clients
-over HTTP/1.1 (Python `websockets`) and over HTTP/2 (by hand).
+"""HAProxy in front of the example `axum_echo`, to which it speaks HTTP/2 without TLS, or of the example
+`http2`, to which it speaks it over TLS as ALPN agrees, with clients over HTTP/1.1 (Python `websockets`)
+and over HTTP/2 (by hand).
 
     haproxy_http2.py HOST:PORT
 
-INTEROP_HAPROXY names the program, INTEROP_SCRATCH a directory for what is written.
+INTEROP_HAPROXY names the program, INTEROP_SCRATCH a directory for what is written. With INTEROP_TLS the
+server speaks TLS.
 """
 
 import asyncio
 import contextlib
+import os
 import sys
+import urllib.request
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "examples"))
@@ -19,7 +23,10 @@ from http2 import BINARY, PING, PONG, TEXT, close_frame, frame, http2  # noqa: E
 from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 
 SIZES = [0, 1, 125, 126, 65_535, 65_536, 1_000_000]
-# Which connections to the server a request may use is `http-reuse`; this is HAProxy's default.
+TLS = "INTEROP_TLS" in os.environ
+# Of the certificate, which signs itself, there is nothing to verify.
+PROTOCOL = "ssl verify none alpn h2" if TLS else "proto h2"
+# Which connections to the server a request may use is `http-reuse`; HAProxy's default is `safe`.
 CONFIGURATION = """
 defaults
     mode http
@@ -34,7 +41,8 @@ frontend two
     bind 127.0.0.1:{two} proto h2
     default_backend echo
 backend echo
-    server echo {server} proto h2
+    http-reuse {reuse}
+    server echo {server} {protocol}
 """
 
 
@@ -42,8 +50,8 @@ backend echo
 async def front():
     """HAProxy; the addresses for HTTP/1.1 and for HTTP/2."""
     ports = {"plain": free_port(), "two": free_port()}
-    text = CONFIGURATION.format(server=ADDRESS, **ports)
-    async with haproxy("haproxy-http2", ports["plain"], text):
+    text = CONFIGURATION.format(server=ADDRESS, protocol=PROTOCOL, reuse="always" if TLS else "safe", **ports)
+    async with haproxy("haproxy-tls" if TLS else "haproxy-http2", ports["plain"], text):
         yield tuple(f"127.0.0.1:{port}" for port in ports.values())
 
 
@@ -65,7 +73,8 @@ async def compression_and_subprotocol():
     async with front() as (plain, _), connect("/echo", plain, **options) as ws:
         agreed = ws.response.headers["Sec-WebSocket-Extensions"]
         check(agreed.startswith("permessage-deflate"), agreed)
-        same(ws.subprotocol, "echo.v1")
+        # The other example has no subprotocol.
+        same(ws.subprotocol, None if TLS else "echo.v1")
         for size in SIZES:
             await ws.send("compress" * (size // 8))
             check(await ws.recv() == "compress" * (size // 8), "another message came")
@@ -158,6 +167,19 @@ async def http2_on_both_sides():
             await ws.expect_end()
 
 
+async def streams_of_one_connection():
+    """The server counts WebSockets, and connections of TCP: over HTTP/1.1 they would be as many."""
+    async with front() as (plain, two), http2(two) as http:
+        opened = [await http.open() for _ in range(20)]
+        count = await asyncio.to_thread(urllib.request.urlopen, f"http://{plain}/count")
+        websockets, connections = (int(word) for word in count.read().split() if word.isdigit())
+        same(websockets, 20)
+        check(connections < 20, f"{connections} connections")
+        for ws in opened:
+            await ws.send(close_frame(1000))
+            await ws.expect_close(1000)
+
+
 run(
     messages_of_all_lengths,
     compression_and_subprotocol,
@@ -168,4 +190,5 @@ run(
     client_that_leaves_stops_no_other,
     what_is_refused_has_its_status,
     http2_on_both_sides,
+    *([streams_of_one_connection] if TLS else []),
 )

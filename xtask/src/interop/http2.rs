@@ -23,6 +23,7 @@ const CHROMIUM_CASES: usize = 4;
 const NODE_CASES: usize = 12;
 const PYTHON_CASES: usize = 16;
 const HAPROXY_CASES: usize = 9;
+const HAPROXY_TLS_CASES: usize = HAPROXY_CASES + 1;
 const CURL_CASES: usize = 7;
 
 /// All of them, each with a server of its own.
@@ -34,6 +35,7 @@ pub(super) fn all(workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> R
     let echo = AXUM.build(workspace, None)?;
     let node = [modules(workspace)?, browser(workspace)?].concat();
     let haproxy = vec![("INTEROP_HAPROXY", tools::haproxy()?)];
+    let haproxy_tls = [haproxy.clone(), vec![("INTEROP_TLS", "1".into())]].concat();
     tools::curl()?;
     let python = || tools::python_with_websockets(workspace);
     let mut total = Tally::default();
@@ -42,13 +44,16 @@ pub(super) fn all(workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> R
         ("Node's http2", "node".into(), "node_http2.mjs", node, NODE_CASES),
         ("Python h2", python()?, "python_http2.py", Variables::new(), PYTHON_CASES),
         ("HAProxy with HTTP/2", python()?, "haproxy_http2.py", haproxy, HAPROXY_CASES),
+        ("HAProxy over TLS", python()?, "haproxy_http2.py", haproxy_tls, HAPROXY_TLS_CASES),
         ("curl", python()?, "curl.py", Variables::new(), CURL_CASES),
     ] {
         let mut variables: Variables = variables;
+        let is_tls =
+            file.ends_with(".mjs") || variables.iter().any(|(name, _)| *name == "INTEROP_TLS");
         variables.push(("INTEROP_SCRATCH", scratch.clone()));
         let peer = Peer { name, program, script: scripts.join(file), variables, log };
-        // What Node connects to speaks TLS, and takes the address alone.
-        let (name, mut server) = if file.ends_with(".mjs") {
+        // The one that speaks TLS takes the address alone.
+        let (name, mut server) = if is_tls {
             let mut server = tied(page.path());
             server.arg("127.0.0.1:0");
             (PAGE.name, server)

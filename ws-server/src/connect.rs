@@ -232,7 +232,8 @@ impl Connect {
 
     /// Connects over an existing stream: a Unix socket, a tunnel through a proxy, or the
     /// application's own TLS for a `wss` URL. The URL gives the host and the path for the request;
-    /// no name is resolved.
+    /// no name is resolved. No proxy that the system or the environment names is ever asked: the tunnel
+    /// is the caller's.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -242,8 +243,8 @@ impl Connect {
     ///
     /// # Cancel safety
     /// Dropping the future drops the stream.
-    // R6455C-4.1-d: RFC 6455 §4.1 has a client ask a proxy with CONNECT. The tunnel is then passed
-    // in here.
+    // R6455C-4.1-d, R6455C-4.1-e: RFC 6455 §4.1 has a client ask a proxy with CONNECT, and the one that
+    // "the user agent is configured to use". The tunnel is then passed in here.
     pub async fn over<Io>(self, io: Io) -> Result<WebSocket, ConnectError>
     where
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,

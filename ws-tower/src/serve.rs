@@ -49,12 +49,15 @@ pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 /// # }
 /// ```
 ///
+/// HTTP/3 is not served: hyper has none.
+///
 /// A connection has 10 s for its first request, and 60 s without a request and a WebSocket.
 /// [`configure`] has what else bounds it.
 ///
 /// `axum::serve` serves the same routers, over HTTP/1.1 in the same way. Over HTTP/2 it lets nobody
 /// configure anything: with hyper's windows, a few WebSockets that nobody reads stop all others of their
 /// connection.
+// R9220-3-a: RFC 9220 has the same for HTTP/3.
 pub fn serve<L, S>(listener: L, app: S) -> Serve<L, S> {
     let addresses = Addresses::default();
     Serve { listener, app, addresses, timeout: Duration::from_secs(10), max_connections: 10_000 }

@@ -423,7 +423,7 @@ impl State {
         let broadcasts = self.broadcasts.as_ref();
         self.outbound.is_empty()
             && (self.in_message
-                || broadcasts.is_none_or(|it| it.queue.is_empty() && !it.is_refill_due()))
+                || broadcasts.is_none_or(|it| it.queue.is_empty() && it.refills.is_none()))
     }
 
     /// The flags of what waits.

@@ -125,6 +125,8 @@ impl BroadcastQueue {
     }
 
     /// Queues a broadcast after `own` messages, or replaces the one with its key.
+    // It has a second caller, for refills, which is rare and must not cost the first one a call.
+    #[inline(always)]
     pub(super) fn put(&mut self, post: &Post, own: usize) -> Put {
         let broadcast = post.broadcast.clone();
         let bytes = bytes(&broadcast);

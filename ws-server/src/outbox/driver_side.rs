@@ -4,7 +4,7 @@ use std::{collections::VecDeque, mem, sync::atomic::Ordering, task::Waker, time:
 
 use ws_core::{CloseCode, Closed, Message};
 
-use super::{LEAVING, Load, Outbox, SendQueue};
+use super::{Bounds, LEAVING, Load, Outbox, SendQueue, State, deferred::Deferred};
 
 impl Outbox {
     /// Sets the waker of the driver's task.
@@ -126,26 +126,10 @@ impl Outbox {
         if state.waiters.is_some() {
             state.end_reservations(bounds, deferred);
         }
-        // What was missed leaves half to everything else.
-        let (all, refills) = (room, state.is_refill_due());
-        let room = if refills { (room / 2).max(1) } else { room };
-        match &mut state.broadcasts {
-            Some(broadcasts) if !broadcasts.queue.is_empty() => {
-                if state.outbound.is_empty() && state.waiters.is_none() {
-                    state.outbound_bytes -= broadcasts.queue.take(into, room);
-                } else {
-                    state.take_in_order(into, room, bounds, deferred);
-                }
-            }
-            _ if state.outbound.is_empty() => {}
-            _ if state.outbound_bytes <= room && state.waiters.is_none() => {
-                mem::swap(into, &mut state.outbound);
-                state.outbound_bytes = 0;
-            }
-            _ => state.take_in_order(into, room, bounds, deferred),
-        }
-        if refills {
-            state.take_refill(into, if into.is_empty() { all } else { room });
+        if state.is_refilling() {
+            state.take_and_refill(into, room, bounds, deferred);
+        } else {
+            state.take_queued(into, room, bounds, deferred);
         }
         // The queue may have served a burst, and the next one may be far away.
         state.outbound.shrink();
@@ -211,6 +195,35 @@ impl Outbox {
         };
         if let Some(told) = told {
             told.notify_waiters();
+        }
+    }
+}
+
+impl State {
+    /// Moves about `room` octets of the queues.
+    // It has a second caller, for refills, which is rare and must not cost the first one a call.
+    #[inline(always)]
+    pub(super) fn take_queued(
+        &mut self,
+        into: &mut SendQueue,
+        room: usize,
+        bounds: Bounds,
+        deferred: &mut Deferred,
+    ) {
+        match &mut self.broadcasts {
+            Some(broadcasts) if !broadcasts.queue.is_empty() => {
+                if self.outbound.is_empty() && self.waiters.is_none() {
+                    self.outbound_bytes -= broadcasts.queue.take(into, room);
+                } else {
+                    self.take_in_order(into, room, bounds, deferred);
+                }
+            }
+            _ if self.outbound.is_empty() => {}
+            _ if self.outbound_bytes <= room && self.waiters.is_none() => {
+                mem::swap(into, &mut self.outbound);
+                self.outbound_bytes = 0;
+            }
+            _ => self.take_in_order(into, room, bounds, deferred),
         }
     }
 }

@@ -12,9 +12,10 @@ use std::{collections::VecDeque, sync::Arc};
 use ws_core::Broadcast;
 
 use super::{
-    Outbox, State,
+    Bounds, Outbox, State,
     broadcast_queue::{BroadcastQueue, bytes},
     broadcasts::Broadcasts,
+    deferred::Deferred,
     post::Post,
     queued::{PER_MESSAGE, Queued, SendQueue},
     subscriber::Dropped,
@@ -52,8 +53,9 @@ impl Refills {
         self.bytes
     }
 
-    fn has(&self, topic: &Arc<str>) -> bool {
-        self.topics.iter().any(|refill| Arc::ptr_eq(&refill.topic, topic))
+    /// Whether a live broadcast has to wait for what was missed of its topic.
+    fn are_of(&self, post: &Post) -> bool {
+        self.topics.iter().any(|refill| post.is_of(&refill.topic))
     }
 
     fn begin(&mut self, topic: &Arc<str>, missed: VecDeque<Broadcast>, follows: u64) {
@@ -78,11 +80,6 @@ impl Refills {
         let ended = self.topics.remove(index)?;
         self.bytes -= ended.live.bytes();
         Some(ended)
-    }
-
-    /// Whether anything may leave, if `first` is the number of the first broadcast in the queue.
-    fn is_due(&self, first: u64) -> bool {
-        self.topics.iter().any(|refill| refill.follows <= first)
     }
 
     /// Takes about `room` octets, a message of each topic in turn.
@@ -187,24 +184,10 @@ impl Broadcasts {
         }
     }
 
-    /// Whether a live broadcast has to wait for what was missed of its topic.
-    #[inline]
-    pub(super) fn is_behind(&self, post: &Post) -> bool {
-        self.refills
-            .as_ref()
-            .is_some_and(|refills| post.topic.as_ref().is_some_and(|topic| refills.has(topic)))
-    }
-
     /// Octets of the broadcasts that wait behind a refill.
     #[inline]
     pub(super) fn behind(&self) -> usize {
         self.refills.as_ref().map_or(0, |refills| refills.bytes())
-    }
-
-    /// Whether anything of a refill may leave.
-    #[inline]
-    pub(super) fn is_refill_due(&self) -> bool {
-        self.refills.as_ref().is_some_and(|refills| refills.is_due(self.queue.first))
     }
 
     /// Changes whenever a broadcast leaves.
@@ -233,35 +216,51 @@ impl State {
         self.broadcasts.as_ref().map_or(0, |broadcasts| broadcasts.behind())
     }
 
-    /// Whether anything of a refill may leave.
     #[inline]
-    pub(super) fn is_refill_due(&self) -> bool {
-        !self.in_message && self.broadcasts.as_ref().is_some_and(|it| it.is_refill_due())
+    pub(super) fn is_refilling(&self) -> bool {
+        self.broadcasts.as_ref().is_some_and(|broadcasts| broadcasts.refills.is_some())
     }
 
-    /// Takes about `room` octets of refills.
+    /// Moves about `room` octets of the queues and of refills, which leave half to everything else.
     #[cold]
-    pub(super) fn take_refill(&mut self, into: &mut SendQueue, room: usize) {
+    pub(super) fn take_and_refill(
+        &mut self,
+        into: &mut SendQueue,
+        room: usize,
+        bounds: Bounds,
+        deferred: &mut Deferred,
+    ) {
+        let half = (room / 2).max(1);
+        self.take_queued(into, half, bounds, deferred);
         if let Some(broadcasts) = &mut self.broadcasts
             && !self.in_message
             && let Some(refills) = &mut broadcasts.refills
         {
+            let room = if into.is_empty() { room } else { half };
             refills.take(into, room, broadcasts.queue.first);
             broadcasts.forget_ended();
         }
     }
 
-    /// Queues a broadcast of a topic that is behind, as [`Refills::offer`].
+    /// Queues a broadcast as [`offer`](Self::offer) does.
     #[cold]
-    pub(super) fn offer_behind(
+    pub(super) fn offer_while_refilling(
         &mut self,
         post: &Post,
-        most: usize,
+        bounds: Bounds,
         dropped: &mut Dropped,
     ) -> Option<bool> {
         let waiting = self.outbound_bytes;
         let refills = self.broadcasts.as_mut().and_then(|broadcasts| broadcasts.refills.as_mut());
-        refills.map_or(Some(false), |refills| refills.offer(post, waiting, most, dropped))
+        match refills {
+            Some(refills) if refills.are_of(post) => {
+                refills.offer(post, waiting, bounds.hard, dropped)
+            }
+            _ => {
+                let hard = bounds.hard.saturating_sub(self.behind());
+                self.offer_to_queue(post, Bounds { hard, ..bounds }, dropped)
+            }
+        }
     }
 }
 
@@ -269,7 +268,7 @@ impl Outbox {
     /// Lets the driver know that a refill began. Apart from its begin, which is under another lock.
     pub(crate) fn refill_begun(&self) {
         let mut state = self.state();
-        if state.is_refill_due() {
+        if state.is_refilling() {
             self.queued(&mut state);
         }
         if state.waiters.is_some() {

@@ -153,16 +153,22 @@ impl State {
     /// Queues a broadcast or drops by its policy. Returns whether it was queued, or `None` to close
     /// the connection.
     fn offer(&mut self, post: &Post, bounds: Bounds, dropped: &mut Dropped) -> Option<bool> {
+        if self.is_refilling() {
+            return self.offer_while_refilling(post, bounds, dropped);
+        }
+        self.offer_to_queue(post, bounds, dropped)
+    }
+
+    /// Does the same with the queue for broadcasts.
+    // It has a second caller, for refills, which is rare and must not cost the first one a call.
+    #[inline(always)]
+    pub(super) fn offer_to_queue(
+        &mut self,
+        post: &Post,
+        bounds: Bounds,
+        dropped: &mut Dropped,
+    ) -> Option<bool> {
         let len = post.broadcast.message().len();
-        let bounds = match &self.broadcasts {
-            Some(broadcasts) if broadcasts.refills.is_some() => {
-                if broadcasts.is_behind(post) {
-                    return self.offer_behind(post, bounds.hard, dropped);
-                }
-                Bounds { hard: bounds.hard.saturating_sub(broadcasts.behind()), ..bounds }
-            }
-            _ => bounds,
-        };
         loop {
             if self.has_room_for(post, len, bounds) {
                 let own = self.own();
@@ -192,6 +198,8 @@ impl State {
         }
     }
 
+    // It has a second caller, for refills, which is rare and must not cost the first one a call.
+    #[inline(always)]
     fn has_room_for(&self, post: &Post, len: usize, bounds: Bounds) -> bool {
         let key = post.key.as_ref();
         match key.and_then(|key| self.broadcasts.as_ref()?.queue.of_key(key)) {

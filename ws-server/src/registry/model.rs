@@ -1,6 +1,8 @@
 //! Models of subscribers that come and go while others publish, in every interleaving that shuttle
 //! finds: see `outbox::model`.
 
+mod missed;
+
 use std::sync::Arc;
 
 use shuttle::{check_random, future, thread};
@@ -8,7 +10,7 @@ use ws_core::{CloseCode, Closed, ClosedBy};
 
 use super::{Entry, Registry};
 use crate::{
-    ClientId, Publication, Published, Request,
+    ClientId, Limits, Publication, Published, Request,
     outbox::{
         Outbox,
         model::harness::{Driver, ORDERS, Socket},
@@ -17,8 +19,12 @@ use crate::{
 
 /// Lists a connection.
 fn listed(id: u64, registry: &Arc<Registry>) -> (Arc<Outbox>, Entry) {
+    listed_with(id, registry, Limits::default())
+}
+
+fn listed_with(id: u64, registry: &Arc<Registry>, limits: Limits) -> (Arc<Outbox>, Entry) {
     let stats = Some(Arc::clone(&registry.stats));
-    let outbox = Outbox::new(ClientId(id), Request::none(), Arc::default(), stats);
+    let outbox = Outbox::new(ClientId(id), Request::none(), Arc::new(limits), stats);
     let entry = registry.enter(&outbox);
     (outbox, entry)
 }

@@ -7,6 +7,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use shuttle::sync::Condvar;
 use ws_core::{CloseCode, Closed, ClosedBy, Message, extension::Compression};
 
 use crate::{
@@ -34,6 +35,7 @@ pub(crate) fn outbox(limits: Limits) -> Arc<Outbox> {
 #[derive(Default)]
 pub(crate) struct Socket {
     written: Mutex<Vec<String>>,
+    more: Condvar,
     pub(crate) full: AtomicBool,
     writable: Mutex<Option<Waker>>,
 }
@@ -46,6 +48,7 @@ impl Socket {
             return Poll::Pending;
         }
         self.written.lock().unwrap().push(text.into());
+        self.more.notify_all();
         Poll::Ready(())
     }
 
@@ -55,6 +58,15 @@ impl Socket {
         if let Some(waker) = writable.take() {
             waker.wake();
         }
+    }
+
+    /// Waits until what was written is `enough`.
+    pub(crate) fn wait_until(&self, enough: impl Fn(&[String]) -> bool) -> Vec<String> {
+        let mut written = self.written.lock().unwrap();
+        while !enough(&written) {
+            written = self.more.wait(written).unwrap();
+        }
+        written.clone()
     }
 
     pub(crate) fn written(&self) -> Vec<String> {

@@ -69,7 +69,7 @@ impl Subjects {
             self.live(""),
             self.ephemeral(""),
             self.presence(""),
-            format!("{}.pq.0", self.prefix),
+            self.mailbox(0),
             self.nodes(),
             self.orders(),
         ]

@@ -121,6 +121,7 @@ fn docs(workspace: &Workspace) -> Result<()> {
 
 fn imports(workspace: &Workspace) -> Result<()> {
     let mut breaches = imports::breaches(&workspace.packages);
+    breaches.extend(imports::other_rust(&workspace.packages));
     for package in workspace.libraries() {
         let Some(path) = &package.library else {
             continue;

@@ -94,6 +94,33 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// The libraries that need a newer Rust than the others, since a dependency does.
+const NEWER_RUST: &[(&str, &str)] = &[("ws-nats", "1.89")];
+
+/// The libraries that do not say the Rust that they are to build with: that of the first in the table,
+/// or of theirs in [`NEWER_RUST`].
+pub(crate) fn other_rust(packages: &[Package]) -> Vec<String> {
+    let of =
+        |name: &str| packages.iter().find(|package| package.name == name)?.rust_version.as_deref();
+    let common = ALLOWED.first().and_then(|(name, _)| of(name));
+    let expected = |name: &str| {
+        let newer = NEWER_RUST.iter().find(|(listed, _)| *listed == name);
+        newer.map(|(_, version)| *version).or(common)
+    };
+    ALLOWED
+        .iter()
+        .filter(|(name, _)| of(name) != expected(name))
+        .map(|(name, _)| {
+            let says = |version: Option<&str>| version.unwrap_or("nothing").to_owned();
+            format!(
+                "{name} has the rust-version {}, not {}: see NEWER_RUST",
+                says(of(name)),
+                says(expected(name))
+            )
+        })
+        .collect()
+}
+
 /// The violations, one line each.
 pub(crate) fn breaches(packages: &[Package]) -> Vec<String> {
     let mut found = Vec::new();
@@ -175,6 +202,28 @@ mod tests {
             package("ws-core", &[normal("bytes"), normal("simdutf8"), dev("proptest", "^1", None)]);
         let handshake = package("ws-handshake", &[normal("ws-core"), normal("http")]);
         assert_eq!(breaches(&[core, handshake]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn one_library_alone_needs_a_newer_rust() {
+        let packages = |nats: &str, server: &str| -> Vec<Package> {
+            let version = |name: &str| match name {
+                "ws-nats" => nats.to_owned(),
+                "ws-server" => server.to_owned(),
+                _ => "1.88".to_owned(),
+            };
+            let made = |(name, _): &(&str, _)| Package {
+                rust_version: Some(version(name)),
+                ..package(name, &[])
+            };
+            ALLOWED.iter().map(made).collect()
+        };
+        assert_eq!(other_rust(&packages("1.89", "1.88")), [""; 0]);
+        assert_eq!(other_rust(&packages("1.90", "1.88")).len(), 1);
+        assert_eq!(
+            other_rust(&packages("1.89", "1.89")),
+            ["ws-server has the rust-version 1.89, not 1.88: see NEWER_RUST"]
+        );
     }
 
     #[test]

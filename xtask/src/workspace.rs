@@ -17,6 +17,8 @@ pub(crate) struct Workspace {
 pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) published: bool,
+    /// The oldest Rust that builds it, if it says so.
+    pub(crate) rust_version: Option<String>,
     pub(crate) dependencies: Vec<Dependency>,
     /// The root file of its library, if it has one.
     pub(crate) library: Option<PathBuf>,
@@ -100,6 +102,7 @@ impl Package {
         let library = package["targets"].as_array()?.iter().find(is_library);
         Some(Package {
             name: package["name"].as_str()?.to_owned(),
+            rust_version: package["rust_version"].as_str().map(str::to_owned),
             published: package["publish"].as_array().is_none_or(|to| !to.is_empty()),
             dependencies: package["dependencies"]
                 .as_array()?

@@ -324,12 +324,14 @@ fn limits_that_differ_are_named_for_the_log() {
     found["max_age"] = json!(0);
     found["num_replicas"] = json!(3);
     found["storage"] = json!("memory");
+    found["persist_mode"] = json!("async");
     assert_eq!(
         shape::other_limits(&found, &wanted),
         [
             "max_age = 0 instead of 86400000000000",
             "num_replicas = 3 instead of 1",
-            "storage = memory instead of file"
+            "storage = memory instead of file",
+            "persist_mode = async instead of default"
         ]
     );
 }
@@ -589,7 +591,7 @@ async fn subject_that_is_not_permitted_is_named() {
         ("ws.live.>", "ws.live.="),
         ("ws.e.>", "ws.e.="),
         ("ws.p.>", "ws.p.="),
-        ("ws.pq.>", "ws.pq.0"),
+        ("ws.pq.>", "ws.pq.0000000000000000"),
         ("ws.n", "ws.n"),
         ("ws.c", "ws.c"),
     ] {

@@ -4,12 +4,21 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::time;
+
 /// What a stream is at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
     /// Names the life of the stream and the limits that can lose messages: another one has other
     /// sequences, or lost messages that this one would have kept.
     pub(crate) epoch: u64,
+    /// Names the life of the stream alone: sequences of another one do not compare.
+    pub(crate) life: u64,
+    /// The server's clock, in milliseconds since 1970; 0 if it does not tell.
+    pub(crate) time: u64,
+    /// Messages that it takes at least before it drops any because it is full. An estimate: half of
+    /// what fits by its limits, by the size that messages have on average.
+    pub(crate) room: u64,
     pub(crate) first_sequence: u64,
     pub(crate) last_sequence: u64,
     /// `None` without limit.
@@ -32,11 +41,15 @@ impl Facts {
         let limits = [max_age, of_topic, limit("max_bytes"), limit("max_msgs")];
         let mut epoch = Fnv::new();
         epoch.add(created.as_bytes());
+        let life = epoch.0;
         for limit in limits {
             epoch.add(&limit.unwrap_or(-1).to_be_bytes());
         }
         Some(Self {
             epoch: epoch.0,
+            life,
+            time: info["ts"].as_str().and_then(time::millis).unwrap_or(0),
+            room: room(config, state),
             first_sequence: state["first_seq"].as_u64()?,
             last_sequence: state["last_seq"].as_u64()?,
             max_age: max_age.and_then(|nanos| nanos.try_into().ok()).map(Duration::from_nanos),
@@ -44,6 +57,16 @@ impl Facts {
             max_message: limit("max_msg_size").and_then(|octets| octets.try_into().ok()),
         })
     }
+}
+
+fn room(config: &Value, state: &Value) -> u64 {
+    let number = |value: &Value| value.as_u64().unwrap_or(0);
+    let limit = |name: &str| config[name].as_u64().filter(|limit| *limit > 0);
+    let (messages, bytes) = (number(&state["messages"]), number(&state["bytes"]));
+    let average = bytes.checked_div(messages).unwrap_or(0) + 512;
+    let by_number = limit("max_msgs").map(|most| most.saturating_sub(messages) / 2);
+    let by_size = limit("max_bytes").map(|most| most.saturating_sub(bytes) / average / 2);
+    by_number.into_iter().chain(by_size).min().unwrap_or(u64::MAX)
 }
 
 /// FNV-1a, the same in every version of this crate and on every machine.

@@ -1,0 +1,133 @@
+use std::{collections::VecDeque, mem, time::Duration};
+
+use async_nats::{Client, connection::State};
+use tokio::time::Instant;
+
+use super::{Outcome, Outgoing};
+
+/// Publications that are unacknowledged at a time: fewer than the subscription of the answers takes.
+const IN_FLIGHT: usize = 1 << 15;
+
+/// What waits to be sent and to be acknowledged.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// The connection, while there is one.
+    client: Option<Client>,
+    /// The stream does not answer.
+    is_stalled: bool,
+    pub(super) is_closed: bool,
+    pub(super) max_payload: usize,
+    /// Octets of all of it.
+    pub(super) bytes: usize,
+    waiting: VecDeque<(Outgoing, usize)>,
+    in_flight: VecDeque<Option<InFlight>>,
+    /// The number of the first in flight. It only grows, so that a late answer names nothing.
+    first: u64,
+    pub(super) unacknowledged: usize,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    outcome: Outcome,
+    bytes: usize,
+    since: Instant,
+}
+
+/// How a publication that is sent is known later.
+pub(super) enum Number {
+    Stored(u64),
+    /// Its octets.
+    Ephemeral(usize),
+}
+
+impl Queue {
+    pub(super) fn is_up(&self) -> bool {
+        let is_connected = |client: &Client| client.connection_state() == State::Connected;
+        self.client.as_ref().is_some_and(is_connected) && !self.is_stalled && !self.is_closed
+    }
+
+    pub(super) fn connected(&mut self, client: Client, max_payload: usize) {
+        self.max_payload = client.max_payload().min(max_payload);
+        self.client = Some(client);
+        self.is_stalled = false;
+    }
+
+    pub(super) fn push(&mut self, outgoing: Outgoing, bytes: usize) {
+        self.bytes += bytes;
+        self.waiting.push_back((outgoing, bytes));
+    }
+
+    /// The next to be sent.
+    pub(super) fn next(&mut self) -> Option<(Number, Outgoing)> {
+        if self.unacknowledged >= IN_FLIGHT {
+            return None;
+        }
+        let (mut outgoing, bytes) = self.waiting.pop_front()?;
+        let Some(outcome) = outgoing.outcome.take() else {
+            return Some((Number::Ephemeral(bytes), outgoing));
+        };
+        let number = self.first + self.in_flight.len() as u64;
+        self.in_flight.push_back(Some(InFlight { outcome, bytes, since: Instant::now() }));
+        self.unacknowledged += 1;
+        Some((Number::Stored(number), outgoing))
+    }
+
+    /// An answer came.
+    pub(super) fn acknowledged(&mut self, number: u64) -> Option<Outcome> {
+        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        let outcome = self.take(index)?;
+        self.is_stalled = false;
+        self.tidy();
+        Some(outcome)
+    }
+
+    fn take(&mut self, index: usize) -> Option<Outcome> {
+        let InFlight { outcome, bytes, .. } = self.in_flight.get_mut(index)?.take()?;
+        self.bytes -= bytes;
+        self.unacknowledged -= 1;
+        Some(outcome)
+    }
+
+    fn tidy(&mut self) {
+        while let Some(None) = self.in_flight.front() {
+            self.in_flight.pop_front();
+            self.first += 1;
+        }
+    }
+
+    /// Takes those that are older than `most`, and notes whether one is older than `stalled`.
+    pub(super) fn expire(
+        &mut self,
+        now: Instant,
+        most: Duration,
+        stalled: Duration,
+    ) -> Vec<Outcome> {
+        let age = |flying: &Option<InFlight>| {
+            flying.as_ref().map(|flying| now.saturating_duration_since(flying.since))
+        };
+        let mut expired = Vec::new();
+        while let Some(oldest) = self.in_flight.front().and_then(age)
+            && oldest >= most
+        {
+            expired.extend(self.take(0));
+            self.tidy();
+        }
+        // When all that waited for the stream is given up, it is tried again.
+        self.is_stalled = self.in_flight.front().and_then(age).is_some_and(|age| age >= stalled);
+        expired
+    }
+
+    /// The connection is lost. Returns those whose outcome is unknown, in order.
+    pub(super) fn reset(&mut self) -> Vec<Outcome> {
+        self.client = None;
+        self.bytes = 0;
+        self.unacknowledged = 0;
+        self.first += self.in_flight.len() as u64;
+        let in_flight = mem::take(&mut self.in_flight);
+        let in_flight = in_flight.into_iter().flatten().map(|flying| flying.outcome);
+        // What was never sent is not sent later: by then it is old, and its publisher may have tried again.
+        let waiting = mem::take(&mut self.waiting);
+        let waiting = waiting.into_iter().filter_map(|(outgoing, _)| outgoing.outcome);
+        in_flight.chain(waiting).collect()
+    }
+}

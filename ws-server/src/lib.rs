@@ -30,6 +30,7 @@
 //! | reach all connected clients | [`Clients`], [`Client`] |
 //! | send to many: rooms, topics, tags | [`WebSocket::subscribe`], [`Clients::publish`], [`Publication`] |
 //! | let a topic span several servers | [`Server::backplane`], [`Backplane`] |
+//! | send a client what it missed | [`Client::subscribe_after`] |
 //! | receive a topic in any task | [`Clients::listen`], [`Subscription`] |
 //! | choose what happens to slow clients | [`SlowConsumer`] |
 //! | count connections, messages and refusals | [`Clients::metrics`], [`Metrics`]; for Prometheus `Clients::prometheus`, in the feature `prometheus` |

@@ -37,6 +37,9 @@ mod code {
     pub(super) const OTHER_STREAM: u64 = 10060;
 }
 
+/// Time before a question is asked again.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// What is known of NATS before the first link.
 #[derive(Clone, Debug)]
 pub(crate) struct Prepared {
@@ -118,21 +121,21 @@ async fn checked(client: &Client, config: &Config) -> Result<Prepared, ConnectEr
 
 /// The stream's description. JetStream may need a while after its start.
 async fn found_or_made(api: &Api, config: &Config, stream: &str) -> Result<Value, ConnectError> {
-    const PAUSE: Duration = Duration::from_millis(200);
     let started = Instant::now();
     let (look, make) = (format!("STREAM.INFO.{stream}"), format!("STREAM.CREATE.{stream}"));
     loop {
-        let found = match api.request(&look, &Value::Null).await {
+        let found = match ask(api, config, &look, &Value::Null).await {
             Err(ApiError::JetStream { code: code::NO_STREAM, .. }) if config.create => {
-                api.request(&make, &wanted::stream(config)).await
+                ask(api, config, &make, &wanted::stream(config)).await
             }
             found => found,
         };
         let patience = match &found {
             Ok(_) => return found.map_err(|error| refused::by(config, stream, error)),
-            Err(ApiError::JetStream { code: code::NAME_IN_USE | code::NOT_AVAILABLE, .. }) => {
-                config.connect_timeout
-            }
+            Err(
+                ApiError::JetStream { code: code::NAME_IN_USE | code::NOT_AVAILABLE, .. }
+                | ApiError::NoAnswer,
+            ) => config.connect_timeout,
             Err(ApiError::NoResponders) => config.connect_timeout.min(Duration::from_secs(1)),
             Err(_) => Duration::ZERO,
         };
@@ -141,6 +144,14 @@ async fn found_or_made(api: &Api, config: &Config, stream: &str) -> Result<Value
         }
         sleep(PAUSE).await;
     }
+}
+
+/// One question. A stream of several replicas that is being made, by another process perhaps, drops
+/// all of them until it has a leader: so nobody waits long, and they are asked again.
+async fn ask(api: &Api, config: &Config, request: &str, body: &Value) -> Result<Value, ApiError> {
+    const ANSWER: Duration = Duration::from_secs(1);
+    let answer = timeout(ANSWER.min(config.connect_timeout), api.request(request, body)).await;
+    answer.unwrap_or(Err(ApiError::NoAnswer))
 }
 
 /// Uses each subject that this process will use, so that what is missing shows now. Nothing is stored,
@@ -165,9 +176,14 @@ async fn permitted(
     drop(subscribed);
 
     let last = serde_json::json!({ "last_by_subj": subjects.stored("") });
-    match api.request(&format!("STREAM.MSG.GET.{stream}"), &last).await {
-        Ok(_) | Err(ApiError::JetStream { code: code::NO_MESSAGE, .. }) => {}
-        Err(error) => return Err(refused::by(config, stream, error)),
+    let (get, started) = (format!("STREAM.MSG.GET.{stream}"), Instant::now());
+    loop {
+        match ask(api, config, &get, &last).await {
+            Ok(_) | Err(ApiError::JetStream { code: code::NO_MESSAGE, .. }) => break,
+            Err(ApiError::NoAnswer) if started.elapsed() < config.connect_timeout => {}
+            Err(error) => return Err(refused::by(config, stream, error)),
+        }
+        sleep(PAUSE).await;
     }
     // Its answer is a message, or the status that there is none.
     let request = async_nats::client::Request::new().payload(last.to_string().into());

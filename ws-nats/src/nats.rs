@@ -1,5 +1,9 @@
 //! A node: one server that is joined with others.
 
+mod command;
+mod metrics;
+mod who;
+
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -352,6 +356,7 @@ impl Nats {
 
     fn stop(&self) {
         self.orders.stop();
+        self.roster.end();
         self.tracks.close();
         self.ephemerals.close();
         for task in lock(&self.tasks).drain(..) {

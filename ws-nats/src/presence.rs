@@ -11,7 +11,6 @@ mod task;
 #[cfg(test)]
 mod tests;
 
-#[allow(unused_imports)]
 pub(crate) use self::roster::{Identity, Roster};
 pub use self::state::known::Presence;
 

@@ -119,6 +119,12 @@ impl Roster {
         locked(&self.clients).take();
     }
 
+    /// Ends, as [`stop`](Self::stop), and does not wait for it.
+    pub(crate) fn end(&self) {
+        self.end.send_replace(true);
+        locked(&self.clients).take();
+    }
+
     /// Ends without a word.
     #[cfg(test)]
     pub(super) fn abort(&self) {

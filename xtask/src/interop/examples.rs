@@ -61,6 +61,13 @@ const EXAMPLES: &[Example] = &[
     },
     Example { name: "chat", start: Start::Here(&[]), script: "chat.py", cases: 2, needs: &[] },
     Example {
+        name: "cluster",
+        start: Start::Script,
+        script: "cluster.py",
+        cases: 8,
+        needs: &[nats_server],
+    },
+    Example {
         name: "graphql",
         start: Start::Here(&[]),
         script: "graphql.mjs",
@@ -127,6 +134,11 @@ const EXAMPLES: &[Example] = &[
 /// The MQTT broker.
 fn mosquitto(_: &Workspace) -> Result<Variables> {
     Ok(vec![("INTEROP_MOSQUITTO", tools::mosquitto()?)])
+}
+
+/// The NATS server, which the example starts.
+fn nats_server(workspace: &Workspace) -> Result<Variables> {
+    Ok(vec![("WS_NATS_SERVER", tools::nats_server(workspace)?)])
 }
 
 /// The VNC server.

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use proptest::{collection::vec, prelude::*};
 use support::{CLOSE, PING, PONG, Raw, TEXT, echo, limits, open_with};
 use tokio::time::{sleep, timeout};
 use ws_core::{
@@ -562,4 +563,128 @@ async fn clones_of_a_publication_are_encoded_once_for_all_who_get_them_at_any_ti
         raw.expect_only(&["to several topics", "to several topics"]).await;
     }
     assert_eq!(encoders.load(Ordering::Relaxed), 11);
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    /// So many of a topic.
+    Missed(usize, usize),
+    Live(usize, SlowConsumer),
+    Own,
+    Unsubscribe(usize),
+    /// The client takes so many messages.
+    Take(usize),
+}
+
+const TOPICS: [&str; 3] = ["a", "b", "c"];
+
+fn act() -> impl Strategy<Value = Act> {
+    let policy = prop_oneof![Just(SlowConsumer::DropOldest), Just(SlowConsumer::DropNewest)];
+    prop_oneof![
+        3 => (0..TOPICS.len(), 1..40_usize).prop_map(|(topic, count)| Act::Missed(topic, count)),
+        8 => (0..TOPICS.len(), policy).prop_map(|(topic, policy)| Act::Live(topic, policy)),
+        4 => Just(Act::Own),
+        1 => (0..TOPICS.len()).prop_map(Act::Unsubscribe),
+        4 => (1..20_usize).prop_map(Act::Take),
+    ]
+}
+
+/// What was sent to a client of a topic, by number, and what became of it.
+#[derive(Default)]
+struct Sent {
+    next: usize,
+    missed: Vec<usize>,
+    live: usize,
+    came: Vec<usize>,
+    /// Whether it was unsubscribed from, which may lose what waits.
+    cut: bool,
+}
+
+async fn acts_as_promised(acts: &[Act]) {
+    let limits = limits(|limits| (limits.send_buffer, limits.max_send_buffer) = (4096, 16_384));
+    let service = service(limits);
+    let clients = service.clients();
+    let (mut raw, client) = connected(&service, 1024).await;
+    let mut sent: [Sent; TOPICS.len()] = Default::default();
+    let (mut own, mut own_came) = (0, 0);
+    let mut note = |sent: &mut [Sent], payload: &[u8]| {
+        let (name, number) = read(std::str::from_utf8(payload).unwrap());
+        match TOPICS.iter().position(|topic| **topic == name) {
+            Some(topic) => sent[topic].came.push(number),
+            None => {
+                assert_eq!((name.as_str(), number), ("own", own_came), "own messages in order");
+                own_came += 1;
+            }
+        }
+    };
+    for act in acts {
+        match *act {
+            Act::Missed(topic, count) => {
+                let of = &mut sent[topic];
+                let numbers = of.next..of.next + count;
+                of.next += count;
+                of.missed.extend(numbers.clone());
+                let missed = numbers.map(|number| numbered(TOPICS[topic], number).into());
+                client.subscribe_after(TOPICS[topic], missed).unwrap();
+            }
+            Act::Live(topic, policy) => {
+                let of = &mut sent[topic];
+                let text = numbered(TOPICS[topic], of.next);
+                let publication = Publication::new(text).slow_consumer(policy);
+                if clients.subscribers(TOPICS[topic]) > 0 {
+                    of.live += 1;
+                    of.next += 1;
+                }
+                clients.publish(TOPICS[topic], publication);
+            }
+            Act::Own => {
+                if client.sender().try_send(numbered("own", own)).is_ok() {
+                    own += 1;
+                }
+            }
+            Act::Unsubscribe(topic) => sent[topic].cut |= client.unsubscribe(TOPICS[topic]),
+            Act::Take(count) => {
+                for _ in 0..count {
+                    match timeout(Duration::from_millis(1), raw.frame()).await {
+                        Ok(frame) => note(&mut sent, &frame.unwrap().1),
+                        Err(_) => break,
+                    }
+                }
+            }
+        }
+        assert!(clients.metrics().queue_bytes <= 16_384 + 4096 + 1100);
+    }
+    while let Ok(frame) = timeout(Duration::from_secs(1), raw.frame()).await {
+        note(&mut sent, &frame.unwrap().1);
+    }
+    assert_eq!(own_came, own, "no own message is lost");
+    assert_eq!(
+        (client.topics().is_empty(), clients.metrics().queue_bytes),
+        (clients.topic_count() == 0, 0)
+    );
+    let mut lost = 0;
+    for of in &sent {
+        assert!(of.came.is_sorted_by(|a, b| a < b), "in order, none twice: {:?}", of.came);
+        let missed = |number: &&usize| of.missed.binary_search(number).is_ok();
+        let came = of.came.iter().filter(missed).count();
+        assert!(of.cut || came == of.missed.len(), "{came} of {}", of.missed.len());
+        lost += of.live - (of.came.len() - came);
+    }
+    let dropped = usize::try_from(clients.dropped()).unwrap();
+    if sent.iter().any(|of| of.cut) {
+        assert!(dropped <= lost, "{dropped} of {lost}");
+    } else {
+        assert_eq!(dropped, lost, "what does not come is counted");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn whatever_else_happens_it_comes_in_order_and_whole(acts in vec(act(), 0..80)) {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(acts_as_promised(&acts));
+    }
 }

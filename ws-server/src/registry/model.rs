@@ -1,6 +1,7 @@
 //! Models of subscribers that come and go while others publish, in every interleaving that shuttle
 //! finds: see `outbox::model`.
 
+mod interest;
 mod missed;
 
 use std::sync::Arc;

@@ -109,7 +109,8 @@ impl Registry {
         missed: impl IntoIterator<Item = Publication>,
     ) -> Result<Arc<str>, SubscribeError> {
         let missed = missed.into_iter().filter(|missed| missed.excepted() != Some(outbox.id));
-        let missed: VecDeque<_> = missed.map(Publication::into_broadcast).collect();
+        let mut missed: VecDeque<_> = missed.map(Publication::into_broadcast).collect();
+        missed.shrink_to_fit();
         let count = missed.len();
         let name = self.add_subscriber(outbox, topic, (count > 0).then_some(missed))?;
         self.stats.counters.delivered(count);

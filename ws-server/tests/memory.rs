@@ -19,7 +19,7 @@ use tokio::{
 };
 #[cfg(feature = "deflate")]
 use ws_server::Deflate;
-use ws_server::{Limits, Peer, Server, Service, SlowConsumer, UNLIMITED, WebSocket};
+use ws_server::{Limits, Peer, Publication, Server, Service, SlowConsumer, UNLIMITED, WebSocket};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -386,6 +386,36 @@ fn rt_32_slow_consumers_hold_no_more_than_their_bounds() {
             assert!(held < 1200 * 1024, "{held} bytes");
         });
     }
+}
+
+// Client::subscribe_after: 8 bytes for each missed message, and what goes out.
+#[test]
+fn missed_messages_are_shared_by_all_who_are_sent_them() {
+    const CLIENTS: isize = 50;
+    run(async {
+        let service = service(Limits::default(), echo);
+        let missed: Vec<Publication> = (0..10_000_u32)
+            .map(|number| {
+                let mut payload = vec![7; 1024];
+                payload[..4].copy_from_slice(&number.to_be_bytes());
+                Publication::new(payload)
+            })
+            .collect();
+        // Makes what they share.
+        drop(missed.clone());
+        let mut raws = Vec::new();
+        for _ in 0..CLIENTS {
+            raws.push(open_with(&service, "/", "", 4096).await);
+        }
+        let region = Region::new(ALLOCATOR);
+        for client in service.clients().list() {
+            client.subscribe_after("room", missed.iter().cloned()).unwrap();
+        }
+        sleep(Duration::from_secs(1)).await;
+        let held = held(&region) / CLIENTS;
+        println!("a client that is sent 10 MB: {held} bytes");
+        assert!(held < 80_000 + 160 * 1024, "{held} bytes");
+    });
 }
 
 // RT-31, T-B5

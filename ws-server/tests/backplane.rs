@@ -80,16 +80,18 @@ fn told(topics: &[(&str, usize)]) -> Vec<(String, usize)> {
     topics.iter().map(|(topic, count)| ((*topic).to_owned(), *count)).collect()
 }
 
-/// Joins the servers of one process.
-#[derive(Default)]
-struct Joined {
-    servers: OnceLock<Vec<Clients>>,
-}
+/// Joins one of the servers of this process, by its index, to all.
+struct Joined(usize, Arc<OnceLock<Vec<Clients>>>);
 
 impl Backplane for Joined {
     fn publish(&self, topic: &str, publication: Publication) -> Result<(), Refused> {
-        for clients in self.servers.get().ok_or(Refused::Away)? {
-            clients.publish_here(topic, publication.clone());
+        let Self(own, servers) = self;
+        for (index, clients) in servers.get().ok_or(Refused::Away)?.iter().enumerate() {
+            let mut copy = publication.clone();
+            if index != *own {
+                copy = copy.except(None);
+            }
+            clients.publish_here(topic, copy);
         }
         Ok(())
     }
@@ -99,12 +101,13 @@ impl Backplane for Joined {
 
 #[tokio::test(start_paused = true)]
 async fn topic_spans_two_servers() {
-    let joined = Arc::new(Joined::default());
-    let servers = [Server::new(), Server::new()]
-        .map(|server| server.any(subscriber).backplane(Arc::clone(&joined) as Arc<dyn Backplane>));
+    let all = Arc::new(OnceLock::new());
+    let servers = [0, 1].map(|index| {
+        Server::new().any(subscriber).backplane(Arc::new(Joined(index, Arc::clone(&all))))
+    });
     let clients = servers.each_ref().map(Server::clients);
     assert_eq!(clients[0].publish("room", "0").refused(), Some(Refused::Away));
-    joined.servers.set(clients.to_vec()).ok().unwrap();
+    all.set(clients.to_vec()).ok().unwrap();
     let services = servers.map(|server| server.service().unwrap());
     let mut ann = subscribed(&services[0], "room").await;
     let mut bob = subscribed(&services[1], "room&other").await;
@@ -117,8 +120,13 @@ async fn topic_spans_two_servers() {
     assert_eq!(topic.publish_wait("6").await, Published::Handed);
     assert_eq!(clients[0].publish_here("room", "7"), Published::Here(1));
     assert_eq!(clients[0].send_all("8"), Published::Here(1), "it stays here");
-    ann.expect_only(&["1", "2", "3", "5", "6", "7", "8"]).await;
-    bob.expect_only(&["1", "2", "3", "4", "5", "6"]).await;
+    // Ann and Bob have the same id, each in a server.
+    let [of_ann, of_bob] = [0, 1].map(|index| clients[index].list().remove(0));
+    assert_eq!(of_ann.id(), of_bob.id());
+    assert_eq!(topic.publish_to_others("9"), Published::Handed);
+    assert_eq!(of_bob.subscribe("room").unwrap().publish_to_others("10"), Published::Handed);
+    ann.expect_only(&["1", "2", "3", "5", "6", "7", "8", "10"]).await;
+    bob.expect_only(&["1", "2", "3", "4", "5", "6", "9"]).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-/// Names a connection of a server, and is never used again by it. The connections that a process
-/// makes as a client are counted on their own.
+/// Names a connection of a server, and is never used again by it. Another server has a connection with
+/// the same id, even in the same process. The connections that a process makes as a client are counted on
+/// their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub(crate) u64);
 

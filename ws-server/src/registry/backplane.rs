@@ -29,16 +29,20 @@ use crate::{Publication, Published, Refused, leaves::log_limiter::Escaped};
 /// use std::sync::{Arc, OnceLock};
 /// use ws_server::{Backplane, Clients, Publication, Refused, Server};
 ///
-/// #[derive(Default)]
-/// struct Joined {
-///     servers: OnceLock<Vec<Clients>>,
-/// }
+/// /// What joins one server, by its index, to all.
+/// struct Joined(usize, Arc<OnceLock<Vec<Clients>>>);
 ///
 /// impl Backplane for Joined {
 ///     fn publish(&self, topic: &str, publication: Publication) -> Result<(), Refused> {
-///         for clients in self.servers.get().ok_or(Refused::Away)? {
+///         let Self(own, servers) = self;
+///         for (index, clients) in servers.get().ok_or(Refused::Away)?.iter().enumerate() {
 ///             // Encoded once for the subscribers of both.
-///             clients.publish_here(topic, publication.clone());
+///             let mut copy = publication.clone();
+///             if index != *own {
+///                 // Who is left out is a connection of the server that published.
+///                 copy = copy.except(None);
+///             }
+///             clients.publish_here(topic, copy);
 ///         }
 ///         Ok(())
 ///     }
@@ -47,9 +51,9 @@ use crate::{Publication, Published, Refused, leaves::log_limiter::Escaped};
 ///     fn interest(&self, _topic: &str) {}
 /// }
 ///
-/// let joined = Arc::new(Joined::default());
-/// let servers = [Server::new(), Server::new()].map(|server| server.backplane(joined.clone()));
-/// joined.servers.set(servers.iter().map(Server::clients).collect()).ok();
+/// let all = Arc::new(OnceLock::new());
+/// let servers = [0, 1].map(|index| Server::new().backplane(Arc::new(Joined(index, all.clone()))));
+/// all.set(servers.iter().map(Server::clients).collect()).ok();
 ///
 /// let [mut ann, mut bob] = servers.each_ref().map(|server| server.clients().listen("room").unwrap());
 /// servers[0].clients().publish("room", "hello");
@@ -65,6 +69,9 @@ use crate::{Publication, Published, Refused, leaves::log_limiter::Escaped};
 pub trait Backplane: Send + Sync + 'static {
     /// Takes a publication for all subscribers of `topic`, those of this server included. It never
     /// blocks; what it takes it delivers later, or at once.
+    ///
+    /// The connection that a publication [excepts](Publication::except) is one of this server: elsewhere
+    /// its id is that of somebody else, so it must not be carried there.
     ///
     /// # Errors
     /// [`Refused`], where the publication cannot be taken now. Then it goes to nobody, and never will.

@@ -43,7 +43,8 @@ pub struct PublicationParts<'a> {
     pub message: &'a Message,
     /// See [`Publication::compression`].
     pub compression: Compression,
-    /// See [`Publication::except`].
+    /// See [`Publication::except`]. It is a connection of the server that published, and means nothing in
+    /// another one.
     pub except: Option<ClientId>,
     /// See [`Publication::key`].
     pub key: Option<&'a str>,
@@ -75,10 +76,11 @@ impl Publication {
         self
     }
 
-    /// Leaves one connection out, such as the author's. The last call counts.
+    /// Leaves one connection out, such as the author's. The last call counts, and `None` leaves out
+    /// nobody.
     #[must_use]
-    pub fn except(mut self, id: ClientId) -> Self {
-        self.except = Some(id);
+    pub fn except(mut self, id: impl Into<Option<ClientId>>) -> Self {
+        self.except = id.into();
         self
     }
 

@@ -162,7 +162,7 @@ impl Registry {
             return self.no_subscribers();
         };
         let except = publication.excepted();
-        let post = publication.into_post(Some(&topic), self.slow_consumer());
+        let post = publication.into_post(Some(topic), self.slow_consumer());
         subscribers.publish(self, post, except)
     }
 
@@ -190,7 +190,7 @@ impl Registry {
             let Some((topic, subscribers)) = found else {
                 return self.no_subscribers();
             };
-            let mut post = publication.into_post(Some(&topic), self.slow_consumer());
+            let mut post = publication.into_post(Some(topic), self.slow_consumer());
             post.waited = true;
             return subscribers.publish(self, post, except);
         }

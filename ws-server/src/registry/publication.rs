@@ -130,10 +130,10 @@ impl Publication {
     }
 
     /// Makes the form that is queued for each connection.
-    pub(crate) fn into_post(mut self, topic: Option<&Arc<str>>, default: SlowConsumer) -> Post {
+    pub(crate) fn into_post(mut self, topic: Option<Arc<str>>, default: SlowConsumer) -> Post {
         Post {
-            topic: topic.cloned(),
-            key: self.key.take().map(|key| Key(Arc::new((topic.cloned(), key)))),
+            key: self.key.take().map(|key| Key(Arc::new((topic.clone(), key)))),
+            topic,
             slow_consumer: self.slow_consumer.unwrap_or(default),
             waited: false,
             broadcast: self.into_broadcast(),

@@ -282,6 +282,20 @@ async fn large_live_message_passes_behind_it() {
     assert_eq!(service.clients().dropped(), 0);
 }
 
+// As in a queue: what waits makes room for a message that would fit into none.
+#[tokio::test(start_paused = true)]
+async fn large_live_message_takes_the_place_of_older_ones() {
+    let publication = |number: usize| {
+        let large = Publication::new("x".repeat(3 << 20));
+        let publication = if number < 10 { live(number) } else { large };
+        publication.slow_consumer(SlowConsumer::DropOldest)
+    };
+    let (service, mut raw) = behind(11, Limits::default(), publication).await;
+    expect(&mut raw, "missed", 0..1000).await;
+    assert_eq!(raw.text().await.len(), 3 << 20);
+    assert_eq!(service.clients().dropped(), 10);
+}
+
 #[tokio::test(start_paused = true)]
 async fn keys_conflate_among_live_messages_alone() {
     let service = service(Limits::default());

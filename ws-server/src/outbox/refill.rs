@@ -136,7 +136,11 @@ impl Refills {
             let oldest = match post.slow_consumer {
                 SlowConsumer::Close => return None,
                 // Drops nothing if that would not make enough room.
-                SlowConsumer::DropOldest if fits(self.bytes - live.bytes()) => live.pop(),
+                SlowConsumer::DropOldest
+                    if self.bytes == live.bytes() || fits(self.bytes - live.bytes()) =>
+                {
+                    live.pop()
+                }
                 SlowConsumer::DropOldest | SlowConsumer::DropNewest => None,
             };
             let Some((oldest, bytes)) = oldest else {
@@ -181,6 +185,8 @@ impl Broadcasts {
     fn forget_ended(&mut self) {
         if self.refills.as_ref().is_some_and(|refills| refills.is_empty()) {
             self.refills = None;
+            // The progress begins again, and may come to the same number.
+            self.passed_over = None;
         }
     }
 

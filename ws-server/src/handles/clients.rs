@@ -148,8 +148,11 @@ impl Clients {
     /// As [`publish`](Self::publish), once every subscriber has room: fewer than
     /// [`Limits::send_buffer`](crate::Limits::send_buffer) bytes wait for it. The publisher becomes as
     /// slow as the slowest subscriber, and no message is lost. It is never
-    /// [`Refused`](Published::Refused), but by a [`Backplane`](crate::Backplane): with one it waits for the subscribers in
-    /// this server alone, and not for the backplane.
+    /// [`Refused`](Published::Refused).
+    ///
+    /// With a [`Backplane`](crate::Backplane) it waits for the subscribers in this server alone, and then
+    /// publishes by the backplane, which may refuse. What comes back from it waits for nobody: where a client
+    /// takes nothing meanwhile, the policy acts as for any message.
     ///
     /// A client that reads nothing is waited for until its connection ends, by
     /// [`Limits::write_timeout`](crate::Limits::write_timeout) (20 s by default). A subscriber that takes

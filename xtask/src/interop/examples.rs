@@ -68,6 +68,13 @@ const EXAMPLES: &[Example] = &[
         needs: &[nats_server],
     },
     Example {
+        name: "cluster",
+        start: Start::Script,
+        script: "cluster_page.mjs",
+        cases: 2,
+        needs: &[super::browser, nats_server],
+    },
+    Example {
         name: "graphql",
         start: Start::Here(&[]),
         script: "graphql.mjs",

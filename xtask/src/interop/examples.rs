@@ -89,6 +89,13 @@ const EXAMPLES: &[Example] = &[
         cases: 7,
         needs: &[],
     },
+    Example {
+        name: "nats_chat",
+        start: Start::Script,
+        script: "nats_chat.py",
+        cases: 4,
+        needs: &[nats_server],
+    },
     Example { name: "relay", start: Start::Script, script: "relay.py", cases: 8, needs: &[] },
     Example { name: "rooms", start: Start::Here(&[]), script: "rooms.py", cases: 8, needs: &[] },
     Example { name: "rpc", start: Start::Here(&[]), script: "rpc.mjs", cases: 8, needs: &[] },

@@ -60,10 +60,7 @@ use tokio::sync::Notify;
 use ws_core::{Closed, Message, Payload, extension::Compression};
 
 use self::{
-    broadcasts::Broadcasts,
-    deferred::{Deferred, Locked},
-    detached::DetachedReceiver,
-    waiters::Waiters,
+    broadcasts::Broadcasts, deferred::Locked, detached::DetachedReceiver, waiters::Waiters,
 };
 pub(crate) use self::{
     piece::Piece,
@@ -396,26 +393,6 @@ impl State {
         let own = self.outbound.pop_front()?;
         self.left(&own);
         Some(own)
-    }
-
-    /// Takes about `room` octets, and admits waiters whose place is reached.
-    fn take_in_order(
-        &mut self,
-        into: &mut SendQueue,
-        room: usize,
-        bounds: Bounds,
-        deferred: &mut Deferred,
-    ) {
-        let mut taken = 0;
-        while taken < room {
-            if self.waiters.is_some() && self.first().is_none() {
-                self.settle(bounds, deferred);
-            }
-            let Some(queued) = self.pop() else { break };
-            taken += queued.bytes();
-            self.outbound_bytes -= queued.bytes();
-            into.push_back(queued);
-        }
     }
 
     /// Whether nothing in the queues may leave now.

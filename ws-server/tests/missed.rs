@@ -333,6 +333,95 @@ async fn several_topics_are_refilled_in_turns() {
     }
 }
 
+/// A client takes 8 messages every 10 ms, and another topic has 6 for it: more than half.
+#[tokio::test(start_paused = true)]
+async fn busy_topic_is_not_brought_to_its_policy_by_the_refill_of_another() {
+    const MISSED: usize = 2000;
+    let limits = limits(|limits| limits.ping_interval = Duration::from_secs(3600));
+    let service = service(limits);
+    let clients = service.clients();
+    let (mut raw, client) = connected(&service, 4096).await;
+    client.subscribe("busy").unwrap();
+    client.subscribe_after("room", missed(MISSED)).unwrap();
+    let (mut published, mut busy, mut came) = (0, 0, 0);
+    while came < MISSED {
+        for _ in 0..6 {
+            clients.publish("busy", numbered("busy", published));
+            published += 1;
+        }
+        for _ in 0..8 {
+            let (name, number) = read(&raw.text().await);
+            let counter = if name == "busy" { &mut busy } else { &mut came };
+            assert_eq!(number, *counter, "{name}");
+            *counter += 1;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert!(published > 5000, "{published}");
+    expect(&mut raw, "busy", busy..published).await;
+    assert_eq!(clients.dropped(), 0);
+}
+
+/// A client that is sent large messages that it missed, while its handler sends without end.
+#[tokio::test(start_paused = true)]
+async fn large_missed_messages_leave_half_to_own_ones() {
+    let service = service(Limits::default());
+    let (mut raw, client) = connected(&service, 4096).await;
+    let large = (0..20).map(|_| Publication::new("x".repeat(200_000)));
+    client.subscribe_after("room", large).unwrap();
+    let sender = client.sender();
+    let sending = tokio::spawn(async move {
+        for number in 0.. {
+            sender.send(numbered("own", number)).await.unwrap();
+        }
+    });
+    let (mut own, mut came) = (0, 0);
+    while came < 20 {
+        match raw.text().await.len() {
+            1024 => own += 1,
+            len => {
+                assert_eq!(len, 200_000);
+                came += 1;
+            }
+        }
+    }
+    assert!((3000..5000).contains(&own), "{own}");
+    sending.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_in_pieces_without_end_leave_half_to_missed_ones() {
+    const MISSED: usize = 1000;
+    let service = Server::new()
+        .any(|mut ws: WebSocket| async move {
+            ws.send("ready").await?;
+            loop {
+                let mut writer = ws.send_streaming(ws_server::MessageKind::Text);
+                for _ in 0..100 {
+                    writer.write("x".repeat(1024)).await?;
+                }
+                writer.finish().await?;
+            }
+        })
+        .service()
+        .unwrap();
+    let (mut raw, client) = connected(&service, 4096).await;
+    client.subscribe_after("room", missed(MISSED)).unwrap();
+    let (mut pieces, mut came) = (0, 0);
+    while came < MISSED {
+        match raw.frame().await.unwrap() {
+            (TEXT, payload) if !payload.starts_with(b"x") => {
+                let text = std::str::from_utf8(&payload).unwrap();
+                assert_eq!(read(text), ("missed".to_owned(), came));
+                came += 1;
+            }
+            (first, _) if first & 0x0f <= 1 => pieces += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((500..3000).contains(&pieces), "{pieces}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn unsubscribe_drops_the_rest_and_a_later_subscription_begins_anew() {
     let service = service(Limits::default());

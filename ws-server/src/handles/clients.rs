@@ -316,7 +316,7 @@ impl Client {
     /// It may be far more than there is room for. It goes out as the client takes it, waits outside of
     /// [`Limits::send_buffer`](crate::Limits::send_buffer), and neither policies nor keys touch it. Own
     /// messages, other topics and Pings do not wait for it: it takes at most half of what goes out while
-    /// there is anything else. A [flush](crate::WebSocket::flush) does not wait for it either.
+    /// there is anything else, and an eighth while broadcasts of other topics pile up. A [flush](crate::WebSocket::flush) does not wait for it either.
     ///
     /// What is published to the topic meanwhile waits behind it, in order, until the client has caught
     /// up: until then [`Limits::max_send_buffer`](crate::Limits::max_send_buffer) alone bounds it, together

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, mem, sync::atomic::Ordering, task::Waker, time:
 
 use ws_core::{CloseCode, Closed, Message};
 
-use super::{Bounds, LEAVING, Load, Outbox, SendQueue, State, deferred::Deferred};
+use super::{Bounds, LEAVING, Load, Outbox, Queued, SendQueue, State, deferred::Deferred};
 
 impl Outbox {
     /// Sets the waker of the driver's task.
@@ -224,6 +224,31 @@ impl State {
                 self.outbound_bytes = 0;
             }
             _ => self.take_in_order(into, room, bounds, deferred),
+        }
+    }
+
+    /// Takes about `room` octets, and admits waiters whose place is reached.
+    fn take_in_order(
+        &mut self,
+        into: &mut SendQueue,
+        room: usize,
+        bounds: Bounds,
+        deferred: &mut Deferred,
+    ) {
+        let mut taken = 0;
+        while taken < room {
+            if self.waiters.is_some() && self.first().is_none() {
+                self.settle(bounds, deferred);
+            }
+            let Some(queued) = self.pop() else { break };
+            taken += queued.bytes();
+            self.outbound_bytes -= queued.bytes();
+            let ended = matches!(queued, Queued::End(_));
+            into.push_back(queued);
+            if ended && self.is_refilling() {
+                // Another message in pieces may follow, within which nothing else may leave.
+                break;
+            }
         }
     }
 }

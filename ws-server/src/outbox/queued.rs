@@ -75,6 +75,10 @@ impl SendQueue {
         self.0.as_ref().map_or(0, |queue| queue.len())
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        self.0.iter().flat_map(|queue| queue.iter()).map(Queued::bytes).sum()
+    }
+
     pub(super) fn front(&self) -> Option<&Queued> {
         self.0.as_ref()?.front()
     }

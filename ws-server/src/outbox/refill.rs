@@ -1,8 +1,9 @@
 //! What a connection missed of a topic, sent to it before what is live.
 //!
 //! It may be far more than a queue holds, so it waits beside the queues: the driver takes from here
-//! what it has room for, at most half of its turn's share while anything else waits. Own messages,
-//! other topics, Pings and a Close do not wait for it. What is published to the topic meanwhile waits
+//! what it has room for; while anything else waits, as many octets as it takes of that, and a seventh
+//! of them while broadcasts pile up, so that the refill brings no other topic to its policy. Own
+//! messages, other topics, Pings and a Close do not wait for it. What is published to the topic meanwhile waits
 //! behind it, and a policy decides about that alone: `send_buffer` says nothing here, since the
 //! refill itself keeps the socket full, so only `max_send_buffer` bounds it. The refill ends once both
 //! have left: then the client has caught up.
@@ -22,6 +23,11 @@ use super::{
 };
 use crate::SlowConsumer;
 
+/// The share of refills while broadcasts pile up: one in so many octets of these.
+const YIELDING: i64 = 7;
+/// What refills may catch up on after a long message in pieces.
+const MOST_CREDIT: i64 = 64 * 1024;
+
 /// The topics of a connection of which it is sent what it missed. There is at least one.
 #[derive(Default)]
 pub(super) struct Refills {
@@ -31,6 +37,9 @@ pub(super) struct Refills {
     bytes: usize,
     /// Counts broadcasts that left.
     left: u64,
+    /// Octets that may leave before more of what waits in the queues. Less than none after a large
+    /// message.
+    credit: i64,
 }
 
 /// What waits of one topic: never nothing.
@@ -82,11 +91,13 @@ impl Refills {
         Some(ended)
     }
 
-    /// Takes about `room` octets, a message of each topic in turn.
-    fn take(&mut self, into: &mut SendQueue, room: usize, first: u64) {
+    /// Takes about `room` octets, a message of each topic in turn. Returns how many it took.
+    fn take(&mut self, into: &mut SendQueue, room: usize, first: u64) -> usize {
         let (mut taken, mut held_up) = (0, 0);
-        while taken < room && held_up < self.topics.len() {
-            let Some(refill) = self.topics.front_mut() else { return };
+        while taken < room
+            && held_up < self.topics.len()
+            && let Some(refill) = self.topics.front_mut()
+        {
             if refill.follows > first {
                 held_up += 1;
             } else if let Some(broadcast) = refill.pop(&mut self.bytes) {
@@ -101,6 +112,7 @@ impl Refills {
                 self.topics.rotate_left(1);
             }
         }
+        taken
     }
 
     /// Queues a live broadcast of a topic that it has, or drops by its policy. Returns whether it was
@@ -227,7 +239,7 @@ impl State {
         self.broadcasts.as_ref().is_some_and(|broadcasts| broadcasts.refills.is_some())
     }
 
-    /// Moves about `room` octets of the queues and of refills, which leave half to everything else.
+    /// Moves about `room` octets of the queues and of refills.
     #[cold]
     pub(super) fn take_and_refill(
         &mut self,
@@ -236,14 +248,19 @@ impl State {
         bounds: Bounds,
         deferred: &mut Deferred,
     ) {
-        let half = (room / 2).max(1);
-        self.take_queued(into, half, bounds, deferred);
+        let waiting = self.broadcasts.as_ref().map_or(0, |broadcasts| broadcasts.queue.bytes());
+        let of = if waiting > bounds.soft / 2 { YIELDING } else { 1 };
+        self.take_queued(into, (room / 2).max(1), bounds, deferred);
         if let Some(broadcasts) = &mut self.broadcasts
-            && !self.in_message
             && let Some(refills) = &mut broadcasts.refills
         {
-            let room = if into.is_empty() { room } else { half };
-            refills.take(into, room, broadcasts.queue.first);
+            let first = broadcasts.queue.first;
+            let alone = into.is_empty();
+            let credit = (refills.credit + into.bytes() as i64 / of).min(MOST_CREDIT);
+            let most = if alone { room } else { usize::try_from(credit).unwrap_or(0) };
+            let taken = if self.in_message { 0 } else { refills.take(into, most, first) };
+            // Nobody else lost anything.
+            refills.credit = if alone { credit.max(0) } else { credit - taken as i64 };
             broadcasts.forget_ended();
         }
     }

@@ -216,6 +216,9 @@ pub enum PublishError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {
+    /// The client subscribes already, and asks for what it missed: it would get that twice.
+    #[error("the client subscribes to this topic already: join in place of subscribing")]
+    Subscribed,
     /// The client cannot subscribe.
     #[error(transparent)]
     Subscribe(#[from] SubscribeError),

@@ -3,7 +3,13 @@
 //! A hung connection shows nothing for minutes. So each link is probed: what it publishes to itself has
 //! to come back.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use async_nats::{Client, ConnectOptions, Event, ServerAddr, connection::State};
 use futures_util::StreamExt;
@@ -19,6 +25,13 @@ use crate::metrics::Counters;
 const PROBE: Duration = Duration::from_millis(1000);
 /// Time for a probe to come back. With `PROBE`, a hung connection is noticed within 3 s.
 const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// Messages that wait for one subscription. NATS brings them in bursts; they are bounded by number
+/// alone, since async-nats counts no octets. Beyond it the newest are lost: those of stored topics are
+/// read from the stream.
+const CAPACITY: usize = 8192;
+/// As good as never.
+const NEVER: Duration = Duration::from_secs(24 * 3600);
 
 /// Whether a link is up, and how often it came up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +49,8 @@ pub(crate) struct ReadingLink {
     liveness: watch::Receiver<Liveness>,
     /// A subscription lost messages, since its reader was slow.
     slow: Arc<Notify>,
+    /// It is not used any more.
+    is_closed: Arc<AtomicBool>,
 }
 
 impl ReadingLink {
@@ -48,11 +63,15 @@ impl ReadingLink {
         let (sender, liveness) = watch::channel(Liveness { is_up: true, generation: 0 });
         let sender = Arc::new(sender);
         let slow = Arc::new(Notify::new());
+        let is_closed = Arc::new(AtomicBool::new(false));
         let client = options
-            .subscription_capacity(1024)
+            .subscription_capacity(CAPACITY)
             .ping_interval(Duration::from_secs(1))
             .max_reconnects(None)
-            .reconnect_delay_callback(delay)
+            .reconnect_delay_callback({
+                let is_closed = Arc::clone(&is_closed);
+                move |attempts| if is_closed.load(Relaxed) { NEVER } else { delay(attempts) }
+            })
             .event_callback({
                 let (sender, slow, counters) = (sender.clone(), slow.clone(), counters);
                 move |event| {
@@ -63,7 +82,10 @@ impl ReadingLink {
                             went_away(&sender);
                         }
                         // The event can be lost as the message was. The audit finds both.
-                        Event::SlowConsumer(_) => slow.notify_one(),
+                        Event::SlowConsumer(_) => {
+                            counters.overrun.add(1);
+                            slow.notify_one();
+                        }
                         _ => {}
                     }
                     std::future::ready(())
@@ -72,7 +94,14 @@ impl ReadingLink {
             .connect(servers)
             .await?;
         tokio::spawn(watch_over(client.clone(), sender));
-        Ok(Self { client, liveness, slow })
+        Ok(Self { client, liveness, slow, is_closed })
+    }
+
+    /// Ends the connection, at once or when it is there again.
+    pub(crate) async fn close(&self) {
+        self.is_closed.store(true, Relaxed);
+        // Without a connection its commands may be full. Then it sleeps.
+        time::timeout(PATIENCE, self.client.drain()).await.ok();
     }
 
     pub(crate) fn client(&self) -> &Client {

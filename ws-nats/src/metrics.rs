@@ -72,6 +72,9 @@ counters! {
     duplicates,
     /// Republished messages that contradicted the stream, and were left out: it is asked.
     doubted,
+    /// Messages that NATS brought faster than this node delivered them, and that were left out: those of
+    /// stored topics are read from the stream.
+    overrun,
     /// Messages on this node's subjects that could not be read, and were left out.
     damaged,
     /// Requests to the stream for publications that were missed.

@@ -243,14 +243,24 @@ impl Nats {
         }
     }
 
-    /// Subscribes a client to a topic, after what it missed: live from the returned
+    /// Subscribes a client to a topic, in place of [`subscribe`](Client::subscribe), after what it missed:
+    /// live from the returned
     /// [position](Joined::position) on, and before that what [`Recovered`] says.
     ///
     /// For a client that comes back, `since` is the last position that it saw, whichever server it was
     /// connected to.
     ///
+    /// What other nodes publish comes from the returned position on; after
+    /// [`subscribe`](Client::subscribe) alone it comes once this node follows the topic, a few
+    /// milliseconds later.
+    ///
+    /// # Security
+    /// A position is not secret, and a client can make one up: with it, it reads whatever is kept of the
+    /// topic, from before it was let in too. Where that matters, take positions from the application, or
+    /// keep topics apart.
+    ///
     /// # Errors
-    /// [`JoinError`]; then the client does not subscribe.
+    /// [`JoinError`], [`JoinError::Subscribed`] with `since` for a client that subscribes already; then the client does not subscribe.
     ///
     /// # Cancel safety
     /// A dropped call may have subscribed the client, or does so not at all.
@@ -351,6 +361,7 @@ impl Nats {
         let rest = end.saturating_duration_since(Instant::now()).max(GOODBYE);
         self.roster.stop(rest).await;
         self.stop();
+        self.node.link.close().await;
         Shutdown { unknown }
     }
 

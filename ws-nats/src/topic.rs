@@ -114,11 +114,13 @@ impl Follower {
                         return;
                     }
                     pokes = mail.pokes;
+                    let mut waiting = self.joins.len();
                     self.joins.extend(mail.joins);
                     if let Some(audited) = mail.audited {
                         self.audited(audited).await;
+                        waiting = 0;
                     }
-                    self.serve();
+                    self.serve_from(waiting);
                 }
                 outcome = work::finish(&mut work) => self.finished(outcome).await,
                 message = subscriber.next() => match message {

@@ -13,8 +13,10 @@ const IN_FLIGHT: usize = 1 << 15;
 pub(super) struct Queue {
     /// The connection, while there is one.
     client: Option<Client>,
-    /// The stream does not answer.
+    /// The oldest waits for long.
     is_stalled: bool,
+    /// One was given up, and the stream has acknowledged nothing since: so one is taken at a time.
+    is_silent: bool,
     pub(super) is_closed: bool,
     pub(super) max_payload: usize,
     /// Octets of all of it.
@@ -43,13 +45,15 @@ pub(super) enum Number {
 impl Queue {
     pub(super) fn is_up(&self) -> bool {
         let is_connected = |client: &Client| client.connection_state() == State::Connected;
-        self.client.as_ref().is_some_and(is_connected) && !self.is_stalled && !self.is_closed
+        let is_shut = self.is_stalled || self.is_closed || self.is_silent && self.bytes > 0;
+        !is_shut && self.client.as_ref().is_some_and(is_connected)
     }
 
     pub(super) fn connected(&mut self, client: Client, max_payload: usize) {
         self.max_payload = client.max_payload().min(max_payload);
         self.client = Some(client);
         self.is_stalled = false;
+        self.is_silent = false;
     }
 
     pub(super) fn push(&mut self, outgoing: Outgoing, bytes: usize) {
@@ -77,6 +81,7 @@ impl Queue {
         let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
         let outcome = self.take(index)?;
         self.is_stalled = false;
+        self.is_silent = false;
         self.tidy();
         Some(outcome)
     }
@@ -110,9 +115,10 @@ impl Queue {
             && oldest >= most
         {
             expired.extend(self.take(0));
+            self.is_silent = true;
             self.tidy();
         }
-        // When all that waited for the stream is given up, it is tried again.
+        // When all that waited for the stream is given up, it is tried again, by one.
         self.is_stalled = self.in_flight.front().and_then(age).is_some_and(|age| age >= stalled);
         expired
     }

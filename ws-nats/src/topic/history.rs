@@ -67,11 +67,17 @@ impl Found {
 impl Follower {
     /// Answers those whose past is here.
     pub(super) fn serve(&mut self) {
+        self.serve_from(0);
+    }
+
+    /// The same, without those before that number: nothing is new for them.
+    pub(super) fn serve_from(&mut self, waiting: usize) {
         if !self.track.is_started() {
             return;
         }
         let found = self.history.take().map(|history| self.found(history));
-        for join in mem::take(&mut self.joins) {
+        let joins = self.joins.split_off(waiting.min(self.joins.len()));
+        for join in joins {
             // Whoever waits no longer is not subscribed.
             if join.answer.is_closed() {
                 continue;
@@ -147,6 +153,12 @@ impl Follower {
 
     fn admit(&self, join: Join, recovered: Recovered, missed: Vec<Publication>) {
         let name = &self.topic.name;
+        // Each time it would get all again, and what it does not read takes memory.
+        let subscribes = || join.client.topics().iter().any(|topic| **topic == **name);
+        if join.since.is_some() && subscribes() {
+            join.answer.send(Err(JoinError::Subscribed)).ok();
+            return;
+        }
         let counters = &self.node.counters;
         match recovered {
             Recovered::Fresh => counters.joined_fresh.add(1),

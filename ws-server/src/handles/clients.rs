@@ -326,7 +326,9 @@ impl Client {
     /// What is left of it is dropped when the connection starts to close, by whichever side, and by
     /// [`unsubscribe`](Self::unsubscribe), and is not counted as [dropped](Self::dropped), unless a policy
     /// closes the connection. Missed messages that [except](Publication::except) this client are left
-    /// out. A client that subscribes already gets them after what was queued for it before.
+    /// out. A client that subscribes already gets them after what was queued for it before. One that
+    /// unsubscribed just before may get what was published until then twice: it [may still
+    /// come](Clients#topics).
     ///
     /// An application that keeps what it publishes calls this and [`Clients::publish_here`] under one lock,
     /// so that each message is either among the missed ones or published after them:
@@ -360,6 +362,10 @@ impl Client {
     /// # Memory
     /// 8 bytes for each missed message: payloads, and what they are compressed and encoded to, are
     /// shared among the clones of a [`Publication`].
+    ///
+    /// The caller bounds their number. A client that reads slowly holds them until it has read them all;
+    /// they count in no metric, and another call for the same topic adds to them.
+    /// [`unsubscribe`](Self::unsubscribe) drops them.
     ///
     /// # Errors
     /// As [`subscribe`](Self::subscribe); then nothing is sent.

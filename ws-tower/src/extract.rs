@@ -84,10 +84,11 @@ use crate::{
 /// | `socket.recv().await`: `Option<Result<Message, Error>>` | `ws.recv().await`: `Option<Message>`; [`closed`](WebSocket::closed) says how it ended |
 /// | `Message::{Text, Binary, Ping, Pong, Close}` | `Message::{Text, Binary}`: Pings are answered, and a Close is taken, while the handler waits |
 /// | `socket.send(Message::Text(..))` | `ws.send("text")`; what was sent leaves without a flush |
+/// | `socket.send(Message::Close(..))`, `Message::Ping` | [`ws.close(code, reason)`](WebSocket::close), [`ws.ping(payload)`](WebSocket::ping); a handler that returns closes with 1000 |
 /// | `socket.split()` | [`WebSocket::sender`], or [`into_messages`](WebSocket) in the feature `futures` of `ws-server` |
 /// | `.protocols([..])` | the same; without one in common it opens without a subprotocol, as there |
 /// | `.requested_protocols()`, `.set_selected_protocol(..)` | [`offered_protocols`](Self::offered_protocols), [`protocol`](Self::protocol) |
-/// | `.selected_protocol()` | `ws.request().subprotocol()` in the handler |
+/// | `.selected_protocol()`, `socket.protocol()` | `ws.request().subprotocol()` in the handler |
 /// | `.max_message_size(..)`, `.max_frame_size(..)`, buffer sizes | [`limits`](Self::limits): 1 MiB by default, there 64 MiB |
 /// | `.accept_unmasked_frames(..)` | none: RFC 6455 §5.1 has them fail the connection |
 /// | `.on_failed_upgrade(..)` | the same, with an [`UpgradeError`] |

@@ -121,8 +121,9 @@ impl<L: Listener, S: HttpService> Serve<L, S> {
     /// and every connection of HTTP/2 a GOAWAY, waits for requests that are being answered, and ends what
     /// is left. The report is that of the WebSockets.
     ///
-    /// A [`Service`] that opened a WebSocket here is [shut down](Service::shutdown) as a whole, and opens no
-    /// more: servers that share one end its WebSockets with the first of them.
+    /// A [`Service`] whose WebSockets are open here is [shut down](Service::shutdown) as a whole, and opens no
+    /// more: servers that share one end its WebSockets with the first of them. One that has none may be left
+    /// as it is.
     ///
     /// # Cancel safety
     /// As [`run`](Self::run).

@@ -165,10 +165,6 @@ impl Nodes {
         self.nodes.iter().map(|(incarnation, node)| (*incarnation, node))
     }
 
-    pub(crate) fn knows(&self, incarnation: u64) -> bool {
-        self.nodes.contains_key(&incarnation)
-    }
-
     /// What a node is called: its label, or the number of this start of it.
     pub(crate) fn name(&self, incarnation: u64) -> Arc<str> {
         let label = match self.nodes.get(&incarnation) {

@@ -118,10 +118,6 @@ impl Local {
         self.clients.get(&client).map_or(Vec::new(), |topics| topics.iter().cloned().collect())
     }
 
-    pub(super) fn is_known(&self, client: u64) -> bool {
-        self.clients.contains_key(&client)
-    }
-
     /// The connections that are members of anything.
     pub(super) fn clients(&self) -> impl Iterator<Item = u64> {
         self.clients.keys().copied()

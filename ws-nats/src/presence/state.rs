@@ -287,11 +287,6 @@ impl State {
         }
     }
 
-    /// Whether a connection here is a member of anything.
-    pub(crate) fn is_member(&self, client: u64) -> bool {
-        self.local.is_known(client)
-    }
-
     /// The connections here that are members of anything.
     pub(crate) fn clients(&self) -> impl Iterator<Item = u64> {
         self.local.clients()

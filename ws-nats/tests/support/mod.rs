@@ -25,7 +25,7 @@ pub(crate) use self::{
     dir::Dir,
     port::free as free_port,
     proxy::{Direction, Proxy},
-    server::Server,
+    server::{Server, tied},
     setup::Setup,
 };
 

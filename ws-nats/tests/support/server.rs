@@ -176,7 +176,7 @@ impl Drop for Server {
 
 /// A command that the kernel kills when the thread of the test ends in whatever way, where `setpriv`
 /// (util-linux) is installed.
-fn tied(program: &Path) -> Command {
+pub(crate) fn tied(program: &Path) -> Command {
     let setpriv = Path::new("/usr/bin/setpriv");
     if !cfg!(target_os = "linux") || !setpriv.is_file() {
         return Command::new(program);

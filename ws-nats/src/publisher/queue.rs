@@ -137,3 +137,88 @@ impl Queue {
         in_flight.chain(waiting).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn outgoing(outcome: Option<Outcome>) -> Outgoing {
+        let (subject, headers) = ("s".to_owned(), async_nats::HeaderMap::new());
+        Outgoing { subject, headers, payload: "x".into(), outcome }
+    }
+
+    /// Sends one, and returns its number.
+    fn send(queue: &mut Queue) -> u64 {
+        queue.push(outgoing(Some(Outcome::default())), 10);
+        match queue.next() {
+            Some((Number::Stored(number), _)) => number,
+            _ => panic!("it is sent"),
+        }
+    }
+
+    #[test]
+    fn answers_come_in_any_order_and_once() {
+        let mut queue = Queue::default();
+        let numbers = [send(&mut queue), send(&mut queue), send(&mut queue)];
+        assert_eq!((queue.bytes, queue.unacknowledged), (30, 3));
+        for number in [numbers[1], numbers[0], numbers[2]] {
+            assert!(queue.acknowledged(number).is_some());
+            assert!(queue.acknowledged(number).is_none());
+        }
+        assert_eq!((queue.bytes, queue.unacknowledged, queue.in_flight.len()), (0, 0, 0));
+        assert!(queue.acknowledged(numbers[2] + 1).is_none());
+    }
+
+    // DESIGN, promise 3: unknown, and never sent again.
+    #[test]
+    fn what_is_given_up_is_not_sent_and_its_late_answer_names_nothing() {
+        let mut queue = Queue::default();
+        let old = send(&mut queue);
+        queue.push(outgoing(Some(Outcome::default())), 10);
+        assert_eq!(queue.reset().len(), 2);
+        assert!(queue.next().is_none());
+        let new = send(&mut queue);
+        assert!(new > old);
+        assert!(queue.acknowledged(old).is_none());
+        assert!(queue.acknowledged(new).is_some());
+    }
+
+    // DESIGN, promise 7: a stream that is silent is tried by one publication at a time.
+    #[test]
+    fn old_ones_expire_and_the_stream_counts_as_silent() {
+        let mut queue = Queue::default();
+        send(&mut queue);
+        let now = Instant::now();
+        assert!(queue.expire(now + SECOND, 5 * SECOND, 2 * SECOND).is_empty());
+        assert!(!queue.is_stalled);
+        assert!(queue.expire(now + 3 * SECOND, 5 * SECOND, 2 * SECOND).is_empty());
+        assert!(queue.is_stalled);
+        assert_eq!(queue.expire(now + 6 * SECOND, 5 * SECOND, 2 * SECOND).len(), 1);
+        assert!(!queue.is_stalled && queue.is_silent);
+        let next = send(&mut queue);
+        assert!(queue.acknowledged(next).is_some());
+        assert!(!queue.is_silent);
+    }
+
+    #[test]
+    fn no_more_are_in_flight_than_answers_have_room() {
+        let mut queue = Queue::default();
+        for _ in 0..IN_FLIGHT {
+            send(&mut queue);
+        }
+        queue.push(outgoing(Some(Outcome::default())), 10);
+        assert!(queue.next().is_none());
+        assert!(queue.acknowledged(0).is_some());
+        assert!(queue.next().is_some());
+    }
+
+    #[test]
+    fn ephemeral_ones_are_not_waited_for() {
+        let mut queue = Queue::default();
+        queue.push(outgoing(None), 10);
+        assert!(matches!(queue.next(), Some((Number::Ephemeral(10), _))));
+        assert_eq!(queue.unacknowledged, 0);
+    }
+}

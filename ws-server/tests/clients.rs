@@ -30,6 +30,8 @@ fn named() -> Service {
         if let Some(name) = ws.request().query() {
             assert!(ws.set_data(User(name.to_owned())));
             assert!(!ws.set_data(User("another".to_owned())), "one of each type");
+            let client = ws.client().unwrap();
+            assert_eq!((client.id(), client.data::<User>()), (ws.id(), ws.data()));
         }
         echo(ws).await
     };

@@ -75,11 +75,11 @@ async fn chat(mut ws: WebSocket, nats: Arc<Nats>, server: usize) -> Result<(), H
     let Some(Message::Text(hello)) = ws.recv().await else { return Ok(()) };
     let Hello { name, since } = serde_json::from_str(hello.as_str())?;
     let since = since.map(|text| text.parse()).transpose()?.map(Since::Position);
-    let clients = ws.clients().ok_or("a server has clients")?;
-    let client = clients.get(ws.id()).ok_or("the connection is closing")?;
+    let client = ws.client().ok_or("this is a client's end")?;
 
     // What was missed since then, and everything from now on.
     let joined = nats.join(&client, ROOM, since).await?;
+    let room = joined.topic;
     let recovered = format!("{:?}", joined.recovered);
     ws.send(json!({ "server": server, "at": joined.position.map(|at| at.to_string()), "recovered": recovered }).to_string())
         .await?;
@@ -93,7 +93,7 @@ async fn chat(mut ws: WebSocket, nats: Arc<Nats>, server: usize) -> Result<(), H
             std::process::abort();
         }
         let message = json!({ "from": name, "text": text.as_str(), "server": server }).to_string();
-        if let Published::Refused(reason) = clients.publish(ROOM, message) {
+        if let Published::Refused(reason) = room.publish(message) {
             ws.send(json!({ "refused": reason.to_string() }).to_string()).await?;
         }
     }

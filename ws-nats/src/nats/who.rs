@@ -22,8 +22,7 @@ impl Nats {
     ///
     /// ```no_run
     /// # fn appear(nats: &ws_nats::Nats, ws: &ws_server::WebSocket) -> Result<(), ws_server::HandlerError> {
-    /// let clients = ws.clients().ok_or("a client has no topics")?;
-    /// let client = clients.get(ws.id()).ok_or("the connection has ended")?;
+    /// let client = ws.client().ok_or("this is a client's end")?;
     /// nats.appear(&client, "room", r#"{"name":"ann"}"#)?;
     /// # Ok(())
     /// # }

@@ -282,8 +282,8 @@ impl fmt::Debug for Clients {
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    outbox: Arc<Outbox>,
-    registry: Arc<Registry>,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) registry: Arc<Registry>,
 }
 
 impl Client {

@@ -11,7 +11,7 @@ use std::{
 use ws_core::{CloseCode, Closed, Message, MessageKind, Payload, extension::Compression};
 
 use crate::{
-    ClientId, Clients, MessageReader, MessageWriter, PingError, Request, SendError, Sender,
+    Client, ClientId, Clients, MessageReader, MessageWriter, PingError, Request, SendError, Sender,
     SubscribeError, Topic, TrySendError,
     drive::turn,
     handles::{receiving::Receiving, sending::Sending, topic},
@@ -286,6 +286,12 @@ impl WebSocket {
     /// ```
     pub fn clients(&self) -> Option<Clients> {
         Some(Clients { registry: Arc::clone(self.registry.as_ref()?) })
+    }
+
+    /// This connection, as others find it among the [clients](Self::clients). `None` at a client's end.
+    pub fn client(&self) -> Option<Client> {
+        let registry = Arc::clone(self.registry.as_ref()?);
+        Some(Client { outbox: Arc::clone(&self.outbox), registry })
     }
 
     /// A handle for sending from other tasks, in place of a `split`: receiving stays here.

@@ -81,15 +81,17 @@ struct Compared {
 }
 
 async fn audit(node: &Arc<Node>, tracks: &Tracks) -> Result<Sight, ApiError> {
-    let sight = node.inspector.look().await?;
     let mut compared: Vec<Compared> = Vec::new();
     for topic in tracks.all() {
         let Some((verified, position)) = topic.places() else { continue };
         let subject = node.subjects.stored(&topic.name);
         compared.push(Compared { topic, subject, verified, position });
     }
+    // After the places: what the stream does not have by now, it never had, or lost.
+    let sight = node.inspector.look().await?;
     // So that those of one question have much the same to skip.
     compared.sort_unstable_by_key(|compared| compared.verified);
+    let mut last_subject = None;
     let mut rest = &compared[..];
     while !rest.is_empty() {
         let mut octets = 0;
@@ -99,41 +101,56 @@ async fn audit(node: &Arc<Node>, tracks: &Tracks) -> Result<Sight, ApiError> {
         };
         let count = rest.iter().take(TOPICS).take_while(fits).count().max(1);
         let (these, others) = rest.split_at(count);
-        ask(node, &sight, these).await?;
+        ask(node, &sight, these, &mut last_subject).await?;
         rest = others;
     }
     Ok(sight)
 }
 
-async fn ask(node: &Arc<Node>, sight: &Sight, topics: &[Compared]) -> Result<(), ApiError> {
+/// `last_subject`: that of the stream's last message, once it was needed.
+async fn ask(
+    node: &Arc<Node>,
+    sight: &Sight,
+    topics: &[Compared],
+    last_subject: &mut Option<String>,
+) -> Result<(), ApiError> {
     let view = sight.view;
     let is_anew = |compared: &Compared| compared.verified > view.last;
     // Nothing came to any topic since the last time.
     let is_quiet =
         |compared: &Compared| compared.verified == view.last && compared.position <= view.last;
+    let is_empty = view.first > view.last;
     let after = topics.iter().map(|compared| compared.verified).min().unwrap_or(0).min(view.last);
-    let newests = if topics.iter().all(|compared| is_quiet(compared) || is_anew(compared)) {
+    let newests = if is_empty
+        || topics.iter().all(|compared| is_quiet(compared) || is_anew(compared))
+    {
         None
     } else {
-        let subjects: Vec<_> = topics.iter().map(|compared| compared.subject.clone()).collect();
-        Some(node.reader.newest(&subjects, after).await?)
+        let mut subjects: Vec<_> = topics.iter().map(|compared| compared.subject.clone()).collect();
+        let newests = node.reader.newest(&subjects, after).await?;
+        if newests.through.is_none() {
+            // None of them has a message, so the server does not say how much it has. The stream's last
+            // message makes it say so.
+            if last_subject.is_none() {
+                *last_subject = node.reader.last_subject(&node.subjects.all_stored()).await?;
+            }
+            subjects.extend(last_subject.clone());
+            Some(node.reader.newest(&subjects, after).await?)
+        } else {
+            Some(newests)
+        }
     };
     let found: HashMap<_, _> =
         newests.iter().flat_map(|newests| newests.found.iter().cloned()).collect();
     for compared in topics {
-        let sequence = found.get(&compared.subject).copied();
+        let place = found.get(&compared.subject).copied();
+        let sequence = place.map(|place| place.sequence);
         let through = match &newests {
             None => Some(view.last),
             Some(newests) => newests.through.or(sequence),
         };
-        let through = match through {
-            Some(through) => through,
-            // None of them has a message, so the server does not say how much it has. The leader knows.
-            None => match node.reader.last(&compared.subject).await? {
-                None => view.last,
-                Some(_) => continue,
-            },
-        };
+        // That message is gone already: the next audit finds another.
+        let Some(through) = through else { continue };
         let newest = Newest {
             after: compared.verified,
             sequence: sequence.filter(|&sequence| sequence > compared.verified),
@@ -141,7 +158,7 @@ async fn ask(node: &Arc<Node>, sight: &Sight, topics: &[Compared]) -> Result<(),
             position: compared.position,
             view,
         };
-        compared.topic.audit(sight.audited(newest));
+        compared.topic.audit(sight.audited(newest, place));
     }
     Ok(())
 }

@@ -205,7 +205,9 @@ settings! {
         /// Default none: messages go out as they are, and clients have no position but the one they
         /// joined at.
         ///
-        /// It is called once for each message in each process, in order, and must not block.
+        /// It is called in each process for each message, in order, and again for what is read from the
+        /// stream for clients that come back. It must not block. If it panics, the message is left out,
+        /// counted as [damaged](crate::Counted::damaged), and logged.
         stamp: Stamp as Fn(&str, Position, Message) -> Message,
 
         /// Makes what subscribers are told where messages of a topic are lost. Default none: they are

@@ -67,7 +67,8 @@ impl Ephemerals {
             })
         });
         if let Some((name, followed)) = begun {
-            tokio::spawn(Arc::clone(self).follow(clients.clone(), name, followed));
+            let follow = Arc::clone(self).follow(clients.clone(), name, followed);
+            self.node.runtime.spawn(follow);
         }
     }
 

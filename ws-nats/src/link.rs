@@ -23,6 +23,9 @@ use crate::metrics::Counters;
 
 /// Time between two probes.
 const PROBE: Duration = Duration::from_millis(1000);
+/// Publications that the client of a publishing link holds before it sends them: they are not in our
+/// queue any more, which alone is bounded in octets.
+const HANDED_OVER: usize = 16;
 /// Time for a probe to come back. With `PROBE`, a hung connection is noticed within 3 s.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
@@ -197,6 +200,7 @@ impl PublishingLink {
             .max_reconnects(servers.len().max(1))
             .connection_timeout(timeout)
             .subscription_capacity(1 << 16)
+            .client_capacity(HANDED_OVER)
             .event_callback(move |event| {
                 if matches!(event, Event::Disconnected | Event::Closed) {
                     over.send_replace(true);

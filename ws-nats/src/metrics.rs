@@ -77,7 +77,7 @@ counters! {
     overrun,
     /// Messages on this node's subjects that could not be read, and were left out.
     damaged,
-    /// Requests to the stream for publications that were missed.
+    /// Requests to the stream for publications that were missed, here or by clients that come back.
     refills,
     /// Publications that such requests brought.
     refilled,

@@ -12,6 +12,7 @@ use std::{
 
 use async_nats::jetstream;
 use tokio::{
+    runtime::Handle,
     sync::oneshot,
     task::AbortHandle,
     time::{self, Instant},
@@ -167,6 +168,7 @@ impl Nats {
             counters,
             link,
             inspector,
+            runtime: Handle::current(),
             reader,
             log: LogLimiter::default(),
         });

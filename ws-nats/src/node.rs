@@ -1,7 +1,12 @@
 //! What all tasks of a node share.
 
-use std::sync::Arc;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
+use tokio::runtime::Handle;
+use tracing::error;
 use ws_server::{Clients, Publication, Published, Refused};
 
 use crate::{
@@ -19,6 +24,8 @@ pub(crate) struct Node {
     pub(crate) counters: Arc<Counters>,
     pub(crate) link: ReadingLink,
     pub(crate) inspector: Arc<Inspector>,
+    /// Where all tasks run: whoever subscribes may be outside of a runtime, or in one that ends.
+    pub(crate) runtime: Handle,
     pub(crate) reader: Reader,
     /// For what others cause.
     pub(crate) log: LogLimiter,
@@ -27,6 +34,18 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn position(&self, epoch: u64, place: Place) -> Position {
         Position { epoch, sequence: place.sequence, time: place.time }
+    }
+
+    /// Calls a function of the application. `None` if it panics: that is logged, and costs what it was
+    /// to make, not the task of its topic.
+    pub(crate) fn call<T>(&self, field: &str, function: impl FnOnce() -> T) -> Option<T> {
+        let made = catch_unwind(AssertUnwindSafe(function)).ok();
+        if made.is_none()
+            && let Some(left_out) = self.log.admit()
+        {
+            error!(left_out, "Config::{field} panicked");
+        }
+        made
     }
 }
 

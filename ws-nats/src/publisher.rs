@@ -334,7 +334,8 @@ impl Publisher {
 
     fn free(&self, bytes: usize) {
         let mut queue = self.queue();
-        queue.bytes -= bytes;
+        // It was given up in the meantime.
+        queue.bytes = queue.bytes.saturating_sub(bytes);
         if queue.bytes == 0 {
             self.idle.notify_waiters();
         }

@@ -63,7 +63,7 @@ struct Read {
 /// The newest messages of some topics, by the subjects that were asked for.
 #[derive(Debug)]
 pub(crate) struct Newests {
-    pub(crate) found: Vec<(String, u64)>,
+    pub(crate) found: Vec<(String, Place)>,
     /// The server had the stream up to here. `None` if it does not say: it has none of these subjects.
     pub(crate) through: Option<u64>,
 }
@@ -136,6 +136,7 @@ impl Reader {
 
     /// The topic's messages from `from` on, by any replica.
     async fn direct(&self, subject: &str, from: u64) -> Result<Read, ApiError> {
+        self.counters.refills.add(1);
         let request = json!({
             "seq": from.max(1),
             "next_by_subj": subject,
@@ -157,7 +158,6 @@ impl Reader {
         read: &mut Read,
         mut take: impl FnMut(&mut Read, Message),
     ) -> Result<(), ApiError> {
-        self.counters.refills.add(1);
         let client = self.api.client();
         let inbox = client.new_inbox();
         let answers = client.subscribe(inbox.clone()).await;
@@ -165,14 +165,24 @@ impl Reader {
         let subject = self.api.subject(&format!("DIRECT.GET.{}", self.stream));
         let asked = client.publish_with_reply(subject, inbox, request.to_string().into()).await;
         asked.map_err(|_| ApiError::NoAnswer)?;
+        // Each tells the one before it, and so does the end: one that is lost on the way, as by a
+        // reconnect, would be missed in silence.
+        let mut before = 0;
         loop {
             let message = self.next(&mut answers).await?;
+            let number = |name| header(message.headers.as_ref(), name)?.parse::<u64>().ok();
+            let last = number("Nats-Last-Sequence");
+            if last.is_some_and(|last| last != before) {
+                return Err(ApiError::Unread);
+            }
             match message.status {
-                None => take(read, message),
+                None => {
+                    before = number("Nats-Sequence").ok_or(ApiError::Unread)?;
+                    take(read, message);
+                }
                 Some(StatusCode::NO_RESPONDERS) => return Err(ApiError::NoResponders),
                 // 204: the end. 404: there is none.
                 Some(status) if matches!(status.as_u16(), 204 | 404) => {
-                    let number = |name| header(message.headers.as_ref(), name)?.parse().ok();
                     read.remaining = number("Nats-Num-Pending").unwrap_or(0);
                     read.up_to = number("Nats-UpTo-Sequence");
                     return Ok(());
@@ -215,8 +225,14 @@ impl Reader {
     /// The topic's last message, by the leader.
     pub(crate) async fn last(&self, subject: &str) -> Result<Option<Entry<Raw>>, ApiError> {
         let request = self.leader.raw_message_builder().last_by_subject(subject);
-        self.counters.refills.add(1);
         found(time::timeout(self.timeout, request.send()).await)
+    }
+
+    /// The subject of the stream's last message, by the leader.
+    pub(crate) async fn last_subject(&self, all: &str) -> Result<Option<String>, ApiError> {
+        let request = self.leader.raw_message_builder().last_by_subject(all);
+        message(time::timeout(self.timeout, request.send()).await)
+            .map(|message| message.map(|message| message.subject.to_string()))
     }
 
     /// The newest messages of at most [`TOPICS`] topics, if they come after `after`.
@@ -235,10 +251,11 @@ impl Reader {
             self.batch(&request, &mut read, |_, message| {
                 let headers = message.headers.as_ref();
                 let sequence = header(headers, "Nats-Sequence").and_then(|text| text.parse().ok());
+                let time = header(headers, "Nats-Time-Stamp").and_then(millis).unwrap_or(0);
                 let subject = header(headers, "Nats-Subject");
                 if let (Some(subject), Some(sequence)) = (subject, sequence) {
                     last = sequence;
-                    found.push((subject.to_owned(), sequence));
+                    found.push((subject.to_owned(), Place { sequence, time }));
                 }
             })
             .await?;
@@ -276,14 +293,18 @@ type RawAnswer = Result<
     time::error::Elapsed,
 >;
 
-fn found(answer: RawAnswer) -> Result<Option<Entry<Raw>>, ApiError> {
-    let message = match answer.map_err(|_| ApiError::NoAnswer)? {
-        Ok(message) => message,
+fn message(answer: RawAnswer) -> Result<Option<jetstream::message::StreamMessage>, ApiError> {
+    match answer.map_err(|_| ApiError::NoAnswer)? {
+        Ok(message) => Ok(Some(message)),
         Err(error) => {
             let none = jetstream::stream::RawMessageErrorKind::NoMessageFound;
-            return if error.kind() == none { Ok(None) } else { Err(ApiError::NoAnswer) };
+            if error.kind() == none { Ok(None) } else { Err(ApiError::NoAnswer) }
         }
-    };
+    }
+}
+
+fn found(answer: RawAnswer) -> Result<Option<Entry<Raw>>, ApiError> {
+    let Some(message) = message(answer)? else { return Ok(None) };
     let time = u64::try_from(message.time.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
     let headers = Some(message.headers).filter(|headers| !headers.is_empty());
     Ok(Some(Entry {

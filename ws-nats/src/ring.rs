@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use ws_server::Publication;
 
-use crate::track::Place;
+use crate::{Position, track::Place};
 
 /// Octets that a message takes beside its own.
 const PER_MESSAGE: usize = 128;
@@ -27,6 +27,14 @@ pub(crate) struct Recent {
     pub(crate) place: Place,
     pub(crate) publication: Publication,
     pub(crate) bytes: usize,
+}
+
+impl Recent {
+    /// Whether the stream took it after a position that has its sequence, or one after it: the stream
+    /// lost the message of that position, and has others in its place.
+    pub(crate) fn is_later_than(&self, position: Position) -> bool {
+        position.time > 0 && self.place.time > position.time
+    }
 }
 
 impl Ring {
@@ -96,6 +104,12 @@ impl Ring {
     pub(crate) fn after(&self, sequence: u64) -> Option<impl ExactSizeIterator<Item = &Recent>> {
         let start = self.recent.partition_point(|recent| recent.place.sequence <= sequence);
         (sequence >= self.floor).then(|| self.recent.range(start..))
+    }
+
+    /// The last one up to `sequence`, if it is here.
+    pub(crate) fn before(&self, sequence: u64) -> Option<&Recent> {
+        let end = self.recent.partition_point(|recent| recent.place.sequence <= sequence);
+        self.recent.get(end.checked_sub(1)?)
     }
 
     /// Those that are here.

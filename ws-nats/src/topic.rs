@@ -8,11 +8,12 @@ mod mail;
 mod work;
 
 use std::{
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use async_nats::Message;
+use async_nats::{Message, Subscriber};
 use futures_util::StreamExt;
 use tokio::time;
 use tracing::{info, warn};
@@ -32,8 +33,9 @@ use crate::{
     node::{Node, deliver},
     refill::{Raw, header},
     ring::{Recent, Ring},
+    stream::Facts,
     time::millis,
-    track::{Entry, Live, Place, Seen, Step, Track},
+    track::{Entry, Live, Newest, Place, Seen, Step, Track},
     wire,
 };
 
@@ -68,6 +70,8 @@ pub(crate) struct Follower {
     /// When the stream was last asked because of a contradiction.
     doubted: Option<Instant>,
     idle: Option<time::Instant>,
+    /// How often somebody was interested.
+    pokes: u64,
 }
 
 impl Follower {
@@ -87,6 +91,7 @@ impl Follower {
             audited: None,
             doubted: None,
             idle: None,
+            pokes: 0,
             node,
             clients,
             topic,
@@ -96,50 +101,65 @@ impl Follower {
     /// Ends when `leave`, given the number of times that somebody was interested, agrees, or the node
     /// shuts down.
     pub(crate) async fn run(mut self, leave: impl Fn(u64) -> bool) {
-        let live = self.node.subjects.live(&self.topic.name);
-        let subscribed = self.node.link.client().subscribe(live).await;
-        // The client has ended, or the subject is none: topics were checked.
-        let Ok(mut subscriber) = subscribed else { return };
+        let Some(mut subscriber) = self.subscribe(&leave).await else { return };
         let mut work: Option<Work> = None;
-        let mut pokes = 0;
         loop {
             if work.is_none() {
                 work = self.next_work();
             }
             tokio::select! {
                 biased;
-                () = self.topic.woken() => {
-                    let mail = self.topic.open();
-                    if mail.is_closing {
-                        return;
-                    }
-                    pokes = mail.pokes;
-                    let mut waiting = self.joins.len();
-                    self.joins.extend(mail.joins);
-                    if let Some(audited) = mail.audited {
-                        self.audited(audited).await;
-                        waiting = 0;
-                    }
-                    self.serve_from(waiting);
-                }
+                () = self.topic.woken() => if !self.read_mail().await { return },
                 outcome = work::finish(&mut work) => self.finished(outcome).await,
                 message = subscriber.next() => match message {
                     Some(message) => self.live(message).await,
                     None => return,
                 },
-                () = until(self.idle) => {
-                    self.look_around();
-                    if self.idle.is_some_and(|idle| idle <= time::Instant::now()) && leave(pokes) {
-                        return;
-                    }
-                }
+                () = until(self.idle) => if self.leaves(&leave) { return },
             }
             self.topic.tell(&self.track);
         }
     }
 
-    /// Whether anybody is still interested.
+    /// Subscribes to what is live, which waits while NATS is away and many others wait too. `None` if
+    /// the task is to end first, or the client has ended.
+    async fn subscribe(&mut self, leave: &impl Fn(u64) -> bool) -> Option<Subscriber> {
+        let live = self.node.subjects.live(&self.topic.name);
+        let client = self.node.link.client().clone();
+        let mut subscribing = pin!(client.subscribe(live));
+        loop {
+            tokio::select! {
+                biased;
+                subscribed = &mut subscribing => return subscribed.ok(),
+                () = self.topic.woken() => if !self.read_mail().await { return None },
+                () = time::sleep(LINGER) => if self.leaves(leave) { return None },
+            }
+        }
+    }
+
+    /// Reads what others told. Returns whether the node goes on.
+    async fn read_mail(&mut self) -> bool {
+        let mail = self.topic.open();
+        self.pokes = mail.pokes;
+        let mut waiting = self.joins.len();
+        self.joins.extend(mail.joins);
+        if let Some(audited) = mail.audited {
+            self.audited(audited).await;
+            waiting = 0;
+        }
+        self.serve_from(waiting);
+        !mail.is_closing
+    }
+
+    /// Whether nobody is interested any more, for long enough.
+    fn leaves(&mut self, leave: &impl Fn(u64) -> bool) -> bool {
+        self.look_around();
+        self.idle.is_some_and(|idle| idle <= time::Instant::now()) && leave(self.pokes)
+    }
+
+    /// Looks whether anybody is still interested.
     fn look_around(&mut self) {
+        self.joins.retain(|join| !join.answer.is_closed());
         let is_idle = self.joins.is_empty() && self.clients.subscribers(&self.topic.name) == 0;
         self.idle = is_idle.then(|| self.idle.unwrap_or_else(|| time::Instant::now() + LINGER));
     }
@@ -199,6 +219,11 @@ impl Follower {
                     self.ring.push(recent);
                     self.latest = None;
                 }
+                Step::Known(entry) => {
+                    if let Some(recent) = self.decode(entry) {
+                        self.ring.push(recent);
+                    }
+                }
                 Step::Gap(from, to) => {
                     let gap = Gap { from: self.position(from), to: self.position(to) };
                     self.ring.begin(to.sequence.saturating_sub(1));
@@ -218,20 +243,21 @@ impl Follower {
         if let Some(left_out) = self.node.log.admit() {
             warn!(topic = ?self.topic.name, from = %gap.from, to = %gap.to, left_out, "messages may be lost");
         }
-        let Some(publication) =
-            self.node.config.gap.as_ref().and_then(|gap_of| gap_of(&self.topic.name, gap))
-        else {
-            return;
-        };
+        let Some(gap_of) = &self.node.config.gap else { return };
+        let made = self.node.call("gap", || gap_of(&self.topic.name, gap));
+        let Some(publication) = made.flatten() else { return };
         deliver(&self.clients, &self.topic.name, &publication).await;
     }
 
-    /// As subscribers get it. `None` if it is damaged.
+    /// As subscribers get it. `None` if it is damaged, or cannot be stamped.
     fn decode(&self, entry: Entry<Raw>) -> Option<Recent> {
         let Raw { headers, payload } = entry.message;
         match wire::decode(headers.as_ref(), payload, self.node.incarnation) {
             Ok(received) => {
-                let publication = self.stamped(received.publication, entry.place);
+                let Some(publication) = self.stamped(received.publication, entry.place) else {
+                    self.node.counters.damaged.add(1);
+                    return None;
+                };
                 let bytes = publication.parts().message.len();
                 Some(Recent { place: entry.place, publication, bytes })
             }
@@ -245,10 +271,12 @@ impl Follower {
         }
     }
 
-    fn stamped(&self, publication: Publication, place: Place) -> Publication {
-        let Some(stamp) = &self.node.config.stamp else { return publication };
+    fn stamped(&self, publication: Publication, place: Place) -> Option<Publication> {
+        let Some(stamp) = &self.node.config.stamp else { return Some(publication) };
         let parts = publication.parts();
-        let message = stamp(&self.topic.name, self.position(place), parts.message.clone());
+        let message = self.node.call("stamp", || {
+            stamp(&self.topic.name, self.position(place), parts.message.clone())
+        })?;
         let mut stamped = Publication::new(message).compression(parts.compression);
         if let Some(key) = parts.key {
             stamped = stamped.key(key);
@@ -259,7 +287,7 @@ impl Follower {
         if let Some(policy) = parts.slow_consumer {
             stamped = stamped.slow_consumer(policy);
         }
-        stamped
+        Some(stamped)
     }
 
     async fn finished(&mut self, outcome: Outcome) {
@@ -273,7 +301,9 @@ impl Follower {
                 self.look_around();
             }
             Outcome::Refilled(batch) => {
+                let before = self.track.position();
                 self.track.refilled(batch, Instant::now(), &mut steps);
+                self.went_back(before);
             }
             Outcome::Audited(audited) => {
                 let last = audited.newest.view.last;
@@ -303,16 +333,21 @@ impl Follower {
         if !self.track.is_started() {
             return;
         }
-        let Audited { newest, epoch, life } = audited;
-        if life != self.life {
+        let Audited { newest, place, epoch, life, created } = audited;
+        let is_anew = life != self.life;
+        if is_anew || self.track.is_ahead(&newest, place) {
             let (old, from) = (self.epoch, self.track.place());
             self.epoch = epoch;
             self.life = life;
-            self.track.restart(newest.view);
+            if is_anew {
+                self.track.restart(newest.view, created);
+            } else {
+                self.track.went_back(newest.view);
+            }
             self.ring.begin(0);
             self.latest = None;
             let to = self.position(Place { sequence: 1, time: newest.view.time });
-            info!(topic = ?self.topic.name, "the stream was made anew");
+            info!(topic = ?self.topic.name, is_anew, "the stream was made anew, or lost its last messages");
             self.tell(Gap { from: self.node.position(old, from), to }).await;
             return;
         }
@@ -322,8 +357,18 @@ impl Follower {
             self.latest = None;
         }
         let mut steps = Vec::new();
+        let before = self.track.position();
         self.track.audited(newest, &mut steps);
+        self.went_back(before);
         self.take(steps).await;
+    }
+
+    /// The ring has nothing that was forged, and is in order.
+    fn went_back(&mut self, before: u64) {
+        if self.track.position() < before {
+            self.ring.begin(self.track.position());
+            self.latest = None;
+        }
     }
 
     /// Whether the stream has to be asked because of what contradicts it.
@@ -340,8 +385,9 @@ impl Follower {
 
 impl Sight {
     /// What an audit found.
-    pub(crate) fn audited(&self, newest: crate::track::Newest) -> Audited {
-        Audited { newest, epoch: self.facts.epoch, life: self.facts.life }
+    pub(crate) fn audited(&self, newest: Newest, place: Option<Place>) -> Audited {
+        let Facts { epoch, life, created, .. } = self.facts;
+        Audited { newest, place, epoch, life, created }
     }
 }
 

@@ -91,6 +91,8 @@ impl Newest {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step<M> {
     Deliver(Entry<M>),
+    /// It was delivered before the position went back.
+    Known(Entry<M>),
     /// Messages after the first place and before the second may be lost.
     Gap(Place, Place),
 }
@@ -129,7 +131,9 @@ pub(crate) struct Track<M> {
     /// Whatever came before this time and after `verified` is not in the topic.
     verified_at: Instant,
     /// What was delivered after `verified`.
-    unverified: VecDeque<u64>,
+    unverified: VecDeque<Place>,
+    /// The position went back to the beginning, and what the stream took up to this time was delivered.
+    known_to: u64,
     /// Some were delivered up to here, though the position went back.
     doubted_to: u64,
     /// A message came that contradicts these.
@@ -163,6 +167,7 @@ impl<M> Track<M> {
             verified: Place::default(),
             verified_at: now,
             unverified: VecDeque::new(),
+            known_to: 0,
             doubted_to: 0,
             is_doubted: false,
             waiting: VecDeque::new(),
@@ -233,10 +238,43 @@ impl<M> Track<M> {
         self.drain(view.got, out);
     }
 
-    /// Begins anew in a stream that was made anew: everything in it is new.
-    pub(crate) fn restart(&mut self, view: View) {
+    /// Begins anew in a stream that was made anew, at the time `created`: everything in it is new, but
+    /// what came from it before that was known.
+    pub(crate) fn restart(&mut self, view: View, created: u64) {
+        let known = mem::take(&mut self.unverified).into_iter();
+        let known: VecDeque<_> = known.filter(|place| place.time >= created).collect();
+        // Not as many as are remembered: older ones would pass for delivered.
+        let skipped = known.len().saturating_sub(REMEMBERED / 2);
+        self.begin_anew(view);
+        self.unverified = known.into_iter().skip(skipped).collect();
+    }
+
+    /// Begins anew in a stream that lost its last messages, as a server does that lost its power: other
+    /// messages have their sequences by now. What was delivered is known by its time.
+    pub(crate) fn went_back(&mut self, view: View) {
+        let known_to = self.position.time.max(self.verified.time);
+        self.begin_anew(view);
+        self.known_to = known_to;
+    }
+
+    fn begin_anew(&mut self, view: View) {
         let anew = Self::new(self.max_waiting, 0, view.asked);
         *self = Self { started: true, view: Some(view), target: view.last, ..anew };
+    }
+
+    /// Whether the stream lost its last messages: it has less than this track had when it was asked, or
+    /// the topic's newest message has a sequence that the track has passed, and is newer.
+    pub(crate) fn is_ahead(&self, newest: &Newest, place: Option<Place>) -> bool {
+        let had = newest.position.max(newest.after);
+        let passed = self.place();
+        let is_newer =
+            |place: Place| place.sequence <= self.verified.sequence && place.time > passed.time;
+        newest.view.last < had.min(self.verified.sequence) || place.is_some_and(is_newer)
+    }
+
+    /// Whether messages after its place were delivered: it went back, and reads them again.
+    pub(crate) fn is_going_back(&self) -> bool {
+        self.wants().is_some() && self.doubted_to > self.position.sequence
     }
 
     /// A republished message came. `horizon`: the stream cannot have a greater sequence by now.
@@ -247,7 +285,7 @@ impl<M> Track<M> {
         now: Instant,
         out: &mut Vec<Step<M>>,
     ) -> Seen {
-        let Place { sequence, time } = live.entry.place;
+        let sequence = live.entry.place.sequence;
         if sequence > horizon || live.last >= sequence {
             return Seen::Suspect;
         }
@@ -256,9 +294,9 @@ impl<M> Track<M> {
             return Seen::Taken;
         }
         if sequence <= self.place().sequence {
-            return self.again(sequence, time);
+            return self.again(live.entry.place);
         }
-        if sequence <= self.doubted_to && self.was_delivered(sequence) {
+        if sequence <= self.doubted_to && self.was_delivered(live.entry.place) {
             return Seen::Duplicate;
         }
         if self.target > 0 || !self.waiting.is_empty() {
@@ -280,22 +318,23 @@ impl<M> Track<M> {
     }
 
     /// A message that should have been delivered before.
-    fn again(&mut self, sequence: u64, time: u64) -> Seen {
-        let delivered = if sequence <= self.verified.sequence {
-            // A stream that was made anew begins with small sequences, and times after all before.
-            time <= self.verified.time.max(self.position.time)
+    fn again(&mut self, place: Place) -> Seen {
+        let delivered = if place.sequence <= self.verified.sequence {
+            // A stream that was made anew, or lost its last messages, has small sequences again, and
+            // times after all before.
+            place.time <= self.verified.time.max(self.position.time)
         } else {
-            self.was_delivered(sequence)
+            self.was_delivered(place)
         };
-        self.is_doubted |= !delivered && sequence > self.verified.sequence;
+        self.is_doubted |= !delivered;
         if delivered { Seen::Duplicate } else { Seen::Suspect }
     }
 
     /// Whether a message after `verified` was delivered.
-    fn was_delivered(&self, sequence: u64) -> bool {
+    fn was_delivered(&self, place: Place) -> bool {
         let is_forgotten = self.unverified.len() >= REMEMBERED
-            && self.unverified.front().is_some_and(|&oldest| sequence < oldest);
-        is_forgotten || self.unverified.contains(&sequence)
+            && self.unverified.front().is_some_and(|oldest| place.sequence < oldest.sequence);
+        is_forgotten || self.unverified.contains(&place) || place.time <= self.known_to
     }
 
     fn verdict(&self, live: &Live<M>, now: Instant) -> Verdict {
@@ -337,7 +376,7 @@ impl<M> Track<M> {
         if self.unverified.len() == REMEMBERED {
             self.unverified.pop_front();
         }
-        self.unverified.push_back(entry.place.sequence);
+        self.unverified.push_back(entry.place);
         out.push(Step::Deliver(entry));
     }
 
@@ -349,7 +388,7 @@ impl<M> Track<M> {
             self.waiting_bytes -= live.entry.bytes;
             let sequence = live.entry.place.sequence;
             let is_old = sequence <= self.place().sequence
-                || sequence <= self.doubted_to && self.was_delivered(sequence);
+                || sequence <= self.doubted_to && self.was_delivered(live.entry.place);
             if is_old {
                 continue;
             }
@@ -363,6 +402,10 @@ impl<M> Track<M> {
                 // If it is real, the audit finds it.
                 Verdict::Contradiction => self.is_doubted = true,
             }
+        }
+        if self.target == 0 {
+            // What comes now is new, whatever the server's clock does.
+            self.known_to = 0;
         }
         if self.target > 0 && self.target <= self.place().sequence {
             self.target = 0;
@@ -409,10 +452,11 @@ impl<M> Track<M> {
             if entry.place.sequence <= self.position.sequence {
                 continue;
             }
-            if self.was_delivered(entry.place.sequence) {
+            if self.was_delivered(entry.place) {
                 // Before the position was found to be wrong.
                 self.position = entry.place;
                 self.is_message = true;
+                out.push(Step::Known(entry));
             } else {
                 self.deliver(entry, out);
             }
@@ -423,7 +467,7 @@ impl<M> Track<M> {
             if batch.leader && batch.remaining == 0 {
                 self.verified_at = batch.asked;
             }
-            self.unverified.retain(|&sequence| sequence > through);
+            self.unverified.retain(|place| place.sequence > through);
         }
         if batch.remaining > 0 {
             self.target = self.target.max(through + 1);
@@ -480,6 +524,7 @@ impl<M> Track<M> {
                 // The message at `position` is not there: it was forged, unless it is gone by now, or
                 // this server does not have it yet.
                 let is_gone = view.first > self.position.sequence;
+                // The stream was looked at after the position.
                 let has_it =
                     through >= self.position.sequence || view.last < self.position.sequence;
                 if is_gone && sequence.is_none() {
@@ -513,6 +558,8 @@ impl<M> Track<M> {
         {
             out.push(Step::Gap(self.verified, Place { sequence: newest.through + 1, time }));
         }
+        // Two leaders of the stream may have two clocks.
+        let time = time.max(self.position.time);
         self.verified = Place { sequence: newest.through, time };
         newest.date(&mut self.verified_at);
         self.unverified.clear();

@@ -85,10 +85,9 @@ impl Tracks {
         topics.insert(Arc::clone(&topic.name), Arc::clone(&topic));
         drop(topics);
         let follower = Follower::new(Arc::clone(&self.node), clients.clone(), Arc::clone(&topic));
-        let tracks = Arc::downgrade(self);
-        tokio::spawn(async move {
-            follower.run(|pokes| leave(&tracks, &topic, Some(pokes))).await;
-            leave(&tracks, &topic, None);
+        let followed = Followed { tracks: Arc::downgrade(self), topic };
+        self.node.runtime.spawn(async move {
+            follower.run(|pokes| followed.leave(Some(pokes))).await;
         });
         true
     }
@@ -102,16 +101,31 @@ impl Tracks {
     }
 }
 
-/// Forgets a topic, unless somebody was interested since.
-fn leave(tracks: &Weak<Tracks>, topic: &Arc<Topic>, pokes: Option<u64>) -> bool {
-    let Some(tracks) = tracks.upgrade() else { return true };
-    let mut topics = tracks.topics();
-    if pokes.is_some_and(|pokes| pokes != topic.pokes()) {
-        return false;
+/// A topic while its task lives. Dropped with the task, in whatever way that ends: whoever comes next
+/// begins anew.
+struct Followed {
+    tracks: Weak<Tracks>,
+    topic: Arc<Topic>,
+}
+
+impl Followed {
+    /// Forgets the topic, unless somebody was interested since.
+    fn leave(&self, pokes: Option<u64>) -> bool {
+        let Some(tracks) = self.tracks.upgrade() else { return true };
+        let mut topics = tracks.topics();
+        if pokes.is_some_and(|pokes| pokes != self.topic.pokes()) {
+            return false;
+        }
+        // Another task may have begun for a topic of this name.
+        if topics.get(&self.topic.name).is_some_and(|other| Arc::ptr_eq(other, &self.topic)) {
+            topics.remove(&self.topic.name);
+        }
+        true
     }
-    // Another task may have begun for a topic of this name.
-    if topics.get(&topic.name).is_some_and(|other| Arc::ptr_eq(other, topic)) {
-        topics.remove(&topic.name);
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        self.leave(None);
     }
-    true
 }

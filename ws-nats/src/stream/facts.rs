@@ -14,6 +14,8 @@ pub(crate) struct Facts {
     pub(crate) epoch: u64,
     /// Names the life of the stream alone: sequences of another one do not compare.
     pub(crate) life: u64,
+    /// When the stream was made, in milliseconds since 1970; 0 if that cannot be read.
+    pub(crate) created: u64,
     /// The server's clock, in milliseconds since 1970; 0 if it does not tell.
     pub(crate) time: u64,
     /// Messages that it takes at least before it drops any because it is full. An estimate: half of
@@ -48,6 +50,7 @@ impl Facts {
         Some(Self {
             epoch: epoch.0,
             life,
+            created: time::millis(created).unwrap_or(0),
             time: info["ts"].as_str().and_then(time::millis).unwrap_or(0),
             room: room(config, state),
             first_sequence: state["first_seq"].as_u64()?,

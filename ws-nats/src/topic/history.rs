@@ -72,7 +72,9 @@ impl Follower {
 
     /// The same, without those before that number: nothing is new for them.
     pub(super) fn serve_from(&mut self, waiting: usize) {
-        if !self.track.is_started() {
+        // While it goes back, its place is behind what was delivered.
+        if !self.track.is_started() || self.track.is_going_back() {
+            self.look_around();
             return;
         }
         let found = self.history.take().map(|history| self.found(history));
@@ -132,6 +134,10 @@ impl Follower {
             // The stream never had it, or lost it.
             return if self.audited.is_some_and(|last| last < sequence) { lost } else { None };
         }
+        let is_other = |recent: &Recent| recent.is_later_than(position);
+        if self.ring.before(sequence).is_some_and(is_other) {
+            return lost;
+        }
         if let Some(after) = self.ring.after(sequence) {
             return all(after.map(|recent| recent.publication.clone()).collect());
         }
@@ -144,7 +150,8 @@ impl Follower {
             // The ring went on in the meantime.
             return None;
         }
-        if !found.is_complete(sequence) {
+        let before = found.recents.iter().rfind(|recent| recent.place.sequence <= sequence);
+        if !found.is_complete(sequence) || before.is_some_and(is_other) {
             return lost;
         }
         let older = found.recents.iter().filter(|recent| recent.place.sequence > sequence);

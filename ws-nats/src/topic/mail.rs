@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::Join;
 use crate::{
     own::Own,
-    track::{Newest, Track},
+    track::{Newest, Place, Track},
 };
 
 /// What others know of a topic's task, and tell it.
@@ -40,8 +40,12 @@ pub(super) struct Mail {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Audited {
     pub(crate) newest: Newest,
+    /// The topic's newest message, wherever the track is.
+    pub(crate) place: Option<Place>,
     pub(crate) epoch: u64,
     pub(crate) life: u64,
+    /// When the stream was made, in milliseconds since 1970.
+    pub(crate) created: u64,
 }
 
 /// `verified` of a track that has not begun.

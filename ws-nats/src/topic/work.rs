@@ -109,10 +109,10 @@ async fn start(node: &Node, own: &Own) -> Result<(Sight, Option<(u64, u64)>), Ap
 /// Asks the leader about one topic.
 async fn audit(node: &Node, subject: &str, after: u64, position: u64) -> Result<Audited, ApiError> {
     let sight = node.inspector.look().await?;
-    let last = node.reader.last(subject).await?.map(|entry| entry.place.sequence);
-    let sequence = last.filter(|sequence| *sequence > after);
+    let place = node.reader.last(subject).await?.map(|entry| entry.place);
+    let sequence = place.map(|place| place.sequence).filter(|sequence| *sequence > after);
     let (through, view) = (sight.view.last, sight.view);
-    Ok(sight.audited(Newest { after, sequence, through, position, view }))
+    Ok(sight.audited(Newest { after, sequence, through, position, view }, place))
 }
 
 /// Reads all of a topic after `from`, within limits.

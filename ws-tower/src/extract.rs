@@ -28,7 +28,7 @@ use crate::{
 /// A request for a WebSocket, as a handler of axum extracts it: a valid one, for which there is room.
 ///
 /// The [`Service`] is part of the router's state, or is it: all connections count in its limits and
-/// metrics, and its shutdown closes them.
+/// metrics, and its shutdown closes them. `#[derive(FromRef)]` is in axum's feature `macros`.
 ///
 /// ```
 /// use axum::{Router, extract::{FromRef, State}, response::Response, routing::any};

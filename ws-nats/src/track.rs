@@ -6,6 +6,8 @@
 //! follows on what was delivered, by its own account; whatever contradicts that is dropped, and the
 //! stream is asked.
 
+mod audited;
+mod terms;
 mod view;
 
 #[cfg(test)]
@@ -13,110 +15,13 @@ mod model;
 
 use std::{collections::VecDeque, mem, time::Instant};
 
-pub(crate) use self::view::View;
+pub(crate) use self::{
+    terms::{Batch, Entry, Live, Newest, Place, Seen, Step, Want},
+    view::View,
+};
 
 /// Sequences of delivered messages that are remembered until the stream has confirmed them.
 const REMEMBERED: usize = 1024;
-
-/// A message's place in the stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) sequence: u64,
-    /// When the stream took it, in milliseconds since 1970.
-    pub(crate) time: u64,
-}
-
-/// A message of the topic, read from the stream or republished by it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry<M> {
-    pub(crate) place: Place,
-    /// Octets that it takes.
-    pub(crate) bytes: usize,
-    pub(crate) message: M,
-}
-
-/// A republished message.
-#[derive(Clone, Debug)]
-pub(crate) struct Live<M> {
-    pub(crate) entry: Entry<M>,
-    /// The sequence of the topic's message before it; 0 if the stream had none any more.
-    pub(crate) last: u64,
-}
-
-/// Some of the topic's messages, as the stream has them.
-#[derive(Debug)]
-pub(crate) struct Batch<M> {
-    /// The position that they were asked for: those up to there are left out.
-    pub(crate) after: u64,
-    /// In order.
-    pub(crate) entries: Vec<Entry<M>>,
-    /// Whether the message at `after` is still there. Messages go from the front, so none after it is
-    /// gone.
-    pub(crate) kept: bool,
-    /// The topic has no other message up to this sequence.
-    pub(crate) through: u64,
-    /// Messages of the topic after these.
-    pub(crate) remaining: u64,
-    /// The stream, seen after this was read. Needed where the message at `after` is not there.
-    pub(crate) view: Option<View>,
-    /// Whether the leader of the stream answered, which has everything.
-    pub(crate) leader: bool,
-    pub(crate) asked: Instant,
-}
-
-/// The topic's newest message.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Newest {
-    /// It was looked for after this sequence.
-    pub(crate) after: u64,
-    pub(crate) sequence: Option<u64>,
-    /// The answering server had the stream up to here.
-    pub(crate) through: u64,
-    /// Where the track was when this was asked.
-    pub(crate) position: u64,
-    /// The stream, seen by its leader before this was asked.
-    pub(crate) view: View,
-}
-
-impl Newest {
-    /// A server that has not all that its leader had knows nothing of what came since.
-    fn date(&self, verified_at: &mut Instant) {
-        if self.through >= self.view.last {
-            *verified_at = self.view.asked;
-        }
-    }
-}
-
-/// What is to be done, in this order.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Step<M> {
-    Deliver(Entry<M>),
-    /// It was delivered before the position went back.
-    Known(Entry<M>),
-    /// Messages after the first place and before the second may be lost.
-    Gap(Place, Place),
-}
-
-/// What became of a live message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Seen {
-    /// Delivered, or it waits for others.
-    Taken,
-    /// It was delivered before.
-    Duplicate,
-    /// It contradicts what is known, and was dropped. The stream has to be asked for the newest
-    /// message: it will bring this one, if it was real.
-    Suspect,
-}
-
-/// What has to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Want {
-    /// From the message after this one, which is read too if it is still there.
-    pub(crate) after: u64,
-    /// At least up to this one.
-    pub(crate) target: u64,
-}
 
 #[derive(Debug)]
 pub(crate) struct Track<M> {
@@ -260,16 +165,6 @@ impl<M> Track<M> {
     fn begin_anew(&mut self, view: View) {
         let anew = Self::new(self.max_waiting, 0, view.asked);
         *self = Self { started: true, view: Some(view), target: view.last, ..anew };
-    }
-
-    /// Whether the stream lost its last messages: it has less than this track had when it was asked, or
-    /// the topic's newest message has a sequence that the track has passed, and is newer.
-    pub(crate) fn is_ahead(&self, newest: &Newest, place: Option<Place>) -> bool {
-        let had = newest.position.max(newest.after);
-        let passed = self.place();
-        let is_newer =
-            |place: Place| place.sequence <= self.verified.sequence && place.time > passed.time;
-        newest.view.last < had.min(self.verified.sequence) || place.is_some_and(is_newer)
     }
 
     /// Whether messages after its place were delivered: it went back, and reads them again.
@@ -495,73 +390,9 @@ impl<M> Track<M> {
     }
 
     /// Goes back to where the stream confirmed the track.
-    fn doubt(&mut self) {
+    pub(super) fn doubt(&mut self) {
         self.doubted_to = self.doubted_to.max(self.position.sequence);
         self.position = self.verified;
         self.is_message = false;
-    }
-
-    /// The stream told the topic's newest message.
-    pub(crate) fn audited(&mut self, newest: Newest, out: &mut Vec<Step<M>>) {
-        let Newest { sequence, through, view, .. } = newest;
-        let moved = newest.position != self.position.sequence;
-        if !self.started || self.target > 0 {
-            return;
-        }
-        self.view = Some(view);
-        let place = self.place();
-        if mem::take(&mut self.is_doubted) && self.position.sequence > self.verified.sequence {
-            self.doubt();
-            self.target = sequence.unwrap_or(0);
-            return;
-        }
-        match sequence {
-            Some(sequence) if sequence > place.sequence => self.target = sequence,
-            Some(sequence) if sequence == self.position.sequence => self.confirm(newest),
-            // Answered before this node got its last message.
-            _ if moved => {}
-            _ if self.position.sequence > newest.after => {
-                // The message at `position` is not there: it was forged, unless it is gone by now, or
-                // this server does not have it yet.
-                let is_gone = view.first > self.position.sequence;
-                // The stream was looked at after the position.
-                let has_it =
-                    through >= self.position.sequence || view.last < self.position.sequence;
-                if is_gone && sequence.is_none() {
-                    self.confirm_empty(newest, out);
-                } else if has_it {
-                    self.doubt();
-                    self.target = sequence.unwrap_or(0);
-                }
-            }
-            _ => self.confirm_empty(newest, out),
-        }
-    }
-
-    /// The topic's last message is where the track is.
-    fn confirm(&mut self, newest: Newest) {
-        let sequence = newest.through.max(self.place().sequence);
-        self.verified = Place { sequence, time: self.position.time.max(newest.view.time) };
-        newest.date(&mut self.verified_at);
-        self.unverified.clear();
-    }
-
-    /// The topic has no message after the place of the track. Unless it lost some in the meantime.
-    fn confirm_empty(&mut self, newest: Newest, out: &mut Vec<Step<M>>) {
-        let place = self.place();
-        if newest.through < place.sequence {
-            return;
-        }
-        let time = newest.view.time;
-        if newest.through > place.sequence
-            && !newest.view.keeps(place.sequence, self.verified_at, 0)
-        {
-            out.push(Step::Gap(self.verified, Place { sequence: newest.through + 1, time }));
-        }
-        // Two leaders of the stream may have two clocks.
-        let time = time.max(self.position.time);
-        self.verified = Place { sequence: newest.through, time };
-        newest.date(&mut self.verified_at);
-        self.unverified.clear();
     }
 }

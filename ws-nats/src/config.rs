@@ -133,7 +133,7 @@ settings! {
         max_bytes: usize as usize = 1 << 30; |bytes| bytes,
 
         /// Time in which a second message with the id of a first is dropped, see
-        /// `Nats::publish_acked`. Default 2 min, and never
+        /// [`Nats::publish_acked`](crate::Nats::publish_acked). Default 2 min, and never
         /// more than [`max_age`](Self#structfield.max_age). The server keeps all ids of that time in
         /// memory. Used when the stream is made.
         duplicate_window: Duration as Duration = Duration::from_secs(120); |window| window,

@@ -151,9 +151,6 @@ pub enum ConnectError {
         /// JetStream's text of it.
         description: String,
     },
-    /// The server of these [`Clients`](ws_server::Clients) is joined already.
-    #[error("this server has a backplane already: connect once for each server")]
-    Joined,
 }
 
 /// What became of a publication that was to be acknowledged.

@@ -16,7 +16,7 @@ pub struct Gap {
     pub to: Position,
 }
 
-/// Somebody who [appeared](crate::Config#structfield.presence_event) in a topic.
+/// Somebody who [appeared](crate::Nats::appear) in a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Member {

@@ -64,8 +64,7 @@ const GOODBYE: Duration = Duration::from_millis(100);
 /// });
 /// let nats = Nats::connect(Config::default(), server.clients()).await?;
 /// let server = server.backplane(Arc::clone(&nats) as _);
-/// server.bind("0.0.0.0:9001").await?.serve().await?;
-/// # Ok(())
+/// server.bind("0.0.0.0:9001").await?.serve().await
 /// # }
 /// ```
 pub struct Nats {

@@ -75,21 +75,6 @@ impl Subjects {
         ]
     }
 
-    /// The topic of a subject of [`stored`](Self::stored).
-    pub(crate) fn stored_topic(&self, subject: &str) -> Option<String> {
-        self.topic_of("h", subject)
-    }
-
-    /// The topic of a subject of [`live`](Self::live).
-    pub(crate) fn live_topic(&self, subject: &str) -> Option<String> {
-        self.topic_of("live", subject)
-    }
-
-    /// The topic of a subject of [`ephemeral`](Self::ephemeral).
-    pub(crate) fn ephemeral_topic(&self, subject: &str) -> Option<String> {
-        self.topic_of("e", subject)
-    }
-
     /// The topic of a subject of [`presence`](Self::presence).
     pub(crate) fn presence_topic(&self, subject: &str) -> Option<String> {
         self.topic_of("p", subject)
@@ -184,8 +169,9 @@ mod tests {
             prop_assert!(token.len() <= 3 * topic.len() + 1);
             prop_assert_eq!(decode(&token), Some(topic.clone()));
             let subjects = Subjects::new("a.b");
-            prop_assert_eq!(subjects.stored_topic(&subjects.stored(&topic)), Some(topic.clone()));
-            prop_assert_eq!(subjects.live_topic(&subjects.stored(&topic)), None);
+            let subject = subjects.presence(&topic);
+            prop_assert_eq!(subjects.presence_topic(&subject), Some(topic.clone()));
+            prop_assert_eq!(subjects.presence_topic(&subjects.stored(&topic)), None);
         }
 
         #[test]
@@ -225,8 +211,8 @@ mod tests {
             assert_eq!(decode(token), None, "{token:?}");
         }
         let subjects = Subjects::new("ws");
-        for subject in ["ws.h", "ws.h.", "ws.h.a.b", "wsx.h.a", "x.h.a", "ws.live.a", "WS.h.a"] {
-            assert_eq!(subjects.stored_topic(subject), None, "{subject:?}");
+        for subject in ["ws.p", "ws.p.", "ws.p.a.b", "wsx.p.a", "x.p.a", "ws.pq.a", "WS.p.a"] {
+            assert_eq!(subjects.presence_topic(subject), None, "{subject:?}");
         }
     }
 
@@ -242,7 +228,6 @@ mod tests {
         assert_eq!(subjects.orders(), "chat.eu.c");
         assert_eq!(subjects.all_stored(), "chat.eu.h.>");
         assert_eq!(subjects.all_live(), "chat.eu.live.>");
-        assert_eq!(subjects.ephemeral_topic("chat.eu.e.="), Some(String::new()));
         assert_eq!(subjects.presence_topic("chat.eu.p.a"), Some("a".to_owned()));
     }
 }

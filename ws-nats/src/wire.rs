@@ -26,8 +26,6 @@ pub(crate) const MESSAGE_ID: &str = "Nats-Msg-Id";
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(crate) publication: Publication,
-    /// The incarnation that published it. Other programs have none.
-    pub(crate) from: Option<u64>,
 }
 
 /// A message that is ignored as a whole, since a part of it cannot be read.
@@ -110,8 +108,9 @@ pub(crate) fn decode(
             _ => return Err(Damaged::Header(SLOW)),
         });
     }
-    let from = header(FROM)?.map(|value| hex(value, FROM)).transpose()?;
-    Ok(Received { publication, from })
+    // Nobody asks who published it; what cannot be read is damaged all the same.
+    header(FROM)?.map(|value| hex(value, FROM)).transpose()?;
+    Ok(Received { publication })
 }
 
 /// Octets that the server compares with its `max_payload`: headers count.
@@ -218,7 +217,6 @@ mod tests {
             let (headers, payload) = encode(&publication, HERE, Some("id"));
             let here = decode(Some(&headers), payload.clone(), HERE).unwrap();
             prop_assert_eq!(here.publication.parts(), publication.parts());
-            prop_assert_eq!(here.from, Some(HERE));
             // On another node the number names another connection.
             let there = decode(Some(&headers), payload, THERE).unwrap();
             prop_assert_eq!(there.publication.parts().except, None);
@@ -268,7 +266,6 @@ mod tests {
             for headers in [None, Some(&other)] {
                 let received = decode(headers, Bytes::from(payload), HERE).unwrap();
                 assert_eq!(*received.publication.parts().message, message);
-                assert_eq!(received.from, None);
             }
         }
         let received = decode(Some(&headers(&[(KIND, "binary")])), Bytes::from("a"), HERE).unwrap();

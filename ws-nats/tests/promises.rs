@@ -302,8 +302,10 @@ async fn a_client_that_reconnects_elsewhere_gets_exactly_what_it_missed() {
         eprintln!("1001 messages on {name} node in {:?}", begun.elapsed());
         assert!(client.is_quiet().await);
         // And nothing is missed between that and what comes live.
+        let missed: usize = recovered.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
         let (mut again, _, recovered) = node.join("room", &at).await;
-        assert_eq!(recovered, "All(0)");
+        assert_eq!(recovered, format!("All({})", 1001 - missed));
+        assert_eq!(again.texts(1001 - missed).await, numbers(missed..1001), "{name}");
         assert!(again.is_quiet().await);
         let (_, _, recovered) = node.join("room", &last.to_string()).await;
         assert_eq!(recovered, "All(0)");

@@ -183,10 +183,12 @@ impl Follower {
 
     /// Keeps what was read for those who come next.
     fn keep(&mut self, found: Found) {
+        let is_complete = found.is_complete(found.history.from);
         let Found { recents, history, first, .. } = found;
-        // Before the first that is there, something may be gone.
+        // Before the first that is there, something may be gone: unless nothing can be. Whoever comes
+        // with the same position finds it then.
         let floor = first.map(|first| first.saturating_sub(1));
-        let floor = if history.kept { Some(history.from) } else { floor };
+        let floor = if is_complete { Some(history.from) } else { floor };
         if let Some(floor) = floor.filter(|_| history.through >= self.ring.floor()) {
             self.ring.prepend(floor, recents);
         }

@@ -114,6 +114,7 @@ impl Client {
             match end {
                 End::Over => return,
                 End::Lost => node += 1,
+                End::Moved if self.world.mode() == Mode::SomeAway => node += 1,
                 End::Moved => {
                     node += 1;
                     sleep(Duration::from_millis(self.random.below(800))).await;
@@ -141,6 +142,7 @@ impl Client {
         let churn = self.about(self.plan.churn);
         let mut storm = Instant::now();
         let mut storm_after = self.about(self.plan.storm);
+        let mut leaves = None;
         let mut heard = Instant::now();
         let mut asked = Instant::now();
         loop {
@@ -154,7 +156,13 @@ impl Client {
                     let mode = self.world.mode();
                     match mode {
                         Mode::Over => return End::Over,
-                        Mode::SomeAway if self.plan.can_be_away => return End::Moved,
+                        // Not all at once, so that each has another past.
+                        Mode::SomeAway if self.plan.can_be_away => {
+                            let after = Duration::from_millis(self.plan.number as u64 * 61 % 500);
+                            if leaves.get_or_insert_with(Instant::now).elapsed() >= after {
+                                return End::Moved;
+                            }
+                        }
                         _ => {}
                     }
                     if mode != Mode::Quiet && churn.is_some_and(|after| came.elapsed() > after) {

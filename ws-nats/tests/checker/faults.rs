@@ -261,3 +261,25 @@ async fn clocks_of_nodes_are_wrong() {
     run.pass(1).await;
     run.finish(NONE).await;
 }
+
+/// Their node keeps next to nothing, so that many positions are served by one look into the stream.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_come_back_with_different_pasts() {
+    let settings = |of: &mut crate::node::Settings| of.recent_messages = 1;
+    let plan = |plan: &mut crate::client::Plan| {
+        plan.can_be_away = plan.number % 2 == 0;
+        plan.storm = (plan.number % 2 == 0).then_some(Duration::from_millis(400));
+        plan.churn = Some(Duration::from_millis(1500));
+    };
+    let options = Options { settings: Some(Box::new(settings)), plan: Some(Box::new(plan)) };
+    let mut run = start!("different pasts", Engine::one().await, options);
+    for _ in 0..2 {
+        run.pass(3).await;
+        run.say("half of the clients go");
+        run.world.mode.send_replace(Mode::SomeAway);
+        run.pass(2).await;
+        run.world.mode.send_replace(Mode::Busy);
+        run.say("they come back");
+    }
+    run.finish(NONE).await;
+}

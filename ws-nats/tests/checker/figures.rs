@@ -165,13 +165,13 @@ async fn all_clients_of_a_dead_node_come_back() {
                 }
             };
             let (_, past) = join(&mut client, &topic, &position.text).await;
-            (killed.elapsed(), past, client)
+            (killed.elapsed(), past, client, number % 2, topic, position)
         });
     }
     let back = timeout(LONG * 2, back.join_all()).await.unwrap();
-    let mut times: Vec<_> = back.iter().map(|(time, ..)| *time).collect();
+    let mut times: Vec<_> = back.iter().map(|back| back.0).collect();
     times.sort_unstable();
-    assert!(back.iter().all(|(_, past, _)| past == "all:11"), "{:?}", back[0].1);
+    assert!(back.iter().all(|back| back.1 == "all:11"), "{:?}", back[0].1);
     let mut requests = 0;
     for (node, before) in before.iter().enumerate() {
         requests += count(&nodes, node).await["refills"] - before["refills"];
@@ -184,6 +184,15 @@ async fn all_clients_of_a_dead_node_come_back() {
         ALLOWED
     ));
     assert!(requests <= ALLOWED, "{requests} requests");
+    // Those who come later find it at the node.
+    let before = [count(&nodes, 0).await, count(&nodes, 1).await];
+    for (.., node, topic, position) in back.iter().take(100) {
+        let mut late = nodes.open(*node).await;
+        assert_eq!(join(&mut late, topic, &position.text).await.1, "all:11");
+    }
+    for (node, before) in before.iter().enumerate() {
+        assert_eq!(count(&nodes, node).await["refills"], before["refills"]);
+    }
 }
 
 async fn count(nodes: &Nodes, node: usize) -> std::collections::HashMap<String, u64> {

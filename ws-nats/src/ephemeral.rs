@@ -46,10 +46,6 @@ impl Ephemerals {
         act(&mut self.topics.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn count(&self) -> usize {
-        self.with(|topics| topics.followed.len())
-    }
-
     /// Whether a topic has subscribers here may have changed.
     pub(crate) fn interest(self: &Arc<Self>, clients: &Clients, topic: &str) {
         let is_wanted = clients.subscribers(topic) > 0;

@@ -52,11 +52,14 @@
 //! 8. **Presence**: eventual; a dead node is gone within three heartbeats; a node that is cut off
 //!    knows it.
 //!
+//! # Features
+//! | feature | adds |
+//! |---|---|
+//! | `prometheus` | `Nats::prometheus`: metrics in the text format of Prometheus |
+//!
 //! The README has the wire format, the permissions that a node needs, and how other programs publish.
 
 #![forbid(unsafe_code)]
-// Until the parts that call each other are all there.
-#![allow(dead_code)]
 
 mod api;
 mod audit;

@@ -126,11 +126,6 @@ impl Publisher {
         self.queue().bytes
     }
 
-    /// Publications that were sent and are not acknowledged.
-    pub(crate) fn unacknowledged(&self) -> usize {
-        self.queue().unacknowledged
-    }
-
     /// The server's `max_payload`; 0 before the first connection.
     pub(crate) fn max_payload(&self) -> usize {
         self.queue().max_payload

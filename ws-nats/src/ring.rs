@@ -53,11 +53,6 @@ impl Ring {
         self.floor
     }
 
-    /// Whether nothing is kept.
-    pub(crate) fn keeps_none(&self) -> bool {
-        self.max_messages == 0 || self.max_bytes == 0
-    }
-
     /// The newest message.
     pub(crate) fn push(&mut self, recent: Recent) {
         self.bytes += recent.bytes + PER_MESSAGE;

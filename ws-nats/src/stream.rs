@@ -111,7 +111,10 @@ async fn checked(client: &Client, config: &Config) -> Result<Prepared, ConnectEr
     let other = shape::other_limits(&info["config"], &wanted);
     if !other.is_empty() {
         let other = other.join(", ");
-        warn!(%stream, "limits of the stream are not those of Config, and count: {other}");
+        warn!(
+            %stream,
+            "the stream has limits of its own, which count: {other}; change Config, or the stream by `nats stream edit`"
+        );
     }
     permitted(client, config, &api, &stream).await?;
     let facts = Facts::of(&info).ok_or_else(|| refused::by(config, &stream, ApiError::Unread))?;

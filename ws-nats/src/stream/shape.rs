@@ -1,5 +1,7 @@
 //! Whether a stream that is there can carry topics.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::ConnectError;
@@ -50,7 +52,7 @@ pub(super) fn misfit(found: &Value, wanted: &Value) -> Option<Misfit> {
     })
 }
 
-/// The limits that are not those of the configuration: `max_age = 60000000000 instead of 0`.
+/// The limits that are not those of the configuration: `max_age = 60s instead of 0ns`.
 pub(super) fn other_limits(found: &Value, wanted: &Value) -> Vec<String> {
     const LIMITS: [(&str, i64); 7] = [
         ("max_msgs", -1),
@@ -67,7 +69,14 @@ pub(super) fn other_limits(found: &Value, wanted: &Value) -> Vec<String> {
             let value =
                 |of: &Value| of[limit].as_i64().filter(|value| *value != 0).unwrap_or(unset);
             let (found, wanted) = (value(found), value(wanted));
-            (found != wanted).then(|| format!("{limit} = {found} instead of {wanted}"))
+            let shown = |value: i64| match limit {
+                "max_age" | "duplicate_window" => {
+                    format!("{:?}", Duration::from_nanos(value.try_into().unwrap_or(0)))
+                }
+                _ => value.to_string(),
+            };
+            (found != wanted)
+                .then(|| format!("{limit} = {} instead of {}", shown(found), shown(wanted)))
         })
         .collect();
     // With `async` a server acknowledges before it writes.

@@ -328,7 +328,7 @@ fn limits_that_differ_are_named_for_the_log() {
     assert_eq!(
         shape::other_limits(&found, &wanted),
         [
-            "max_age = 0 instead of 86400000000000",
+            "max_age = 0ns instead of 86400s",
             "num_replicas = 3 instead of 1",
             "storage = memory instead of file",
             "persist_mode = async instead of default"

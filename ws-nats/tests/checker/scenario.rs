@@ -365,7 +365,17 @@ impl Run {
         let behind = self.behind();
         self.say(&format!("settled after {:.1} s, {behind} are behind", settled.as_secs_f64()));
         let rolls = self.rolls().await;
-        let counts = self.counts().await;
+        let mut counts = self.counts().await;
+        // What is not acknowledged becomes unknown by `publish_timeout`, 5 s.
+        let is_known = |counts: &HashMap<String, u64>| {
+            let of = |name: &str| counts.get(name).copied().unwrap_or(0);
+            of("published") == of("acknowledged") + of("unknown") + of("rejected")
+        };
+        let waits = Instant::now();
+        while !counts.values().all(is_known) && waits.elapsed() < self.size.patience {
+            sleep(Duration::from_millis(200)).await;
+            counts = self.counts().await;
+        }
         self.world.mode.send_replace(Mode::Over);
         for client in std::mem::take(&mut self.clients) {
             timeout(self.size.patience, client).await.expect("clients end").unwrap();

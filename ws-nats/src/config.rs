@@ -8,6 +8,7 @@ mod topics;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+pub(crate) use self::check::is_node_name;
 pub(crate) use self::credentials::Kind;
 pub use self::{
     credentials::Credentials,

@@ -16,7 +16,7 @@ use tokio::{
 use tracing::warn;
 use ws_server::{Clients, CloseCode};
 
-use crate::{metrics::Counters, presence::Roster, subject::Subjects};
+use crate::{log_limiter::LogLimiter, metrics::Counters, presence::Roster, subject::Subjects};
 
 /// Time for the other nodes to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -207,10 +207,16 @@ async fn obey_others(
     counters: Arc<Counters>,
 ) {
     let Ok(mut orders) = nats.subscribe(subject).await else { return };
+    let log = LogLimiter::default();
     while let Some(message) = orders.next().await {
         let Some((given, connections)) = obey(&message, &me, &clients) else {
             counters.damaged.add(1);
-            warn!("an order of another node cannot be read, or cannot be obeyed: it is left out");
+            if let Some(left_out) = log.admit() {
+                warn!(
+                    left_out,
+                    "an order of another node cannot be read, or cannot be obeyed: it is ignored"
+                );
+            }
             continue;
         };
         if given.from == me {

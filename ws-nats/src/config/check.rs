@@ -8,6 +8,11 @@ use crate::ConnectError;
 /// Octets of a name or prefix.
 const MAX_NAME: usize = 128;
 
+/// Whether a node may be called so: 1 to 128 visible ASCII characters.
+pub(crate) fn is_node_name(name: &str) -> bool {
+    (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(|octet| octet.is_ascii_graphic())
+}
+
 impl Config {
     /// Names the first field that cannot work.
     pub(crate) fn check(&self) -> Result<(), ConnectError> {
@@ -77,8 +82,7 @@ impl Config {
             check_token("domain", domain)?;
         }
         if let Some(node) = &self.node {
-            let visible = !node.is_empty() && node.bytes().all(|octet| octet.is_ascii_graphic());
-            if !visible || node.len() > MAX_NAME {
+            if !is_node_name(node) {
                 let mend = "use 1 to 128 visible ASCII characters";
                 return refuse("node", format!("is {node:?}: {mend}"));
             }

@@ -5,6 +5,8 @@ use std::{io, sync::Arc};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::config::is_node_name;
+
 /// Room for what surrounds the entries of a piece, beside a topic.
 const FRAME: usize = 512;
 
@@ -93,7 +95,9 @@ impl Envelope {
     }
 
     pub(crate) fn decode(payload: &[u8]) -> Option<Self> {
-        serde_json::from_slice(payload).ok()
+        let envelope: Self = serde_json::from_slice(payload).ok()?;
+        // A name goes into logs and lists, and is kept.
+        envelope.node.as_deref().is_none_or(is_node_name).then_some(envelope)
     }
 }
 
@@ -227,6 +231,8 @@ mod tests {
             "[]",
             r#"{"from":"xyz","body":"heartbeat"}"#,
             r#"{"from":"1","body":"else"}"#,
+            r#"{"from":"1","node":"a\nb","body":"heartbeat"}"#,
+            &format!(r#"{{"from":"1","node":"{}","body":"heartbeat"}}"#, "x".repeat(129)),
         ] {
             assert_eq!(Envelope::decode(text.as_bytes()), None, "{text}");
         }

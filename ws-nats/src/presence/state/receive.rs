@@ -1,6 +1,6 @@
 //! What other nodes say.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use tokio::time::Instant;
 
@@ -107,8 +107,11 @@ impl State {
     fn answer(&mut self, to: u64, questions: &[Question], now: Instant) {
         self.tell(now);
         let piece = self.piece();
+        // Once each, however often it is asked: the answer is far larger than the question.
+        let mut asked = HashSet::new();
         let answers = questions
             .iter()
+            .filter(|Question(topic, _)| asked.insert(topic))
             .flat_map(|Question(topic, have)| self.local.lists(topic, *have, piece));
         let answers = protocol::pieces(answers.collect::<Vec<_>>(), protocol::room(piece, ""));
         for lists in answers {
@@ -145,5 +148,50 @@ impl State {
                 self.saw(&topic, node, seen);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::presence::state::{Output, Settings};
+
+    #[test]
+    fn topic_that_is_asked_for_often_is_answered_once() {
+        let now = Instant::now();
+        let settings = Settings {
+            incarnation: 1,
+            label: "a".into(),
+            heartbeat: Duration::from_secs(2),
+            audit: Duration::from_secs(10),
+            max_members: 10,
+            max_payload: 1 << 20,
+            events: false,
+            counters: Arc::default(),
+        };
+        let mut state = State::new(settings, now);
+        state.up(1 << 20, now);
+        assert!(state.appear("room", 7, "x".repeat(1000).into(), now).is_ok());
+        let ask = |times| Envelope {
+            from: 2,
+            node: None,
+            body: Body::Ask(vec![Question("room".into(), 0); times]),
+        };
+        let mut answered = |envelope| {
+            state.take();
+            state.receive(envelope, None, now);
+            let sent = state.take().into_iter().filter_map(|output| match output {
+                Output::ToNode(_, payload) => Some(payload.len()),
+                _ => None,
+            });
+            sent.sum::<usize>()
+        };
+        // The first message of a node is answered by a greeting too.
+        answered(ask(1));
+        let once = answered(ask(1));
+        assert!(once > 1000, "{once}");
+        assert_eq!(answered(ask(10_000)), once);
     }
 }

@@ -1,6 +1,6 @@
 //! Compares all topics of interest with the stream.
 //!
-//! DESIGN, promise 4: republished messages are lost in silence, the last of a topic too. So each topic is
+//! Promise 4: republished messages are lost in silence, the last of a topic too. So each topic is
 //! compared with the stream within [`Config::audit`](crate::Config#structfield.audit), and after every
 //! reconnect.
 

@@ -179,7 +179,7 @@ async fn watch_over(client: Client, sender: Arc<watch::Sender<Liveness>>) {
 /// A link that is published by. It never reconnects: what it had not sent when its connection was lost
 /// is dropped with it.
 ///
-/// DESIGN, promise 7: what was refused is never sent, and what is unknown never again.
+/// Promise 7: what was refused is never sent, and what is unknown never again.
 #[derive(Debug)]
 pub(crate) struct PublishingLink {
     client: Client,

@@ -245,8 +245,8 @@ impl Nats {
     }
 
     /// Subscribes a client to a topic, in place of [`subscribe`](Client::subscribe), after what it missed:
-    /// live from the returned
-    /// [position](Joined::position) on, and before that what [`Recovered`] says.
+    /// live from the returned [position](Joined::position) on, and before that what [`Recovered`] says.
+    /// What it missed is queued when this returns, so what the handler sends next comes after it.
     ///
     /// For a client that comes back, `since` is the last position that it saw, whichever server it was
     /// connected to.
@@ -261,7 +261,8 @@ impl Nats {
     /// keep topics apart.
     ///
     /// # Errors
-    /// [`JoinError`], [`JoinError::Subscribed`] with `since` for a client that subscribes already; then the client does not subscribe.
+    /// [`JoinError`]; [`JoinError::Subscribed`] is for a client with `since` that subscribes already. Then
+    /// this call has changed nothing.
     ///
     /// # Cancel safety
     /// A dropped call may have subscribed the client, or does so not at all.

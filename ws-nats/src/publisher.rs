@@ -1,6 +1,6 @@
 //! What this process publishes.
 //!
-//! DESIGN, promise 3: acknowledged means that a quorum took it. Not acknowledged means unknown: counted,
+//! Promise 3: acknowledged means that a quorum took it. Not acknowledged means unknown: counted,
 //! and never sent again. Promise 7: refused means that it is never sent.
 
 mod queue;

@@ -83,7 +83,7 @@ impl Reader {
 
     /// Reads what a track wants, or the beginning of it.
     ///
-    /// DESIGN, promise 4: complete only when the message it ends at was read; what a replica does not
+    /// Promise 4: complete only when the message it ends at was read; what a replica does not
     /// have is asked again, and then of the leader.
     pub(crate) async fn read(&self, subject: &str, want: Want) -> Result<Batch<Raw>, ApiError> {
         // It is never closed.

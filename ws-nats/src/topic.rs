@@ -328,7 +328,7 @@ impl Follower {
 
     /// The stream told the newest message of this topic, and what it is itself.
     ///
-    /// DESIGN, promise 5: another life of the stream, or other limits, begin an epoch.
+    /// Promise 5: another life of the stream, or other limits, begin an epoch.
     async fn audited(&mut self, audited: Audited) {
         if !self.track.is_started() {
             return;

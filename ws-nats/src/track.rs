@@ -122,7 +122,7 @@ impl<M> Track<M> {
     /// Begins. `view` is the stream as its leader saw it once live messages came; `own` are the least
     /// and the greatest sequence of what this process published to the topic since somebody subscribed.
     ///
-    /// DESIGN, promise 6: live from here on. What this process published since is not missed, though
+    /// Promise 6: live from here on. What this process published since is not missed, though
     /// the stream may have taken it before it knew of the interest.
     pub(crate) fn start(&mut self, view: View, own: Option<(u64, u64)>, out: &mut Vec<Step<M>>) {
         let seen = Place { sequence: view.last, time: view.time };
@@ -314,7 +314,7 @@ impl<M> Track<M> {
 
     /// The stream was read. Call until [`wants`](Self::wants) is `None`.
     ///
-    /// DESIGN, promise 4: refilled in order, or told. It is complete only when the message it ends at
+    /// Promise 4: refilled in order, or told. It is complete only when the message it ends at
     /// was read, or the leader has none.
     pub(crate) fn refilled(&mut self, batch: Batch<M>, now: Instant, out: &mut Vec<Step<M>>) {
         if batch.after != self.position.sequence || !self.started {

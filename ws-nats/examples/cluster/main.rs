@@ -88,7 +88,8 @@ async fn keep_running(number: usize, nats: String, addresses: String) {
                 // It ends when this does: waiting would drop it at once.
                 let _stdin = node.stdin.take();
                 let ended = node.wait().await;
-                eprintln!("server {} ended ({ended:?}); it is started again in 5 s", number + 1);
+                let ended = ended.map_or_else(|error| error.to_string(), |code| code.to_string());
+                eprintln!("server {} ended ({ended}); it is started again in 5 s", number + 1);
             }
             Err(error) => eprintln!("server {} does not start: {error}", number + 1),
         }

@@ -3,9 +3,9 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, stdin};
-use ws_nats::{Config, Nats, PresenceEvent, Since};
+use ws_nats::{Config, Member, Nats, PresenceEvent, Since};
 use ws_server::{HandlerError, Message, OriginPolicy, Published, Server, WebSocket};
 
 use crate::page;
@@ -37,12 +37,8 @@ pub(crate) async fn run(
             None => message,
         })
         .presence_event(|_, event| match event {
-            PresenceEvent::Joined(member) => {
-                Some(json!({ "joined": &*member.info }).to_string().into())
-            }
-            PresenceEvent::Left(member) => {
-                Some(json!({ "left": &*member.info }).to_string().into())
-            }
+            PresenceEvent::Joined(who) => Some(json!({ "joined": member(who) }).to_string().into()),
+            PresenceEvent::Left(who) => Some(json!({ "left": member(who) }).to_string().into()),
             _ => None,
         });
     let server = Server::new();
@@ -71,10 +67,18 @@ pub(crate) async fn run(
     std::process::exit(0);
 }
 
+/// A member as pages know it. Each connection is one: whoever comes back after a server died is there
+/// twice until the dead one is noticed.
+fn member(member: &Member) -> Value {
+    let id = format!("{:x}.{}", member.incarnation, member.client);
+    json!({ "id": id, "name": &*member.info })
+}
+
 async fn chat(mut ws: WebSocket, nats: Arc<Nats>, server: usize) -> Result<(), HandlerError> {
     let Some(Message::Text(hello)) = ws.recv().await else { return Ok(()) };
     let Hello { name, since } = serde_json::from_str(hello.as_str())?;
-    let since = since.map(|text| text.parse()).transpose()?.map(Since::Position);
+    // One that cannot be read is none.
+    let since = since.and_then(|text| text.parse().ok()).map(Since::Position);
     let client = ws.client().ok_or("this is a client's end")?;
 
     // What was missed since then, and everything from now on.
@@ -84,8 +88,7 @@ async fn chat(mut ws: WebSocket, nats: Arc<Nats>, server: usize) -> Result<(), H
     ws.send(json!({ "server": server, "at": joined.position.map(|at| at.to_string()), "recovered": recovered }).to_string())
         .await?;
     nats.appear(&client, ROOM, name.as_str())?;
-    let members = nats.presence(ROOM).await.members;
-    let here: Vec<&str> = members.iter().map(|member| &*member.info).collect();
+    let here: Vec<_> = nats.presence(ROOM).await.members.iter().map(member).collect();
     ws.send(json!({ "here": here }).to_string()).await?;
 
     while let Some(Message::Text(text)) = ws.recv().await {

@@ -171,7 +171,7 @@ mod tests {
         assert!(queue.acknowledged(numbers[2] + 1).is_none());
     }
 
-    // DESIGN, promise 3: unknown, and never sent again.
+    // Promise 3: unknown, and never sent again.
     #[test]
     fn what_is_given_up_is_not_sent_and_its_late_answer_names_nothing() {
         let mut queue = Queue::default();
@@ -185,7 +185,7 @@ mod tests {
         assert!(queue.acknowledged(new).is_some());
     }
 
-    // DESIGN, promise 7: a stream that is silent is tried by one publication at a time.
+    // Promise 7: a stream that is silent is tried by one publication at a time.
     #[test]
     fn old_ones_expire_and_the_stream_counts_as_silent() {
         let mut queue = Queue::default();

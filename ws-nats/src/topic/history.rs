@@ -50,7 +50,7 @@ struct Found {
 }
 
 impl Found {
-    /// DESIGN, promise 5: all only if nothing after `sequence` can be missing.
+    /// Promise 5: all only if nothing after `sequence` can be missing.
     ///
     /// Messages go from the front. So nothing is missing if one up to there is still there; or if the
     /// stream lost nothing after it, and the topic has fewer than are kept.

@@ -355,7 +355,7 @@ fn limits() -> impl Strategy<Value = (Option<u64>, Option<usize>, usize, usize)>
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
-    // DESIGN, promises 1, 2 and 4.
+    // Promises 1, 2 and 4.
     #[test]
     fn nothing_is_lost_in_silence(
         before in vec(any::<bool>(), 0..8),

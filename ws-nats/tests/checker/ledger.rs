@@ -280,7 +280,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// DESIGN, promise 5.
+    /// Promise 5.
     fn joined(&mut self, since: Option<Place>, at: Place, past: Past) {
         let life = self.life(at);
         match (past, since) {

@@ -31,7 +31,7 @@ class Guest:
     """Somebody at one of the servers."""
 
     def __init__(self, ws, name):
-        self.ws, self.name, self.at, self.texts, self.here = ws, name, None, [], set()
+        self.ws, self.name, self.at, self.texts, self.members = ws, name, None, [], {}
         self.recovered = None
 
     async def read(self):
@@ -40,9 +40,15 @@ class Guest:
         if "message" in told:
             self.texts.append(told["message"]["text"])
         self.recovered = told.get("recovered", self.recovered)
-        self.here |= set(told.get("here", [])) | ({told["joined"]} if "joined" in told else set())
-        self.here -= {told.get("left")}
+        for member in told.get("here", []) + ([told["joined"]] if "joined" in told else []):
+            self.members[member["id"]] = member["name"]
+        if "left" in told:
+            self.members.pop(told["left"]["id"], None)
         check("refused" not in told, f"refused: {told}")
+
+    @property
+    def here(self):
+        return set(self.members.values())
 
     async def until(self, ready):
         while not ready():

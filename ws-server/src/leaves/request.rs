@@ -134,6 +134,8 @@ impl Request {
     /// The same, opened now: extensions and subprotocol are agreed on, for which it has no text yet.
     pub(crate) fn agreed(self, extensions: Option<&str>, subprotocol: Option<&str>) -> Self {
         let since = tokio::time::Instant::now().into_std();
+        // In some sets of features there are no other fields.
+        #[allow(clippy::needless_update)]
         Self { kept: self.kept.agreed(extensions, subprotocol), since, ..self }
     }
 

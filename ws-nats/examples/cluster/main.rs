@@ -17,7 +17,12 @@ mod nats_server;
 mod node;
 mod page;
 
-use std::{error::Error, net::TcpListener, process::Stdio, time::Duration};
+use std::{
+    error::Error,
+    net::TcpListener,
+    process::{ExitCode, Stdio},
+    time::Duration,
+};
 
 use tokio::{
     process::{Child, Command},
@@ -25,12 +30,23 @@ use tokio::{
 };
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_max_level(tracing::Level::WARN)
         .with_writer(std::io::stderr)
         .init();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // The texts of errors say what to do; `main() -> Result` would print them for programmers.
+    match run(&arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &[String]) -> Result<(), Box<dyn Error + Send + Sync>> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["node", number, nats, addresses] => node::run(number.parse()?, nats, addresses).await,
         [] => cluster("127.0.0.1:9001", None).await,
@@ -43,13 +59,13 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
 
 /// Starts NATS, if there is none, and three servers, and waits for Ctrl-C.
 async fn cluster(address: &str, nats: Option<&str>) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let addresses = addresses(address)?.join(",");
     let mut own = match nats {
         Some(_) => None,
         None => Some(nats_server::NatsServer::start().await?),
     };
     let url = own.as_ref().map_or(nats.unwrap_or_default(), |own| &own.url).to_owned();
     println!("NATS at {url}");
-    let addresses = addresses(address)?.join(",");
     let nodes =
         (0..3).map(|number| tokio::spawn(keep_running(number, url.clone(), addresses.clone())));
     let nodes: Vec<_> = nodes.collect();

@@ -81,11 +81,11 @@ impl Config {
         if let Some(domain) = &self.domain {
             check_token("domain", domain)?;
         }
-        if let Some(node) = &self.node {
-            if !is_node_name(node) {
-                let mend = "use 1 to 128 visible ASCII characters";
-                return refuse("node", format!("is {node:?}: {mend}"));
-            }
+        if let Some(node) = &self.node
+            && !is_node_name(node)
+        {
+            let mend = "use 1 to 128 visible ASCII characters";
+            return refuse("node", format!("is {node:?}: {mend}"));
         }
         let empty = |name: &String| name.trim().is_empty();
         if self.placement_tags.iter().any(empty) {

@@ -267,8 +267,8 @@ async fn clocks_of_nodes_are_wrong() {
 async fn clients_come_back_with_different_pasts() {
     let settings = |of: &mut crate::node::Settings| of.recent_messages = 1;
     let plan = |plan: &mut crate::client::Plan| {
-        plan.can_be_away = plan.number % 2 == 0;
-        plan.storm = (plan.number % 2 == 0).then_some(Duration::from_millis(400));
+        plan.can_be_away = plan.number.is_multiple_of(2);
+        plan.storm = plan.number.is_multiple_of(2).then_some(Duration::from_millis(400));
         plan.churn = Some(Duration::from_millis(1500));
     };
     let options = Options { settings: Some(Box::new(settings)), plan: Some(Box::new(plan)) };

@@ -49,6 +49,7 @@ async fn main() -> ExitCode {
 async fn run(arguments: &[String]) -> Result<(), Box<dyn Error + Send + Sync>> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["node", number, nats, addresses] => node::run(number.parse()?, nats, addresses).await,
+        ["nats", program, port] => nats_server::keep(program, port).await,
         [] => cluster("127.0.0.1:9001", None).await,
         [address] => cluster(address, None).await,
         ["--nats", nats] => cluster("127.0.0.1:9001", Some(nats)).await,

@@ -9,6 +9,7 @@ use std::{
 };
 
 use tokio::{
+    io::{AsyncReadExt, stdin},
     net::TcpStream,
     process::{Child, Command},
     time::sleep,
@@ -21,26 +22,24 @@ const HELP: &str =
     https://docs.nats.io/running-a-nats-service/introduction/installation
 or name the program in WS_NATS_SERVER. Version 2.11 or newer; Debian 12 has an older one.";
 
+/// It ends with this process, however that ends: a second one, which keeps it, notices by its standard
+/// input.
 pub(crate) struct NatsServer {
     pub(crate) url: String,
-    process: Child,
-    dir: PathBuf,
+    keeper: Child,
 }
 
 impl NatsServer {
     pub(crate) async fn start() -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let program = program().ok_or(HELP)?;
-        let dir = env::temp_dir().join(format!("ws-nats-cluster-{}", std::process::id()));
-        fs::create_dir_all(&dir)?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let mut command = Command::new(&program);
-        command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd"]).arg(&dir);
-        command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        let mut command = Command::new(env::current_exe()?);
+        command.arg("nats").arg(&program).arg(port.to_string()).stdin(Stdio::piped());
         // Ctrl-C is for the parent.
         #[cfg(unix)]
         command.process_group(0);
-        let process = command.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
-        let server = Self { url: format!("nats://127.0.0.1:{port}"), process, dir };
+        let keeper = command.spawn()?;
+        let server = Self { url: format!("nats://127.0.0.1:{port}"), keeper };
         let started = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
             if started.elapsed() > Duration::from_secs(10) {
@@ -52,15 +51,27 @@ impl NatsServer {
     }
 
     pub(crate) async fn stop(&mut self) {
-        self.process.kill().await.ok();
+        drop(self.keeper.stdin.take());
+        self.keeper.wait().await.ok();
     }
 }
 
-impl Drop for NatsServer {
-    fn drop(&mut self) {
-        self.process.start_kill().ok();
-        fs::remove_dir_all(&self.dir).ok();
-    }
+/// Runs a server until the standard input ends.
+pub(crate) async fn keep(
+    program: &str,
+    port: &str,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let dir = env::temp_dir().join(format!("ws-nats-cluster-{}", std::process::id()));
+    fs::create_dir_all(&dir)?;
+    let mut command = Command::new(program);
+    command.args(["-a", "127.0.0.1", "-p", port, "-js", "-sd"]).arg(&dir);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut server = command.spawn().map_err(|error| format!("{program}: {error}"))?;
+    while stdin().read(&mut [0; 64]).await.is_ok_and(|read| read > 0) {}
+    server.kill().await.ok();
+    fs::remove_dir_all(&dir).ok();
+    // A thread may still wait for the standard input.
+    std::process::exit(0);
 }
 
 /// From `WS_NATS_SERVER`, from PATH, or where `cargo xtask nats-server` installs it.

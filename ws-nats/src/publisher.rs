@@ -34,6 +34,8 @@ use crate::{
 const STALLED: Duration = Duration::from_millis(2500);
 /// How often the ages of unacknowledged publications are looked at.
 const TICK: Duration = Duration::from_millis(100);
+/// NATS, for a stream that has no leader, or no room.
+const UNAVAILABLE: u64 = 503;
 /// Octets that a publication takes beside its own.
 const PER_MESSAGE: usize = 256;
 
@@ -58,7 +60,15 @@ pub(crate) struct Outcome {
 #[derive(Clone, Debug)]
 enum Fate {
     Stored(u64),
-    Rejected { code: u64, description: String },
+    Rejected {
+        code: u64,
+        description: String,
+    },
+    /// By NATS, in the place of a stream that cannot take any now.
+    Unavailable {
+        code: u64,
+        description: String,
+    },
     Unknown,
 }
 
@@ -214,7 +224,7 @@ impl Publisher {
                 self.counters.acknowledged.add(1);
                 Some(*sequence)
             }
-            Fate::Rejected { .. } => {
+            Fate::Rejected { .. } | Fate::Unavailable { .. } => {
                 self.counters.rejected.add(1);
                 None
             }
@@ -229,7 +239,7 @@ impl Publisher {
         if let Some(waits) = outcome.waits {
             let result = match fate.clone() {
                 Fate::Stored(sequence) => Ok(sequence),
-                Fate::Rejected { code, description } => {
+                Fate::Rejected { code, description } | Fate::Unavailable { code, description } => {
                     Err(PublishError::Refused { code, description })
                 }
                 Fate::Unknown => Err(PublishError::Unknown),
@@ -344,7 +354,11 @@ impl Publisher {
             // More may have been waiting for an empty place than for octets.
             let taken = self.queue().acknowledged(number);
             if let Some(outcome) = taken {
-                self.settle(outcome, &fate(&message));
+                let fate = fate(&message);
+                if let Fate::Unavailable { .. } = fate {
+                    self.queue().unavailable();
+                }
+                self.settle(outcome, &fate);
                 self.wake.notify_one();
                 if self.queue().bytes == 0 {
                     self.idle.notify_waiters();
@@ -375,12 +389,17 @@ impl Publisher {
 fn fate(message: &Message) -> Fate {
     if message.status == Some(StatusCode::NO_RESPONDERS) {
         let description = "no stream takes this subject".to_owned();
-        return Fate::Rejected { code: 503, description };
+        return Fate::Unavailable { code: UNAVAILABLE, description };
     }
     match serde_json::from_slice(&message.payload) {
         Ok(Ack { error: Some(error), .. }) => {
             let code = if error.err_code == 0 { error.code } else { error.err_code };
-            Fate::Rejected { code, description: error.description }
+            let description = error.description;
+            if error.code == UNAVAILABLE {
+                Fate::Unavailable { code, description }
+            } else {
+                Fate::Rejected { code, description }
+            }
         }
         Ok(Ack { seq: Some(sequence), .. }) => Fate::Stored(sequence),
         _ => Fate::Unknown,

@@ -8,6 +8,9 @@ use super::{Outcome, Outgoing};
 /// Publications that are unacknowledged at a time: fewer than the subscription of the answers takes.
 const IN_FLIGHT: usize = 1 << 15;
 
+/// Time between two publications while a stream without a leader takes none.
+const RETRY: Duration = Duration::from_millis(250);
+
 /// What waits to be sent and to be acknowledged.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -17,6 +20,8 @@ pub(super) struct Queue {
     is_stalled: bool,
     /// One was given up, and the stream has acknowledged nothing since: so one is taken at a time.
     is_silent: bool,
+    /// The stream takes none; one is tried at this time.
+    retry: Option<Instant>,
     pub(super) is_closed: bool,
     pub(super) max_payload: usize,
     /// Octets of all of it.
@@ -45,7 +50,9 @@ pub(super) enum Number {
 impl Queue {
     pub(super) fn is_up(&self) -> bool {
         let is_connected = |client: &Client| client.connection_state() == State::Connected;
-        let is_shut = self.is_stalled || self.is_closed || self.is_silent && self.bytes > 0;
+        let is_trying = self.is_silent || self.retry.is_some();
+        let is_shut = self.is_stalled || self.is_closed || is_trying && self.bytes > 0;
+        let is_shut = is_shut || self.retry.is_some_and(|retry| Instant::now() < retry);
         !is_shut && self.client.as_ref().is_some_and(is_connected)
     }
 
@@ -54,6 +61,12 @@ impl Queue {
         self.client = Some(client);
         self.is_stalled = false;
         self.is_silent = false;
+        self.retry = None;
+    }
+
+    /// The stream has no leader, or no room: NATS answers for it. It is tried again by one at a time.
+    pub(super) fn unavailable(&mut self) {
+        self.retry = Some(Instant::now() + RETRY);
     }
 
     pub(super) fn push(&mut self, outgoing: Outgoing, bytes: usize) {
@@ -82,6 +95,7 @@ impl Queue {
         let outcome = self.take(index)?;
         self.is_stalled = false;
         self.is_silent = false;
+        self.retry = None;
         self.tidy();
         Some(outcome)
     }
@@ -200,6 +214,24 @@ mod tests {
         let next = send(&mut queue);
         assert!(queue.acknowledged(next).is_some());
         assert!(!queue.is_silent);
+    }
+
+    // Promise 7: what a stream without a leader would not take is refused at once.
+    #[tokio::test(start_paused = true)]
+    async fn stream_that_takes_none_is_tried_by_one_at_a_time() {
+        let mut queue = Queue::default();
+        let tries = |queue: &Queue| queue.retry.is_none_or(|retry| Instant::now() >= retry);
+        for _ in 0..2 {
+            let number = send(&mut queue);
+            assert!(queue.acknowledged(number).is_some());
+            queue.unavailable();
+            assert!(!tries(&queue));
+            tokio::time::advance(RETRY).await;
+            assert!(tries(&queue) && queue.retry.is_some());
+        }
+        let number = send(&mut queue);
+        assert!(queue.acknowledged(number).is_some());
+        assert!(queue.retry.is_none());
     }
 
     #[test]

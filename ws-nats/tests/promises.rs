@@ -313,6 +313,26 @@ async fn a_client_that_reconnects_elsewhere_gets_exactly_what_it_missed() {
 }
 
 #[tokio::test]
+async fn each_joiner_gets_its_own_past_though_one_read_serves_all() {
+    const LAST: usize = 40;
+    let Some(server) = NatsServer::start().await else { return };
+    let publisher = Node::new(config(server.url())).await;
+    let positions = publish(&publisher, "room", 0..LAST).await;
+    // A node that does not follow the topic yet: they all wait for the same read.
+    let node = Node::new(config(server.url())).await;
+    let joins = positions.iter().enumerate().rev().map(|(seen, position)| {
+        let (node, position) = (&node, position.to_string());
+        async move {
+            let (mut client, _, recovered) = node.join("room", &position).await;
+            assert_eq!(recovered, format!("All({})", LAST - 1 - seen));
+            assert_eq!(client.texts(LAST - 1 - seen).await, numbers(seen + 1..LAST));
+            assert!(client.is_quiet().await);
+        }
+    });
+    futures_util::future::join_all(joins).await;
+}
+
+#[tokio::test]
 async fn joiners_get_the_latest_message_or_none() {
     let Some(server) = NatsServer::start().await else { return };
     let nodes = [Node::new(config(server.url())).await, Node::new(config(server.url())).await];

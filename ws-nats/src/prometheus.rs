@@ -61,6 +61,7 @@ fn encode(metrics: &Metrics, to: &mut Families<'_>) -> fmt::Result {
     to.family("delivered", "Publications for subscribers here", ["kind"], by_kind)?;
     to.counter("duplicates", "Publications that came again", counted.duplicates)?;
     to.counter("doubted", "Messages that contradicted the stream", counted.doubted)?;
+    to.counter("overrun", "Messages left out because they came too fast", counted.overrun)?;
     to.counter("damaged", "Messages that cannot be read", counted.damaged)?;
     to.counter("refills", "Requests for publications that were missed", counted.refills)?;
     to.counter("refilled", "Publications that they brought", counted.refilled)?;

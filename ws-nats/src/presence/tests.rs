@@ -61,7 +61,7 @@ impl Node {
             .connect(url)
             .await
             .unwrap();
-        let identity = Identity { incarnation, label: format!("node {incarnation}").into() };
+        let identity = Identity { incarnation, label: format!("node-{incarnation}").into() };
         let roster =
             Roster::start(&config, identity, nats.clone(), clients.clone(), Arc::clone(&counters));
         let orders = Orders::start(
@@ -205,7 +205,7 @@ async fn node_that_is_cut_off_knows_it_and_comes_back() {
     assert!(presence.is_cut_off);
     assert_eq!(infos(&presence).len(), 2, "it keeps what it knew");
     until("it says so", async || {
-        b.roster.presence("room").await.silent_nodes == [Arc::from("node 1")]
+        b.roster.presence("room").await.silent_nodes == [Arc::from("node-1")]
     })
     .await;
     b.roster.appear(&bob, "room", "Bob".into()).unwrap();
@@ -308,7 +308,7 @@ async fn orders_are_obeyed_on_all_nodes() {
     dead.orders.stop();
     let obeyed = nodes[0].orders.give(Order::unsubscribe("room")).await;
     assert_eq!((obeyed.connections, obeyed.nodes), (0, 2));
-    assert_eq!(obeyed.silent_nodes, [Arc::from("node 3")]);
+    assert_eq!(obeyed.silent_nodes, [Arc::from("node-3")]);
 }
 
 #[tokio::test]

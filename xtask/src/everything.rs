@@ -109,6 +109,7 @@ fn build(workspace: &Workspace) -> Result<Tally> {
 type Engines = Vec<(&'static str, PathBuf)>;
 
 fn engines(workspace: &Workspace) -> Result<Engines> {
+    tools::faketime()?;
     let mut engines = vec![("WS_NATS_SERVER", tools::nats_server(workspace)?)];
     match tools::old_nats_server(workspace)? {
         Some(path) => engines.push(("WS_NATS_OLD_SERVER", path)),

@@ -20,6 +20,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn nats_check(workspace: &Workspace, options: &Options) -> Result<()> {
+    tools::faketime()?;
     let server = tools::nats_server(workspace)?;
     let words = ["test", "--release", "-p", "ws-nats", "--test", "checker", "--"];
     let mut command = tied(cargo().get_program());

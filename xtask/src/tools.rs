@@ -249,6 +249,15 @@ pub(crate) fn mosquitto() -> Result<PathBuf> {
     })
 }
 
+/// The library that gives a process a wrong clock. Debian keeps it up to date.
+pub(crate) fn faketime() -> Result<()> {
+    let library = Path::new("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1");
+    if cfg!(all(target_os = "linux", target_arch = "x86_64")) && !library.is_file() {
+        debian(&["libfaketime"], "no libfaketime was found")?;
+    }
+    Ok(())
+}
+
 /// `ip`, for links between network namespaces.
 pub(crate) fn iproute2() -> Result<()> {
     if !find_program("ip") {

@@ -32,6 +32,10 @@ pub(crate) fn nats_check(workspace: &Workspace, options: &Options) -> Result<()>
     command.current_dir(&workspace.root);
     command.env("WS_NATS_SERVER", server);
     command.env("WS_NATS_CHECK_SECONDS", options.seconds.to_string());
+    println!(
+        "xtask nats-check: a build of some minutes, then about {} s for each scenario",
+        options.seconds + 5
+    );
     let tests = Running::start("the checker", &mut command, None)?;
     let (mut rows, mut figures) = (Vec::new(), Vec::new());
     while let Some(line) = tests.line(Instant::now() + SILENCE)? {

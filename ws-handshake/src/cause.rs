@@ -29,7 +29,9 @@ pub enum Cause {
     #[error("data follows the request before it was answered")]
     EarlyData,
     /// The method is not GET, or over HTTP/2 and later not CONNECT: 405.
-    #[error("a WebSocket handshake is a GET request, and over HTTP/2 an extended CONNECT")]
+    #[error(
+        "a WebSocket handshake is a GET request over HTTP/1.1, and an extended CONNECT over HTTP/2"
+    )]
     Method,
     /// A CONNECT whose `:protocol` is not `websocket`, or that has none: 501.
     #[error("a CONNECT must have the :protocol websocket")]

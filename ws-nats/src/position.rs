@@ -7,7 +7,8 @@ use std::{fmt, str::FromStr};
 ///
 /// A client keeps the last one that it got, as the text that [`Display`](fmt::Display) writes, and
 /// gives it back when it reconnects. What the text means is up to this crate: `epoch.sequence.time`
-/// by now.
+/// by now. Do not compare texts: one place can be written with two times, that of a message and that of
+/// joining after it.
 ///
 /// ```
 /// # use ws_nats::Position;

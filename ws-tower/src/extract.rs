@@ -150,7 +150,8 @@ impl WebSocketUpgrade {
         self.change(|admit| Ok(admit.data(value)))
     }
 
-    /// Subscribes the connection to `topic` before anybody can see it.
+    /// Subscribes the connection to `topic` before anybody can see it. A handler that subscribes begins
+    /// after the client's `open`, and may miss what was published in between.
     pub fn subscribe(self, topic: impl Into<Box<str>>) -> Self {
         self.change(|admit| Ok(admit.subscribe(topic)))
     }

@@ -46,8 +46,14 @@ async fn permissions_of_the_readme_are_enough_for_all_that_nodes_do() {
 
     // Stored, and refilled: the last message of three is dropped on its way, and the one in the middle.
     let mut room = there.listen("room").unwrap();
-    here_nats.publish_acked("room", "0", Some("id")).await.unwrap();
-    assert_eq!(next(&mut room).await, "0");
+    here_nats.publish_acked("room", "with an id", Some("id")).await.unwrap();
+    until("the topic is followed", async || {
+        here_nats.publish_acked("room", "0", None).await.unwrap();
+        timeout(Duration::from_millis(100), room.recv()).await.is_ok()
+    })
+    .await;
+    // Some more of these may have been on their way.
+    while timeout(Duration::from_secs(1), room.recv()).await.is_ok() {}
     for (first, second) in [("1", "2"), ("3", "4")] {
         proxy.drop_next(Direction::ToClient, "ws.live.room", 1);
         here_nats.publish_acked("room", first, None).await.unwrap();
@@ -84,6 +90,7 @@ async fn permissions_of_the_readme_are_enough_for_all_that_nodes_do() {
     let client = clients.list().remove(0);
     let joined = nats.join(&client, "room", Some(Since::Latest)).await.unwrap();
     assert_eq!(timeout(LONG, guest.recv()).await.unwrap().unwrap(), "5".into());
+    client.unsubscribe("room");
     nats.join(&client, "room", Some(Since::Position(joined.position.unwrap()))).await.unwrap();
     nats.appear(&client, "room", "ann").unwrap();
     until("everybody sees who is there", async || true).await;

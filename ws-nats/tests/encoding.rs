@@ -3,90 +3,15 @@
 mod support;
 
 use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use support::{LONG, Server as NatsServer};
 use tokio::time::timeout;
-use ws_core::{
-    Extension, ExtensionFactory,
-    extension::{
-        Chunk, ExtensionError, FixedFactory, MessageInfo, Progress, RsvClaim, Scope, SharedEncoder,
-        SharedForm, SharedKey, Sharing, Sink,
-    },
-};
 use ws_nats::{Config, Nats, Since};
 use ws_server::{Connect, HandlerError, Peer, Server, Service, WebSocket};
-use ws_tests_support::extension::pass;
-
-/// An extension that changes nothing, and counts what it encodes for many.
-#[derive(Clone, Default)]
-struct Counting(Arc<AtomicUsize>);
-
-impl Counting {
-    fn factory(&self) -> impl ExtensionFactory + use<> {
-        let counting = self.clone();
-        let new = move || -> Box<dyn Extension> { Box::new(counting.clone()) };
-        FixedFactory::new("x-counts", Scope::Message, new)
-    }
-
-    fn encoded(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Extension for Counting {
-    fn claim(&self) -> RsvClaim {
-        RsvClaim::None
-    }
-
-    fn encode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        pass(input, out)
-    }
-
-    fn decode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        pass(input, out)
-    }
-
-    fn sharing(&mut self) -> Option<&mut dyn Sharing> {
-        Some(self)
-    }
-}
-
-impl Sharing for Counting {
-    fn form(&self, _: &MessageInfo) -> Option<SharedForm> {
-        Some(SharedForm::Encoded(SharedKey::new::<Self>(0)))
-    }
-
-    fn encoder(&self, _: &MessageInfo) -> Option<Box<dyn SharedEncoder>> {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Some(Box::new(Once))
-    }
-}
-
-struct Once;
-
-impl SharedEncoder for Once {
-    fn encode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        pass(input, out)
-    }
-}
+use ws_tests_support::extension::Counting;
 
 struct Node {
     counting: Counting,
@@ -100,7 +25,7 @@ impl Node {
         let shared = Arc::new(OnceLock::<Arc<Nats>>::new());
         let nats = Arc::clone(&shared);
         let handler = move |ws: WebSocket| join(ws, Arc::clone(&nats));
-        let server = Server::new().extension(counting.factory()).any(handler);
+        let server = Server::new().extension(counting.factory("x-counts")).any(handler);
         let config = Config::default().servers([url]).stamp(|_, position, message| {
             format!("{position} {}", message.as_text().unwrap()).into()
         });
@@ -111,7 +36,7 @@ impl Node {
     }
 
     async fn client(&self, since: &str) -> WebSocket {
-        let connect = Connect::new("ws://test/").extension(Counting::default().factory());
+        let connect = Connect::new("ws://test/").extension(Counting::default().factory("x-counts"));
         let mut client = self.service.test_client_with(connect, Peer::Other).await.unwrap();
         client.send(since).await.unwrap();
         client

@@ -4,28 +4,18 @@
 mod support;
 
 use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use proptest::{collection::vec, prelude::*};
 use support::{CLOSE, PING, PONG, Raw, TEXT, echo, limits, open_with};
 use tokio::time::{sleep, timeout};
-use ws_core::{
-    Extension,
-    extension::{
-        Chunk, ExtensionError, FixedFactory, MessageInfo, Progress, RsvClaim, Scope, SharedEncoder,
-        SharedForm, SharedKey, Sharing, Sink,
-    },
-};
 use ws_server::{
     Client, Clients, CloseCode, Limits, Publication, Published, Server, Service, SlowConsumer,
     SubscribeError, WebSocket,
 };
-use ws_tests_support::extension::pass;
+use ws_tests_support::extension::Counting;
 
 async fn ready(mut ws: WebSocket) -> support::Handled {
     ws.send("ready").await?;
@@ -586,65 +576,11 @@ async fn connection_that_ends_in_the_middle_leaves_nothing() {
     assert!(payload.is_unique(), "somebody keeps it");
 }
 
-/// An extension that changes nothing, and counts its encoders.
-struct Counting(Arc<AtomicUsize>);
-
-impl Extension for Counting {
-    fn claim(&self) -> RsvClaim {
-        RsvClaim::None
-    }
-
-    fn encode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        pass(input, out)
-    }
-
-    fn decode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        pass(input, out)
-    }
-
-    fn sharing(&mut self) -> Option<&mut dyn Sharing> {
-        Some(self)
-    }
-}
-
-impl Sharing for Counting {
-    fn form(&self, _: &MessageInfo) -> Option<SharedForm> {
-        Some(SharedForm::Encoded(SharedKey::new::<Self>(0)))
-    }
-
-    fn encoder(&self, _: &MessageInfo) -> Option<Box<dyn SharedEncoder>> {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Some(Box::new(Once))
-    }
-}
-
-struct Once;
-
-impl SharedEncoder for Once {
-    fn encode(
-        &mut self,
-        input: &mut Chunk<'_>,
-        out: &mut Sink<'_>,
-    ) -> Result<Progress, ExtensionError> {
-        pass(input, out)
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn clones_of_a_publication_are_encoded_once_for_all_who_get_them_at_any_time() {
-    let encoders = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&encoders);
-    let new = move || -> Box<dyn Extension> { Box::new(Counting(Arc::clone(&counted))) };
-    let extension = FixedFactory::new("x-counts", Scope::Message, new);
-    let service = Server::new().extension(extension).any(ready).service().unwrap();
+    let counting = Counting::default();
+    let service = Server::new().extension(counting.factory("x-counts")).any(ready);
+    let service = service.service().unwrap();
     let clients = service.clients();
     let history = missed(10);
     let mut raws = Vec::new();
@@ -657,7 +593,7 @@ async fn clones_of_a_publication_are_encoded_once_for_all_who_get_them_at_any_ti
         expect(&mut raw, "missed", 0..10).await;
         raws.push(raw);
     }
-    assert_eq!(encoders.load(Ordering::Relaxed), 10);
+    assert_eq!(counting.encoded(), 10);
     let publication = Publication::new("to several topics");
     for topic in ["room", "nobody", "room"] {
         clients.publish(topic, publication.clone());
@@ -665,7 +601,7 @@ async fn clones_of_a_publication_are_encoded_once_for_all_who_get_them_at_any_ti
     for raw in &mut raws {
         raw.expect_only(&["to several topics", "to several topics"]).await;
     }
-    assert_eq!(encoders.load(Ordering::Relaxed), 11);
+    assert_eq!(counting.encoded(), 11);
 }
 
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
 //! Small extensions to test the engine with.
 
+mod counting;
 mod inflate;
 mod reverse;
 mod run_length;
@@ -16,6 +17,7 @@ use ws_core::{
 };
 
 pub use self::{
+    counting::Counting,
     inflate::{Counters, Inflate},
     reverse::Reverse,
     run_length::RunLength,

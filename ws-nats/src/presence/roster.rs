@@ -12,10 +12,10 @@ use tokio::{
     runtime::Handle,
     sync::{Notify, watch},
     task::JoinHandle,
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tracing::{error, warn};
-use ws_server::{Client, ClientId, Clients, Published};
+use ws_server::{Client, ClientId, Clients};
 
 use super::{
     state::{LOAD, NoMember, Settings, State},
@@ -25,6 +25,7 @@ use crate::{
     config::{Config, OnPresence},
     event::PresenceEvent,
     metrics::Counters,
+    node::deliver,
     presence::{AppearError, Presence},
     subject::{MAX_TOPIC, Subjects},
 };
@@ -276,16 +277,13 @@ impl Roster {
         }
     }
 
-    /// Tells the subscribers here. Only another publisher of this process can be in the way; it is waited
-    /// for.
+    /// Tells the subscribers here.
     pub(super) async fn tell(&self, topic: &str, event: &PresenceEvent) {
         let Some(make) = &self.event else { return };
         let Some(clients) = locked(&self.clients).clone() else { return };
         match catch_unwind(AssertUnwindSafe(|| make(topic, event))) {
             Ok(Some(publication)) => {
-                while let Published::Refused(_) = clients.publish_here(topic, publication.clone()) {
-                    sleep(Duration::from_millis(1)).await;
-                }
+                deliver(&clients, topic, &publication).await;
             }
             Ok(None) => {}
             Err(_) => error!("Config::presence_event panicked: the subscribers here are not told"),

@@ -20,6 +20,7 @@ use tokio::{
 use tracing::warn;
 
 use super::{protocol::Envelope, roster::Roster, state::Output};
+use crate::log_limiter::LogLimiter;
 
 /// Time between two looks at the connection.
 const LOOK: Duration = Duration::from_millis(250);
@@ -27,8 +28,6 @@ const LOOK: Duration = Duration::from_millis(250);
 const TAKE: Duration = Duration::from_secs(1);
 /// Messages that are looked at before something is sent.
 const BATCH: usize = 256;
-/// Time between two complaints about messages that cannot be read.
-const COMPLAIN: Duration = Duration::from_secs(10);
 
 type Messages = Pin<Box<dyn Stream<Item = Message> + Send>>;
 
@@ -42,7 +41,7 @@ struct Line {
     connects: Option<u64>,
     /// It took nothing in time: it is not tried again before this.
     stuck_until: Option<Instant>,
-    complained: Option<Instant>,
+    log: LogLimiter,
 }
 
 /// Runs until the end is wanted, then says goodbye.
@@ -59,7 +58,7 @@ pub(super) async fn run(
         followed: HashMap::new(),
         connects: None,
         stuck_until: None,
-        complained: None,
+        log: LogLimiter::default(),
     };
     for subject in [roster.subjects.nodes(), roster.subjects.mailbox(incarnation)] {
         // It fails for a subject that is none, or once the client has ended.
@@ -130,12 +129,10 @@ impl Line {
     }
 
     fn read(&mut self, message: &Message) {
-        let now = Instant::now();
         let Some(envelope) = Envelope::decode(&message.payload) else {
             self.roster.counters.damaged.add(1);
-            if self.complained.is_none_or(|complained| now - complained >= COMPLAIN) {
-                self.complained = Some(now);
-                warn!(subject = %message.subject.escape_debug(), "a message about presence cannot be read: it is left out");
+            if let Some(left_out) = self.log.admit() {
+                warn!(subject = %message.subject.escape_debug(), left_out, "a message about presence cannot be read: it is ignored");
             }
             return;
         };
@@ -144,7 +141,7 @@ impl Line {
         if envelope.from != state.incarnation() {
             self.roster.counters.presence_bytes_received.add(message.payload.len() as u64);
         }
-        state.receive(envelope, topic.as_deref(), now);
+        state.receive(envelope, topic.as_deref(), Instant::now());
     }
 
     /// Does what the state wants.

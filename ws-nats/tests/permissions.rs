@@ -93,7 +93,13 @@ async fn permissions_of_the_readme_are_enough_for_all_that_nodes_do() {
     client.unsubscribe("room");
     nats.join(&client, "room", Some(Since::Position(joined.position.unwrap()))).await.unwrap();
     nats.appear(&client, "room", "ann").unwrap();
-    until("everybody sees who is there", async || true).await;
+    for other in [&here_nats, &there_nats] {
+        until("everybody sees who is there", async || {
+            let members = other.presence("room").await.members;
+            members.len() == 1 && &*members[0].info == "ann"
+        })
+        .await;
+    }
     here_nats.unsubscribe_all("room").await;
 
     // Heartbeats, audits, goodbyes.

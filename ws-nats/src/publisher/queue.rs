@@ -50,10 +50,16 @@ pub(super) enum Number {
 impl Queue {
     pub(super) fn is_up(&self) -> bool {
         let is_connected = |client: &Client| client.connection_state() == State::Connected;
-        let is_trying = self.is_silent || self.retry.is_some();
-        let is_shut = self.is_stalled || self.is_closed || is_trying && self.bytes > 0;
-        let is_shut = is_shut || self.retry.is_some_and(|retry| Instant::now() < retry);
-        !is_shut && self.client.as_ref().is_some_and(is_connected)
+        !self.is_shut() && self.client.as_ref().is_some_and(is_connected)
+    }
+
+    /// Whether nothing is taken, though there is a connection.
+    fn is_shut(&self) -> bool {
+        let is_tried = self.is_silent || self.retry.is_some();
+        self.is_closed
+            || self.is_stalled
+            || is_tried && self.bytes > 0
+            || self.retry.is_some_and(|retry| Instant::now() < retry)
     }
 
     pub(super) fn connected(&mut self, client: Client, max_payload: usize) {
@@ -220,18 +226,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn stream_that_takes_none_is_tried_by_one_at_a_time() {
         let mut queue = Queue::default();
-        let tries = |queue: &Queue| queue.retry.is_none_or(|retry| Instant::now() >= retry);
         for _ in 0..2 {
+            assert!(!queue.is_shut());
             let number = send(&mut queue);
             assert!(queue.acknowledged(number).is_some());
             queue.unavailable();
-            assert!(!tries(&queue));
+            assert!(queue.is_shut());
             tokio::time::advance(RETRY).await;
-            assert!(tries(&queue) && queue.retry.is_some());
         }
         let number = send(&mut queue);
+        assert!(queue.is_shut(), "by one at a time");
         assert!(queue.acknowledged(number).is_some());
-        assert!(queue.retry.is_none());
+        send(&mut queue);
+        assert!(!queue.is_shut(), "it takes them again");
     }
 
     #[test]

@@ -190,7 +190,9 @@ pub enum PublishError {
     #[error("the id of a message is 1 to 256 visible ASCII characters: shorten or encode it")]
     Id,
     /// The stream refused the message: it is not stored.
-    #[error("JetStream refused the message: {description} (error {code})")]
+    #[error(
+        "JetStream refused the message: {description} (error {code}); try again if the stream has no leader at this moment, and look at its limits"
+    )]
     Refused {
         /// JetStream's number of it.
         code: u64,

@@ -103,6 +103,9 @@ impl Nats {
     ///
     /// # Cancel safety
     /// What is cancelled may have made the stream.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O and time. This node's tasks run in that of the caller.
     pub async fn connect(config: Config, clients: Clients) -> Result<Arc<Self>, ConnectError> {
         let prepared = stream::prepare(&config).await?;
         let servers = options::servers(&config);
@@ -261,7 +264,8 @@ impl Nats {
     /// keep topics apart.
     ///
     /// # Errors
-    /// [`JoinError`]; [`JoinError::Subscribed`] is for a client with `since` that subscribes already. Then
+    /// [`JoinError`]; [`JoinError::NoAnswer`] after twice
+    /// [`connect_timeout`](Config#structfield.connect_timeout) (10 s). [`JoinError::Subscribed`] is for a client with `since` that subscribes already. Then
     /// this call has changed nothing.
     ///
     /// # Cancel safety
@@ -296,6 +300,9 @@ impl Nats {
     }
 
     /// Publishes, and waits until the stream has it: a quorum of its replicas.
+    ///
+    /// The position is that of the message, for [`join`](Self::join) by others; what was not acknowledged
+    /// after [`publish_timeout`](Config#structfield.publish_timeout) (5 s) is unknown.
     ///
     /// With an `id`, the same message published again within
     /// [`duplicate_window`](Config#structfield.duplicate_window) is stored once, and its position is

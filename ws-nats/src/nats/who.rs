@@ -57,7 +57,8 @@ impl Nats {
         self.roster.presence(topic).await
     }
 
-    /// The number of [members](Self::presence) of a topic that this node knows of.
+    /// The number of [members](Self::presence) of a topic that this node knows of. It may wait for answers
+    /// as [`presence`](Self::presence) does, 2 s at most.
     ///
     /// # Cancel safety
     /// Cancel safe.

@@ -170,46 +170,78 @@ const cases = {
   'raw-invalid-utf8': () => script(one, 'Text that is not UTF-8', 'closed by the server: 1007'),
   'raw-reserved-bit': () => script(one, 'A reserved bit', 'closed by the server: 1002'),
   async 'what-the-server-counts-is-shown' () {
-    await has(one, '#m-connections', / now, \d+ in total$/)
-    const cells = async id => Number((await one.locator(id).innerText()).replaceAll(',', '').match(/\d+/)[0])
-    const before = await cells('#m-received')
-    check(before > 50, `${before} messages were received`)
-    check(/ messages \([\d,]+ text\) of [\d,]+ B; [\d,]+ B on the wire, \d+ %$/.test(await one.locator('#m-sent').innerText()), 'bytes before and after compression')
-    check(await cells('#m-memory') > 0, 'compression holds something')
-    check(await cells('#m-dropped') === 0, 'something was dropped')
+    const received = more => one.waitForFunction(n => counted && counted.received.messages >= n, more)
+    await received(51)
+    const shown = await one.evaluate(() => ({
+      received: $('m-received').textContent.startsWith(`${n(counted.received.messages)} messages`),
+      connections: $('m-connections').textContent,
+      sent: $('m-sent').textContent,
+      memory: Number($('m-memory').textContent.replaceAll(',', '').match(/\d+/)[0]),
+      dropped: $('m-dropped').textContent,
+      before: counted.received.messages
+    }))
+    check(shown.received && / now, \d+ in total$/.test(shown.connections), JSON.stringify(shown))
+    check(/ messages \([\d,]+ text\) of [\d,]+ B; [\d,]+ B on the wire, \d+ %$/.test(shown.sent), 'bytes before and after compression')
+    check(shown.memory > 0, 'compression holds something')
+    check(shown.dropped.startsWith('0,'), 'something was dropped')
     await one.locator('#echo').getByRole('button', { name: 'Send', exact: true }).click()
-    await one.waitForFunction(n => Number($('m-received').textContent.replaceAll(',', '').match(/\d+/)[0]) > n, before)
+    await received(shown.before + 1)
   },
   async 'what-the-server-counts-is-drawn' () {
-    // The newest value of a line, as its caption tells it and as it is drawn.
-    const drawn = name => one.evaluate(name => {
-      const lines = [...document.querySelectorAll(`#t-${name} polyline`)]
-      const points = lines.map(line => line.getAttribute('points').split(' '))
-      return {
-        text: $(`t-${name}-text`).textContent,
-        label: $(`t-${name}`).getAttribute('aria-label'),
-        lines: lines.length,
-        lengths: points.map(line => line.length),
-        last: points.map(line => line.at(-1))
-      }
-    }, name)
-    await one.waitForFunction(() => document.querySelector('#t-connections polyline')?.getAttribute('points').split(' ').length >= 3)
-    for (const [name, lines] of [['connections', 1], ['messages', 2], ['bytes', 2]]) {
-      const it = await drawn(name)
-      check(it.lines === lines && it.text === it.label, `${name}: ${JSON.stringify(it)}`)
-      check(it.last.every(point => /^59,\d+\.\d$/.test(point)), `${name} ends at ${it.last}`)
+    // Of one moment: the newest value of each line, as its caption tells it and as it is drawn.
+    const drawn = () => one.evaluate(() => ({
+      connections: counted.connections,
+      trends: ['connections', 'messages', 'bytes'].map(name => {
+        const lines = [...document.querySelectorAll(`#t-${name} polyline`)].map(line => line.getAttribute('points').split(' '))
+        return {
+          text: $(`t-${name}-text`).textContent,
+          label: $(`t-${name}`).getAttribute('aria-label'),
+          lengths: lines.map(line => line.length),
+          last: lines.map(line => line.at(-1))
+        }
+      }),
+      length: lately.length
+    }))
+    // Told by the newest value itself: a line of 60 values grows no more.
+    const next = async () => {
+      const newest = await one.evaluateHandle(() => lately.at(-1))
+      await one.waitForFunction(newest => lately.length > 0 && lately.at(-1) !== newest, newest)
     }
-    // Two pages of three connections, and as many as are there now.
-    const now = (await one.locator('#m-connections').innerText()).split(' ')[0]
-    await has(one, '#t-connections-text', `${now}; the line at the top is`)
-    const before = (await drawn('connections')).lengths[0]
-    await one.waitForFunction(n => document.querySelector('#t-connections polyline').getAttribute('points').split(' ').length > n, before)
+    await next()
+    await next()
+    const { connections, trends, length } = await drawn()
+    check(length >= 2, `${length} values`)
+    for (const [which, lines] of [1, 2, 2].entries()) {
+      const it = trends[which]
+      check(it.lengths.length === lines && it.text === it.label, JSON.stringify(it))
+      check(it.lengths.every(points => points === length), JSON.stringify(it))
+      check(it.last.every(point => /^59,\d+\.\d$/.test(point)), JSON.stringify(it))
+    }
+    // Two pages of three connections.
+    check(connections >= 6 && trends[0].text.startsWith(`${connections}; the line at the top is`), trends[0].text)
+
+    // The counters of two seconds later, whatever the real ones are: 24,690 messages more. Then back.
+    const [later, back] = await one.evaluate(() => {
+      const kept = { counted, lately: [...lately] }
+      const received = { ...counted.received, messages: counted.received.messages + 24690 }
+      showMetrics({ ...counted, at: counted.at + 2, received })
+      const later = [$('t-messages-text').textContent, document.querySelector('#t-messages polyline').getAttribute('points').split(' ').at(-1)];
+      ({ counted, lately } = kept)
+      drawTrends()
+      return [later, $('t-messages-text').textContent]
+    })
+    check(later[0] === 'Received 12,345, sent (dashed) 0; at the top 12,345' && later[1] === '59,8.0', `${later}`)
+    check(!back.includes('12,345'), back)
+
+    // Fifty echoes are among the counters of the server, however long they take.
+    const before = await one.evaluateHandle(() => ({ messages: counted.received.messages, newest: lately.at(-1) }))
     await one.getByRole('button', { name: 'Send 50 in turn' }).click()
-    await one.waitForFunction(() => Number($('t-messages-text').textContent.match(/Received (\d+)/)[1]) >= 20)
+    await one.waitForFunction(({ messages, newest }) => counted.received.messages >= messages + 50 &&
+      lately.slice(lately.indexOf(newest) + 1).some(it => it.messagesIn > 0), before)
   },
   async 'closes-and-refusals-are-listed' () {
     const counts = async id => Object.fromEntries((await one.locator(`${id} li`).allInnerTexts()).map(text => text.split('\n').filter(part => part)))
-    await one.locator('#closes li', { hasText: '1002' }).waitFor()
+    await one.waitForFunction(() => counted.closed.some(({ code, count }) => code === '1002' && count >= 2))
     const closes = await counts('#closes')
     check(closes['1002, a frame violated the protocol (server)'] === '2', `closes: ${JSON.stringify(closes)}`)
     check(closes['1007, invalid data, such as text that is not UTF-8 (server)'] === '1', `closes: ${JSON.stringify(closes)}`)

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use http::StatusCode;
 use serde_json::{Value, json};
+use tokio::time::{Instant, MissedTickBehavior};
 use ws_server::{Bytes, Clients, ClosedBy, Histogram, Metrics, Publication, SlowConsumer, Traffic};
 
 /// The topic to which pages subscribe.
@@ -11,13 +12,16 @@ pub(crate) const TOPIC: &str = "metrics";
 
 /// Publishes the counters while it runs, if any page is open.
 pub(crate) async fn tell(clients: Clients) {
+    let started = Instant::now();
     let mut second = tokio::time::interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         second.tick().await;
         if clients.subscribers(TOPIC) == 0 {
             continue;
         }
-        let text = json!({ "metrics": describe(&clients.metrics()) }).to_string();
+        let metrics = describe(&clients.metrics(), started.elapsed());
+        let text = json!({ "metrics": metrics }).to_string();
         // A page that is busy with its frames needs only the newest, and may miss some.
         let newest = Publication::new(text).key("all").slow_consumer(SlowConsumer::DropNewest);
         clients.publish(TOPIC, newest);
@@ -37,8 +41,11 @@ pub(crate) fn page(_: &Clients) -> (StatusCode, &'static str, Bytes) {
     (StatusCode::NOT_IMPLEMENTED, "text/plain; charset=utf-8", mend.into())
 }
 
-fn describe(metrics: &Metrics) -> Value {
+/// The counters at a time on the server's clock: a page that is busy gets several at once, and
+/// cannot tell their rates by its own.
+fn describe(metrics: &Metrics, at: Duration) -> Value {
     json!({
+        "at": at.as_secs_f64(),
         "connections": metrics.connections,
         "opened": metrics.opened,
         "received": traffic(&metrics.received),

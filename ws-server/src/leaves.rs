@@ -2,9 +2,12 @@
 //! other crates alone.
 
 pub(crate) mod admission_limit;
+pub(crate) mod budget;
 pub(crate) mod capacity;
+pub(crate) mod client;
 pub(crate) mod data;
 pub(crate) mod error;
+pub(crate) mod held;
 pub(crate) mod histogram;
 pub(crate) mod id;
 pub(crate) mod limits;

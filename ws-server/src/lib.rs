@@ -116,6 +116,7 @@ pub use leaves::error::{
     ConfigError, Interrupted, Lagged, PingError, SendError, ServeError, SubscribeError,
     TrySendError, TrySendReason,
 };
+pub use leaves::held::Held;
 pub use leaves::histogram::Histogram;
 pub use leaves::id::ClientId;
 #[cfg(feature = "client")]

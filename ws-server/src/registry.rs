@@ -13,12 +13,12 @@ use std::{
     collections::{BTreeMap, VecDeque},
     ops::Bound,
     sync::{
-        Arc, OnceLock,
+        Arc, OnceLock, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::Instant};
 use ws_core::{Broadcast, Closed, ClosedBy};
 
 use self::{
@@ -28,6 +28,7 @@ use self::{
 use crate::{
     Backplane, ClientId, Limits, Publication, Published, SlowConsumer, SubscribeError,
     leaves::{
+        budget::Relief,
         stats::Stats,
         sync::{Mutex, MutexGuard, PoisonError},
     },
@@ -81,6 +82,12 @@ impl Registry {
     /// consumers, and the limits.
     pub(crate) fn set_defaults(&self, policy: SlowConsumer, limits: &Arc<Limits>) {
         self.defaults.set((policy, Arc::clone(limits))).ok();
+    }
+
+    /// Bounds what clients make the server hold.
+    pub(crate) fn bound_memory(self: &Arc<Self>, limit: Option<usize>) {
+        let relief: Weak<Self> = Arc::downgrade(self);
+        self.stats.budget.begin(limit, relief);
     }
 
     fn slow_consumer(&self) -> SlowConsumer {
@@ -310,4 +317,8 @@ impl Drop for Entry {
             registry.leave(&self.outbox, Some(&Closed::abnormal(ClosedBy::Local)));
         }
     }
+}
+
+impl Relief for Registry {
+    fn relieve(&self, _: Instant) {}
 }

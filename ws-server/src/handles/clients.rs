@@ -256,6 +256,9 @@ impl Clients {
         let mut metrics = self.registry.stats.counters.read();
         metrics.connections = self.count();
         metrics.queue_bytes = self.registry.queue_bytes();
+        let budget = &self.registry.stats.budget;
+        metrics.held = budget.held();
+        (metrics.max_memory, metrics.evicted) = (budget.limit(), budget.evicted());
         (metrics.topics, metrics.subscriptions) = self.registry.topics.count();
         metrics
     }

@@ -38,6 +38,9 @@ impl Clients {
     /// | `websocket_dropped_total` | [`Metrics::dropped`] |
     /// | `websocket_queue_bytes` | [`Metrics::queue_bytes`] |
     /// | `websocket_memory_bytes` | [`Metrics::memory`] |
+    /// | `websocket_held_bytes{kind}` | [`Metrics::held`], by its fields |
+    /// | `websocket_held_limit_bytes` | [`Metrics::max_memory`] |
+    /// | `websocket_evicted_total` | [`Metrics::evicted`] |
     /// | `websocket_topics` | [`Metrics::topics`] |
     /// | `websocket_subscriptions` | [`Metrics::subscriptions`] |
     ///
@@ -137,6 +140,14 @@ fn encode(metrics: &Metrics, to: &mut Families<'_>) -> fmt::Result {
     )?;
     to.gauge("websocket_queue", "Messages that wait to be sent", bytes, metrics.queue_bytes)?;
     to.gauge("websocket_memory", "What protocol engines hold", bytes, metrics.memory)?;
+    to.gauges(
+        "websocket_held",
+        "What clients make the server hold",
+        "kind",
+        metrics.held.by_kind(),
+    )?;
+    to.gauge("websocket_held_limit", "The bound for that", bytes, metrics.max_memory)?;
+    to.counter("websocket_evicted", "Connections closed at that bound", metrics.evicted)?;
     to.gauge("websocket_topics", "Topics that have subscribers", None, metrics.topics)?;
     to.gauge("websocket_subscriptions", "Subscriptions", None, metrics.subscriptions)
 }
@@ -168,6 +179,22 @@ impl Families<'_> {
     fn gauge(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: usize) -> fmt::Result {
         let encoder = self.0.encode_descriptor(name, help, unit, MetricType::Gauge)?;
         ConstGauge::new(value as u64).encode(encoder)
+    }
+
+    /// A gauge of bytes for each value of a label.
+    fn gauges<'v>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl IntoIterator<Item = (&'v str, usize)>,
+    ) -> fmt::Result {
+        let unit = Some(&Unit::Bytes);
+        let mut encoder = self.0.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+        for (value, bytes) in values {
+            ConstGauge::new(bytes as u64).encode(encoder.encode_family(&[(label, value)])?)?;
+        }
+        Ok(())
     }
 
     /// The encoder appends `_total` to the name.

@@ -14,6 +14,8 @@ pub enum AdmissionLimit {
     MaxPerIp,
     /// [`ServerLimits::max_pending`].
     MaxPending,
+    /// [`ServerLimits::max_memory`].
+    MaxMemory,
 }
 
 impl AdmissionLimit {
@@ -23,11 +25,13 @@ impl AdmissionLimit {
             Self::MaxConnections => "max_connections",
             Self::MaxPerIp => "max_per_ip",
             Self::MaxPending => "max_pending",
+            Self::MaxMemory => "max_memory",
         }
     }
 
     /// What a log says of it.
     pub(crate) fn explain(self, limits: &ServerLimits) -> String {
+        let name = self.name();
         let (most, more) = match self {
             Self::MaxConnections => (limits.max_connections, "so many are connected in all"),
             Self::MaxPerIp => (
@@ -39,8 +43,10 @@ impl AdmissionLimit {
                 limits.max_pending,
                 "so many have not sent their request yet, or wait for their gate",
             ),
+            Self::MaxMemory => {
+                return format!("clients make the server hold {name}; see ServerLimits::{name}");
+            }
         };
-        let name = self.name();
         format!("{name} is {most}: {more}; see ServerLimits::{name}")
     }
 }

@@ -15,14 +15,14 @@ use ws_core::{CloseCode, Closed, ClosedBy};
 use ws_handshake::Cause;
 
 use super::histogram::{CONNECTION_BOUNDS, ROUND_TRIP_BOUNDS, Times};
-use crate::{AdmissionLimit, Histogram};
+use crate::{AdmissionLimit, Held, Histogram};
 
 /// What a server has done since it was made, and what it holds now: a snapshot, made by
 /// [`Clients::metrics`](crate::Clients::metrics).
 ///
 /// Every number but [`connections`](Self::connections), [`topics`](Self::topics),
-/// [`subscriptions`](Self::subscriptions), [`queue_bytes`](Self::queue_bytes) and
-/// [`memory`](Self::memory) only grows. Those of one
+/// [`subscriptions`](Self::subscriptions), [`queue_bytes`](Self::queue_bytes),
+/// [`memory`](Self::memory), [`held`](Self::held) and [`max_memory`](Self::max_memory) only grows. Those of one
 /// snapshot are read one after the other while connections work on, and what a connection is at work
 /// on is counted when it rests: two that are read together need not fit to the last message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,6 +85,13 @@ pub struct Metrics {
     /// as of when it rested last. Not in it: what every connection takes (2 KiB), its task and
     /// handler, and queued messages.
     pub memory: usize,
+    /// Bytes that all clients together make the server hold, by kind.
+    pub held: Held,
+    /// The bound for [`held`](Self::held), [`ServerLimits::max_memory`](crate::ServerLimits::max_memory) or
+    /// its default. `UNLIMITED` before the server is made of its configuration, and where it is lifted.
+    pub max_memory: usize,
+    /// Connections that were closed with 1013 because the bound was reached.
+    pub evicted: u64,
 }
 
 /// Requests that were rejected, or connections that were not let in, for one reason.

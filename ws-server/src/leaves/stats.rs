@@ -1,6 +1,7 @@
 //! What the connections of a server count and may write into the log, all together.
 
 use super::{
+    budget::Budget,
     log_limiter::{HintLimiter, LogLimiter},
     metrics::Counters,
 };
@@ -9,6 +10,8 @@ use super::{
 #[derive(Default)]
 pub(crate) struct Stats {
     pub(crate) counters: Counters,
+    /// What clients make the server hold.
+    pub(crate) budget: Budget,
     /// Lines about clients.
     pub(crate) client_log: LogLimiter,
     /// Lines about handlers that failed: apart from those about clients, which would drown them.

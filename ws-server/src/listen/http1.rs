@@ -28,6 +28,7 @@ use crate::{
     AdmissionLimit, Admit, ClientId, Limits, ServerLimits,
     drive::{Core, Handling},
     leaves::{
+        client::Client,
         linger::linger,
         log_limiter::Escaped,
         request::Source,
@@ -35,7 +36,7 @@ use crate::{
     },
     listen::{busy::refuse, plain},
     open::{
-        admission::{Client, Permit},
+        admission::Permit,
         decision::{self, Agreement, Asked},
         endpoint::StartHandler,
         shared::Shared,

@@ -413,6 +413,7 @@ impl Server {
         let terms = Arc::new(Terms::new(accept, self.limits)?);
         let server_limits = Arc::new(self.server_limits);
         self.clients.registry.set_defaults(self.slow_consumer, &terms.limits);
+        self.clients.registry.bound_memory(server_limits.max_memory);
         Ok(Service {
             shared: Arc::new(Shared {
                 routes: self.routes.settle(&terms)?,

@@ -5,13 +5,12 @@ mod crowd;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     future::poll_fn,
-    net::{IpAddr, Ipv4Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
     time::Duration,
 };
 
-use crate::{AdmissionLimit, Peer, ServerLimits, open::running::Running};
+use crate::{AdmissionLimit, Peer, ServerLimits, leaves::client::Client, open::running::Running};
 use crowd::Crowd;
 pub(crate) use crowd::Membership;
 
@@ -50,24 +49,6 @@ struct Leaving {
     client: Option<Client>,
     /// Woken when another connection has taken the permit, which is then no longer listed.
     waker: Waker,
-}
-
-/// One client, as far as limits are concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Client {
-    V4(Ipv4Addr),
-    /// The first 64 bits of an IPv6 address: one customer usually has the rest.
-    V6(u64),
-}
-
-impl Client {
-    fn of(peer: Peer) -> Option<Self> {
-        // An IPv4 client of an IPv6 socket (`::ffff:192.0.2.1`) counts as one of IPv4.
-        Some(match peer.address()?.ip().to_canonical() {
-            IpAddr::V4(address) => Self::V4(address),
-            IpAddr::V6(address) => Self::V6((address.to_bits() >> 64) as u64),
-        })
-    }
 }
 
 impl Admission {

@@ -17,11 +17,12 @@ use ws_handshake::{AcceptOptions, Cause, OriginRefusal, Rejection, RequestView, 
 use crate::{
     AdmissionLimit, Admit, Agreed, ClientId, Limits, Opening, Peer, Request, SubscribeError,
     leaves::{
+        client::Client,
         error::error_chain,
         log_limiter::Escaped,
         request::{Param, Source},
     },
-    open::{admission::Client, gate, routes::Served, shared::Shared, terms::Terms},
+    open::{gate, routes::Served, shared::Shared, terms::Terms},
     outbox::Outbox,
 };
 

@@ -20,11 +20,8 @@ use ws_handshake::{
 
 use crate::{
     ClientId, Peer, Request,
-    leaves::data::Value,
-    open::{
-        admission::{Client, RETRY_AFTER},
-        shared::Shared,
-    },
+    leaves::{client::Client, data::Value},
+    open::{admission::RETRY_AFTER, shared::Shared},
 };
 
 /// Decides who may connect, before the opening handshake is answered.

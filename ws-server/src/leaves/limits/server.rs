@@ -48,6 +48,29 @@ limits! {
         /// under the same rule.
         max_pending: usize = 512,
 
+        /// Bytes that all clients together make the server hold: messages that are unfinished, received
+        /// ahead of the handler, or waiting to be sent (a message to many once), compression contexts and
+        /// what else extensions keep, heads of requests. Default `None`: a quarter of what this process may
+        /// use, by its control group or, if that allows no less, the machine; 1 GiB on systems other than
+        /// Linux. The log states the number when the server starts.
+        /// [`UNLIMITED`](crate::UNLIMITED) lifts it.
+        ///
+        /// From three quarters of it on, reading pauses where most is held, and extensions give memory
+        /// back; the clients that are paused wait, and their
+        /// [`progress_timeout`](crate::Limits#structfield.progress_timeout) with them. At it those
+        /// connections are closed with 1013 that hold most, until an eighth of it is free. What counts is
+        /// not how much a client holds at the moment, but how much it has held and for how long, in half a
+        /// minute or so, all connections of its address (of IPv6, its /64) together: an upload that goes on
+        /// weighs little beside a small message that never ends. What a closed connection held is free at
+        /// once, whether its client reads or not. Meanwhile new connections get 503. Connections that hold
+        /// less than 2 KiB are neither paused nor closed.
+        ///
+        /// Not in it: what every open connection takes (about 2 KiB, its task, its handler), what handlers
+        /// keep, and buffers of the operating system. [`Metrics::held`](crate::Metrics::held) shows the
+        /// rest by kind.
+        // T-B26
+        max_memory: Option<usize> as impl Into<Option<usize>> = None,
+
         /// Time for the whole head of a request, from the accept. Default 10 s. Beyond it 408.
         head_timeout: Duration = Duration::from_secs(10),
 

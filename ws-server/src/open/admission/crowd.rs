@@ -10,7 +10,8 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Client, lock};
+use super::lock;
+use crate::leaves::client::Client;
 
 /// A member of this age gives way to a newcomer whose address has no more members.
 const SLOW: Duration = Duration::from_secs(2);

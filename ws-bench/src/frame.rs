@@ -16,7 +16,13 @@ pub const RSV1: u8 = 0x40;
 
 /// Appends a client's frame, masked, which begins with the octet `first`.
 pub fn push_masked(out: &mut Vec<u8>, first: u8, payload: &[u8], key: [u8; 4]) {
-    push_header(out, first, payload.len(), 0x80);
+    push_masked_start(out, first, payload.len(), payload, key);
+}
+
+/// Appends the header of a client's frame that announces `len` octets, and the `payload` that it
+/// begins with.
+pub fn push_masked_start(out: &mut Vec<u8>, first: u8, len: usize, payload: &[u8], key: [u8; 4]) {
+    push_header(out, first, len, 0x80);
     out.extend_from_slice(&key);
     let start = out.len();
     out.extend_from_slice(payload);

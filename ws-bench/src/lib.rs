@@ -6,6 +6,7 @@
 
 pub mod engine;
 pub mod frame;
+pub mod hostile;
 pub mod json;
 pub mod load;
 pub mod pass_through;

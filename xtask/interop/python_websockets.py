@@ -158,7 +158,7 @@ async def as_server(command):
                 await asyncio.wait([ended, outcome], return_when=asyncio.FIRST_COMPLETED)
                 if not outcome.done():
                     # It ended first: either we notice at once, or it never connected.
-                    await asyncio.wait([outcome], timeout=2)
+                    await asyncio.wait([outcome], timeout=10)
                 if outcome.done() and outcome.result() is not None:
                     raise outcome.result()
                 status = await ended

@@ -150,7 +150,7 @@ async def example_ends_in_order():
     same(await asyncio.wait_for(example.wait(), 15), 0)
     for server in servers:
         host, port = server.split(":")
-        for _ in range(50):
+        for _ in range(150):
             try:
                 _, writer = await asyncio.open_connection(host, int(port))
                 writer.close()

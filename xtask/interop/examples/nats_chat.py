@@ -56,6 +56,12 @@ async def two_servers():
                 await client.close()
 
 
+async def hears(guest, wanted):
+    """Reads until all of that has come."""
+    while wanted:
+        wanted.discard(await guest.recv())
+
+
 @contextlib.asynccontextmanager
 async def guests(room, *addresses):
     """A guest at each server, once what is published reaches all of them."""
@@ -63,7 +69,16 @@ async def guests(room, *addresses):
         all_of_them = []
         for address in addresses:
             all_of_them.append(await stack.enter_async_context(connect(f"/room/{room}", address)))
-        await asyncio.sleep(1)
+        names = range(len(all_of_them))
+        ready = asyncio.gather(*(hears(guest, {f"?{n}" for n in names}) for guest in all_of_them))
+        while not ready.done():
+            for n in names:
+                await all_of_them[n].send(f"?{n}")
+            await asyncio.wait([ready], timeout=0.1)
+        await ready
+        for n in names:
+            await all_of_them[n].send(f"!{n}")
+        await asyncio.gather(*(hears(guest, {f"!{n}" for n in names}) for guest in all_of_them))
         yield all_of_them
 
 

@@ -34,7 +34,7 @@ async def closed(ws):
 async def stalled(amount):
     """How much has gone when nothing moves any more."""
     before = -1
-    while (now := amount()) != before:
+    while (now := amount()) != before or now == 0:
         before = now
         await asyncio.sleep(0.5)
     check(0 < now < HELD, f"{now} octets were taken")

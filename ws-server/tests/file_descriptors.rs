@@ -125,7 +125,7 @@ fn rt_41_server_without_file_descriptors_backs_off_logs_once_and_recovers() {
     drop(clients);
     let begun = Instant::now();
     assert!(ask(address).starts_with("HTTP/1.1 426 "));
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     assert!(ask(address).starts_with("HTTP/1.1 426 "));
 
     let log = server.log();

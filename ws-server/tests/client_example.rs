@@ -4,23 +4,17 @@
 
 mod support;
 
-use std::{env, time::Duration};
+use std::{env, path::Path, time::Duration};
 
 use support::echo;
 use tokio::{process::Command, time::timeout};
 use ws_server::Server;
 
-/// By cargo, because `cargo test NAME` builds no examples and would leave us an old one.
-const RUN: [&str; 8] = [
-    "run",
-    "--quiet",
-    "--offline",
-    "--all-features",
-    "--package",
-    "ws-server",
-    "--example",
-    "client",
-];
+/// Built by cargo, because `cargo test NAME` builds no examples and would leave us an old one.
+///
+/// With the features of the whole workspace, for which the dependencies are built already.
+const BUILD: [&str; 7] =
+    ["build", "--quiet", "--offline", "--all-features", "--workspace", "--example", "client"];
 
 #[tokio::test]
 async fn client_prints_the_answers_to_its_messages_and_closes() {
@@ -28,8 +22,14 @@ async fn client_prints_the_answers_to_its_messages_and_closes() {
     let url = format!("ws://{}/", server.local_addr().unwrap());
     tokio::spawn(server.serve());
 
-    let mut client = Command::new(env::var_os("CARGO").unwrap());
-    client.args(RUN).args(["--", url.as_str(), "hello", "once more"]).kill_on_drop(true);
+    let built = Command::new(env::var_os("CARGO").unwrap()).args(BUILD).status().await.unwrap();
+    assert!(built.success());
+    // target/debug/deps/client_example-HASH is this test.
+    let test = env::current_exe().unwrap();
+    let target = test.parent().and_then(Path::parent).unwrap();
+    let example = target.join(format!("examples/client{}", env::consts::EXE_SUFFIX));
+    let mut client = Command::new(example);
+    client.args([url.as_str(), "hello", "once more"]).kill_on_drop(true);
     let output = timeout(Duration::from_secs(600), client.output()).await.unwrap().unwrap();
 
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -12,16 +12,10 @@ use std::{
 };
 
 /// Built by cargo, because `cargo test NAME` builds no examples and would leave us an old one.
-const BUILD: [&str; 8] = [
-    "build",
-    "--quiet",
-    "--offline",
-    "--all-features",
-    "--package",
-    "ws-server",
-    "--example",
-    "demo",
-];
+///
+/// With the features of the whole workspace, for which the dependencies are built already.
+const BUILD: [&str; 7] =
+    ["build", "--quiet", "--offline", "--all-features", "--workspace", "--example", "demo"];
 
 fn demo() -> Command {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();

@@ -1,8 +1,9 @@
 //! The public API of each library as a text file in its crate, so that a review shows every change
 //! of it.
 
-use std::fs;
 use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::{env, fs};
 
 use crate::failure::{Failure, Result};
 use crate::process::run;
@@ -39,26 +40,39 @@ pub(crate) fn api(workspace: &Workspace, options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// The rustdoc that this program is to run, instead of its tasks.
+const RUSTDOC: &str = "XTASK_RUSTDOC";
+
+/// Runs rustdoc with the same arguments and its unstable options, if this program was started for it.
+pub(crate) fn as_rustdoc() -> Option<ExitCode> {
+    let status = Command::new(env::var_os(RUSTDOC)?)
+        .args(env::args_os().skip(1))
+        .env("RUSTC_BOOTSTRAP", "1")
+        .status();
+    Some(if status.is_ok_and(|it| it.success()) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 /// The file `api.txt` in the folder of the crate.
 fn file(package: &Package) -> Option<PathBuf> {
     Some(package.library.as_ref()?.parent()?.parent()?.join("api.txt"))
 }
 
 /// Every public item with its type, one on each line, as rustdoc reports it. The JSON format is
-/// unstable; stable tools enable it by `RUSTC_BOOTSTRAP`. The build has its own target directory,
-/// so that nothing else is rebuilt.
+/// unstable; stable tools enable it by `RUSTC_BOOTSTRAP`. Only rustdoc gets that, through this
+/// program: many a build script looks at it too, and all dependencies would be checked anew.
 fn listing(workspace: &Workspace, package: &Package) -> Result<String> {
-    let target = workspace.target.join("api");
+    let own =
+        env::current_exe().map_err(|error| Failure::system("finding this program", &error))?;
     let mut rustdoc = cargo();
     rustdoc
         .args(["rustdoc", "--quiet", "--lib", "--all-features", "-p", &package.name])
-        .arg("--target-dir")
-        .arg(&target)
         .args(["--", "-Z", "unstable-options", "--output-format", "json", "--cap-lints", "allow"])
-        .env("RUSTC_BOOTSTRAP", "1")
+        .env(RUSTDOC, env::var_os("RUSTDOC").unwrap_or_else(|| "rustdoc".into()))
+        .env("RUSTDOC", own)
         .current_dir(&workspace.root);
     run("cargo rustdoc", &mut rustdoc, "see the message above")?;
-    let json = target.join("doc").join(package.name.replace('-', "_")).with_extension("json");
+    let json =
+        workspace.target.join("doc").join(package.name.replace('-', "_")).with_extension("json");
     let api = public_api::Builder::from_rustdoc_json(json)
         .omit_blanket_impls(true)
         .omit_auto_trait_impls(true)

@@ -3,12 +3,12 @@
 use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::process::{Command, Stdio};
-use std::time::Instant;
 
 use crate::failure::{Failure, Result};
 use crate::packaging::Packaging;
 use crate::process::run;
-use crate::workspace::{Workspace, cargo};
+use crate::times::{Watch, table};
+use crate::workspace::{Package, Workspace, cargo};
 use crate::{api, imports, papers, requirements, rooms, tools};
 
 #[derive(clap::Args)]
@@ -26,18 +26,37 @@ const STEPS: &[(&str, Check)] = &[
     ("docs", docs),
     ("imports", imports),
     ("rooms", rooms),
-    ("api", public_api),
     ("deny", deny),
     ("features", features),
+    // After `features`, which has checked the same dependencies.
+    ("api", public_api),
     ("no-std", no_std),
     ("requirements", requirements::check),
     ("papers", papers),
     ("package", package),
 ];
 
+/// The names of the steps, in order.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    STEPS.iter().map(|(name, _)| *name)
+}
+
+/// Whether the step takes minutes of the processors, or installs something.
+pub(crate) fn compiles(step: &str) -> bool {
+    !["format", "imports", "rooms", "requirements", "papers"].contains(&step)
+}
+
+/// Runs one step.
+pub(crate) fn step(workspace: &Workspace, step: &str) -> Result<()> {
+    match STEPS.iter().find(|(name, _)| *name == step) {
+        Some((_, check)) => check(workspace),
+        None => Err(Failure::new(format!("no step is called {step:?}"), step_names())),
+    }
+}
+
 /// The names of the steps, for `--help`.
 pub(crate) fn step_names() -> String {
-    let names: Vec<&str> = STEPS.iter().map(|(name, _)| *name).collect();
+    let names: Vec<&str> = names().collect();
     format!("Steps, in order: {}.\nAfter a failed step, the others still run.", names.join(", "))
 }
 
@@ -54,19 +73,24 @@ pub(crate) fn ci(workspace: &Workspace, options: &Options) -> Result<()> {
         })
         .collect();
     let mut failed = Vec::new();
+    let mut times = Vec::new();
     for (number, (name, check)) in (1..).zip(&chosen) {
         println!("xtask ci: [{number}/{}] {name}", chosen.len());
-        let started = Instant::now();
+        let watch = Watch::start();
         let outcome = check(workspace);
-        let seconds = started.elapsed().as_secs_f64();
+        let took = watch.took();
+        times.push((*name, took));
         match outcome {
-            Ok(()) => println!("xtask ci: {name} passed; {seconds:.1} s"),
+            Ok(()) => println!("xtask ci: {name} passed; {took}"),
             Err(failure) => {
-                println!("xtask ci: {name} FAILED; {seconds:.1} s: {failure}");
+                println!("xtask ci: {name} FAILED; {took}: {failure}");
                 println!("  to repeat it: `cargo xtask ci {name}`");
                 failed.push(*name);
             }
         }
+    }
+    if times.len() > 1 {
+        println!("\n{}", table(times));
     }
     println!("xtask ci: {} steps passed, {} failed", chosen.len() - failed.len(), failed.len());
     if failed.is_empty() {
@@ -163,16 +187,21 @@ fn deny(workspace: &Workspace) -> Result<()> {
     })
 }
 
-/// Builds each library without its default features, with each feature alone, and with all; and its
-/// documentation without the default features.
+/// Checks each library without its default features, with each feature alone, and with all (the step
+/// `package` has the default ones); and tests the documentation without the default features, where
+/// there are any. Dependencies are only checked too, as those of clippy are.
 fn features(workspace: &Workspace) -> Result<()> {
-    let packages: Vec<&str> =
-        workspace.libraries().flat_map(|package| ["-p", package.name.as_str()]).collect();
-    let build = ["hack", "build", "--lib", "--each-feature"];
-    let words = [&build[..], &["--keep-going"], &packages].concat();
-    tool_step(workspace, "cargo-hack", &words, &[("RUSTFLAGS", "-D warnings")])?;
+    let packages = |wanted: fn(&Package) -> bool| {
+        let all = workspace.libraries().filter(move |package| wanted(package));
+        all.flat_map(|package| ["-p", package.name.as_str()]).collect::<Vec<&str>>()
+    };
+    let check = ["hack", "clippy", "--lib", "--each-feature", "--exclude-features", "default"];
+    let rest = ["--keep-going", "--", "-D", "warnings"];
+    let words = [&check[..], &packages(|_| true), &rest].concat();
+    tool_step(workspace, "cargo-hack", &words, &[])?;
     let test = ["hack", "test", "--doc", "--no-default-features", "--keep-going"];
-    tool_step(workspace, "cargo-hack", &[&test[..], &packages].concat(), &[])
+    let words = [&test[..], &packages(|package| package.has_default_features)].concat();
+    tool_step(workspace, "cargo-hack", &words, &[])
 }
 
 /// Builds a program without std that links ws-core. It can only be linked for Linux.
@@ -213,10 +242,10 @@ fn papers(workspace: &Workspace) -> Result<()> {
     )
 }
 
-/// Packages each library as for a registry, and builds it from its package. Cargo then also reports
-/// locked versions that were yanked.
+/// Packages each library as for a registry, and checks what was packaged, with its default features.
+/// Cargo also reports locked versions that were yanked.
 fn package(workspace: &Workspace) -> Result<()> {
-    let mut words = vec!["package", "--workspace"];
+    let mut words = vec!["package", "--workspace", "--no-verify"];
     for package in workspace.packages.iter().filter(|package| !package.published) {
         words.extend(["--exclude", package.name.as_str()]);
     }
@@ -228,6 +257,7 @@ fn package(workspace: &Workspace) -> Result<()> {
     let target = packaging.target.to_string_lossy();
     words.extend(["--target-dir", &target]);
     let yanked = packaged(workspace, &words)?;
+    packaging.check(workspace)?;
     none_of(&yanked, "run `cargo update -p NAME`: its authors yanked that version")
 }
 

@@ -1,17 +1,19 @@
-//! `cargo xtask test`: cargo's own tests, the foreign peers and Autobahn, with one total.
+//! `cargo xtask test`: cargo's own tests, the foreign peers and Autobahn, with one total; and
+//! `cargo xtask all`, which CI runs: the same, with the steps of `cargo xtask ci` beside them.
 
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Result};
+use crate::lanes::{Lane, Lanes, last_line};
 use crate::process::{Running, run, tied};
 use crate::quiet::{self, Failures, Log};
-use crate::stages::Stages;
 use crate::subject::{Profile, build_examples};
 use crate::tally::Tally;
+use crate::times::{Watch, table};
 use crate::workspace::{Workspace, cargo};
-use crate::{conformance, interop, tools};
+use crate::{binaries, ci, conformance, interop, tools};
 
 /// Progress is printed after this long.
 const STILL_THERE: Duration = Duration::from_secs(30);
@@ -30,83 +32,167 @@ const MODELS: [&str; 6] = [
     "build.target-dir='target/shuttle'",
 ];
 
-/// Estimates of the stages in seconds on two cores, until they have run once.
-const STAGES: [(&str, Option<f64>); 6] = [
-    ("build", Some(60.0)),
-    ("unit and integration tests", Some(200.0)),
-    ("doc tests", Some(30.0)),
-    ("models", Some(60.0)),
-    ("interop", Some(120.0)),
-    ("conformance", Some(200.0)),
+type Part = fn(&Workspace, bool) -> Result<Tally>;
+
+/// The stages; each is a process of its own, `xtask stage NAME`.
+const STAGES: &[(&str, Part)] = &[
+    ("build", build),
+    ("tools", install),
+    ("optimized build", optimized_build),
+    ("unit and integration tests", tests),
+    ("doc tests", doc_tests),
+    ("models", models),
+    ("interop", |workspace, verbose| {
+        interop::interop(workspace, &interop::Options::everything(verbose))
+    }),
+    ("conformance", |workspace, _| {
+        conformance::conformance(workspace, &conformance::Options::everything())
+    }),
+];
+
+/// What runs when: one phase after another; in a phase, lanes run beside each other, and the stages
+/// of a lane one after another.
+///
+/// What computes all the time gains nothing beside its like, so the second phase pairs what waits: a
+/// new stage that mostly waits goes there into the shorter lane, and one that measures times into a
+/// phase of its own.
+const PHASES: &[&[&[&str]]] = &[
+    &[&["build"], &["tools", "optimized build"]],
+    &[&["unit and integration tests", "doc tests", "models"], &["interop", "conformance"]],
 ];
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Print all output of the tests and the programs under test, instead of writing it to files
+    /// Print all output of the tests and the programs under test, instead of writing it to files;
+    /// then nothing runs beside anything else
+    #[arg(long)]
+    verbose: bool,
+    /// Run only these stages, such as interop or 'doc tests'
+    #[arg(long, value_name = "STAGE", num_args = 1..)]
+    stages: Vec<String>,
+}
+
+/// A stage, by its name.
+#[derive(clap::Args)]
+pub(crate) struct Stage {
+    name: String,
     #[arg(long)]
     verbose: bool,
 }
 
-pub(crate) fn test(workspace: &Workspace, options: &Options) -> Result<Tally> {
-    let started = Instant::now();
-    let mut total = Tally::default();
-    let mut broken = Vec::new();
-    let verbose = options.verbose;
-    let tests = |of: &[&str], which, name: &str, engines: &Engines| {
-        let log = Log::new(workspace.target.join(format!("xtask/{name}.log")), verbose)?;
-        cargo_test(workspace, of, which, engines, log.as_ref())
-    };
-    let none = Engines::new();
-    let parts: [&dyn Fn() -> Result<Tally>; STAGES.len()] = [
-        &|| build(workspace),
-        &|| tests(&EVERYTHING, "--all-targets", "tests", &engines(workspace)?),
-        &|| tests(&EVERYTHING, "--doc", "doc-tests", &none),
-        &|| tests(&MODELS, "--lib", "models", &none),
-        &|| interop::interop(workspace, &interop::Options::everything(verbose)),
-        &|| conformance::conformance(workspace, &conformance::Options::everything()),
-    ];
-    let mut stages = Stages::new(workspace, "test", "", &STAGES);
-    for ((name, _), part) in STAGES.iter().zip(parts) {
-        let part_started = Instant::now();
-        match stages.run(part) {
-            Ok(tally) => {
-                total += tally;
-                let seconds = part_started.elapsed().as_secs_f64();
-                // A build runs no tests.
-                if tally == Tally::default() {
-                    println!("xtask test: {name}: {seconds:.0} s");
-                } else {
-                    println!("xtask test: {name}: {tally}; {seconds:.0} s");
-                }
-            }
-            Err(failure) => {
-                println!("xtask test: {name} aborted: {failure}");
-                broken.push(*name);
-            }
+/// Runs one stage, for [`Lanes`].
+pub(crate) fn stage(workspace: &Workspace, stage: &Stage) -> Result<()> {
+    let watch = Watch::start();
+    let tally = match STAGES.iter().find(|(name, _)| *name == stage.name) {
+        Some((_, part)) => part(workspace, stage.verbose)?,
+        None => {
+            ci::step(workspace, &stage.name)?;
+            Tally::default()
         }
-    }
-    // An aborted stage has no numbers of its own; it counts as one failure.
-    total.failed += broken.len();
-    if !broken.is_empty() {
-        println!("xtask test: aborted stages, each counted as a failure: {}", broken.join(", "));
-    }
-    println!("xtask test: took {:.0} s", started.elapsed().as_secs_f64());
-    Ok(total)
+    };
+    println!("{}", last_line(tally, watch.took()));
+    Ok(())
 }
 
-/// Built separately, since the first build prints much that is worth seeing; and in one command
-/// what interop and conformance want optimized.
-fn build(workspace: &Workspace) -> Result<Tally> {
+/// What `test` or `all` has found.
+pub(crate) struct Report {
+    pub(crate) tally: Tally,
+    /// The steps of `ci` that failed.
+    pub(crate) broken_steps: Vec<String>,
+}
+
+/// Every test; with `steps`, those of `cargo xtask ci` too.
+pub(crate) fn test(workspace: &Workspace, options: &Options, steps: bool) -> Result<Report> {
+    let watch = Watch::start();
+    let command = if steps { "all" } else { "test" };
+    let mut lanes = Lanes::new(workspace, command, options.verbose)?;
+    // The steps that read are over soon; those that compile leave the processors to the tests.
+    let (compile, read): (Vec<String>, Vec<String>) =
+        ci::names().map(str::to_owned).partition(|name| ci::compiles(name));
+    let mut steps = if steps { vec![read, compile] } else { Vec::new() }.into_iter();
+    let wanted = |name: &String| options.stages.is_empty() || options.stages.contains(name);
+    for phase in PHASES {
+        let lane = |stages: &&[&str]| Lane {
+            stages: stages.iter().map(ToString::to_string).collect(),
+            nice: false,
+        };
+        let mut phase: Vec<Lane> = phase.iter().map(lane).collect();
+        phase.extend(steps.next().map(|stages| Lane { stages, nice: true }));
+        for lane in &mut phase {
+            lane.stages.retain(wanted);
+        }
+        lanes.run(phase)?;
+    }
+    if lanes.outcomes.is_empty() {
+        let names: Vec<&str> = STAGES.iter().map(|(name, _)| *name).chain(ci::names()).collect();
+        return Err(Failure::new("no such stage", format!("the stages: {}", names.join(", "))));
+    }
+    let mut report = Report { tally: Tally::default(), broken_steps: Vec::new() };
+    let mut broken = Vec::new();
+    for outcome in &lanes.outcomes {
+        let name = outcome.name.as_str();
+        match outcome.tally {
+            Some(tally) => report.tally += tally,
+            None if ci::names().any(|step| step == name) => {
+                report.broken_steps.push(name.to_owned());
+            }
+            None => broken.push(name),
+        }
+    }
+    println!("\n{}", table(lanes.outcomes.iter().map(|it| (it.name.as_str(), it.took))));
+    // An aborted stage has no numbers of its own; it counts as one failure.
+    report.tally.failed += broken.len();
+    if !broken.is_empty() {
+        println!(
+            "xtask {command}: aborted stages, each counted as a failure: {}",
+            broken.join(", ")
+        );
+    }
+    if !report.broken_steps.is_empty() {
+        println!("xtask {command}: failed: `cargo xtask ci {}`", report.broken_steps.join(" "));
+    }
+    println!("xtask {command}: took {}", watch.took());
+    Ok(report)
+}
+
+/// Built separately, since the first build prints much that is worth seeing.
+fn build(workspace: &Workspace, _: bool) -> Result<Tally> {
     let words = [&["build", "--all-targets"], &EVERYTHING[..]].concat();
     println!("xtask: cargo {}", words.join(" "));
     let mend = format!("run `cargo {}` alone", words.join(" "));
     run("cargo build", cargo().args(&words).current_dir(&workspace.root), &mend)?;
-    build_examples(workspace, Profile::Release, interop::subjects())?;
     Ok(Tally::default())
 }
 
+/// Builds in one command what interop and conformance want optimized.
+fn optimized_build(workspace: &Workspace, _: bool) -> Result<Tally> {
+    build_examples(workspace, Profile::Optimized, interop::subjects())?;
+    Ok(Tally::default())
+}
+
+/// Installs in one place what later stages need, since two installations at once disturb each other.
+fn install(workspace: &Workspace, _: bool) -> Result<Tally> {
+    // A stage that needs a tool tries again, and fails without it.
+    for failure in tools::all(workspace) {
+        println!("xtask: {failure}");
+    }
+    Ok(Tally::default())
+}
+
+fn tests(workspace: &Workspace, verbose: bool) -> Result<Tally> {
+    binaries::test(workspace, &EVERYTHING, &engines(workspace)?, verbose)
+}
+
+fn doc_tests(workspace: &Workspace, verbose: bool) -> Result<Tally> {
+    cargo_test(workspace, &EVERYTHING, "--doc", "doc-tests", verbose)
+}
+
+fn models(workspace: &Workspace, verbose: bool) -> Result<Tally> {
+    cargo_test(workspace, &MODELS, "--lib", "models", verbose)
+}
+
 /// Programs that tests start, by the variables in which they find the paths.
-type Engines = Vec<(&'static str, PathBuf)>;
+pub(crate) type Engines = Vec<(&'static str, PathBuf)>;
 
 fn engines(workspace: &Workspace) -> Result<Engines> {
     tools::faketime()?;
@@ -122,9 +208,11 @@ fn cargo_test(
     workspace: &Workspace,
     of: &[&str],
     which: &str,
-    engines: &Engines,
-    log: Option<&Log>,
+    name: &str,
+    verbose: bool,
 ) -> Result<Tally> {
+    let log = Log::new(workspace.target.join(format!("xtask/{name}.log")), verbose)?;
+    let log = log.as_ref();
     let words = [&["test", "--no-fail-fast"], of, &[which]].concat();
     match log {
         Some(log) => {
@@ -133,7 +221,7 @@ fn cargo_test(
         None => println!("xtask: cargo {}", words.join(" ")),
     }
     let mut command: Command = tied(cargo().get_program());
-    command.args(&words).current_dir(&workspace.root).envs(engines.iter().cloned());
+    command.args(&words).current_dir(&workspace.root);
     let tests = Running::start("cargo test", &mut command, log.map(Log::path))?;
     let mut total = Tally::default();
     let mut ignored = 0;
@@ -183,13 +271,13 @@ fn cargo_test(
 }
 
 /// The last line that libtest prints.
-struct TestResult {
-    tally: Tally,
-    ignored: usize,
+pub(crate) struct TestResult {
+    pub(crate) tally: Tally,
+    pub(crate) ignored: usize,
 }
 
 impl TestResult {
-    fn parse(line: &str) -> Option<Self> {
+    pub(crate) fn parse(line: &str) -> Option<Self> {
         let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
         let count = |what: &str| {
             let part = counts.split(';').find_map(|part| part.trim().strip_suffix(what))?;

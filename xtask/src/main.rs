@@ -4,12 +4,14 @@ mod advisories;
 mod api;
 mod autobahn;
 mod bench;
+mod binaries;
 mod ci;
 mod conformance;
 mod everything;
 mod failure;
 mod imports;
 mod interop;
+mod lanes;
 mod lock;
 mod mentions;
 mod nats_check;
@@ -24,6 +26,7 @@ mod slow_paths;
 mod stages;
 mod subject;
 mod tally;
+mod times;
 mod tools;
 mod verdict;
 mod workspace;
@@ -47,10 +50,15 @@ enum Task {
     /// Every test: cargo's own, the foreign peers, Autobahn with 50 messages in each compression
     /// case
     ///
-    /// Prints the current stage and an estimate of the remaining time, from the times of the last
-    /// run. Failures are printed; the rest goes into logs below target/xtask, whose names are
-    /// printed.
+    /// Stages that wait more than they compute run beside each other; the output of each is printed
+    /// when it has ended. Failures are printed; the rest goes into logs below target/xtask, whose
+    /// names are printed. Ends with a table of what each stage took.
     Test(everything::Options),
+    /// What CI runs: `test`, with the steps of `ci` beside it
+    All(everything::Options),
+    /// One stage of `test`
+    #[command(hide = true)]
+    Stage(everything::Stage),
     /// Autobahn against the examples as servers and as clients
     ///
     /// Installs the suite into target/tools/autobahn (PyPI), builds the example in release, and
@@ -110,6 +118,9 @@ enum Task {
 }
 
 fn main() -> ExitCode {
+    if let Some(done) = api::as_rustdoc() {
+        return done;
+    }
     let cli = Cli::parse();
     run(&cli.task).unwrap_or_else(|failure| {
         eprintln!("xtask: {failure}");
@@ -120,15 +131,9 @@ fn main() -> ExitCode {
 fn run(task: &Task) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
     match task {
-        Task::Test(options) => {
-            let tally = everything::test(&workspace, options)?;
-            if tally.failed > 0 {
-                println!("xtask test: the failures are named above, in their stages");
-            }
-            // The last line is the total alone.
-            println!("xtask test: {tally}");
-            return Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
-        }
+        Task::Test(options) => return tests(&everything::test(&workspace, options, false)?),
+        Task::All(options) => return tests(&everything::test(&workspace, options, true)?),
+        Task::Stage(stage) => everything::stage(&workspace, stage)?,
         Task::Conformance(options) => {
             let tally = conformance::conformance(&workspace, options)?;
             println!("xtask conformance: {tally}");
@@ -152,4 +157,16 @@ fn run(task: &Task) -> Result<ExitCode> {
         Task::Requirements(options) => requirements::run(&workspace, options)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells the total of all tests.
+fn tests(report: &everything::Report) -> Result<ExitCode> {
+    let everything::Report { tally, broken_steps } = report;
+    if tally.failed > 0 {
+        println!("xtask test: the failures are named above, in their stages");
+    }
+    // The last line is the total alone.
+    println!("xtask test: {tally}");
+    let passed = tally.failed == 0 && broken_steps.is_empty();
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

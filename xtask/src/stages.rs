@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use crate::failure::Result;
+use crate::times::Watch;
 use crate::workspace::Workspace;
 
 /// The stages of a long command, in order.
@@ -41,10 +41,12 @@ impl Stages {
     pub(crate) fn run<T>(&mut self, stage: impl FnOnce() -> Result<T>) -> Result<T> {
         let Some((name, _)) = self.stages.get(self.done) else { return stage() };
         println!("xtask {}: {}", self.command, self.heading());
-        let started = Instant::now();
+        let watch = Watch::start();
         let outcome = stage();
+        let took = watch.took();
+        println!("xtask {}: {name} took {took}", self.command);
         if outcome.is_ok() {
-            remember(&self.times, &self.key, name, started.elapsed());
+            remember(&self.times, &self.key, name, took.wall);
         }
         self.done += 1;
         outcome
@@ -81,11 +83,11 @@ fn last_time(times: &str, command: &str, name: &str) -> Option<f64> {
     times.lines().find_map(|line| line.strip_prefix(&key)?.parse().ok())
 }
 
-fn remember(times: &Path, command: &str, name: &str, took: Duration) {
+fn remember(times: &Path, command: &str, name: &str, took: f64) {
     let key = key(command, name);
     let before = fs::read_to_string(times).unwrap_or_default();
     let mut lines: Vec<&str> = before.lines().filter(|line| !line.starts_with(&key)).collect();
-    let line = format!("{key}{:.1}", took.as_secs_f64());
+    let line = format!("{key}{took:.1}");
     lines.push(&line);
     // Only an estimate is lost.
     if let Some(directory) = times.parent() {
@@ -122,9 +124,9 @@ mod tests {
     fn time_of_the_last_run_is_what_the_next_one_is_said_to_take() {
         let directory = std::env::temp_dir().join(format!("xtask-times-{}", std::process::id()));
         let times = directory.join("times.txt");
-        remember(&times, "test", "doc tests", Duration::from_millis(31_400));
-        remember(&times, "interop", "doc tests", Duration::from_secs(7));
-        remember(&times, "test", "doc tests", Duration::from_secs(29));
+        remember(&times, "test", "doc tests", 31.4);
+        remember(&times, "interop", "doc tests", 7.0);
+        remember(&times, "test", "doc tests", 29.0);
         let kept = fs::read_to_string(&times).expect("it was written");
         assert_eq!(last_time(&kept, "test", "doc tests"), Some(29.0));
         assert_eq!(last_time(&kept, "interop", "doc tests"), Some(7.0));

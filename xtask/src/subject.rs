@@ -109,18 +109,26 @@ impl Subject {
         let path = match binary {
             Some(path) => path.to_owned(),
             None => {
-                build_examples(workspace, Profile::Release, [self.name])?;
-                example(workspace, Profile::Release, self.name)
+                build_examples(workspace, Profile::Optimized, [self.name])?;
+                example(workspace, Profile::Optimized, self.name)
             }
         };
         Ok(Program { path, ends: self.ends, more: Vec::new() })
     }
 }
 
-/// How an example is built: optimized for many octets, else as cargo's own tests have built it.
+/// How an example is built.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Profile {
+    /// For many octets: the workspace as for a release, dependencies less (see Cargo.toml).
+    Optimized,
+    /// For what is measured.
+    #[allow(
+        dead_code,
+        reason = "every example that is built here is for octets or by cargo's tests"
+    )]
     Release,
+    /// As cargo's own tests have built it.
     Dev,
 }
 
@@ -132,8 +140,10 @@ pub(crate) fn build_examples(
     names: impl IntoIterator<Item = &'static str>,
 ) -> Result<()> {
     let mut words = vec!["build", "--workspace", "--all-features"];
-    if profile == Profile::Release {
-        words.push("--release");
+    match profile {
+        Profile::Optimized => words.extend(["--profile", "optimized"]),
+        Profile::Release => words.push("--release"),
+        Profile::Dev => {}
     }
     words.extend(names.into_iter().flat_map(|name| ["--example", name]));
     println!("xtask: cargo {}", words.join(" "));
@@ -144,6 +154,7 @@ pub(crate) fn build_examples(
 /// Where an example is, once it is built.
 pub(crate) fn example(workspace: &Workspace, profile: Profile, name: &str) -> PathBuf {
     let folder = match profile {
+        Profile::Optimized => "optimized/examples",
         Profile::Release => "release/examples",
         Profile::Dev => "debug/examples",
     };

@@ -9,6 +9,29 @@ use crate::failure::{Failure, Result};
 use crate::process::{find_program, program_path, run};
 use crate::workspace::{Workspace, cargo};
 
+/// Installs everything that the tests need; returns what failed.
+pub(crate) fn all(workspace: &Workspace) -> Vec<Failure> {
+    let tools: [&dyn Fn() -> Result<()>; 16] = [
+        &|| wstest(workspace).map(drop),
+        &|| python_with_websockets(workspace).map(drop),
+        &|| cargo_tool(workspace, "cargo-deny").map(drop),
+        &|| nats_server(workspace).map(drop),
+        &|| old_nats_server(workspace).map(drop),
+        &|| node_modules(workspace).map(drop),
+        &|| chromium().map(drop),
+        &|| nginx().map(drop),
+        &|| haproxy().map(drop),
+        &openssl,
+        &curl,
+        &|| vnc_server().map(drop),
+        &|| mosquitto().map(drop),
+        &faketime,
+        &|| bare_python().map(drop),
+        &|| websocat(workspace).map(drop),
+    ];
+    tools.iter().filter_map(|tool| tool().err()).collect()
+}
+
 /// Autobahn's wstest, ported to Python 3.
 pub(crate) fn wstest(workspace: &Workspace) -> Result<PathBuf> {
     let python = python()?;
@@ -145,7 +168,8 @@ pub(crate) fn websocat(workspace: &Workspace) -> Result<PathBuf> {
     let dir = installed(workspace, "websocat", version, &what, |dir| {
         let mut install = cargo();
         install.args(["install", "websocat", "--version", version, "--locked", "--quiet"]);
-        install.args(["--no-default-features", "--root"]).arg(dir);
+        // Without optimization it is built in a third of the time, and is fast enough.
+        install.args(["--debug", "--no-default-features", "--root"]).arg(dir);
         let mend = "see the message of cargo above; its registry must be reachable";
         run("cargo install websocat", &mut install, mend)
     })?;

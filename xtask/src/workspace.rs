@@ -20,6 +20,7 @@ pub(crate) struct Package {
     /// The oldest Rust that builds it, if it says so.
     pub(crate) rust_version: Option<String>,
     pub(crate) dependencies: Vec<Dependency>,
+    pub(crate) has_default_features: bool,
     /// The root file of its library, if it has one.
     pub(crate) library: Option<PathBuf>,
 }
@@ -109,6 +110,7 @@ impl Package {
                 .iter()
                 .map(Dependency::from_metadata)
                 .collect::<Option<_>>()?,
+            has_default_features: package["features"]["default"].is_array(),
             library: library.and_then(|target| Some(target["src_path"].as_str()?.into())),
         })
     }

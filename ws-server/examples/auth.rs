@@ -31,7 +31,7 @@ struct User {
 /// Who is signed in, by the random values of their cookies. A database would hold them, and the users,
 /// and sessions would expire.
 #[derive(Clone, Default)]
-struct Sessions(Arc<Mutex<HashMap<String, User>>>);
+pub(crate) struct Sessions(Arc<Mutex<HashMap<String, User>>>);
 
 #[async_trait]
 impl Gate for Sessions {

@@ -13,7 +13,7 @@ use std::error::Error;
 
 use ws_server::{Forwarding, HandlerError, Server, WebSocket};
 
-async fn greet(mut ws: WebSocket) -> Result<(), HandlerError> {
+pub(crate) async fn greet(mut ws: WebSocket) -> Result<(), HandlerError> {
     let request = ws.request();
     let scheme = if request.is_secure() { "wss" } else { "ws" };
     let client = request.peer().address().ok_or("everybody comes by TCP")?.ip();

@@ -31,7 +31,7 @@ type Results = BoxStream<'static, Result<Value, String>>;
 /// The same, with the operation's id, and `None` at the end.
 type Named = BoxStream<'static, (String, Option<Result<Value, String>>)>;
 
-async fn graphql(mut ws: WebSocket) -> Result<(), HandlerError> {
+pub(crate) async fn graphql(mut ws: WebSocket) -> Result<(), HandlerError> {
     let clients = ws.clients().ok_or("this is a client")?;
     let (mut initialised, late) = (false, Instant::now() + INIT_WITHIN);
     let mut operations: HashMap<String, AbortHandle> = HashMap::new();

@@ -20,7 +20,7 @@ use ws_server::{
 };
 
 /// The connection to the upstream, from the gate to the handler.
-struct Upstream(Mutex<Option<WebSocket>>);
+pub(crate) struct Upstream(pub(crate) Mutex<Option<WebSocket>>);
 
 /// Connects to the upstream, and agrees with the client on the subprotocol that the upstream chose.
 async fn connect(opening: Opening, url: &str, limits: Limits) -> Result<Admit, Rejection> {
@@ -62,7 +62,7 @@ async fn pass_close(from: &WebSocket, to: &Sender) -> Result<(), HandlerError> {
     Ok(to.close(code, closed.reason.as_str())?)
 }
 
-async fn relay(mut client: WebSocket) -> Result<(), HandlerError> {
+pub(crate) async fn relay(mut client: WebSocket) -> Result<(), HandlerError> {
     let upstream = client.data::<Upstream>().and_then(|upstream| upstream.0.lock().ok()?.take());
     let mut upstream = upstream.ok_or("the gate has connected")?;
     let (to_client, to_upstream) = (client.sender(), upstream.sender());

@@ -26,7 +26,7 @@ use ws_server::{
 const MAX_ROOMS: usize = 8;
 const MESSAGE_EVERY: Duration = Duration::from_millis(20);
 
-async fn rooms(mut ws: WebSocket) -> Result<(), HandlerError> {
+pub(crate) async fn rooms(mut ws: WebSocket) -> Result<(), HandlerError> {
     let (guest, clients) = (ws.id(), ws.clients().ok_or("this is a client")?);
     let first = ws.request().param("room").unwrap_or_default().to_owned();
     let version = ws.request().subprotocol().unwrap_or_default().to_owned();

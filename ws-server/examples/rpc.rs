@@ -105,7 +105,7 @@ fn response(id: &Value, outcome: Result<Value, RpcError>) -> String {
     .to_string()
 }
 
-async fn rpc(mut ws: WebSocket) -> Result<(), HandlerError> {
+pub(crate) async fn rpc(mut ws: WebSocket) -> Result<(), HandlerError> {
     let remote = Remote { sender: ws.sender(), waiting: Arc::default() };
     let mut work = JoinSet::new(); // dropped at the end of the connection, with all that is at work
     while let Some(message) = ws.recv().await {

@@ -22,7 +22,7 @@ use ws_server::{CloseCode, HandlerError, Published, ServeError, Server, WebSocke
 const PING_EVERY: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
-async fn socket_io(mut ws: WebSocket) -> Result<(), HandlerError> {
+pub(crate) async fn socket_io(mut ws: WebSocket) -> Result<(), HandlerError> {
     let id = ws.id().to_string();
     let open = json!({
         "sid": id, "upgrades": [], "maxPayload": 1 << 20,

@@ -19,7 +19,7 @@ use ws_server::{
     CloseCode, HandlerError, Limits, MessageKind, Route, ServeError, Server, WebSocket,
 };
 
-async fn bridge(mut ws: WebSocket, upstream: String) -> Result<(), HandlerError> {
+pub(crate) async fn bridge(mut ws: WebSocket, upstream: String) -> Result<(), HandlerError> {
     let Ok(tcp) = TcpStream::connect(upstream).await else {
         return Ok(ws.close(CloseCode::BAD_GATEWAY, "the TCP server is not there")?);
     };

@@ -10,7 +10,7 @@
 //! ```
 
 // ANCHOR: upload
-use std::path::{Path, PathBuf};
+use std::{io, path::PathBuf};
 
 use sha2::{Digest, Sha256};
 use tokio::{fs, io::AsyncWriteExt};
@@ -25,14 +25,31 @@ fn is_plain(name: &str) -> bool {
     !name.starts_with('.') && (1..=100).contains(&name.len()) && name.chars().all(plain)
 }
 
+/// The file of an upload that is not whole. Nothing is left of it, however its handler ends.
+struct Part(PathBuf);
+
+impl Part {
+    /// Without a wait, in which the handler might be dropped before the file is there to be removed.
+    fn create(path: PathBuf) -> io::Result<(Self, fs::File)> {
+        let file = std::fs::File::create(&path)?;
+        Ok((Self(path), file.into()))
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.0).ok();
+    }
+}
+
 /// Writes a message to a file. Returns its length and hash, or `None` for one that is too large.
 async fn write(
     message: &mut MessageReader<'_>,
-    path: &Path,
+    mut file: fs::File,
     most: u64,
     client: &Sender,
 ) -> Result<Option<(u64, String)>, HandlerError> {
-    let (mut file, mut hash) = (fs::File::create(path).await?, Sha256::new());
+    let mut hash = Sha256::new();
     let (mut octets, mut told) = (0, 0);
     while let Some(piece) = message.chunk().await? {
         octets += piece.len() as u64;
@@ -52,22 +69,23 @@ async fn write(
     Ok(Some((octets, hash)))
 }
 
-async fn upload(mut ws: WebSocket, directory: PathBuf, most: u64) -> Result<(), HandlerError> {
+pub(crate) async fn upload(
+    mut ws: WebSocket,
+    directory: PathBuf,
+    most: u64,
+) -> Result<(), HandlerError> {
     let name = ws.request().param("name").unwrap_or_default().to_owned();
     if !is_plain(&name) {
         return Ok(ws.close(CloseCode::POLICY_VIOLATION, "a name of letters, digits, ._-")?);
     }
-    // Nobody sees half a file.
-    let part = directory.join(format!(".{name}.{}.part", ws.id()));
-    let client = ws.sender();
+    let (client, id) = (ws.sender(), ws.id());
     while let Some(mut message) = ws.recv_streaming().await {
-        let written = write(&mut message, &part, most, &client).await;
-        let Ok(Some((octets, hash))) = written else {
-            fs::remove_file(&part).await.ok();
-            written?;
+        // Nobody sees half a file.
+        let (part, file) = Part::create(directory.join(format!(".{name}.{id}.part")))?;
+        let Some((octets, hash)) = write(&mut message, file, most, &client).await? else {
             return Ok(ws.close(CloseCode::MESSAGE_TOO_BIG, &format!("{most} octets at most"))?);
         };
-        fs::rename(&part, directory.join(&name)).await?;
+        fs::rename(&part.0, directory.join(&name)).await?;
         println!("{name}: {octets} octets");
         ws.send(format!("{octets} octets, sha256 {hash}")).await?;
     }

@@ -22,7 +22,7 @@ const NOTHING: &[u8] = &[0, 1, 2, 0, 0];
 /// "Who is there?"
 const ASK_WHO: &[u8] = &[3];
 
-async fn edit(mut ws: WebSocket) -> Result<(), HandlerError> {
+pub(crate) async fn edit(mut ws: WebSocket) -> Result<(), HandlerError> {
     let room = ws.subscribe(ws.request().param("room").unwrap_or_default())?;
     // What it wrote without a connection goes to the others, as all that it writes.
     ws.send(ASK_FOR_ALL).await?;

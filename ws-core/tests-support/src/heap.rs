@@ -69,6 +69,11 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
+/// The bytes that this thread took and nobody gave back yet, other threads' gifts subtracted.
+pub fn live() -> isize {
+    HEAP.with(Cell::get).live
+}
+
 /// What `act` did on the heap. `peak` is the most that it held beyond what was there.
 pub fn measured<T>(act: impl FnOnce() -> T) -> (Heap, T) {
     let before = HEAP.with(|cell| {

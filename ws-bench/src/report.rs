@@ -7,15 +7,17 @@ mod picture;
 mod run;
 mod scatter;
 
+pub(crate) use self::numbers::{bytes, time};
+pub(crate) use self::page::STYLE;
 pub use self::page::page;
 pub use self::picture::picture;
 pub use self::run::{Case, Failure, Figures, Memory, Row, Run, Time};
 
 /// The style of every chart and the page, light and dark.
-const COLOURS: &str = include_str!("report/colours.css");
+pub(crate) const COLOURS: &str = include_str!("report/colours.css");
 
 /// Escapes text for HTML and SVG.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

@@ -13,7 +13,7 @@ use crate::subject::{Profile, build_examples};
 use crate::tally::Tally;
 use crate::times::{Watch, table};
 use crate::workspace::{Workspace, cargo};
-use crate::{binaries, ci, conformance, interop, tools};
+use crate::{binaries, ci, conformance, interop, soak, tools};
 
 /// Progress is printed after this long.
 const STILL_THERE: Duration = Duration::from_secs(30);
@@ -48,6 +48,7 @@ const STAGES: &[(&str, Part)] = &[
     ("conformance", |workspace, _| {
         conformance::conformance(workspace, &conformance::Options::everything())
     }),
+    ("soak", soak::short),
 ];
 
 /// What runs when: one phase after another; in a phase, lanes run beside each other, and the stages
@@ -58,7 +59,11 @@ const STAGES: &[(&str, Part)] = &[
 /// phase of its own.
 const PHASES: &[&[&[&str]]] = &[
     &[&["build"], &["tools", "optimized build"]],
-    &[&["unit and integration tests", "doc tests", "models"], &["interop", "conformance"]],
+    &[
+        &["unit and integration tests", "doc tests", "models"],
+        &["interop", "conformance"],
+        &["soak"],
+    ],
 ];
 
 #[derive(clap::Args)]

@@ -23,6 +23,7 @@ mod quiet;
 mod requirements;
 mod rooms;
 mod slow_paths;
+mod soak;
 mod stages;
 mod subject;
 mod tally;
@@ -83,6 +84,12 @@ enum Task {
     /// Each link joins two network namespaces by TUN devices; a relay gives it a rate, a queue, a
     /// delay and loss. Requires Linux and root. Takes four minutes, or seven if connections fail.
     SlowPaths(slow_paths::Options),
+    /// Good, slow and hostile clients against one server for long: whether anything grows or is kept
+    ///
+    /// Over plain TCP, TLS, axum and HTTP/2. Fails if a good client sees an error, if memory,
+    /// descriptors or p99 grow while clients come and go, if anything is left once they have gone, or
+    /// if memory exceeds its bound. Draws all of it into target/soak/report.html. Requires Linux.
+    Soak(soak::Options),
     /// The checks that every commit must pass besides the tests
     #[command(after_help = ci::step_names())]
     Ci(ci::Options),
@@ -147,6 +154,12 @@ fn run(task: &Task) -> Result<ExitCode> {
                 .verdict("the failed cases are named above; run their scripts in xtask/interop")?;
         }
         Task::Bench(options) => bench::bench(&workspace, options)?,
+        Task::Soak(options) => {
+            let tally = soak::soak(&workspace, options)?;
+            println!("xtask soak: {tally}");
+            tally
+                .verdict("the failed checks are named above; target/soak/report.html draws them")?;
+        }
         Task::SlowPaths(options) => slow_paths::slow_paths(&workspace, options)?,
         Task::Ci(options) => ci::ci(&workspace, options)?,
         Task::Advisories => advisories::advisories(&workspace)?,

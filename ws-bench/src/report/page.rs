@@ -9,7 +9,8 @@ use super::run::{Case, Figures, Memory, Run, Time};
 use super::scatter::scatter;
 use super::{COLOURS, escaped};
 
-const STYLE: &str = include_str!("page.css");
+/// The style of a page.
+pub(crate) const STYLE: &str = include_str!("page.css");
 
 /// A self-contained HTML document.
 pub fn page(run: &Run) -> String {

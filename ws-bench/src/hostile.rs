@@ -39,6 +39,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 pub use self::ledger::{Cost, Ledger};
+pub(crate) use self::wire::request;
 
 use self::crowd::Scene;
 
@@ -54,6 +55,10 @@ impl Target {
     /// `None` for an address that is not of the loopback interface.
     pub fn new(address: SocketAddr, path: &str) -> Option<Self> {
         address.ip().is_loopback().then(|| Self { address, path: path.to_owned() })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 

@@ -11,6 +11,7 @@ pub mod json;
 pub mod load;
 pub mod pass_through;
 pub mod report;
+pub mod siege;
 pub mod soak;
 
 /// The snippets of the tour, which use every crate.

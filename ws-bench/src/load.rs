@@ -22,6 +22,7 @@ mod turns;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub(crate) use self::accounts::Usage;
 pub use self::failure::Failure;
 pub use self::outcome::Outcome;
 

@@ -1,19 +1,19 @@
 //! `cargo xtask bench`: servers under the same load, one after the other, round by round.
 
-mod build;
-mod case;
+pub(crate) mod build;
+pub(crate) mod case;
 mod cores;
 mod count;
 mod figures;
 mod limits;
-mod measurement;
+pub(crate) mod measurement;
 // The page of `ws-bench` shows the same figures; a dependency on it would build its charts first.
 #[path = "../../ws-bench/src/report/numbers.rs"]
-mod numbers;
-mod progress;
+pub(crate) mod numbers;
+pub(crate) mod progress;
 mod record;
 mod rounds;
-mod server;
+pub(crate) mod server;
 pub(crate) mod table;
 
 use std::fs;

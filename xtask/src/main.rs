@@ -2,6 +2,7 @@
 
 mod advisories;
 mod api;
+mod attack;
 mod autobahn;
 mod bench;
 mod binaries;
@@ -79,6 +80,12 @@ enum Task {
     /// target/bench. Measures for about eleven minutes; --quick takes two.
     #[command(after_help = bench::after_help())]
     Bench(bench::Options),
+    /// What the attacks of SECURITY.md cost: ours beside other libraries
+    ///
+    /// Builds the servers and the attacker, starts each server, attacks it beside 20 polite clients, and
+    /// prints CPU time, memory and waits; writes target/attack/report.json and table.md. Loopback alone.
+    /// Takes twenty minutes for all; --check, for ours alone, two.
+    Attack(attack::Options),
     /// Large messages and streams over slow links: whether and how they end
     ///
     /// Each link joins two network namespaces by TUN devices; a relay gives it a rate, a queue, a
@@ -160,6 +167,7 @@ fn run(task: &Task) -> Result<ExitCode> {
             tally
                 .verdict("the failed checks are named above; target/soak/report.html draws them")?;
         }
+        Task::Attack(options) => attack::attack(&workspace, options)?,
         Task::SlowPaths(options) => slow_paths::slow_paths(&workspace, options)?,
         Task::Ci(options) => ci::ci(&workspace, options)?,
         Task::Advisories => advisories::advisories(&workspace)?,

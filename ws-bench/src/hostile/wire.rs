@@ -238,7 +238,7 @@ async fn write(to: &mut WriteHalf<'_>, octets: &[u8], ledger: &Ledger) -> Result
 }
 
 /// A request as short as it may be.
-pub(super) fn request(target: &Target, offer: Option<&str>) -> String {
+pub(crate) fn request(target: &Target, offer: Option<&str>) -> String {
     let Target { address, path } = target;
     let extensions =
         offer.map(|offer| format!("Sec-WebSocket-Extensions: {offer}\r\n")).unwrap_or_default();

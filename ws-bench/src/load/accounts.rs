@@ -21,10 +21,10 @@ pub(super) struct Spent {
 
 /// The CPU time of a process.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Usage {
-    pub(super) running: Duration,
+pub(crate) struct Usage {
+    pub(crate) running: Duration,
     /// How long it was ready to run while another process did: the sign of a disturbed run.
-    pub(super) waiting: Option<Duration>,
+    pub(crate) waiting: Option<Duration>,
 }
 
 struct Machine {
@@ -75,7 +75,7 @@ impl Accounts {
 }
 
 impl Usage {
-    fn of(process: &str) -> Option<Self> {
+    pub(crate) fn of(process: &str) -> Option<Self> {
         Self::by_scheduler(process).or_else(|| Self::by_ticks(process))
     }
 

@@ -72,6 +72,11 @@ struct Options {
     #[arg(long, value_name = "N")]
     max_per_ip: Option<NonZeroUsize>,
 
+    /// Bytes that all clients together may make the server hold [default: a quarter of what the
+    /// process may use]
+    #[arg(long, value_name = "BYTES")]
+    max_memory: Option<NonZeroUsize>,
+
     /// Seconds of silence after which a connection's compression gives memory back [default: 10]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     park_after: Option<Duration>,
@@ -305,6 +310,9 @@ fn server_limits(options: &Options) -> ServerLimits {
     let mut limits = ServerLimits::default();
     set(&mut limits.max_connections, options.max_connections);
     set(&mut limits.max_per_ip, options.max_per_ip);
+    if let Some(bytes) = options.max_memory {
+        limits.max_memory = Some(bytes.get());
+    }
     limits
 }
 

@@ -34,7 +34,11 @@ impl Programs {
     }
 
     /// Builds the programs that `servers` need, and the load.
-    pub(crate) fn build(workspace: &Workspace, servers: &[Server]) -> Result<Self> {
+    pub(crate) fn build<'s>(
+        workspace: &Workspace,
+        servers: impl IntoIterator<Item = &'s Server>,
+    ) -> Result<Self> {
+        let servers: Vec<&Server> = servers.into_iter().collect();
         let executable = |path: String| workspace.target.join(path + std::env::consts::EXE_SUFFIX);
         let programs = Programs {
             ours: executable("release/examples/demo".to_owned()),
@@ -42,7 +46,7 @@ impl Programs {
             load: executable("release/ws-load".to_owned()),
             report: executable("release/ws-report".to_owned()),
         };
-        if servers.iter().any(Server::is_ours) {
+        if servers.iter().any(|server| server.is_ours()) {
             if !workspace.packages.iter().any(|package| package.name == "ws-server") {
                 return Err(Failure::new(
                     "this workspace has no package ws-server, whose demo is the server to measure",

@@ -116,7 +116,7 @@ impl Measurement {
     }
 }
 
-pub(super) fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let address = listener.and_then(|listener| listener.local_addr());
     address
@@ -124,7 +124,7 @@ pub(super) fn free_port() -> Result<u16> {
         .map_err(|error| Failure::system("looking for a free port", &error))
 }
 
-pub(super) fn wait_for(
+pub(crate) fn wait_for(
     running: &mut Running,
     server: &Server,
     port: u16,

@@ -208,9 +208,14 @@ impl Sender {
         reason: &str,
         cx: &mut Context<'_>,
     ) -> Result<(), ChainError> {
-        // Broadcasts that wait for it are dropped too: no message may follow an incomplete one.
-        self.streamed = None;
+        self.give_up_streamed();
         self.enqueue(Queued::Close(close_body(code, reason)), cx)
+    }
+
+    /// Gives up a message in pieces, if one is being sent. Broadcasts that wait for its end are dropped
+    /// too: no message may follow an incomplete one.
+    pub(crate) fn give_up_streamed(&mut self) {
+        self.streamed = None;
     }
 
     /// Drops what is not encoded: the stack can no longer be used.

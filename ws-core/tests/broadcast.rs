@@ -524,6 +524,24 @@ fn broadcast_behind_a_message_that_is_given_up_is_dropped_with_it() {
     assert_eq!(seen.made(), 0);
 }
 
+#[test]
+fn broadcast_behind_a_message_that_the_end_of_the_transport_cuts_is_dropped_with_it() {
+    for new in [server, client] {
+        let mut ws = new();
+        ws.start_message(MessageKind::Text).unwrap();
+        ws.send_chunk("half of ").unwrap();
+        ws.send_broadcast(&Broadcast::new("waits for the other half")).unwrap();
+        written(&mut ws);
+        assert!(ws.unwritten() > 0);
+        ws.input_ended();
+        let events = feed(&mut ws, &mut BytesMut::new(), b"");
+        assert_eq!(events.len(), 1, "{events:?}");
+        assert_eq!((ws.unwritten(), ws.memory_usage()), (0, 0));
+        assert_eq!(ws.finish_message("it"), Err(SendError::Closed));
+        assert!(written(&mut ws).is_empty());
+    }
+}
+
 // R6455-5.4-b
 #[test]
 fn broadcast_keeps_its_place_behind_what_is_being_encoded() {

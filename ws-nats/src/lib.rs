@@ -68,6 +68,9 @@ mod denied;
 mod ephemeral;
 mod error;
 mod event;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod heartbeat;
 mod inspector;
 mod join;

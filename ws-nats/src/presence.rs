@@ -11,6 +11,8 @@ mod task;
 #[cfg(test)]
 mod tests;
 
+#[cfg(fuzzing)]
+pub(crate) use self::protocol::Envelope;
 pub(crate) use self::roster::{Identity, Roster};
 pub use self::state::known::Presence;
 

@@ -13,7 +13,7 @@ use crate::subject::{Profile, build_examples};
 use crate::tally::Tally;
 use crate::times::{Watch, table};
 use crate::workspace::{Workspace, cargo};
-use crate::{binaries, ci, conformance, interop, soak, tools};
+use crate::{binaries, ci, conformance, fuzz, interop, soak, tools};
 
 /// Progress is printed after this long.
 const STILL_THERE: Duration = Duration::from_secs(30);
@@ -49,6 +49,7 @@ const STAGES: &[(&str, Part)] = &[
         conformance::conformance(workspace, &conformance::Options::everything())
     }),
     ("soak", soak::short),
+    ("fuzz corpus", fuzz::short),
 ];
 
 /// What runs when: one phase after another; in a phase, lanes run beside each other, and the stages
@@ -64,6 +65,7 @@ const PHASES: &[&[&[&str]]] = &[
         &["interop", "conformance"],
         &["soak"],
     ],
+    &[&["fuzz corpus"]],
 ];
 
 #[derive(clap::Args)]

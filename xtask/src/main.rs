@@ -10,6 +10,7 @@ mod ci;
 mod conformance;
 mod everything;
 mod failure;
+mod fuzz;
 mod imports;
 mod interop;
 mod lanes;
@@ -97,6 +98,11 @@ enum Task {
     /// descriptors or p99 grow while clients come and go, if anything is left once they have gone, or
     /// if memory exceeds its bound. Draws all of it into target/soak/report.html. Requires Linux.
     Soak(soak::Options),
+    /// Search for octets that break a promise, by libFuzzer
+    ///
+    /// Builds the targets of fuzz/ with coverage on the toolchain that is there (a C++ compiler is
+    /// needed), searches each for a while, and prints where a find lies and the command that repeats it.
+    Fuzz(fuzz::Options),
     /// The checks that every commit must pass besides the tests
     #[command(after_help = ci::step_names())]
     Ci(ci::Options),
@@ -169,6 +175,7 @@ fn run(task: &Task) -> Result<ExitCode> {
         }
         Task::Attack(options) => attack::attack(&workspace, options)?,
         Task::SlowPaths(options) => slow_paths::slow_paths(&workspace, options)?,
+        Task::Fuzz(options) => fuzz::fuzz(&workspace, options)?,
         Task::Ci(options) => ci::ci(&workspace, options)?,
         Task::Advisories => advisories::advisories(&workspace)?,
         Task::Api(options) => api::api(&workspace, options)?,

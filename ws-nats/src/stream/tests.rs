@@ -557,31 +557,24 @@ async fn permissions_of_the_readme_are_enough() {
 
 #[tokio::test]
 async fn subject_that_is_not_permitted_is_named() {
-    let Some(server) = Server::with(permitting(&PUBLISH, &SUBSCRIBE)).await else { return };
+    let create = "$JS.API.STREAM.CREATE.WS";
+    let setup = permitting(&without(&PUBLISH, create), &SUBSCRIBE);
+    let Some(server) = Server::with(setup).await else { return };
     let config = config(&server).credentials(Credentials::user("ann", "secret"));
-    let named = async |setup: &Setup| {
+    // The last permissions may count a little longer.
+    let named = async |setup: &Setup, expected: &str, start: &str| {
         server.configure(setup);
         server.reload();
-        let mut error = refused(&config).await;
-        // The last permissions may count a little longer.
-        for _ in 0..50 {
-            if matches!(error, ConnectError::Permission { .. }) {
-                break;
+        let is_named = async || match prepare(&config).await {
+            Err(ConnectError::Permission { action, subject }) => {
+                action == expected && subject.starts_with(start)
             }
-            sleep(Duration::from_millis(20)).await;
-            error = refused(&config).await;
-        }
-        match error {
-            ConnectError::Permission { action, subject } => (action, subject),
-            other => panic!("{other:?}"),
-        }
+            _ => false,
+        };
+        crate::support::until(&format!("may not {expected} {start}"), is_named).await;
     };
-    for (missing, asked) in [
-        ("$JS.API.STREAM.CREATE.WS", "$JS.API.STREAM.CREATE.WS"),
-        ("$JS.API.STREAM.INFO.WS", "$JS.API.STREAM.INFO.WS"),
-    ] {
-        let found = named(&permitting(&without(&PUBLISH, missing), &SUBSCRIBE)).await;
-        assert_eq!(found, ("publish to", asked.to_owned()));
+    for missing in [create, "$JS.API.STREAM.INFO.WS"] {
+        named(&permitting(&without(&PUBLISH, missing), &SUBSCRIBE), "publish to", missing).await;
     }
     server.configure(&permitting(&PUBLISH, &SUBSCRIBE));
     server.reload();
@@ -591,8 +584,7 @@ async fn subject_that_is_not_permitted_is_named() {
         ("$JS.API.DIRECT.GET.WS", "$JS.API.DIRECT.GET.WS"),
         ("ws.h.>", "ws.h.="),
     ] {
-        let found = named(&permitting(&without(&PUBLISH, missing), &SUBSCRIBE)).await;
-        assert_eq!(found, ("publish to", asked.to_owned()));
+        named(&permitting(&without(&PUBLISH, missing), &SUBSCRIBE), "publish to", asked).await;
     }
     for (missing, asked) in [
         ("ws.live.>", "ws.live.="),
@@ -601,12 +593,10 @@ async fn subject_that_is_not_permitted_is_named() {
         ("ws.pq.>", "ws.pq.0000000000000000"),
         ("ws.n", "ws.n"),
         ("ws.c", "ws.c"),
+        ("_INBOX.>", "_INBOX."),
     ] {
-        let found = named(&permitting(&PUBLISH, &without(&SUBSCRIBE, missing))).await;
-        assert_eq!(found, ("subscribe to", asked.to_owned()));
+        named(&permitting(&PUBLISH, &without(&SUBSCRIBE, missing)), "subscribe to", asked).await;
     }
-    let (action, subject) = named(&permitting(&PUBLISH, &without(&SUBSCRIBE, "_INBOX.>"))).await;
-    assert!(action == "subscribe to" && subject.starts_with("_INBOX."), "{subject}");
 }
 
 #[tokio::test]

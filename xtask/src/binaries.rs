@@ -18,7 +18,7 @@ use crate::tally::Tally;
 use crate::workspace::{Workspace, cargo};
 
 /// A program that runs for longer is stopped.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(1800);
 /// Progress is printed after this long.
 const STILL_THERE: Duration = Duration::from_secs(60);
 /// How many of the slowest programs are named in the end.

@@ -1,5 +1,5 @@
 //! `cargo xtask test`: cargo's own tests, the foreign peers and Autobahn, with one total; and
-//! `cargo xtask all`, which CI runs: the same, with the steps of `cargo xtask ci` beside them.
+//! with `--with-ci`, as CI runs it, the steps of `cargo xtask ci` beside them.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -70,6 +70,10 @@ const PHASES: &[&[&[&str]]] = &[
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
+    /// Run the steps of `cargo xtask ci` too, beside the tests: those that compile leave the
+    /// processors to them
+    #[arg(long)]
+    with_ci: bool,
     /// Print all output of the tests and the programs under test, instead of writing it to files;
     /// then nothing runs beside anything else
     #[arg(long)]
@@ -101,22 +105,21 @@ pub(crate) fn stage(workspace: &Workspace, stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// What `test` or `all` has found.
+/// What `test` has found.
 pub(crate) struct Report {
     pub(crate) tally: Tally,
     /// The steps of `ci` that failed.
     pub(crate) broken_steps: Vec<String>,
 }
 
-/// Every test; with `steps`, those of `cargo xtask ci` too.
-pub(crate) fn test(workspace: &Workspace, options: &Options, steps: bool) -> Result<Report> {
+/// Every test.
+pub(crate) fn test(workspace: &Workspace, options: &Options) -> Result<Report> {
     let watch = Watch::start();
-    let command = if steps { "all" } else { "test" };
-    let mut lanes = Lanes::new(workspace, command, options.verbose)?;
+    let mut lanes = Lanes::new(workspace, "test", options.verbose)?;
     // The steps that read are over soon; those that compile leave the processors to the tests.
     let (compile, read): (Vec<String>, Vec<String>) =
         ci::names().map(str::to_owned).partition(|name| ci::compiles(name));
-    let mut steps = if steps { vec![read, compile] } else { Vec::new() }.into_iter();
+    let mut steps = if options.with_ci { vec![read, compile] } else { Vec::new() }.into_iter();
     let wanted = |name: &String| options.stages.is_empty() || options.stages.contains(name);
     for phase in PHASES {
         let lane = |stages: &&[&str]| Lane {
@@ -150,15 +153,12 @@ pub(crate) fn test(workspace: &Workspace, options: &Options, steps: bool) -> Res
     // An aborted stage has no numbers of its own; it counts as one failure.
     report.tally.failed += broken.len();
     if !broken.is_empty() {
-        println!(
-            "xtask {command}: aborted stages, each counted as a failure: {}",
-            broken.join(", ")
-        );
+        println!("xtask test: aborted stages, each counted as a failure: {}", broken.join(", "));
     }
     if !report.broken_steps.is_empty() {
-        println!("xtask {command}: failed: `cargo xtask ci {}`", report.broken_steps.join(" "));
+        println!("xtask test: failed: `cargo xtask ci {}`", report.broken_steps.join(" "));
     }
-    println!("xtask {command}: took {}", watch.took());
+    println!("xtask test: took {}", watch.took());
     Ok(report)
 }
 

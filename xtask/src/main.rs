@@ -57,8 +57,6 @@ enum Task {
     /// when it has ended. Failures are printed; the rest goes into logs below target/xtask, whose
     /// names are printed. Ends with a table of what each stage took.
     Test(everything::Options),
-    /// What CI runs: `test`, with the steps of `ci` beside it
-    All(everything::Options),
     /// One stage of `test`
     #[command(hide = true)]
     Stage(everything::Stage),
@@ -151,8 +149,7 @@ fn main() -> ExitCode {
 fn run(task: &Task) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
     match task {
-        Task::Test(options) => return tests(&everything::test(&workspace, options, false)?),
-        Task::All(options) => return tests(&everything::test(&workspace, options, true)?),
+        Task::Test(options) => return tests(&everything::test(&workspace, options)?),
         Task::Stage(stage) => everything::stage(&workspace, stage)?,
         Task::Conformance(options) => {
             let tally = conformance::conformance(&workspace, options)?;

@@ -51,7 +51,8 @@ pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 ///
 /// HTTP/3 is not served: hyper has none.
 ///
-/// A connection has 10 s for its first request, and 60 s without a request and a WebSocket.
+/// A connection has 10 s for its first request, and 60 s without a request and a WebSocket. One that takes
+/// nothing of what is to be written for 20 s ends.
 /// [`configure`] has what else bounds it.
 ///
 /// `axum::serve` serves the same routers, over HTTP/1.1 in the same way. Over HTTP/2 it lets nobody

@@ -1,5 +1,6 @@
 //! From a request to its stream.
 
+pub(crate) mod bounded;
 pub(crate) mod confirm;
 mod connection;
 mod gathered;

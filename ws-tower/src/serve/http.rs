@@ -33,6 +33,7 @@ use crate::{
     services::Services,
     upgrade::{
         Connection,
+        bounded::Bounded,
         confirm::{Expecting, Told},
     },
 };
@@ -146,7 +147,8 @@ impl Http {
                 }
             }
         });
-        let connection = self.builder.serve_connection_with_upgrades(TokioIo::new(io), service);
+        let connection =
+            self.builder.serve_connection_with_upgrades(TokioIo::new(Bounded::new(io)), service);
         let mut connection = pin!(connection);
         // The service has one of its own.
         let is_idle = || stream.handles() <= 2;

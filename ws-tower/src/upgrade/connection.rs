@@ -24,7 +24,7 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use ws_server::{Accepted, Closed};
 
-use super::{UpgradeError, gathered::Gathered};
+use super::{UpgradeError, bounded::Bounded, gathered::Gathered};
 use crate::services::Services;
 
 /// A connection that is driven as a WebSocket. How it ends is counted and logged there.
@@ -44,7 +44,7 @@ struct Inner {
 }
 
 impl Connection {
-    /// A connection over a stream of this type, whose server shuts these down.
+    /// A connection over a [`Bounded`] stream of this type, whose server shuts these down.
     pub(crate) fn over<Io>(services: Arc<Services>) -> Self
     where
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -86,8 +86,8 @@ fn drive<Io>(upgraded: Upgraded, accepted: Accepted) -> Result<Driven, UpgradeEr
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    match downcast::<Io>(upgraded)? {
-        Ok(io) => Ok(boxed(accepted, io)),
+    match downcast::<Bounded<Io>>(upgraded)? {
+        Ok(io) => Ok(boxed(accepted, io.into_inner())),
         Err(upgraded) => Ok(boxed(accepted, Gathered::new(upgraded))),
     }
 }

@@ -3,10 +3,11 @@
 //! ours; Python `websockets`, npm `ws`, `undici` and Chromium with compression against the demo;
 //! `websockets` and Chromium with broadcasts in between; the demo's page in Chromium; the demo over TLS,
 //! with `openssl s_client`, and behind nginx and HAProxy; HTTP/2 with Chromium, Node, Python `h2` and
-//! HAProxy; and the examples, each with a client of its own.
+//! HAProxy; examples over a link that loses packets; and the examples, each with a client of its own.
 
 mod examples;
 mod http2;
+mod link;
 mod peer;
 mod proxies;
 
@@ -114,7 +115,7 @@ pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally>
     let subjects: Vec<&Subject> = SUBJECTS.iter().filter(wanted).collect();
     let mut names: Vec<(&str, Option<f64>)> =
         subjects.iter().map(|subject| (subject.name, Some(8.0))).collect();
-    let others: [(&str, Option<f64>, Group); 8] = [
+    let others: [(&str, Option<f64>, Group); 9] = [
         ("x_crc32c", Some(3.0), checksum),
         ("compression", Some(12.0), compression),
         ("broadcasts", Some(6.0), mixed),
@@ -122,6 +123,7 @@ pub(crate) fn interop(workspace: &Workspace, options: &Options) -> Result<Tally>
         ("TLS", Some(20.0), proxies::tls),
         ("proxies", Some(30.0), proxies::proxies),
         ("HTTP/2", Some(40.0), http2::all),
+        ("bad links", Some(35.0), link::all),
         ("examples", Some(30.0), examples::all),
     ];
     let mut others = others.to_vec();

@@ -38,7 +38,7 @@ fn limits() -> Limits {
     Limits::default()
         .max_message(8 << 20)
         .ping_interval(DEADLINE)
-        .pong_timeout(DEADLINE)
+        .pong_timeout(2 * DEADLINE)
         .progress_timeout(DEADLINE)
         .write_timeout(DEADLINE)
         .close_timeout(DEADLINE)

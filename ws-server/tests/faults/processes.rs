@@ -99,7 +99,7 @@ async fn stopped_server_keeps_its_clients() {
     server.process.signal("-STOP");
     sends.send(TEXT, b"sent meanwhile").await;
     cut.io.write_all(&message[9..]).await.unwrap();
-    sleep(DEADLINE * 5 / 2).await;
+    sleep(DEADLINE * 3).await;
     server.process.signal("-CONT");
     assert_eq!(text(&mut sends).await, b"sent meanwhile");
     assert_eq!(text(&mut cut).await, b"cut in two");

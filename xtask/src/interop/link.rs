@@ -1,0 +1,70 @@
+//! Examples and Python's `websockets` on two machines, with a link in between that loses packets, is late and
+//! changes their order.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use super::peer::Peer;
+use crate::failure::Result;
+use crate::process::{find_program, tied_words};
+use crate::quiet::Log;
+use crate::subject::{Profile, build_examples, example};
+use crate::tally::Tally;
+use crate::tools;
+use crate::workspace::Workspace;
+
+/// The examples, by the variable that tells the script how to start them.
+const EXAMPLES: [(&str, &str); 3] =
+    [("chat", "INTEROP_CHAT"), ("upload", "INTEROP_UPLOAD"), ("axum_echo", "INTEROP_AXUM_ECHO")];
+/// One for each function of the script, and one for what a server reports at its end.
+const CASES: usize = 6 + 1;
+
+pub(super) fn all(workspace: &Workspace, scripts: &Path, log: Option<&Log>) -> Result<Tally> {
+    if let Some(missing) = missing() {
+        println!("  NOT RUN: {missing}");
+        return Ok(Tally::default());
+    }
+    build_examples(workspace, Profile::Dev, EXAMPLES.map(|(name, _)| name))?;
+    let peer = Peer {
+        name: "Python websockets",
+        program: tools::python_with_websockets(workspace)?,
+        script: scripts.join("lossy_link.py"),
+        variables: Vec::new(),
+        log,
+    };
+    let mut command = peer.command();
+    for (name, variable) in EXAMPLES {
+        let words = tied_words(example(workspace, Profile::Dev, name));
+        command.env(variable, words.join(OsStr::new("\n")));
+    }
+    peer.drive("chat, upload and axum_echo over a bad link", &mut command, CASES)
+}
+
+/// What this machine lacks for network namespaces of our own.
+fn missing() -> Option<&'static str> {
+    if !cfg!(target_os = "linux") {
+        return Some("network namespaces are Linux's");
+    }
+    if !find_program("ip") {
+        return Some("`ip` is missing (Debian: iproute2)");
+    }
+    if !Path::new("/dev/net/tun").exists() {
+        return Some("there is no /dev/net/tun");
+    }
+    if !is_root() {
+        return Some("only root makes network namespaces");
+    }
+    None
+}
+
+#[cfg(unix)]
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    std::fs::metadata("/proc/self").is_ok_and(|of_self| of_self.uid() == 0)
+}
+
+#[cfg(not(unix))]
+fn is_root() -> bool {
+    false
+}

@@ -142,11 +142,6 @@ async fn next(lines: &mut UnboundedReceiver<String>) -> Outcome<Value> {
     Ok(serde_json::from_str(&line)?)
 }
 
-/// What the heap holds but for the states of compression, which are kept for the next who needs one.
-fn kept(server: &Value) -> f64 {
-    server["heap"].as_f64().unwrap_or(0.0) - server["pool"].as_f64().unwrap_or(0.0)
-}
-
 struct Run {
     out: File,
     lines: UnboundedReceiver<String>,
@@ -201,7 +196,7 @@ impl Run {
         let is_zero = |server: &Value, name: &str| server[name].as_u64() == Some(0);
         let mut least = f64::INFINITY;
         self.sample(phase, |time, server| {
-            least = least.min(kept(server));
+            least = least.min(server["heap_untold"].as_f64().unwrap_or(0.0));
             let gone = GAUGES.iter().all(|name| is_zero(server, name));
             let little = like.is_none_or(|like| least <= like + KEPT);
             time >= REST || gone && little && time >= SHORTEST_REST

@@ -23,12 +23,18 @@ pub(crate) fn sample(clients: &Clients, pool: &DeflatePool) {
             .map(|it| (format!("{} {}", it.status, it.label()), it.count))
             .collect();
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let (heap, resident) = (heap(), figure(&status, "VmRSS:").map(|kib| kib * 1024));
+        // What is held for clients goes up and down with them, and returns to 0: it is judged by itself.
+        let held = metrics.held.total().max(metrics.memory + metrics.queue_bytes);
+        let told = held + pool.memory_usage();
         let line = json!({
             "kind": "server",
-            "rss": figure(&status, "VmRSS:").map(|kib| kib * 1024),
+            "rss": resident,
+            "rss_untold": resident.map(|resident| resident.saturating_sub(told as u64)),
+            "heap_untold": heap.saturating_sub(told),
             "threads": figure(&status, "Threads:"),
             "fds": descriptors(),
-            "heap": heap(),
+            "heap": heap,
             "pool": pool.memory_usage(),
             "connections": metrics.connections,
             "topics": metrics.topics,

@@ -29,11 +29,11 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn soak(workspace: &Workspace, options: &Options) -> Result<Tally> {
-    build_examples(workspace, Profile::Release, [EXAMPLE])?;
+    build_examples(workspace, Profile::Optimized, [EXAMPLE])?;
     let mut words = vec!["--seed".to_owned(), options.seed.to_string()];
     words.extend(options.leak.iter().flat_map(|leak| ["--leak".to_owned(), leak.clone()]));
     let out = workspace.target.join("soak");
-    run(workspace, Profile::Release, 60 * options.minutes, &words, &out)
+    run(workspace, Profile::Optimized, 60 * options.minutes, &words, &out)
 }
 
 /// Three minutes, as cargo's own tests have built it: nothing is built for it alone.

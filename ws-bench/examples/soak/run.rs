@@ -86,7 +86,7 @@ async fn soak(options: &Options, path: &Path) -> Outcome {
         "seconds": options.seconds,
         "seed": options.seed,
         "max_memory": listening["max_memory"],
-        "profile": if cfg!(debug_assertions) { "dev" } else { "release" },
+        "profile": if cfg!(debug_assertions) { "dev" } else { "optimized" },
         "system": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
     }))?;
 

@@ -208,14 +208,17 @@ impl Sender {
         reason: &str,
         cx: &mut Context<'_>,
     ) -> Result<(), ChainError> {
-        self.give_up_streamed();
+        // Broadcasts that wait for it are dropped too: no message may follow an incomplete one.
+        self.streamed = None;
         self.enqueue(Queued::Close(close_body(code, reason)), cx)
     }
 
-    /// Gives up a message in pieces, if one is being sent. Broadcasts that wait for its end are dropped
-    /// too: no message may follow an incomplete one.
-    pub(crate) fn give_up_streamed(&mut self) {
-        self.streamed = None;
+    /// Gives up a message that was sent in part, and broadcasts that wait for it, where no Close will be
+    /// sent. What was queued before still goes out.
+    pub(crate) fn give_up_message(&mut self) {
+        if self.streamed.take().is_some() && !self.is_idle() {
+            self.queue().push_back(Queued::GiveUp);
+        }
     }
 
     /// Drops what is not encoded: the stack can no longer be used.
@@ -296,7 +299,7 @@ impl Sender {
                     }
                     Some(Queued::Close(body)) => cx.frames.push_control(Opcode::Close, body),
                     // Its message was given up.
-                    Some(Queued::Chunk(..)) => {}
+                    Some(Queued::Chunk(..) | Queued::GiveUp) => {}
                 }
                 continue;
             };

@@ -5,12 +5,13 @@ mod support;
 
 use bytes::{Bytes, BytesMut};
 use support::{
-    KEY, client, closed, config, feed, frames, masked, receive, server, server_with, unmasked,
-    written,
+    KEY, client, closed, config,
+    extensions::{RSV1, add_one, server_of},
+    feed, frames, masked, receive, server, server_with, unmasked, written,
 };
 use ws_core::{
     Broadcast, CloseCode, ClosedBy, Connection, Event, Message, MessageKind, Payload, SendError,
-    Text,
+    Text, extension::Scope,
 };
 
 fn start(ws: &mut Connection, kind: MessageKind) {
@@ -164,6 +165,24 @@ fn close_cuts_a_streamed_message() {
     let mut ws = server();
     ws.close_within_message(CloseCode::NORMAL, "").unwrap();
     assert_eq!(written(&mut ws), b"\x88\x02\x03\xe8");
+}
+
+// R6455-6.1-d
+#[test]
+fn loss_of_the_transport_gives_up_a_message_in_pieces_and_what_waits_for_its_end() {
+    let extended = || server_of(vec![add_one(RSV1, Scope::Message).boxed()]);
+    for new in [server, extended] {
+        let mut ws = new();
+        ws.send("before").unwrap();
+        start(&mut ws, MessageKind::Binary);
+        ws.send_chunk(b"half").unwrap();
+        ws.send_broadcast(&Broadcast::new("waits")).unwrap();
+        ws.input_ended();
+        let events = feed(&mut ws, &mut BytesMut::new(), b"");
+        assert_eq!(closed(&events).code, CloseCode::ABNORMAL);
+        assert_eq!(frames(&written(&mut ws))[0].first & 0x8f, 0x81);
+        assert_eq!((ws.unwritten(), ws.memory_usage()), (0, 0));
+    }
 }
 
 // R6455-6.1-d

@@ -126,7 +126,7 @@ impl Connection {
     /// The transport ended without a Close.
     pub(super) fn lost(&mut self) -> Event {
         self.stop_receiving();
-        self.sender.give_up_streamed();
+        self.sender.give_up_message();
         let mut closed = Closed::abnormal(ClosedBy::Peer);
         if let Life::CloseSent(said) = mem::replace(&mut self.life, Life::Closed) {
             closed.by = ClosedBy::Local;

@@ -23,6 +23,8 @@ pub(super) enum Queued {
     Broadcast(Broadcast),
     Start(MessageKind, Compression),
     Chunk(Payload, Last),
+    /// No more pieces follow, and none of them was the last.
+    GiveUp,
     Control(Opcode, Payload),
     Close(Payload),
 }
@@ -34,7 +36,7 @@ impl Entry for Queued {
             #[cfg(feature = "std")]
             Self::Broadcast(broadcast) => Entry::len(broadcast),
             Self::Chunk(data, _) | Self::Control(_, data) | Self::Close(data) => data.len(),
-            Self::Start(..) => 0,
+            Self::Start(..) | Self::GiveUp => 0,
         }
     }
 

@@ -46,7 +46,7 @@ pub struct Closed {
     pub by: ClosedBy,
     /// The code of the peer's Close; [1005](CloseCode::NO_STATUS) if it had none;
     /// [1006](CloseCode::ABNORMAL) if the transport ended without one. Where we failed the
-    /// connection, the code that we sent.
+    /// connection, the code of the failure: it was sent, unless another Close of ours was before.
     pub code: CloseCode,
     /// The reason that belongs to the code. If this end closed and the peer only answered, or did
     /// not, it is this end's reason.

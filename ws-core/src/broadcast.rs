@@ -5,7 +5,9 @@ mod forms;
 
 use alloc::sync::Arc;
 #[cfg(feature = "std")]
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
+#[cfg(feature = "std")]
+use core::any::Any;
 use core::{fmt, ops::Range};
 #[cfg(feature = "std")]
 use std::sync::OnceLock;
@@ -61,7 +63,14 @@ use crate::{FrameHeader, Message, extension::Compression, output::PASS_FRAME_FRO
 /// encode the message on their own.
 #[derive(Clone)]
 pub struct Broadcast {
+    handle: Arc<Handle>,
+}
+
+/// What clones of a handle have in common.
+struct Handle {
     shared: Arc<Shared>,
+    #[cfg(feature = "std")]
+    _kept: Option<Box<dyn Any + Send + Sync>>,
 }
 
 struct Shared {
@@ -88,27 +97,44 @@ impl Broadcast {
     /// broadcast, not to [a call that sends it](crate::Connection::send_with), because all connections
     /// share what it is encoded to.
     pub fn with_compression(message: impl Into<Message>, compression: Compression) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                // It stays until the slowest connection has it.
-                message: message.into().detached(),
-                compression,
-                #[cfg(feature = "std")]
-                plain: OnceLock::new(),
-                #[cfg(feature = "std")]
-                forms: Forms::default(),
-            }),
-        }
+        let shared = Arc::new(Shared {
+            // It stays until the slowest connection has it.
+            message: message.into().detached(),
+            compression,
+            #[cfg(feature = "std")]
+            plain: OnceLock::new(),
+            #[cfg(feature = "std")]
+            forms: Forms::default(),
+        });
+        let handle = Handle {
+            shared,
+            #[cfg(feature = "std")]
+            _kept: None,
+        };
+        Self { handle: Arc::new(handle) }
     }
 
     /// The message.
     pub fn message(&self) -> &Message {
-        &self.shared.message
+        &self.shared().message
     }
 
     /// The hint for the extensions.
     pub fn compression(&self) -> Compression {
-        self.shared.compression
+        self.shared().compression
+    }
+
+    /// Another handle of this message, which keeps a value until it and all of its clones are dropped:
+    /// for who counts what waits to be sent. What it is encoded to is shared with this one.
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn keeping(&self, value: impl Any + Send + Sync) -> Self {
+        let shared = Arc::clone(&self.handle.shared);
+        Self { handle: Arc::new(Handle { shared, _kept: Some(Box::new(value)) }) }
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.handle.shared
     }
 
     /// Whether plain connections share one frame.
@@ -125,7 +151,7 @@ impl Broadcast {
             return None;
         }
         let header = FrameHeader::new(true, Rsv::NONE, message.kind().into(), message.len());
-        let frame = self.shared.plain.get_or_init(|| {
+        let frame = self.shared().plain.get_or_init(|| {
             let mut frame = Vec::with_capacity(header.encoded_len() + message.len());
             header.encode(&mut frame);
             frame.extend_from_slice(message.as_bytes());
@@ -142,7 +168,7 @@ impl Broadcast {
     /// The forms that it is encoded to.
     #[cfg(feature = "std")]
     pub(crate) fn forms(&self) -> &Forms {
-        &self.shared.forms
+        &self.shared().forms
     }
 }
 

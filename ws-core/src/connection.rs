@@ -12,8 +12,8 @@ use alloc::{boxed::Box, sync::Arc};
 use bytes::{Buf, BufMut, BytesMut};
 
 use crate::{
-    BufferSize, CloseCode, Closed, Config, Event, FrameObserver, Outgoing, Output, Payload, Role,
-    Text, Unfinished, WORK_PER_CALL,
+    BufferSize, CloseCode, Closed, Config, Event, FrameObserver, MemoryUse, Outgoing, Output,
+    Payload, Role, Text, Unfinished, WORK_PER_CALL,
     extension::{Direction, Extensions},
     observer::Observer,
     receive::{self, Receiver, judge},
@@ -390,6 +390,18 @@ impl Connection {
             .saturating_add(self.sender.memory_usage())
             .saturating_add(self.output.memory_usage())
             .saturating_add(self.stack.memory_usage())
+    }
+
+    /// The same by what it is for, and without what others hold too.
+    pub fn memory(&self) -> MemoryUse {
+        let shared = self.output.shared();
+        let output = self.output.memory_usage().saturating_sub(shared);
+        MemoryUse {
+            receiving: self.receiver.memory_usage(),
+            sending: self.sender.memory_usage().saturating_add(output),
+            shared,
+            extensions: self.stack.memory_usage(),
+        }
     }
 
     // Inside

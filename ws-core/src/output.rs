@@ -315,6 +315,11 @@ impl Output {
         self.queue.iter_mut().for_each(Segment::detach);
     }
 
+    /// Bytes whose buffer others hold too.
+    pub(crate) fn shared(&self) -> usize {
+        self.queue.iter().map(Segment::shared).sum()
+    }
+
     pub(crate) fn memory_usage(&self) -> usize {
         let queued: usize = self.queue.iter().map(Segment::memory_usage).sum();
         queued + self.tail.bytes.capacity() + self.queue.capacity() * size_of::<Segment>()

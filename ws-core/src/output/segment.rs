@@ -92,6 +92,14 @@ impl Segment {
         }
     }
 
+    /// Bytes whose buffer others hold too.
+    pub(super) fn shared(&self) -> usize {
+        match self {
+            Self::Passed(passed) if !passed.bytes.is_unique() => passed.bytes.len(),
+            Self::Frames(_) | Self::Control(_) | Self::Passed(_) => 0,
+        }
+    }
+
     pub(super) fn memory_usage(&self) -> usize {
         match self {
             Self::Frames(frames) | Self::Control(frames) => frames.bytes.capacity(),

@@ -20,6 +20,7 @@ mod output;
 mod page_offset;
 mod pending;
 mod pool;
+mod pressure;
 mod receive;
 mod receive_queue;
 mod round_trip;
@@ -249,6 +250,12 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static, S: Start> Driver<Io, S> {
         }
         core.outbox.begin();
         core.input.begin();
+        if core.outbox.is_ordered() {
+            let written_before = core.output.written();
+            if let Some((closed, tcp_close)) = self.obey(&mut core, cx) {
+                return Poll::Ready((core.finish(closed, 0, written_before), tcp_close));
+            }
+        }
         let mut budget = TURN;
         let (mut octets_read, written_before) = (0, core.output.written());
         // The handler may wait for whatever woke this task.
@@ -262,7 +269,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static, S: Start> Driver<Io, S> {
             let read = most > 0 && self.read(&mut core, cx, most, &mut budget, &mut octets_read);
             asked |= most > 0 && !read;
             if !read && !due {
-                if core.is_reading_stopped() {
+                if core.is_reading_stopped() || core.is_held_up() {
                     self.poll_hang_up(&mut core, cx);
                 }
                 if let Poll::Ready(expired) = core.poll_deadlines(cx) {
@@ -305,11 +312,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin + 'static, S: Start> Driver<Io, S> {
                 } else {
                     TcpClose::InStages { reading: core.time_to_read(&closed) }
                 };
-                core.wake_handler();
-                core.count(octets_read, written_before);
-                let Core { outbox, input, .. } = *core;
-                outbox.over(input.into_ahead());
-                return Poll::Ready((closed, tcp_close));
+                return Poll::Ready((core.finish(closed, octets_read, written_before), tcp_close));
             }
             let used_up = core.input.is_work_used_up();
             if used_up {

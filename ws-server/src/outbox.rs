@@ -28,6 +28,7 @@
 //! | out | `drive::output`, `to_encode` | messages that the driver took from here but has not encoded |
 //! | out | `ws_core::Output` | frames that are not written |
 
+mod accounting;
 mod broadcast_queue;
 mod broadcasts;
 mod closing;
@@ -72,6 +73,7 @@ pub(crate) use self::{
 use crate::{
     ClientId, Limits, PingError, Request, SendError, TrySendError, TrySendReason,
     leaves::{
+        budget::account::Account,
         data::Data,
         stats::Stats,
         sync::{AtomicBool, AtomicU8, Mutex, PoisonError},
@@ -108,6 +110,8 @@ pub(crate) struct Outbox {
     blocked: AtomicBool,
     /// Octets that the engine held when the driver last rested.
     memory: AtomicUsize,
+    /// What the server wants of the driver (see `accounting`).
+    orders: AtomicU8,
 }
 
 #[derive(Default)]
@@ -135,6 +139,10 @@ struct State {
     /// Boxed, since most of the time the connection has not ended and no task waits for its end.
     end: Option<Box<End>>,
     driver: Option<Waker>,
+    /// What it makes the server hold. Boxed, since most hold next to nothing.
+    account: Option<Box<Account>>,
+    /// Whether nothing more is counted: the connection is no longer listed.
+    left: bool,
 }
 
 /// How the connection ended, and the tasks that wait for that.
@@ -165,6 +173,7 @@ impl Outbox {
             driver_busy: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             memory: AtomicUsize::new(0),
+            orders: AtomicU8::new(0),
         })
     }
 
@@ -231,8 +240,11 @@ impl Outbox {
     #[inline]
     fn queued(&self, state: &mut Locked<'_>) {
         self.waiting.store(LEAVING | BEFORE, Ordering::SeqCst);
-        if !self.blocked.load(Ordering::SeqCst) {
+        if !self.blocked.load(Ordering::SeqCst) && state.driver.is_some() {
             self.wake_driver(state);
+        } else {
+            // No turn that counts it is due.
+            self.note_waiting(state);
         }
     }
 

@@ -7,18 +7,19 @@ pub(crate) mod delivery;
 mod model;
 pub(crate) mod publication;
 pub(crate) mod published;
+mod relief;
 pub(crate) mod topics;
 
 use std::{
     collections::{BTreeMap, VecDeque},
     ops::Bound,
     sync::{
-        Arc, OnceLock, Weak,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use tokio::{runtime::Handle, time::Instant};
+use tokio::runtime::Handle;
 use ws_core::{Broadcast, Closed, ClosedBy};
 
 use self::{
@@ -28,11 +29,11 @@ use self::{
 use crate::{
     Backplane, ClientId, Limits, Publication, Published, SlowConsumer, SubscribeError,
     leaves::{
-        budget::Relief,
+        budget::{Kind, charge::Charge},
         stats::Stats,
         sync::{Mutex, MutexGuard, PoisonError},
     },
-    outbox::Outbox,
+    outbox::{Outbox, post::Post},
 };
 
 /// The connections of a server, their subscriptions and counters.
@@ -49,6 +50,7 @@ pub(crate) struct Registry {
     pub(crate) stats: Arc<Stats>,
     /// Where publications go, if not to the subscribers here.
     backplane: OnceLock<Arc<dyn Backplane>>,
+    survey: relief::Survey,
 }
 
 impl Registry {
@@ -60,6 +62,7 @@ impl Registry {
             self.runtime.set(runtime).ok();
         }
         self.outboxes().insert(outbox.id, Arc::clone(outbox));
+        outbox.count_request();
         Entry { outbox: Arc::clone(outbox), registry: Some(Arc::clone(self)) }
     }
 
@@ -82,12 +85,6 @@ impl Registry {
     /// consumers, and the limits.
     pub(crate) fn set_defaults(&self, policy: SlowConsumer, limits: &Arc<Limits>) {
         self.defaults.set((policy, Arc::clone(limits))).ok();
-    }
-
-    /// Bounds what clients make the server hold.
-    pub(crate) fn bound_memory(self: &Arc<Self>, limit: Option<usize>) {
-        let relief: Weak<Self> = Arc::downgrade(self);
-        self.stats.budget.begin(limit, relief);
     }
 
     fn slow_consumer(&self) -> SlowConsumer {
@@ -169,7 +166,7 @@ impl Registry {
             return self.no_subscribers();
         };
         let except = publication.excepted();
-        let post = publication.into_post(Some(topic), self.slow_consumer());
+        let post = self.post(publication, Some(topic));
         subscribers.publish(self, post, except)
     }
 
@@ -197,10 +194,23 @@ impl Registry {
             let Some((topic, subscribers)) = found else {
                 return self.no_subscribers();
             };
-            let mut post = publication.into_post(Some(topic), self.slow_consumer());
+            let mut post = self.post(publication, Some(topic));
             post.waited = true;
             return subscribers.publish(self, post, except);
         }
+    }
+
+    /// What is queued of a publication, which counts once as long as it waits anywhere.
+    fn post(&self, publication: Publication, topic: Option<Arc<str>>) -> Post {
+        /// What a message takes besides its octets.
+        const OVERHEAD: usize = 256;
+
+        let mut post = publication.into_post(topic, self.slow_consumer());
+        let mut charge = Charge::new(&self.stats, Kind::Shared);
+        // Twice, since it is kept with what it is encoded to.
+        charge.set(OVERHEAD + 2 * post.broadcast.message().len());
+        post.broadcast = post.broadcast.keeping(charge);
+        post
     }
 
     /// The result for a topic without subscribers.
@@ -222,7 +232,7 @@ impl Registry {
                 picked.push(outbox);
             }
         });
-        self.everyone.send(self, publication.into_post(None, self.slow_consumer()), picked)
+        self.everyone.send(self, self.post(publication, None), picked)
     }
 
     /// Calls `show` for every connection, the oldest first. No lock is held while `show` runs.
@@ -269,6 +279,7 @@ impl Registry {
         let Some(listed) = self.outboxes().remove(&outbox.id) else { return };
         self.leave_topics(outbox);
         outbox.set_memory(0);
+        outbox.settle_account();
         if let Some(closed) = closed {
             self.stats.counters.closed(closed, outbox.request.age());
         }
@@ -317,8 +328,4 @@ impl Drop for Entry {
             registry.leave(&self.outbox, Some(&Closed::abnormal(ClosedBy::Local)));
         }
     }
-}
-
-impl Relief for Registry {
-    fn relieve(&self, _: Instant) {}
 }

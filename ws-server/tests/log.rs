@@ -106,8 +106,9 @@ async fn offered_subprotocols_that_nobody_speaks_are_logged_once_a_minute() {
 // RT-55, T-B20, R6455-7.1.7-b
 #[tokio::test]
 async fn rt_55_nothing_a_client_sends_breaks_or_fills_a_line() {
-    let (log, _guard) = Log::capture();
+    // Made before: its own lines are of no connection.
     let service = with_echo(Server::new()).service().unwrap();
+    let (log, _guard) = Log::capture();
     let long = "x".repeat(8000);
     for request in [
         upgrade("/echo", "X: \u{1b}[2Jgone\r\n"),

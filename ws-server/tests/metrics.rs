@@ -46,6 +46,7 @@ async fn nothing_is_counted_before_anything_happens() {
     // The bounds of their buckets are known before.
     nothing.durations.clone_from(&metrics.durations);
     nothing.round_trips.clone_from(&metrics.round_trips);
+    nothing.max_memory = metrics.max_memory;
     assert_eq!(metrics, nothing);
     for times in [metrics.durations, metrics.round_trips] {
         assert_eq!((times.count(), times.sum(), times.buckets().count()), (0, Duration::ZERO, 13));

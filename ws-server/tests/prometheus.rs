@@ -20,7 +20,7 @@ use ws_server::{
 use ws_tests_support::handshake::request;
 
 fn service() -> Service {
-    let limits = ServerLimits::default().max_connections(3);
+    let limits = ServerLimits::default().max_connections(3).max_memory(1_000_000_000);
     let server = Server::new().server_limits(limits).extension(Deflate::default());
     server.slow_consumer(SlowConsumer::DropNewest).any(echo).service().unwrap()
 }

@@ -12,7 +12,9 @@ use tokio::time::Instant;
 use tracing::debug;
 use ws_core::{CloseCode, Closed, ClosedBy, Connection, Event};
 
-use super::{deadlines::Deadlines, expired::Expired, input::Input, output::Output, pool};
+use super::{
+    deadlines::Deadlines, expired::Expired, input::Input, output::Output, pool, pressure::Reading,
+};
 use crate::{leaves::metrics::Traffic, outbox::Outbox};
 
 /// The state that the driver and, in its turn, the handler work on.
@@ -25,6 +27,12 @@ pub(crate) struct Core {
     pub(super) state: ConnectionState,
     /// The time of this wake-up.
     pub(super) now: Instant,
+    /// Octets that it held when that was counted last.
+    pub(super) counted: usize,
+    /// Octets that lie below the stream while it is not read, and as many while it takes nothing.
+    pub(super) below: usize,
+    /// How much it reads, as far as the server's memory is concerned.
+    pub(super) reading: Reading,
 }
 
 /// How far the connection has come.
@@ -79,8 +87,17 @@ impl Core {
             deadlines: Deadlines::new(now, &outbox.limits),
             state: ConnectionState::Open,
             now,
+            counted: 0,
+            below: 0,
+            reading: Reading::Freely,
             outbox,
         })
+    }
+
+    /// The transport below the stream holds so many octets while it is not read, and while it takes
+    /// nothing.
+    pub(crate) fn set_below(&mut self, octets: usize) {
+        self.below = octets;
     }
 
     #[inline]
@@ -214,7 +231,23 @@ impl Core {
         // Without extensions, an idle engine holds no memory.
         let plain = self.ws.extensions().is_empty();
         let idle = plain && self.ws.encoded() == 0 && self.ws.unfinished().is_none();
-        self.outbox.set_memory(if idle { 0 } else { self.ws.memory_usage() });
+        let engine = if idle { 0 } else { self.ws.memory_usage() };
+        self.outbox.set_memory(engine);
+        self.count_held(engine);
+    }
+
+    /// Hands over what is left of a connection that is over. Returns how it ended.
+    pub(super) fn finish(
+        mut self: Box<Self>,
+        closed: Closed,
+        octets_read: u64,
+        written_before: u64,
+    ) -> Closed {
+        self.wake_handler();
+        self.count(octets_read, written_before);
+        let Self { outbox, input, .. } = *self;
+        outbox.over(input.into_ahead());
+        closed
     }
 
     /// Whether a turn may have taken longer than its octets suggest.
@@ -257,11 +290,12 @@ impl Core {
     }
 
     pub(super) fn expire(&mut self, expired: Expired) {
-        if expired != Expired::Park {
+        if !matches!(expired, Expired::Park | Expired::HeldUp) {
             debug!(?expired, "a deadline passed");
         }
         match expired {
             Expired::Park => self.park(),
+            Expired::HeldUp => self.ask_again(),
             Expired::Ping => self.ping(),
             Expired::Pong => {
                 self.deadlines.gone = true;
@@ -291,7 +325,7 @@ impl Core {
     }
 
     /// A Close could not be written or was not answered: hang up.
-    fn give_up(&mut self, reason: fmt::Arguments<'_>) {
+    pub(super) fn give_up(&mut self, reason: fmt::Arguments<'_>) {
         self.deadlines.gone = true;
         self.lost(None);
         self.settle();
@@ -312,7 +346,7 @@ impl Core {
 
     /// Lets the extensions give memory back. In the middle of a message they cannot, and are asked
     /// again later.
-    fn park(&mut self) {
+    pub(super) fn park(&mut self) {
         if self.ws.park() {
             self.deadlines.parked();
         } else {

@@ -192,6 +192,28 @@ impl Deadlines {
         self.paused = paused;
     }
 
+    /// Notes that the server's memory holds reading up, and when to ask again: `anew`, or if none is due.
+    #[cold]
+    pub(super) fn hold_up(&mut self, again: Instant, anew: bool) {
+        if anew || self.pending().held_up.is_none() {
+            self.pending().held_up = Some(again);
+            self.settled = false;
+        }
+    }
+
+    /// Notes that it does not, or no longer.
+    #[cold]
+    pub(super) fn go_on(&mut self, now: Instant) {
+        let Some(pending) = &mut self.pending else { return };
+        if pending.held_up.take().is_some() {
+            self.heard = now;
+            if let Ping::Sent { .. } = pending.ping {
+                pending.ping = Ping::None;
+            }
+            self.settled = false;
+        }
+    }
+
     /// Reading resumes.
     #[cold]
     fn resumed(&mut self, now: Instant) {
@@ -319,7 +341,7 @@ impl Deadlines {
 
     /// All deadlines that are running.
     fn all(&self, limits: &Limits) -> impl Iterator<Item = (Instant, Expired)> {
-        let Pending { ping, unfinished, blocked, closing, close_due, park, .. } =
+        let Pending { ping, unfinished, blocked, closing, close_due, park, held_up, .. } =
             self.pending.as_deref().copied().unwrap_or_default();
         let of =
             |since: Option<Instant>, limit, what| since.map(|since| (after(since, limit), what));
@@ -328,6 +350,7 @@ impl Deadlines {
             of(blocked.map(|blocked| blocked.minute), RATE_WINDOW, Expired::WriteRate),
             of(closing, limits.close_turn, Expired::CloseTurn),
             close_due.map(|due| (due, Expired::Close)),
+            held_up.map(|again| (again, Expired::HeldUp)),
             match park {
                 Park::Parked => None,
                 Park::Since(passed) => of(Some(passed), limits.park_after, Expired::Park),
@@ -336,7 +359,9 @@ impl Deadlines {
         // Deadlines of the peer, while its input is read and the connection is not ending.
         let ending = self.over || closing.is_some() || close_due.is_some();
         let attending = !ending && !self.turn_over;
-        let ping = attending.then(|| match ping {
+        // A silence that is ours is none of the peer's. Its message has its whole time and no more.
+        let heard = held_up.is_none();
+        let ping = (attending && heard).then(|| match ping {
             Ping::None => of(Some(self.heard), limits.ping_interval, Expired::Ping),
             // Until then the write deadlines apply.
             Ping::Queued(_) => None,
@@ -352,6 +377,7 @@ impl Deadlines {
                     of(Some(unfinished.since), unfinished.time(limits), Expired::Message)
                 }),
                 unfinished
+                    .filter(|_| heard)
                     .and_then(|_| of(Some(self.heard), limits.progress_timeout, Expired::Message)),
             ]
         });

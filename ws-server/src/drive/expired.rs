@@ -19,6 +19,8 @@ pub(super) enum Expired {
     CloseTurn,
     /// The peer has not answered our Close.
     Close,
+    /// Reading is held up by the server's memory, and may go on.
+    HeldUp,
     /// No message passed for so long that the extensions are to give memory back.
     Park,
 }
@@ -28,7 +30,7 @@ impl Expired {
     pub(super) fn is_peers(self) -> bool {
         match self {
             Self::Pong | Self::Message | Self::Write | Self::WriteRate | Self::Close => true,
-            Self::Ping | Self::PongUnread | Self::CloseTurn | Self::Park => false,
+            Self::Ping | Self::PongUnread | Self::CloseTurn | Self::HeldUp | Self::Park => false,
         }
     }
 }

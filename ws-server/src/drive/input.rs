@@ -18,6 +18,7 @@ use super::{
     core::Core,
     page_offset::{PAGE, begin_mid_page},
     pool,
+    pressure::Reading,
     receive::UNIT,
     receive_queue::ReceiveQueue,
 };
@@ -68,6 +69,8 @@ pub(super) struct Input {
     pub(super) unmarked: bool,
     /// Whether messages went to a receiver in another task.
     pub(super) delivered: bool,
+    /// Octets of these that it may not have taken.
+    pub(super) handed_on: usize,
     /// Whether the handler, as far as it receives in its turn, took everything and waits for more.
     pub(super) waits: bool,
     /// The handler's own waker, if it is not polled by this task alone: inside of
@@ -92,6 +95,7 @@ impl Input {
             cut_off: false,
             unmarked: false,
             delivered: false,
+            handed_on: 0,
             waits: false,
             waiter: None,
             control: ControlRate::new(),
@@ -289,7 +293,7 @@ impl Core {
         };
         let most = if self.input.undecoded || self.input.ended { 0 } else { most };
         self.deadlines.paused(full, most > 0, self.now);
-        most
+        if self.reading == Reading::Freely { most } else { self.may_read_little(most) }
     }
 
     /// Whether reading and decoding stop until the handler receives.

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::BytesMut;
 use tokio::sync::oneshot;
-use ws_core::{Connection, Message, MessageKind, extension::Compression};
+use ws_core::{Broadcast, Connection, Message, MessageKind, extension::Compression};
 
 use super::{budget::yield_turn, core::Core, input::WORK};
 use crate::{
@@ -31,6 +31,8 @@ pub(super) struct Output {
     pub(super) head: Option<Box<BytesMut>>,
     /// Messages taken from the outbox but not encoded.
     pub(super) to_encode: SendQueue,
+    /// The last large broadcast, until it is written: so long it counts.
+    broadcast: Option<Broadcast>,
     /// Boxed, since hardly any connection has one.
     pub(super) flushes: Option<Box<Flushes>>,
     /// Octets of frames that were written.
@@ -59,6 +61,7 @@ impl Output {
         Self {
             head: (!head.is_empty()).then(|| Box::new(head)),
             to_encode: SendQueue::default(),
+            broadcast: None,
             flushes: None,
             written: 0,
             messages: 0,
@@ -131,6 +134,9 @@ impl Output {
     /// Gives back what the connection does not need while it rests.
     pub(super) fn rest(&mut self) {
         self.to_encode.shrink();
+        if !self.blocked {
+            self.broadcast = None;
+        }
         if self.flushes.as_ref().is_some_and(|flushes| flushes.is_empty()) {
             self.flushes = None;
         }
@@ -260,7 +266,11 @@ impl Core {
                 Some(Queued::Broadcast(broadcast)) => {
                     let sent = self.ws.send_broadcast(&broadcast).is_ok();
                     let message = broadcast.message();
-                    self.encoded(message.len(), is_text(message), sent);
+                    let len = message.len();
+                    self.encoded(len, is_text(message), sent);
+                    if len >= AHEAD {
+                        self.output.broadcast = Some(broadcast);
+                    }
                 }
                 Some(Queued::Start(kind, compression)) => {
                     // Fails only if we are closing anyway.

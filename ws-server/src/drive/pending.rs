@@ -20,17 +20,19 @@ pub(super) struct Pending {
     /// How long our Close waits for the peer's.
     pub(super) close_due: Option<Instant>,
     pub(super) park: Park,
+    /// When to ask again whether reading goes on, while the server's memory holds it up.
+    pub(super) held_up: Option<Instant>,
     pub(super) final_read: Option<FinalRead>,
 }
 
 impl Pending {
     pub(super) fn is_empty(&self) -> bool {
-        let Self { ping, unfinished, blocked, unanswered, closing, close_due, park, final_read: _ } =
-            self;
+        let Self { ping, unfinished, blocked, unanswered, .. } = self;
+        let Self { closing, close_due, park, held_up, .. } = self;
         let closes = closing.is_some() || close_due.is_some();
         let stuck = unfinished.is_some() || blocked.is_some();
         let pinged = !matches!(ping, Ping::None) || unanswered.is_some();
-        matches!(park, Park::Parked) && !pinged && !stuck && !closes
+        matches!(park, Park::Parked) && !pinged && !stuck && !closes && held_up.is_none()
     }
 
     /// Notes that so many octets are written.

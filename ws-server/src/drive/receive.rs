@@ -113,7 +113,7 @@ impl Core {
 
     #[cold]
     fn take_back(&mut self) {
-        self.input.delivered = false;
+        (self.input.delivered, self.input.handed_on) = (false, 0);
         let (messages, load) = self.outbox.take_back();
         self.input.ahead.take_back(messages, load);
     }
@@ -248,6 +248,7 @@ impl Core {
         if self.outbox.receiver_waits() && !self.input.ahead.is_empty() {
             self.input.delivered = true;
             let outbox = &self.outbox;
+            self.input.handed_on += self.input.ahead.load().bytes;
             self.input.ahead.hand_on(|messages, load| outbox.deliver(messages, load));
         }
     }

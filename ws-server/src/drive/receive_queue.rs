@@ -116,6 +116,17 @@ impl ReceiveQueue {
         }
     }
 
+    /// Whether it holds nothing at all.
+    #[inline]
+    pub(super) fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Drops all messages.
+    pub(super) fn clear(&mut self) {
+        self.0 = None;
+    }
+
     pub(super) fn into_messages(self) -> VecDeque<Message> {
         self.0.map_or_else(VecDeque::new, |queue| queue.messages)
     }

@@ -1,10 +1,20 @@
-//! The bound for what clients make a server hold.
-#![allow(dead_code, reason = "nothing is counted yet")]
+//! What clients make a server hold, and the bound for all of it.
+//!
+//! Who holds something counts it here when it has changed by [`GRANULE`] or more, and takes it back when
+//! it is given back: so the totals are exact to a granule for each connection, and return to zero. A
+//! connection at rest with nothing held, and one that echoes small messages, never comes here.
+//!
+//! From three quarters of the bound on, the registry looks for those who hold most ([`ranking`]), and
+//! their reading pauses; at the bound they are closed.
 
+pub(crate) mod account;
+pub(crate) mod charge;
+mod departed;
 mod machine;
+pub(crate) mod ranking;
 
 use std::sync::{
-    OnceLock, Weak,
+    Mutex, OnceLock, PoisonError, Weak,
     atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::SeqCst},
 };
 
@@ -12,6 +22,8 @@ use tokio::time::Instant;
 use tracing::info;
 use ws_core::UNLIMITED;
 
+use self::departed::Departed;
+use super::client::Client;
 use crate::Held;
 
 /// Octets by which a figure has to change to be counted again: about what every connection takes.
@@ -58,6 +70,7 @@ pub(crate) struct Budget {
     /// Connections that were closed for it.
     evicted: AtomicU64,
     relief: OnceLock<Weak<dyn Relief>>,
+    departed: Mutex<Departed>,
 }
 
 /// Apart from everything else that threads write.
@@ -79,6 +92,7 @@ impl Default for Budget {
             limit: AtomicUsize::new(UNLIMITED),
             evicted: AtomicU64::new(0),
             relief: OnceLock::new(),
+            departed: Mutex::default(),
         }
     }
 }
@@ -190,12 +204,29 @@ impl Budget {
         eighths(self.limit(), 7)
     }
 
+    /// The total below which nobody pauses.
+    pub(crate) fn calm(&self) -> usize {
+        eighths(self.limit(), 5)
+    }
+
     pub(crate) fn note_evicted(&self) {
         self.evicted.fetch_add(1, SeqCst);
     }
 
     pub(crate) fn evicted(&self) -> u64 {
         self.evicted.load(SeqCst)
+    }
+
+    /// What is remembered of clients whose connections have ended.
+    pub(crate) fn departed<T>(&self, act: impl FnOnce(&mut Departed) -> T) -> T {
+        act(&mut self.departed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Remembers what a client had held by a connection that has ended.
+    pub(crate) fn remember(&self, client: Option<Client>, score: f64, now: Instant) {
+        if let Some(client) = client {
+            self.departed(|departed| departed.add(client, score, now));
+        }
     }
 }
 

@@ -131,6 +131,11 @@ impl Request {
         }
     }
 
+    /// Octets on the heap.
+    pub(crate) fn memory_usage(&self) -> usize {
+        self.kept.memory_usage()
+    }
+
     /// The same, opened now: extensions and subprotocol are agreed on, for which it has no text yet.
     pub(crate) fn agreed(self, extensions: Option<&str>, subprotocol: Option<&str>) -> Self {
         let since = tokio::time::Instant::now().into_std();

@@ -25,9 +25,10 @@ use ws_handshake::{
 };
 
 use crate::{
-    AdmissionLimit, Admit, ClientId, Limits, ServerLimits,
+    AdmissionLimit, Admit, ClientId, Limits,
     drive::{Core, Handling},
     leaves::{
+        budget::{GRANULE, Kind, charge::Charge},
         client::Client,
         linger::linger,
         log_limiter::Escaped,
@@ -134,7 +135,7 @@ async fn await_head<Io>(
 where
     Io: AsyncRead + Unpin + 'static,
 {
-    let mut head = pin!(read(io, &shared.server_limits, deadline));
+    let mut head = pin!(read(io, shared, deadline));
     if let Some(pending) = shared.admission.begin(client) {
         tokio::select! {
             biased;
@@ -203,11 +204,12 @@ async fn write<Io: AsyncWrite + Unpin>(
 /// Reads a head before the deadline. Returns `None` if the client ends first.
 async fn read<Io: AsyncRead + Unpin + 'static>(
     io: &mut Io,
-    limits: &ServerLimits,
+    shared: &Shared,
     deadline: Option<Instant>,
 ) -> io::Result<Option<Result<RequestHead, Rejection>>> {
-    let mut reader = RequestReader::new(limits.head.clone());
+    let mut reader = RequestReader::new(shared.server_limits.head.clone());
     let mut input = BytesMut::new();
+    let mut held = None;
     let mut timer = pin!(sleep_until(deadline.unwrap_or_else(far)));
     let mut passes = 0;
     loop {
@@ -242,6 +244,10 @@ async fn read<Io: AsyncRead + Unpin + 'static>(
                 BUFFER.set(input);
             }
             return Ok(Some(outcome));
+        }
+        if input.capacity() >= GRANULE {
+            let stats = &shared.clients.registry.stats;
+            held.get_or_insert_with(|| Charge::new(stats, Kind::Requests)).set(input.capacity());
         }
     }
 }

@@ -38,6 +38,7 @@ pub struct Accepted {
     permit: Permit,
     span: Span,
     shared: Arc<Shared>,
+    below: usize,
 }
 
 impl Accepted {
@@ -49,7 +50,7 @@ impl Accepted {
         shared: Arc<Shared>,
     ) -> Self {
         let entry = Undriven(Some(list(&shared, &agreement.outbox, &agreement.topics)));
-        Self { agreement, entry, handling, permit, span, shared }
+        Self { agreement, entry, handling, permit, span, shared, below: 0 }
     }
 
     /// The 101 with all of its headers. More may be added, `Set-Cookie` for example.
@@ -88,6 +89,15 @@ impl Accepted {
         self
     }
 
+    /// Says how many bytes the HTTP implementation holds for this connection where its stream is not read,
+    /// and as many where it takes nothing: the window of a stream of HTTP/2 and its send buffer. They count
+    /// for [`ServerLimits::max_memory`](crate::ServerLimits::max_memory) while that is so. Default 0, for a
+    /// stream that is the socket itself.
+    pub fn buffers_below(mut self, bytes: usize) -> Self {
+        self.below = bytes;
+        self
+    }
+
     /// Drives the connection over `io` until it is closed and its handler has returned. Call it once the
     /// response has been sent: the first octets of `io` are a frame. `read_ahead` are octets that the
     /// HTTP implementation read after the head of the request, if it does not give them again by
@@ -114,11 +124,12 @@ impl Accepted {
             SockRef::from(&*tcp).set_tcp_nodelay(true).ok();
             socket::bound_unsent(&tcp);
         }
-        let Self { agreement, mut entry, handling, permit, span, shared } = self;
+        let Self { agreement, mut entry, handling, permit, span, shared, below } = self;
         let handling = handling.unwrap_or_else(|| Handling::Running(Box::pin(no_handler())));
         let opening = async move {
             let Agreement { ws, outbox, .. } = agreement;
-            let core = Core::boxed(ws, outbox, BytesMut::new(), read_ahead.into());
+            let mut core = Core::boxed(ws, outbox, BytesMut::new(), read_ahead.into());
+            core.set_below(below);
             admit(&shared, io, core, handling, permit, entry.0.take()?)
         };
         Serving::new(opening).instrument(span)

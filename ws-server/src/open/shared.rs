@@ -10,7 +10,7 @@ use ws_handshake::{Hosts, Rejection, RequestView};
 
 use crate::{
     AdmissionLimit, Agreed, Clients, Peer, ServerLimits,
-    leaves::request::Source,
+    leaves::{budget::Level, request::Source},
     open::{
         admission::{Admission, Permit},
         decision,
@@ -45,6 +45,10 @@ impl Shared {
     /// Admits a connection if no limit is reached. A connection from a trusted proxy counts for no client
     /// until its request names one.
     pub(crate) fn enter(&self, peer: Peer) -> Result<Permit, AdmissionLimit> {
+        if self.clients.registry.stats.budget.level() == Level::Full {
+            self.kept_out(peer, AdmissionLimit::MaxMemory);
+            return Err(AdmissionLimit::MaxMemory);
+        }
         let counted = if self.is_proxy(peer) { Peer::Other } else { peer };
         self.admission.enter(counted).inspect_err(|limit| self.kept_out(peer, *limit))
     }

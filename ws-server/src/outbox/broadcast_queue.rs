@@ -61,6 +61,11 @@ impl BroadcastQueue {
         self.bytes
     }
 
+    /// Octets of their messages, which others may hold too.
+    pub(super) fn payload(&self) -> usize {
+        self.bytes - PER_MESSAGE * self.waiting.len()
+    }
+
     /// The number of the broadcast that is queued next.
     pub(super) fn next(&self) -> u64 {
         self.first + self.waiting.len() as u64

@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{Queued, State, refill::Refills, waiters::Ticket};
-use crate::leaves::sync::MutexGuard;
+use crate::leaves::{stats::Stats, sync::MutexGuard};
 
 /// The locked state of a connection. Dropping it unlocks the state and then runs the deferred
 /// actions.
@@ -57,6 +57,7 @@ pub(super) struct Deferred {
 
 enum Action {
     Wake(Waker),
+    Relieve(Arc<Stats>),
     Notify(Arc<Notify>),
     Reject(Ticket),
     /// Only dropped.
@@ -68,6 +69,10 @@ enum Action {
 impl Deferred {
     pub(super) fn wake(&mut self, waker: Waker) {
         self.others.push(Action::Wake(waker));
+    }
+
+    pub(super) fn relieve(&mut self, stats: &Arc<Stats>) {
+        self.others.push(Action::Relieve(Arc::clone(stats)));
     }
 
     pub(super) fn notify(&mut self, notify: Arc<Notify>) {
@@ -95,6 +100,7 @@ impl Deferred {
         for what in self.others.drain(..) {
             match what {
                 Action::Wake(waker) => waker.wake(),
+                Action::Relieve(stats) => stats.budget.relieve(),
                 Action::Notify(notify) => notify.notify_waiters(),
                 Action::Reject(ticket) => ticket.waker.wake(),
                 Action::Forget(_) | Action::Drop(_) | Action::End(_) => {}

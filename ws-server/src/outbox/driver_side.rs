@@ -137,6 +137,9 @@ impl Outbox {
             state.settle(bounds, deferred);
         }
         self.waiting.store(state.waiting(), Ordering::Release);
+        if state.account.is_some() {
+            self.note_waiting(&mut locked);
+        }
     }
 
     /// Queues the driver's own Close, unless one was ordered before.

@@ -75,6 +75,15 @@ impl SendQueue {
         self.0.as_ref().map_or(0, |queue| queue.len())
     }
 
+    /// Octets that nobody else holds.
+    pub(crate) fn own_bytes(&self) -> usize {
+        let own = |queued: &Queued| match queued {
+            Queued::Broadcast(_) => PER_MESSAGE,
+            own => own.bytes(),
+        };
+        self.0.iter().flat_map(|queue| queue.iter()).map(own).sum()
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.0.iter().flat_map(|queue| queue.iter()).map(Queued::bytes).sum()
     }
@@ -119,6 +128,11 @@ impl SendQueue {
         let queue = self.0.as_mut()?;
         let index = queue.iter().rposition(is_it)?;
         Some((index, queue.remove(index)?))
+    }
+
+    /// Drops all elements.
+    pub(crate) fn clear(&mut self) {
+        self.0 = None;
     }
 
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Queued> {

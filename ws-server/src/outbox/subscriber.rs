@@ -83,6 +83,7 @@ impl Outbox {
         state.outbound_bytes = 0;
         state.dropped = true;
         self.queue_close(&mut state, CloseCode::TRY_AGAIN_LATER, "does not keep up");
+        self.note_waiting(&mut state);
         drop(state);
         if let Some(stats) = &self.stats
             && let Some(left_out) = stats.client_log.admit()

@@ -139,6 +139,15 @@ impl Waiters {
         self.line.len()
     }
 
+    /// Octets of the messages that wait here.
+    pub(super) fn bytes(&self) -> usize {
+        let messages = self.line.iter().map(|ticket| match &ticket.wanted {
+            Wanted::Send(message) => message.bytes(),
+            Wanted::Reservation(..) | Wanted::Stream(_) | Wanted::Flush(_) => 0,
+        });
+        messages.sum()
+    }
+
     /// Whether a message that is sent now waits for anybody.
     pub(super) fn is_anyone_before(&self) -> bool {
         self.writer.is_some() || !self.line.is_empty()

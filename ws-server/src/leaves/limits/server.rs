@@ -55,9 +55,8 @@ limits! {
         /// Linux. The log states the number when the server starts.
         /// [`UNLIMITED`](crate::UNLIMITED) lifts it.
         ///
-        /// From three quarters of it on, reading pauses where most is held, and extensions give memory
-        /// back; the clients that are paused wait, and their
-        /// [`progress_timeout`](crate::Limits#structfield.progress_timeout) with them. At it those
+        /// From three quarters of it on, at most 32 KiB/s are read where most is held, and extensions give
+        /// memory back. At it those
         /// connections are closed with 1013 that hold most, until an eighth of it is free. What counts is
         /// not how much a client holds at the moment, but how much it has held and for how long, in half a
         /// minute or so, all connections of its address (of IPv6, its /64) together: an upload that goes on

@@ -137,6 +137,11 @@ impl Kept {
         this
     }
 
+    /// Octets on the heap.
+    pub(super) fn memory_usage(&self) -> usize {
+        self.0.len()
+    }
+
     /// The same with what was agreed on, for which it has no text yet.
     pub(super) fn agreed(self, extensions: Option<&str>, subprotocol: Option<&str>) -> Self {
         if extensions.is_none() && subprotocol.is_none() {

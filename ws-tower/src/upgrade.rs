@@ -34,6 +34,10 @@ use self::{
 /// The `Retry-After` of a client that comes during the shutdown, as in `ws_server`.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
+/// What hyper holds for a stream of HTTP/2 in one direction, as [`configure`](crate::configure) has it. Other
+/// servers may let it hold more.
+const BUFFERS: usize = 64 * 1024;
+
 /// Why a WebSocket that was accepted got no stream.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -154,6 +158,7 @@ impl Promise {
             false => UpgradeError::Unsent(error),
         })?;
         if self.version > Version::HTTP_11 {
+            let accepted = accepted.buffers_below(BUFFERS);
             return Ok((boxed(accepted, Gathered::new(upgraded)), self.connection));
         }
         let driven = match &self.connection {

@@ -29,7 +29,9 @@ pub(crate) const TARGETS: &[(&str, &str)] = &[
     ("nats", "what ws-nats reads: subjects, headers, other nodes, positions"),
 ];
 
-/// A search in CI, for each target.
+/// What CI searches, each for a while: the targets that found nothing for long. The others are run by
+/// hand until they do.
+const SEARCHED: [&str; 6] = ["handshake", "differential", "proxy", "client", "pair", "threads"];
 const SHORT: Duration = Duration::from_secs(20);
 
 #[derive(clap::Args)]
@@ -107,8 +109,7 @@ pub(crate) fn short(workspace: &Workspace, _: bool) -> Result<Tally> {
     }
     tally += corpus::against_websockets(workspace)?;
     build::targets(workspace)?;
-    let targets: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
-    tally += search::search(workspace, &targets, SHORT, 2)?;
+    tally += search::search(workspace, &SEARCHED, SHORT, 2)?;
     Ok(tally)
 }
 

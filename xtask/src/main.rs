@@ -15,6 +15,7 @@ mod imports;
 mod interop;
 mod lanes;
 mod lock;
+mod machines;
 mod mentions;
 mod nats_check;
 mod new_extension;
@@ -111,6 +112,12 @@ enum Task {
     Advisories,
     /// Compare the public API of each library with the api.txt in its crate
     Api(api::Options),
+    /// The tests of ws-core and ws-handshake on i686, aarch64 and s390x (big-endian), emulated, and a
+    /// check of the libraries for Windows and macOS
+    ///
+    /// Debian's Rust brings the sources of the standard library, from which cargo builds it for each
+    /// target; compilers and QEMU come by apt-get. Takes about ten minutes.
+    Machines(machines::Options),
     /// Install nats-server, and print its path
     ///
     /// `WS_NATS_SERVER=PATH cargo test -p ws-nats` then runs the tests that need it.
@@ -176,6 +183,7 @@ fn run(task: &Task) -> Result<ExitCode> {
         Task::Ci(options) => ci::ci(&workspace, options)?,
         Task::Advisories => advisories::advisories(&workspace)?,
         Task::Api(options) => api::api(&workspace, options)?,
+        Task::Machines(options) => machines::machines(&workspace, options)?,
         Task::NatsServer => println!("{}", tools::nats_server(&workspace)?.display()),
         Task::NatsCheck(options) => nats_check::nats_check(&workspace, options)?,
         Task::NewExtension(options) => new_extension::new_extension(&workspace, options)?,

@@ -124,6 +124,68 @@ pub(crate) fn old_nats_server(workspace: &Workspace) -> Result<Option<PathBuf>> 
     Ok(Some(dir.join("usr/sbin/nats-server")))
 }
 
+/// Debian's rustc with the sources of its standard library, unpacked, not installed. It is kept for the
+/// browsers, so it is never old.
+pub(crate) fn rustc_with_sources(workspace: &Workspace) -> Result<PathBuf> {
+    if !find_program("apt-get") || !find_program("dpkg") {
+        let mend = "run it on Debian, or in a container of it";
+        return Err(Failure::new("other machines are emulated with packages of Debian", mend));
+    }
+    let pinned = fs::read_to_string("/etc/debian_version").unwrap_or_default();
+    let what = "rustc-web and its sources (Debian, 150 MB, half a minute)";
+    let dir = installed(workspace, "rustc-web", &pinned, what, |dir| {
+        // Its libraries carry versions in their names.
+        let std = dependency("libstd-rust-web-dev", "libstd-rust-web-")?;
+        let llvm = dependency(&std, "libllvm")?;
+        let names = ["rustc-web", "libstd-rust-web-dev", "rust-web-src", &std, &llvm];
+        let mut download = Command::new("apt-get");
+        download.args(["-q", "-o", "APT::Sandbox::User=root", "download"]).args(names);
+        let mend = "see the message of apt-get above; `apt-get update` may be needed before";
+        run("apt-get download rustc-web", download.current_dir(dir), mend)?;
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            if entry.path().extension().is_some_and(|extension| extension == "deb") {
+                let mut unpack = Command::new("dpkg");
+                unpack.arg("-x").arg(entry.path()).arg(dir);
+                run("dpkg -x", &mut unpack, "see the message of dpkg above")?;
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        let (root, rustc) = (dir.display(), dir.join("rustc"));
+        let script = format!(
+            "#!/bin/sh\nexport LD_LIBRARY_PATH={root}/usr/lib/x86_64-linux-gnu\nexec {root}/usr/bin/rustc \"$@\"\n"
+        );
+        fs::write(&rustc, script).map_err(|error| Failure::system("writing rustc", &error))?;
+        run("chmod", Command::new("chmod").arg("+x").arg(&rustc), "see the message above")
+    })?;
+    Ok(dir.join("rustc"))
+}
+
+/// The package whose name begins with `prefix` that Debian's `package` depends on.
+fn dependency(package: &str, prefix: &str) -> Result<String> {
+    let output = Command::new("apt-cache").args(["depends", package]).output();
+    let output = output.map_err(|error| Failure::system("starting apt-cache", &error))?;
+    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let found = listed.split_whitespace().find(|word| *word != package && word.starts_with(prefix));
+    found.map(str::to_owned).ok_or_else(|| {
+        let what = format!("Debian's {package} is not known, or depends on no {prefix}*");
+        Failure::new(what, "run `apt-get update`; the suite bookworm-security has it")
+    })
+}
+
+/// A cross compiler with its C library, and an emulator.
+pub(crate) fn emulated(gnu: &str, emulator: &str) -> Result<()> {
+    if !find_program(&format!("{gnu}-gcc")) || !find_program(emulator) {
+        let architecture = match gnu {
+            "i686-linux-gnu" => "i386",
+            "aarch64-linux-gnu" => "arm64",
+            _ => "s390x",
+        };
+        let (compiler, library) = (format!("gcc-{gnu}"), format!("libc6-dev-{architecture}-cross"));
+        debian(&[&compiler, &library, "qemu-user"], "no cross compiler or emulator was found")?;
+    }
+    Ok(())
+}
+
 /// The program `name` of the wheels that `xtask/FOLDER/requirements.txt` pins with their hashes.
 fn prebuilt(workspace: &Workspace, folder: &str, what: &str, name: &str) -> Result<PathBuf> {
     let python = python()?;

@@ -67,6 +67,11 @@ pub(crate) fn run(options: &Options) -> Outcome<bool> {
         let mark = if check.passed { "ok" } else { "FAIL" };
         println!("{mark} {}: {}", check.what, check.found);
     }
+    let verdict: Vec<Value> = checks
+        .iter()
+        .map(|it| json!({ "what": it.what, "passed": it.passed, "found": it.found }))
+        .collect();
+    fs::write(options.out.join("verdict.json"), format!("{:#}\n", Value::from(verdict)))?;
     println!("soak: {}", report.display());
     let passed = checks.iter().filter(|check| check.passed).count();
     println!("soak: {passed} passed, {} failed", checks.len() - passed);

@@ -32,9 +32,10 @@ const HEAP: f64 = 4.0 * MIB;
 const RESIDENT: f64 = 12.0 * MIB;
 const DESCRIPTORS: f64 = 10.0;
 
-/// p99 depends on what else the machine does: only a multiple tells.
+/// p99 depends on what else the machine does: at loads of 10 to 20 on two cores it was between 32 ms and
+/// 3.8 s from second to second. So only what no machine explains counts.
 const P99_TIMES: f64 = 3.0;
-const P99_NS: f64 = 100e6;
+const P99_NS: f64 = 2e9;
 
 /// One thing that must be so.
 #[derive(Clone, Debug, PartialEq)]

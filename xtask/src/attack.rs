@@ -47,6 +47,9 @@ pub(crate) struct Options {
     /// Only the attacks of the check that aim at memory, with two seconds each: half a minute
     #[arg(long, requires = "check", conflicts_with = "names")]
     quick: bool,
+    /// Attack nothing, and make the tables from these reports of earlier runs
+    #[arg(long, value_name = "REPORT", num_args = 1.., conflicts_with_all = ["check", "rounds"])]
+    from: Vec<PathBuf>,
     /// List the attacks and servers
     #[arg(long)]
     list: bool,
@@ -101,6 +104,9 @@ pub(crate) fn attack(workspace: &Workspace, options: &Options) -> Result<()> {
         println!("\nServers: {}", names.join(", "));
         return Ok(());
     }
+    if !options.from.is_empty() {
+        return from_reports(workspace, options, &subjects);
+    }
     let programs = Programs::compared(workspace, &subjects)?;
     let attacks = chosen(attacks(&programs)?, &options.names)?;
     let run = Run {
@@ -148,12 +154,50 @@ pub(crate) fn attack(workspace: &Workspace, options: &Options) -> Result<()> {
         rows.push(row);
     }
     progress.finish();
-    let path = run.logs.join("table.md");
-    write(&path, &table::markdown(&rows, run.time))?;
     println!("{}", table::LEGEND);
-    for path in [run.logs.join("report.json"), path] {
-        println!("Written: {}", workspace.short(&path));
+    println!("Written: {}", workspace.short(&run.logs.join("report.json")));
+    write_table(workspace, &rows)
+}
+
+/// The tables of what was measured before.
+fn from_reports(workspace: &Workspace, options: &Options, subjects: &[Subject]) -> Result<()> {
+    let attacks = chosen(attacks(&Programs::attacker_alone(workspace)?)?, &options.names)?;
+    let mut measurements = Vec::new();
+    for path in &options.from {
+        let text = fs::read_to_string(path)
+            .map_err(|error| Failure::system(format!("reading {}", path.display()), &error))?;
+        let mut report: Value = serde_json::from_str(&text).map_err(|error| {
+            Failure::new(
+                format!("{} is no report: {error}", path.display()),
+                "name a report.json of `cargo xtask attack`",
+            )
+        })?;
+        measurements.extend(report["measurements"].as_array_mut().map(std::mem::take));
     }
+    let measurements = measurements.concat();
+    let mut rows = Vec::new();
+    for attack in &attacks {
+        let of = |subject: &Subject| {
+            let all = measurements.iter().filter(|said| {
+                said["of"] == *subject.name
+                    && said["attack"] == *attack.name
+                    && said["failure"].is_null()
+            });
+            all.map(Figures::read).collect()
+        };
+        let measured: Vec<(&Subject, Vec<Figures>)> =
+            subjects.iter().map(|subject| (subject, of(subject))).collect();
+        let row = table::Row::new(attack, &measured);
+        println!("{}", row.shown());
+        rows.push(row);
+    }
+    write_table(workspace, &rows)
+}
+
+fn write_table(workspace: &Workspace, rows: &[table::Row]) -> Result<()> {
+    let path = directory(workspace)?.join("table.md");
+    write(&path, &table::markdown(rows))?;
+    println!("Written: {}", workspace.short(&path));
     Ok(())
 }
 

@@ -54,8 +54,14 @@ pub(crate) fn chosen(workspace: &Workspace, parts: &[String]) -> Result<Vec<Subj
             subjects.push(Subject { name: server.name.clone(), server, more: Vec::new() });
         }
     }
+    // A whole name means that server alone.
+    let whole: Vec<String> = subjects.iter().map(|subject| subject.name.clone()).collect();
     let is = |subject: &Subject, part: &String| {
-        if subject.is_ours() { subject.name == *part } else { subject.name.contains(part.as_str()) }
+        if whole.contains(part) {
+            subject.name == *part
+        } else {
+            subject.name.contains(part.as_str())
+        }
     };
     if let Some(stranger) =
         parts.iter().find(|part| !subjects.iter().any(|subject| is(subject, part)))

@@ -1,8 +1,5 @@
 //! One attack on all servers side by side, and all attacks as a table in Markdown.
 
-use std::fmt::Write;
-use std::time::Duration;
-
 use super::Attack;
 use super::figures::Figures;
 use super::subject::Subject;
@@ -79,54 +76,48 @@ impl Row {
         ours.map(|one| &one.figures)
     }
 
-    /// The best and the worst peer, with their names.
-    fn peers(&self, look: fn(&Figures) -> f64, say: fn(f64) -> String) -> String {
-        let mut peers: Vec<&OfServer> = self.servers.iter().filter(|one| !one.is_ours).collect();
-        peers.sort_by(|one, other| look(&one.figures).total_cmp(&look(&other.figures)));
-        let (Some(best), Some(worst)) = (peers.first(), peers.last()) else {
-            return "-".to_owned();
-        };
-        let [low, high] = [best, worst].map(|one| say(look(&one.figures)));
-        if peers.len() == 1 || low == high {
-            return low;
-        }
-        format!("{low} ({}) – {high} ({})", best.name, worst.name)
-    }
-
-    /// Peers that lost polite clients, or ended.
-    fn casualties(&self) -> String {
-        let mut said = Vec::new();
-        for one in &self.servers {
-            if !one.figures.is_alive {
-                said.push(format!("{} ended", one.name));
-            } else if one.figures.lost > 0.0 {
-                said.push(format!("{} {:.0}", one.name, one.figures.lost));
+    /// Ours, and the best and the worst peer with their names.
+    fn compared(&self, look: fn(&Figures) -> f64, say: fn(f64) -> String) -> String {
+        let ours = self.ours(false).map_or_else(|| "-".to_owned(), |ours| say(look(ours)));
+        let mut peers: Vec<(f64, &str)> = self
+            .servers
+            .iter()
+            .filter(|one| !one.is_ours)
+            .map(|one| (look(&one.figures), one.name.as_str()))
+            .collect();
+        peers.sort_by(|one, other| one.0.total_cmp(&other.0));
+        match peers[..] {
+            [] => format!("**{ours}**"),
+            [(only, name)] => format!("**{ours}**; {} {name}", say(only)),
+            [(best, name), .., (worst, last)] => {
+                format!("**{ours}**; {} {name} – {} {last}", say(best), say(worst))
             }
         }
-        if said.is_empty() { "none".to_owned() } else { said.join(", ") }
+    }
+
+    /// Servers that lost polite clients, or ended.
+    fn casualties(&self) -> String {
+        let lost = self.servers.iter().filter_map(|one| match &one.figures {
+            figures if !figures.is_alive => Some(format!("{} ended", one.name)),
+            figures if figures.lost > 0.0 => Some(format!("{:.0} {}", figures.lost, one.name)),
+            _ => None,
+        });
+        let lost: Vec<String> = lost.collect();
+        if lost.is_empty() { "none".to_owned() } else { lost.join(", ") }
     }
 
     fn markdown(&self) -> Option<String> {
         let ours = self.ours(false)?;
-        let small = self.ours(true);
-        let of_both = |look: fn(&Figures) -> f64, say: fn(f64) -> String| match small {
-            Some(small) => format!("{}; {}", say(look(ours)), say(look(small))),
-            None => say(look(ours)),
-        };
-        let cell = |look: fn(&Figures) -> f64, say: fn(f64) -> String| {
-            format!("{} | {}", say(look(ours)), self.peers(look, say))
-        };
+        let small = self.ours(true).map_or_else(|| "-".to_owned(), |small| bytes(small.memory));
         Some(format!(
-            "| {}: {} | {} over {:.0} | {} | {} | {} | {} | {} | {} | {} |\n",
+            "| `{}` | {}, {:.0} | {} | {} | {} | {small} | {} | {} | {} |\n",
             self.name,
-            self.what,
             bytes(ours.sent),
             ours.connections,
-            cell(|one| one.cpu, time),
-            cell(|one| one.core, percent),
-            of_both(|one| one.memory, bytes),
-            self.peers(|one| one.memory, bytes),
-            cell(|one| one.p99, time),
+            self.compared(|one| one.cpu, time),
+            self.compared(|one| one.core, percent),
+            self.compared(|one| one.memory, bytes),
+            self.compared(|one| one.p99, time),
             self.casualties(),
             ours.answered(),
         ))
@@ -138,14 +129,45 @@ fn percent(share: f64) -> String {
 }
 
 /// All attacks, for SECURITY.md.
-pub(crate) fn markdown(rows: &[Row], lasts: Duration) -> String {
-    let mut table = format!(
-        "| attack | the attacker sent in {} s, over connections | CPU for an octet: ours | peers | of a \
-         core: ours | peers | memory: ours; with 64 MiB | peers | p99 of polite clients: ours | peers | \
-         polite clients lost | ours answered |\n",
-        lasts.as_secs()
-    );
-    let _ = writeln!(table, "|{}", "---|".repeat(12));
+pub(crate) fn markdown(rows: &[Row]) -> String {
+    let mut table = "\
+| attack | octets, connections | CPU for an octet | of a core | memory | with 64 MiB | p99 of polite clients \
+| lost | ours answered |
+|---|---|---|---|---|---|---|---|---|
+"
+    .to_owned();
     table.extend(rows.iter().filter_map(Row::markdown));
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(name: &str, is_ours: bool, has_small_budget: bool, memory: f64) -> OfServer {
+        let figures = Figures { memory, is_alive: true, ..Figures::default() };
+        OfServer { name: name.into(), version: String::new(), is_ours, has_small_budget, figures }
+    }
+
+    #[test]
+    fn row_compares_ours_with_the_best_and_the_worst_peer() {
+        let row = Row {
+            name: "pings".into(),
+            what: "Pings".into(),
+            servers: vec![
+                server("ours", true, false, 1024.0),
+                server("ours-64m", true, true, 512.0),
+                server("one", false, false, 4096.0),
+                server("two", false, false, 2048.0),
+            ],
+        };
+        let line = row.markdown().expect("ours took part");
+        assert!(line.contains("| **1.00 KiB**; 2.00 KiB two – 4.00 KiB one | 512 B |"), "{line}");
+        assert!(line.contains("| none |"), "{line}");
+        let head = markdown(&[row]);
+        let columns: Vec<usize> = head.lines().map(|line| line.matches('|').count()).collect();
+        assert_eq!(columns, [10, 10, 10]);
+        let nobody = Row { name: String::new(), what: String::new(), servers: Vec::new() };
+        assert_eq!(nobody.markdown(), None);
+    }
 }

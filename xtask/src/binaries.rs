@@ -26,7 +26,15 @@ const SLOWEST: usize = 12;
 
 /// Programs that take longest, by package and target: they start first, so that none is left over
 /// in the end.
-const FIRST: &[(&str, &str)] = &[("ws-nats", "promises"), ("ws-nats", "checker")];
+const FIRST: &[(&str, &str)] = &[
+    ("ws-nats", "checker"),
+    ("xtask", "readme"),
+    ("xtask", "new_extension"),
+    ("ws-bench", "deflate"),
+    ("ws-core", "testkit"),
+    ("ws-ext-deflate", "contract"),
+    ("ws-server", "memory"),
+];
 
 /// A program of tests.
 struct Binary {
@@ -103,7 +111,7 @@ pub(crate) fn test(
         FIRST.iter().position(|first| *first == (&*it.package, &*it.name)).unwrap_or(FIRST.len())
     };
     waiting.make_contiguous().sort_by_key(rank);
-    let at_once = thread::available_parallelism().map_or(2, Into::into) + 1;
+    let at_once = thread::available_parallelism().map_or(2, Into::into).max(2);
     println!("  {count} programs, {at_once} at a time; output: {}", workspace.short(&outputs));
 
     let mut sum = Sum { verbose, ..Sum::default() };

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Result};
-use crate::lanes::{Lane, Lanes, last_line};
+use crate::lanes::{Lane, Lanes, Outcome, last_line};
 use crate::process::{Running, run, tied};
 use crate::quiet::{self, Failures, Log};
 use crate::subject::{Profile, build_examples};
@@ -132,6 +132,8 @@ pub(crate) fn test(workspace: &Workspace, options: &Options) -> Result<Report> {
             lane.stages.retain(wanted);
         }
         lanes.run(phase)?;
+        let is_built = |it: &Outcome| it.name == "build" && it.tally.is_some();
+        lanes.built = lanes.outcomes.iter().any(is_built);
     }
     if lanes.outcomes.is_empty() {
         let names: Vec<&str> = STAGES.iter().map(|(name, _)| *name).chain(ci::names()).collect();

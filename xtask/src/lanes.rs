@@ -20,6 +20,9 @@ const STILL_THERE: Duration = Duration::from_secs(60);
 /// How long a program that a stage has left behind may keep its output open.
 const OUTPUT_ENDS: Duration = Duration::from_secs(3);
 
+/// Set in stages that need not build examples as cargo's tests have them.
+pub(crate) const BUILT: &str = "XTASK_BUILT";
+
 /// Stages that run one after another.
 pub(crate) struct Lane {
     pub(crate) stages: Vec<String>,
@@ -40,6 +43,9 @@ pub(crate) struct Lanes {
     command: &'static str,
     program: PathBuf,
     verbose: bool,
+    /// Whether cargo has built everything that tests need: then no stage waits for its lock, which a
+    /// step of `ci` may hold for minutes.
+    pub(crate) built: bool,
     pub(crate) outcomes: Vec<Outcome>,
 }
 
@@ -97,7 +103,7 @@ impl Lanes {
         let name = format!("xtask-{}{}", process::id(), std::env::consts::EXE_SUFFIX);
         let program = dir.join(name);
         fs::copy(own, &program).map_err(|error| failed(&error))?;
-        Ok(Self { command, program, verbose, outcomes: Vec::new() })
+        Ok(Self { command, program, verbose, built: false, outcomes: Vec::new() })
     }
 
     /// Runs the lanes beside each other, to the end of all. With several lanes, the output of a
@@ -147,6 +153,7 @@ impl Lanes {
             command = tied(&self.program);
         }
         command.args(["stage", name]).args(self.verbose.then_some("--verbose"));
+        command.envs(self.built.then_some((BUILT, "1")));
         let copy = writer.try_clone().map_err(|error| failed(&error))?;
         command.stdin(Stdio::null()).stdout(copy).stderr(writer);
         let watch = Watch::start();

@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use super::peer::Peer;
 use crate::failure::Result;
@@ -51,20 +52,22 @@ fn missing() -> Option<&'static str> {
     if !Path::new("/dev/net/tun").exists() {
         return Some("there is no /dev/net/tun");
     }
-    if !is_root() {
-        return Some("only root makes network namespaces");
+    if !is_permitted() {
+        return Some("this process may not make network namespaces with a TUN device: root may");
     }
     None
 }
 
-#[cfg(unix)]
-fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt;
-
-    std::fs::metadata("/proc/self").is_ok_and(|of_self| of_self.uid() == 0)
-}
-
-#[cfg(not(unix))]
-fn is_root() -> bool {
-    false
+/// Whether a namespace can be made, with a device in it.
+fn is_permitted() -> bool {
+    let name = format!("ws-link-probe-{}", std::process::id());
+    let ip = |words: &[&str]| {
+        let ran = Command::new("ip").args(words).stderr(Stdio::null()).status();
+        ran.is_ok_and(|status| status.success())
+    };
+    let made = ip(&["netns", "add", &name])
+        && ip(&["-n", &name, "tuntap", "add", "dev", "probe", "mode", "tun"])
+        && ip(&["netns", "exec", &name, "true"]);
+    ip(&["netns", "del", &name]);
+    made
 }

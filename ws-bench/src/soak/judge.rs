@@ -20,7 +20,7 @@ pub const GAUGES: [&str; 6] =
 
 /// What the heap may hold more after the clients of the whole run than after those of the warm-up,
 /// without the states of compression. Tables have grown to the most that was needed at a time.
-pub const KEPT: f64 = 128.0 * KIB;
+pub const KEPT: f64 = 512.0 * KIB;
 
 /// By what the median of a figure may grow from the second third to the last, beside a share of it.
 /// Of memory, what gauges tell that clients hold is taken off, since hostile ones hold megabytes at
@@ -30,7 +30,9 @@ pub const KEPT: f64 = 128.0 * KIB;
 const SHARE: f64 = 0.15;
 const HEAP: f64 = 4.0 * MIB;
 const RESIDENT: f64 = 12.0 * MIB;
-const DESCRIPTORS: f64 = 10.0;
+/// An attack that leaves sockets open after their Close has up to 160 for some seconds. One that stays
+/// for good is found once the clients have left.
+const DESCRIPTORS: f64 = 200.0;
 
 /// p99 depends on what else the machine does: at loads of 10 to 20 on two cores it was between 32 ms and
 /// 3.8 s from second to second. So only what no machine explains counts.

@@ -72,7 +72,7 @@ fn kilobyte_of_each_connection_is_found() {
 
 #[test]
 fn growth_that_ends_with_the_clients_is_found() {
-    let grows = |value, at, phase| if phase == Phase::Main { value + at * 300_000 } else { value };
+    let grows = |value, at, phase| if phase == Phase::Main { value + at * 600_000 } else { value };
     for name in ["heap_untold", "rss_untold"] {
         assert_eq!(failed(&but(name, grows)).len(), 1, "{name}");
     }

@@ -52,9 +52,10 @@ fn compare(ours: &[Seen], fault: Option<&Fault>, open: bool, theirs: &[Seen], er
     assert_eq!(ours[..same], theirs[..same]);
     let more = theirs.len() > same;
     match fault {
-        // They take these.
+        // They take these; a control frame whose length has a longer form is too long by that form.
         Some(
-            Fault::LengthNotMinimal
+            Fault::ControlTooLong
+            | Fault::LengthNotMinimal
             | Fault::TooManyEmptyFragments { .. }
             | Fault::TooManyFragments { .. },
         ) => {

@@ -24,12 +24,14 @@ struct Search<'n> {
     told: Instant,
 }
 
-/// Searches each target for a time, so many at once. A target without a find counts as passed.
+/// Searches each target for a time, so many at once; with a seed, the same inputs in the same order
+/// every time. A target without a find counts as passed.
 pub(super) fn search(
     workspace: &Workspace,
     targets: &[&str],
     time: Duration,
     jobs: usize,
+    seed: Option<u32>,
 ) -> Result<Tally> {
     let mut waiting = targets.iter();
     let mut searches: Vec<Search<'_>> = Vec::new();
@@ -38,7 +40,7 @@ pub(super) fn search(
         while searches.len() < jobs
             && let Some(name) = waiting.next()
         {
-            searches.push(start(workspace, name, time)?);
+            searches.push(start(workspace, name, time, seed)?);
         }
         if searches.is_empty() {
             return Ok(tally);
@@ -59,7 +61,12 @@ pub(super) fn search(
     }
 }
 
-fn start<'n>(workspace: &Workspace, name: &'n str, time: Duration) -> Result<Search<'n>> {
+fn start<'n>(
+    workspace: &Workspace,
+    name: &'n str,
+    time: Duration,
+    seed: Option<u32>,
+) -> Result<Search<'n>> {
     let folder = corpus::unpack(workspace, name)?;
     let finds = target(workspace).join("finds").join(name);
     make_folder(&finds)?;
@@ -70,6 +77,9 @@ fn start<'n>(workspace: &Workspace, name: &'n str, time: Duration) -> Result<Sea
     let dictionary = package(workspace).join(format!("dictionaries/{name}.dict"));
     if dictionary.is_file() {
         command.arg(format!("-dict={}", dictionary.display()));
+    }
+    if let Some(seed) = seed {
+        command.arg(format!("-seed={seed}"));
     }
     command
         .arg(&folder)

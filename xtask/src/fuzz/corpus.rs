@@ -88,12 +88,14 @@ pub(super) fn unpack_by(workspace: &Workspace, replay: &Path, name: &str) -> Res
     Ok(folder)
 }
 
-/// Random frames into our engine and into Python `websockets`: the same verdicts.
-pub(super) fn against_websockets(workspace: &Workspace) -> Result<Tally> {
+/// Random frames into our engine and into Python `websockets`: the same verdicts. With a seed, the same
+/// frames every time.
+pub(super) fn against_websockets(workspace: &Workspace, seed: Option<u32>) -> Result<Tally> {
     let python = tools::python_with_websockets(workspace)?;
     let mut command = tied(python);
     command.arg(super::package(workspace).join("against_websockets.py"));
     command.arg(build::program(workspace, "replay")?).arg(SEQUENCES);
+    command.args(seed.map(|seed| seed.to_string()));
     let compared = Running::start("against_websockets.py", &mut command, None)?;
     while let Some(line) = compared.line(Instant::now() + SILENCE)? {
         println!("  {line}");

@@ -260,7 +260,7 @@ impl Outbox {
                 let (id, path) = (self.id.0, Escaped(self.request.path()));
                 info!(
                     id, peer = %self.request.peer(), %path, held, left_out,
-                    "closing with 1013: max_memory is reached, and this client has held most of it"
+                    "closing with 1013: max_memory is reached, and this client is among those that have held most"
                 );
             }
         }

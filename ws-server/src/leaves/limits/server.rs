@@ -56,13 +56,12 @@ limits! {
         /// [`UNLIMITED`](crate::UNLIMITED) lifts it.
         ///
         /// From three quarters of it on, at most 32 KiB/s are read where most is held, and extensions give
-        /// memory back. At it those
-        /// connections are closed with 1013 that hold most, until an eighth of it is free. What counts is
-        /// not how much a client holds at the moment, but how much it has held and for how long, in half a
-        /// minute or so, all connections of its address (of IPv6, its /64) together: an upload that goes on
-        /// weighs little beside a small message that never ends. What a closed connection held is free at
-        /// once, whether its client reads or not. Meanwhile new connections get 503. Connections that hold
-        /// less than 2 KiB are neither paused nor closed.
+        /// memory back. At it connections are closed with 1013, those first that have held most, until an
+        /// eighth of it is free: not how much a client holds at the moment counts, but how much it has
+        /// held and for how long, in half a minute or so, all connections of its address (of IPv6, its
+        /// /64) together. An upload that goes on weighs little beside a small message that never ends.
+        /// What a closed connection held is free in its next turn, whether its client reads or not.
+        /// Meanwhile new connections get 503.
         ///
         /// Not in it: what every open connection takes (about 2 KiB, its task, its handler), what handlers
         /// keep, and buffers of the operating system. [`Metrics::held`](crate::Metrics::held) shows the
